@@ -1,0 +1,3 @@
+"""Kline gateway: crypto klines and tickers from Redis to charts and bots over WebSocket."""
+
+__version__ = "0.1.0"

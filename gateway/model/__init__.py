@@ -1,0 +1,1 @@
+"""What the words mean: symbols, intervals, klines and tickers as plain immutable values."""
