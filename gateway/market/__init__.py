@@ -1,0 +1,1 @@
+"""State and merge: what the market looks like now, from updates in any order. Pure."""

@@ -1,0 +1,77 @@
+"""The newest closed klines of one series: a ring that remembers how many have passed through it."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gateway.model.kline import Kline
+
+
+class ClosedLog:
+    """A place in the log is a count: what a reader at place p is owed are the klines p, p + 1, … up to `end`.
+
+    Open times rise strictly. A reader whose place is before `start` has lost klines and needs a resync.
+    """
+
+    __slots__ = ("_ring", "end")
+
+    def __init__(self, size: int) -> None:
+        self._ring: deque[Kline] = deque(maxlen=size)
+        self.end = 0
+
+    @property
+    def start(self) -> int:
+        return self.end - len(self._ring)
+
+    @property
+    def last(self) -> Kline | None:
+        return self._ring[-1] if self._ring else None
+
+    def append(self, kline: Kline) -> None:
+        assert self.last is None or kline.open_time_ms > self.last.open_time_ms
+        self._ring.append(kline)
+        self.end += 1
+
+    def amend(self, kline: Kline) -> bool:
+        """Take a newer word about a kline already here; says whether it was one. Readers past it need a resync."""
+        for index, known in enumerate(self._ring):
+            if known.open_time_ms == kline.open_time_ms:
+                if kline.event_time_ms < known.event_time_ms or _same(known, kline):
+                    return False
+                self._ring[index] = kline
+                return True
+        return False
+
+    def insert(self, kline: Kline) -> bool:
+        """Put a kline that arrived late among the newer ones; says whether there was room.
+
+        Every reader needs a resync.
+        """
+        later = [known for known in self._ring if known.open_time_ms > kline.open_time_ms]
+        if len(later) == self._ring.maxlen:
+            return False
+        for _ in later:
+            self._ring.pop()
+        self._ring.append(kline)
+        self._ring.extend(later)
+        self.end += 1
+        return True
+
+    def since(self, place: int) -> list[Kline]:
+        """The klines from `place` on; the caller has checked that `place` is not before `start`."""
+        skip = len(self._ring) - (self.end - place)
+        return [kline for index, kline in enumerate(self._ring) if index >= skip]
+
+    def __iter__(self) -> Iterator[Kline]:
+        return iter(self._ring)
+
+    def __len__(self) -> int:
+        return len(self._ring)
+
+
+def _same(one: Kline, other: Kline) -> bool:
+    return one._replace(event_time_ms=0) == other._replace(event_time_ms=0)

@@ -1,0 +1,177 @@
+"""All symbols' state. `apply` folds one update in; `take_changes` says what has changed since the last time.
+
+Knows no subscribers, no JSON and no time of day: the caller passes `now_ms`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gateway.feed.decode import complete_kline, complete_ticker
+from gateway.market.merge import price
+from gateway.market.series import News, Series
+from gateway.model.interval import INTERVALS
+from gateway.model.kline import Kline, KlineUpdate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gateway.config import MarketConfig
+    from gateway.market.merge import Price
+    from gateway.model.ticker import Ticker, TickerUpdate
+
+_WHOLE = frozenset(("open", "high", "low", "close"))
+
+
+class SymbolState:
+    """One symbol: its ticker and its series by interval."""
+
+    __slots__ = ("known", "series", "symbol", "ticker")
+
+    def __init__(self, symbol: str) -> None:
+        self.symbol = symbol
+        self.known = False
+        self.ticker: Ticker | None = None
+        self.series: dict[str, Series] = {}
+
+
+@dataclass(slots=True)
+class Changes:
+    """What has moved since the last time, each at most once however often it moved."""
+
+    tickers: set[SymbolState] = field(default_factory=set)
+    series: set[Series] = field(default_factory=set)
+    corrected: set[Series] = field(default_factory=set)
+    gaps: set[Series] = field(default_factory=set)
+
+    def __bool__(self) -> bool:
+        return bool(self.tickers or self.series or self.corrected or self.gaps)
+
+
+class Market:
+    """The one state that everybody is served from.
+
+    Every series of a known symbol exists from the symbol's first news on, so that a forming bar holds all prices of
+    its window even when nobody watched.
+    """
+
+    def __init__(self, config: MarketConfig, log_size: int) -> None:
+        self._intervals = [INTERVALS[name] for name in config.intervals]
+        self._grace_ms = config.close_grace_ms
+        self._log_size = log_size
+        self.fed = False
+        """Whether anything has been heard or read; before that, no symbol is called unknown."""
+        self._states: dict[str, SymbolState] = {}
+        self._waiting: set[Series] = set()
+        self._changes = Changes()
+
+    def knows(self, symbol: str) -> bool:
+        """Whether there is data for the symbol, not only somebody who asked for it."""
+        state = self._states.get(symbol)
+        return state is not None and state.known
+
+    def symbols(self) -> list[str]:
+        return sorted(state.symbol for state in self._states.values() if state.known)
+
+    def ticker(self, symbol: str) -> Ticker | None:
+        state = self._states.get(symbol)
+        return state.ticker if state else None
+
+    def forming(self, symbol: str, interval: str) -> Kline | None:
+        series = self.series(symbol, interval)
+        return series.forming if series else None
+
+    def closed(self, symbol: str, interval: str) -> Iterable[Kline]:
+        """The newest closed klines in memory, ascending."""
+        series = self.series(symbol, interval)
+        return tuple(series.closed) if series else ()
+
+    def expect(self, symbol: str) -> SymbolState:
+        """A symbol's state, made empty where there is no data yet."""
+        state = self._states.get(symbol)
+        if state is None:
+            state = self._states[symbol] = SymbolState(symbol)
+            state.series = {span.name: Series(symbol, span, self._log_size) for span in self._intervals}
+        return state
+
+    def series(self, symbol: str, interval: str) -> Series | None:
+        state = self._states.get(symbol)
+        return state.series.get(interval) if state else None
+
+    def apply(self, update: TickerUpdate | KlineUpdate, now_ms: int) -> None:
+        """Fold one update in, whatever its order; raises `FeedError` (and changes nothing) where it cannot be used."""
+        if isinstance(update, KlineUpdate):
+            self._apply_kline(update, now_ms)
+        else:
+            self._apply_ticker(update, now_ms)
+
+    def reseed(self, symbol: str, interval: str, klines: list[Kline], now_ms: int) -> None:
+        """Take the stored closed klines of a series, ascending: the truth to repair against."""
+        series = self._known(symbol).series[interval]
+        self._note(series, series.reseed(klines, now_ms))
+
+    def restore(self, ticker: Ticker) -> None:
+        """Take a stored ticker, unless a newer one is known."""
+        state = self._known(ticker.symbol)
+        if state.ticker is None or state.ticker.event_time_ms < ticker.event_time_ms:
+            state.ticker = ticker
+            self._changes.tickers.add(state)
+
+    def advance(self, now_ms: int) -> None:
+        """Let time pass for series that wait for a closing kline."""
+        for series in [series for series in self._waiting if series.settle(now_ms, self._grace_ms)]:
+            self._note(series, News.CHANGED)
+
+    def take_changes(self) -> Changes:
+        changes, self._changes = self._changes, Changes()
+        return changes
+
+    def _apply_kline(self, update: KlineUpdate, now_ms: int) -> None:
+        whole = complete_kline(update) if update.fields.keys() >= _WHOLE else None
+        series = self._known(update.symbol).series[update.interval]
+        if whole is not None:
+            news = series.fold_kline(whole, now_ms)
+        else:
+            news = series.fold_diff(update.open_time_ms, update.fields, update.event_time_ms, now_ms)
+        self._note(series, news)
+
+    def _apply_ticker(self, update: TickerUpdate, now_ms: int) -> None:
+        state = self._states.get(update.symbol)
+        known = state.ticker if state else None
+        if known is None:
+            ticker = complete_ticker(update)
+            state = self._known(update.symbol)
+        elif update.event_time_ms < known.event_time_ms:
+            ticker = known
+        else:
+            ticker = known._replace(event_time_ms=update.event_time_ms, **update.fields)
+        assert state is not None
+        if ticker != known:
+            state.ticker = ticker
+            self._changes.tickers.add(state)
+        if "last" in update.fields:
+            self._fold_price(state, price(update.event_time_ms, update.fields["last"]), now_ms)
+
+    def _fold_price(self, state: SymbolState, at: Price, now_ms: int) -> None:
+        for series in state.series.values():
+            news = series.fold_price(at, now_ms)
+            if news or series.waiting:
+                self._note(series, news)
+
+    def _note(self, series: Series, news: News) -> None:
+        if news is not News.NOTHING:
+            self._changes.series.add(series)
+            if news is News.CORRECTED:
+                self._changes.corrected.add(series)
+        if series.gap:
+            self._changes.gaps.add(series)
+        if series.waiting:
+            self._waiting.add(series)
+        else:
+            self._waiting.discard(series)
+
+    def _known(self, symbol: str) -> SymbolState:
+        state = self.expect(symbol)
+        self.fed = state.known = True
+        return state

@@ -1,0 +1,186 @@
+"""One symbol and interval: the forming bar, the bars that wait behind it, and the newest closed klines.
+
+Order is the point of this file: a bar is shown once the one before it has closed. What comes early (a kline of the
+next bar, a price after the close) waits behind the open bar for its closing kline, at most a grace time; then the
+next bar opens without it, and the closing kline, when it comes at last, is a correction.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from gateway.market.closed_log import ClosedLog
+from gateway.market.merge import Bar
+
+if TYPE_CHECKING:
+    from gateway.market.merge import Price
+    from gateway.model.interval import Interval
+    from gateway.model.kline import Kline, KlineFields
+
+BARS_MAX = 64
+"""Bars that may wait behind an open one: one outage's worth of 1 s bars, not a publisher's nonsense."""
+
+
+class News(IntEnum):
+    """What a step did to a series, the weightier the greater."""
+
+    NOTHING = 0
+    CHANGED = 1
+    CORRECTED = 2
+    """Something already shown was not final, or came out of order: whoever has seen the series needs it anew."""
+
+
+class Series:
+    """Invariant: `_bars` rises strictly by open time, and every one opens after the newest closed kline."""
+
+    __slots__ = ("_bars", "_verified_ms", "_waits_since_ms", "closed", "gap", "interval", "symbol")
+
+    def __init__(self, symbol: str, interval: Interval, log_size: int) -> None:
+        self.symbol = symbol
+        self.interval = interval
+        self.closed = ClosedLog(log_size)
+        self.gap = False
+        """A closed kline seems to be missing: the store should be read again."""
+        self._bars: list[Bar] = []
+        self._waits_since_ms: int | None = None
+        # The store has been read up to this open time: a hole before it is the source's.
+        self._verified_ms = 0
+
+    @property
+    def forming(self) -> Kline | None:
+        """The bar that is shown; those behind it wait."""
+        return self._bars[0].value() if self._bars else None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a bar waits for an earlier one: `settle` must be called again."""
+        return self._waits_since_ms is not None
+
+    def fold_kline(self, kline: Kline, now_ms: int) -> News:
+        last = self.closed.last
+        if last is not None and kline.open_time_ms <= last.open_time_ms:
+            return self._late(kline)
+        if self._bars and kline.open_time_ms < self._bars[0].open_time_ms:
+            # The bar was given up when its grace ended, and a later one is on the screens.
+            if not kline.closed:
+                return News.NOTHING
+            self.closed.append(kline)
+            return News.CORRECTED
+        bar = self._bar(kline.open_time_ms)
+        if bar is None or not bar.fold_kline(kline):
+            return News.NOTHING
+        self.settle(now_ms)
+        return News.CHANGED
+
+    def fold_diff(self, open_time_ms: int, fields: KlineFields, event_time_ms: int, now_ms: int) -> News:
+        for bar in self._bars:
+            if bar.open_time_ms == open_time_ms and bar.fold_diff(fields, event_time_ms):
+                self.settle(now_ms)
+                return News.CHANGED
+        return News.NOTHING
+
+    def fold_price(self, price: Price, now_ms: int) -> News:
+        at_ms = price.event_time_ms
+        bars = self._bars
+        if bars and bars[0].open_time_ms <= at_ms <= bars[0].close_time_ms:
+            return News.CHANGED if bars[0].fold_price(price) else News.NOTHING
+        last = self.closed.last
+        if (bars and at_ms < bars[0].open_time_ms) or (last is not None and at_ms <= last.close_time_ms):
+            return News.NOTHING
+        shown = bars[0] if bars else None
+        bar = self._bar(self.interval.open_time(at_ms))
+        if bar is None or not bar.fold_price(price):
+            return News.NOTHING
+        self.settle(now_ms)
+        return News.NOTHING if bars[0] is shown else News.CHANGED
+
+    def settle(self, now_ms: int, grace_ms: int | None = None) -> bool:
+        """Move what has closed into the log, in order; says whether another bar is shown now.
+
+        With `grace_ms`, a bar that has held up others for so long is given up: the caller's clock has the last word.
+        """
+        moved = False
+        while self._bars:
+            bar = self._bars[0]
+            over = (
+                grace_ms is not None and self._waits_since_ms is not None and now_ms - self._waits_since_ms >= grace_ms
+            )
+            if bar.closed and (over or self._follows(bar)):
+                kline = bar.value()
+                assert kline is not None
+                self.closed.append(kline)
+            elif bar.closed or len(self._bars) == 1 or not over:
+                break
+            del self._bars[0]
+            self._waits_since_ms = None
+            moved = True
+        if self._held():
+            if self._waits_since_ms is None:
+                self._waits_since_ms = now_ms
+        else:
+            self._waits_since_ms = None
+        self.gap = self.gap or self._misses_one()
+        return moved
+
+    def reseed(self, klines: list[Kline], now_ms: int) -> News:
+        """Take what the store holds: closed klines, ascending. What it does not hold does not exist."""
+        newest = [bar.open_time_ms for bar in self._bars[-1:]] + [kline.open_time_ms for kline in klines[-1:]]
+        self._verified_ms = max(newest, default=self._verified_ms)
+        news = News.NOTHING
+        if self.closed.last is None:
+            # Known from live news alone until now, if at all: older klines are history, not news.
+            for kline in klines:
+                if not self._bars or kline.open_time_ms < self._bars[0].open_time_ms:
+                    self.closed.append(kline)
+                    news = News.CORRECTED
+        for kline in klines:
+            news = max(news, self.fold_kline(kline, now_ms))
+        if self.settle(now_ms):
+            news = max(news, News.CHANGED)
+        self.gap = False
+        return news
+
+    def _late(self, kline: Kline) -> News:
+        """A kline not after the newest closed one: a repetition, a correction, or one that was missing."""
+        if not kline.closed:
+            return News.NOTHING
+        known = {held.open_time_ms for held in self.closed}
+        if kline.open_time_ms in known:
+            return News.CORRECTED if self.closed.amend(kline) else News.NOTHING
+        if known and kline.open_time_ms < min(known):
+            return News.NOTHING
+        return News.CORRECTED if self.closed.insert(kline) else News.NOTHING
+
+    def _bar(self, open_time_ms: int) -> Bar | None:
+        """The bar of that open time, made if need be; `None` where too many wait already."""
+        place = bisect_left(self._bars, open_time_ms, key=_open_time)
+        if place < len(self._bars) and self._bars[place].open_time_ms == open_time_ms:
+            return self._bars[place]
+        if len(self._bars) >= BARS_MAX:
+            return None
+        made = Bar(open_time_ms, self.interval.close_time(open_time_ms))
+        self._bars.insert(place, made)
+        return made
+
+    def _follows(self, bar: Bar) -> bool:
+        """Whether nothing is missing between the newest closed kline and this bar."""
+        last = self.closed.last
+        return last is None or bar.open_time_ms <= max(last.close_time_ms + 1, self._verified_ms)
+
+    def _held(self) -> bool:
+        """Whether something waits: a later bar behind an open one, or a closed bar behind a hole."""
+        return bool(self._bars) and (len(self._bars) > 1 or self._bars[0].closed)
+
+    def _misses_one(self) -> bool:
+        """Whether a closed kline must have been missed. A price may just be early; a kline of a later bar is proof."""
+        if not self._bars:
+            return False
+        if not self._follows(self._bars[0]):
+            return True
+        return any(bar.confirmed and bar.open_time_ms > self._verified_ms for bar in self._bars[1:])
+
+
+def _open_time(bar: Bar) -> int:
+    return bar.open_time_ms
