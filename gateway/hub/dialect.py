@@ -1,0 +1,64 @@
+"""What the hub and the sessions need of a dialect: news to bytes. The dialects themselves live in `wire/`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gateway.model.kline import Kline
+    from gateway.model.ticker import Ticker
+
+
+class Dialect(Protocol):
+    """Fragments of one beat, and the frames around them. Stateless: one object serves everybody."""
+
+    @property
+    def name(self) -> str: ...
+
+    def ticker(self, n: int, old: Ticker | None, new: Ticker) -> bytes:
+        """News of ticker channel `n`: what changed since `old`, or everything; b"" where nothing did."""
+        ...
+
+    def kline(self, n: int, old: Kline | None, new: Kline) -> bytes:
+        """News of the forming bar of channel `n`: what changed since `old`, or everything; b"" where nothing did."""
+        ...
+
+    def closed(self, n: int, kline: Kline) -> bytes:
+        """A closed kline of channel `n`."""
+        ...
+
+    def beat(self, body: bytes, now_ms: int) -> bytes:
+        """The frames for one client's joined fragments, ready to be written."""
+        ...
+
+    def status(self, ns: Iterable[int], state: FeedState) -> bytes:
+        """A frame that tells a client the state of its channels; b"" where the dialect has no such message."""
+        ...
+
+    def throttle(self, interval_ms: int, reason: str) -> bytes:
+        """A frame that tells a client how often it is served now; b"" where the dialect has no such message."""
+        ...
+
+    def heartbeat(self, now_ms: int) -> bytes:
+        """A frame that says "quiet, not dead"; b"" where the dialect has no such message."""
+        ...
+
+
+Style = tuple["Dialect", bool]
+"""How a session's fragments look: its dialect, and whether it wants closed klines only."""
+
+
+class FeedState:
+    """Whether what is served is live, or why and since when it is not. Compared by identity: each is new news."""
+
+    __slots__ = ("reason", "since_ms")
+
+    def __init__(self, reason: str = "", since_ms: int = 0) -> None:
+        self.reason = reason
+        self.since_ms = since_ms
+
+    @property
+    def live(self) -> bool:
+        return not self.reason

@@ -1,0 +1,45 @@
+"""What the hub keeps of a session: where it stands among tiers, cohorts and logs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from gateway.hub.dialect import Style
+    from gateway.hub.tier import Cohort
+    from gateway.hub.watchlist import Watchlist
+
+
+class Member:
+    """In step (`cohort` is set) it has everything up to its tier's last beat and keeps no places of its own.
+    Behind, it is owed what changed after `served_tick`, the channels in `owed`, and each log from its place on."""
+
+    __slots__ = ("cohort", "hold_tick", "owed", "places", "seat", "served_tick", "style", "tier", "torn", "watchlist")
+
+    watchlist: Watchlist
+
+    def __init__(self, style: Style) -> None:
+        self.style = style
+        self.tier = 0
+        self.cohort: Cohort[Any] | None = None
+        self.seat = 0
+        # Kept while behind. `hold_tick`: not served before that tick.
+        self.served_tick = 0
+        self.hold_tick = 0
+        self.places: dict[int, int] = {}
+        self.owed: dict[int, None] = {}
+        self.torn: set[int] = set()
+
+    def fall_behind(self, served_tick: int, places: dict[int, int]) -> None:
+        """Leave step, having everything up to a tick and up to a place in each log."""
+        self.served_tick = served_tick
+        self.places = places
+
+    def forget(self, n: int) -> None:
+        """Drop all that is kept of a channel."""
+        self.places.pop(n, None)
+        self.owed.pop(n, None)
+        self.torn.discard(n)
+
+
+M = TypeVar("M", bound=Member)

@@ -1,0 +1,155 @@
+"""A tier: the sessions that are served every so many ticks, and what was last sent to them.
+
+Whoever is served at every beat of its tier ("in step") gets differences against the tier's previous beat, encoded
+once for all. Whoever missed a beat gets whole values from `session.take` until it is in step again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic
+
+from gateway.hub.channel import KlineChannel
+from gateway.hub.member import M
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from gateway.hub.channel import Channel
+    from gateway.hub.dialect import Style
+    from gateway.hub.watchlist import Sheet, Watchlist
+
+
+class Cohort(Generic[M]):
+    """Sessions in step that share tier, style and watchlist: one join of fragments serves them all."""
+
+    __slots__ = ("last_frame_tick", "served_tick", "sessions", "style", "watchlist")
+
+    def __init__(self, style: Style, watchlist: Watchlist, tick: int) -> None:
+        self.style = style
+        self.watchlist = watchlist
+        self.sessions: list[M] = []
+        self.served_tick = tick
+        self.last_frame_tick = tick
+
+
+class Tier(Generic[M]):
+    """Sessions are either in step (in a cohort) or behind (in `behind`); never both."""
+
+    def __init__(self, period_ticks: int) -> None:
+        self.period_ticks = period_ticks
+        self.last_beat = 0
+        self.previous_beat = 0
+        self.behind: set[M] = set()
+        self.cohorts: dict[tuple[Style, Watchlist], Cohort[M]] = {}
+        self.sheets: dict[Style, Sheet] = {}
+        # What the tier was last sent, by channel number, and where it then stood in the logs of closed klines.
+        self._base: list[Any] = []
+        self._places: list[int] = []
+        self._dirty: set[Channel] = set()
+        # This beat's: places before it where it moved them, and the numbers that have fragments.
+        self._moved: dict[int, int] = {}
+        self._written: list[int] = []
+
+    def is_due(self, tick: int) -> bool:
+        return tick % self.period_ticks == 0
+
+    def mark(self, channels: Iterable[Channel]) -> None:
+        if self.cohorts or self.behind:
+            self._dirty.update(channels)
+
+    def admit(self, session: M, channels: Sequence[Channel]) -> None:
+        """Take a session in. It is behind until it has been served once; an empty tier has forgotten everything."""
+        if not self.cohorts and not self.behind:
+            self._dirty.clear()
+            for channel in channels:
+                self.forget(channel)
+        self.behind.add(session)
+
+    def forget(self, channel: Channel) -> None:
+        """What was sent of the channel counts no more: its next news goes out whole."""
+        missing = channel.n + 1 - len(self._base)
+        if missing > 0:
+            self._base.extend([None] * missing)
+            self._places.extend([0] * missing)
+        self._base[channel.n] = None
+        self._places[channel.n] = channel.closed_end if isinstance(channel, KlineChannel) else 0
+
+    def skip(self, channel: KlineChannel) -> None:
+        """Take the channel's closed klines up to now as sent."""
+        self._places[channel.n] = channel.closed_end
+
+    def beat(self, tick: int, size: int) -> None:
+        """Encode the news since the previous beat, once per style in use. `size`: how many channels there are."""
+        self.previous_beat, self.last_beat = self.last_beat, tick
+        dirty, self._dirty = self._dirty, set()
+        self._moved.clear()
+        styles = {style for style, _ in self.cohorts}
+        self.sheets = {style: self.sheets.get(style) or [] for style in styles}
+        for sheet in self.sheets.values():
+            for n in self._written:
+                sheet[n] = b""
+            sheet.extend([b""] * (size - len(sheet)))
+        self._written = [channel.n for channel in dirty]
+        for channel in dirty:
+            if isinstance(channel, KlineChannel):
+                self._encode_kline(channel)
+            elif channel.value is not None:
+                old = self._base[channel.n]
+                for (dialect, closed_only), sheet in self.sheets.items():
+                    if not closed_only:
+                        sheet[channel.n] = dialect.ticker(channel.n, old, channel.value)
+            self._base[channel.n] = channel.value
+
+    def standing(self, cohort: Cohort[M]) -> tuple[int, dict[int, int]]:
+        """What the sessions of a cohort have: everything up to a tick, and up to a place in each log.
+
+        While a beat is under way, a cohort that it has not reached yet still stands at the beat before.
+        """
+        reached = cohort.served_tick >= self.last_beat
+        moved = {} if reached else self._moved
+        klines = cohort.watchlist.ns[: cohort.watchlist.klines]
+        places = {n: moved.get(n, self._places[n]) for n in klines}
+        return self.last_beat if reached else self.previous_beat, places
+
+    def sessions(self) -> list[M]:
+        return [*self.behind, *(session for cohort in self.cohorts.values() for session in cohort.sessions)]
+
+    def join(self, session: M, tick: int) -> None:
+        """Put a session that is owed nothing in step."""
+        self.behind.discard(session)
+        session.places = {}
+        key = (session.style, session.watchlist)
+        cohort = self.cohorts.get(key)
+        if cohort is None:
+            cohort = self.cohorts[key] = Cohort[M](session.style, session.watchlist, tick)
+        session.cohort = cohort
+        session.seat = len(cohort.sessions)
+        cohort.sessions.append(session)
+
+    def leave(self, session: M) -> None:
+        """Take a session out of its cohort, or out of those behind."""
+        cohort = session.cohort
+        if cohort is None:
+            self.behind.discard(session)
+            return
+        # The last one takes the empty seat: a list stays dense, and leaving costs the same in any crowd.
+        last = cohort.sessions.pop()
+        if last is not session:
+            cohort.sessions[session.seat] = last
+            last.seat = session.seat
+        session.cohort = None
+        if not cohort.sessions:
+            del self.cohorts[cohort.style, cohort.watchlist]
+
+    def _encode_kline(self, channel: KlineChannel) -> None:
+        n, old, new = channel.n, self._base[channel.n], channel.value
+        place, end = self._places[n], channel.closed_end
+        closed = (channel.closed_since(place) or []) if end > place else []
+        if end > place:
+            self._moved[n] = place
+            self._places[n] = end
+        for (dialect, closed_only), sheet in self.sheets.items():
+            fragments = [dialect.closed(n, kline) for kline in closed]
+            if new is not None and not closed_only:
+                fragments.append(dialect.kline(n, old, new))
+            sheet[n] = b"".join(fragments)

@@ -1,0 +1,25 @@
+"""Why a connection ends: WebSocket close codes (RFC 6455 section 7.4.1; 4000-4999 are ours), and what to do next."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Close(Enum):
+    """`code`, `reason`, and whether reconnecting makes sense. The table in PROTOCOL.md lists the same."""
+
+    PROTOCOL_ERROR = (1002, "protocol error", False)
+    UNSUPPORTED = (1003, "commands are text", False)
+    BAD_PAYLOAD = (1007, "text is not UTF-8", False)
+    POLICY = (1008, "policy", False)
+    TOO_BIG = (1009, "message too big", False)
+    INTERNAL = (1011, "internal error", True)
+    RESTART = (1012, "restart", True)
+    OVERLOADED = (1013, "try again later", True)
+    SLOW = (4000, "slow client", True)
+    NO_PONG = (4001, "no answer to pings", True)
+
+    def __init__(self, code: int, reason: str, reconnect: bool) -> None:
+        self.code = code
+        self.reason = reason
+        self.reconnect = reconnect

@@ -1,0 +1,77 @@
+"""What a client may ask for, as typed values, and the errors it is answered with. No text here: dialects decode."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+CommandId = int | str | None
+
+
+class ErrorCode(StrEnum):
+    BAD_JSON = "BAD_JSON"
+    BAD_REQUEST = "BAD_REQUEST"
+    UNKNOWN_OP = "UNKNOWN_OP"
+    INVALID_CHANNEL = "INVALID_CHANNEL"
+    INVALID_SYMBOL = "INVALID_SYMBOL"
+    INVALID_INTERVAL = "INVALID_INTERVAL"
+    TOO_MANY_SUBSCRIPTIONS = "TOO_MANY_SUBSCRIPTIONS"
+    UNAVAILABLE = "UNAVAILABLE"
+
+
+class CommandError(Exception):
+    """The client asked for something it cannot have; nothing has changed. `id` is the command's, where it was read."""
+
+    def __init__(self, code: ErrorCode, message: str, id: CommandId = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.id = id
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelName:
+    """A channel as a client names it; `interval` is "" for a ticker."""
+
+    text: str
+    symbol: str
+    interval: str
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe:
+    """`channels` by the name the client used; an error in place of one that cannot be a channel."""
+
+    id: CommandId
+    channels: dict[str, ChannelName | CommandError]
+    history: int = 0
+    resume: dict[str, int] = field(default_factory=dict)
+    """Open time of the newest closed kline the client has, by channel name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribe:
+    id: CommandId
+    channels: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ListChannels:
+    id: CommandId
+
+
+@dataclass(frozen=True, slots=True)
+class SetProfile:
+    """`None` leaves a setting as it is; `max_rate` 0 lifts the limit."""
+
+    id: CommandId
+    max_rate: float | None
+    closed_only: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    id: CommandId
+
+
+Command = Subscribe | Unsubscribe | ListChannels | SetProfile | Ping

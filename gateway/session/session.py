@@ -1,0 +1,160 @@
+"""One client's place in the stream.
+
+What a session holds depends on its subscriptions only, never on how far behind it is: the newest values are the
+channels', closed klines are the logs', and a session keeps a tick and a place in each log. In step with its tier
+(`cohort` is set) it keeps not even that.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from gateway.hub.channel import KlineChannel
+from gateway.hub.member import Member
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.hub.channel import Channel
+    from gateway.hub.dialect import FeedState, Style
+    from gateway.hub.hub import Hub
+
+
+class Sink(Protocol):
+    """Where a session's bytes go: a socket."""
+
+    def offer(self, frames: bytes) -> bool:
+        """Write, unless earlier bytes have not left user space yet; says whether it did."""
+        ...
+
+    def busy(self) -> bool:
+        """Whether earlier bytes have not left user space yet."""
+        ...
+
+    def abort(self) -> None:
+        """End the connection now."""
+        ...
+
+
+class Session(Member):
+    """A member of the hub with a socket, its replies and notices, and its history with both."""
+
+    __slots__ = (
+        "calm_since_s",
+        "control",
+        "drained",
+        "floor",
+        "history",
+        "max_rate",
+        "misses",
+        "notice",
+        "offer",
+        "sink",
+        "stalled_since_s",
+        "told",
+    )
+
+    def __init__(self, sink: Sink, style: Style) -> None:
+        super().__init__(style)
+        self.sink = sink
+        self.offer: Callable[[bytes], bool] = sink.offer
+        # What is to be said besides news: replies, the interval it is served at, the feed's state it was told last.
+        self.control: list[bytes] = []
+        self.notice: tuple[int, str] | None = None
+        self.told: FeedState | None = None
+        # How much history each kline channel was asked with, where any was: a resync brings as much again.
+        self.history: dict[int, int] = {}
+        # Called once after replies have been written, while somebody waits for that.
+        self.drained: Callable[[], None] | None = None
+        # The rate it asked for (0: none) and the tier that makes; how it takes what it is sent (see throttle.py).
+        self.max_rate = 0.0
+        self.floor = 0
+        self.misses = 0
+        self.calm_since_s = 0.0
+        self.stalled_since_s: float | None = None
+
+    def forget(self, n: int) -> None:
+        super().forget(n)
+        self.history.pop(n, None)
+
+    def take(self, hub: Hub[Session], budget_bytes: int, now_ms: int) -> bytes:
+        """The frames this session is due now, at most about `budget_bytes`: replies, then notices, then news by lane.
+
+        What does not fit stays owed. Replies and one piece of news always go out, so that there is always progress.
+        """
+        dialect = self.style[0]
+        frames, self.control = self.control, []
+        if self.told is not hub.state and self.watchlist.ns:
+            self.told = hub.state
+            frames.append(dialect.status(self.watchlist.ns, hub.state))
+        if self.notice is not None:
+            frames.append(dialect.throttle(*self.notice))
+            self.notice = None
+        if hub.tick >= self.hold_tick:
+            fragments = self._news(hub, budget_bytes - sum(map(len, frames)))
+            if fragments:
+                frames.append(dialect.beat(b"".join(fragments), now_ms))
+        return b"".join(frames)
+
+    def is_caught_up(self, hub: Hub[Session]) -> bool:
+        """Whether nothing is owed any more after a `take` at this tick."""
+        return not (self.owed or self.control or self.torn) and self.served_tick == hub.tick
+
+    def _news(self, hub: Hub[Session], budget_bytes: int) -> list[bytes]:
+        channels, ns = hub.channels, self.watchlist.ns
+        served, self.served_tick = self.served_tick, hub.tick
+        # What has waited longest goes first; the rest in the watchlist's order, klines before tickers.
+        waiting = list(self.owed)
+        waiting += [n for n in ns if channels[n].changed_tick > served and n not in self.owed]
+        fragments: list[bytes] = []
+        left = self._closed(hub, fragments, budget_bytes)
+        _, closed_only = self.style
+        if closed_only:
+            waiting = []
+        if waiting and left is not None:
+            waiting.sort(key=lambda n: channels[n].lane)
+            left = self._values(channels, fragments, waiting, left)
+        self.owed = dict.fromkeys(waiting)
+        if left is None and not waiting:
+            # Closed klines alone are still owed: the places know them, `owed` keeps the session behind.
+            self.owed = dict.fromkeys(n for n in ns if self._owes_closed(channels[n]))
+        return fragments
+
+    def _closed(self, hub: Hub[Session], fragments: list[bytes], left: int) -> int | None:
+        """Closed klines from each place on; returns what is left of the budget, `None` if it cut them short."""
+        dialect = self.style[0]
+        for n in self.watchlist.ns[: self.watchlist.klines]:
+            channel = hub.channels[n]
+            if not self._owes_closed(channel):
+                continue
+            assert isinstance(channel, KlineChannel)
+            klines = channel.closed_since(self.places[n])
+            if klines is None:
+                self.torn.add(n)
+                self.places[n] = channel.closed_end
+                continue
+            for kline in klines:
+                if left <= 0:
+                    return None
+                fragment = dialect.closed(n, kline)
+                fragments.append(fragment)
+                left -= len(fragment)
+                self.places[n] += 1
+        return left
+
+    def _owes_closed(self, channel: Channel) -> bool:
+        return isinstance(channel, KlineChannel) and channel.closed_end > self.places[channel.n]
+
+    def _values(self, channels: list[Channel], fragments: list[bytes], waiting: list[int], left: int) -> int | None:
+        """Newest values, whole, in order; what was sent is taken off `waiting`."""
+        dialect = self.style[0]
+        for sent, n in enumerate(waiting):
+            if left <= 0 and fragments:
+                del waiting[:sent]
+                return None
+            fragment = channels[n].full(dialect)
+            if fragment:
+                fragments.append(fragment)
+                left -= len(fragment)
+        waiting.clear()
+        return left

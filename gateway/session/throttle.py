@@ -1,0 +1,53 @@
+"""How often a session is served: slower when it does not keep up, faster again after a calm time.
+
+A session misses a beat when bytes of an earlier one are still in user space. A hiccup is not slowness: it takes
+`MISSES_TO_SLOW` beats in a row. Going back takes a calm time on every rung, so that nobody flaps (hysteresis).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.hub.hub import TIER_PERIODS
+
+if TYPE_CHECKING:
+    from gateway.session.session import Session
+
+MISSES_TO_SLOW = 3
+CALM_S = 5.0
+
+
+def tier_for_rate(max_rate: float, tick_ms: int) -> int:
+    """The fastest tier that serves at most `max_rate` times a second; the slowest one if none does. 0: no limit."""
+    if max_rate <= 0:
+        return 0
+    for tier, period in enumerate(TIER_PERIODS):
+        if period * tick_ms * max_rate >= 1000:
+            return tier
+    return len(TIER_PERIODS) - 1
+
+
+def missed(session: Session, now_s: float) -> int:
+    """Note a beat the session could not take; returns the tier it should be in."""
+    if session.stalled_since_s is None:
+        session.stalled_since_s = now_s
+    session.misses += 1
+    session.calm_since_s = now_s
+    if session.misses < MISSES_TO_SLOW:
+        return session.tier
+    session.misses = 0
+    return min(session.tier + 1, len(TIER_PERIODS) - 1)
+
+
+def taken(session: Session) -> None:
+    """Note that the session took what it was given."""
+    session.misses = 0
+    session.stalled_since_s = None
+
+
+def calmed(session: Session, now_s: float) -> int:
+    """The tier a session that keeps up should be in: one rung faster after a calm time, never beyond what it wants."""
+    if session.tier > session.floor and now_s - session.calm_since_s >= CALM_S:
+        session.calm_since_s = now_s
+        return session.tier - 1
+    return max(session.tier, session.floor)

@@ -1,0 +1,1 @@
+"""Bytes out, one file a dialect: news and replies to frames, and commands from text."""

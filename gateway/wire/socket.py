@@ -1,0 +1,250 @@
+"""The client's socket: uvicorn shakes hands, then hands the transport over; from there on it is ours.
+
+The only file that touches the server's inside (a contract test guards it). uvicorn's protocol object, the ASGI scope
+and the application's task all end with the handshake, so that what an idle client costs is its transport, a
+`ClientSocket` and a session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from gateway.session.close_codes import Close
+from gateway.wire.frame import CLOSE, PING, PONG, TEXT, FrameError, FrameParser, close_frame, frame, parse_close
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HANDOVER = "kline_gateway.handover"
+"""Name of the ASGI extension in a WebSocket's scope: a function that takes a `Receiver` and returns the socket."""
+
+# Linux's number; Python's socket module does not name it.
+TCP_NOTSENT_LOWAT = 25
+
+# What a client may be sent in replies to its pings while it reads nothing. Past it, its pings are not read either.
+CONTROL_MAX_BYTES = 16 * 1024
+
+# A client that says goodbye gets this long to read the answer.
+CLOSE_GRACE_S = 2.0
+
+
+class Receiver(Protocol):
+    """Whom a socket tells what its client does."""
+
+    def received(self, text: bytes) -> None:
+        """The client sent a command."""
+
+    def lost(self) -> None:
+        """The connection is gone; nothing follows."""
+
+    def draining(self) -> None:
+        """The gateway goes down: say what is left to say, then `close`."""
+
+
+class ClientSocket(asyncio.Protocol):
+    """One client's transport after the handshake. Never awaits; whoever owns it decides when to write."""
+
+    __slots__ = ("_fd", "_parser", "_receiver", "_registry", "_size", "closing", "heard_s", "transport")
+
+    def __init__(self, transport: asyncio.Transport, registry: set[Any], max_message_bytes: int, now_s: float) -> None:
+        self.transport = transport
+        self.closing = False
+        self.heard_s = now_s
+        """When the client last sent anything, on the loop's clock."""
+        self._registry = registry
+        self._parser = FrameParser(max_message_bytes)
+        self._receiver: Receiver | None = None
+        self._size: Callable[[], int] = transport.get_write_buffer_size
+        # TLS turns bytes into records inside the transport; without it, a write can go to the kernel directly.
+        encrypted = transport.get_extra_info("sslcontext") is not None
+        self._fd = -1 if encrypted else transport.get_extra_info("socket").fileno()
+        registry.add(self)
+
+    def attach(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+
+    @property
+    def peer(self) -> str:
+        """The client's address."""
+        name = self.transport.get_extra_info("peername")
+        return str(name[0]) if name else "unix"
+
+    def busy(self) -> bool:
+        """Whether earlier bytes have not left user space yet."""
+        return self._size() > 0
+
+    def offer(self, frames: bytes) -> bool:
+        """Write, unless earlier bytes have not left user space yet or the connection ends; says whether it did.
+
+        What the kernel does not take at once stays in the transport, and the next offer is refused: so a client that
+        does not read holds one flush, and everybody sees that it is slow.
+        """
+        if self._size() or self.closing:
+            return False
+        if self._fd < 0:
+            self.transport.write(frames)
+            return True
+        try:
+            sent = os.write(self._fd, frames)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            # The transport meets the same error when it reads, and ends the connection in order.
+            self.closing = True
+            return False
+        if sent < len(frames):
+            self.transport.write(memoryview(frames)[sent:])
+        return True
+
+    def close(self, reason: Close, text: str = "") -> None:
+        """Say goodbye and end the connection once that is read, or after a grace time."""
+        if not self.closing:
+            self.closing = True
+            self.transport.write(close_frame(reason.code, text or reason.reason))
+            self._end_soon()
+
+    def abort(self) -> None:
+        """End the connection now: for a client that reads nothing, a goodbye would wait behind the rest."""
+        self.closing = True
+        self.transport.abort()
+
+    def pause(self) -> None:
+        """Take no more commands for now: the client's bytes wait in the kernel, and then at the client."""
+        if not self.transport.is_closing():
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    # What asyncio and uvicorn call.
+
+    def data_received(self, data: bytes) -> None:
+        if self.closing and self._receiver is None:
+            return
+        self.heard_s = asyncio.get_running_loop().time()
+        try:
+            for message in self._parser.feed(data):
+                self._take(message.opcode, message.payload)
+        except FrameError as error:
+            self._receiver_lost()
+            self.close(_CLOSE_BY_CODE[error.code], error.reason)
+
+    def eof_received(self) -> None:
+        return None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closing = True
+        self._registry.discard(self)
+        self._receiver_lost()
+
+    def shutdown(self) -> None:
+        """uvicorn's way to say that the server goes down."""
+        if self._receiver is not None:
+            self._receiver.draining()
+        self.close(Close.RESTART)
+
+    def _take(self, opcode: int, payload: bytes) -> None:
+        if opcode == TEXT:
+            if self._receiver is not None and not self.closing:
+                self._receiver.received(payload)
+        elif opcode == PING:
+            if self._size() < CONTROL_MAX_BYTES and not self.closing:
+                self.transport.write(frame(PONG, payload))
+        elif opcode == CLOSE:
+            code = parse_close(payload)
+            self._receiver_lost()
+            if not self.closing:
+                self.closing = True
+                self.transport.write(close_frame(code) if code != 1005 else frame(CLOSE, b""))
+            self.transport.close()
+        elif opcode != PONG:
+            raise FrameError(Close.UNSUPPORTED.code, Close.UNSUPPORTED.reason)
+
+    def _receiver_lost(self) -> None:
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            receiver.lost()
+
+    def _end_soon(self) -> None:
+        asyncio.get_running_loop().call_later(CLOSE_GRACE_S, self._end)
+
+    def _end(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.abort() if self._size() else self.transport.close()
+
+
+_CLOSE_BY_CODE = {reason.code: reason for reason in Close}
+
+
+class HandshakeProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's WebSocket protocol for as long as the handshake takes.
+
+    Settings are class attributes of a subclass made by `handshake_protocol`: uvicorn takes a class, not an object.
+    """
+
+    max_message_bytes = 8192
+    send_buffer_bytes = 0
+    unsent_bytes = 0
+
+    def handle_connect(self, event: Any) -> None:
+        super().handle_connect(event)
+        if hasattr(self, "scope"):
+            # The application's task has been made but has not run yet.
+            extensions = cast("dict[str, Any]", self.scope["extensions"])
+            extensions[HANDOVER] = self._hand_over
+
+    def _hand_over(self) -> ClientSocket:
+        """After `websocket.accept`: the transport becomes a `ClientSocket`'s, this object is done with."""
+        transport, loop = self.transport, self.loop
+        self.stop_keepalive()
+        self._shrink_buffers(transport)
+        client = ClientSocket(transport, cast("set[Any]", self.connections), self.max_message_bytes, loop.time())
+        self.connections.discard(self)
+        transport.set_protocol(client)
+        # uvicorn closes the transport when the application returns: let it close nothing.
+        self.transport = cast("asyncio.Transport", _HandedOver())
+        early = bytes(self.conn.reader.buffer)
+        if early:
+            loop.call_soon(client.data_received, early)
+        if self.read_paused:
+            transport.resume_reading()
+        return client
+
+    def _shrink_buffers(self, transport: asyncio.Transport) -> None:
+        sock = transport.get_extra_info("socket")
+        if sock.family == socket.AF_UNIX:
+            return
+        if self.send_buffer_bytes:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.send_buffer_bytes)
+        if self.unsent_bytes and hasattr(socket, "TCP_NODELAY") and os.uname().sysname == "Linux":
+            sock.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, self.unsent_bytes)
+
+
+class _HandedOver:
+    """Stands in for a transport that somebody else has now."""
+
+    def close(self) -> None: ...
+
+    def is_closing(self) -> bool:
+        return True
+
+
+def handshake_protocol(
+    *, max_message_bytes: int, send_buffer_bytes: int, unsent_bytes: int
+) -> type[WebSocketsSansIOProtocol]:
+    """The protocol class to give uvicorn (`Config(ws=…)`)."""
+    return type(
+        "ConfiguredHandshakeProtocol",
+        (HandshakeProtocol,),
+        {
+            "max_message_bytes": max_message_bytes,
+            "send_buffer_bytes": send_buffer_bytes,
+            "unsent_bytes": unsent_bytes,
+        },
+    )
