@@ -1,0 +1,256 @@
+"""One client of the native protocol: its commands become steps on hub and session, and are answered."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import TYPE_CHECKING
+
+from gateway import __version__
+from gateway.api.snapshots import in_memory
+from gateway.hub.channel import KlineChannel
+from gateway.session import throttle
+from gateway.session.close_codes import Close
+from gateway.session.commands import (
+    ChannelName,
+    CommandError,
+    ErrorCode,
+    ListChannels,
+    Ping,
+    SetProfile,
+    Subscribe,
+    Unsubscribe,
+)
+from gateway.session.session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from gateway.api.stream import StreamService
+    from gateway.history.past import Past
+    from gateway.hub.channel import Channel
+    from gateway.session.commands import Command
+    from gateway.wire.socket import ClientSocket
+
+logger = logging.getLogger(__name__)
+
+CONTROL_MAX_BYTES = 256 * 1024
+"""Replies that may wait for one client; past it, its commands are not read until it has read some."""
+
+RESYNC_RETRY_S = 1.0
+
+
+class Client:
+    """One client: its socket, its session, and the commands that wait while one of them reads history."""
+
+    __slots__ = ("_inbox", "_service", "_working", "session", "socket")
+
+    def __init__(self, service: StreamService, socket: ClientSocket) -> None:
+        self._service = service
+        self.socket = socket
+        self.session = Session(socket, (service.dialect, False))
+        self._inbox: deque[bytes] | None = None
+        self._working = False
+        service.clients[self.session] = self
+        service.hub.add(self.session)
+        service.counters.connections += 1
+        config = service.config
+        limits = {
+            "max_subscriptions": config.max_subscriptions,
+            "max_message_bytes": config.max_message_bytes,
+            "history_max": config.history_max,
+        }
+        hello = service.dialect.hello(f"kline-gateway/{__version__}", service.clock_ms(), config.tick_ms, limits)
+        self._say(hello)
+        socket.attach(self)
+
+    # What the socket says.
+
+    def received(self, text: bytes) -> None:
+        if self._working:
+            if self._inbox is None:
+                self._inbox = deque()
+            self._inbox.append(text)
+            return
+        try:
+            self._obey(self._service.commands.decode(text))
+        except CommandError as error:
+            self._service.counters.command_errors[error.code] += 1
+            self._say(self._service.dialect.error(error))
+        except Exception:
+            logger.exception("command failed")
+            self.socket.close(Close.INTERNAL)
+
+    def lost(self) -> None:
+        self._service.clients.pop(self.session, None)
+        self._service.hub.remove(self.session)
+        self._service.counters.connections -= 1
+
+    def draining(self) -> None:
+        self._service.pump.flush_last(self.session)
+
+    # Commands.
+
+    def _obey(self, command: Command) -> None:
+        service, session = self._service, self.session
+        match command:
+            case Subscribe():
+                self._subscribe(command)
+            case Unsubscribe(id, names):
+                gone = [channel for name in names if (channel := self._held(name))]
+                service.hub.unsubscribe(session, gone)
+                self._say(service.dialect.unsubscribed(id, names))
+            case ListChannels(id):
+                channels = map(service.hub.channels.__getitem__, session.watchlist.ns)
+                self._say(service.dialect.channel_list(id, {channel.name: channel.n for channel in channels}))
+            case SetProfile():
+                self._set(command)
+            case Ping(id):
+                self._say(service.dialect.pong(id, service.clock_ms()))
+
+    def _set(self, command: SetProfile) -> None:
+        service, session = self._service, self.session
+        if command.max_rate is not None:
+            session.max_rate = command.max_rate
+            floor = throttle.tier_for_rate(command.max_rate, service.config.tick_ms)
+            # Who is slow stays slow; who was held back by its own wish only goes by the new one.
+            tier = floor if session.tier <= session.floor else max(session.tier, floor)
+            session.floor = floor
+            service.hub.move(session, tier)
+        dialect, closed_only = session.style
+        if command.closed_only is not None and command.closed_only != closed_only:
+            service.hub.restyle(session, (dialect, command.closed_only))
+        interval_ms = service.hub.tiers[session.tier].period_ticks * service.config.tick_ms
+        self._say(service.dialect.profile(command.id, session.max_rate or None, session.style[1], interval_ms))
+
+    def _subscribe(self, command: Subscribe) -> None:
+        channels: dict[str, Channel | CommandError] = {}
+        room = self._service.config.max_subscriptions - len(self.session.watchlist.ns)
+        for text, name in command.channels.items():
+            channels[text] = channel = self._channel(name)
+            if not isinstance(channel, CommandError) and channel.n not in self.session.watchlist:
+                room -= 1
+                if room < 0:
+                    channels[text] = CommandError(
+                        ErrorCode.TOO_MANY_SUBSCRIPTIONS, f"at most {self._service.config.max_subscriptions} channels"
+                    )
+        pasts = {
+            text: channel
+            for text, channel in channels.items()
+            if isinstance(channel, KlineChannel) and self._reads_store(command, text, channel)
+        }
+        if pasts:
+            self._work(self._subscribe_with_past(command, channels, pasts))
+        else:
+            self._register(command, channels, {})
+
+    def _channel(self, name: ChannelName | CommandError) -> Channel | CommandError:
+        if isinstance(name, CommandError):
+            return name
+        service = self._service
+        if service.market.fed and not service.market.knows(name.symbol):
+            return CommandError(ErrorCode.INVALID_SYMBOL, f"nobody has data for {name.symbol}")
+        if name.interval:
+            return service.hub.kline_channel(name.symbol, name.interval)
+        return service.hub.ticker_channel(name.symbol)
+
+    def _reads_store(self, command: Subscribe, text: str, channel: KlineChannel) -> bool:
+        cursor = command.resume.get(text)
+        if cursor is None:
+            return command.history > 0
+        return not in_memory(channel, cursor)
+
+    async def _subscribe_with_past(
+        self, command: Subscribe, channels: dict[str, Channel | CommandError], wanted: dict[str, KlineChannel]
+    ) -> None:
+        results = await asyncio.gather(*(self._service.snapshots.read(channel) for channel in wanted.values()))
+        pasts: dict[str, Past] = {}
+        for text, result in zip(wanted, results, strict=True):
+            if isinstance(result, CommandError):
+                channels[text] = result
+            else:
+                pasts[text] = result
+        self._register(command, channels, pasts)
+
+    def _register(
+        self, command: Subscribe, channels: dict[str, Channel | CommandError], pasts: dict[str, Past]
+    ) -> None:
+        """The step that joins past and present: no `await` in it, so nothing can come between."""
+        if self.socket.closing:
+            return
+        service, session, dialect = self._service, self.session, self._service.dialect
+        accepted = {text: channel for text, channel in channels.items() if not isinstance(channel, CommandError)}
+        service.hub.subscribe(session, accepted.values())
+        if session.told is None:
+            session.told = service.hub.state
+        results = {
+            text: channel if isinstance(channel, CommandError) else channel.n for text, channel in channels.items()
+        }
+        frames = [dialect.subscribed(command.id, results)]
+        for text, channel in accepted.items():
+            if isinstance(channel, KlineChannel):
+                if command.history:
+                    session.history[channel.n] = command.history
+                cursor = command.resume.get(text)
+                frames.append(service.snapshots.kline(channel, pasts.get(text), command.history, cursor))
+            else:
+                frames.append(dialect.ticker_snapshot(channel.n, channel.name, channel.state.ticker, service.hub.state))
+        self._say(b"".join(frames))
+
+    async def resync(self) -> None:
+        """Send what was torn again, with as much history as it was asked with; again and again until it can be read."""
+        while self.session.torn and not self.socket.closing:
+            for n in list(self.session.torn):
+                channel = self._service.hub.channels[n]
+                assert isinstance(channel, KlineChannel)
+                past = await self._service.snapshots.read(channel)
+                if n not in self.session.torn or self.socket.closing or isinstance(past, CommandError):
+                    continue
+                self._service.hub.subscribe(self.session, [channel])
+                self.session.torn.discard(n)
+                self._service.counters.resyncs += 1
+                history = max(self.session.history.get(n, 0), len(channel.series.closed))
+                self._say(self._service.snapshots.kline(channel, past, history, None, resync=True))
+            if self.session.torn:
+                await asyncio.sleep(RESYNC_RETRY_S)
+
+    # Replies.
+
+    def _held(self, name: str) -> Channel | None:
+        parsed = self._service.commands.channel(name)
+        if isinstance(parsed, CommandError):
+            return None
+        channel = self._service.hub.find(parsed.symbol, parsed.interval)
+        return channel if channel is not None and channel.n in self.session.watchlist else None
+
+    def _say(self, frames: bytes) -> None:
+        session = self.session
+        session.control.append(frames)
+        self._service.pump.flush_control(session)
+        if session.drained is None and sum(map(len, session.control)) > CONTROL_MAX_BYTES:
+            session.drained = self.socket.resume
+            self.socket.pause()
+
+    def _work(self, coroutine: Coroutine[object, object, None]) -> None:
+        """Run a command that waits for the store; later commands of this client wait their turn."""
+        self._working = True
+        self.socket.pause()
+        task = asyncio.create_task(coroutine)
+        self._service.start(task)
+        task.add_done_callback(self._worked)
+
+    def _worked(self, task: asyncio.Task[None]) -> None:
+        self._working = False
+        if self.socket.closing or task.cancelled():
+            return
+        if error := task.exception():
+            logger.error("command failed", exc_info=error)
+            self.socket.close(Close.INTERNAL)
+            return
+        while self._inbox and not self._working:
+            self.received(self._inbox.popleft())
+        if not self._working:
+            self._inbox = None
+            if self.session.drained is None:
+                self.socket.resume()

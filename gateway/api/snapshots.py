@@ -1,0 +1,68 @@
+"""What a subscription begins with: stored klines, those in memory and the forming bar, joined without a hole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.history.past import Past
+from gateway.history.service import UnknownSymbol
+from gateway.history.store import StoreUnavailable
+from gateway.session.commands import CommandError, ErrorCode
+from gateway.wire.native import kline_json
+
+if TYPE_CHECKING:
+    from gateway.history.service import History
+    from gateway.hub.channel import KlineChannel
+    from gateway.hub.hub import Hub
+    from gateway.session.session import Session
+    from gateway.wire.native import NativeDialect
+
+
+class Snapshots:
+    """`read` may wait for the store; `kline` never waits: it is part of the step that registers a subscription."""
+
+    def __init__(self, hub: Hub[Session], history: History, dialect: NativeDialect, history_max: int) -> None:
+        self._hub = hub
+        self._history = history
+        self._dialect = dialect
+        self._history_max = history_max
+
+    async def read(self, channel: KlineChannel) -> Past | CommandError:
+        """The stored klines of a channel, or why they cannot be had."""
+        series = channel.series
+        try:
+            answer = await self._history.klines(series.symbol, series.interval.name, self._history_max, forming=False)
+        except StoreUnavailable:
+            return CommandError(ErrorCode.UNAVAILABLE, "history is out of reach just now, try again")
+        except UnknownSymbol as error:
+            return CommandError(ErrorCode.INVALID_SYMBOL, str(error))
+        return answer.past
+
+    def kline(
+        self, channel: KlineChannel, stored: Past | None, history: int, cursor: int | None, *, resync: bool = False
+    ) -> bytes:
+        """A snapshot with the last `history` closed klines, or with those after `cursor` where it can be continued."""
+        series = channel.series
+        memory = tuple(series.closed)
+        past = Past(memory, False, kline_json) if stored is None else stored.with_memory(memory, self._history_max)
+        extra: dict[str, bool] = {"resync": True} if resync else {}
+        first = max(0, len(past) - history)
+        if cursor is not None:
+            after = past.span(cursor + 1, None)[0]
+            extra["recovered"] = recovered = _continues(past, after, cursor, series.interval.next_open(cursor))
+            first = after if recovered else first
+        klines = past.text(first, len(past))
+        return self._dialect.kline_snapshot(channel.n, channel.name, klines, series.forming, self._hub.state, extra)
+
+
+def in_memory(channel: KlineChannel, cursor: int) -> bool:
+    """Whether every closed kline after the one at `cursor` is still in memory."""
+    oldest = next(iter(channel.series.closed), None)
+    return oldest is not None and oldest.open_time_ms <= channel.series.interval.next_open(cursor)
+
+
+def _continues(past: Past, after: int, cursor: int, following: int) -> bool:
+    """Whether `past[after:]` continues the kline at `cursor` without a hole on our side."""
+    if after < len(past) and past.opens[after] == following:
+        return True
+    return after > 0 and past.opens[after - 1] >= cursor

@@ -1,0 +1,96 @@
+"""The WebSocket edge of the native protocol: handshakes, and what all its clients share.
+
+Sends no market data but the snapshot of a subscription, which must be made in the step that registers it; the pump
+writes everything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from starlette.responses import Response
+from starlette.routing import WebSocketRoute
+
+from gateway.api.client import Client
+from gateway.api.snapshots import Snapshots
+from gateway.wire.native import SUBPROTOCOL
+from gateway.wire.socket import HANDOVER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.websockets import WebSocket
+
+    from gateway.config import Config
+    from gateway.history.service import History
+    from gateway.hub.hub import Hub
+    from gateway.market.market import Market
+    from gateway.ops.counters import Counters
+    from gateway.pump import Pump
+    from gateway.session.session import Session
+    from gateway.wire.native import NativeDialect
+    from gateway.wire.native_commands import NativeCommands
+    from gateway.wire.socket import ClientSocket
+
+PATHS = ("/v1/stream", "/realtime/v1/kline-updates")
+
+RETRY_AFTER_S = 5
+"""What a refused client is told to wait; it should add jitter."""
+
+
+class StreamService:
+    """What all clients of the native protocol share."""
+
+    def __init__(
+        self,
+        config: Config,
+        market: Market,
+        hub: Hub[Session],
+        history: History,
+        counters: Counters,
+        dialect: NativeDialect,
+        commands: NativeCommands,
+        clock_ms: Callable[[], int],
+    ) -> None:
+        self.config = config.stream
+        self.market = market
+        self.hub = hub
+        self.counters = counters
+        self.dialect = dialect
+        self.commands = commands
+        self.snapshots = Snapshots(hub, history, dialect, config.stream.history_max)
+        self.clock_ms = clock_ms
+        self.clients: dict[Session, Client] = {}
+        self.pump: Pump
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def routes(self) -> list[WebSocketRoute]:
+        return [WebSocketRoute(path, self._connect) for path in PATHS]
+
+    def start(self, work: asyncio.Task[None]) -> None:
+        """Keep a task that answers one client alive until it is done."""
+        self._tasks.add(work)
+        work.add_done_callback(self._tasks.discard)
+
+    def resync(self, session: Session) -> None:
+        """Send the channels of a session that were torn, anew and with history."""
+        if client := self.clients.get(session):
+            self.start(asyncio.create_task(client.resync()))
+
+    async def aclose(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _connect(self, websocket: WebSocket) -> None:
+        if len(self.clients) >= self.config.max_connections:
+            self.counters.refused += 1
+            await websocket.send_denial_response(
+                Response("too many connections\n", 503, {"Retry-After": str(RETRY_AFTER_S)}, "text/plain")
+            )
+            return
+        offered = websocket.scope["subprotocols"]
+        await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
+        socket: ClientSocket = websocket.scope["extensions"][HANDOVER]()
+        Client(self, socket)

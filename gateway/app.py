@@ -1,0 +1,261 @@
+"""Composition root: makes every object, joins the routes, runs and ends the tasks. Decides nothing itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import time
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
+
+from gateway import __version__
+from gateway.api import functions, klines, openapi, operations
+from gateway.api.errors import EXCEPTION_HANDLERS
+from gateway.api.stream import StreamService
+from gateway.feed.listener import Listener
+from gateway.feed.topics import Topics
+from gateway.history.query import QueryRules
+from gateway.history.service import History
+from gateway.history.store import Store
+from gateway.hub.hub import Hub
+from gateway.keepalive import Keepalive
+from gateway.market.market import Market
+from gateway.model.symbol import SymbolRule
+from gateway.ops.counters import Counters
+from gateway.ops.metrics import Metrics
+from gateway.pump import Pump, wall_ms
+from gateway.repair import Repair
+from gateway.wire.native import NativeDialect
+from gateway.wire.native_commands import NativeCommands
+from gateway.wire.socket import handshake_protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from starlette.routing import BaseRoute
+
+    from gateway.config import Config
+    from gateway.model.kline import Kline
+    from gateway.model.ticker import Ticker
+    from gateway.session.session import Session
+
+logger = logging.getLogger(__name__)
+
+STATIC = Path(str(files("gateway"))) / "static"
+FLUSH_LATE_S = 1.0
+"""A flush that has not come for so long: the process serves nobody."""
+
+
+class LiveView:
+    """The live market as history sees it: what is known, and whether its source is there."""
+
+    def __init__(self, market: Market, hub: Hub[Session]) -> None:
+        self._market = market
+        self._hub = hub
+
+    @property
+    def fed(self) -> bool:
+        return self._market.fed
+
+    def knows(self, symbol: str) -> bool:
+        return self._market.knows(symbol)
+
+    def symbols(self) -> list[str]:
+        return self._market.symbols()
+
+    def stale(self, symbol: str) -> bool:
+        return not self._hub.state.live
+
+    def forming(self, symbol: str, interval: str) -> Kline | None:
+        return self._market.forming(symbol, interval)
+
+    def closed(self, symbol: str, interval: str) -> Iterable[Kline]:
+        return self._market.closed(symbol, interval)
+
+    def ticker(self, symbol: str) -> Ticker | None:
+        return self._market.ticker(symbol)
+
+
+class Gateway:
+    """Every part of one process, joined."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        symbols = SymbolRule(config.market.symbol_pattern)
+        intervals = config.market.intervals
+        self.counters = Counters()
+        self.market = Market(config.market, config.stream.closed_log)
+        self.hub: Hub[Session] = Hub(self.market)
+        self.store = Store(config.redis, intervals, symbols.pattern)
+        self.history = History(self.store, LiveView(self.market, self.hub), config.history, config.stream.history_max)
+        self.rules = QueryRules(symbols, intervals, config.stream.history_max)
+        self.repair = Repair(self.store, self.market, intervals, config.redis.retry_s)
+        commands = NativeCommands(symbols, intervals, config.stream.history_max)
+        self.stream = StreamService(
+            config, self.market, self.hub, self.history, self.counters, NativeDialect(), commands, wall_ms
+        )
+        self.pump = Pump(config, self.market, self.hub, self.repair, self.counters, self.stream.resync)
+        self.stream.pump = self.pump
+        self.listener = Listener(config.redis, Topics(config.redis, intervals, symbols.pattern), self.pump)
+        self.keepalive = Keepalive(config.stream, self.stream.clients, self.counters)
+        self.metrics = Metrics(self.counters, self._gauges, self._totals)
+        self.app = Starlette(
+            routes=self._routes(),
+            middleware=[
+                Middleware(
+                    CORSMiddleware,
+                    allow_origins=list(config.http.cors_origins),
+                    allow_methods=["GET", "HEAD", "POST", "OPTIONS"],
+                    allow_headers=["*"],
+                    expose_headers=["ETag", "Retry-After"],
+                    max_age=86400,
+                )
+            ],
+            exception_handlers=EXCEPTION_HANDLERS,
+        )
+
+    def not_ready(self) -> list[str]:
+        """Why clients do not get fresh data just now; empty when they do."""
+        why = []
+        state = self.hub.state
+        if not state.live:
+            why.append(f"feed: {state.reason}")
+        if time.monotonic() - self.pump.flushed_s > FLUSH_LATE_S:
+            why.append("flush: late")
+        return why
+
+    async def run(self, sock: socket.socket, on_ready: Callable[[], None]) -> None:
+        """Serve on a bound socket until a signal ends it; then end everything in order."""
+        stream, server_config = self.config.stream, self.config.server
+        server = _Server(
+            uvicorn.Config(
+                self.app,
+                ws=handshake_protocol(
+                    max_message_bytes=stream.max_message_bytes,
+                    send_buffer_bytes=stream.send_buffer_bytes,
+                    unsent_bytes=stream.unsent_bytes,
+                ),
+                # Keepalive and compression are ours; uvicorn's cost a timer and 64 KB per connection.
+                ws_ping_interval=None,
+                ws_per_message_deflate=False,
+                http="httptools",
+                lifespan="off",
+                backlog=server_config.backlog,
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                timeout_graceful_shutdown=max(1, round(server_config.shutdown_s)),
+            ),
+            on_ready,
+        )
+        tasks = [
+            asyncio.create_task(self.listener.run(), name="listener"),
+            asyncio.create_task(self.pump.run(), name="flush"),
+            asyncio.create_task(self.keepalive.run(), name="keepalive"),
+        ]
+        serving = asyncio.create_task(server.serve(sockets=[sock]), name="server")
+        try:
+            done, _ = await asyncio.wait([serving, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            if serving not in done:
+                # A loop that ends has failed: without it nobody is served, so the process must not look alive.
+                server.should_exit = True
+                await serving
+            for task in done:
+                task.result()
+        finally:
+            serving.cancel()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(serving, *tasks, return_exceptions=True)
+            await self.stream.aclose()
+            await self.repair.aclose()
+            await self.history.aclose()
+            await self.store.aclose()
+
+    def _routes(self) -> list[BaseRoute]:
+        gzip_min_bytes = self.config.history.gzip_min_bytes
+        asyncapi = (Path(str(files("gateway"))) / "asyncapi.json").read_bytes()
+        routes: list[BaseRoute] = [
+            *self.stream.routes(),
+            *klines.routes(self.history, self.rules, gzip_min_bytes),
+            *functions.routes(self.history, self.rules, gzip_min_bytes),
+            *openapi.routes(self.rules, __version__, gzip_min_bytes),
+            *operations.routes(self.not_ready, self.metrics, asyncapi),
+        ]
+        if STATIC.is_dir():
+            routes.append(Mount("/", StaticFiles(directory=STATIC, html=True)))
+        else:
+            logger.warning(
+                "the page is not built; everything else works (build it with `make build`, which needs Node)"
+            )
+        return routes
+
+    def _gauges(self) -> dict[str, float]:
+        hub = self.hub
+        return {
+            "feed_linked": float(hub.state.reason != "redis"),
+            "feed_live": float(hub.state.live),
+            "feed_age_seconds": time.monotonic() - self.pump.heard_s if self.pump.heard_s else -1.0,
+            "symbols": len(self.market.symbols()),
+            "channels": len(hub.channels),
+            "sessions_behind": sum(len(tier.behind) for tier in hub.tiers),
+            "cohorts": sum(len(tier.cohorts) for tier in hub.tiers),
+        }
+
+    def _totals(self) -> dict[str, float]:
+        return {
+            "repaired_klines": self.repair.repaired,
+            "feed_reconnects": self.listener.reconnects,
+            **{f"history_{name}": count for name, count in self.history.counters.items()},
+        }
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server that says when it is ready."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_ready()
+
+
+async def serve(config: Config, *, on_ready: Callable[[str], None] | None = None) -> None:
+    """Run a gateway until SIGINT or SIGTERM; `on_ready` is called with the page's address once it answers.
+
+    Raises `OSError` where the address cannot be bound.
+    """
+    with contextlib.closing(_bind(config.server.host, config.server.port)) as sock:
+        host, port = sock.getsockname()[:2]
+        shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+        address = f"http://{shown}:{port}"
+
+        def ready() -> None:
+            if on_ready:
+                on_ready(address)
+
+        await Gateway(config).run(sock, ready)
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+    except OSError:
+        sock.close()
+        raise
+    return sock

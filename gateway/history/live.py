@@ -1,0 +1,34 @@
+"""The live market as history and the HTTP dialects see it. Says nothing about how it comes to be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gateway.model.kline import Kline
+    from gateway.model.ticker import Ticker
+
+
+class LiveMarket(Protocol):
+    """Reads never wait: what they return is the state of this instant."""
+
+    @property
+    def fed(self) -> bool:
+        """Whether the feed has ever delivered or been read; before that, missing data proves nothing."""
+
+    def knows(self, symbol: str) -> bool: ...
+
+    def symbols(self) -> list[str]:
+        """All known symbols, sorted."""
+
+    def stale(self, symbol: str) -> bool:
+        """Whether the symbol's source is away."""
+
+    def forming(self, symbol: str, interval: str) -> Kline | None: ...
+
+    def closed(self, symbol: str, interval: str) -> Iterable[Kline]:
+        """The newest few closed klines, ascending by open time."""
+
+    def ticker(self, symbol: str) -> Ticker | None: ...

@@ -1,0 +1,50 @@
+"""Stored klines + the newest in memory + the forming one -> one ascending list, each open time once. Pure.
+
+Rules for this file:
+- a closed kline beats a forming one of the same open time;
+- of two closed klines of the same open time the newer wins: by event time, then trades, then volume (a rewritten kline
+  is a second member of the sorted set and carries no event time; a bar only grows);
+- the forming kline comes last or not at all: one that is older than a closed kline has nothing to say any more;
+- no bar is ever invented: a hole in the source stays a hole.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from gateway.model.kline import Kline
+
+
+def unique(klines: Iterable[Kline]) -> list[Kline]:
+    """Closed klines in any order and number -> ascending by open time, the newest of each."""
+    best: dict[int, Kline] = {}
+    for kline in klines:
+        known = best.get(kline.open_time_ms)
+        if known is None or _rank(kline) > _rank(known):
+            best[kline.open_time_ms] = kline
+    return [best[open_time_ms] for open_time_ms in sorted(best)]
+
+
+def follows(closed: Sequence[Kline], forming: Kline | None) -> bool:
+    """Whether the forming kline belongs after these closed ones."""
+    return forming is not None and (not closed or forming.open_time_ms > closed[-1].open_time_ms)
+
+
+def within(kline: Kline, start_ms: int | None, end_ms: int | None) -> bool:
+    """Whether it opens within both ends, included."""
+    return (start_ms is None or start_ms <= kline.open_time_ms) and (end_ms is None or kline.open_time_ms <= end_ms)
+
+
+def stitch(stored: Iterable[Kline], memory: Iterable[Kline], forming: Kline | None) -> list[Kline]:
+    bars = unique((*memory, *stored))
+    if forming is not None and follows(bars, forming):
+        bars.append(forming)
+    return bars
+
+
+def _rank(kline: Kline) -> tuple[int, int, Decimal]:
+    return kline.event_time_ms, kline.trades, Decimal(kline.volume)

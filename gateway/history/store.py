@@ -1,0 +1,229 @@
+"""Reads what the collector has stored. Knows neither HTTP nor live state, keeps nothing but its link and its counters.
+
+A read fails at once or after one timeout, never slowly: redis-py's own retries are off (they hide an outage for
+seconds and would count several times in the breaker), and while the circuit is open nothing is sent at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from gateway.feed.decode import FeedError, complete_kline, complete_ticker, decode_kline, decode_ticker
+from gateway.feed.topics import Topics
+from gateway.history.breaker import Breaker
+from gateway.history.query import TIME_MAX_MS
+from gateway.history.stitch import unique, within
+from gateway.model.interval import INTERVALS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from gateway.config import RedisConfig
+    from gateway.model.kline import Kline
+    from gateway.model.ticker import Ticker
+
+logger = logging.getLogger(__name__)
+
+CONNECTIONS_MAX = 8
+"""Reads at a time; more wait for a free connection. Requests for one series share a read, so few are needed."""
+
+SCAN_COUNT = 1000
+"""Keys looked at per SCAN step: under a millisecond of the server's time, which the collector shares."""
+
+SPARE = 8
+"""Members read beyond the limit, so that a few rewritten klines (second members of one score) cost no second read."""
+
+
+class StoreUnavailable(Exception):
+    """The store cannot be read. `reason`: `timeout`, `connection` or `refused`; `since_ms`: when that began."""
+
+    def __init__(self, reason: str, since_ms: int, retry_after_s: float) -> None:
+        super().__init__(f"store unavailable: {reason}")
+        self.reason = reason
+        self.since_ms = since_ms
+        self.retry_after_s = retry_after_s
+
+
+class Store:
+    def __init__(
+        self,
+        config: RedisConfig,
+        intervals: Collection[str],
+        symbol_pattern: str,
+        clock_s: Callable[[], float] = time.monotonic,
+        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self._topics = Topics(config, intervals, symbol_pattern)
+        # The key templates in the place of the channels': the same rules then tell the symbol of a key.
+        by_key = msgspec.structs.replace(config, ticker_channel=config.ticker_key, klines_channel=config.klines_key)
+        self._keys = Topics(by_key, intervals, symbol_pattern)
+        self._intervals = tuple(intervals)
+        self._clock_s = clock_s
+        self._clock_ms = clock_ms
+        self._breaker = Breaker(config.retry_s)
+        self._reason = ""
+        self._since_ms = 0
+        self.malformed = 0
+        self._redis = Redis.from_pool(
+            BlockingConnectionPool.from_url(
+                config.url,
+                max_connections=CONNECTIONS_MAX,
+                timeout=config.command_timeout_s,
+                socket_connect_timeout=config.connect_timeout_s,
+                socket_timeout=config.command_timeout_s,
+                # RESP2: every server speaks it, and nothing here needs more.
+                protocol=2,
+                retry=Retry(NoBackoff(), 0),
+                decode_responses=False,
+            )
+        )
+
+    @property
+    def available(self) -> bool:
+        """Whether the last reads got through."""
+        return self._since_ms == 0
+
+    async def ping(self) -> None:
+        await self._run("PING")
+
+    async def closed_klines(
+        self, symbol: str, interval: str, limit: int, start_ms: int | None = None, end_ms: int | None = None
+    ) -> list[Kline]:
+        """Stored closed klines by open time, both ends included, ascending, each once.
+
+        With a start the first `limit` from it; without, the last `limit`.
+        """
+        key = self._topics.klines_key(symbol, interval)
+        # Scores are close times. The range is a little too wide rather than too narrow, and open times are checked
+        # below: collectors differ in whether a kline closes on its last millisecond or on the next one's first.
+        low = "-inf" if start_ms is None else str(start_ms)
+        span = INTERVALS[interval]
+        high = "+inf" if end_ms is None else str(span.next_open(span.open_time(min(end_ms, TIME_MAX_MS))))
+        command = ("ZREVRANGEBYSCORE", key, high, low) if start_ms is None else ("ZRANGEBYSCORE", key, low, high)
+        count = limit + SPARE
+        offset = 0
+        klines: list[Kline] = []
+        while True:
+            members: list[bytes] = await self._run(*command, "LIMIT", offset, count) or []
+            klines = unique((*klines, *self._decoded(members, symbol, interval, start_ms, end_ms)))
+            if len(members) < count or len(klines) >= limit:
+                return klines[-limit:] if start_ms is None else klines[:limit]
+            offset += count
+
+    async def ticker(self, symbol: str) -> Ticker | None:
+        """The stored ticker; its event time is when the collector wrote it, 0 where it did not say."""
+        answer = await self._run("MGET", self._topics.ticker_key(symbol), self._topics.ticker_updated_key(symbol))
+        payload, updated = answer
+        if payload is None:
+            return None
+        try:
+            return complete_ticker(decode_ticker(payload, symbol, self._integer(updated) or 0))
+        except FeedError as error:
+            self._skip("ticker", symbol, error)
+            return None
+
+    async def last_closed(self, symbol: str, interval: str) -> int | None:
+        """Close time of the last closed kline, as the collector says."""
+        return self._integer(await self._run("GET", self._topics.last_closed_key(symbol, interval)))
+
+    async def has_data(self, symbol: str) -> bool:
+        """Whether anything at all is stored of the symbol."""
+        keys = [self._topics.klines_key(symbol, interval) for interval in self._intervals]
+        return bool(await self._run("EXISTS", self._topics.ticker_key(symbol), *keys))
+
+    async def symbols(self) -> set[str]:
+        """Every symbol with a key in the store. Walks the whole key space in steps: at start and refresh only."""
+        found: set[str] = set()
+        for pattern in self._keys.patterns:
+            cursor: int | bytes = 0
+            while True:
+                cursor, keys = await self._run("SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_COUNT)
+                found.update(topic.symbol for key in keys if (topic := self._keys.parse(key)))
+                if int(cursor) == 0:
+                    break
+        return found
+
+    async def aclose(self) -> None:
+        await self._redis.aclose()
+
+    def _decoded(
+        self, members: list[bytes], symbol: str, interval: str, start_ms: int | None, end_ms: int | None
+    ) -> list[Kline]:
+        klines: list[Kline] = []
+        for member in members:
+            try:
+                # Event time 0, "unknown": whatever the live feed says of the same bar is newer.
+                update = decode_kline(member, symbol, interval, 0)
+                # The set is one of closed klines; a member that says otherwise is not for here.
+                if update.fields.setdefault("closed", True):
+                    kline = complete_kline(update)
+                    if within(kline, start_ms, end_ms):
+                        klines.append(kline)
+            except FeedError as error:
+                self._skip("kline", f"{symbol} {interval}", error)
+        return klines
+
+    def _integer(self, text: bytes | None) -> int | None:
+        if text is None:
+            return None
+        # No more than int() takes: a foreign value of a megabyte of digits must not raise.
+        if len(text) <= 16 and text.isdigit():
+            return int(text)
+        self.malformed += 1
+        return None
+
+    def _skip(self, what: str, of: str, error: FeedError) -> None:
+        self.malformed += 1
+        logger.debug("stored %s of %s skipped: %s", what, of, error)
+
+    async def _run(self, *command: str | bytes | int) -> Any:
+        now_s = self._clock_s()
+        if not self._breaker.allows(now_s):
+            raise StoreUnavailable(self._reason, self._since_ms, self._breaker.retry_after_s(now_s))
+        probing = not self._breaker.closed
+        try:
+            answer = await self._redis.execute_command(*command)  # type: ignore[no-untyped-call]
+        except asyncio.CancelledError:
+            if probing:
+                self._breaker.abandoned()
+            raise
+        except (RedisError, OSError) as error:
+            if isinstance(error, ResponseError) and str(error).startswith("WRONGTYPE"):
+                # The store is well; one key holds something foreign. That must not cut everybody off.
+                self._answered()
+                self.malformed += 1
+                return None
+            raise self._failed(error) from error
+        self._answered()
+        return answer
+
+    def _answered(self) -> None:
+        self._breaker.succeeded()
+        if self._since_ms:
+            logger.info("store is readable again")
+            self._since_ms = 0
+
+    def _failed(self, error: Exception) -> StoreUnavailable:
+        now_s = self._clock_s()
+        self._breaker.failed(now_s)
+        match error:
+            case RedisTimeoutError() | TimeoutError():
+                self._reason = "timeout"
+            case ResponseError():
+                self._reason = "refused"
+            case _:
+                self._reason = "connection"
+        if not self._since_ms:
+            logger.warning("store cannot be read (%s): %s", self._reason, error)
+            self._since_ms = self._clock_ms()
+        return StoreUnavailable(self._reason, self._since_ms, self._breaker.retry_after_s(now_s))

@@ -1,0 +1,58 @@
+"""Pings for all clients from one loop, and an end to those who no longer answer: no timer per connection."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from gateway.session.close_codes import Close
+from gateway.wire.frame import PING, frame
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.api.client import Client
+    from gateway.config import StreamConfig
+    from gateway.ops.counters import Counters
+    from gateway.session.session import Session
+
+STEP_S = 1.0
+
+
+class Keepalive:
+    """Every client is pinged once per interval, a share of them each second, so that pongs do not come all at once."""
+
+    def __init__(self, config: StreamConfig, clients: Mapping[Session, Client], counters: Counters) -> None:
+        self._interval_s = config.ping_interval_s
+        self._silence_max_s = config.ping_interval_s + config.ping_timeout_s
+        self._clients = clients
+        self._counters = counters
+        self._ping = frame(PING, b"kg")
+
+    async def run(self) -> None:
+        turn: list[Client] = []
+        share = 0
+        while True:
+            await asyncio.sleep(STEP_S)
+            if not turn:
+                turn = list(self._clients.values())
+                share = max(1, round(len(turn) * STEP_S / self._interval_s + 0.5))
+                # Few clients must not be pinged more often than asked: the rest of the turn is waiting.
+                spare_s = self._interval_s - STEP_S * -(-len(turn) // share)
+                if spare_s > 0:
+                    await asyncio.sleep(spare_s)
+            now_s = asyncio.get_running_loop().time()
+            for client in turn[:share]:
+                self._visit(client, now_s)
+            del turn[:share]
+
+    def _visit(self, client: Client, now_s: float) -> None:
+        socket = client.socket
+        if socket.closing:
+            return
+        if now_s - socket.heard_s > self._silence_max_s:
+            self._counters.disconnects[Close.NO_PONG.code] += 1
+            socket.close(Close.NO_PONG)
+        else:
+            # A client whose socket is full is seen to by the throttle; a ping would only wait behind the rest.
+            socket.offer(self._ping)

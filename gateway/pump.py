@@ -1,0 +1,226 @@
+"""The two loops: what the feed brings goes into the market, and every tick the market's changes go to the clients.
+
+Parses, merges and encodes nothing itself, and keeps no state but counters. Ingest and each slice of a flush run
+without `await`: nobody ever sees half a step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from gateway.feed.decode import FeedError, decode_kline, decode_ticker
+from gateway.hub.dialect import FeedState
+from gateway.session import throttle
+from gateway.session.close_codes import Close
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.config import Config
+    from gateway.feed.topics import Topic
+    from gateway.hub.hub import Hub
+    from gateway.hub.tier import Cohort, Tier
+    from gateway.market.market import Market
+    from gateway.ops.counters import Counters
+    from gateway.repair import Repair
+    from gateway.session.session import Session
+
+logger = logging.getLogger(__name__)
+
+SLICE_S = 0.010
+"""Longest a flush keeps the loop: the feed and the handshakes get their turn in between."""
+
+
+def wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Pump:
+    """`ingest`, `linked` and `unlinked` are the listener's calls; `run` is the flush beat."""
+
+    def __init__(
+        self,
+        config: Config,
+        market: Market,
+        hub: Hub[Session],
+        repair: Repair,
+        counters: Counters,
+        on_torn: Callable[[Session], None],
+    ) -> None:
+        self._market = market
+        self._hub = hub
+        self._repair = repair
+        self._counters = counters
+        self._on_torn = on_torn
+        self._tick_s = config.stream.tick_ms / 1000
+        self._tick_ms = config.stream.tick_ms
+        self._budget_bytes = config.stream.budget_bytes
+        self._heartbeat_ticks = max(1, round(config.stream.heartbeat_s / self._tick_s))
+        self._slow_abort_s = config.stream.slow_abort_s
+        self._stale_after_s = config.market.stale_after_s
+        self.heard_s = 0.0
+        """When the feed last said anything, on the monotonic clock."""
+        self.flushed_s = 0.0
+        """When the last flush ended, on the monotonic clock."""
+
+    # What the listener says.
+
+    def ingest(self, batch: list[tuple[Topic, bytes]]) -> None:
+        now_ms = wall_ms()
+        self.heard_s = time.monotonic()
+        market, counters = self._market, self._counters
+        for (symbol, interval), payload in batch:
+            try:
+                if interval:
+                    market.apply(decode_kline(payload, symbol, interval, now_ms), now_ms)
+                else:
+                    market.apply(decode_ticker(payload, symbol, now_ms), now_ms)
+            except FeedError as error:
+                counters.feed_error(error.reason, f"{symbol} {interval}: {error}", self.heard_s)
+        counters.messages_in += len(batch)
+
+    def linked(self) -> None:
+        self.heard_s = time.monotonic()
+        self._hub.set_state(FeedState("repair", self._hub.state.since_ms))
+        self._repair.everything(self._repaired)
+
+    def unlinked(self, reason: str) -> None:
+        self._repair.cancel()
+        if self._hub.state.reason != "redis":
+            self._hub.set_state(FeedState("redis", wall_ms()))
+            self._counters.gaps += 1
+
+    def _repaired(self) -> None:
+        self.heard_s = time.monotonic()
+        self._hub.set_state(FeedState())
+
+    # The beat.
+
+    async def run(self) -> None:
+        """Flush on every tick until cancelled. A late tick is not caught up on: its changes go out with the next."""
+        due_s = time.monotonic()
+        while True:
+            due_s = max(due_s + self._tick_s, time.monotonic())
+            await asyncio.sleep(due_s - time.monotonic())
+            started_s = time.monotonic()
+            self._counters.observe_lag(started_s - due_s)
+            await self.flush()
+            self.flushed_s = time.monotonic()
+            self._counters.observe_flush(self.flushed_s - started_s)
+
+    async def flush(self) -> None:
+        now_s = time.monotonic()
+        now_ms = wall_ms()
+        self._watch_silence(now_s, now_ms)
+        if not self._repair.running:
+            self._market.advance(now_ms)
+        changes = self._market.take_changes()
+        for series in changes.gaps:
+            self._repair.series(series)
+        for session in self._hub.publish(changes):
+            self._on_torn(session)
+        slice_end_s = now_s + SLICE_S
+        for tier in self._hub.due():
+            for cohort in list(tier.cohorts.values()):
+                self._flush_cohort(tier, cohort, now_ms)
+                if time.monotonic() > slice_end_s:
+                    await asyncio.sleep(0)
+                    slice_end_s = time.monotonic() + SLICE_S
+            for session in list(tier.behind):
+                self._flush_behind(tier, session, now_s, now_ms)
+                if time.monotonic() > slice_end_s:
+                    await asyncio.sleep(0)
+                    slice_end_s = time.monotonic() + SLICE_S
+        if self._hub.tick % max(1, round(1 / self._tick_s)) == 0:
+            self._calm(now_s)
+
+    def flush_control(self, session: Session) -> None:
+        """Write a session's replies now if its socket is free; else they go with its next beat."""
+        if session.cohort is not None and not session.sink.busy():
+            replies, session.control = session.control, []
+            session.offer(b"".join(replies))
+        elif session.control:
+            self._hub.fall_behind(session)
+            self._offer_behind(session, wall_ms())
+
+    def flush_last(self, session: Session) -> None:
+        """Write all that a session is still owed, whatever the budget: the connection ends."""
+        self._hub.fall_behind(session)
+        if not session.sink.busy():
+            session.offer(session.take(self._hub, sys.maxsize, wall_ms()))
+
+    def _flush_cohort(self, tier: Tier[Session], cohort: Cohort[Session], now_ms: int) -> None:
+        dialect, _ = cohort.style
+        body = b"".join(cohort.watchlist.pick(tier.sheets[cohort.style]))
+        tick = self._hub.tick
+        late: list[Session] = []
+        if len(body) > self._budget_bytes:
+            # Too much for one write: each session takes it by lanes, as far as its budget goes.
+            for session in list(cohort.sessions):
+                self._hub.fall_behind(session)
+        elif body or tick - cohort.last_frame_tick >= self._heartbeat_ticks:
+            frame = dialect.beat(body, now_ms) if body else dialect.heartbeat(now_ms)
+            cohort.last_frame_tick = tick
+            late = [session for session in cohort.sessions if not session.offer(frame)]
+            written = len(cohort.sessions) - len(late)
+            self._counters.writes += written
+            self._counters.bytes_out += written * len(frame)
+        if late:
+            now_s = time.monotonic()
+            for session in late:
+                self._hub.fall_behind(session)
+                self._missed(session, now_s)
+        cohort.served_tick = tick
+
+    def _flush_behind(self, tier: Tier[Session], session: Session, now_s: float, now_ms: int) -> None:
+        if session.cohort is not None or self._hub.tiers[session.tier] is not tier or session not in tier.behind:
+            # It moved while this flush let others run.
+            return
+        if session.sink.busy():
+            self._missed(session, now_s)
+            return
+        throttle.taken(session)
+        self._offer_behind(session, now_ms)
+        if session.is_caught_up(self._hub):
+            tier.join(session, self._hub.tick)
+
+    def _offer_behind(self, session: Session, now_ms: int) -> None:
+        if session.sink.busy():
+            return
+        frames = session.take(self._hub, self._budget_bytes, now_ms)
+        if frames and session.offer(frames):
+            self._counters.writes += 1
+            self._counters.bytes_out += len(frames)
+        if session.drained is not None:
+            drained, session.drained = session.drained, None
+            drained()
+
+    def _missed(self, session: Session, now_s: float) -> None:
+        self._counters.missed_beats += 1
+        self._retier(session, throttle.missed(session, now_s), "slow_client")
+        if session.stalled_since_s is not None and now_s - session.stalled_since_s > self._slow_abort_s:
+            self._counters.disconnects[Close.SLOW.code] += 1
+            session.sink.abort()
+
+    def _calm(self, now_s: float) -> None:
+        """Once a second: whoever keeps up in a slow tier may go a rung faster."""
+        for tier in self._hub.tiers[1:]:
+            for session in [s for cohort in tier.cohorts.values() for s in cohort.sessions]:
+                self._retier(session, throttle.calmed(session, now_s), "recovered")
+
+    def _retier(self, session: Session, tier: int, reason: str) -> None:
+        if tier != session.tier:
+            self._hub.move(session, tier)
+            session.notice = (self._hub.tiers[tier].period_ticks * self._tick_ms, reason)
+
+    def _watch_silence(self, now_s: float, now_ms: int) -> None:
+        state = self._hub.state
+        silent = now_s - self.heard_s > self._stale_after_s
+        if state.live and silent:
+            self._hub.set_state(FeedState("silent", now_ms - round((now_s - self.heard_s) * 1000)))
+        elif state.reason == "silent" and not silent:
+            self._hub.set_state(FeedState())

@@ -1,0 +1,117 @@
+"""Reading the store again after a gap, so that what was missed is delivered before anything newer.
+
+Order matters: the subscription is there first, then the store is read, then newer live news wins by event time.
+Failures are retried until they succeed or a new gap makes the work void.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from gateway.history.store import StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from gateway.history.store import Store
+    from gateway.market.market import Market
+    from gateway.market.series import Series
+
+logger = logging.getLogger(__name__)
+
+READS_AT_A_TIME = 8
+SEED_KLINES = 2
+"""Closed klines read of a series nothing is known of: enough to know where it stands."""
+
+KLINES_MAX = 500
+"""Most the collector stores."""
+
+
+class Repair:
+    """One run over everything at a time; single series beside it, each at most once at a time."""
+
+    def __init__(self, store: Store, market: Market, intervals: tuple[str, ...], retry_s: tuple[float, ...]) -> None:
+        self._store = store
+        self._market = market
+        self._intervals = intervals
+        self._retry_s = retry_s
+        self._all: asyncio.Task[None] | None = None
+        self._single: dict[Series, asyncio.Task[None]] = {}
+        self._gate = asyncio.Semaphore(READS_AT_A_TIME)
+        self.repaired = 0
+        """Closed klines that had been missed and were found in the store."""
+
+    @property
+    def running(self) -> bool:
+        """Whether a run over everything is under way: until it ends, nobody's time is up."""
+        return self._all is not None and not self._all.done()
+
+    def everything(self, done: Callable[[], None]) -> None:
+        """Start to read the state of every symbol; `done` is called once all of it is in."""
+        self.cancel()
+        self._all = asyncio.create_task(self._retried(self._everything, "everything"))
+        self._all.add_done_callback(lambda task: None if task.cancelled() else done())
+
+    def series(self, series: Series) -> None:
+        """Start to read one series that has skipped a closed kline."""
+        if series not in self._single and not self.running:
+            task = asyncio.create_task(self._retried(lambda: self._series(series), f"{series.symbol}"))
+            self._single[series] = task
+            task.add_done_callback(lambda _: self._single.pop(series, None))
+
+    def cancel(self) -> None:
+        """Stop what is under way: the link is gone, and its successor will ask anew."""
+        for task in [*self._single.values(), *([self._all] if self._all else [])]:
+            task.cancel()
+
+    async def aclose(self) -> None:
+        tasks = [*self._single.values(), *([self._all] if self._all else [])]
+        self.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _retried(self, work: Callable[[], Coroutine[object, object, None]], what: str) -> None:
+        attempt = 0
+        while True:
+            try:
+                return await work()
+            except StoreUnavailable as error:
+                wait_s = self._retry_s[min(attempt, len(self._retry_s) - 1)]
+                attempt += 1
+                logger.warning("repair of %s: %s; next attempt in %g s", what, error, wait_s)
+                await asyncio.sleep(wait_s)
+
+    async def _everything(self) -> None:
+        started_s = time.monotonic()
+        symbols = await self._store.symbols()
+        symbols.update(self._market.symbols())
+        async with asyncio.TaskGroup() as group:
+            for symbol in sorted(symbols):
+                group.create_task(self._symbol(symbol))
+        logger.info("read the state of %d symbols in %.0f ms", len(symbols), (time.monotonic() - started_s) * 1000)
+
+    async def _symbol(self, symbol: str) -> None:
+        async with self._gate:
+            ticker = await self._store.ticker(symbol)
+            if ticker is not None:
+                self._market.restore(ticker)
+            for interval in self._intervals:
+                await self._read(symbol, interval)
+
+    async def _series(self, series: Series) -> None:
+        await self._read(series.symbol, series.interval.name)
+
+    async def _read(self, symbol: str, interval: str) -> None:
+        series = self._market.series(symbol, interval)
+        last = series.closed.last if series else None
+        if last is None:
+            klines = await self._store.closed_klines(symbol, interval, SEED_KLINES)
+        else:
+            klines = await self._store.closed_klines(symbol, interval, KLINES_MAX, start_ms=last.open_time_ms)
+        if klines or series:
+            before = series.closed.end if series else 0
+            self._market.reseed(symbol, interval, klines, time.time_ns() // 1_000_000)
+            if series and last is not None:
+                self.repaired += series.closed.end - before
