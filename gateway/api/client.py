@@ -205,7 +205,7 @@ class Client:
                 channel = self._service.hub.channels[n]
                 assert isinstance(channel, KlineChannel)
                 past = await self._service.snapshots.read(channel)
-                if n not in self.session.torn or self.socket.closing or isinstance(past, CommandError):
+                if isinstance(past, CommandError) or not self._awaits(n):
                     continue
                 self._service.hub.subscribe(self.session, [channel])
                 self.session.torn.discard(n)
@@ -214,6 +214,9 @@ class Client:
                 self._say(self._service.snapshots.kline(channel, past, history, None, resync=True))
             if self.session.torn:
                 await asyncio.sleep(RESYNC_RETRY_S)
+
+    def _awaits(self, n: int) -> bool:
+        return n in self.session.torn and not self.socket.closing
 
     # Replies.
 
