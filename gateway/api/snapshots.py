@@ -8,23 +8,26 @@ from gateway.history.past import Past
 from gateway.history.service import UnknownSymbol
 from gateway.history.store import StoreUnavailable
 from gateway.session.commands import CommandError, ErrorCode
-from gateway.wire.native import kline_json
+from gateway.wire.native import NativeDialect, kline_json
 
 if TYPE_CHECKING:
     from gateway.history.service import History
     from gateway.hub.channel import KlineChannel
     from gateway.hub.hub import Hub
+    from gateway.model.interval import Interval
     from gateway.session.session import Session
-    from gateway.wire.native import NativeDialect
+
+
+# Snapshots look the same in both variants of the native protocol.
+_SPEECH = NativeDialect()
 
 
 class Snapshots:
     """`read` may wait for the store; `kline` never waits: it is part of the step that registers a subscription."""
 
-    def __init__(self, hub: Hub[Session], history: History, dialect: NativeDialect, history_max: int) -> None:
+    def __init__(self, hub: Hub[Session], history: History, history_max: int) -> None:
         self._hub = hub
         self._history = history
-        self._dialect = dialect
         self._history_max = history_max
 
     async def read(self, channel: KlineChannel) -> Past | CommandError:
@@ -49,10 +52,10 @@ class Snapshots:
         first = max(0, len(past) - history)
         if cursor is not None:
             after = past.span(cursor + 1, None)[0]
-            extra["recovered"] = recovered = _continues(past, after, cursor, series.interval.next_open(cursor))
+            extra["recovered"] = recovered = _continues(past, after, cursor, series.interval)
             first = after if recovered else first
         klines = past.text(first, len(past))
-        return self._dialect.kline_snapshot(channel.n, channel.name, klines, series.forming, self._hub.state, extra)
+        return _SPEECH.kline_snapshot(channel.n, channel.name, klines, series.forming, self._hub.state, extra)
 
 
 def in_memory(channel: KlineChannel, cursor: int) -> bool:
@@ -61,8 +64,15 @@ def in_memory(channel: KlineChannel, cursor: int) -> bool:
     return oldest is not None and oldest.open_time_ms <= channel.series.interval.next_open(cursor)
 
 
-def _continues(past: Past, after: int, cursor: int, following: int) -> bool:
-    """Whether `past[after:]` continues the kline at `cursor` without a hole on our side."""
-    if after < len(past) and past.opens[after] == following:
+def _continues(past: Past, after: int, cursor: int, interval: Interval) -> bool:
+    """Whether `past[after:]` continues the kline at `cursor` without a hole on our side.
+
+    What was stored and what is in memory must meet: while the store is away, kept klines may end too early.
+    """
+    if past.memory:
+        joint = past.span(None, past.memory[0].open_time_ms - 1)[1]
+        if joint > after and interval.next_open(past.opens[joint - 1]) < past.opens[joint]:
+            return False
+    if after < len(past) and past.opens[after] == interval.next_open(cursor):
         return True
     return after > 0 and past.opens[after - 1] >= cursor

@@ -1,6 +1,7 @@
 """The past and the present as one: query -> cache -> store, joined with the live market in the step that answers.
 
-Used by every HTTP dialect, by subscriptions that ask for history, and by the feed's repair (`refresh`).
+Used by every HTTP dialect and by subscriptions that ask for history. Repairs read the store itself: nothing kept is
+new enough for them.
 """
 
 from __future__ import annotations
@@ -155,13 +156,6 @@ class History:
         found = await self._tickers.get(symbol, "", lambda: self._read_ticker(symbol))
         stale = found.stale or found.value is None or self._live_stale(symbol)
         return TickerAnswer(found.value, found.cached, stale)
-
-    async def refresh(self, symbol: str, interval: str) -> list[Kline]:
-        """Read the stored closed klines now, whatever is kept: for repairs. Raises `StoreUnavailable`."""
-        read_at_s = self._clock_s()
-        past = await self._read_past(symbol, INTERVALS[interval])
-        self._pasts.put(symbol, interval, past, read_at_s)
-        return list(past.bars)
 
     async def aclose(self) -> None:
         for part in (self._pasts, self._tickers, self._ranges):

@@ -1,0 +1,164 @@
+"""What is kept, for how long, and what it is worth while the store is away."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway.history.cache import Found, ReadCache
+from gateway.history.store import StoreUnavailable
+from tests.unit.history.stage import Clock
+
+
+class Source:
+    def __init__(self, value: str = "one") -> None:
+        self.value = value
+        self.down = False
+        self.reads = 0
+        self.gate: asyncio.Event | None = None
+
+    async def __call__(self) -> str:
+        self.reads += 1
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.down:
+            raise StoreUnavailable("timeout", 1, 0.0)
+        return self.value
+
+
+def cache(clock: Clock, symbols: int = 100) -> ReadCache[str]:
+    return ReadCache(symbols, 60.0, clock)
+
+
+async def test_a_second_request_is_answered_from_what_was_read() -> None:
+    kept, source = cache(Clock()), Source()
+    assert await kept.get("BTCUSDT", "1m", source) == Found("one", cached=False, stale=False)
+    assert await kept.get("BTCUSDT", "1m", source) == Found("one", cached=True, stale=False)
+    assert (source.reads, kept.hits, kept.misses) == (1, 1, 1)
+
+
+async def test_what_is_older_than_its_time_to_live_is_read_again() -> None:
+    clock, source = Clock(), Source()
+    kept = cache(clock)
+    await kept.get("BTCUSDT", "1m", source)
+    source.value = "two"
+    clock.now_s += 59.9
+    assert (await kept.get("BTCUSDT", "1m", source)).value == "one"
+    clock.now_s += 0.1
+    assert await kept.get("BTCUSDT", "1m", source) == Found("two", cached=False, stale=False)
+
+
+async def test_a_request_may_insist_on_something_younger() -> None:
+    clock, source = Clock(), Source()
+    kept = cache(clock)
+    await kept.get("BTCUSDT", "1m", source)
+    clock.now_s += 2.0
+    assert (await kept.get("BTCUSDT", "1m", source, max_age_s=1.0)).cached is False
+    assert (await kept.get("BTCUSDT", "1m", source, max_age_s=1.0)).cached is True
+
+
+async def test_symbols_and_kinds_are_kept_apart() -> None:
+    kept = cache(Clock())
+    for symbol, kind in (("A", "1m"), ("A", "1h"), ("B", "1m")):
+        await kept.get(symbol, kind, Source(symbol + kind))
+    assert (await kept.get("A", "1h", Source())).value == "A1h"
+    assert (await kept.get("B", "1m", Source())).value == "B1m"
+
+
+async def test_the_symbol_asked_for_longest_ago_goes_first_with_all_its_kinds() -> None:
+    kept = cache(Clock(), symbols=2)
+    for symbol, kind in (("A", "1m"), ("A", "1h"), ("B", "1m")):
+        await kept.get(symbol, kind, Source())
+    await kept.get("A", "1m", Source())
+    await kept.get("C", "1m", Source())
+    assert (await kept.get("A", "1h", Source())).cached is True
+    assert (await kept.get("B", "1m", Source())).cached is False
+
+
+async def test_an_old_value_serves_while_the_store_is_away_and_says_so() -> None:
+    clock, source = Clock(), Source()
+    kept = cache(clock)
+    await kept.get("BTCUSDT", "1m", source)
+    clock.now_s += 3600
+    source.down = True
+    assert await kept.get("BTCUSDT", "1m", source) == Found("one", cached=True, stale=True)
+    assert kept.stale_served == 1
+    source.down = False
+    assert await kept.get("BTCUSDT", "1m", source) == Found("one", cached=False, stale=False)
+
+
+async def test_with_nothing_kept_the_failure_is_the_answer() -> None:
+    source = Source()
+    source.down = True
+    with pytest.raises(StoreUnavailable):
+        await cache(Clock()).get("BTCUSDT", "1m", source)
+
+
+async def test_an_old_value_outlives_the_stored_one() -> None:
+    clock, source = Clock(), Source()
+    kept = cache(clock)
+    await kept.get("BTCUSDT", "1m", source)
+    clock.now_s += 61
+    source.value = ""
+    assert await kept.get("BTCUSDT", "1m", source) == Found("one", cached=True, stale=True)
+
+
+async def test_an_empty_answer_is_not_kept_and_pushes_nobody_out() -> None:
+    kept = cache(Clock(), symbols=1)
+    await kept.get("A", "1m", Source())
+    assert await kept.get("B", "1m", Source("")) == Found("", cached=False, stale=False)
+    assert (await kept.get("A", "1m", Source())).cached is True
+    assert (await kept.get("B", "1m", Source("now"))).value == "now"
+
+
+async def test_fifty_requests_at_once_cost_one_read() -> None:
+    kept, source = cache(Clock()), Source()
+    source.gate = asyncio.Event()
+    asking = [asyncio.create_task(kept.get("BTCUSDT", "1m", source)) for _ in range(50)]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    source.gate.set()
+    assert {found.value for found in await asyncio.gather(*asking)} == {"one"}
+    assert (source.reads, kept.coalesced) == (1, 49)
+
+
+async def test_a_replaced_value_keeps_its_age() -> None:
+    clock, source = Clock(), Source()
+    kept = cache(clock)
+    await kept.get("BTCUSDT", "1m", source)
+    clock.now_s += 59
+    kept.replace("BTCUSDT", "1m", "one and a half")
+    assert (await kept.get("BTCUSDT", "1m", source)).value == "one and a half"
+    clock.now_s += 1
+    assert (await kept.get("BTCUSDT", "1m", source)).cached is False
+
+
+async def test_replacing_what_is_not_kept_does_nothing() -> None:
+    kept = cache(Clock())
+    kept.replace("BTCUSDT", "1m", "ghost")
+    assert (await kept.get("BTCUSDT", "1m", Source())).value == "one"
+
+
+async def test_a_stale_answer_is_what_is_kept_now_not_what_was_kept_when_the_read_began() -> None:
+    clock, source = Clock(), Source()
+    kept = cache(clock)
+    await kept.get("BTCUSDT", "1m", source)
+    clock.now_s += 61
+    source.down, source.gate = True, asyncio.Event()
+    asking = asyncio.create_task(kept.get("BTCUSDT", "1m", source))
+    await asyncio.sleep(0)
+    kept.replace("BTCUSDT", "1m", "extended")
+    source.gate.set()
+    assert await asking == Found("extended", cached=True, stale=True)
+
+
+async def test_closing_ends_reads_under_way() -> None:
+    kept, source = cache(Clock()), Source()
+    source.gate = asyncio.Event()
+    asking = asyncio.create_task(kept.get("BTCUSDT", "1m", source))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await kept.aclose()
+    with pytest.raises(asyncio.CancelledError):
+        await asking

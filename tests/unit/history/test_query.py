@@ -1,0 +1,78 @@
+"""Each wrong value is refused by name and code; what passes is exactly what was asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.history.query import TIME_MAX_MS, ErrorCode, KlinesQuery, QueryError, QueryRules
+from gateway.model.interval import INTERVALS
+from gateway.model.symbol import SymbolRule
+
+RULES = QueryRules(SymbolRule(), ("1m", "1h"), 500)
+
+
+def refused(*values: Any, **more: Any) -> QueryError:
+    error = RULES.klines(*values, **more)
+    assert isinstance(error, QueryError)
+    return error
+
+
+def test_what_is_not_given_takes_its_default() -> None:
+    assert RULES.klines("BTCUSDT", "1m") == KlinesQuery("BTCUSDT", INTERVALS["1m"], 500, None, None)
+
+
+def test_what_is_given_is_kept() -> None:
+    assert RULES.klines("1000SATSUSDT", "1h", 1, 0, TIME_MAX_MS) == KlinesQuery(
+        "1000SATSUSDT", INTERVALS["1h"], 1, 0, TIME_MAX_MS
+    )
+
+
+def test_start_and_end_may_name_the_same_bar() -> None:
+    assert isinstance(RULES.klines("BTCUSDT", "1m", 500, 60_000, 60_000), KlinesQuery)
+
+
+@pytest.mark.parametrize("symbol", ["btcusdt", "B", "BTC-USDT", "", "BTCUSDT\n", "ÄÖ", "A" * 21])
+def test_an_ill_formed_symbol_is_invalid(symbol: str) -> None:
+    error = refused(symbol, "1m")
+    assert (error.code, error.details) == (ErrorCode.INVALID_SYMBOL, {"symbol": symbol})
+
+
+def test_a_very_long_symbol_is_not_repeated_whole() -> None:
+    assert refused("A" * 9000, "1m").details == {"symbol": "A" * 40}
+
+
+@pytest.mark.parametrize("interval", ["5m", "1M", "", "60"])
+def test_an_interval_not_served_is_invalid_and_the_answer_lists_those_served(interval: str) -> None:
+    error = refused("BTCUSDT", interval)
+    assert (error.code, error.details) == (ErrorCode.INVALID_INTERVAL, {"intervals": ("1m", "1h")})
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ((None, "1m"), "symbol"),
+        ((7, "1m"), "symbol"),
+        (("BTCUSDT", None), "interval"),
+        (("BTCUSDT", ["1m"]), "interval"),
+        (("BTCUSDT", "1m", 0), "limit"),
+        (("BTCUSDT", "1m", 501), "limit"),
+        (("BTCUSDT", "1m", "10"), "limit"),
+        (("BTCUSDT", "1m", 1.0), "limit"),
+        (("BTCUSDT", "1m", True), "limit"),
+        (("BTCUSDT", "1m", 1, -1), "startTime"),
+        (("BTCUSDT", "1m", 1, "x"), "startTime"),
+        (("BTCUSDT", "1m", 1, None, TIME_MAX_MS + 1), "endTime"),
+        (("BTCUSDT", "1m", 1, 2, 1), "endTime"),
+    ],
+    ids=str,
+)
+def test_a_value_out_of_bounds_or_of_the_wrong_type_is_refused_by_name(values: tuple[Any, ...], field: str) -> None:
+    error = refused(*values)
+    assert (error.code, error.details["field"]) == (ErrorCode.BAD_REQUEST, field)
+    assert error.message.startswith(f"{field}: ")
+
+
+def test_a_dialect_may_call_the_interval_by_its_own_name() -> None:
+    assert refused("BTCUSDT", None, interval_name="timeframe").details["field"] == "timeframe"

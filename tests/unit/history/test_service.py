@@ -1,0 +1,278 @@
+"""The past and the present as one list: what is read, what is reused, and what an answer ends with."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway.history.service import UnknownSymbol
+from gateway.history.store import StoreUnavailable
+from gateway.model.ticker import Ticker
+from tests.unit.history.stage import Stage, bar, bars, forming, numbers, open_ms, stage
+
+TICKER = Ticker("BTCUSDT", "97000.10", event_time_ms=5)
+
+
+async def asked(on: Stage, limit: int = 500, start: int | None = None, end: int | None = None) -> list[int]:
+    """Numbers of the bars answered, by numbers of the first and last wanted."""
+    answer = await on.history.klines(
+        "BTCUSDT",
+        "1m",
+        limit,
+        None if start is None else open_ms(start),
+        None if end is None else open_ms(end),
+    )
+    return numbers(answer.bars)
+
+
+async def test_stored_bars_come_first_and_the_forming_one_last() -> None:
+    on = stage()
+    answer = await on.history.klines("BTCUSDT", "1m", 500)
+    assert numbers(answer.bars) == list(range(21))
+    assert [kline.closed for kline in answer.bars] == [True] * 20 + [False]
+    assert (answer.cached, answer.stale, answer.settled) == (False, False, False)
+
+
+async def test_a_second_answer_is_cached_and_its_forming_bar_is_live() -> None:
+    on = stage()
+    await asked(on)
+    on.live.last_bar = forming(20, close="123.40")
+    answer = await on.history.klines("BTCUSDT", "1m", 500)
+    assert answer.cached
+    assert answer.bars[-1].close == "123.40"
+    assert on.stored.reads == 1
+
+
+@pytest.mark.parametrize(
+    ("limit", "start", "end", "expected"),
+    [
+        (3, None, None, [18, 19, 20]),
+        (1, None, None, [20]),
+        (3, None, 19, [17, 18, 19]),
+        (3, None, 5, [3, 4, 5]),
+        (3, 5, None, [5, 6, 7]),
+        (3, 18, None, [18, 19, 20]),
+        (2, 18, None, [18, 19]),
+        (5, 20, None, [20]),
+        (5, 21, None, []),
+        (500, 4, 6, [4, 5, 6]),
+        (500, 19, 20, [19, 20]),
+        (500, None, -1, []),
+    ],
+    ids=str,
+)
+async def test_limit_and_ends(limit: int, start: int | None, end: int | None, expected: list[int]) -> None:
+    on = stage()
+    assert await asked(on, limit, start, end) == expected
+    assert await asked(on, limit, start, end) == expected
+    assert on.stored.reads == 1
+
+
+async def test_subscriptions_ask_for_closed_bars_only() -> None:
+    on = stage()
+    answer = await on.history.klines("BTCUSDT", "1m", 2, forming=False)
+    assert numbers(answer.bars) == [18, 19]
+
+
+async def test_a_bar_that_closes_live_extends_what_is_kept_without_a_read() -> None:
+    on = stage()
+    await asked(on)
+    on.live.memory = [bar(19, event_time_ms=1), bar(20, event_time_ms=1)]
+    on.live.last_bar = forming(21)
+    assert await asked(on, 3) == [19, 20, 21]
+    assert on.stored.reads == 1
+
+
+async def test_a_correction_in_memory_is_answered() -> None:
+    on = stage()
+    await asked(on)
+    on.live.memory = [bar(19, close="42.00", event_time_ms=1)]
+    answer = await on.history.klines("BTCUSDT", "1m", 2)
+    assert answer.bars[0].close == "42.00"
+
+
+async def test_a_hole_before_the_bars_in_memory_is_read_again_at_most_once_a_second() -> None:
+    on = stage()
+    await asked(on)
+    on.live.memory, on.live.last_bar = [bar(22)], forming(23)
+    assert await asked(on, 4) == [18, 19, 22, 23]
+    assert on.stored.reads == 1
+    on.clock.now_s += 1.0
+    on.stored.klines += bars(20, 21)
+    assert await asked(on, 4) == [20, 21, 22, 23]
+    assert on.stored.reads == 2
+    on.clock.now_s += 1.0
+    assert await asked(on, 4) == [20, 21, 22, 23]
+    assert on.stored.reads == 2
+
+
+async def test_a_hole_before_the_forming_bar_is_read_again() -> None:
+    on = stage()
+    await asked(on)
+    on.live.last_bar = forming(21)
+    on.clock.now_s += 1.0
+    on.stored.klines += [bar(20)]
+    assert await asked(on, 3) == [19, 20, 21]
+
+
+async def test_a_hole_that_the_source_has_stays_one() -> None:
+    on = stage()
+    on.stored.klines = [bar(0), bar(3)]
+    on.live.last_bar = None
+    assert await asked(on) == [0, 3]
+
+
+async def test_no_more_closed_bars_are_kept_than_set() -> None:
+    on = stage(limit_max=10)
+    on.live.memory = [bar(20)]
+    on.live.last_bar = forming(21)
+    assert await asked(on, 10) == list(range(12, 22))
+    assert on.stored.reads == 1
+
+
+async def test_bars_older_than_those_kept_are_read_for_the_request() -> None:
+    on = stage(limit_max=10)
+    assert await asked(on, 3, start=2) == [2, 3, 4]
+    assert await asked(on, 3, end=4) == [2, 3, 4]
+    assert await asked(on, 10, end=12) == list(range(3, 13))
+    assert on.stored.reads == 4
+
+
+async def test_an_older_range_that_reaches_the_present_ends_with_it() -> None:
+    on = stage(limit_max=10)
+    on.live.memory, on.live.last_bar = [bar(20)], forming(21)
+    assert await asked(on, 500, start=2) == list(range(2, 22))
+
+
+async def test_a_request_for_more_than_is_kept_is_read() -> None:
+    on = stage(limit_max=10)
+    assert await asked(on, 15) == list(range(6, 21))
+
+
+async def test_a_series_that_is_kept_whole_is_never_read_for_older_bars() -> None:
+    on = stage()
+    assert await asked(on, 500, start=-100) == list(range(21))
+    assert on.stored.reads == 1
+
+
+async def test_only_answers_that_end_before_the_newest_closed_bar_are_settled() -> None:
+    on = stage()
+    history = on.history
+    assert (await history.klines("BTCUSDT", "1m", 3, None, open_ms(18))).settled
+    assert not (await history.klines("BTCUSDT", "1m", 3, None, open_ms(19))).settled
+    assert not (await history.klines("BTCUSDT", "1m", 3, None, open_ms(-1))).settled
+    on.live.away = True
+    assert not (await history.klines("BTCUSDT", "1m", 3, None, open_ms(18))).settled
+
+
+async def test_while_the_store_is_away_what_is_kept_is_served_stale_with_the_live_end() -> None:
+    on = stage()
+    await asked(on)
+    on.stored.down = True
+    on.clock.now_s += 61
+    on.live.memory, on.live.last_bar = [bar(20)], forming(21)
+    answer = await on.history.klines("BTCUSDT", "1m", 3)
+    assert numbers(answer.bars) == [19, 20, 21]
+    assert (answer.cached, answer.stale) == (True, True)
+    assert on.history.counters["stale_served"] == 1
+
+
+async def test_a_feed_that_is_away_makes_answers_stale() -> None:
+    on = stage()
+    on.live.away = True
+    assert (await on.history.klines("BTCUSDT", "1m", 3)).stale
+
+
+async def test_with_nothing_kept_and_the_store_away_there_is_no_answer() -> None:
+    on = stage()
+    on.stored.down = True
+    with pytest.raises(StoreUnavailable):
+        await asked(on)
+
+
+async def test_a_symbol_nobody_has_data_for_is_unknown_once_the_feed_has_spoken() -> None:
+    on = stage()
+    with pytest.raises(UnknownSymbol) as caught:
+        await on.history.klines("FOOUSDT", "1m", 3)
+    assert caught.value.symbol == "FOOUSDT"
+    with pytest.raises(UnknownSymbol):
+        await on.history.ticker("FOOUSDT")
+
+
+async def test_before_the_feed_has_spoken_the_answer_is_empty() -> None:
+    on = stage()
+    on.live.fed = False
+    assert (await on.history.klines("FOOUSDT", "1m", 3)).bars == []
+    assert (await on.history.ticker("FOOUSDT")).ticker is None
+
+
+async def test_a_symbol_that_only_the_store_knows_is_known() -> None:
+    on = stage()
+    on.live.names = []
+    on.live.last_bar = None
+    assert await asked(on, 1) == [19]
+    assert (await on.history.klines("BTCUSDT", "1h", 3)).bars == []
+
+
+async def test_a_symbol_that_only_the_feed_knows_is_known() -> None:
+    on = stage()
+    on.live.names = ["NEWUSDT"]
+    assert (await on.history.klines("NEWUSDT", "1m", 3)).bars == []
+
+
+async def test_a_range_nobody_has_bars_in_is_empty_and_no_error() -> None:
+    on = stage(limit_max=10)
+    assert await asked(on, 3, start=-10, end=-5) == []
+
+
+async def test_the_live_ticker_needs_no_read() -> None:
+    on = stage()
+    on.live.price = TICKER
+    assert await on.history.ticker("BTCUSDT") == (TICKER, False, False)
+    on.live.away = True
+    assert await on.history.ticker("BTCUSDT") == (TICKER, False, True)
+    assert on.stored.reads == 0
+
+
+async def test_without_a_live_ticker_the_stored_one_serves_for_five_seconds() -> None:
+    on = stage()
+    on.stored.price = TICKER
+    assert await on.history.ticker("BTCUSDT") == (TICKER, False, False)
+    on.clock.now_s += 4.9
+    assert await on.history.ticker("BTCUSDT") == (TICKER, True, False)
+    on.clock.now_s += 0.1
+    assert await on.history.ticker("BTCUSDT") == (TICKER, False, False)
+
+
+async def test_the_last_ticker_outlives_its_key() -> None:
+    on = stage()
+    on.stored.price = TICKER
+    await on.history.ticker("BTCUSDT")
+    on.stored.price = None
+    on.clock.now_s += 61
+    assert await on.history.ticker("BTCUSDT") == (TICKER, True, True)
+
+
+async def test_a_known_symbol_without_ticker_is_stale_and_not_unknown() -> None:
+    assert await stage().history.ticker("BTCUSDT") == (None, False, True)
+
+
+async def test_totals_are_counted() -> None:
+    on = stage()
+    on.stored.malformed = 3
+    await asked(on)
+    await asked(on)
+    await on.history.ticker("BTCUSDT")
+    assert on.history.counters == {"hits": 1, "misses": 2, "coalesced": 0, "stale_served": 0, "malformed": 3}
+
+
+async def test_closing_ends_reads_under_way() -> None:
+    on = stage()
+    on.stored.gate = asyncio.Event()
+    asking = asyncio.create_task(asked(on))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    await on.history.aclose()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
