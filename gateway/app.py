@@ -13,13 +13,11 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from gateway import __version__
-from gateway.api import functions, klines, openapi, operations
+from gateway.api import functions, klines, openapi, operations, reply
 from gateway.api.errors import EXCEPTION_HANDLERS
 from gateway.api.stream import StreamService
 from gateway.feed.listener import Listener
@@ -35,7 +33,6 @@ from gateway.ops.counters import Counters
 from gateway.ops.metrics import Metrics
 from gateway.pump import Pump, wall_ms
 from gateway.repair import Repair
-from gateway.wire.native import NativeDialect
 from gateway.wire.native_commands import NativeCommands
 from gateway.wire.socket import handshake_protocol
 
@@ -101,9 +98,7 @@ class Gateway:
         self.rules = QueryRules(symbols, intervals, config.stream.history_max)
         self.repair = Repair(self.store, self.market, intervals, config.redis.retry_s)
         commands = NativeCommands(symbols, intervals, config.stream.history_max)
-        self.stream = StreamService(
-            config, self.market, self.hub, self.history, self.counters, NativeDialect(), commands, wall_ms
-        )
+        self.stream = StreamService(config, self.market, self.hub, self.history, self.counters, commands, wall_ms)
         self.pump = Pump(config, self.market, self.hub, self.repair, self.counters, self.stream.resync)
         self.stream.pump = self.pump
         self.listener = Listener(config.redis, Topics(config.redis, intervals, symbols.pattern), self.pump)
@@ -111,16 +106,7 @@ class Gateway:
         self.metrics = Metrics(self.counters, self._gauges, self._totals)
         self.app = Starlette(
             routes=self._routes(),
-            middleware=[
-                Middleware(
-                    CORSMiddleware,
-                    allow_origins=list(config.http.cors_origins),
-                    allow_methods=["GET", "HEAD", "POST", "OPTIONS"],
-                    allow_headers=["*"],
-                    expose_headers=["ETag", "Retry-After"],
-                    max_age=86400,
-                )
-            ],
+            middleware=[reply.cors(config.http)],
             exception_handlers=EXCEPTION_HANDLERS,
         )
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from gateway.history.past import Past
     from gateway.hub.channel import Channel
     from gateway.session.commands import Command
+    from gateway.wire.native import NativeDialect
     from gateway.wire.socket import ClientSocket
 
 logger = logging.getLogger(__name__)
@@ -44,12 +45,13 @@ RESYNC_RETRY_S = 1.0
 class Client:
     """One client: its socket, its session, and the commands that wait while one of them reads history."""
 
-    __slots__ = ("_inbox", "_service", "_working", "session", "socket")
+    __slots__ = ("_dialect", "_inbox", "_service", "_working", "session", "socket")
 
-    def __init__(self, service: StreamService, socket: ClientSocket) -> None:
+    def __init__(self, service: StreamService, socket: ClientSocket, dialect: NativeDialect) -> None:
         self._service = service
         self.socket = socket
-        self.session = Session(socket, (service.dialect, False))
+        self._dialect = dialect
+        self.session = Session(socket, (dialect, False))
         self._inbox: deque[bytes] | None = None
         self._working = False
         service.clients[self.session] = self
@@ -61,7 +63,7 @@ class Client:
             "max_message_bytes": config.max_message_bytes,
             "history_max": config.history_max,
         }
-        hello = service.dialect.hello(f"kline-gateway/{__version__}", service.clock_ms(), config.tick_ms, limits)
+        hello = dialect.hello(f"kline-gateway/{__version__}", service.clock_ms(), config.tick_ms, limits)
         self._say(hello)
         socket.attach(self)
 
@@ -77,7 +79,7 @@ class Client:
             self._obey(self._service.commands.decode(text))
         except CommandError as error:
             self._service.counters.command_errors[error.code] += 1
-            self._say(self._service.dialect.error(error))
+            self._say(self._dialect.error(error))
         except Exception:
             logger.exception("command failed")
             self.socket.close(Close.INTERNAL)
@@ -100,14 +102,14 @@ class Client:
             case Unsubscribe(id, names):
                 gone = [channel for name in names if (channel := self._held(name))]
                 service.hub.unsubscribe(session, gone)
-                self._say(service.dialect.unsubscribed(id, names))
+                self._say(self._dialect.unsubscribed(id, names))
             case ListChannels(id):
                 channels = map(service.hub.channels.__getitem__, session.watchlist.ns)
-                self._say(service.dialect.channel_list(id, {channel.name: channel.n for channel in channels}))
+                self._say(self._dialect.channel_list(id, {channel.name: channel.n for channel in channels}))
             case SetProfile():
                 self._set(command)
             case Ping(id):
-                self._say(service.dialect.pong(id, service.clock_ms()))
+                self._say(self._dialect.pong(id, service.clock_ms()))
 
     def _set(self, command: SetProfile) -> None:
         service, session = self._service, self.session
@@ -122,7 +124,7 @@ class Client:
         if command.closed_only is not None and command.closed_only != closed_only:
             service.hub.restyle(session, (dialect, command.closed_only))
         interval_ms = service.hub.tiers[session.tier].period_ticks * service.config.tick_ms
-        self._say(service.dialect.profile(command.id, session.max_rate or None, session.style[1], interval_ms))
+        self._say(self._dialect.profile(command.id, session.max_rate or None, session.style[1], interval_ms))
 
     def _subscribe(self, command: Subscribe) -> None:
         channels: dict[str, Channel | CommandError] = {}
@@ -179,7 +181,7 @@ class Client:
         """The step that joins past and present: no `await` in it, so nothing can come between."""
         if self.socket.closing:
             return
-        service, session, dialect = self._service, self.session, self._service.dialect
+        service, session, dialect = self._service, self.session, self._dialect
         accepted = {text: channel for text, channel in channels.items() if not isinstance(channel, CommandError)}
         service.hub.subscribe(session, accepted.values())
         if session.told is None:

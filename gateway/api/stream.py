@@ -14,7 +14,7 @@ from starlette.routing import WebSocketRoute
 
 from gateway.api.client import Client
 from gateway.api.snapshots import Snapshots
-from gateway.wire.native import SUBPROTOCOL
+from gateway.wire import compact, native
 from gateway.wire.socket import HANDOVER
 
 if TYPE_CHECKING:
@@ -29,11 +29,16 @@ if TYPE_CHECKING:
     from gateway.ops.counters import Counters
     from gateway.pump import Pump
     from gateway.session.session import Session
-    from gateway.wire.native import NativeDialect
     from gateway.wire.native_commands import NativeCommands
     from gateway.wire.socket import ClientSocket
 
 PATHS = ("/v1/stream", "/realtime/v1/kline-updates")
+
+DIALECTS: dict[str, native.NativeDialect] = {
+    native.SUBPROTOCOL: native.NativeDialect(),
+    compact.SUBPROTOCOL: compact.CompactDialect(),
+}
+"""By subprotocol. Dialects keep no state: one of each serves everybody."""
 
 RETRY_AFTER_S = 5
 """What a refused client is told to wait; it should add jitter."""
@@ -49,7 +54,6 @@ class StreamService:
         hub: Hub[Session],
         history: History,
         counters: Counters,
-        dialect: NativeDialect,
         commands: NativeCommands,
         clock_ms: Callable[[], int],
     ) -> None:
@@ -57,9 +61,8 @@ class StreamService:
         self.market = market
         self.hub = hub
         self.counters = counters
-        self.dialect = dialect
         self.commands = commands
-        self.snapshots = Snapshots(hub, history, dialect, config.stream.history_max)
+        self.snapshots = Snapshots(hub, history, config.stream.history_max)
         self.clock_ms = clock_ms
         self.clients: dict[Session, Client] = {}
         self.pump: Pump
@@ -90,7 +93,8 @@ class StreamService:
                 Response("too many connections\n", 503, {"Retry-After": str(RETRY_AFTER_S)}, "text/plain")
             )
             return
-        offered = websocket.scope["subprotocols"]
-        await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
+        # The client's order of preference decides; one that offers nothing we know gets the default.
+        chosen = next((name for name in websocket.scope["subprotocols"] if name in DIALECTS), None)
+        await websocket.accept(chosen)
         socket: ClientSocket = websocket.scope["extensions"][HANDOVER]()
-        Client(self, socket)
+        Client(self, socket, DIALECTS[chosen or native.SUBPROTOCOL])
