@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from gateway.feed.decode import FeedError, decode_kline, decode_ticker
+from gateway.feed.surge import Surge
 from gateway.hub.dialect import FeedState
 from gateway.session import throttle
 from gateway.session.close_codes import Close
@@ -33,6 +34,9 @@ logger = logging.getLogger(__name__)
 
 SLICE_S = 0.010
 """Longest a flush keeps the loop: the feed and the handshakes get their turn in between."""
+
+INGEST_SHARE = 0.3
+"""Part of a tick that may go into folding messages in one by one."""
 
 
 def wall_ms() -> int:
@@ -62,6 +66,14 @@ class Pump:
         self._heartbeat_ticks = max(1, round(config.stream.heartbeat_s / self._tick_s))
         self._slow_abort_s = config.stream.slow_abort_s
         self._stale_after_s = config.market.stale_after_s
+        # This tick's ingest so far. When it takes more than its share, payloads are conflated before they are decoded,
+        # until a tick brings no more than half of what was too much.
+        self._ingest_share_s = self._tick_s * INGEST_SHARE
+        self._ingest_messages = 0
+        self._ingest_s = 0.0
+        self._surge = Surge()
+        self._surging = False
+        self._surge_messages = 0
         self.heard_s = 0.0
         """When the feed last said anything, on the monotonic clock."""
         self.flushed_s = 0.0
@@ -70,18 +82,43 @@ class Pump:
     # What the listener says.
 
     def ingest(self, batch: list[tuple[Topic, bytes]]) -> None:
+        """Fold a batch in; past the tick's share of time only what must not be lost, and the newest of the rest."""
+        started_s = self.heard_s = time.monotonic()
         now_ms = wall_ms()
-        self.heard_s = time.monotonic()
-        market, counters = self._market, self._counters
-        for (symbol, interval), payload in batch:
-            try:
-                if interval:
-                    market.apply(decode_kline(payload, symbol, interval, now_ms), now_ms)
-                else:
-                    market.apply(decode_ticker(payload, symbol, now_ms), now_ms)
-            except FeedError as error:
-                counters.feed_error(error.reason, f"{symbol} {interval}: {error}", self.heard_s)
-        counters.messages_in += len(batch)
+        self._counters.messages_in += len(batch)
+        if self._surging:
+            offer = self._surge.offer
+            for topic, payload in batch:
+                for urgent in offer(topic, payload):
+                    self._fold(topic, urgent, now_ms)
+        else:
+            for topic, payload in batch:
+                self._fold(topic, payload, now_ms)
+        self._ingest_messages += len(batch)
+        self._ingest_s += time.monotonic() - started_s
+        if self._ingest_s > self._ingest_share_s and not self._surging:
+            self._surging = True
+            self._surge_messages = self._ingest_messages
+
+    def _fold(self, topic: Topic, payload: bytes, now_ms: int) -> None:
+        symbol, interval = topic
+        try:
+            if interval:
+                self._market.apply(decode_kline(payload, symbol, interval, now_ms), now_ms)
+            else:
+                self._market.apply(decode_ticker(payload, symbol, now_ms), now_ms)
+        except FeedError as error:
+            self._counters.feed_error(error.reason, f"{symbol} {interval}: {error}", self.heard_s)
+
+    def _end_ingest(self, now_ms: int) -> None:
+        """At the tick: fold in what was kept, and see whether the surge is over."""
+        for topic, payload in self._surge.take():
+            self._fold(topic, payload, now_ms)
+        self._counters.conflated = self._surge.conflated
+        if self._surging and self._ingest_messages <= self._surge_messages / 2:
+            self._surging = False
+        self._ingest_messages = 0
+        self._ingest_s = 0.0
 
     def linked(self) -> None:
         self.heard_s = time.monotonic()
@@ -118,6 +155,7 @@ class Pump:
         self._watch_silence(now_s, now_ms)
         if not self._repair.running:
             self._market.advance(now_ms)
+        self._end_ingest(now_ms)
         changes = self._market.take_changes()
         for series in changes.gaps:
             self._repair.series(series)

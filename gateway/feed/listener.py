@@ -1,15 +1,16 @@
 """Redis pub/sub -> batches of (topic, payload), with every gap reported. Decodes nothing.
 
-One link, read in bulk: redis-py connects (URL, TLS, password), then the socket's bytes go straight to hiredis, which
-is fifteen times cheaper per message than `PubSub.listen()`. Whatever may have cost messages is told to the sink as
-`unlinked` and, after the new subscription is acknowledged, `linked`: it decides what to read again.
+One link, read in bulk: redis-py connects (URL, TLS, password), then its transport becomes ours and every read goes
+straight through hiredis, which is fifteen times cheaper per message than `PubSub.listen()`. Whatever may have cost
+messages is told to the sink as `unlinked` and, once the new subscription is acknowledged, `linked`: the sink decides
+what to read again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import hiredis
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
@@ -18,13 +19,14 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gateway.config import RedisConfig
     from gateway.feed.topics import Topic, Topics
 
 logger = logging.getLogger(__name__)
 
-READ_BYTES = 1 << 18
-"""Most bytes of one read: a flush must not wait long behind it."""
+Batch = list[tuple["Topic", bytes]]
 
 
 class FeedSink(Protocol):
@@ -34,14 +36,14 @@ class FeedSink(Protocol):
         """Subscribed, from now on nothing is missed. What came before may have been."""
 
     def unlinked(self, reason: str) -> None:
-        """The link is gone, or was found frozen: from now on messages may be missed."""
+        """The link is gone, was found frozen, or could not be made: messages may be missed."""
 
-    def ingest(self, batch: list[tuple[Topic, bytes]]) -> None:
+    def ingest(self, batch: Batch) -> None:
         """What one read brought, in order."""
 
 
-class FrozenLink(Exception):
-    """Nothing came for too long, not even the answer to a PING."""
+class LinkLost(Exception):
+    """The link has ended; the text says why."""
 
 
 class Listener:
@@ -69,75 +71,111 @@ class Listener:
         failures = 0
         while True:
             connection: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]
+            link = _Link(self._topics.patterns, self._drain, self._sink.linked)
             try:
-                await self._follow(connection)
-            except (RedisError, OSError, FrozenLink, TimeoutError, hiredis.HiredisError) as error:
-                reason = f"{type(error).__name__}: {error}"
+                await connection.connect()  # type: ignore[no-untyped-call]
+                await self._follow(connection, link)
+            except (RedisError, OSError, LinkLost) as error:
+                reason = str(error) or type(error).__name__
             finally:
                 await connection.disconnect(nowait=True)
-            if connection is self._linked_by:
+            if link.linked:
                 failures = 0
-            waits = self._config.retry_s
-            wait_s = waits[min(failures, len(waits) - 1)]
+            wait_s = self._config.retry_s[min(failures, len(self._config.retry_s) - 1)]
             failures += 1
             self.reconnects += 1
             self._sink.unlinked(reason)
             logger.warning("feed link lost: %s; next attempt in %g s", reason, wait_s)
             await asyncio.sleep(wait_s)
 
-    _linked_by: AbstractConnection | None = None
-
-    async def _follow(self, connection: AbstractConnection) -> None:
-        """Subscribe and read until the link breaks or freezes; always ends with an exception."""
-        await connection.connect()  # type: ignore[no-untyped-call]
-        patterns = self._topics.patterns
-        await connection.send_command("PSUBSCRIBE", *patterns)
-        # The parser has read the handshake's replies to the last byte: what follows on the stream is for ours.
-        reader, parser = connection._reader, hiredis.Reader()
-        assert reader is not None
-        acknowledged = 0
-        pinged = False
+    async def _follow(self, connection: AbstractConnection, link: _Link) -> None:
+        """Read until the link breaks or freezes; always ends with an exception."""
+        # redis-py has read its handshake's replies to the last byte, and nothing is subscribed yet: no byte is lost.
+        writer = connection._writer
+        assert writer is not None
+        transport = cast("asyncio.Transport", writer.transport)
+        transport.set_protocol(link)
+        link.start(transport)
+        silent_s = self._config.watchdog_s / 2
         while True:
-            try:
-                async with asyncio.timeout(self._config.watchdog_s / 2):
-                    data = await reader.read(READ_BYTES)
-            except TimeoutError:
+            heard = link.reads
+            done, _ = await asyncio.wait([link.lost], timeout=silent_s)
+            if done:
+                raise LinkLost(link.lost.result())
+            if link.reads == heard:
                 # redis-py never notices a frozen server here; an unanswered PING does.
-                if pinged:
-                    raise FrozenLink(f"no answer in {self._config.watchdog_s:g} s") from None
-                pinged = True
-                await connection.send_command("PING")
-                continue
-            if not data:
-                raise ConnectionError("closed by the server")
-            pinged = False
-            parser.feed(data)
-            acknowledged += self._drain(parser)
-            if acknowledged >= len(patterns) and connection is not self._linked_by:
-                self._linked_by = connection
-                logger.info("feed linked: %s", " ".join(patterns))
-                self._sink.linked()
+                if link.pinged:
+                    transport.abort()
+                    raise LinkLost(f"frozen: no answer in {self._config.watchdog_s:g} s")
+                link.ping()
 
-    def _drain(self, parser: hiredis.Reader) -> int:
-        """Hand on all whole messages read so far; returns how many subscriptions were acknowledged."""
-        batch: list[tuple[Topic, bytes]] = []
-        acknowledged = 0
+    def _drain(self, messages: list[list[bytes]]) -> None:
         parse = self._topics.parse
-        while (message := parser.gets()) is not False:
-            if type(message) is not list:
-                if isinstance(message, hiredis.ReplyError):
-                    raise ConnectionError(str(message))
-                continue
-            kind = message[0]
-            if kind == b"pmessage":
-                topic = parse(message[2])
-                if topic is None:
-                    self.foreign += 1
-                else:
-                    batch.append((topic, message[3]))
-            elif kind == b"psubscribe":
-                acknowledged += 1
+        batch = [(topic, message[3]) for message in messages if (topic := parse(message[2])) is not None]
         self.messages += len(batch)
+        self.foreign += len(messages) - len(batch)
         if batch:
             self._sink.ingest(batch)
-        return acknowledged
+
+
+class _Link(asyncio.Protocol):
+    """One subscribed connection: bytes in, whole messages out."""
+
+    def __init__(
+        self, patterns: list[str], on_messages: Callable[[list[list[bytes]]], None], on_linked: Callable[[], None]
+    ) -> None:
+        self.linked = False
+        self.pinged = False
+        self.reads = 0
+        self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._patterns = patterns
+        self._unacknowledged = len(patterns)
+        self._on_messages = on_messages
+        self._on_linked = on_linked
+        self._parser = hiredis.Reader()
+        self._transport: asyncio.Transport
+
+    def start(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        transport.resume_reading()
+        command: tuple[Any, ...] = ("PSUBSCRIBE", *self._patterns)
+        transport.write(hiredis.pack_command(command))
+
+    def ping(self) -> None:
+        self.pinged = True
+        self._transport.write(hiredis.pack_command(("PING",)))
+
+    def data_received(self, data: bytes) -> None:
+        self.reads += 1
+        self.pinged = False
+        self._parser.feed(data)
+        gets = self._parser.gets
+        messages: list[list[bytes]] = []
+        try:
+            while (message := gets()) is not False:
+                if type(message) is list and message[0] == b"pmessage":
+                    messages.append(message)
+                else:
+                    self._other(message)
+        except hiredis.HiredisError as error:
+            self._end(f"protocol error: {error}")
+        if messages:
+            self._on_messages(messages)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end(str(exc) if exc else "closed by the server")
+
+    def _other(self, message: object) -> None:
+        """Acknowledgements, answers to pings, and errors."""
+        if isinstance(message, hiredis.ReplyError):
+            self._end(str(message))
+        elif isinstance(message, list) and message[0] == b"psubscribe":
+            self._unacknowledged -= 1
+            if not self._unacknowledged:
+                self.linked = True
+                logger.info("feed linked: %s", " ".join(self._patterns))
+                self._on_linked()
+
+    def _end(self, reason: str) -> None:
+        if not self.lost.done():
+            self.lost.set_result(reason)

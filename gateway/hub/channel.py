@@ -22,7 +22,7 @@ class Lane(IntEnum):
 class TickerChannel:
     """`value` is taken from the market once per tick, so that every tier and dialect encodes the same state."""
 
-    __slots__ = ("changed_tick", "n", "name", "state", "subscribers", "value")
+    __slots__ = ("_full", "changed_tick", "n", "name", "state", "subscribers", "value")
 
     lane = Lane.TICKER
 
@@ -36,16 +36,21 @@ class TickerChannel:
 
     def refresh(self) -> None:
         self.value = self.state.ticker
+        # Whole fragments by dialect: all sessions that are behind at this value share them.
+        self._full: dict[Dialect, bytes] = {}
 
     def full(self, dialect: Dialect) -> bytes:
         """The fragment of the whole value as of the last tick."""
-        return dialect.ticker(self.n, None, self.value) if self.value else b""
+        fragment = self._full.get(dialect)
+        if fragment is None:
+            fragment = self._full[dialect] = dialect.ticker(self.n, None, self.value) if self.value else b""
+        return fragment
 
 
 class KlineChannel:
     """`value` and `closed_end` (the end of the log of closed klines) are those of the last tick, like a ticker's."""
 
-    __slots__ = ("changed_tick", "closed_end", "n", "name", "series", "subscribers", "value")
+    __slots__ = ("_full", "changed_tick", "closed_end", "n", "name", "series", "subscribers", "value")
 
     lane = Lane.KLINE
 
@@ -60,10 +65,14 @@ class KlineChannel:
     def refresh(self) -> None:
         self.value = self.series.forming
         self.closed_end = self.series.closed.end
+        self._full: dict[Dialect, bytes] = {}
 
     def full(self, dialect: Dialect) -> bytes:
         """The fragment of the whole forming bar as of the last tick."""
-        return dialect.kline(self.n, None, self.value) if self.value else b""
+        fragment = self._full.get(dialect)
+        if fragment is None:
+            fragment = self._full[dialect] = dialect.kline(self.n, None, self.value) if self.value else b""
+        return fragment
 
     def closed_since(self, place: int) -> list[Kline] | None:
         """The closed klines from `place` to the last tick; `None` where some have fallen off the log."""

@@ -86,9 +86,9 @@ class Tier(Generic[M]):
         styles = {style for style, _ in self.cohorts}
         self.sheets = {style: self.sheets.get(style) or [] for style in styles}
         for sheet in self.sheets.values():
+            sheet.extend([b""] * (size - len(sheet)))
             for n in self._written:
                 sheet[n] = b""
-            sheet.extend([b""] * (size - len(sheet)))
         self._written = [channel.n for channel in dirty]
         for channel in dirty:
             if isinstance(channel, KlineChannel):

@@ -36,6 +36,7 @@ class Counters:
 
     def __init__(self) -> None:
         self.messages_in = 0
+        self.conflated = 0
         self.writes = 0
         self.bytes_out = 0
         self.missed_beats = 0

@@ -45,6 +45,7 @@ class Metrics(Collector):
     def collect(self) -> Iterator[Metric]:
         counters = self._counters
         yield _counter("gateway_feed_messages", "Messages taken from the feed", counters.messages_in)
+        yield _counter("gateway_feed_conflated", "Messages replaced by a newer one in a surge", counters.conflated)
         yield _labelled("gateway_feed_errors", "Feed messages skipped", "reason", counters.feed_errors)
         yield _counter("gateway_feed_gaps", "Times the feed's link was lost", counters.gaps)
         yield _counter("gateway_writes", "Writes to clients", counters.writes)
