@@ -192,9 +192,11 @@ class Gateway:
             "feed_linked": float(hub.state.reason != "redis"),
             "feed_live": float(hub.state.live),
             "feed_age_seconds": time.monotonic() - self.pump.heard_s if self.pump.heard_s else -1.0,
+            "load_level": float(self.pump.load.level),
             "symbols": len(self.market.symbols()),
             "channels": len(hub.channels),
             "sessions_behind": sum(len(tier.behind) for tier in hub.tiers),
+            "sessions_slowed": sum(len(tier.sessions()) for tier in hub.tiers[1:]),
             "cohorts": sum(len(tier.cohorts) for tier in hub.tiers),
         }
 

@@ -17,12 +17,14 @@ from gateway.feed.surge import Surge
 from gateway.hub.dialect import FeedState
 from gateway.session import throttle
 from gateway.session.close_codes import Close
+from gateway.session.load import PACES, Load
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.config import Config
     from gateway.feed.topics import Topic
+    from gateway.hub.dialect import Dialect
     from gateway.hub.hub import Hub
     from gateway.hub.tier import Cohort, Tier
     from gateway.market.market import Market
@@ -34,6 +36,9 @@ logger = logging.getLogger(__name__)
 
 SLICE_S = 0.010
 """Longest a flush keeps the loop: the feed and the handshakes get their turn in between."""
+
+SHED_PARTS = 200
+"""When nothing else helps, one in so many clients is sent away per tick: all of them would come back as a storm."""
 
 INGEST_SHARE = 0.3
 """Part of a tick that may go into folding messages in one by one."""
@@ -74,6 +79,8 @@ class Pump:
         self._surge = Surge()
         self._surging = False
         self._surge_messages = 0
+        self.load = Load(self._tick_s)
+        self._announced = False
         self.heard_s = 0.0
         """When the feed last said anything, on the monotonic clock."""
         self.flushed_s = 0.0
@@ -145,9 +152,12 @@ class Pump:
             await asyncio.sleep(due_s - time.monotonic())
             started_s = time.monotonic()
             self._counters.observe_lag(started_s - due_s)
+            ingest_s = self._ingest_s
             await self.flush()
             self.flushed_s = time.monotonic()
             self._counters.observe_flush(self.flushed_s - started_s)
+            # Ingest that ran between the slices of the flush is in the flush's time already.
+            self._weigh(ingest_s + self.flushed_s - due_s, self.flushed_s)
 
     async def flush(self) -> None:
         now_s = time.monotonic()
@@ -162,7 +172,7 @@ class Pump:
         for session in self._hub.publish(changes):
             self._on_torn(session)
         slice_end_s = now_s + SLICE_S
-        for tier in self._hub.due():
+        for tier in self._hub.due(self.load.held(self._hub.tick)):
             for cohort in list(tier.cohorts.values()):
                 self._flush_cohort(tier, cohort, now_ms)
                 if time.monotonic() > slice_end_s:
@@ -191,17 +201,44 @@ class Pump:
         if not session.sink.busy():
             session.offer(session.take(self._hub, sys.maxsize, wall_ms()))
 
+    def _weigh(self, busy_s: float, now_s: float) -> None:
+        """Go by what the tick cost: tell everybody of a new level, and at the last send some clients away."""
+        before = self.load.level
+        self._announced = self.load.observe(busy_s, now_s)
+        if self._announced:
+            logger.warning("load level %s (was %s)", self.load.level.name.lower(), before.name.lower())
+        if self.load.sheds(now_s):
+            slowest = [session for tier in reversed(self._hub.tiers) for session in tier.sessions()]
+            for session in slowest[: max(1, len(slowest) // SHED_PARTS)]:
+                self._counters.disconnects[Close.OVERLOADED.code] += 1
+                session.sink.close(Close.OVERLOADED)
+
+    def _announcement(self, dialect: Dialect) -> bytes:
+        interval_ms = self._tick_ms * PACES[self.load.level].ticker
+        return dialect.throttle(interval_ms, "load" if self.load.level else "recovered")
+
     def _flush_cohort(self, tier: Tier[Session], cohort: Cohort[Session], now_ms: int) -> None:
+        hub = self._hub
         dialect, _ = cohort.style
         body = b"".join(cohort.watchlist.pick(tier.sheets[cohort.style]))
-        tick = self._hub.tick
+        tick = hub.tick
         late: list[Session] = []
         if len(body) > self._budget_bytes:
             # Too much for one write: each session takes it by lanes, as far as its budget goes.
             for session in list(cohort.sessions):
                 self._hub.fall_behind(session)
-        elif body or tick - cohort.last_frame_tick >= self._heartbeat_ticks:
+        elif (
+            body
+            or self._announced
+            or cohort.told is not hub.state
+            or tick - cohort.last_frame_tick >= self._heartbeat_ticks
+        ):
             frame = dialect.beat(body, now_ms) if body else dialect.heartbeat(now_ms)
+            if cohort.told is not hub.state and cohort.watchlist.ns:
+                frame = dialect.status(cohort.watchlist.ns, hub.state) + frame
+            if self._announced:
+                frame = self._announcement(dialect) + frame
+            cohort.told = hub.state
             cohort.last_frame_tick = tick
             late = [session for session in cohort.sessions if not session.offer(frame)]
             written = len(cohort.sessions) - len(late)
@@ -222,9 +259,11 @@ class Pump:
             self._missed(session, now_s)
             return
         throttle.taken(session)
+        if self._announced:
+            session.control.append(self._announcement(session.style[0]))
         self._offer_behind(session, now_ms)
         if session.is_caught_up(self._hub):
-            tier.join(session, self._hub.tick)
+            tier.join(session, self._hub.state, self._hub.tick)
 
     def _offer_behind(self, session: Session, now_ms: int) -> None:
         if session.sink.busy():

@@ -87,7 +87,7 @@ class StreamService:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _connect(self, websocket: WebSocket) -> None:
-        if len(self.clients) >= self.config.max_connections:
+        if len(self.clients) >= self.config.max_connections or self.pump.load.refuses:
             self.counters.refused += 1
             await websocket.send_denial_response(
                 Response("too many connections\n", 503, {"Retry-After": str(RETRY_AFTER_S)}, "text/plain")

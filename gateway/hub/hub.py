@@ -17,7 +17,9 @@ from gateway.hub.watchlist import Watchlists
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from collections.abc import Set as AbstractSet
 
+    from gateway.hub.channel import Lane
     from gateway.hub.dialect import Style
     from gateway.market.market import Changes, Market
 
@@ -32,6 +34,8 @@ class Hub(Generic[M]):
         self.channels: list[Channel] = []
         self.tiers = [Tier[M](period) for period in TIER_PERIODS]
         self.tick = 0
+        self.held: AbstractSet[Lane] = frozenset()
+        """Lanes whose news waits at this tick, because the process is busy."""
         self.state = FeedState("redis", 0)
         self.sessions: set[M] = set()
         self._market = market
@@ -115,7 +119,7 @@ class Hub(Generic[M]):
         """Take a session out of step: it is owed what comes after the last beat that reached it."""
         if session.cohort is not None:
             tier = self.tiers[session.tier]
-            session.fall_behind(*tier.standing(session.cohort))
+            session.fall_behind(*tier.standing(session.cohort), session.cohort.told)
             tier.leave(session)
             tier.behind.add(session)
 
@@ -135,8 +139,6 @@ class Hub(Generic[M]):
     def set_state(self, state: FeedState) -> None:
         """The feed is live, or stale for a reason: everybody is told at the next beat."""
         self.state = state
-        for session in self.sessions:
-            self.fall_behind(session)
 
     def publish(self, changes: Changes) -> list[M]:
         """Begin a tick with what the market has changed; returns the sessions that need a channel anew."""
@@ -155,11 +157,12 @@ class Hub(Generic[M]):
             tier.mark(dirty)
         return torn
 
-    def due(self) -> list[Tier[M]]:
-        """The tiers with a beat at this tick, begun: their fragments are ready."""
+    def due(self, held: AbstractSet[Lane] = frozenset()) -> list[Tier[M]]:
+        """The tiers with a beat at this tick, begun: their fragments are ready, but for those of `held` lanes."""
+        self.held = held
         due = [tier for tier in self.tiers if tier.is_due(self.tick) and (tier.cohorts or tier.behind)]
         for tier in due:
-            tier.beat(self.tick, len(self.channels))
+            tier.beat(self.tick, len(self.channels), held)
         return due
 
     def _add(self, channel: Channel) -> None:

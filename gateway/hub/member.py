@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from gateway.hub.dialect import Style
+    from gateway.hub.dialect import FeedState, Style
     from gateway.hub.tier import Cohort
     from gateway.hub.watchlist import Watchlist
 
@@ -14,7 +14,19 @@ class Member:
     """In step (`cohort` is set) it has everything up to its tier's last beat and keeps no places of its own.
     Behind, it is owed what changed after `served_tick`, the channels in `owed`, and each log from its place on."""
 
-    __slots__ = ("cohort", "hold_tick", "owed", "places", "seat", "served_tick", "style", "tier", "torn", "watchlist")
+    __slots__ = (
+        "cohort",
+        "hold_tick",
+        "owed",
+        "places",
+        "seat",
+        "served_tick",
+        "style",
+        "tier",
+        "told",
+        "torn",
+        "watchlist",
+    )
 
     watchlist: Watchlist
 
@@ -23,6 +35,8 @@ class Member:
         self.tier = 0
         self.cohort: Cohort[Any] | None = None
         self.seat = 0
+        # The feed's state it was told last, while behind.
+        self.told: FeedState | None = None
         # Kept while behind. `hold_tick`: not served before that tick.
         self.served_tick = 0
         self.hold_tick = 0
@@ -30,8 +44,9 @@ class Member:
         self.owed: dict[int, None] = {}
         self.torn: set[int] = set()
 
-    def fall_behind(self, served_tick: int, places: dict[int, int]) -> None:
-        """Leave step, having everything up to a tick and up to a place in each log."""
+    def fall_behind(self, served_tick: int, places: dict[int, int], told: FeedState) -> None:
+        """Leave step, having everything up to a tick and up to a place in each log, and the feed's state."""
+        self.told = told
         self.served_tick = served_tick
         self.places = places
 

@@ -13,19 +13,22 @@ from gateway.hub.member import M
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from collections.abc import Set as AbstractSet
 
-    from gateway.hub.channel import Channel
-    from gateway.hub.dialect import Style
+    from gateway.hub.channel import Channel, Lane
+    from gateway.hub.dialect import FeedState, Style
     from gateway.hub.watchlist import Sheet, Watchlist
 
 
 class Cohort(Generic[M]):
     """Sessions in step that share tier, style and watchlist: one join of fragments serves them all."""
 
-    __slots__ = ("last_frame_tick", "served_tick", "sessions", "style", "watchlist")
+    __slots__ = ("last_frame_tick", "served_tick", "sessions", "style", "told", "watchlist")
 
-    def __init__(self, style: Style, watchlist: Watchlist, tick: int) -> None:
+    def __init__(self, style: Style, watchlist: Watchlist, told: FeedState, tick: int) -> None:
         self.style = style
+        self.told = told
+        """The feed's state that its sessions know of."""
         self.watchlist = watchlist
         self.sessions: list[M] = []
         self.served_tick = tick
@@ -78,10 +81,16 @@ class Tier(Generic[M]):
         """Take the channel's closed klines up to now as sent."""
         self._places[channel.n] = channel.closed_end
 
-    def beat(self, tick: int, size: int) -> None:
-        """Encode the news since the previous beat, once per style in use. `size`: how many channels there are."""
+    def beat(self, tick: int, size: int, held: AbstractSet[Lane]) -> None:
+        """Encode the news since the previous beat, once per style in use. `size`: how many channels there are.
+
+        News of `held` lanes waits for a later beat; closed klines never do.
+        """
         self.previous_beat, self.last_beat = self.last_beat, tick
         dirty, self._dirty = self._dirty, set()
+        if held:
+            self._dirty = {channel for channel in dirty if channel.lane in held and not self._has_closed(channel)}
+            dirty -= self._dirty
         self._moved.clear()
         styles = {style for style, _ in self.cohorts}
         self.sheets = {style: self.sheets.get(style) or [] for style in styles}
@@ -114,14 +123,14 @@ class Tier(Generic[M]):
     def sessions(self) -> list[M]:
         return [*self.behind, *(session for cohort in self.cohorts.values() for session in cohort.sessions)]
 
-    def join(self, session: M, tick: int) -> None:
+    def join(self, session: M, told: FeedState, tick: int) -> None:
         """Put a session that is owed nothing in step."""
         self.behind.discard(session)
         session.places = {}
         key = (session.style, session.watchlist)
         cohort = self.cohorts.get(key)
         if cohort is None:
-            cohort = self.cohorts[key] = Cohort[M](session.style, session.watchlist, tick)
+            cohort = self.cohorts[key] = Cohort[M](session.style, session.watchlist, told, tick)
         session.cohort = cohort
         session.seat = len(cohort.sessions)
         cohort.sessions.append(session)
@@ -140,6 +149,9 @@ class Tier(Generic[M]):
         session.cohort = None
         if not cohort.sessions:
             del self.cohorts[cohort.style, cohort.watchlist]
+
+    def _has_closed(self, channel: Channel) -> bool:
+        return isinstance(channel, KlineChannel) and channel.closed_end > self._places[channel.n]
 
     def _encode_kline(self, channel: KlineChannel) -> None:
         n, old, new = channel.n, self._base[channel.n], channel.value

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.hub.channel import Channel
-    from gateway.hub.dialect import FeedState, Style
+    from gateway.hub.dialect import Style
     from gateway.hub.hub import Hub
+    from gateway.session.close_codes import Close
 
 
 class Sink(Protocol):
@@ -33,6 +34,10 @@ class Sink(Protocol):
 
     def abort(self) -> None:
         """End the connection now."""
+        ...
+
+    def close(self, reason: Close) -> None:
+        """Say goodbye and end the connection."""
         ...
 
 
@@ -51,17 +56,15 @@ class Session(Member):
         "offer",
         "sink",
         "stalled_since_s",
-        "told",
     )
 
     def __init__(self, sink: Sink, style: Style) -> None:
         super().__init__(style)
         self.sink = sink
         self.offer: Callable[[bytes], bool] = sink.offer
-        # What is to be said besides news: replies, the interval it is served at, the feed's state it was told last.
+        # What is to be said besides news: replies, and the interval it is served at.
         self.control: list[bytes] = []
         self.notice: tuple[int, str] | None = None
-        self.told: FeedState | None = None
         # How much history each kline channel was asked with, where any was: a resync brings as much again.
         self.history: dict[int, int] = {}
         # Called once after replies have been written, while somebody waits for that.
@@ -111,9 +114,14 @@ class Session(Member):
         _, closed_only = self.style
         if closed_only:
             waiting = []
+        # A value of a held lane is newer than what the tier was last sent: taking it now would put it out of step.
+        held = [n for n in waiting if channels[n].lane in hub.held]
+        if held:
+            waiting = [n for n in waiting if channels[n].lane not in hub.held]
         if waiting and left is not None:
             waiting.sort(key=lambda n: channels[n].lane)
             left = self._values(channels, fragments, waiting, left)
+        waiting += held
         self.owed = dict.fromkeys(waiting)
         if left is None and not waiting:
             # Closed klines alone are still owed: the places know them, `owed` keeps the session behind.
