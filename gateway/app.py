@@ -102,7 +102,7 @@ class Gateway:
         self.pump = Pump(config, self.market, self.hub, self.repair, self.counters, self.stream.resync)
         self.stream.pump = self.pump
         self.listener = Listener(config.redis, Topics(config.redis, intervals, symbols.pattern), self.pump)
-        self.keepalive = Keepalive(config.stream, self.stream.clients, self.counters)
+        self.keepalive = Keepalive(config.stream, self.hub.sessions, self.counters)
         self.metrics = Metrics(self.counters, self._gauges, self._totals)
         self.app = Starlette(
             routes=self._routes(),
@@ -160,9 +160,7 @@ class Gateway:
                 task.result()
         finally:
             serving.cancel()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(serving, *tasks, return_exceptions=True)
+            await _end([serving, *tasks])
             await self.stream.aclose()
             await self.repair.aclose()
             await self.history.aclose()
@@ -218,6 +216,15 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._on_ready()
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    """Cancel until they are done. Once is not always enough: redis-py waits with `asyncio.wait_for`, which in Python
+    3.11 can swallow a cancellation that comes together with the answer."""
+    while pending := [task for task in tasks if not task.done()]:
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=1.0)
 
 
 async def serve(config: Config, *, on_ready: Callable[[str], None] | None = None) -> None:

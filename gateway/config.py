@@ -72,6 +72,7 @@ class StreamConfig(Section, frozen=True):
     max_subscriptions: Count = 1024
     max_message_bytes: Annotated[int, Meta(ge=256, le=1 << 20)] = 8192
     max_connections: Count = 20000
+    deflate: bool = True
     send_buffer_bytes: Annotated[int, Meta(ge=4096)] = 32768
     unsent_bytes: Annotated[int, Meta(ge=0)] = 16384
     slow_abort_s: Seconds = 30.0

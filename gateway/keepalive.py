@@ -9,9 +9,8 @@ from gateway.session.close_codes import Close
 from gateway.wire.frame import PING, frame
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection
 
-    from gateway.api.client import Client
     from gateway.config import StreamConfig
     from gateway.ops.counters import Counters
     from gateway.session.session import Session
@@ -22,32 +21,32 @@ STEP_S = 1.0
 class Keepalive:
     """Every client is pinged once per interval, a share of them each second, so that pongs do not come all at once."""
 
-    def __init__(self, config: StreamConfig, clients: Mapping[Session, Client], counters: Counters) -> None:
+    def __init__(self, config: StreamConfig, sessions: Collection[Session], counters: Counters) -> None:
         self._interval_s = config.ping_interval_s
         self._silence_max_s = config.ping_interval_s + config.ping_timeout_s
-        self._clients = clients
+        self._sessions = sessions
         self._counters = counters
         self._ping = frame(PING, b"kg")
 
     async def run(self) -> None:
-        turn: list[Client] = []
+        turn: list[Session] = []
         share = 0
         while True:
             await asyncio.sleep(STEP_S)
             if not turn:
-                turn = list(self._clients.values())
+                turn = list(self._sessions)
                 share = max(1, round(len(turn) * STEP_S / self._interval_s + 0.5))
                 # Few clients must not be pinged more often than asked: the rest of the turn is waiting.
                 spare_s = self._interval_s - STEP_S * -(-len(turn) // share)
                 if spare_s > 0:
                     await asyncio.sleep(spare_s)
             now_s = asyncio.get_running_loop().time()
-            for client in turn[:share]:
-                self._visit(client, now_s)
+            for session in turn[:share]:
+                self._visit(session, now_s)
             del turn[:share]
 
-    def _visit(self, client: Client, now_s: float) -> None:
-        socket = client.socket
+    def _visit(self, session: Session, now_s: float) -> None:
+        socket = session.sink
         if socket.closing:
             return
         if now_s - socket.heard_s > self._silence_max_s:

@@ -40,6 +40,9 @@ SLICE_S = 0.010
 SHED_PARTS = 200
 """When nothing else helps, one in so many clients is sent away per tick: all of them would come back as a storm."""
 
+DEFLATE_SHARERS = 4
+"""A frame for so many clients is compressed even when the process is busy: the kernel's work for the bytes is saved."""
+
 INGEST_SHARE = 0.3
 """Part of a tick that may go into folding messages in one by one."""
 
@@ -233,7 +236,8 @@ class Pump:
             or cohort.told is not hub.state
             or tick - cohort.last_frame_tick >= self._heartbeat_ticks
         ):
-            frame = dialect.beat(body, now_ms) if body else dialect.heartbeat(now_ms)
+            spare = len(cohort.sessions) >= DEFLATE_SHARERS or not self.load.level
+            frame = dialect.beat(body, now_ms, spare=spare) if body else dialect.heartbeat(now_ms)
             if cohort.told is not hub.state and cohort.watchlist.ns:
                 frame = dialect.status(cohort.watchlist.ns, hub.state) + frame
             if self._announced:

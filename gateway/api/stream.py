@@ -15,6 +15,7 @@ from starlette.routing import WebSocketRoute
 from gateway.api.client import Client
 from gateway.api.snapshots import Snapshots
 from gateway.wire import compact, native
+from gateway.wire.deflate import negotiate
 from gateway.wire.socket import HANDOVER
 
 if TYPE_CHECKING:
@@ -34,11 +35,13 @@ if TYPE_CHECKING:
 
 PATHS = ("/v1/stream", "/realtime/v1/kline-updates")
 
-DIALECTS: dict[str, native.NativeDialect] = {
-    native.SUBPROTOCOL: native.NativeDialect(),
-    compact.SUBPROTOCOL: compact.CompactDialect(),
+DIALECTS: dict[tuple[str, bool], native.NativeDialect] = {
+    (native.SUBPROTOCOL, False): native.NativeDialect(),
+    (native.SUBPROTOCOL, True): native.NativeDialect(deflate=True),
+    (compact.SUBPROTOCOL, False): compact.CompactDialect(),
+    (compact.SUBPROTOCOL, True): compact.CompactDialect(deflate=True),
 }
-"""By subprotocol. Dialects keep no state: one of each serves everybody."""
+"""By subprotocol, without and with compression. Dialects keep no state: one of each serves everybody."""
 
 RETRY_AFTER_S = 5
 """What a refused client is told to wait; it should add jitter."""
@@ -94,7 +97,11 @@ class StreamService:
             )
             return
         # The client's order of preference decides; one that offers nothing we know gets the default.
-        chosen = next((name for name in websocket.scope["subprotocols"] if name in DIALECTS), None)
-        await websocket.accept(chosen)
-        socket: ClientSocket = websocket.scope["extensions"][HANDOVER]()
-        Client(self, socket, DIALECTS[chosen or native.SUBPROTOCOL])
+        known = (native.SUBPROTOCOL, compact.SUBPROTOCOL)
+        chosen = next((name for name in websocket.scope["subprotocols"] if name in known), None)
+        offers = ",".join(websocket.headers.getlist("sec-websocket-extensions"))
+        deflate = negotiate(offers) if self.config.deflate else None
+        headers = [(b"sec-websocket-extensions", deflate.encode())] if deflate else []
+        await websocket.accept(chosen, headers)
+        socket: ClientSocket = websocket.scope["extensions"][HANDOVER](deflate=deflate is not None)
+        Client(self, socket, DIALECTS[chosen or native.SUBPROTOCOL, deflate is not None])

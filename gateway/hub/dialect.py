@@ -29,8 +29,8 @@ class Dialect(Protocol):
         """A closed kline of channel `n`."""
         ...
 
-    def beat(self, body: bytes, now_ms: int) -> bytes:
-        """The frames for one client's joined fragments, ready to be written."""
+    def beat(self, body: bytes, now_ms: int, *, spare: bool) -> bytes:
+        """The frames for one client's joined fragments, ready to be written. `spare`: there is time to compress."""
         ...
 
     def status(self, ns: Iterable[int], state: FeedState) -> bytes:

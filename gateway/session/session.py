@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 class Sink(Protocol):
     """Where a session's bytes go: a socket."""
 
+    closing: bool
+    """Whether the connection is ending: nothing more is written."""
+    heard_s: float
+    """When the client last sent anything, on the loop's clock."""
+
     def offer(self, frames: bytes) -> bool:
         """Write, unless earlier bytes have not left user space yet; says whether it did."""
         ...
@@ -96,7 +101,7 @@ class Session(Member):
         if hub.tick >= self.hold_tick:
             fragments = self._news(hub, budget_bytes - sum(map(len, frames)))
             if fragments:
-                frames.append(dialect.beat(b"".join(fragments), now_ms))
+                frames.append(dialect.beat(b"".join(fragments), now_ms, spare=False))
         return b"".join(frames)
 
     def is_caught_up(self, hub: Hub[Session]) -> bool:

@@ -8,8 +8,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from gateway.wire.deflate import deflated_frame
 from gateway.wire.frame import TEXT, frame_head
-from gateway.wire.native import NativeDialect
+from gateway.wire.native import DEFLATE_MIN_BYTES, NativeDialect
 
 if TYPE_CHECKING:
     from gateway.model.kline import Kline
@@ -48,8 +49,10 @@ class CompactDialect(NativeDialect):
     def closed(self, n: int, kline: Kline) -> bytes:
         return _whole(n, kline, CLOSED)
 
-    def beat(self, body: bytes, now_ms: int) -> bytes:
+    def beat(self, body: bytes, now_ms: int, *, spare: bool) -> bytes:
         start = b"[%d" % now_ms
+        if spare and self.deflate and len(body) >= DEFLATE_MIN_BYTES:
+            return deflated_frame(TEXT, b"".join((start, body, b"]")))
         return b"".join((frame_head(TEXT, len(start) + len(body) + 1), start, body, b"]"))
 
 

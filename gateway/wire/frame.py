@@ -7,10 +7,13 @@ written to everybody. The library's own protocol object keeps several KB per con
 from __future__ import annotations
 
 import struct
+import zlib
 from codecs import getincrementaldecoder
 from typing import TYPE_CHECKING, NamedTuple
 
 from websockets.utils import apply_mask
+
+from gateway.wire.deflate import inflate
 
 if TYPE_CHECKING:
     from codecs import IncrementalDecoder
@@ -78,14 +81,17 @@ def parse_close(payload: bytes) -> int:
 class FrameParser:
     """Client bytes in, whole messages out. After a `FrameError` it must not be fed again."""
 
-    __slots__ = ("_decoder", "_max_bytes", "_parts", "_parts_opcode", "_rest")
+    __slots__ = ("_decoder", "_deflate", "_max_bytes", "_parts", "_parts_deflated", "_parts_opcode", "_rest")
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, *, deflate: bool = False) -> None:
+        """`max_bytes`: the largest message taken; `deflate`: whether permessage-deflate was negotiated."""
         self._max_bytes = max_bytes
+        self._deflate = deflate
         self._rest = b""
         # A fragmented message so far; most clients never send one.
         self._parts: list[bytes] | None = None
         self._parts_opcode = 0
+        self._parts_deflated = False
         self._decoder: IncrementalDecoder | None = None
 
     def feed(self, data: bytes) -> list[Message]:
@@ -96,12 +102,13 @@ class FrameParser:
         at = 0
         while (end := self._frame_end(data, at)) is not None:
             start, size = end
-            opcode, final = data[at] & 0x0F, bool(data[at] & 0x80)
+            first = data[at]
+            opcode, final, deflated = first & 0x0F, bool(first & 0x80), bool(first & 0x40)
             payload = apply_mask(data[start : start + size], data[start - 4 : start])
             at = start + size
             if opcode & 0x8:
                 messages.append(Message(opcode, payload))
-            elif message := self._assemble(opcode, payload, final=final):
+            elif message := self._assemble(opcode, payload, final=final, deflated=deflated):
                 messages.append(message)
         self._rest = data[at:]
         return messages
@@ -113,7 +120,7 @@ class FrameParser:
             return None
         first, second = data[at], data[at + 1]
         opcode, size = first & 0x0F, second & 0x7F
-        if first & 0x70:
+        if first & 0x70 and not (self._deflate and first & 0x70 == 0x40 and opcode in (TEXT, BINARY)):
             raise FrameError(PROTOCOL_ERROR, "reserved bits are set")
         if opcode not in (CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG):
             raise FrameError(PROTOCOL_ERROR, "reserved opcode")
@@ -136,14 +143,12 @@ class FrameParser:
         start = at + head + 4
         return (start, size) if len(data) >= start + size else None
 
-    def _assemble(self, opcode: int, payload: bytes, *, final: bool) -> Message | None:
+    def _assemble(self, opcode: int, payload: bytes, *, final: bool, deflated: bool) -> Message | None:
         if self._parts is None:
             if final:
-                if opcode == TEXT:
-                    _check_utf8(payload)
-                return Message(opcode, payload)
-            self._parts, self._parts_opcode = [], opcode
-            self._decoder = _UTF8() if opcode == TEXT else None
+                return self._whole(opcode, payload, deflated=deflated)
+            self._parts, self._parts_opcode, self._parts_deflated = [], opcode, deflated
+            self._decoder = _UTF8() if opcode == TEXT and not deflated else None
         self._parts.append(payload)
         if self._decoder is not None:
             # Each part is checked as it comes: a broken one is refused before the message ends (section 8.1).
@@ -155,7 +160,22 @@ class FrameParser:
             return None
         whole = b"".join(self._parts)
         self._parts = self._decoder = None
+        if self._parts_deflated:
+            return self._whole(self._parts_opcode, whole, deflated=True)
         return Message(self._parts_opcode, whole)
+
+    def _whole(self, opcode: int, payload: bytes, *, deflated: bool) -> Message:
+        if deflated:
+            try:
+                text = inflate(payload, self._max_bytes)
+            except zlib.error as error:
+                raise FrameError(BAD_PAYLOAD, "not a deflate stream") from error
+            if text is None:
+                raise FrameError(TOO_BIG, f"message larger than {self._max_bytes} bytes")
+            payload = text
+        if opcode == TEXT:
+            _check_utf8(payload)
+        return Message(opcode, payload)
 
 
 def _check_utf8(payload: bytes) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from gateway.wire.deflate import deflated_frame
 from gateway.wire.frame import TEXT, frame, frame_head
 
 if TYPE_CHECKING:
@@ -44,10 +45,20 @@ def ticker_json(ticker: Ticker) -> bytes:
     return f"{{{','.join(fields)}}}".encode()
 
 
+DEFLATE_MIN_BYTES = 256
+"""Shorter messages shrink too little to be worth the time on both sides."""
+
+
 class NativeDialect:
-    """News as fragments `,[n,{...}]`, joined into one `update` message per beat."""
+    """News as fragments `,[n,{...}]`, joined into one `update` message per beat.
+
+    With `deflate` its messages are compressed where that pays; the client has negotiated permessage-deflate.
+    """
 
     name = "native"
+
+    def __init__(self, *, deflate: bool = False) -> None:
+        self.deflate = deflate
 
     def ticker(self, n: int, old: Ticker | None, new: Ticker) -> bytes:
         if old is None:
@@ -77,9 +88,11 @@ class NativeDialect:
     def closed(self, n: int, kline: Kline) -> bytes:
         return b",[%d,%b]" % (n, kline_json(kline))
 
-    def beat(self, body: bytes, now_ms: int) -> bytes:
+    def beat(self, body: bytes, now_ms: int, *, spare: bool) -> bytes:
         start = b'{"op":"update","t":%d,"u":[' % now_ms
         # The first fragment's comma goes; two bytes close the message.
+        if spare and self.deflate and len(body) >= DEFLATE_MIN_BYTES:
+            return deflated_frame(TEXT, b"".join((start, body[1:], b"]}")))
         return b"".join((frame_head(TEXT, len(start) + len(body) + 1), start, body[1:], b"]}"))
 
     def status(self, ns: Iterable[int], state: FeedState) -> bytes:
@@ -124,16 +137,15 @@ class NativeDialect:
         extra: Mapping[str, bool],
     ) -> bytes:
         """`klines`: encoded ones (`kline_json`), comma-separated: made once and sent in many snapshots."""
-        return _snapshot(
-            n,
-            channel,
-            b'"klines":[%b],"forming":%b' % (klines, kline_json(forming) if forming else b"null"),
-            state,
-            extra,
-        )
+        news = b'"klines":[%b],"forming":%b' % (klines, kline_json(forming) if forming else b"null")
+        message = _snapshot(n, channel, news, state, extra)
+        if self.deflate and len(message) >= DEFLATE_MIN_BYTES:
+            return deflated_frame(TEXT, message)
+        return frame(TEXT, message)
 
     def ticker_snapshot(self, n: int, channel: str, ticker: Ticker | None, state: FeedState) -> bytes:
-        return _snapshot(n, channel, b'"ticker":%b' % (ticker_json(ticker) if ticker else b"null"), state, {})
+        news = b'"ticker":%b' % (ticker_json(ticker) if ticker else b"null")
+        return frame(TEXT, _snapshot(n, channel, news, state, {}))
 
     def unsubscribed(self, id: CommandId, channels: Iterable[str]) -> bytes:
         return _reply("unsubscribed", id, {"channels": list(channels)})
@@ -158,7 +170,7 @@ def _snapshot(n: int, channel: str, body: bytes, state: FeedState, extra: Mappin
     head = b'{"op":"snapshot","n":%d,"channel":"%b",' % (n, channel.encode())
     words = "".join(f',"{key}":{"true" if value else "false"}' for key, value in extra.items())
     tail = f',"state":"{"live" if state.live else "stale"}"{words}}}'.encode()
-    return frame(TEXT, b"".join((head, body, tail)))
+    return b"".join((head, body, tail))
 
 
 def _reply(op: str, id: CommandId, fields: Mapping[str, Any]) -> bytes:

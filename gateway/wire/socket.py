@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 HANDOVER = "kline_gateway.handover"
-"""Name of the ASGI extension in a WebSocket's scope: a function that takes a `Receiver` and returns the socket."""
+"""Name of the ASGI extension in a WebSocket's scope: a function that returns the socket, to be called once accepted."""
 
 # Linux's number; Python's socket module does not name it.
 TCP_NOTSENT_LOWAT = 25
@@ -51,13 +51,21 @@ class ClientSocket(asyncio.Protocol):
 
     __slots__ = ("_fd", "_parser", "_receiver", "_registry", "_size", "closing", "heard_s", "transport")
 
-    def __init__(self, transport: asyncio.Transport, registry: set[Any], max_message_bytes: int, now_s: float) -> None:
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        registry: set[Any],
+        max_message_bytes: int,
+        now_s: float,
+        *,
+        deflate: bool = False,
+    ) -> None:
         self.transport = transport
         self.closing = False
         self.heard_s = now_s
         """When the client last sent anything, on the loop's clock."""
         self._registry = registry
-        self._parser = FrameParser(max_message_bytes)
+        self._parser = FrameParser(max_message_bytes, deflate=deflate)
         self._receiver: Receiver | None = None
         self._size: Callable[[], int] = transport.get_write_buffer_size
         # TLS turns bytes into records inside the transport; without it, a write can go to the kernel directly.
@@ -199,12 +207,16 @@ class HandshakeProtocol(WebSocketsSansIOProtocol):
             extensions = cast("dict[str, Any]", self.scope["extensions"])
             extensions[HANDOVER] = self._hand_over
 
-    def _hand_over(self) -> ClientSocket:
-        """After `websocket.accept`: the transport becomes a `ClientSocket`'s, this object is done with."""
+    def _hand_over(self, *, deflate: bool = False) -> ClientSocket:
+        """After `websocket.accept`: the transport becomes a `ClientSocket`'s, this object is done with.
+
+        `deflate`: the answer to the handshake has accepted permessage-deflate.
+        """
         transport, loop = self.transport, self.loop
         self.stop_keepalive()
         self._shrink_buffers(transport)
-        client = ClientSocket(transport, cast("set[Any]", self.connections), self.max_message_bytes, loop.time())
+        registry = cast("set[Any]", self.connections)
+        client = ClientSocket(transport, registry, self.max_message_bytes, loop.time(), deflate=deflate)
         self.connections.discard(self)
         transport.set_protocol(client)
         # uvicorn closes the transport when the application returns: let it close nothing.
