@@ -26,6 +26,7 @@ from gateway.history.query import QueryRules
 from gateway.history.service import History
 from gateway.history.store import Store
 from gateway.hub.hub import Hub
+from gateway.ingest import Ingest
 from gateway.keepalive import Keepalive
 from gateway.market.market import Market
 from gateway.model.symbol import SymbolRule
@@ -99,9 +100,10 @@ class Gateway:
         self.repair = Repair(self.store, self.market, intervals, config.redis.retry_s)
         commands = NativeCommands(symbols, intervals, config.stream.history_max)
         self.stream = StreamService(config, self.market, self.hub, self.history, self.counters, commands, wall_ms)
-        self.pump = Pump(config, self.market, self.hub, self.repair, self.counters, self.stream.resync)
+        self.ingest = Ingest(config, self.market, self.hub, self.repair, self.counters, wall_ms)
+        self.pump = Pump(config, self.market, self.hub, self.repair, self.ingest, self.counters, self.stream.resync)
         self.stream.pump = self.pump
-        self.listener = Listener(config.redis, Topics(config.redis, intervals, symbols.pattern), self.pump)
+        self.listener = Listener(config.redis, Topics(config.redis, intervals, symbols.pattern), self.ingest)
         self.keepalive = Keepalive(config.stream, self.hub.sessions, self.counters)
         self.metrics = Metrics(self.counters, self._gauges, self._totals)
         self.app = Starlette(
@@ -189,7 +191,7 @@ class Gateway:
         return {
             "feed_linked": float(hub.state.reason != "redis"),
             "feed_live": float(hub.state.live),
-            "feed_age_seconds": time.monotonic() - self.pump.heard_s if self.pump.heard_s else -1.0,
+            "feed_age_seconds": time.monotonic() - self.ingest.heard_s if self.ingest.heard_s else -1.0,
             "load_level": float(self.pump.load.level),
             "symbols": len(self.market.symbols()),
             "channels": len(hub.channels),

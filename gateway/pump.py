@@ -1,7 +1,7 @@
-"""The two loops: what the feed brings goes into the market, and every tick the market's changes go to the clients.
+"""The flush beat: every tick the market's changes go to the clients.
 
-Parses, merges and encodes nothing itself, and keeps no state but counters. Ingest and each slice of a flush run
-without `await`: nobody ever sees half a step.
+Merges and encodes nothing itself, and keeps no state but how busy the process is. Each slice of a flush runs without
+`await`: nobody ever sees half a step.
 """
 
 from __future__ import annotations
@@ -12,9 +12,6 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from gateway.feed.decode import FeedError, decode_kline, decode_ticker
-from gateway.feed.surge import Surge
-from gateway.hub.dialect import FeedState
 from gateway.session import throttle
 from gateway.session.close_codes import Close
 from gateway.session.load import PACES, Load
@@ -23,10 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.config import Config
-    from gateway.feed.topics import Topic
     from gateway.hub.dialect import Dialect
     from gateway.hub.hub import Hub
     from gateway.hub.tier import Cohort, Tier
+    from gateway.ingest import Ingest
     from gateway.market.market import Market
     from gateway.ops.counters import Counters
     from gateway.repair import Repair
@@ -43,16 +40,13 @@ SHED_PARTS = 200
 DEFLATE_SHARERS = 4
 """A frame for so many clients is compressed even when the process is busy: the kernel's work for the bytes is saved."""
 
-INGEST_SHARE = 0.3
-"""Part of a tick that may go into folding messages in one by one."""
-
 
 def wall_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
 class Pump:
-    """`ingest`, `linked` and `unlinked` are the listener's calls; `run` is the flush beat."""
+    """`run` is the beat; `flush_control` lets replies out between beats."""
 
     def __init__(
         self,
@@ -60,12 +54,14 @@ class Pump:
         market: Market,
         hub: Hub[Session],
         repair: Repair,
+        ingest: Ingest,
         counters: Counters,
         on_torn: Callable[[Session], None],
     ) -> None:
         self._market = market
         self._hub = hub
         self._repair = repair
+        self._ingest = ingest
         self._counters = counters
         self._on_torn = on_torn
         self._tick_s = config.stream.tick_ms / 1000
@@ -73,79 +69,10 @@ class Pump:
         self._budget_bytes = config.stream.budget_bytes
         self._heartbeat_ticks = max(1, round(config.stream.heartbeat_s / self._tick_s))
         self._slow_abort_s = config.stream.slow_abort_s
-        self._stale_after_s = config.market.stale_after_s
-        # This tick's ingest so far. When it takes more than its share, payloads are conflated before they are decoded,
-        # until a tick brings no more than half of what was too much.
-        self._ingest_share_s = self._tick_s * INGEST_SHARE
-        self._ingest_messages = 0
-        self._ingest_s = 0.0
-        self._surge = Surge()
-        self._surging = False
-        self._surge_messages = 0
         self.load = Load(self._tick_s)
         self._announced = False
-        self.heard_s = 0.0
-        """When the feed last said anything, on the monotonic clock."""
         self.flushed_s = 0.0
         """When the last flush ended, on the monotonic clock."""
-
-    # What the listener says.
-
-    def ingest(self, batch: list[tuple[Topic, bytes]]) -> None:
-        """Fold a batch in; past the tick's share of time only what must not be lost, and the newest of the rest."""
-        started_s = self.heard_s = time.monotonic()
-        now_ms = wall_ms()
-        self._counters.messages_in += len(batch)
-        if self._surging:
-            offer = self._surge.offer
-            for topic, payload in batch:
-                for urgent in offer(topic, payload):
-                    self._fold(topic, urgent, now_ms)
-        else:
-            for topic, payload in batch:
-                self._fold(topic, payload, now_ms)
-        self._ingest_messages += len(batch)
-        self._ingest_s += time.monotonic() - started_s
-        if self._ingest_s > self._ingest_share_s and not self._surging:
-            self._surging = True
-            self._surge_messages = self._ingest_messages
-
-    def _fold(self, topic: Topic, payload: bytes, now_ms: int) -> None:
-        symbol, interval = topic
-        try:
-            if interval:
-                self._market.apply(decode_kline(payload, symbol, interval, now_ms), now_ms)
-            else:
-                self._market.apply(decode_ticker(payload, symbol, now_ms), now_ms)
-        except FeedError as error:
-            self._counters.feed_error(error.reason, f"{symbol} {interval}: {error}", self.heard_s)
-
-    def _end_ingest(self, now_ms: int) -> None:
-        """At the tick: fold in what was kept, and see whether the surge is over."""
-        for topic, payload in self._surge.take():
-            self._fold(topic, payload, now_ms)
-        self._counters.conflated = self._surge.conflated
-        if self._surging and self._ingest_messages <= self._surge_messages / 2:
-            self._surging = False
-        self._ingest_messages = 0
-        self._ingest_s = 0.0
-
-    def linked(self) -> None:
-        self.heard_s = time.monotonic()
-        self._hub.set_state(FeedState("repair", self._hub.state.since_ms))
-        self._repair.everything(self._repaired)
-
-    def unlinked(self, reason: str) -> None:
-        self._repair.cancel()
-        if self._hub.state.reason != "redis":
-            self._hub.set_state(FeedState("redis", wall_ms()))
-            self._counters.gaps += 1
-
-    def _repaired(self) -> None:
-        self.heard_s = time.monotonic()
-        self._hub.set_state(FeedState())
-
-    # The beat.
 
     async def run(self) -> None:
         """Flush on every tick until cancelled. A late tick is not caught up on: its changes go out with the next."""
@@ -155,7 +82,7 @@ class Pump:
             await asyncio.sleep(due_s - time.monotonic())
             started_s = time.monotonic()
             self._counters.observe_lag(started_s - due_s)
-            ingest_s = self._ingest_s
+            ingest_s = self._ingest.spent_s
             await self.flush()
             self.flushed_s = time.monotonic()
             self._counters.observe_flush(self.flushed_s - started_s)
@@ -165,10 +92,10 @@ class Pump:
     async def flush(self) -> None:
         now_s = time.monotonic()
         now_ms = wall_ms()
-        self._watch_silence(now_s, now_ms)
+        self._ingest.watch_silence(now_s, now_ms)
         if not self._repair.running:
             self._market.advance(now_ms)
-        self._end_ingest(now_ms)
+        self._ingest.end_tick(now_ms)
         changes = self._market.take_changes()
         for series in changes.gaps:
             self._repair.series(series)
@@ -265,6 +192,8 @@ class Pump:
         throttle.taken(session)
         if self._announced:
             session.control.append(self._announcement(session.style[0]))
+        if session.allowance is not None and not session.allowance.has_any(now_s):
+            return
         self._offer_behind(session, now_ms)
         if session.is_caught_up(self._hub):
             tier.join(session, self._hub.state, self._hub.tick)
@@ -276,6 +205,8 @@ class Pump:
         if frames and session.offer(frames):
             self._counters.writes += 1
             self._counters.bytes_out += len(frames)
+            if session.allowance is not None:
+                session.allowance.spend(len(frames))
         if session.drained is not None:
             drained, session.drained = session.drained, None
             drained()
@@ -297,11 +228,3 @@ class Pump:
         if tier != session.tier:
             self._hub.move(session, tier)
             session.notice = (self._hub.tiers[tier].period_ticks * self._tick_ms, reason)
-
-    def _watch_silence(self, now_s: float, now_ms: int) -> None:
-        state = self._hub.state
-        silent = now_s - self.heard_s > self._stale_after_s
-        if state.live and silent:
-            self._hub.set_state(FeedState("silent", now_ms - round((now_s - self.heard_s) * 1000)))
-        elif state.reason == "silent" and not silent:
-            self._hub.set_state(FeedState())

@@ -23,6 +23,7 @@ from gateway.session.commands import (
     Unsubscribe,
 )
 from gateway.session.session import Session
+from gateway.session.throttle import Allowance
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -123,8 +124,17 @@ class Client:
         dialect, closed_only = session.style
         if command.closed_only is not None and command.closed_only != closed_only:
             service.hub.restyle(session, (dialect, command.closed_only))
-        interval_ms = service.hub.tiers[session.tier].period_ticks * service.config.tick_ms
-        self._say(self._dialect.profile(command.id, session.max_rate or None, session.style[1], interval_ms))
+        if command.max_bytes_per_min is not None:
+            session.allowance = Allowance(command.max_bytes_per_min) if command.max_bytes_per_min else None
+            # A session with an allowance is served one by one.
+            service.hub.fall_behind(session)
+        profile = {
+            "max_rate": session.max_rate or None,
+            "max_bytes_per_min": session.allowance and session.allowance.bytes_per_min,
+            "closed_only": session.style[1],
+            "interval_ms": service.hub.tiers[session.tier].period_ticks * service.config.tick_ms,
+        }
+        self._say(self._dialect.profile(command.id, profile))
 
     def _subscribe(self, command: Subscribe) -> None:
         channels: dict[str, Channel | CommandError] = {}

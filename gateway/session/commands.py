@@ -62,11 +62,12 @@ class ListChannels:
 
 @dataclass(frozen=True, slots=True)
 class SetProfile:
-    """`None` leaves a setting as it is; `max_rate` 0 lifts the limit."""
+    """`None` leaves a setting as it is; 0 lifts a limit."""
 
     id: CommandId
     max_rate: float | None
     closed_only: bool | None
+    max_bytes_per_min: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gateway.hub.dialect import Style
     from gateway.hub.hub import Hub
     from gateway.session.close_codes import Close
+    from gateway.session.throttle import Allowance
 
 
 class Sink(Protocol):
@@ -50,6 +51,7 @@ class Session(Member):
     """A member of the hub with a socket, its replies and notices, and its history with both."""
 
     __slots__ = (
+        "allowance",
         "calm_since_s",
         "control",
         "drained",
@@ -74,7 +76,8 @@ class Session(Member):
         self.history: dict[int, int] = {}
         # Called once after replies have been written, while somebody waits for that.
         self.drained: Callable[[], None] | None = None
-        # The rate it asked for (0: none) and the tier that makes; how it takes what it is sent (see throttle.py).
+        # The bytes and the rate it asked for (0: no limit) and the tier that makes; how it takes what it is sent (see throttle.py).
+        self.allowance: Allowance | None = None
         self.max_rate = 0.0
         self.floor = 0
         self.misses = 0
@@ -106,7 +109,7 @@ class Session(Member):
 
     def is_caught_up(self, hub: Hub[Session]) -> bool:
         """Whether nothing is owed any more after a `take` at this tick."""
-        return not (self.owed or self.control or self.torn) and self.served_tick == hub.tick
+        return not (self.owed or self.control or self.torn or self.allowance) and self.served_tick == hub.tick
 
     def _news(self, hub: Hub[Session], budget_bytes: int) -> list[bytes]:
         channels, ns = hub.channels, self.watchlist.ns

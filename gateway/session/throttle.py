@@ -17,6 +17,33 @@ MISSES_TO_SLOW = 3
 CALM_S = 5.0
 
 
+class Allowance:
+    """Bytes a client wants to be sent at most, on average: a bucket that fills by the clock.
+
+    It may be overdrawn by one flush, which then takes time to pay back; so a flush is never cut, only put off, and what
+    goes out in the end is the newest.
+    """
+
+    __slots__ = ("_filled_s", "_left", "bytes_per_min")
+
+    def __init__(self, bytes_per_min: int) -> None:
+        self.bytes_per_min = bytes_per_min
+        self._left = 0.0
+        self._filled_s: float | None = None
+
+    def has_any(self, now_s: float) -> bool:
+        """Whether something may be sent now."""
+        if self._filled_s is not None:
+            earned = (now_s - self._filled_s) * self.bytes_per_min / 60
+            # What was not used within a second is gone: a quiet minute must not be followed by a burst.
+            self._left = min(self._left + earned, self.bytes_per_min / 60)
+        self._filled_s = now_s
+        return self._left >= 0
+
+    def spend(self, size_bytes: int) -> None:
+        self._left -= size_bytes
+
+
 def tier_for_rate(max_rate: float, tick_ms: int) -> int:
     """The fastest tier that serves at most `max_rate` times a second; the slowest one if none does. 0: no limit."""
     if max_rate <= 0:

@@ -153,8 +153,8 @@ class NativeDialect:
     def channel_list(self, id: CommandId, channels: Mapping[str, int]) -> bytes:
         return _reply("list", id, {"channels": dict(channels)})
 
-    def profile(self, id: CommandId, max_rate: float | None, closed_only: bool, interval_ms: int) -> bytes:
-        return _reply("set", id, {"max_rate": max_rate, "closed_only": closed_only, "interval_ms": interval_ms})
+    def profile(self, id: CommandId, profile: Mapping[str, float | bool | None]) -> bytes:
+        return _reply("set", id, profile)
 
     def pong(self, id: CommandId, now_ms: int) -> bytes:
         return _reply("pong", id, {"time": now_ms})

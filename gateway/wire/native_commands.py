@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from gateway.session.commands import Command, CommandId
 
 ID_MAX = 64
+BYTES_PER_MIN_MIN = 10_000
+"""Less would not carry the heartbeats and the closed klines of a few channels."""
 
 
 class NativeCommands:
@@ -105,7 +107,14 @@ def _profile(id: CommandId, data: dict[str, Any]) -> SetProfile:
         if value is not None and (type(value) not in (int, float) or not 0 < value < math.inf):
             raise CommandError(ErrorCode.BAD_REQUEST, "max_rate must be a number above 0, or null for no limit", id)
         max_rate = 0.0 if value is None else float(value)
+    max_bytes: int | None = None
+    if "max_bytes_per_min" in data:
+        limit = data["max_bytes_per_min"]
+        if limit is not None and (type(limit) is not int or limit < BYTES_PER_MIN_MIN):
+            message = f"max_bytes_per_min must be an integer from {BYTES_PER_MIN_MIN}, or null for no limit"
+            raise CommandError(ErrorCode.BAD_REQUEST, message, id)
+        max_bytes = limit or 0
     closed_only = data.get("closed_only")
     if closed_only is not None and type(closed_only) is not bool:
         raise CommandError(ErrorCode.BAD_REQUEST, "closed_only must be a boolean", id)
-    return SetProfile(id, max_rate, closed_only)
+    return SetProfile(id, max_rate, closed_only, max_bytes)

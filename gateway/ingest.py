@@ -1,0 +1,122 @@
+"""What the feed's link brings, into the market; what becomes of the link, into the state that clients are told.
+
+Runs without `await`: nobody ever sees half a step. Keeps no state but this tick's share of time and the surge's
+payloads.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from gateway.feed.decode import FeedError, decode_kline, decode_ticker
+from gateway.feed.surge import Surge
+from gateway.hub.dialect import FeedState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.config import Config
+    from gateway.feed.topics import Topic
+    from gateway.hub.hub import Hub
+    from gateway.market.market import Market
+    from gateway.ops.counters import Counters
+    from gateway.repair import Repair
+    from gateway.session.session import Session
+
+INGEST_SHARE = 0.3
+"""Part of a tick that may go into folding messages in one by one."""
+
+
+class Ingest:
+    """The listener's sink. `end_tick` is the flush beat's call, before it takes the market's changes."""
+
+    def __init__(
+        self,
+        config: Config,
+        market: Market,
+        hub: Hub[Session],
+        repair: Repair,
+        counters: Counters,
+        clock_ms: Callable[[], int],
+    ) -> None:
+        self._market = market
+        self._hub = hub
+        self._repair = repair
+        self._counters = counters
+        self._clock_ms = clock_ms
+        self._stale_after_s = config.market.stale_after_s
+        # When a tick's ingest takes more than its share, payloads are conflated before they are decoded, until a tick
+        # brings no more than half of what was too much.
+        self._share_s = config.stream.tick_ms / 1000 * INGEST_SHARE
+        self._messages = 0
+        self.spent_s = 0.0
+        """What this tick's ingest has taken so far."""
+        self._surge = Surge()
+        self._surging = False
+        self._surge_messages = 0
+        self.heard_s = 0.0
+        """When the feed last said anything, on the monotonic clock."""
+
+    def ingest(self, batch: list[tuple[Topic, bytes]]) -> None:
+        """Fold a batch in; past the tick's share of time only what must not be lost, and the newest of the rest."""
+        started_s = self.heard_s = time.monotonic()
+        now_ms = self._clock_ms()
+        self._counters.messages_in += len(batch)
+        if self._surging:
+            offer = self._surge.offer
+            for topic, payload in batch:
+                for urgent in offer(topic, payload):
+                    self._fold(topic, urgent, now_ms)
+        else:
+            for topic, payload in batch:
+                self._fold(topic, payload, now_ms)
+        self._messages += len(batch)
+        self.spent_s += time.monotonic() - started_s
+        if self.spent_s > self._share_s and not self._surging:
+            self._surging = True
+            self._surge_messages = self._messages
+
+    def _fold(self, topic: Topic, payload: bytes, now_ms: int) -> None:
+        symbol, interval = topic
+        try:
+            if interval:
+                self._market.apply(decode_kline(payload, symbol, interval, now_ms), now_ms)
+            else:
+                self._market.apply(decode_ticker(payload, symbol, now_ms), now_ms)
+        except FeedError as error:
+            self._counters.feed_error(error.reason, f"{symbol} {interval}: {error}", self.heard_s)
+
+    def end_tick(self, now_ms: int) -> None:
+        """At the tick: fold in what was kept, and see whether the surge is over."""
+        for topic, payload in self._surge.take():
+            self._fold(topic, payload, now_ms)
+        self._counters.conflated = self._surge.conflated
+        if self._surging and self._messages <= self._surge_messages / 2:
+            self._surging = False
+        self._messages = 0
+        self.spent_s = 0.0
+
+    def linked(self) -> None:
+        self.heard_s = time.monotonic()
+        self._hub.set_state(FeedState("repair", self._hub.state.since_ms))
+        self._repair.everything(self._repaired)
+
+    def unlinked(self, reason: str) -> None:
+        self._repair.cancel()
+        if self._hub.state.reason != "redis":
+            self._hub.set_state(FeedState("redis", self._clock_ms()))
+            self._counters.gaps += 1
+
+    def _repaired(self) -> None:
+        self.heard_s = time.monotonic()
+        self._hub.set_state(FeedState())
+
+    def watch_silence(self, now_s: float, now_ms: int) -> None:
+        """A link that brings nothing for long is as bad as none; say so, and say when it is over."""
+        state = self._hub.state
+        silent = now_s - self.heard_s > self._stale_after_s
+        if state.live and silent:
+            self._hub.set_state(FeedState("silent", now_ms - round((now_s - self.heard_s) * 1000)))
+        elif state.reason == "silent" and not silent:
+            self._hub.set_state(FeedState())
