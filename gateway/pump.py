@@ -12,6 +12,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from gateway.hub.hub import TIER_PERIODS
 from gateway.session import throttle
 from gateway.session.close_codes import Close
 from gateway.session.load import PACES, Load
@@ -202,6 +203,8 @@ class Pump:
         if session.sink.busy():
             return
         frames = session.take(self._hub, self._budget_bytes, now_ms)
+        if not frames and session.allowance and self._hub.tick % self._heartbeat_ticks < TIER_PERIODS[session.tier]:
+            frames = session.style[0].heartbeat(now_ms)
         if frames and session.offer(frames):
             self._counters.writes += 1
             self._counters.bytes_out += len(frames)

@@ -130,7 +130,7 @@ class Client:
             service.hub.fall_behind(session)
         profile = {
             "max_rate": session.max_rate or None,
-            "max_bytes_per_min": session.allowance and session.allowance.bytes_per_min,
+            "max_bytes_per_min": session.allowance.bytes_per_min if session.allowance else None,
             "closed_only": session.style[1],
             "interval_ms": service.hub.tiers[session.tier].period_ticks * service.config.tick_ms,
         }

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -32,8 +32,11 @@ class FeedError(Exception):
         self.reason = reason
 
 
-# JSON's number grammar (RFC 8259 section 6): the text goes out as a JSON number, so it must be one.
-_NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,30})(?:\.\d{1,30})?(?:[eE][+-]?\d{1,2})?").fullmatch
+# JSON's number grammar (RFC 8259 section 6): the text goes out as a JSON number, so it must be one. Explicit digits,
+# because \d would take those of other scripts; possessive, because it is tried on every field of every message.
+_DECIMAL = r"(?:0|[1-9][0-9]{0,30}+)(?:\.[0-9]{1,30}+)?+"
+_PLAIN = re.compile(_DECIMAL).fullmatch
+_NUMBER = re.compile(rf"-?+{_DECIMAL}(?:[eE][+-]?[0-9]{{1,2}})?+").fullmatch
 
 # A time in seconds or microseconds would silently make every bar wrong: only 2001..5138 in ms passes.
 _TIME_MIN_MS = 10**12
@@ -45,8 +48,8 @@ def decode_ticker(payload: bytes, symbol: str, arrived_ms: int) -> TickerUpdate:
     data = _object(payload)
     if data.get("s", symbol) != symbol:
         raise FeedError("symbol_mismatch", f"{data['s']!r} on the channel of {symbol}")
-    fields = _fields(data, _TICKER)
-    return TickerUpdate(symbol, _event_time(data, arrived_ms), cast("TickerFields", fields))
+    fields: TickerFields = _fields(data, _TICKER)
+    return TickerUpdate(symbol, _event_time(data, arrived_ms), fields)
 
 
 def decode_kline(payload: bytes, symbol: str, interval: str, arrived_ms: int) -> KlineUpdate:
@@ -55,16 +58,16 @@ def decode_kline(payload: bytes, symbol: str, interval: str, arrived_ms: int) ->
     body = data.get("k", data)
     if not isinstance(body, dict):
         raise FeedError("not_an_object", "k")
-    for letter, expected in (("s", symbol), ("i", interval)):
-        if body.get(letter, expected) != expected:
-            raise FeedError("symbol_mismatch", f"{body[letter]!r} on the channel of {symbol} {interval}")
+    for part, letter, expected in ((data, "s", symbol), (body, "s", symbol), (body, "i", interval)):
+        if part.get(letter, expected) != expected:
+            raise FeedError("symbol_mismatch", f"{part[letter]!r} on the channel of {symbol} {interval}")
     if "t" not in body:
         raise FeedError("missing_field", "t")
     open_time_ms = _time(body["t"])
     span = INTERVALS[interval]
     if span.open_time(open_time_ms) != open_time_ms:
         raise FeedError("misaligned_time", f"{open_time_ms} is no open time of {interval}")
-    fields = cast("KlineFields", _fields(body, _KLINE))
+    fields: KlineFields = _fields(body, _KLINE)
     fields["close_time_ms"] = span.close_time(open_time_ms)
     return KlineUpdate(symbol, interval, open_time_ms, _event_time(data, arrived_ms), fields)
 
@@ -94,7 +97,7 @@ def _object(payload: bytes) -> dict[str, Any]:
         if isinstance(data, dict) and _has_float(data):
             # A binary float has lost the source's digits; the standard parser can keep the text.
             data = json.loads(payload, parse_float=str)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FeedError("bad_json", str(error)) from error
     if not isinstance(data, dict):
         raise FeedError("not_an_object")
@@ -106,12 +109,14 @@ def _has_float(data: dict[str, Any]) -> bool:
     return isinstance(body, dict) and float in map(type, body.values())
 
 
-def _fields(data: Mapping[str, Any], table: Mapping[str, tuple[str, Callable[[Any], Any]]]) -> dict[str, Any]:
+def _fields(data: Mapping[str, Any], table: Mapping[str, tuple[str, Callable[[Any], Any]]]) -> Any:
+    """The fields that the table knows, checked. What else a message carries is none of our business."""
     fields: dict[str, Any] = {}
     for letter, value in data.items():
         if rule := table.get(letter):
+            name, checked = rule
             try:
-                fields[rule[0]] = rule[1](value)
+                fields[name] = checked(value)
             except FeedError as error:
                 raise FeedError(error.reason, f"{letter}={value!r}") from error
     return fields
@@ -121,19 +126,20 @@ def _event_time(data: Mapping[str, Any], arrived_ms: int) -> int:
     return _time(data["E"]) if "E" in data else arrived_ms
 
 
-def _signed(value: Any) -> str:
-    if type(value) is int:
-        return str(value)
-    if type(value) is not str or _NUMBER(value) is None:
-        raise FeedError("not_a_number")
-    return format(Decimal(value), "f") if "e" in value or "E" in value else value
-
-
 def _unsigned(value: Any) -> str:
+    if type(value) is str and _PLAIN(value):
+        return value
     text = _signed(value)
     if text[0] == "-":
         raise FeedError("negative")
     return text
+
+
+def _signed(value: Any) -> str:
+    text = str(value) if type(value) is int else value
+    if type(text) is not str or not _NUMBER(text):
+        raise FeedError("not_a_number")
+    return format(Decimal(text), "f") if "e" in text or "E" in text else text
 
 
 def _count(value: Any) -> int:

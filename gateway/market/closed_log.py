@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from gateway.market.merge import rank
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -37,13 +39,11 @@ class ClosedLog:
         self.end += 1
 
     def amend(self, kline: Kline) -> bool:
-        """Take a newer word about a kline already here; says whether it was one. Readers past it need a resync."""
+        """Take a newer word about a kline already here; says whether it differs. Readers past it need a resync."""
         for index, known in enumerate(self._ring):
-            if known.open_time_ms == kline.open_time_ms:
-                if kline.event_time_ms < known.event_time_ms or _same(known, kline):
-                    return False
+            if known.open_time_ms == kline.open_time_ms and rank(kline) > rank(known):
                 self._ring[index] = kline
-                return True
+                return not _same(known, kline)
         return False
 
     def insert(self, kline: Kline) -> bool:

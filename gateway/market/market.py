@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from gateway.feed.decode import complete_kline, complete_ticker
 from gateway.market.merge import price
-from gateway.market.series import News, Series
+from gateway.market.series import CHANGED, CORRECTED, NOTHING, Series
 from gateway.model.interval import INTERVALS
 from gateway.model.kline import Kline, KlineUpdate
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from gateway.config import MarketConfig
     from gateway.market.merge import Price
+    from gateway.market.series import News
     from gateway.model.ticker import Ticker, TickerUpdate
 
 _WHOLE = frozenset(("open", "high", "low", "close"))
@@ -121,7 +122,7 @@ class Market:
     def advance(self, now_ms: int) -> None:
         """Let time pass for series that wait for a closing kline."""
         for series in [series for series in self._waiting if series.settle(now_ms, self._grace_ms)]:
-            self._note(series, News.CHANGED)
+            self._note(series, CHANGED)
 
     def take_changes(self) -> Changes:
         changes, self._changes = self._changes, Changes()
@@ -154,19 +155,21 @@ class Market:
             self._fold_price(state, price(update.event_time_ms, update.fields["last"]), now_ms)
 
     def _fold_price(self, state: SymbolState, at: Price, now_ms: int) -> None:
+        changed = self._changes.series
         for series in state.series.values():
-            news = series.fold_price(at, now_ms)
-            if news or series.waiting:
-                self._note(series, news)
+            if series.fold_price(at, now_ms):
+                changed.add(series)
+            if series.gap or series.waits_since_ms is not None:
+                self._note(series, NOTHING)
 
     def _note(self, series: Series, news: News) -> None:
-        if news is not News.NOTHING:
+        if news is not NOTHING:
             self._changes.series.add(series)
-            if news is News.CORRECTED:
+            if news is CORRECTED:
                 self._changes.corrected.add(series)
         if series.gap:
             self._changes.gaps.add(series)
-        if series.waiting:
+        if series.waits_since_ms is not None:
             self._waiting.add(series)
         else:
             self._waiting.discard(series)

@@ -5,6 +5,7 @@
 | a kline of this bar | the newest by event time is the exchange's word; ties: more trades, then more volume |
 | a closed kline | beats every forming one; only a closed one with a newer event time replaces it |
 | a diff of a kline | lays its fields over the exchange's newest word; not taken if older, or if there is none |
+| a diff's open or close beyond the extremes | widens them: the diff that moved them was lost |
 | a price in the bar's window | newer than the exchange's word: moves close, widens high and low; else no effect |
 | a price outside the window | never touches the bar |
 | prices alone | make a provisional bar: open is the first price by event time, volume 0 |
@@ -13,8 +14,8 @@
 
 A bar is a function of the *set* of its news: any arrival order ends in the same value, and news taken twice changes
 nothing. That is why prices newer than the exchange's last word are kept (as the few that can still be an extreme)
-until a newer word covers them. News with equal event times and different content is the one exception: the later
-arrival counts among prices, as two trades of one millisecond have no other order.
+until a newer word covers them. Two kinds of news have no order but that of their arrival: prices of one millisecond
+(the later one counts), and diffs (each is relative to the word before it, so one that was overtaken is lost).
 """
 
 from __future__ import annotations
@@ -71,9 +72,9 @@ class Bar:
         return self._exchange is not None
 
     def fold_kline(self, kline: Kline) -> bool:
-        """Take the exchange's word; says whether the candle changed."""
+        """Take the exchange's word; says whether it is newer than what was known."""
         known = self._exchange
-        if known is not None and _rank(kline) <= _rank(known):
+        if known is not None and rank(kline) <= rank(known):
             return False
         self._exchange = kline
         self._value = None
@@ -85,11 +86,11 @@ class Bar:
         return True
 
     def fold_diff(self, fields: KlineFields, event_time_ms: int) -> bool:
-        """Lay changed fields over the exchange's newest word; says whether the candle changed."""
+        """Lay changed fields over the exchange's newest word; says whether it is newer than what was known."""
         known = self._exchange
         if known is None or known.closed or event_time_ms < known.event_time_ms:
             return False
-        changed = known._replace(event_time_ms=event_time_ms, **fields)
+        changed = _consistent(known._replace(event_time_ms=event_time_ms, **fields))
         if changed == known:
             return False
         # A diff is newer by declaration: at an equal event time it must win over what it changes.
@@ -97,27 +98,46 @@ class Bar:
         return self.fold_kline(changed)
 
     def fold_price(self, price: Price) -> bool:
-        """Take a price of the ticker; says whether the candle changed."""
-        at_ms = price.event_time_ms
+        """Take a price of the ticker; says whether the candle changed. The hot path: six calls a ticker message."""
+        at_ms, value, text = price
         known = self._exchange
         if not self.open_time_ms <= at_ms <= self.close_time_ms:
             return False
         if known is not None and (known.closed or at_ms <= known.event_time_ms):
             return False
-        changed = False
-        last = self._last
-        if last is None or at_ms >= last.event_time_ms:
-            changed = last is None or last.text != price.text
-            self._last = price
-        first = self._first
-        if first is None or at_ms < first.event_time_ms:
-            changed = True
+        highs, lows, last = self._highs, self._lows, self._last
+        if last is None:
             self._first = price
-        changed |= _widen(self._highs, price, 1)
-        changed |= _widen(self._lows, price, -1)
-        if changed:
-            self._value = None
-        return changed
+        elif at_ms < last.event_time_ms:
+            return self._fold_late(price)
+        else:
+            # The last price is the last candidate of both lists, so a move to one side passes only that side's.
+            if value >= last.value:
+                while highs and highs[-1].value <= value:
+                    highs.pop()
+            if value <= last.value:
+                while lows and lows[-1].value >= value:
+                    lows.pop()
+        highs.append(price)
+        lows.append(price)
+        if len(highs) > STEPS_MAX:
+            _merge_oldest(highs)
+        if len(lows) > STEPS_MAX:
+            _merge_oldest(lows)
+        self._last = price
+        self._value = None
+        return last is None or last.text != text
+
+    def _fold_late(self, price: Price) -> bool:
+        """The same for a price that arrives after a newer one: it may have been the first, or an extreme."""
+        before = self.value()
+        assert self._first is not None
+        if price.event_time_ms < self._first.event_time_ms:
+            self._first = price
+        _insert(self._highs, price, 1)
+        _insert(self._lows, price, -1)
+        self._value = None
+        return self.value() != before
 
     def value(self) -> Kline | None:
         if self._value is None:
@@ -149,45 +169,44 @@ class Bar:
         )
 
 
-def _rank(kline: Kline) -> tuple[bool, int, int, Decimal, Kline]:
+def rank(kline: Kline) -> tuple[bool, int, int, Decimal, Kline]:
     """Orders the exchange's words about one bar; the kline itself comes last, so that no two different ones tie."""
     return kline.closed, kline.event_time_ms, kline.trades, Decimal(kline.volume), kline
 
 
-def _widen(steps: list[Price], price: Price, sign: int) -> bool:
-    """Put a price among the candidates for an extreme (`sign` 1: high, -1: low); says whether the extreme moved.
-
-    Candidates rise in time and fall from the extreme: a price matters only while no later one goes further.
-    """
-    at_ms, value = price.event_time_ms, price.value
-    if steps and at_ms < steps[-1].event_time_ms:
-        return _widen_late(steps, price, sign)
-    while steps and (steps[-1].value <= value if sign > 0 else steps[-1].value >= value):
-        steps.pop()
-    steps.append(price)
-    if len(steps) > STEPS_MAX:
-        # The extreme stays; the time until which it counts becomes its successor's.
-        steps[:2] = [Price(steps[1].event_time_ms, steps[0].value, steps[0].text)]
-    return len(steps) == 1
+def _consistent(kline: Kline) -> Kline:
+    """The kline with its extremes widened to hold open and close."""
+    ends = (kline.open, kline.close)
+    return kline._replace(high=max(kline.high, *ends, key=Decimal), low=min(kline.low, *ends, key=Decimal))
 
 
-def _widen_late(steps: list[Price], price: Price, sign: int) -> bool:
-    """The same for a price that arrives after a newer one."""
+# Candidates for an extreme rise in time and fall from the extreme: a price matters only while no later one goes
+# further. So the first is the extreme, and the last is the last price.
+
+
+def _insert(steps: list[Price], price: Price, sign: int) -> None:
+    """Put a price that came late among the candidates (`sign` 1: highs, -1: lows), if it is one."""
     place = bisect_right(steps, price.event_time_ms, key=_event_time)
-    if place < len(steps) and sign * (steps[place].value - price.value) >= 0:
-        return False
+    if sign * (steps[place].value - price.value) >= 0:
+        return
     start = place
     while start and sign * (steps[start - 1].value - price.value) <= 0:
         start -= 1
     steps[start:place] = [price]
-    return start == 0
+    if len(steps) > STEPS_MAX:
+        _merge_oldest(steps)
 
 
-def _event_time(price: Price) -> int:
-    return price.event_time_ms
+def _merge_oldest(steps: list[Price]) -> None:
+    """The extreme stays; the time until which it counts becomes its successor's."""
+    steps[:2] = [Price(steps[1].event_time_ms, steps[0].value, steps[0].text)]
 
 
 def _forget(steps: list[Price], covered_ms: int, *, everything: bool) -> None:
     """Drop the candidates that the exchange's word covers."""
     keep = len(steps) if everything else bisect_right(steps, covered_ms, key=_event_time)
     del steps[:keep]
+
+
+def _event_time(price: Price) -> int:
+    return price.event_time_ms

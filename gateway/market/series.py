@@ -32,10 +32,14 @@ class News(IntEnum):
     """Something already shown was not final, or came out of order: whoever has seen the series needs it anew."""
 
 
+# Looking a member up in its class costs a tenth of folding a price.
+NOTHING, CHANGED, CORRECTED = News
+
+
 class Series:
     """Invariant: `_bars` rises strictly by open time, and every one opens after the newest closed kline."""
 
-    __slots__ = ("_bars", "_verified_ms", "_waits_since_ms", "closed", "gap", "interval", "symbol")
+    __slots__ = ("_bars", "_verified_ms", "closed", "gap", "interval", "symbol", "waits_since_ms")
 
     def __init__(self, symbol: str, interval: Interval, log_size: int) -> None:
         self.symbol = symbol
@@ -43,8 +47,9 @@ class Series:
         self.closed = ClosedLog(log_size)
         self.gap = False
         """A closed kline seems to be missing: the store should be read again."""
+        self.waits_since_ms: int | None = None
+        """Since when a bar waits for an earlier one, if any does: `settle` must be called again."""
         self._bars: list[Bar] = []
-        self._waits_since_ms: int | None = None
         # The store has been read up to this open time: a hole before it is the source's.
         self._verified_ms = 0
 
@@ -53,11 +58,6 @@ class Series:
         """The bar that is shown; those behind it wait."""
         return self._bars[0].value() if self._bars else None
 
-    @property
-    def waiting(self) -> bool:
-        """Whether a bar waits for an earlier one: `settle` must be called again."""
-        return self._waits_since_ms is not None
-
     def fold_kline(self, kline: Kline, now_ms: int) -> News:
         last = self.closed.last
         if last is not None and kline.open_time_ms <= last.open_time_ms:
@@ -65,36 +65,36 @@ class Series:
         if self._bars and kline.open_time_ms < self._bars[0].open_time_ms:
             # The bar was given up when its grace ended, and a later one is on the screens.
             if not kline.closed:
-                return News.NOTHING
+                return NOTHING
             self.closed.append(kline)
-            return News.CORRECTED
+            return CORRECTED
         bar = self._bar(kline.open_time_ms)
         if bar is None or not bar.fold_kline(kline):
-            return News.NOTHING
+            return NOTHING
         self.settle(now_ms)
-        return News.CHANGED
+        return CHANGED
 
     def fold_diff(self, open_time_ms: int, fields: KlineFields, event_time_ms: int, now_ms: int) -> News:
         for bar in self._bars:
             if bar.open_time_ms == open_time_ms and bar.fold_diff(fields, event_time_ms):
                 self.settle(now_ms)
-                return News.CHANGED
-        return News.NOTHING
+                return CHANGED
+        return NOTHING
 
     def fold_price(self, price: Price, now_ms: int) -> News:
         at_ms = price.event_time_ms
         bars = self._bars
-        if bars and bars[0].open_time_ms <= at_ms <= bars[0].close_time_ms:
-            return News.CHANGED if bars[0].fold_price(price) else News.NOTHING
-        last = self.closed.last
-        if (bars and at_ms < bars[0].open_time_ms) or (last is not None and at_ms <= last.close_time_ms):
-            return News.NOTHING
         shown = bars[0] if bars else None
+        if shown is not None and at_ms <= shown.close_time_ms:
+            return CHANGED if shown.fold_price(price) else NOTHING
+        last = self.closed.last
+        if last is not None and at_ms <= last.close_time_ms:
+            return NOTHING
         bar = self._bar(self.interval.open_time(at_ms))
         if bar is None or not bar.fold_price(price):
-            return News.NOTHING
+            return NOTHING
         self.settle(now_ms)
-        return News.NOTHING if bars[0] is shown else News.CHANGED
+        return NOTHING if bars[0] is shown else CHANGED
 
     def settle(self, now_ms: int, grace_ms: int | None = None) -> bool:
         """Move what has closed into the log, in order; says whether another bar is shown now.
@@ -104,9 +104,7 @@ class Series:
         moved = False
         while self._bars:
             bar = self._bars[0]
-            over = (
-                grace_ms is not None and self._waits_since_ms is not None and now_ms - self._waits_since_ms >= grace_ms
-            )
+            over = grace_ms is not None and self.waits_since_ms is not None and now_ms - self.waits_since_ms >= grace_ms
             if bar.closed and (over or self._follows(bar)):
                 kline = bar.value()
                 assert kline is not None
@@ -114,13 +112,13 @@ class Series:
             elif bar.closed or len(self._bars) == 1 or not over:
                 break
             del self._bars[0]
-            self._waits_since_ms = None
+            self.waits_since_ms = None
             moved = True
         if self._held():
-            if self._waits_since_ms is None:
-                self._waits_since_ms = now_ms
+            if self.waits_since_ms is None:
+                self.waits_since_ms = now_ms
         else:
-            self._waits_since_ms = None
+            self.waits_since_ms = None
         self.gap = self.gap or self._misses_one()
         return moved
 
@@ -128,30 +126,30 @@ class Series:
         """Take what the store holds: closed klines, ascending. What it does not hold does not exist."""
         newest = [bar.open_time_ms for bar in self._bars[-1:]] + [kline.open_time_ms for kline in klines[-1:]]
         self._verified_ms = max(newest, default=self._verified_ms)
-        news = News.NOTHING
+        news = NOTHING
         if self.closed.last is None:
             # Known from live news alone until now, if at all: older klines are history, not news.
             for kline in klines:
                 if not self._bars or kline.open_time_ms < self._bars[0].open_time_ms:
                     self.closed.append(kline)
-                    news = News.CORRECTED
+                    news = CORRECTED
         for kline in klines:
             news = max(news, self.fold_kline(kline, now_ms))
         if self.settle(now_ms):
-            news = max(news, News.CHANGED)
+            news = max(news, CHANGED)
         self.gap = False
         return news
 
     def _late(self, kline: Kline) -> News:
         """A kline not after the newest closed one: a repetition, a correction, or one that was missing."""
         if not kline.closed:
-            return News.NOTHING
+            return NOTHING
         known = {held.open_time_ms for held in self.closed}
         if kline.open_time_ms in known:
-            return News.CORRECTED if self.closed.amend(kline) else News.NOTHING
+            return CORRECTED if self.closed.amend(kline) else NOTHING
         if known and kline.open_time_ms < min(known):
-            return News.NOTHING
-        return News.CORRECTED if self.closed.insert(kline) else News.NOTHING
+            return NOTHING
+        return CORRECTED if self.closed.insert(kline) else NOTHING
 
     def _bar(self, open_time_ms: int) -> Bar | None:
         """The bar of that open time, made if need be; `None` where too many wait already."""

@@ -76,7 +76,7 @@ class Session(Member):
         self.history: dict[int, int] = {}
         # Called once after replies have been written, while somebody waits for that.
         self.drained: Callable[[], None] | None = None
-        # The bytes and the rate it asked for (0: no limit) and the tier that makes; how it takes what it is sent (see throttle.py).
+        # What it asked for: bytes, updates a second (0: no limit), the tier that makes. How it keeps up: throttle.py.
         self.allowance: Allowance | None = None
         self.max_rate = 0.0
         self.floor = 0
