@@ -13,11 +13,9 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.routing import Mount
-from starlette.staticfiles import StaticFiles
 
 from gateway import __version__
-from gateway.api import functions, klines, openapi, operations, reply
+from gateway.api import functions, klines, openapi, operations, page, reply
 from gateway.api.errors import EXCEPTION_HANDLERS
 from gateway.api.stream import StreamService
 from gateway.feed.listener import Listener
@@ -177,10 +175,9 @@ class Gateway:
             *functions.routes(self.history, self.rules, gzip_min_bytes),
             *openapi.routes(self.rules, __version__, gzip_min_bytes),
             *operations.routes(self.not_ready, self.metrics, asyncapi),
+            *page.routes(STATIC),
         ]
-        if STATIC.is_dir():
-            routes.append(Mount("/", StaticFiles(directory=STATIC, html=True)))
-        else:
+        if not STATIC.is_dir():
             logger.warning(
                 "the page is not built; everything else works (build it with `make build`, which needs Node)"
             )
