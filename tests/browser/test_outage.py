@@ -1,0 +1,110 @@
+"""The page through trouble: it says what it shows is worth, and heals without a hole."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.browser.page import Page
+    from tests.browser.world import World
+
+    OpenPage = Callable[..., Page]
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+
+SECOND_MS = 1000
+HEALED_S = 40.0
+# Remembers everything the badge ever said.
+WATCH_BADGE = """
+    window.badges = [];
+    new MutationObserver(() => window.badges.push(document.querySelector('#badge-text').innerText)).observe(
+        document.querySelector('#badge-text'), {childList: true, characterData: true, subtree: true})
+"""
+
+
+def look_at(world: World, open_page: OpenPage) -> tuple[Page, str, dict[str, Any]]:
+    symbol = world.symbols()[0]
+    page = open_page(f"{world.url}#{symbol}/1s")
+    page.shows(symbol, "1s")
+    return page, symbol, page.state()
+
+
+def assert_whole(page: Page, world: World, symbol: str, before: dict[str, Any]) -> None:
+    """Every second since the page was opened is there once, as the gateway has it."""
+    page.until(f"s.lastClosed > {before['lastClosed'] + 5 * SECOND_MS} && s.level === 'green'", HEALED_S)
+    state = page.state()
+    times = state["openTimes"]
+    since = before["openTimes"][-1]
+    seen = [time_ms for time_ms in times if time_ms >= since]
+    assert seen == list(range(since, times[-1] + 1, SECOND_MS))
+    assert len(times) == len(set(times))
+    closed = [bar for bar in state["bars"] if since <= bar["openTime"] <= state["lastClosed"]]
+    theirs = {kline["openTime"]: kline for kline in world.klines(symbol, "1s")}
+    assert closed
+    for bar in closed:
+        assert bar == {name: theirs[bar["openTime"]][name] for name in bar}
+
+
+def test_redis_killed_is_told_and_healed(own_world: World, open_page: OpenPage) -> None:
+    page, symbol, before = look_at(own_world, open_page)
+    own_world.redis.kill()
+    page.until("s.level !== 'green' && s.channel === 'stale'")
+    assert page.text("#badge-text") == "Source away"
+    assert page.state()["view"] == "chart"
+    assert page.state()["link"] == "open"
+    time.sleep(3)
+    own_world.redis.start()
+    page.until("s.channel === 'live'", HEALED_S)
+    assert_whole(page, own_world, symbol, before)
+
+
+def test_redis_frozen_is_told_and_healed(own_world: World, open_page: OpenPage) -> None:
+    page, symbol, before = look_at(own_world, open_page)
+    own_world.redis.freeze()
+    page.until("s.level !== 'green' && s.channel === 'stale'")
+    own_world.redis.thaw()
+    page.until("s.channel === 'live'", HEALED_S)
+    assert_whole(page, own_world, symbol, before)
+
+
+@pytest.mark.usefixtures("refusals_expected")
+def test_gateway_restarted_is_told_and_resumed(own_world: World, open_page: OpenPage) -> None:
+    page, symbol, before = look_at(own_world, open_page)
+    page.evaluate(WATCH_BADGE)
+    own_world.stop_gateway()
+    own_world.start_gateway()
+    page.until("s.link === 'open' && s.channel === 'live'", HEALED_S)
+    assert "Reconnecting" in page.evaluate("window.badges")
+    assert_whole(page, own_world, symbol, before)
+
+
+@pytest.mark.usefixtures("refusals_expected")
+def test_network_lost_is_told_and_resumed_at_once_when_it_is_back(world: World, open_page: OpenPage) -> None:
+    page, symbol, before = look_at(world, open_page)
+    page.offline(True)
+    page.until("s.link !== 'open' && s.level !== 'green'")
+    assert page.text("#badge-text") == "Reconnecting"
+    assert page.state()["view"] == "chart"
+    page.offline(False)
+    page.until("s.link === 'open' && s.channel === 'live'", 3)
+    assert_whole(page, world, symbol, before)
+
+
+@pytest.mark.usefixtures("refusals_expected")
+def test_market_chosen_while_the_gateway_is_away_can_be_tried_again(own_world: World, open_page: OpenPage) -> None:
+    page, _, _ = look_at(own_world, open_page)
+    other = own_world.symbols()[1]
+    own_world.stop_gateway()
+    page.until("s.link !== 'open'")
+    page.click(f"#market-{other}")
+    page.until("s.view === 'error'")
+    assert page.text("#notice-title") == "The gateway is out of reach"
+    own_world.start_gateway()
+    # Not as a person clicks: by chance the page has found the gateway by itself a moment ago, and the button is gone.
+    page.evaluate("document.querySelector('#notice-button').click()")
+    page.shows(other, "1s", 5)

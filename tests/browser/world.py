@@ -1,0 +1,129 @@
+"""A running gateway with everything around it: a Redis-compatible server, a collector, each a process of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+
+import httpx
+
+from gateway.embedded.server import EmbeddedServer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+INTERVALS = ("1s", "1m", "5m")
+_START_S = 20.0
+_STOP_S = 10.0
+
+
+class World:
+    """Started as a user would start it, on free ports; stopped in the order that leaves nothing behind."""
+
+    def __init__(self, *, symbols: int = 8, rate: float = 8.0, collect: bool = True) -> None:
+        self.redis = EmbeddedServer()
+        self._symbols = symbols
+        self._rate = rate
+        self._collect = collect
+        self._collector: subprocess.Popen[str] | None = None
+        self._gateway: subprocess.Popen[str] | None = None
+        self.url = ""
+
+    def __enter__(self) -> Self:
+        try:
+            self.redis.start()
+            if self._collect:
+                self.start_collector()
+            self.start_gateway()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in (self._gateway, self._collector):
+            if process is not None:
+                _end(process)
+        self.redis.stop()
+
+    def stop_gateway(self) -> None:
+        assert self._gateway is not None
+        _end(self._gateway)
+
+    def start_gateway(self) -> None:
+        """The first time on a free port, later on the same one, as a deployment does."""
+        port = urlsplit(self.url).port or 0
+        environment = {"GATEWAY_MARKET__INTERVALS": ",".join(INTERVALS)}
+        self._gateway = _run("serve", "--port", str(port), "--redis", self.redis.url, environment=environment)
+        assert self._gateway.stdout is not None
+        line = self._gateway.stdout.readline()
+        found = re.search(r"http://[\d.]+:\d+", line)
+        if found is None:
+            raise RuntimeError(f"the gateway did not say where it serves but {line!r}; its words are above")
+        self.url = f"{found[0]}/"
+        self._until_ready()
+
+    def start_collector(self) -> None:
+        self._collector = _run(
+            "simulate",
+            *("--redis", self.redis.url, "--symbols", str(self._symbols), "--rate", str(self._rate)),
+            *("--intervals", ",".join(INTERVALS)),
+        )
+
+    def freeze_market(self) -> None:
+        """The collector stops in its tracks: from now on nothing is news."""
+        assert self._collector is not None
+        self._collector.send_signal(signal.SIGSTOP)
+
+    def thaw_market(self) -> None:
+        assert self._collector is not None
+        self._collector.send_signal(signal.SIGCONT)
+
+    def klines(self, symbol: str, interval: str, limit: int = 500) -> list[dict[str, Any]]:
+        """What the gateway itself answers."""
+        answer = httpx.get(
+            f"{self.url}v1/klines", params={"symbol": symbol, "interval": interval, "limit": limit}, timeout=5
+        )
+        klines: list[dict[str, Any]] = answer.raise_for_status().json()["klines"]
+        return klines
+
+    def symbols(self) -> list[str]:
+        symbols: list[str] = httpx.get(f"{self.url}v1/symbols", timeout=5).raise_for_status().json()["symbols"]
+        return symbols
+
+    def _until_ready(self) -> None:
+        """Up, and where there is a market: fed with all of it."""
+        deadline = time.monotonic() + _START_S
+        while time.monotonic() < deadline:
+            if self._collector is None:
+                if httpx.get(f"{self.url}healthz", timeout=5).status_code == 200:
+                    return
+            elif httpx.get(f"{self.url}readyz", timeout=5).status_code == 200 and len(self.symbols()) == self._symbols:
+                return
+            time.sleep(0.1)
+        raise RuntimeError(f"the gateway was not ready within {_START_S:g} s")
+
+
+def _run(*arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "gateway", *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
+    )
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    process.send_signal(signal.SIGCONT)
+    process.terminate()
+    try:
+        process.communicate(timeout=_STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()

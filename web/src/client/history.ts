@@ -1,0 +1,65 @@
+// The past and the lists, over HTTP. One function per path, errors as the gateway words them.
+
+import type { Kline } from "./types";
+
+export interface KlinesQuery {
+  readonly symbol: string;
+  readonly interval: string;
+  readonly limit?: number;
+}
+
+export interface KlinesAnswer {
+  readonly symbol: string;
+  readonly interval: string;
+  /** Ascending and without a gap the source does not have; the last one may be forming (`isClosed` false). */
+  readonly klines: readonly Kline[];
+  readonly stale: boolean;
+}
+
+export interface Markets {
+  readonly symbols: readonly string[];
+  readonly intervals: readonly string[];
+}
+
+export interface FetchOptions {
+  readonly signal?: AbortSignal;
+  readonly fetch?: typeof globalThis.fetch;
+}
+
+/** The gateway answered with an error, or with something that is not its own. */
+export class HttpError extends Error {
+  override readonly name = "HttpError";
+  readonly status: number;
+  readonly code: string;
+
+  constructor(status: number, code: string, message: string) {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+/** `GET /v1/klines`; `base` is the gateway's address. */
+export async function fetchKlines(base: string, query: KlinesQuery, options: FetchOptions = {}): Promise<KlinesAnswer> {
+  const url = new URL("v1/klines", base);
+  url.searchParams.set("symbol", query.symbol);
+  url.searchParams.set("interval", query.interval);
+  if (query.limit !== undefined) url.searchParams.set("limit", String(query.limit));
+  return (await get(url, options)) as unknown as KlinesAnswer;
+}
+
+/** `GET /v1/symbols`: what there is to subscribe to. */
+export async function fetchMarkets(base: string, options: FetchOptions = {}): Promise<Markets> {
+  return (await get(new URL("v1/symbols", base), options)) as unknown as Markets;
+}
+
+async function get(url: URL, { signal, fetch = globalThis.fetch }: FetchOptions): Promise<Record<string, unknown>> {
+  const response = await fetch(url, { headers: { accept: "application/json" }, ...(signal && { signal }) });
+  const body: unknown = await response.json().catch(() => null);
+  if (typeof body !== "object" || body === null) {
+    throw new HttpError(response.status, "BAD_ANSWER", "The answer is not the gateway's.");
+  }
+  const answer = body as Record<string, unknown>;
+  if (!response.ok) throw new HttpError(response.status, String(answer["code"]), String(answer["error"]));
+  return answer;
+}

@@ -1,0 +1,143 @@
+// The words of the native stream, protocol version 1 (gateway/PROTOCOL.md). Types only: nothing here runs.
+
+/** One candle. Times are ms since the epoch. */
+export interface Kline {
+  readonly openTime: number;
+  readonly open: number;
+  readonly high: number;
+  readonly low: number;
+  readonly close: number;
+  readonly volume: number;
+  readonly closeTime: number;
+  readonly quoteVolume: number;
+  readonly trades: number;
+  readonly isClosed: boolean;
+  /** Made of ticker prices alone: the source has not said anything about this bar yet. */
+  readonly provisional?: boolean;
+}
+
+/** Last price (`c`) and 24 h figures, as far as the source gives them. */
+export interface Ticker {
+  readonly c?: number;
+  readonly o?: number;
+  readonly h?: number;
+  readonly l?: number;
+  readonly v?: number;
+  readonly q?: number;
+  readonly p?: number;
+  readonly P?: number;
+  readonly n?: number;
+  readonly E?: number;
+}
+
+export type ChannelState = "live" | "stale";
+export type StaleReason = "redis" | "silent" | "repair";
+export type ThrottleReason = "slow_client" | "load" | "client" | "recovered";
+
+export type ErrorCode =
+  | "BAD_JSON"
+  | "BAD_REQUEST"
+  | "UNKNOWN_OP"
+  | "INVALID_CHANNEL"
+  | "INVALID_SYMBOL"
+  | "INVALID_INTERVAL"
+  | "TOO_MANY_SUBSCRIPTIONS"
+  | "UNAVAILABLE";
+
+export interface ChannelError {
+  readonly code: ErrorCode;
+  readonly message: string;
+}
+
+/** A whole bar (it has `openTime`), or the changed fields of the forming one. */
+export type KlineNews = Kline | Partial<Omit<Kline, "openTime">>;
+
+export interface Hello {
+  readonly op: "hello";
+  readonly protocol: number;
+  readonly server: string;
+  readonly time: number;
+  readonly tick_ms: number;
+  readonly limits: {
+    readonly max_subscriptions: number;
+    readonly max_message_bytes: number;
+    readonly history_max: number;
+  };
+}
+
+export interface Subscribed {
+  readonly op: "subscribed";
+  readonly id?: number | string;
+  readonly channels: Readonly<Record<string, { readonly n: number } | { readonly error: ChannelError }>>;
+}
+
+export interface KlineSnapshot {
+  readonly op: "snapshot";
+  readonly n: number;
+  readonly channel: string;
+  readonly klines: readonly Kline[];
+  readonly forming: Kline | null;
+  readonly state: ChannelState;
+  /** `true`: continues what the client holds; `false`: the cursor was too old, this replaces it. */
+  readonly recovered?: boolean;
+  /** Sent unasked: something already sent was not final. */
+  readonly resync?: boolean;
+}
+
+export interface TickerSnapshot {
+  readonly op: "snapshot";
+  readonly n: number;
+  readonly channel: string;
+  readonly ticker: Ticker | null;
+  readonly state: ChannelState;
+}
+
+export interface Update {
+  readonly op: "update";
+  readonly t: number;
+  readonly u: readonly (readonly [n: number, news: KlineNews | Ticker])[];
+}
+
+export interface Status {
+  readonly op: "status";
+  readonly channels: Readonly<Record<string, ChannelState>>;
+  readonly reason?: StaleReason;
+  readonly since?: number;
+}
+
+export interface Throttle {
+  readonly op: "throttle";
+  readonly interval_ms: number;
+  readonly reason: ThrottleReason;
+}
+
+export interface StreamError {
+  readonly op: "error";
+  readonly id?: number | string;
+  readonly code: ErrorCode;
+  readonly message: string;
+}
+
+export type ServerMessage =
+  | Hello
+  | Subscribed
+  | KlineSnapshot
+  | TickerSnapshot
+  | Update
+  | Status
+  | Throttle
+  | StreamError
+  | { readonly op: "unsubscribed"; readonly id?: number | string; readonly channels: readonly string[] }
+  | { readonly op: "heartbeat"; readonly t: number }
+  | { readonly op: "pong"; readonly id?: number | string; readonly time: number };
+
+export type ClientCommand =
+  | {
+      readonly op: "subscribe";
+      readonly id: number;
+      readonly channels: readonly string[];
+      readonly history?: number;
+      readonly resume?: Readonly<Record<string, number>>;
+    }
+  | { readonly op: "unsubscribe"; readonly id: number; readonly channels: readonly string[] }
+  | { readonly op: "ping"; readonly id: number };

@@ -1,0 +1,48 @@
+// A read-only window into the page for tests and scripts: `window.klineGateway`.
+// It tells what the chart itself holds, not what the page believes it holds.
+
+import type { Level, StreamInfo } from "../client";
+import type { ShownBar } from "./chart";
+import type { View } from "./view";
+
+export interface PageState {
+  readonly symbol: string;
+  readonly interval: string;
+  /** Also `#app[data-view]`. */
+  readonly view: View["kind"];
+  /** Also `#app[data-level]`. */
+  readonly level: Level;
+  /** `live`, `stale`, `waiting` or `failed`. */
+  readonly channel: string;
+  readonly link: StreamInfo["phase"];
+  /** Candles in the chart, oldest first; times in ms. */
+  readonly bars: readonly ShownBar[];
+  readonly openTimes: readonly number[];
+  readonly newest: ShownBar | null;
+  /** Open time of the newest closed kline: the resume cursor; 0: none. */
+  readonly lastClosed: number;
+  readonly lastPrice: number | null;
+  /** News items folded since the page was opened. */
+  readonly updates: number;
+  readonly digits: number;
+}
+
+declare global {
+  interface Window {
+    readonly klineGateway: PageState;
+  }
+}
+
+/** `read` gives the state at the moment it is asked for. */
+export function expose(read: () => Omit<PageState, "openTimes" | "newest">): void {
+  Object.defineProperty(window, "klineGateway", {
+    get: (): PageState => {
+      const state = read();
+      return Object.freeze({
+        ...state,
+        openTimes: state.bars.map((bar) => bar.openTime),
+        newest: state.bars.at(-1) ?? null,
+      });
+    },
+  });
+}

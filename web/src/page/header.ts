@@ -1,0 +1,96 @@
+// What stands above and around the chart: price, 24 h figures, legend, badge, countdown, footer. It only paints.
+
+import type { Level, StreamInfo, Ticker, Why } from "../client";
+import type { ShownBar } from "./chart";
+import { element, make, setText } from "./dom";
+import { age, compact, countdown, percent, price, sign } from "./format";
+import type { View } from "./view";
+
+const BADGE: Record<Why, string> = {
+  live: "Live",
+  late: "Delayed",
+  stale: "Stale",
+  loading: "Connecting",
+  reconnecting: "Reconnecting",
+  offline: "Offline",
+  refused: "Refused",
+  failed: "No data",
+};
+
+const STALE: Record<string, string> = { redis: "Source away", silent: "Source silent", repair: "Catching up" };
+
+export function showPrice(value: number | null, before: number | null, digits: number, loading: boolean): void {
+  const box = element("price");
+  if (value === null) {
+    box.replaceChildren(loading ? make("span", "ghost", "00000.00") : "–");
+    box.dataset["move"] = "none";
+    return;
+  }
+  setText(box, price(value, digits));
+  if (before !== null && value !== before) box.dataset["move"] = value > before ? "up" : "down";
+}
+
+export function showTicker(ticker: Ticker | null, digits: number): void {
+  const change = element("change");
+  const moved = ticker?.P;
+  setText(change, moved === undefined ? "" : percent(moved));
+  change.dataset["sign"] = sign(moved ?? 0);
+  const figure = (value: number | undefined): string => (value === undefined ? "–" : price(value, digits));
+  setText(element("high"), figure(ticker?.h));
+  setText(element("low"), figure(ticker?.l));
+  setText(element("volume"), ticker?.v === undefined ? "–" : compact(ticker.v));
+}
+
+export function showLegend(bar: ShownBar | null, digits: number): void {
+  const legend = element("legend");
+  legend.hidden = bar === null;
+  if (bar === null) return;
+  const change = bar.open === 0 ? 0 : ((bar.close - bar.open) / bar.open) * 100;
+  legend.dataset["sign"] = sign(bar.close - bar.open);
+  const rows: readonly (readonly [name: string, short: string, value: string])[] = [
+    ["Open", "O", price(bar.open, digits)],
+    ["High", "H", price(bar.high, digits)],
+    ["Low", "L", price(bar.low, digits)],
+    ["Close", "C", price(bar.close, digits)],
+    ["Volume", "V", compact(bar.volume)],
+    ["Change", "", percent(change)],
+  ];
+  if (legend.childElementCount === 0) {
+    for (const [name, short] of rows) {
+      const term = make("dt", "", short);
+      term.ariaLabel = name;
+      const group = make("div", "");
+      group.append(term, make("dd", ""));
+      legend.append(group);
+    }
+  }
+  legend.querySelectorAll("dd").forEach((cell, index) => {
+    setText(cell, rows[index]?.[2] ?? "");
+  });
+}
+
+export function showBadge(level: Level, why: Why, reason: string | undefined, dataAgeMs: number | null): void {
+  element("badge").dataset["level"] = level;
+  setText(element("badge-text"), why === "stale" ? (STALE[reason ?? ""] ?? BADGE.stale) : BADGE[why]);
+  setText(element("badge-age"), dataAgeMs === null ? "" : age(dataAgeMs));
+}
+
+export function showCountdown(leftMs: number | null): void {
+  setText(element("countdown"), leftMs === null ? "" : countdown(leftMs));
+}
+
+export function showNotice(view: View): void {
+  const notice = element("notice");
+  notice.hidden = view.kind === "loading" || view.kind === "chart";
+  if (view.kind === "loading" || view.kind === "chart") return;
+  setText(element("notice-title"), view.title);
+  setText(element("notice-text"), view.text);
+  element("notice-button").hidden = view.kind === "empty";
+}
+
+export function showFooter(info: StreamInfo, updatesPerSecond: number, bars: number): void {
+  setText(element("foot-rate"), `${updatesPerSecond} update${updatesPerSecond === 1 ? "" : "s"}/s`);
+  setText(element("foot-bars"), `${bars} candles`);
+  setText(element("foot-tick"), info.intervalMs === null ? "" : `every ${info.intervalMs} ms at most`);
+  setText(element("foot-server"), info.hello?.server ?? "");
+}

@@ -1,0 +1,108 @@
+// What is looked at: one market's candles and ticker, from the stream into the chart. Closed when another is chosen.
+
+import {
+  allBars,
+  type ChannelStatus,
+  type Kline,
+  type KlineEvent,
+  type KlineStream,
+  newestBar,
+  newestClosed,
+  type Series,
+  type Subscription,
+  type Ticker,
+} from "../client";
+import type { CandleChart } from "./chart";
+import { digitsOfBars, digitsOfTicker } from "./precision";
+import type { Route } from "./route";
+
+/** All the gateway stores by default; it is clamped to what the gateway allows. */
+const HISTORY = 500;
+const NOTHING: ChannelStatus = { state: "waiting" };
+
+export class Look {
+  readonly route: Route;
+  readonly since = Date.now();
+  readonly #chart: CandleChart;
+  readonly #changed: () => void;
+  readonly #subscriptions: readonly Subscription[];
+  #series: Series = { closed: [], forming: null };
+  #ticker: Ticker | null = null;
+  #digits = 0;
+
+  /** A route with an empty part looks at nothing. */
+  constructor(route: Route, stream: KlineStream, chart: CandleChart, changed: () => void) {
+    this.route = route;
+    this.#chart = chart;
+    this.#changed = changed;
+    chart.reset([], false);
+    chart.setSecondsVisible(route.interval.endsWith("s"));
+    this.#subscriptions =
+      route.symbol === "" || route.interval === ""
+        ? []
+        : [
+            stream.klines(route.symbol, route.interval, HISTORY, (event) => this.#klines(event)),
+            stream.ticker(route.symbol, (event) => {
+              if (event.kind === "ticker") this.#ticker = event.ticker;
+              changed();
+            }),
+          ];
+  }
+
+  close(): void {
+    for (const subscription of this.#subscriptions) subscription.close();
+  }
+
+  get ticker(): Ticker | null {
+    return this.#ticker;
+  }
+
+  get newest(): Kline | null {
+    return newestBar(this.#series);
+  }
+
+  get lastClosed(): Kline | null {
+    return newestClosed(this.#series);
+  }
+
+  get bars(): number {
+    return this.#series.closed.length + (this.#series.forming === null ? 0 : 1);
+  }
+
+  get price(): number | null {
+    return this.#ticker?.c ?? this.newest?.close ?? null;
+  }
+
+  get digits(): number {
+    return Math.max(this.#digits, digitsOfTicker(this.#ticker));
+  }
+
+  get status(): ChannelStatus {
+    return this.#subscriptions[0]?.status ?? NOTHING;
+  }
+
+  /** When the candles' last news came; `null`: never. */
+  get heardAt(): number | null {
+    return this.#subscriptions[0]?.heardAt || null;
+  }
+
+  #klines(event: KlineEvent): void {
+    if (event.kind === "reset") {
+      const jump = this.bars === 0;
+      const bars = allBars(event.series);
+      this.#take(event.series, bars);
+      this.#chart.reset(bars, jump);
+    } else if (event.kind === "bars") {
+      this.#take(event.series, event.bars);
+      for (const bar of event.bars) this.#chart.push(bar);
+    }
+    this.#changed();
+  }
+
+  #take(series: Series, bars: readonly Kline[]): void {
+    const digits = digitsOfBars(this.#digits, bars);
+    if (digits !== this.#digits || this.bars === 0) this.#chart.setDigits(digits);
+    this.#digits = digits;
+    this.#series = series;
+  }
+}

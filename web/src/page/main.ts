@@ -1,0 +1,179 @@
+// The page's composition root: it makes the parts and joins them. What is looked at follows from the address alone.
+
+import { checkOnWake, fetchMarkets, freshness, HttpError, KlineStream, type Level, type Markets } from "../client";
+import { expose } from "./automation";
+import { CandleChart, type ShownBar } from "./chart";
+import { element, oncePerFrame, setText } from "./dom";
+import { showBadge, showCountdown, showFooter, showLegend, showNotice, showPrice, showTicker } from "./header";
+import { IntervalBar } from "./intervals";
+import { Look } from "./look";
+import { MarketList } from "./markets";
+import { complete, formatHash, parseHash, type Route } from "./route";
+import { wireSheet } from "./sheet";
+import { type View, viewOf } from "./view";
+
+const CLOCK_MS = 250;
+const RATE_MS = 1_000;
+const MARKETS_RETRY_MS = 3_000;
+const MARKETS_REFRESH_MS = 60_000;
+
+// Relative to the page, so that it works behind any path prefix.
+const base = document.baseURI;
+const streamUrl = new URL("v1/stream", base);
+streamUrl.protocol = streamUrl.protocol === "https:" ? "wss:" : "ws:";
+
+const app = element("app");
+const stream = new KlineStream({ url: streamUrl.href });
+const paintSoon = oncePerFrame(paint);
+
+const chart = new CandleChart(element("chart"), (bar) => {
+  hovered = bar;
+  paintSoon();
+});
+const intervals = new IntervalBar(element("intervals"), (interval) => go({ ...look.route, interval }));
+const list = new MarketList(
+  { list: element("market-list"), search: element<HTMLInputElement>("search"), none: element("market-none") },
+  stream,
+  (symbol) => {
+    closeSheet();
+    go({ ...look.route, symbol });
+  },
+);
+const closeSheet = wireSheet({ opened: () => list.focus(), closed: () => list.clear() });
+
+let look = new Look({ symbol: "", interval: "" }, stream, chart, paintSoon);
+let markets: Markets | null = null;
+let marketsFailed = false;
+let hovered: ShownBar | null = null;
+let view: View = { kind: "loading" };
+let level: Level = "yellow";
+let priceBefore: number | null = null;
+
+/** The address changes, and the page follows it. */
+function go(route: Route): void {
+  location.hash = formatHash(route);
+}
+
+/** Looks at what the address says, as far as it says something and the lists are known. */
+function follow(): void {
+  const asked = parseHash(location.hash);
+  const route = markets === null ? asked : complete(asked, markets.symbols, markets.intervals);
+  if (route.symbol === "" || route.interval === "") return;
+  if (location.hash !== formatHash(route)) history.replaceState(null, "", formatHash(route));
+  if (route.symbol !== look.route.symbol || route.interval !== look.route.interval) lookAt(route);
+}
+
+function lookAt(route: Route): void {
+  look.close();
+  hovered = null;
+  priceBefore = null;
+  look = new Look(route, stream, chart, paintSoon);
+  element("chart").ariaLabel = `Candlestick chart of ${route.symbol}, ${route.interval}`;
+  showMarkets();
+  paintSoon();
+}
+
+function showMarkets(): void {
+  const { symbol, interval } = look.route;
+  intervals.show(markets?.intervals ?? (interval === "" ? [] : [interval]), interval);
+  list.show(markets?.symbols ?? [], symbol);
+}
+
+async function readMarkets(): Promise<void> {
+  try {
+    markets = await fetchMarkets(base);
+    marketsFailed = false;
+  } catch (error) {
+    // A gateway that is away is told by the badge; anything else here would be our bug.
+    if (!(error instanceof HttpError || error instanceof TypeError)) throw error;
+    marketsFailed = true;
+  }
+  follow();
+  showMarkets();
+  const unknown = look.status.error?.code === "INVALID_SYMBOL";
+  // The collector has come to it since.
+  if (unknown && markets?.symbols.includes(look.route.symbol)) lookAt(look.route);
+  const settled = !marketsFailed && !unknown && markets !== null && markets.symbols.length > 0;
+  setTimeout(() => void readMarkets(), settled ? MARKETS_REFRESH_MS : MARKETS_RETRY_MS);
+}
+
+function paint(): void {
+  paintState();
+  const { route, price, digits } = look;
+  setText(element("symbol-name"), route.symbol || "…");
+  showPrice(price, priceBefore, digits, view.kind === "loading");
+  priceBefore = price;
+  showTicker(look.ticker, digits);
+  showLegend(hovered ?? look.newest, digits);
+}
+
+/** What changes with time alone, too: ages, the badge, whether to go on waiting. */
+function paintState(): void {
+  const now = Date.now();
+  const { phase, heardAt, clockOffsetMs } = stream.info;
+  const { route, status, newest } = look;
+  const dataAgeMs = look.heardAt === null ? null : now - look.heardAt;
+  const fresh = freshness({
+    link: phase,
+    channel: status.state,
+    dataAgeMs,
+    silenceMs: heardAt === 0 ? 0 : now - heardAt,
+  });
+  level = fresh.level;
+  view = viewOf({
+    ...route,
+    markets: markets === null ? (marketsFailed ? "failed" : "loading") : "ready",
+    bars: look.bars,
+    status: status.state,
+    error: status.error ?? null,
+    link: phase,
+    waitedMs: now - look.since,
+  });
+  app.dataset["view"] = view.kind;
+  app.dataset["level"] = level;
+  showBadge(level, fresh.why, status.reason, dataAgeMs);
+  showCountdown(newest === null ? null : newest.closeTime + 1 - (now + clockOffsetMs));
+  showNotice(view);
+}
+
+function showRate(before: number): void {
+  const { updates } = stream.info;
+  showFooter(stream.info, updates - before, look.bars);
+  const shown = look.price === null ? "" : `${element("price").textContent} ${look.route.symbol} · `;
+  document.title = `${shown}kline gateway`;
+  setTimeout(() => showRate(updates), RATE_MS);
+}
+
+element("notice-button").addEventListener("click", () => {
+  stream.check();
+  lookAt(look.route);
+});
+element("skip").addEventListener("click", (event) => {
+  // The address's hash is the market's.
+  event.preventDefault();
+  element("chart").focus();
+});
+window.addEventListener("hashchange", follow);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => chart.paint());
+// The axis measures its labels once: again when the page's own font has come.
+void document.fonts.ready.then(() => chart.paint());
+checkOnWake(stream, document, window);
+stream.onLink(paintSoon);
+
+expose(() => ({
+  ...look.route,
+  view: view.kind,
+  level,
+  channel: look.status.state,
+  link: stream.info.phase,
+  bars: chart.bars(),
+  lastClosed: look.lastClosed?.openTime ?? 0,
+  lastPrice: look.price,
+  updates: stream.info.updates,
+  digits: look.digits,
+}));
+
+follow();
+void readMarkets();
+setInterval(paintState, CLOCK_MS);
+showRate(0);

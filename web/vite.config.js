@@ -1,0 +1,60 @@
+// Builds the page into the gateway's own folder, so that an installed gateway serves it without Node.
+import { defineConfig } from "vitest/config";
+
+// Everything comes from the gateway itself, and no text becomes code or style. The page carries its policy along,
+// whoever serves it; only while developing, Vite's own inline styles need to get through.
+const POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "img-src 'self'",
+  "font-src 'self'",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+].join("; ");
+
+const policy = {
+  name: "content-security-policy",
+  apply: "build",
+  transformIndexHtml: () => [
+    {
+      tag: "meta",
+      attrs: { "http-equiv": "Content-Security-Policy", content: POLICY },
+      injectTo: "head-prepend",
+    },
+  ],
+};
+
+export default defineConfig({
+  plugins: [policy],
+  // Relative addresses: the page works behind any path prefix of a proxy.
+  base: "./",
+  build: {
+    outDir: "../gateway/static",
+    emptyOutDir: true,
+    target: "es2022",
+    // Small files as data: addresses would need a looser content security policy.
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+  },
+  server: {
+    // `npm run dev` beside a running gateway: `GATEWAY=http://127.0.0.1:8000 npm run dev`.
+    proxy: {
+      "/v1": { target: process.env.GATEWAY ?? "http://127.0.0.1:8000", ws: true },
+    },
+  },
+  test: {
+    include: ["test/**/*.test.ts"],
+    environment: "node",
+    restoreMocks: true,
+    coverage: {
+      provider: "v8",
+      reportsDirectory: "../reports/web",
+      // The page's own files are exercised by the browser tests; everything without a document is measured here.
+      include: ["src/client/**", "src/page/{format,route,precision,view}.ts"],
+      exclude: ["src/client/types.ts", "src/client/index.ts"],
+      thresholds: { lines: 100, functions: 100, branches: 100, statements: 100 },
+    },
+  },
+});
