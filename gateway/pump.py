@@ -149,6 +149,9 @@ class Pump:
         return dialect.throttle(interval_ms, "load" if self.load.level else "recovered")
 
     def _flush_cohort(self, tier: Tier[Session], cohort: Cohort[Session], now_ms: int) -> None:
+        if not cohort.sessions:
+            # All of them left while this flush let others run.
+            return
         hub = self._hub
         dialect, _ = cohort.style
         body = b"".join(cohort.watchlist.pick(tier.sheets[cohort.style]))

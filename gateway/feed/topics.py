@@ -32,22 +32,22 @@ class Topics:
         self._learned: dict[bytes, Topic | None] = {}
 
     def ticker_key(self, symbol: str) -> str:
-        return self._names.ticker_key.format(symbol=symbol)
+        return _name(self._names.ticker_key, symbol)
 
     def ticker_updated_key(self, symbol: str) -> str:
-        return self._names.ticker_updated_key.format(symbol=symbol)
+        return _name(self._names.ticker_updated_key, symbol)
 
     def klines_key(self, symbol: str, interval: str) -> str:
-        return self._names.klines_key.format(symbol=symbol, interval=interval)
+        return _name(self._names.klines_key, symbol, interval)
 
     def last_closed_key(self, symbol: str, interval: str) -> str:
-        return self._names.last_closed_key.format(symbol=symbol, interval=interval)
+        return _name(self._names.last_closed_key, symbol, interval)
 
     def ticker_channel(self, symbol: str) -> str:
-        return self._names.ticker_channel.format(symbol=symbol)
+        return _name(self._names.ticker_channel, symbol)
 
     def klines_channel(self, symbol: str, interval: str) -> str:
-        return self._names.klines_channel.format(symbol=symbol, interval=interval)
+        return _name(self._names.klines_channel, symbol, interval)
 
     @property
     def patterns(self) -> list[str]:
@@ -71,6 +71,13 @@ class Topics:
         if found := self._ticker.fullmatch(name):
             return Topic(found["symbol"], "")
         return None
+
+
+# Only the two placeholders mean something: a template may have other braces, as the hash tags of Redis Cluster do.
+
+
+def _name(template: str, symbol: str, interval: str = "") -> str:
+    return template.replace("{symbol}", symbol).replace("{interval}", interval)
 
 
 def _matcher(template: str, symbol_pattern: str) -> re.Pattern[str]:

@@ -6,6 +6,7 @@ once for all. Whoever missed a beat gets whole values from `session.take` until 
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Generic
 
 from gateway.hub.channel import KlineChannel
@@ -45,6 +46,7 @@ class Tier(Generic[M]):
         self.behind: set[M] = set()
         self.cohorts: dict[tuple[Style, Watchlist], Cohort[M]] = {}
         self.sheets: dict[Style, Sheet] = {}
+        self._styles: Counter[Style] = Counter()
         # What the tier was last sent, by channel number, and where it then stood in the logs of closed klines.
         self._base: list[Any] = []
         self._places: list[int] = []
@@ -92,8 +94,6 @@ class Tier(Generic[M]):
             self._dirty = {channel for channel in dirty if channel.lane in held and not self._has_closed(channel)}
             dirty -= self._dirty
         self._moved.clear()
-        styles = {style for style, _ in self.cohorts}
-        self.sheets = {style: self.sheets.get(style) or [] for style in styles}
         for sheet in self.sheets.values():
             sheet.extend([b""] * (size - len(sheet)))
             for n in self._written:
@@ -131,6 +131,8 @@ class Tier(Generic[M]):
         cohort = self.cohorts.get(key)
         if cohort is None:
             cohort = self.cohorts[key] = Cohort[M](session.style, session.watchlist, told, tick)
+            self._styles[session.style] += 1
+            self.sheets.setdefault(session.style, [])
         session.cohort = cohort
         session.seat = len(cohort.sessions)
         cohort.sessions.append(session)
@@ -149,6 +151,9 @@ class Tier(Generic[M]):
         session.cohort = None
         if not cohort.sessions:
             del self.cohorts[cohort.style, cohort.watchlist]
+            self._styles[cohort.style] -= 1
+            if not self._styles[cohort.style]:
+                del self._styles[cohort.style], self.sheets[cohort.style]
 
     def _has_closed(self, channel: Channel) -> bool:
         return isinstance(channel, KlineChannel) and channel.closed_end > self._places[channel.n]

@@ -55,8 +55,8 @@ class Series:
 
     @property
     def forming(self) -> Kline | None:
-        """The bar that is shown; those behind it wait."""
-        return self._bars[0].value() if self._bars else None
+        """The bar that is shown; those behind it wait, and so does a closed one behind a hole."""
+        return self._bars[0].value() if self._bars and not self._bars[0].closed else None
 
     def fold_kline(self, kline: Kline, now_ms: int) -> News:
         last = self.closed.last
@@ -67,6 +67,7 @@ class Series:
             if not kline.closed:
                 return NOTHING
             self.closed.append(kline)
+            self.settle(now_ms)
             return CORRECTED
         bar = self._bar(kline.open_time_ms)
         if bar is None or not bar.fold_kline(kline):

@@ -48,7 +48,7 @@ class TextFormatter(logging.Formatter):
     """`2026-01-31T12:00:00.123Z info gateway.pump: message key=value`, a traceback indented below."""
 
     def format(self, record: logging.LogRecord) -> str:
-        parts = [f"{_time(record)} {record.levelname.lower()} {record.name}: {_visible(record.getMessage())}"]
+        parts = [f"{_time(record)} {record.levelname.lower()} {_source(record)}: {_visible(record.getMessage())}"]
         parts += [f"{key}={_value(value)}" for key, value in _extras(record).items()]
         line = " ".join(parts)
         if trace := _trace(self, record):
@@ -63,7 +63,7 @@ class JsonFormatter(logging.Formatter):
         event: dict[str, Any] = {
             "time": _time(record),
             "level": record.levelname.lower(),
-            "logger": record.name,
+            "logger": _source(record),
             "message": record.getMessage(),
         }
         event |= {f"{key}_" if key in event else key: value for key, value in _extras(record).items()}
@@ -127,6 +127,11 @@ class _Burst:
 
 def _time(record: logging.LogRecord) -> str:
     return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _source(record: logging.LogRecord) -> str:
+    # uvicorn logs everything but requests as "uvicorn.error", good news too.
+    return "uvicorn" if record.name == "uvicorn.error" else record.name
 
 
 def _extras(record: logging.LogRecord) -> dict[str, Any]:
