@@ -49,12 +49,14 @@ class Snapshots:
         memory = tuple(series.closed)
         past = Past(memory, False, kline_json) if stored is None else stored.with_memory(memory, self._history_max)
         extra: dict[str, bool] = {"resync": True} if resync else {}
-        first = max(0, len(past) - history)
+        # The collector stores before it publishes: what the feed has not said yet is still to come as an update.
+        last = past.span(None, _said_until(series))[1]
+        first = max(0, last - history)
         if cursor is not None:
             after = past.span(cursor + 1, None)[0]
             extra["recovered"] = recovered = _continues(past, after, cursor, series.interval)
             first = after if recovered else first
-        klines = past.text(first, len(past))
+        klines = past.text(first, last)
         return _SPEECH.kline_snapshot(channel.n, channel.name, klines, series.forming, self._hub.state, extra)
 
 

@@ -128,14 +128,19 @@ class Series:
         newest = [bar.open_time_ms for bar in self._bars[-1:]] + [kline.open_time_ms for kline in klines[-1:]]
         self._verified_ms = max(newest, default=self._verified_ms)
         news = NOTHING
-        if self.closed.last is None:
-            # Known from live news alone until now, if at all: older klines are history, not news.
-            for kline in klines:
-                if not self._bars or kline.open_time_ms < self._bars[0].open_time_ms:
-                    self.closed.append(kline)
-                    news = CORRECTED
+        fresh = self.closed.last is None
+        shown = self._bars[0] if self._bars else None
         for kline in klines:
-            news = max(news, self.fold_kline(kline, now_ms))
+            last = self.closed.last
+            if (last is None or kline.open_time_ms > last.open_time_ms) and (
+                not self._bars or kline.open_time_ms < self._bars[0].open_time_ms
+            ):
+                # A bar that got to the front in this very step has been seen by nobody: what goes before it is news.
+                corrects = fresh or (bool(self._bars) and self._bars[0] is shown)
+                self.closed.append(kline)
+                news = max(news, CORRECTED if corrects else CHANGED)
+            else:
+                news = max(news, self.fold_kline(kline, now_ms))
         if self.settle(now_ms):
             news = max(news, CHANGED)
         self.gap = False

@@ -18,8 +18,15 @@ if TYPE_CHECKING:
 
 # Fields every record has; what is left was given by the caller as `extra`.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
-# uvicorn brings handlers of its own; its lines shall look like all others. Requests are in the metrics.
-_FOREIGN = ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi", "websockets")
+# Loggers of the server, which brings handlers of its own, and the least they may say. Each connection and request is
+# worth a line to them: in a reconnect storm that is tens of thousands. At "debug" one may want the former.
+_FOREIGN = {
+    "uvicorn": logging.INFO,
+    "uvicorn.error": logging.INFO,
+    "uvicorn.asgi": logging.INFO,
+    "uvicorn.access": logging.WARNING,
+    "websockets": logging.INFO,
+}
 # A line break or an escape sequence in a logged value must not forge a line or reach a terminal.
 _VISIBLE = {code: f"\\x{code:02x}" for code in (*range(0x20), 0x7F, *range(0x80, 0xA0))} | {
     ord("\n"): "\\n",
@@ -35,12 +42,11 @@ def setup_logging(config: LogConfig, stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(config.level.upper())
-    for name in _FOREIGN:
+    for name, least in _FOREIGN.items():
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
-        # At "debug" they report every frame: that would be a line per message.
-        logger.setLevel(max(root.level, logging.WARNING if name == "uvicorn.access" else logging.INFO))
+        logger.setLevel(least if root.level == logging.DEBUG else max(logging.WARNING, root.level))
     logging.captureWarnings(True)
 
 

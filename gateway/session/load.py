@@ -16,11 +16,11 @@ from gateway.hub.channel import Lane
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
-HIGH = 0.75
+HIGH = 1.0
 """Part of a tick that a beat (its lateness, ingest and flush together) may take before it counts as bad."""
-LOW = 0.4
-BAD_TICKS = 4
-CALM_S = 2.0
+LOW = 0.6
+BAD_TICKS = 5
+CALM_S = 1.0
 SHED_AFTER_S = 10.0
 """How long the last rung but one may last before clients are sent away."""
 
