@@ -1,0 +1,158 @@
+"""The command line: `python -m loadtest run | check | report | baseline | bench | list`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import click
+import msgspec
+
+from gateway.config import ConfigError
+from gateway.embedded.server import ServerError
+from loadtest import baseline as floor
+from loadtest import bench as benches
+from loadtest.checker import Checker
+from loadtest.crew import CrewError
+from loadtest.gateway_process import GatewayError
+from loadtest.progress import line, summary
+from loadtest.recording import Ledger, RecordingError, read
+from loadtest.report import html
+from loadtest.result import Result
+from loadtest.run import Options, Run
+from loadtest.scenario import SCENARIOS, ScenarioError, load
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Load tests of the gateway, measured from outside."""
+
+
+@main.command()
+@click.argument("name")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="For example clients.count=100.")
+@click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Length of every phase, instead of its own.")
+@click.option("--url", help="ws://HOST:PORT of a gateway that runs already; else one is started.")
+@click.option("--pid", type=int, help="With --url: its process, if it is on this machine.")
+@click.option("--redis", "redis_url", metavar="URL", help="Where to publish; else a server is started.")
+@click.option("--parts", type=click.IntRange(1), default=1, show_default=True, help="Swarm processes.")
+@click.option("--record", is_flag=True, help="Keep what decoding clients saw of klines, for `check`.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("reports"), show_default=True)
+def run(
+    name: str,
+    overrides: tuple[str, ...],
+    seconds: float | None,
+    url: str | None,
+    pid: int | None,
+    redis_url: str | None,
+    parts: int,
+    record: bool,
+    out: Path,
+) -> None:
+    """Run a scenario (a name from `list`, or a file). Ends with status 1 if an expectation is not met."""
+    try:
+        scenario = load(name, overrides)
+    except ScenarioError as error:
+        raise click.UsageError(str(error)) from error
+    if seconds:
+        phases = tuple(msgspec.structs.replace(phase, seconds=seconds) for phase in scenario.phases)
+        scenario = msgspec.structs.replace(scenario, phases=phases)
+    if url and not redis_url:
+        raise click.UsageError("--url needs --redis: the feeder has to write where that gateway reads")
+    out.mkdir(parents=True, exist_ok=True)
+    stem = out / f"{Path(name).stem}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    options = Options(
+        name=Path(name).stem,
+        command=shlex.join(["python", "-m", "loadtest", *sys.argv[1:]]),
+        address=_address(url) if url else None,
+        pid=pid,
+        redis_url=redis_url,
+        parts=parts,
+        recording=str(stem) if record else None,
+    )
+    try:
+        result = Run(scenario, options, lambda phase, row: click.echo(line(phase, row))).run()
+    except (CrewError, GatewayError, ServerError, ConfigError) as error:
+        raise click.ClickException(str(error)) from error
+    stem.with_suffix(".json").write_bytes(msgspec.json.format(msgspec.json.encode(result)))
+    stem.with_suffix(".html").write_text(html(result), encoding="utf-8")
+    click.echo(f"\n{summary(result)}\n\n{stem}.json\n{stem}.html")
+    sys.exit(0 if result.passed else 1)
+
+
+@main.command()
+@click.argument("recordings", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+def check(recordings: tuple[Path, ...]) -> None:
+    """Prove from recordings that no kline was lost, doubled or late. Ends with status 1 if one was."""
+    faults = 0
+    for path in recordings:
+        checker = Checker()
+        complete = False
+        try:
+            for entry in read(path):
+                if isinstance(entry, Ledger):
+                    checker.finish(entry)
+                    complete = True
+                else:
+                    checker.see(entry)
+        except RecordingError as error:
+            raise click.ClickException(str(error)) from error
+        click.echo(f"{path}: {checker.checked:,} closed klines, {dict(checker.faults) or 'no fault'}")
+        if not complete:
+            click.echo("  the recording has no end: what is missing there cannot be said")
+        for example in checker.examples:
+            click.echo(f"  {example}")
+        faults += checker.faults.total() + (not complete)
+    sys.exit(1 if faults else 0)
+
+
+@main.command()
+@click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+def report(results: tuple[Path, ...]) -> None:
+    """Make the HTML report of a result file again."""
+    for path in results:
+        result = msgspec.json.decode(path.read_bytes(), type=Result)
+        path.with_suffix(".html").write_text(html(result), encoding="utf-8")
+        click.echo(path.with_suffix(".html"))
+
+
+@main.command()
+@click.option("--sockets", default=1000, show_default=True)
+@click.option("--bytes", "frame_bytes", default=5000, show_default=True)
+@click.option("--beat-ms", default=50.0, show_default=True)
+@click.option("--seconds", default=10.0, show_default=True)
+def baseline(sockets: int, frame_bytes: int, beat_ms: float, seconds: float) -> None:
+    """Bare socket writes: what the machine can do at best."""
+    found = floor.measure(sockets, frame_bytes, beat_ms / 1000, seconds)
+    click.echo(
+        f"{found.us_per_write:.2f} us a write, {found.cpu_percent:.1f} % of a core, {found.writes:,} writes,"
+        f" {found.skipped:,} not taken, {found.late_beats} late beats"
+    )
+
+
+@main.command()
+@click.argument("names", nargs=-1)
+def bench(names: tuple[str, ...]) -> None:
+    """Micro-benchmarks, all or by name."""
+    unknown = [name for name in names if name not in benches.names()]
+    if unknown:
+        raise click.UsageError(f"no benchmark {unknown[0]}; there are {' '.join(benches.names())}")
+    for name in names or benches.names():
+        click.echo(benches.run(name))
+
+
+@main.command("list")
+def list_scenarios() -> None:
+    """The scenarios that come with the harness."""
+    for path in sorted(SCENARIOS.glob("*.toml")):
+        click.echo(f"{path.stem:<16} {load(path.stem).title}")
+
+
+def _address(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    if parts.scheme not in ("ws", "http") or not parts.hostname:
+        raise click.UsageError(f"--url: expected ws://HOST:PORT, got {url}")
+    return parts.hostname, parts.port or 80

@@ -1,0 +1,138 @@
+"""The gateway under test: started as users start it, with settings of the scenario; measured from outside."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from gateway.config import load_config
+from loadtest.processes import Usage, cores, pinned, usage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_READY_S = 20.0
+_STOP_S = 15.0
+_PORTS = range(10_000, 20_000)
+
+
+class GatewayError(Exception):
+    """The gateway did not start or ended; the message has the end of its log."""
+
+
+@dataclass
+class Gateway:
+    """Where the gateway is. `pid` is None for one that runs elsewhere: then its CPU and memory are not known."""
+
+    host: str
+    port: int
+    pid: int | None = None
+    _process: subprocess.Popen[bytes] | None = None
+    _files: list[Path] = field(default_factory=list)
+
+    @classmethod
+    def start(cls, redis_url: str, overrides: Mapping[str, Mapping[str, Any]]) -> Self:
+        """Start one on a free port of its own core, and wait until it is ready."""
+        load_config(None, {}, overrides)
+        settings = tempfile.NamedTemporaryFile("w", prefix="loadtest-", suffix=".toml", delete=False)
+        with settings:
+            settings.write(_toml(overrides))
+        log = tempfile.NamedTemporaryFile("wb", prefix="loadtest-", suffix=".log", delete=False)
+        port = _free_port()
+        command = [sys.executable, "-m", "gateway", "serve", "--port", str(port), "--redis", redis_url]
+        with log, pinned(cores()[0]):
+            process = subprocess.Popen(
+                [*command, "--config", settings.name], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+            )
+        gateway = cls("127.0.0.1", port, process.pid, process, [Path(settings.name), Path(log.name)])
+        try:
+            gateway._wait()
+        except BaseException:
+            gateway.stop()
+            raise
+        return gateway
+
+    def usage(self) -> Usage | None:
+        """None if it is not ours to look at. Raises `GatewayError` when it has ended."""
+        if self.pid is None:
+            return None
+        if self._process and self._process.poll() is not None:
+            raise GatewayError(f"the gateway ended with status {self._process.returncode}:\n{self.log_tail()}")
+        try:
+            return usage(self.pid)
+        except ProcessLookupError as error:
+            raise GatewayError(str(error)) from error
+
+    def metrics(self) -> dict[str, float]:
+        """Its own counters, as `/metrics` gives them; empty where it has none. Costs the gateway some ms."""
+        with suppress(OSError, http.client.HTTPException, ValueError):
+            status, body = self.get("/metrics")
+            if status == 200:
+                lines = (line for line in body.decode().splitlines() if line and not line.startswith("#"))
+                return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+        return {}
+
+    def get(self, target: str) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=5)
+        try:
+            connection.request("GET", target)
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
+
+    def log_tail(self) -> str:
+        return self._files[1].read_text(errors="replace")[-3000:] if len(self._files) > 1 else ""
+
+    def stop(self) -> None:
+        """Ask it to end as a supervisor would."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(_STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        for path in self._files:
+            path.unlink(missing_ok=True)
+        self._files.clear()
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + _READY_S
+        while time.monotonic() < deadline:
+            self.usage()
+            with suppress(OSError, http.client.HTTPException):
+                if self.get("/readyz")[0] in (200, 404):
+                    return
+            time.sleep(0.05)
+        raise GatewayError(f"the gateway was not ready after {_READY_S:g} s:\n{self.log_tail()}")
+
+
+def _free_port() -> int:
+    """Below the range that clients' own ports are taken from: ten thousand of them will be."""
+    for port in random.sample(_PORTS, 200):
+        with socket.socket() as probe, suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise GatewayError(f"no free port between {_PORTS.start} and {_PORTS.stop}")
+
+
+def _toml(sections: Mapping[str, Mapping[str, Any]]) -> str:
+    """Numbers, texts and lists of them are written alike in JSON and TOML."""
+    lines = []
+    for section, keys in sections.items():
+        lines += [f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in keys.items())]
+    return "\n".join(lines) + "\n"

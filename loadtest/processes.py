@@ -1,0 +1,113 @@
+"""What Linux knows about a process, and on which core it may run. Reads /proc; measures from outside only."""
+
+from __future__ import annotations
+
+import os
+import platform
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_PROC = Path("/proc")
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Of a process and its children, at one moment."""
+
+    user_s: float
+    system_s: float
+    rss_kb: int
+    peak_kb: int
+    waited_s: float = 0.0
+    """Time its main thread could have run, but its core was busy with somebody else."""
+
+    @property
+    def cpu_s(self) -> float:
+        return self.user_s + self.system_s
+
+
+def usage(pid: int) -> Usage:
+    """Raises `ProcessLookupError` when the process has ended."""
+    user = system = rss = peak = waited_ns = 0
+    for member in family(pid):
+        try:
+            # The name (in brackets) may hold anything; what follows the last bracket are fields 3 and on.
+            fields = (_PROC / str(member) / "stat").read_text().rpartition(")")[2].split()
+            status = (_PROC / str(member) / "status").read_text()
+            waited_ns += int((_PROC / str(member) / "schedstat").read_text().split()[1])
+        except (FileNotFoundError, ProcessLookupError) as error:
+            if member == pid:
+                raise ProcessLookupError(f"process {pid} has ended") from error
+            continue
+        user += int(fields[11])
+        system += int(fields[12])
+        rss += _kilobytes(status, "VmRSS")
+        peak += _kilobytes(status, "VmHWM")
+    return Usage(user / _TICKS_PER_S, system / _TICKS_PER_S, rss, peak, waited_ns / 1e9)
+
+
+def family(pid: int) -> list[int]:
+    """The process and its descendants."""
+    members = [pid]
+    for member in members:
+        for tasks in (_PROC / str(member) / "task").glob("*/children"):
+            try:
+                members += map(int, tasks.read_text().split())
+            except FileNotFoundError:
+                continue
+    return members
+
+
+def _kilobytes(status: str, name: str) -> int:
+    for line in status.splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1])
+    return 0
+
+
+@cache
+def cores() -> tuple[set[int], set[int]]:
+    """The gateway's core, and those of everything else. On a machine with one core both are the same.
+
+    Asked once, before anything is pinned: afterwards this process no longer sees the gateway's core.
+    """
+    allowed = sorted(os.sched_getaffinity(0))
+    return {allowed[0]}, set(allowed[1:]) or {allowed[0]}
+
+
+@contextmanager
+def pinned(to: set[int]) -> Iterator[None]:
+    """Processes started inside run on these cores only, from their first instruction."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, to)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def machine() -> dict[str, str | int]:
+    """What a number means depends on where it was measured."""
+    models = [line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
+    memory = next((line.split()[1] for line in _lines("/proc/meminfo") if line.startswith("MemTotal")), "0")
+    return {
+        "cpu": models[0] if models else platform.machine(),
+        "cores": len(set.union(*cores())),
+        "memory_mb": int(memory) // 1024,
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+    }
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text().splitlines()
+    except OSError:
+        return []

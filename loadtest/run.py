@@ -1,0 +1,231 @@
+"""One run from start to end: store, gateway, clients, feed, phases, drain, verdict. Owns the order of things."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gateway.embedded.server import EmbeddedServer
+from loadtest import baseline
+from loadtest.crew import Crew
+from loadtest.freshness import Ages
+from loadtest.gateway_process import Gateway
+from loadtest.measure import Audience, grown, phase_result, warnings
+from loadtest.messages import Command, Plan
+from loadtest.observer import Observer
+from loadtest.processes import cores, machine
+from loadtest.result import Checks, Connecting, MemoryStep, PhaseResult, Result, judge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from loadtest.measure import Boundary
+    from loadtest.observer import Row
+    from loadtest.processes import Usage
+    from loadtest.scenario import Phase, Scenario
+
+_JOIN_S = 180.0
+_SETTLE_S = 1.0
+_BASELINE_S = 5.0
+WARM_UP, DRAIN = "warm-up", "drain"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a run is made, as against what it does."""
+
+    name: str
+    command: str
+    address: tuple[str, int] | None = None
+    """A gateway that runs already; else one is started."""
+    pid: int | None = None
+    redis_url: str | None = None
+    """A Redis-compatible server that runs already; else one is started."""
+    parts: int = 1
+    recording: str | None = None
+
+
+class Run:
+    def __init__(self, scenario: Scenario, options: Options, show: Callable[[str, Row], None]) -> None:
+        self._scenario, self._options, self._show = scenario, options, show
+        self._observer = Observer(options.parts if scenario.clients.count else 0)
+        self._crew = Crew(self._observer.hear)
+        self._audience = Audience.of(scenario)
+        self._began_s = time.monotonic()
+        self._phase = WARM_UP
+        self._boundaries: list[Boundary] = []
+
+    def run(self) -> Result:
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        scenario, options = self._scenario, self._options
+        os.sched_setaffinity(0, cores()[1])
+        with ExitStack() as stack:
+            redis_url = options.redis_url or stack.enter_context(EmbeddedServer()).url
+            plan = Plan(scenario, time.monotonic_ns(), redis_url, "", 0, options.parts, options.recording)
+            stack.callback(self._crew.stop)
+            self._crew.start_feeder(plan)
+            gateway = self._gateway(redis_url)
+            stack.callback(gateway.stop)
+            self._crew.start_clients(replace(plan, host=gateway.host, port=gateway.port))
+            metrics = gateway.metrics()
+            memory = self._connect(gateway)
+            self._phases(gateway)
+            self._finish(gateway)
+            metrics = {name: round(value - metrics.get(name, 0), 6) for name, value in gateway.metrics().items()}
+        phases = self._results()
+        checks = self._checks()
+        return Result(
+            scenario=options.name,
+            title=scenario.title,
+            started=started,
+            command=options.command,
+            machine={**machine(), "commit": _commit()},
+            definition=msgspec.to_builtins(scenario),
+            phases=phases,
+            memory=memory,
+            connecting=self._connecting(),
+            series=self._observer.rows,
+            checks=checks,
+            baseline=self._baseline(phases),
+            metrics={name: value for name, value in metrics.items() if value and "_bucket" not in name},
+            warnings=warnings(phases),
+            verdicts=judge(scenario.expect, phases, checks),
+        )
+
+    def _gateway(self, redis_url: str) -> Gateway:
+        if self._options.address is not None:
+            return Gateway(*self._options.address, pid=self._options.pid)
+        return Gateway.start(redis_url, self._scenario.gateway)
+
+    def _connect(self, gateway: Gateway) -> list[MemoryStep]:
+        """Bring the clients in, step by step; memory is noted before any traffic."""
+        clients = self._scenario.clients
+        if not clients.count:
+            return []
+        start = gateway.usage()
+        steps = [_memory(0, start, start)] if start else []
+        for total in clients.steps or (clients.count,):
+            self._crew.tell(Command("connect", value=total), *self._crew.swarm)
+            self._watch(lambda wanted=total: self._observer.total("ready") >= wanted, _JOIN_S, gateway)  # type: ignore[misc]
+            self._watch(lambda: False, _SETTLE_S, gateway)
+            if start and (now := gateway.usage()):
+                steps.append(_memory(self._observer.total("ready"), now, start))
+        return steps
+
+    def _phases(self, gateway: Gateway) -> None:
+        self._crew.tell(Command("start"), self._crew.feeder, self._crew.http)
+        self._watch(lambda: False, self._scenario.warm_up_s, gateway)
+        for phase in self._scenario.phases:
+            self._enter(phase.name, phase.factor, gateway)
+            if phase.action == "drop":
+                self._crew.tell(Command("drop"), *self._crew.swarm)
+            self._watch(lambda: False, phase.seconds, gateway)
+        self._enter(DRAIN, 0.0, gateway)
+
+    def _enter(self, phase: str, factor: float, gateway: Gateway) -> None:
+        """Close the phase that is on, with everybody's counts, and open the next."""
+        crew, observer = self._crew, self._observer
+        crew.tell(Command("phase", phase, factor), crew.feeder, *crew.swarm, crew.http)
+        ended = self._phase
+        at_s, usage = self._elapsed_s, gateway.usage()
+        crew.until(lambda: observer.ended(ended), f"the end of {ended}")
+        self._boundaries.append(observer.boundary(ended, at_s, usage))
+        self._phase = phase
+
+    def _finish(self, gateway: Gateway) -> None:
+        """Stop the feed, let everybody take what is on its way, and compare."""
+        crew, observer = self._crew, self._observer
+        crew.tell(Command("stop"), crew.feeder, crew.http)
+        crew.until(lambda: observer.feed is not None and observer.feed.done, "the feeder's end")
+        assert observer.feed is not None
+        crew.tell(Command("drain"), *crew.swarm)
+        self._watch(lambda: False, self._scenario.drain_s, gateway)
+        stop = Command("stop", prices=observer.feed.final_prices, ledger=observer.feed.ledger)
+        crew.tell(stop, *crew.swarm)
+        crew.until(lambda: len(observer.ends) == len(crew.swarm), "the swarm's end")
+
+    def _watch(self, met: Callable[[], bool], seconds: float, gateway: Gateway) -> None:
+        """Listen until the condition is met or the time is up, and show a row of figures each second."""
+        deadline = time.monotonic() + seconds
+        while not met() and (left := deadline - time.monotonic()) > 0:
+            self._crew.listen(min(1.0, left))
+            self._show(self._phase, self._observer.row(self._elapsed_s, gateway.usage()))
+
+    @property
+    def _elapsed_s(self) -> float:
+        return time.monotonic() - self._began_s
+
+    def _results(self) -> list[PhaseResult]:
+        pairs = zip(self._scenario.phases, self._boundaries, self._boundaries[1:], strict=False)
+        return [self._result(phase, before, after) for phase, before, after in pairs]
+
+    def _connecting(self) -> Connecting:
+        ticks = self._boundaries[0].swarm
+        closes, notices = grown((), (tick.closes for tick in ticks)), grown((), (tick.notices for tick in ticks))
+        return Connecting(self._joins(WARM_UP).summary_ms(), closes, notices)
+
+    def _joins(self, phase: str) -> Ages:
+        joins = Ages()
+        for end in self._observer.ends:
+            joins.merge(end.ready_ms.get(phase, Ages()))
+        return joins
+
+    def _result(self, phase: Phase, before: Boundary, after: Boundary) -> PhaseResult:
+        joins = self._joins(phase.name)
+        within, http = self._observer.within[phase.name], self._observer.http.get(phase.name)
+        return phase_result(phase, self._scenario, self._audience, before, after, within, joins, http)
+
+    def _checks(self) -> Checks:
+        decoded: dict[str, int] = {}
+        faults: dict[str, int] = {}
+        for end in self._observer.ends:
+            for sums, part in ((decoded, end.decoded), (faults, end.kline_faults)):
+                for name, value in part.items():
+                    sums[name] = sums.get(name, 0) + value
+        return Checks(
+            decoded=decoded,
+            kline_faults=faults,
+            klines_checked=sum(end.klines_checked for end in self._observer.ends),
+            examples=[example for end in self._observer.ends for example in end.examples],
+        )
+
+    def _baseline(self, phases: list[PhaseResult]) -> dict[str, float] | None:
+        """Bare writes of the first phase's sizes and rate, on the same core, after the gateway has gone."""
+        delivery = phases[0].delivery
+        if not self._scenario.baseline or not delivery.frames_per_s:
+            return None
+        sockets = self._scenario.clients.count
+        floor = baseline.measure(sockets, round(delivery.bytes_per_frame), sockets / delivery.frames_per_s, _BASELINE_S)
+        ours = phases[0].gateway.us_per_frame if phases[0].gateway else None
+        figures = {
+            "sockets": floor.sockets,
+            "frame_bytes": floor.frame_bytes,
+            "beat_ms": round(floor.beat_s * 1000, 2),
+            "cpu_percent": round(floor.cpu_percent, 1),
+            "us_per_write": round(floor.us_per_write, 2),
+            "skipped": floor.skipped,
+            "late_beats": floor.late_beats,
+        }
+        if ours and floor.us_per_write:
+            figures["gateway_us_per_frame"] = ours
+            figures["ratio"] = round(ours / floor.us_per_write, 2)
+        return figures
+
+
+def _memory(connections: int, now: Usage, start: Usage) -> MemoryStep:
+    grown_kb = now.rss_kb - start.rss_kb
+    return MemoryStep(
+        connections, round(now.rss_kb / 1024, 1), round(grown_kb / connections, 2) if connections else None
+    )
+
+
+def _commit() -> str:
+    answer = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+    return answer.stdout.strip() or "unknown"

@@ -1,0 +1,223 @@
+"""What a run does: a TOML file becomes one frozen, checked value. Unknown keys are refused.
+
+Everything random in a run follows from `seed` here, so that each process of the harness knows the same plan.
+"""
+
+from __future__ import annotations
+
+import random
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from gateway.model.interval import INTERVALS
+
+SCENARIOS = Path(__file__).parent / "scenarios"
+
+Count = Annotated[int, Meta(ge=0)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Rate = Annotated[float, Meta(ge=0)]
+
+_GOLDEN = 0.6180339887498949
+
+
+class ScenarioError(Exception):
+    """The scenario cannot be used; the message names the key."""
+
+
+class Part(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One table of the file."""
+
+
+class Feed(Part, frozen=True):
+    """What is published, and how fast."""
+
+    symbols: Annotated[int, Meta(ge=1, le=1000)] = 300
+    rate: Rate = 10.0
+    """Ticker updates a second of each symbol."""
+    beat_ms: Annotated[int, Meta(ge=1, le=1000)] = 5
+    """Symbols are spread over groups; one group is due each beat."""
+    kline_symbols: Count = 0
+    intervals: tuple[str, ...] = ()
+    forming_rate: Rate = 0.0
+    """Forming updates a second of each kline series, in the feed's own time."""
+    speed: Rate = 0.0
+    """0: klines follow the wall clock. Else they follow a virtual one, so many times as fast, that ends in the past."""
+    stored: Annotated[int, Meta(ge=0, le=500)] = 100
+    """Closed klines stored per series before the gateway starts."""
+
+
+class Clients(Part, frozen=True):
+    """Who listens, to what, and how well."""
+
+    count: Count = 0
+    steps: tuple[int, ...] = ()
+    """Connect in these steps (totals) and note memory after each; the last one is all of them."""
+    tickers: Count = 0
+    watchlists: Count = 0
+    """0: each client its own; else so many different ones, shared by equal parts."""
+    klines: Count = 0
+    """Symbols whose klines a client follows, in every interval of the feed."""
+    history: Annotated[int, Meta(ge=0, le=500)] = 0
+    decoded: Share = 0.03
+    """Share of the clients that decode and check every message; the others count exactly."""
+    slow: Share = 0.0
+    slow_bytes_per_s: Annotated[int, Meta(ge=1)] = 2048
+    stalled: Share = 0.0
+    """Share of the clients that never read once they are subscribed."""
+    dialect: Literal["native", "compact"] = "native"
+    path: str = "/v1/stream"
+    at_once: Annotated[int, Meta(ge=1)] = 200
+    """Handshakes in flight while connecting."""
+    reconnect: bool = False
+    """A client that loses its connection comes back at once, with a resume cursor."""
+
+
+class Http(Part, frozen=True):
+    """Requests beside the streams, each connection one after the other."""
+
+    connections: Count = 0
+    rate: Rate = 0.0
+    """Requests a second in all, on a fixed schedule; 0: as fast as the answers come."""
+    requests: tuple[str, ...] = ()
+    """Targets, taken in turn. `POST path body` posts. {symbol} is filled in."""
+
+
+class Phase(Part, frozen=True):
+    """A stretch of time that is measured by itself."""
+
+    name: str
+    seconds: Annotated[float, Meta(gt=0)]
+    factor: Rate = 1.0
+    """Multiplies the ticker rate."""
+    action: Literal["", "drop"] = ""
+    """`drop`: all clients lose their connection as the phase begins and come back with a resume cursor."""
+
+
+class Expect(Part, frozen=True):
+    """What must hold for the run to pass. What is absent is not judged."""
+
+    lost: Count | None = 0
+    """Values that were not current after the feed had stopped and the pipes had drained."""
+    out_of_order: Count | None = 0
+    unknown: Count | None = 0
+    """News of channels that had not been shown in a snapshot."""
+    kline_faults: Count | None = 0
+    lost_connections: Count | None = 0
+    http_failures: Count | None = 0
+    min_current: Count | None = None
+    """Values compared with the last ones published and found the same: that something was checked at all."""
+    min_klines_checked: Count | None = None
+    min_delivered: Share | None = None
+    """Delivered share of the offered updates, conflated ones counted as not delivered."""
+    max_rss_mb: Rate | None = None
+    max_rss_growth_mb: Rate | None = None
+    """Growth of the gateway's memory from the first to the last phase."""
+    max_p99_ms: Rate | None = None
+    max_cpu_percent: Rate | None = None
+
+
+class Scenario(Part, frozen=True, kw_only=True):
+    """A whole run."""
+
+    title: str
+    seed: int = 1
+    warm_up_s: Rate = 3.0
+    drain_s: Rate = 2.0
+    baseline: bool = True
+    """Measure bare socket writes of the same sizes afterwards."""
+    feed: Feed = Feed()
+    clients: Clients = Clients()
+    http: Http = Http()
+    phases: Annotated[tuple[Phase, ...], Meta(min_length=1)]
+    gateway: dict[str, dict[str, Any]] = {}
+    """Overrides of the gateway's settings, section by section."""
+    expect: Expect = Expect()
+
+    @property
+    def symbols(self) -> list[str]:
+        return [f"S{place:03d}USDT" for place in range(self.feed.symbols)]
+
+    def watchlist(self, client: int) -> list[int]:
+        """Places of the symbols whose tickers a client follows."""
+        lists = self.clients.watchlists
+        draw = random.Random(self.seed * 1_000_003 + (client % lists if lists else client))
+        return sorted(draw.sample(range(self.feed.symbols), self.clients.tickers))
+
+    def kline_list(self, client: int) -> list[int]:
+        """Places of the symbols whose klines a client follows."""
+        draw = random.Random(self.seed * 2_000_003 + client)
+        return sorted(draw.sample(range(self.feed.kline_symbols), self.clients.klines))
+
+    def kind(self, client: int) -> Literal["normal", "slow", "stalled"]:
+        """How well a client reads. Spread evenly over the numbers, so that any part of the swarm has its share."""
+        place = (client + 0.5) * _GOLDEN % 1.0
+        if place < self.clients.stalled:
+            return "stalled"
+        return "slow" if place < self.clients.stalled + self.clients.slow else "normal"
+
+    def decodes(self, client: int) -> bool:
+        """Whether a client checks every message. Slow ones do: it is them the rules are about, and it costs little."""
+        kind = self.kind(client)
+        if kind != "normal":
+            return kind == "slow"
+        return int((client + 1) * self.clients.decoded) > int(client * self.clients.decoded)
+
+
+def load(name: str, overrides: tuple[str, ...] = ()) -> Scenario:
+    """A scenario by name or path, with `a.b=value` laid over it (values in TOML's notation, or bare text)."""
+    path = Path(name) if name.endswith(".toml") else SCENARIOS / f"{name}.toml"
+    try:
+        data: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ScenarioError(f"{name}: cannot be read: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ScenarioError(f"{path}: not valid TOML: {error}") from error
+    for override in overrides:
+        _lay_over(data, override)
+    try:
+        scenario = msgspec.convert(data, Scenario)
+    except msgspec.ValidationError as error:
+        raise ScenarioError(f"{path.stem}: {error}") from error
+    _check(path.stem, scenario)
+    return scenario
+
+
+def _lay_over(data: dict[str, Any], override: str) -> None:
+    keys, equals, text = override.partition("=")
+    *tables, key = keys.strip().split(".")
+    if not equals:
+        raise ScenarioError(f"{override}: expected key=value")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    for table in tables:
+        data = data.setdefault(table, {})
+        if not isinstance(data, dict):
+            raise ScenarioError(f"{override}: {table} is not a table")
+    data[key] = value
+
+
+def _check(name: str, scenario: Scenario) -> None:
+    """What types cannot say."""
+    feed, clients = scenario.feed, scenario.clients
+    for interval in feed.intervals:
+        if interval not in INTERVALS or not INTERVALS[interval].length_ms:
+            raise ScenarioError(f"{name}: feed.intervals: {interval!r} is not an interval of fixed length")
+    for key, wanted, there in (
+        ("clients.tickers", clients.tickers, feed.symbols),
+        ("clients.klines", clients.klines, feed.kline_symbols),
+        ("feed.kline_symbols", feed.kline_symbols, feed.symbols),
+    ):
+        if wanted > there:
+            raise ScenarioError(f"{name}: {key}: {wanted} of only {there} symbols")
+    if clients.steps and (list(clients.steps) != sorted(clients.steps) or clients.steps[-1] != clients.count):
+        raise ScenarioError(f"{name}: clients.steps: expected rising totals that end with clients.count")
+    if clients.dialect == "compact" and clients.klines and clients.decoded < 1:
+        raise ScenarioError(f"{name}: clients.decoded: compact klines can only be counted by decoding them all")
+    if clients.slow + clients.stalled > 1:
+        raise ScenarioError(f"{name}: clients.slow and clients.stalled are shares of one whole")

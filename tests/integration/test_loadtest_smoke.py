@@ -1,0 +1,58 @@
+"""The load test's own smoke scenario against a real gateway: everything small, with hard assertions on delivery."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from loadtest.result import Result
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def loadtest(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "loadtest", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The reports of one run, with its recording."""
+    folder = tmp_path_factory.mktemp("reports")
+    run = loadtest("run", "smoke", "--record", "--out", str(folder))
+    assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-3000:]
+    return folder
+
+
+@pytest.mark.timeout(120)
+def test_nothing_is_lost_or_out_of_order_and_memory_is_bounded(folder: Path) -> None:
+    (path,) = folder.glob("*.json")
+    result = msgspec.json.decode(path.read_bytes(), type=Result)
+
+    assert result.passed
+    assert {verdict.name for verdict in result.verdicts} >= {
+        "lost", "out_of_order", "kline_faults", "lost_connections", "http_failures", "max_rss_growth_mb", "min_current",
+    }  # fmt: skip
+    assert [phase.name for phase in result.phases] == ["steady", "surge", "storm"]
+    assert all(phase.delivery.delivered > 0 for phase in result.phases)
+    assert "<svg" in path.with_suffix(".html").read_text(encoding="utf-8")
+
+
+@pytest.mark.timeout(120)
+def test_the_recording_proves_it_again_and_a_tampered_one_does_not(folder: Path) -> None:
+    (recording,) = folder.glob("*.jsonl")
+    assert loadtest("check", str(recording)).returncode == 0
+
+    lines = recording.read_bytes().splitlines(keepends=True)
+    place = next(place for place, line in enumerate(lines) if line.startswith(b'["closed",') and b":1s" in line)
+    tampered = folder / "tampered"
+    tampered.write_bytes(b"".join(lines[:place] + lines[place + 1 :]))
+
+    check = loadtest("check", str(tampered))
+    assert check.returncode == 1
+    assert "hole" in check.stdout

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from loadtest.processes import cores, family, machine, pinned, usage
+
+SLEEP = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+
+
+def child() -> subprocess.Popen[bytes]:
+    return subprocess.Popen(SLEEP, stdin=subprocess.PIPE)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    process.communicate()
+
+
+def test_the_usage_of_a_process_grows_with_its_work() -> None:
+    before = usage(os.getpid())
+    while os.times().user + os.times().system < before.cpu_s + 0.05:
+        sum(range(10_000))
+    after = usage(os.getpid())
+
+    assert after.cpu_s > before.cpu_s
+    assert after.waited_s >= before.waited_s
+    assert 1_000 < after.rss_kb <= after.peak_kb
+
+
+def test_children_are_counted_with_their_parent() -> None:
+    alone = usage(os.getpid()).rss_kb
+    process = child()
+    try:
+        assert process.pid in family(os.getpid())
+        assert usage(os.getpid()).rss_kb > alone
+    finally:
+        end(process)
+    assert process.pid not in family(os.getpid())
+
+
+def test_a_process_that_has_ended_is_told() -> None:
+    process = child()
+    end(process)
+
+    with pytest.raises(ProcessLookupError):
+        usage(process.pid)
+
+
+def test_what_is_started_while_pinned_stays_there() -> None:
+    before = os.sched_getaffinity(0)
+    gateway_core, others = cores()
+    with pinned(gateway_core):
+        process = child()
+    try:
+        assert os.sched_getaffinity(process.pid) == gateway_core
+        assert os.sched_getaffinity(0) == before
+    finally:
+        end(process)
+    assert gateway_core <= before
+    assert others <= before
+
+
+def test_the_gateways_core_is_known_even_from_another_one() -> None:
+    gateway_core, others = cores()
+    with pinned(others):
+        assert cores() == (gateway_core, others)
+        assert machine()["cores"] == len(gateway_core | others)
+
+
+def test_the_machine_is_described() -> None:
+    described = machine()
+
+    assert described["memory_mb"]
+    assert str(described["python"]).startswith("3.")

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from loadtest.result import Checks, PhaseResult, Result, Verdict, judge
+from loadtest.scenario import Expect
+from tests.unit.loadtest.samples import checks, phase, result
+
+NOTHING = Expect(
+    lost=None, out_of_order=None, unknown=None, kline_faults=None, lost_connections=None, http_failures=None
+)
+
+
+@pytest.mark.parametrize(
+    ("expect", "made", "value"),
+    [
+        ("lost", ([phase()], checks(decoded={"lost": 3})), 3),
+        ("out_of_order", ([phase()], checks(decoded={"out_of_order": 2})), 2),
+        ("unknown", ([phase()], checks(decoded={"unknown": 2})), 2),
+        ("kline_faults", ([phase()], checks(kline_faults={"hole": 2, "late": 1})), 3),
+        (
+            "lost_connections",
+            ([phase(closes={"normal: closed 1013": 4, "normal: dropped": 9, "slow: reset": 1})], checks()),
+            4,
+        ),
+        ("http_failures", ([phase(http={"statuses": {"200": 9, "304": 1, "503": 2, "broken": 1}})], checks()), 3),
+    ],
+)
+def test_what_went_wrong_fails_what_was_expected(
+    expect: str, made: tuple[list[PhaseResult], Checks], value: float
+) -> None:
+    (verdict,) = judge(msgspec.structs.replace(NOTHING, **{expect: value - 1}), *made)
+    assert verdict == Verdict(expect, value - 1, value, False)
+
+    (verdict,) = judge(msgspec.structs.replace(NOTHING, **{expect: value}), *made)
+    assert verdict.ok
+
+
+@pytest.mark.parametrize(
+    ("key", "met", "missed"),
+    [
+        ("max_rss_mb", 80.0, 79.0),
+        ("max_cpu_percent", 40.0, 39.0),
+        ("max_p99_ms", 55.0, 54.0),
+        ("min_delivered", 0.98, 0.99),
+        ("min_klines_checked", 7, 8),
+        ("min_current", 0, 1),
+        ("max_rss_growth_mb", 0.0, -1.0),
+    ],
+)
+def test_limits(key: str, met: float, missed: float) -> None:
+    assert judge(msgspec.structs.replace(NOTHING, **{key: met}), [phase()], checks())[0].ok
+    assert not judge(msgspec.structs.replace(NOTHING, **{key: missed}), [phase()], checks())[0].ok
+
+
+def test_growth_is_from_the_first_phase_to_the_last() -> None:
+    grown = phase()
+    assert grown.gateway is not None
+    grown = msgspec.structs.replace(grown, gateway=msgspec.structs.replace(grown.gateway, rss_mb=95.0))
+
+    (verdict,) = judge(msgspec.structs.replace(NOTHING, max_rss_growth_mb=10.0), [phase(), grown], checks())
+
+    assert verdict == Verdict("max_rss_growth_mb", 10.0, 15.0, False)
+
+
+@pytest.mark.parametrize("key", ["max_rss_mb", "max_cpu_percent", "max_rss_growth_mb", "max_p99_ms", "min_delivered"])
+def test_what_could_not_be_measured_is_not_met(key: str) -> None:
+    delivery = msgspec.structs.replace(phase().delivery, offered=0)
+    blind = phase(gateway=None, ages_ms={"ticker": {"count": 0}}, delivery=delivery)
+
+    (verdict,) = judge(msgspec.structs.replace(NOTHING, **{key: 0.5}), [blind], checks())
+
+    assert verdict.value is None
+    assert not verdict.ok
+
+
+def test_nothing_expected_is_nothing_judged() -> None:
+    assert judge(NOTHING, [phase()], checks()) == []
+
+
+def test_a_run_passes_when_every_verdict_does() -> None:
+    good, bad = Verdict("a", 1, 1, True), Verdict("b", 1, 2, False)
+
+    assert result(verdicts=[good]).passed
+    assert not result(verdicts=[good, bad]).passed
+
+
+def test_a_result_survives_its_file() -> None:
+    whole = result(verdicts=[Verdict("a", 1, None, False)])
+
+    assert msgspec.json.decode(msgspec.json.encode(whole), type=Result) == whole
