@@ -91,7 +91,7 @@ class Gateway:
         intervals = config.market.intervals
         self.counters = Counters()
         self.market = Market(config.market, config.stream.closed_log)
-        self.hub: Hub[Session] = Hub(self.market)
+        self.hub: Hub[Session] = Hub(self.market, config.stream.closed_log, max(1, round(1000 / config.stream.tick_ms)))
         self.store = Store(config.redis, intervals, symbols.pattern)
         self.history = History(self.store, LiveView(self.market, self.hub), config.history, config.stream.history_max)
         self.rules = QueryRules(symbols, intervals, config.stream.history_max)

@@ -100,8 +100,7 @@ class Pump:
         changes = self._market.take_changes()
         for series in changes.gaps:
             self._repair.series(series)
-        for session in self._hub.publish(changes):
-            self._on_torn(session)
+        self._hub.publish(changes)
         slice_end_s = now_s + SLICE_S
         for tier in self._hub.due(self.load.held(self._hub.tick)):
             for cohort in list(tier.cohorts.values()):
@@ -114,6 +113,9 @@ class Pump:
                 if time.monotonic() > slice_end_s:
                     await asyncio.sleep(0)
                     slice_end_s = time.monotonic() + SLICE_S
+        torn, self._hub.torn = self._hub.torn, set()
+        for session in torn:
+            self._on_torn(session)
         if self._hub.tick % max(1, round(1 / self._tick_s)) == 0:
             self._calm(now_s)
 

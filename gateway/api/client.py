@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from gateway import __version__
 from gateway.api.snapshots import in_memory
-from gateway.hub.channel import KlineChannel
+from gateway.hub.channel import KlineChannel, TickerChannel
 from gateway.session import throttle
 from gateway.session.close_codes import Close
 from gateway.session.commands import (
@@ -168,10 +168,11 @@ class Client:
         return service.hub.ticker_channel(name.symbol)
 
     def _reads_store(self, command: Subscribe, text: str, channel: KlineChannel) -> bool:
+        """Whether what is in memory is not enough."""
         cursor = command.resume.get(text)
-        if cursor is None:
-            return command.history > 0
-        return not in_memory(channel, cursor)
+        if cursor is not None and in_memory(channel, cursor):
+            return False
+        return cursor is not None or command.history > len(channel.series.closed)
 
     async def _subscribe_with_past(
         self, command: Subscribe, channels: dict[str, Channel | CommandError], wanted: dict[str, KlineChannel]
@@ -206,8 +207,8 @@ class Client:
                     session.history[channel.n] = command.history
                 cursor = command.resume.get(text)
                 frames.append(service.snapshots.kline(channel, pasts.get(text), command.history, cursor))
-            else:
-                frames.append(dialect.ticker_snapshot(channel.n, channel.name, channel.state.ticker, service.hub.state))
+            elif isinstance(channel, TickerChannel):
+                frames.append(dialect.ticker_snapshot(channel.n, channel.name, channel.live, service.hub.state))
         self._say(b"".join(frames))
 
     async def resync(self) -> None:
@@ -233,10 +234,7 @@ class Client:
     # Replies.
 
     def _held(self, name: str) -> Channel | None:
-        parsed = self._service.commands.channel(name)
-        if isinstance(parsed, CommandError):
-            return None
-        channel = self._service.hub.find(parsed.symbol, parsed.interval)
+        channel = self._service.hub.find(name)
         return channel if channel is not None and channel.n in self.session.watchlist else None
 
     def _say(self, frames: bytes) -> None:

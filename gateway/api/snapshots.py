@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gateway.history.service import History
     from gateway.hub.channel import KlineChannel
     from gateway.hub.hub import Hub
+    from gateway.market.series import Series
     from gateway.model.interval import Interval
     from gateway.session.session import Session
 
@@ -54,7 +55,7 @@ class Snapshots:
         first = max(0, last - history)
         if cursor is not None:
             after = past.span(cursor + 1, None)[0]
-            extra["recovered"] = recovered = _continues(past, after, cursor, series.interval)
+            extra["recovered"] = recovered = after <= last and _continues(past, after, cursor, series.interval)
             first = after if recovered else first
         klines = past.text(first, last)
         return _SPEECH.kline_snapshot(channel.n, channel.name, klines, series.forming, self._hub.state, extra)
@@ -64,6 +65,13 @@ def in_memory(channel: KlineChannel, cursor: int) -> bool:
     """Whether every closed kline after the one at `cursor` is still in memory."""
     oldest = next(iter(channel.series.closed), None)
     return oldest is not None and oldest.open_time_ms <= channel.series.interval.next_open(cursor)
+
+
+def _said_until(series: Series) -> int | None:
+    """Open time of the newest kline that the feed has closed; `None` while it has not said anything."""
+    if series.closed.last is not None:
+        return series.closed.last.open_time_ms
+    return series.forming.open_time_ms - 1 if series.forming is not None else None
 
 
 def _continues(past: Past, after: int, cursor: int, interval: Interval) -> bool:

@@ -1,15 +1,23 @@
-"""A channel: what one can subscribe to, its number, its newest value, and when that changed."""
+"""A channel: what one can subscribe to, its number, its newest value, and when that changed.
+
+Values are taken from the market once per tick (`refresh`), so that every tier and dialect encodes the same state.
+"""
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import Enum, IntEnum, auto
 from typing import TYPE_CHECKING
 
+from gateway.market.closed_log import ClosedLog
+
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from gateway.hub.dialect import Dialect
     from gateway.market.market import SymbolState
     from gateway.market.series import Series
     from gateway.model.kline import Kline
+    from gateway.model.ticker import Ticker
 
 
 class Lane(IntEnum):
@@ -19,67 +27,155 @@ class Lane(IntEnum):
     TICKER = 1
 
 
-class TickerChannel:
-    """`value` is taken from the market once per tick, so that every tier and dialect encodes the same state."""
+class View(Enum):
+    """What of its source a channel shows. `NATIVE` has it all; the others are Binance's streams."""
 
-    __slots__ = ("_full", "changed_tick", "n", "name", "state", "subscribers", "value")
+    NATIVE = auto()
+    MINI = auto()
+    FULL = auto()
+    BOOK = auto()
+    STRICT = auto()
+    """Klines that never need a correction: no bar before the closing of the one before it, none that comes late."""
+
+
+class TickerChannel:
+    """One symbol's ticker."""
+
+    __slots__ = ("_full", "_state", "changed_tick", "n", "name", "subscribers", "value", "view")
 
     lane = Lane.TICKER
+    interval = ""
 
-    def __init__(self, n: int, state: SymbolState) -> None:
+    def __init__(self, n: int, name: str, view: View, state: SymbolState) -> None:
         self.n = n
-        self.name = f"ticker:{state.symbol}"
-        self.state = state
+        self.name = name
+        self.view = view
         self.subscribers = 0
         self.changed_tick = 0
+        self._state = state
         self.refresh()
 
+    @property
+    def symbol(self) -> str:
+        return self._state.symbol
+
+    @property
+    def live(self) -> Ticker | None:
+        """The market's value right now; `value` is the last tick's."""
+        return self._state.ticker
+
     def refresh(self) -> None:
-        self.value = self.state.ticker
+        """Take the value from the market."""
+        self.value = self._state.ticker
         # Whole fragments by dialect: all sessions that are behind at this value share them.
         self._full: dict[Dialect, bytes] = {}
 
+    def fragment(self, dialect: Dialect, old: Ticker | None) -> bytes:
+        """The news since `old`, or everything."""
+        return dialect.ticker(self.n, old, self.value) if self.value else b""
+
     def full(self, dialect: Dialect) -> bytes:
-        """The fragment of the whole value as of the last tick."""
         fragment = self._full.get(dialect)
         if fragment is None:
-            fragment = self._full[dialect] = dialect.ticker(self.n, None, self.value) if self.value else b""
+            fragment = self._full[dialect] = self.fragment(dialect, None)
         return fragment
 
 
-class KlineChannel:
-    """`value` and `closed_end` (the end of the log of closed klines) are those of the last tick, like a ticker's."""
+class MarketChannel:
+    """The tickers of all symbols that have moved since the last time: an array every so often (`!miniTicker@arr`)."""
 
-    __slots__ = ("_full", "changed_tick", "closed_end", "n", "name", "series", "subscribers", "value")
+    __slots__ = ("_everything", "_moved", "changed_tick", "n", "name", "subscribers", "value", "view")
+
+    lane = Lane.TICKER
+    symbol = interval = ""
+
+    def __init__(self, n: int, name: str, view: View, everything: Callable[[], Iterable[Ticker]]) -> None:
+        self.n = n
+        self.name = name
+        self.view = view
+        self.subscribers = 0
+        self.changed_tick = 0
+        self._everything = everything
+        self._moved: dict[SymbolState, None] = {}
+        self.value: tuple[Ticker, ...] = ()
+
+    def collect(self, states: Iterable[SymbolState]) -> None:
+        self._moved.update(dict.fromkeys(states))
+
+    def refresh(self) -> None:
+        """Take what has moved since the last time."""
+        self.value = tuple([state.ticker for state in self._moved if state.ticker])
+        self._moved = {}
+
+    def fragment(self, dialect: Dialect, old: object) -> bytes:
+        return dialect.tickers(self.n, self.value) if self.value else b""
+
+    def full(self, dialect: Dialect) -> bytes:
+        """For who has missed one: all symbols, as nobody knows which it lacks."""
+        return dialect.tickers(self.n, self._everything())
+
+
+class KlineChannel:
+    """One series. `value` and `closed_end` (the end of its log of closed klines) are those of the last tick."""
+
+    __slots__ = ("_full", "changed_tick", "closed_end", "log", "n", "name", "series", "subscribers", "value", "view")
 
     lane = Lane.KLINE
 
-    def __init__(self, n: int, series: Series) -> None:
+    def __init__(self, n: int, name: str, view: View, series: Series, log: ClosedLog) -> None:
         self.n = n
-        self.name = f"kline:{series.symbol}:{series.interval.name}"
+        self.name = name
+        self.view = view
         self.series = series
+        self.log = log
         self.subscribers = 0
         self.changed_tick = 0
         self.refresh()
 
+    @property
+    def symbol(self) -> str:
+        return self.series.symbol
+
+    @property
+    def interval(self) -> str:
+        return self.series.interval.name
+
     def refresh(self) -> None:
+        """Take the value from the market."""
         self.value = self.series.forming
-        self.closed_end = self.series.closed.end
+        self.closed_end = self.log.end
         self._full: dict[Dialect, bytes] = {}
 
+    def fragment(self, dialect: Dialect, old: Kline | None) -> bytes:
+        """The news of the forming bar since `old`, or all of it."""
+        return dialect.kline(self.n, old, self.value) if self.value else b""
+
     def full(self, dialect: Dialect) -> bytes:
-        """The fragment of the whole forming bar as of the last tick."""
         fragment = self._full.get(dialect)
         if fragment is None:
-            fragment = self._full[dialect] = dialect.kline(self.n, None, self.value) if self.value else b""
+            fragment = self._full[dialect] = self.fragment(dialect, None)
         return fragment
 
-    def closed_since(self, place: int) -> list[Kline] | None:
-        """The closed klines from `place` to the last tick; `None` where some have fallen off the log."""
-        log = self.series.closed
-        if place < log.start:
-            return None
-        return log.since(place)[: self.closed_end - place]
+    def closed_since(self, place: int) -> list[Kline]:
+        """The closed klines from `place`, which is not before the log's start, to the last tick."""
+        return self.log.since(place)[: max(0, self.closed_end - place)]
 
 
-Channel = TickerChannel | KlineChannel
+class StrictKlineChannel(KlineChannel):
+    """For clients that take no corrections. Its log is its own: what comes late or is amended never enters it."""
+
+    __slots__ = ()
+
+    def __init__(self, n: int, name: str, series: Series, log_size: int) -> None:
+        super().__init__(n, name, View.STRICT, series, ClosedLog(log_size))
+
+    def refresh(self) -> None:
+        last = self.log.last
+        for kline in self.series.closed:
+            if last is None or kline.open_time_ms > last.open_time_ms:
+                self.log.append(kline)
+        super().refresh()
+        self.value = self.series.forming_in_order
+
+
+Channel = TickerChannel | MarketChannel | KlineChannel

@@ -21,6 +21,10 @@ class Dialect(Protocol):
         """News of ticker channel `n`: what changed since `old`, or everything; b"" where nothing did."""
         ...
 
+    def tickers(self, n: int, news: Iterable[Ticker]) -> bytes:
+        """The tickers of a channel of many symbols; b"" where the dialect has no such channel."""
+        ...
+
     def kline(self, n: int, old: Kline | None, new: Kline) -> bytes:
         """News of the forming bar of channel `n`: what changed since `old`, or everything; b"" where nothing did."""
         ...

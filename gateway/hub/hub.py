@@ -7,9 +7,10 @@ nothing here holds the session.
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Generic
 
-from gateway.hub.channel import Channel, KlineChannel, TickerChannel
+from gateway.hub.channel import KlineChannel, MarketChannel, StrictKlineChannel, TickerChannel, View
 from gateway.hub.dialect import FeedState
 from gateway.hub.member import M
 from gateway.hub.tier import Tier
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from collections.abc import Set as AbstractSet
 
-    from gateway.hub.channel import Lane
+    from gateway.hub.channel import Channel, Lane
     from gateway.hub.dialect import Style
-    from gateway.market.market import Changes, Market
+    from gateway.market.market import Changes, Market, SymbolState
+    from gateway.market.series import Series
 
 TIER_PERIODS = (1, 2, 4, 8, 16)
 """Ticks between two flushes of a session, by tier."""
@@ -30,7 +32,8 @@ TIER_PERIODS = (1, 2, 4, 8, 16)
 class Hub(Generic[M]):
     """The registry, and who is owed what."""
 
-    def __init__(self, market: Market) -> None:
+    def __init__(self, market: Market, log_size: int = 16, collect_ticks: int = 20) -> None:
+        """`collect_ticks`: how often channels of all symbols have news."""
         self.channels: list[Channel] = []
         self.tiers = [Tier[M](period) for period in TIER_PERIODS]
         self.tick = 0
@@ -38,33 +41,60 @@ class Hub(Generic[M]):
         """Lanes whose news waits at this tick, because the process is busy."""
         self.state = FeedState("redis", 0)
         self.sessions: set[M] = set()
+        self.torn: set[M] = set()
+        """Sessions that need a channel anew; who sees to them takes them out."""
         self._market = market
-        self._by_name: dict[tuple[str, str], Channel] = {}
+        self._by_name: dict[str, Channel] = {}
+        self._by_source: dict[SymbolState | Series, list[Channel]] = {}
+        self._of_all: list[MarketChannel] = []
+        self._log_size = log_size
+        self._collect_ticks = collect_ticks
         self._watchlists = Watchlists()
         self._nothing = self._watchlists.of(())
 
-    def ticker_channel(self, symbol: str) -> TickerChannel:
+    def ticker_channel(self, symbol: str, view: View = View.NATIVE, name: str = "") -> TickerChannel:
         """The channel of a symbol's ticker, made on first use."""
-        channel = self._by_name.get((symbol, ""))
+        name = name or f"ticker:{symbol}"
+        channel = self._by_name.get(name)
         if channel is None:
-            channel = self._by_name[symbol, ""] = TickerChannel(len(self.channels), self._market.expect(symbol))
-            self._add(channel)
+            state = self._market.expect(symbol)
+            channel = self._add(TickerChannel(len(self.channels), name, view, state), state)
         assert isinstance(channel, TickerChannel)
         return channel
 
     def kline_channel(self, symbol: str, interval: str) -> KlineChannel:
         """The channel of a series, made on first use; the interval is one of those served."""
-        channel = self._by_name.get((symbol, interval))
+        name = f"kline:{symbol}:{interval}"
+        channel = self._by_name.get(name)
         if channel is None:
             series = self._market.expect(symbol).series[interval]
-            channel = self._by_name[symbol, interval] = KlineChannel(len(self.channels), series)
-            self._add(channel)
+            made = KlineChannel(len(self.channels), name, View.NATIVE, series, series.closed)
+            channel = self._add(made, series)
         assert isinstance(channel, KlineChannel)
         return channel
 
-    def find(self, symbol: str, interval: str) -> Channel | None:
-        """The channel of a ticker (interval "") or a series, if anybody ever used it."""
-        return self._by_name.get((symbol, interval))
+    def strict_channel(self, symbol: str, interval: str, name: str) -> KlineChannel:
+        """The same for clients that take no corrections."""
+        channel = self._by_name.get(name)
+        if channel is None:
+            series = self._market.expect(symbol).series[interval]
+            channel = self._add(StrictKlineChannel(len(self.channels), name, series, self._log_size), series)
+        assert isinstance(channel, KlineChannel)
+        return channel
+
+    def market_channel(self, view: View, name: str) -> MarketChannel:
+        """The channel of all symbols' tickers, made on first use."""
+        channel = self._by_name.get(name)
+        if channel is None:
+            made = MarketChannel(len(self.channels), name, view, self._market.tickers)
+            channel = self._add(made, None)
+            self._of_all.append(made)
+        assert isinstance(channel, MarketChannel)
+        return channel
+
+    def find(self, name: str) -> Channel | None:
+        """The channel of that name, if anybody ever used it."""
+        return self._by_name.get(name)
 
     def add(self, session: M) -> None:
         """Take in a new connection, without subscriptions, owed nothing but what is said from now on."""
@@ -76,6 +106,7 @@ class Hub(Generic[M]):
     def remove(self, session: M) -> None:
         if session in self.sessions:
             self.sessions.remove(session)
+            self.torn.discard(session)
             self.tiers[session.tier].leave(session)
             for n in session.watchlist.ns:
                 self.channels[n].subscribers -= 1
@@ -99,7 +130,7 @@ class Hub(Generic[M]):
                         tier.forget(channel)
                 channel.subscribers += 1
             if isinstance(channel, KlineChannel):
-                session.places[channel.n] = channel.series.closed.end
+                session.places[channel.n] = channel.log.end
         session.hold_tick = self.tick + 1
         session.watchlist = self._watchlists.of(wanted)
 
@@ -140,44 +171,55 @@ class Hub(Generic[M]):
         """The feed is live, or stale for a reason: everybody is told at the next beat."""
         self.state = state
 
-    def publish(self, changes: Changes) -> list[M]:
-        """Begin a tick with what the market has changed; returns the sessions that need a channel anew."""
+    def publish(self, changes: Changes) -> None:
+        """Begin a tick with what the market has changed."""
         self.tick += 1
         dirty: list[Channel] = []
-        torn: list[M] = []
-        for state in changes.tickers:
-            self._touch(self._by_name.get((state.symbol, "")), dirty)
-        for series in changes.series:
-            self._touch(self._by_name.get((series.symbol, series.interval.name)), dirty)
+        sources: tuple[Iterable[SymbolState | Series], ...] = (changes.tickers, changes.series)
+        for source in chain.from_iterable(sources):
+            for channel in self._by_source.get(source, ()):
+                self._touch(channel, dirty)
+        for of_all in self._of_all:
+            if of_all.subscribers:
+                of_all.collect(changes.tickers)
+                if self.tick % self._collect_ticks == 0:
+                    self._touch(of_all, dirty)
         for series in changes.corrected:
-            channel = self._by_name.get((series.symbol, series.interval.name))
-            if channel is not None and channel.subscribers:
-                torn += self._tear(channel)
+            for channel in self._by_source.get(series, ()):
+                if channel.subscribers and channel.view is View.NATIVE:
+                    self.torn.update(self._tear(channel))
         for tier in self.tiers:
             tier.mark(dirty)
-        return torn
 
     def due(self, held: AbstractSet[Lane] = frozenset()) -> list[Tier[M]]:
         """The tiers with a beat at this tick, begun: their fragments are ready, but for those of `held` lanes."""
         self.held = held
+        for tier in self.tiers:
+            if tier.is_due(self.tick):
+                for channel in tier.overrun():
+                    self.torn.update(self._tear(channel))
         due = [tier for tier in self.tiers if tier.is_due(self.tick) and (tier.cohorts or tier.behind)]
         for tier in due:
             tier.beat(self.tick, len(self.channels), held)
         return due
 
-    def _add(self, channel: Channel) -> None:
+    def _add(self, channel: Channel, source: SymbolState | Series | None) -> Channel:
         self.channels.append(channel)
+        self._by_name[channel.name] = channel
+        if source is not None:
+            self._by_source.setdefault(source, []).append(channel)
         for tier in self.tiers:
             tier.forget(channel)
+        return channel
 
-    def _touch(self, channel: Channel | None, dirty: list[Channel]) -> None:
-        if channel is not None and channel.subscribers:
+    def _touch(self, channel: Channel, dirty: list[Channel]) -> None:
+        if channel.subscribers:
             channel.refresh()
             channel.changed_tick = self.tick
             dirty.append(channel)
 
     def _tear(self, channel: Channel) -> list[M]:
-        """A corrected log cannot be read on from a place: whoever has the channel gets it anew."""
+        """A log that was corrected or overrun cannot be read on from a place: whoever has the channel gets it anew."""
         assert isinstance(channel, KlineChannel)
         torn = [session for session in self.sessions if channel.n in session.watchlist]
         for session in torn:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Generic
 
-from gateway.hub.channel import KlineChannel
+from gateway.hub.channel import KlineChannel, View
 from gateway.hub.member import M
 
 if TYPE_CHECKING:
@@ -79,6 +79,16 @@ class Tier(Generic[M]):
         self._base[channel.n] = None
         self._places[channel.n] = channel.closed_end if isinstance(channel, KlineChannel) else 0
 
+    def overrun(self) -> list[KlineChannel]:
+        """Channels of which more has closed since the last beat than their log holds."""
+        return [
+            channel
+            for channel in self._dirty
+            if isinstance(channel, KlineChannel)
+            and channel.view is View.NATIVE
+            and self._places[channel.n] < channel.log.start
+        ]
+
     def skip(self, channel: KlineChannel) -> None:
         """Take the channel's closed klines up to now as sent."""
         self._places[channel.n] = channel.closed_end
@@ -102,11 +112,11 @@ class Tier(Generic[M]):
         for channel in dirty:
             if isinstance(channel, KlineChannel):
                 self._encode_kline(channel)
-            elif channel.value is not None:
+            else:
                 old = self._base[channel.n]
                 for (dialect, closed_only), sheet in self.sheets.items():
                     if not closed_only:
-                        sheet[channel.n] = dialect.ticker(channel.n, old, channel.value)
+                        sheet[channel.n] = channel.fragment(dialect, old)
             self._base[channel.n] = channel.value
 
     def standing(self, cohort: Cohort[M]) -> tuple[int, dict[int, int]]:
@@ -159,14 +169,15 @@ class Tier(Generic[M]):
         return isinstance(channel, KlineChannel) and channel.closed_end > self._places[channel.n]
 
     def _encode_kline(self, channel: KlineChannel) -> None:
-        n, old, new = channel.n, self._base[channel.n], channel.value
+        n, old = channel.n, self._base[channel.n]
         place, end = self._places[n], channel.closed_end
-        closed = (channel.closed_since(place) or []) if end > place else []
+        # A native channel's place is never before its log's start: `overrun` has seen to that. The others go on there.
+        closed = channel.closed_since(max(place, channel.log.start)) if end > place else []
         if end > place:
             self._moved[n] = place
             self._places[n] = end
         for (dialect, closed_only), sheet in self.sheets.items():
             fragments = [dialect.closed(n, kline) for kline in closed]
-            if new is not None and not closed_only:
-                fragments.append(dialect.kline(n, old, new))
+            if not closed_only:
+                fragments.append(channel.fragment(dialect, old))
             sheet[n] = b"".join(fragments)

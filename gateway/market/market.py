@@ -79,6 +79,10 @@ class Market:
         state = self._states.get(symbol)
         return state.ticker if state else None
 
+    def tickers(self) -> list[Ticker]:
+        """The tickers of all symbols that have one."""
+        return [state.ticker for state in self._states.values() if state.ticker]
+
     def forming(self, symbol: str, interval: str) -> Kline | None:
         series = self.series(symbol, interval)
         return series.forming if series else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from gateway.hub.channel import KlineChannel
+from gateway.hub.channel import KlineChannel, View
 from gateway.hub.member import Member
 
 if TYPE_CHECKING:
@@ -119,6 +119,9 @@ class Session(Member):
         waiting += [n for n in ns if channels[n].changed_tick > served and n not in self.owed]
         fragments: list[bytes] = []
         left = self._closed(hub, fragments, budget_bytes)
+        if self.torn:
+            # Nothing of a torn channel may come before its resync: a client that reconnects now must still miss it.
+            waiting = [n for n in waiting if n not in self.torn]
         _, closed_only = self.style
         if closed_only:
             waiting = []
@@ -144,12 +147,15 @@ class Session(Member):
             if not self._owes_closed(channel):
                 continue
             assert isinstance(channel, KlineChannel)
-            klines = channel.closed_since(self.places[n])
-            if klines is None:
-                self.torn.add(n)
-                self.places[n] = channel.closed_end
-                continue
-            for kline in klines:
+            if self.places[n] < channel.log.start:
+                if channel.view is View.NATIVE:
+                    self.torn.add(n)
+                    hub.torn.add(self)
+                    self.places[n] = channel.closed_end
+                    continue
+                # These clients know no resync: they go on with the oldest there is.
+                self.places[n] = channel.log.start
+            for kline in channel.closed_since(self.places[n]):
                 if left <= 0:
                     return None
                 fragment = dialect.closed(n, kline)
@@ -159,7 +165,9 @@ class Session(Member):
         return left
 
     def _owes_closed(self, channel: Channel) -> bool:
-        return isinstance(channel, KlineChannel) and channel.closed_end > self.places[channel.n]
+        if not isinstance(channel, KlineChannel) or channel.n in self.torn:
+            return False
+        return channel.closed_end > self.places[channel.n]
 
     def _values(self, channels: list[Channel], fragments: list[bytes], waiting: list[int], left: int) -> int | None:
         """Newest values, whole, in order; what was sent is taken off `waiting`."""

@@ -73,6 +73,10 @@ class NativeDialect:
             fields.append(f'"n":{new.trades}')
         return f",[{n},{{{','.join(fields)}}}]".encode() if fields else b""
 
+    def tickers(self, n: int, news: Iterable[Ticker]) -> bytes:
+        """No native channel holds many symbols: a client names those it wants."""
+        return b""
+
     def kline(self, n: int, old: Kline | None, new: Kline) -> bytes:
         if old is None or old.open_time_ms != new.open_time_ms:
             return b",[%d,%b]" % (n, kline_json(new))

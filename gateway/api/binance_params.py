@@ -1,0 +1,148 @@
+"""Query parameters of the Binance dialect, checked; what is wrong is refused with Binance's codes and words."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import orjson
+
+from gateway.history.query import TIME_MAX_MS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from starlette.requests import Request
+
+    from gateway.history.query import QueryRules
+    from gateway.model.interval import Interval
+
+INVALID_SYMBOL = (-1121, "Invalid symbol.")
+
+_SYMBOL_RANGE = "^[A-Z0-9-_.]{1,20}$"
+_SYMBOLS_RANGE = '^\\["[A-Z0-9-_.]{1,20}"(,"[A-Z0-9-_.]{1,20}")*\\]$'
+_NUMBER_RANGE = "^[0-9]{1,20}$"
+_symbol_legal = re.compile("[A-Z0-9_.-]{1,20}").fullmatch
+_number_legal = re.compile("[0-9]{1,20}").fullmatch
+_time_zone = re.compile(r"([+-]?)([0-9]{1,2})(?::([0-9]{2}))?").fullmatch
+
+_HOUR_MS = 3_600_000
+_MINUTE_MS = 60_000
+
+
+class Refused(Exception):
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class Parameters:
+    """What a request says, of the names an endpoint knows."""
+
+    def __init__(self, request: Request, rules: QueryRules, known: Sequence[str]) -> None:
+        items = request.query_params.multi_items()
+        self._given = dict(items)
+        self._rules = rules
+        if len(items) > len(self._given):
+            raise Refused(-1101, "Duplicate values for a parameter detected.")
+        if unknown := len(self._given.keys() - set(known)):
+            raise Refused(
+                -1101,
+                f"Too many parameters; expected '{len(self._given) - unknown}' and received '{len(self._given)}'.",
+            )
+
+    def text(self, name: str) -> str | None:
+        value = self._given.get(name)
+        if value == "":
+            raise Refused(-1105, f"Parameter '{name}' was empty.")
+        return value
+
+    def required(self, name: str) -> str:
+        value = self.text(name)
+        if value is None:
+            raise Refused(-1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
+        return value
+
+    def choice(self, name: str, choices: Sequence[str], otherwise: tuple[int, str]) -> str | None:
+        value = self.text(name)
+        if value is not None and value not in choices:
+            raise Refused(*otherwise)
+        return value
+
+    def symbol(self) -> str:
+        return self._symbol(self.required("symbol"), "symbol", _SYMBOL_RANGE)
+
+    def symbols(self) -> str | list[str] | None:
+        """`symbol`, or the list in `symbols`, or neither."""
+        one, many = self.text("symbol"), self.text("symbols")
+        if one is not None and many is not None:
+            raise Refused(-1128, "Combination of optional parameters invalid.")
+        if many is None:
+            return None if one is None else self.symbol()
+        try:
+            names = orjson.loads(many)
+        except orjson.JSONDecodeError:
+            names = None
+        if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+            raise _illegal("symbols", _SYMBOLS_RANGE)
+        if len(set(names)) < len(names):
+            raise Refused(-1151, "Symbol is present multiple times in the list.")
+        return [self._symbol(name, "symbols", _SYMBOLS_RANGE) for name in names]
+
+    def interval(self) -> Interval:
+        interval = self._rules.interval(self.required("interval"))
+        if not hasattr(interval, "next_open"):
+            raise Refused(-1120, "Invalid interval.")
+        return interval
+
+    def integer(self, name: str) -> int | None:
+        value = self.text(name)
+        if value is None:
+            return None
+        if not _number_legal(value):
+            raise _illegal(name, _NUMBER_RANGE)
+        return int(value)
+
+    def time(self, name: str) -> int | None:
+        """No time is too late: nothing has happened then yet, that is all."""
+        value = self.integer(name)
+        return None if value is None else min(value, TIME_MAX_MS)
+
+    def limit(self, default: int, most: int) -> int:
+        """More than can be had is as much as there is; bots ask for 1000 as a matter of course."""
+        value = self.integer("limit")
+        if value == 0:
+            raise _invalid("limit")
+        return min(default if value is None else value, most, self._rules.limit_max)
+
+    def time_zone(self, interval: Interval) -> None:
+        """Bars here open on UTC. A time zone that moves none of them is as good; any other cannot be served."""
+        text = self.text("timeZone")
+        if text is None:
+            return
+        # A plus sign that was not escaped arrives as a space.
+        found = _time_zone(text.strip())
+        if not found:
+            raise _invalid("timeZone")
+        sign, hours, minutes = found[1], int(found[2]), int(found[3] or 0)
+        offset_ms = (hours * _HOUR_MS + minutes * _MINUTE_MS) * (-1 if sign == "-" else 1)
+        in_range = minutes < 60 and -12 * _HOUR_MS <= offset_ms <= 14 * _HOUR_MS
+        moves = offset_ms % interval.length_ms if interval.length_ms else offset_ms
+        if not in_range or moves:
+            raise _invalid("timeZone")
+
+    def _symbol(self, name: str, parameter: str, legal_range: str) -> str:
+        if self._rules.symbols.admits(name):
+            return name
+        if _symbol_legal(name):
+            raise Refused(*INVALID_SYMBOL)
+        raise _illegal(parameter, legal_range)
+
+
+def _illegal(name: str, legal_range: str) -> Refused:
+    return Refused(-1100, f"Illegal characters found in parameter '{name}'; legal range is '{legal_range}'.")
+
+
+def _invalid(name: str) -> Refused:
+    return Refused(-1130, f"Data sent for parameter '{name}' is not valid.")
