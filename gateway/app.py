@@ -15,7 +15,8 @@ import uvicorn
 from starlette.applications import Starlette
 
 from gateway import __version__
-from gateway.api import functions, klines, openapi, operations, page, reply
+from gateway.api import binance_rest, functions, klines, openapi, operations, page, reply, udf
+from gateway.api.binance_stream import BinanceService
 from gateway.api.errors import EXCEPTION_HANDLERS
 from gateway.api.stream import StreamService
 from gateway.feed.listener import Listener
@@ -32,6 +33,7 @@ from gateway.ops.counters import Counters
 from gateway.ops.metrics import Metrics
 from gateway.pump import Pump, wall_ms
 from gateway.repair import Repair
+from gateway.wire.binance_commands import StreamNames
 from gateway.wire.native_commands import NativeCommands
 from gateway.wire.socket import handshake_protocol
 
@@ -101,6 +103,8 @@ class Gateway:
         self.ingest = Ingest(config, self.market, self.hub, self.repair, self.counters, wall_ms)
         self.pump = Pump(config, self.market, self.hub, self.repair, self.ingest, self.counters, self.stream.resync)
         self.stream.pump = self.pump
+        names = StreamNames(symbols, intervals)
+        self.binance = BinanceService(config, self.market, self.hub, self.pump, self.counters, names, wall_ms)
         self.listener = Listener(config.redis, Topics(config.redis, intervals, symbols.pattern), self.ingest)
         self.keepalive = Keepalive(config.stream, self.hub.sessions, self.counters)
         self.metrics = Metrics(self.counters, self._gauges, self._totals)
@@ -171,8 +175,11 @@ class Gateway:
         asyncapi = (Path(str(files("gateway"))) / "asyncapi.json").read_bytes()
         routes: list[BaseRoute] = [
             *self.stream.routes(),
+            *self.binance.routes(),
             *klines.routes(self.history, self.rules, gzip_min_bytes),
             *functions.routes(self.history, self.rules, gzip_min_bytes),
+            *binance_rest.routes(self.history, self.rules, self.config.dialects, gzip_min_bytes),
+            *udf.routes(self.history, self.rules, self.config.dialects, gzip_min_bytes),
             *openapi.routes(self.rules, __version__, gzip_min_bytes),
             *operations.routes(self.not_ready, self.metrics, asyncapi),
             *page.routes(STATIC),

@@ -177,6 +177,10 @@ class Pump:
                 frame = self._announcement(dialect) + frame
             cohort.told = hub.state
             cohort.last_frame_tick = tick
+            if not frame:
+                # A dialect without heartbeats has nothing to say.
+                cohort.served_tick = tick
+                return
             late = [session for session in cohort.sessions if not session.offer(frame)]
             written = len(cohort.sessions) - len(late)
             self._counters.writes += written

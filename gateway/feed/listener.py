@@ -96,15 +96,17 @@ class Listener:
         transport = cast("asyncio.Transport", writer.transport)
         transport.set_protocol(link)
         link.start(transport)
-        silent_s = self._config.watchdog_s / 2
+        loop = asyncio.get_running_loop()
+        half_s = self._config.watchdog_s / 2
         while True:
-            heard = link.reads
-            done, _ = await asyncio.wait([link.lost], timeout=silent_s)
+            # A PING has its half of the time however late this loop came to send it.
+            since_s = max(link.heard_s, link.pinged_s)
+            done, _ = await asyncio.wait([link.lost], timeout=since_s + half_s - loop.time())
             if done:
                 raise LinkLost(link.lost.result())
-            if link.reads == heard:
+            if link.heard_s <= since_s:
                 # redis-py never notices a frozen server here; an unanswered PING does.
-                if link.pinged:
+                if link.pinged_s > link.heard_s:
                     transport.abort()
                     raise LinkLost(f"frozen: no answer in {self._config.watchdog_s:g} s")
                 link.ping()
@@ -125,9 +127,10 @@ class _Link(asyncio.Protocol):
         self, patterns: list[str], on_messages: Callable[[list[list[bytes]]], None], on_linked: Callable[[], None]
     ) -> None:
         self.linked = False
-        self.pinged = False
-        self.reads = 0
-        self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self.heard_s = self.pinged_s = self._loop.time()
+        """When the last byte came, and when the last PING went out, on the loop's clock."""
+        self.lost: asyncio.Future[str] = self._loop.create_future()
         self._patterns = patterns
         self._unacknowledged = len(patterns)
         self._on_messages = on_messages
@@ -142,12 +145,11 @@ class _Link(asyncio.Protocol):
         transport.write(hiredis.pack_command(command))
 
     def ping(self) -> None:
-        self.pinged = True
+        self.pinged_s = self._loop.time()
         self._transport.write(hiredis.pack_command(("PING",)))
 
     def data_received(self, data: bytes) -> None:
-        self.reads += 1
-        self.pinged = False
+        self.heard_s = self._loop.time()
         self._parser.feed(data)
         gets = self._parser.gets
         messages: list[list[bytes]] = []

@@ -71,6 +71,11 @@ class Bar:
         """Whether the exchange itself has spoken of this bar, not only prices."""
         return self._exchange is not None
 
+    @property
+    def provisional(self) -> bool:
+        """Whether prices are all that is known of this bar."""
+        return self._exchange is None and self._last is not None
+
     def fold_kline(self, kline: Kline) -> bool:
         """Take the exchange's word; says whether it is newer than what was known."""
         known = self._exchange

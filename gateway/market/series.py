@@ -39,7 +39,7 @@ NOTHING, CHANGED, CORRECTED = News
 class Series:
     """Invariant: `_bars` rises strictly by open time, and every one opens after the newest closed kline."""
 
-    __slots__ = ("_bars", "_speaks", "_verified_ms", "closed", "gap", "interval", "symbol", "waits_since_ms")
+    __slots__ = ("_bars", "_mute", "_verified_ms", "closed", "gap", "interval", "symbol", "waits_since_ms")
 
     def __init__(self, symbol: str, interval: Interval, log_size: int) -> None:
         self.symbol = symbol
@@ -50,8 +50,8 @@ class Series:
         self.waits_since_ms: int | None = None
         """Since when a bar waits for an earlier one, if any does: `settle` must be called again."""
         self._bars: list[Bar] = []
-        # Whether the source speaks of bars before they close: then what prices alone make of one is not its word.
-        self._speaks = False
+        # Whether the source is known to speak of bars only when they close: then prices are all there is before that.
+        self._mute = False
         # The store has been read up to this open time: a hole before it is the source's.
         self._verified_ms = 0
 
@@ -62,8 +62,8 @@ class Series:
 
     @property
     def forming_in_order(self) -> Kline | None:
-        """The bar that is shown, unless one before it still has to close, or the exchange has yet to speak of it."""
-        if self._bars and self._follows(self._bars[0]) and (self._bars[0].confirmed or not self._speaks):
+        """The bar that is shown, unless one before it still has to close, or the source has yet to speak of it."""
+        if self._bars and self._follows(self._bars[0]) and (self._bars[0].confirmed or self._mute):
             return self.forming
         return None
 
@@ -78,9 +78,11 @@ class Series:
             self.closed.append(kline)
             self.settle(now_ms)
             return CORRECTED
-        self._speaks = self._speaks or not kline.closed
         bar = self._bar(kline.open_time_ms)
-        if bar is None or not bar.fold_kline(kline):
+        if bar is None:
+            return NOTHING
+        self._mute = kline.closed and (self._mute or bar.provisional)
+        if not bar.fold_kline(kline):
             return NOTHING
         self.settle(now_ms)
         return CHANGED

@@ -62,7 +62,7 @@ class StreamNames:
     def parse(self, name: object, id: RequestId = None) -> Stream:
         """Raises `RequestError` for what is no stream."""
         if not isinstance(name, str):
-            raise RequestError(INVALID_REQUEST, "Invalid request: request ID must be an unsigned integer", id)
+            raise RequestError(INVALID_REQUEST, "Invalid request: a stream name must be a string", id)
         symbol, _, kind = name.partition("@")
         kind = kind.lower() if "kline" not in kind.lower() else kind
         if symbol == "!miniTicker" or symbol == "!ticker":

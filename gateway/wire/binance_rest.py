@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 DAY_MS = 86_400_000
 WEIGHT_PER_MINUTE = 6000
-QUANTITY_MAX = "9000000000.00000000"
+UNBOUNDED = "9000000000.00000000"
 
 
 def kline_row(kline: Kline) -> bytes:
@@ -122,9 +122,8 @@ def _symbol(listing: Listing) -> dict[str, Any]:
         "isMarginTradingAllowed": False,
         # Clients are known to look for the tick size in the first filter.
         "filters": [
-            # A maximum of 0 switches that rule off.
-            {"filterType": "PRICE_FILTER", "minPrice": tick, "maxPrice": "0.00000000", "tickSize": tick},
-            {"filterType": "LOT_SIZE", "minQty": step, "maxQty": QUANTITY_MAX, "stepSize": step},
+            {"filterType": "PRICE_FILTER", "minPrice": tick, "maxPrice": UNBOUNDED, "tickSize": tick},
+            {"filterType": "LOT_SIZE", "minQty": step, "maxQty": UNBOUNDED, "stepSize": step},
         ],
         "permissions": ["SPOT"],
         "permissionSets": [["SPOT"]],
