@@ -12,6 +12,7 @@ from bisect import bisect_left, bisect_right
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
+from gateway.history.packed import PackedBars
 from gateway.history.stitch import unique
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Past:
 
     def __init__(self, stored: Sequence[Kline], complete: bool, encode: Callable[[Kline], bytes]) -> None:
         """`stored`: ascending, each open time once. `complete`: nothing older is stored."""
-        self.bars = stored
+        self.bars = PackedBars(stored)
         self.opens = array("q", [bar.open_time_ms for bar in stored])
         self.complete = complete
         self.memory: tuple[Kline, ...] = ()
@@ -130,9 +131,7 @@ class Past:
             return
         skip = bisect_left(old.opens, self.opens[0])
         same = 0
-        for ours, theirs in zip(self.bars, old.bars[skip:], strict=False):
-            if ours is not theirs:
-                break
+        while same < min(len(self), len(old) - skip) and self.bars.same(same, old.bars, skip + same):
             same += 1
         text = old.text(skip, skip + same)
         begin = old._ends[skip - 1] + 1 if skip else 0
