@@ -92,6 +92,11 @@ class HttpConfig(Section, frozen=True):
     cors_origins: tuple[str, ...] = ("*",)
 
 
+class DialectsConfig(Section, frozen=True):
+    exchange: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,32}$")] = "BINANCE"
+    quote_assets: tuple[str, ...] = ("USDT", "USDC", "FDUSD", "TUSD", "USDP", "USD1", "EURI", "IDRT", "BIDR", "DOGE")
+
+
 class LogConfig(Section, frozen=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["text", "json"] = "text"
@@ -106,6 +111,7 @@ class Config(Section, frozen=True):
     stream: StreamConfig = StreamConfig()
     history: HistoryConfig = HistoryConfig()
     http: HttpConfig = HttpConfig()
+    dialects: DialectsConfig = DialectsConfig()
     log: LogConfig = LogConfig()
 
 

@@ -35,6 +35,9 @@ logger = logging.getLogger(__name__)
 SLICE_S = 0.010
 """Longest a flush keeps the loop: the feed and the handshakes get their turn in between."""
 
+PROBE_EVERY_MS = 1000
+"""How often every session's kernel buffer is looked at."""
+
 SHED_PARTS = 200
 """When nothing else helps, one in so many clients is sent away per tick: all of them would come back as a storm."""
 
@@ -72,6 +75,8 @@ class Pump:
         self._slow_abort_s = config.stream.slow_abort_s
         self.load = Load(self._tick_s)
         self._announced = False
+        self._probed: list[Session] = []
+        self._probe_share = 0
         self.flushed_s = 0.0
         """When the last flush ended, on the monotonic clock."""
 
@@ -113,6 +118,7 @@ class Pump:
                 if time.monotonic() > slice_end_s:
                     await asyncio.sleep(0)
                     slice_end_s = time.monotonic() + SLICE_S
+        self._probe(now_s)
         torn, self._hub.torn = self._hub.torn, set()
         for session in torn:
             self._on_torn(session)
@@ -196,7 +202,7 @@ class Pump:
         if session.cohort is not None or self._hub.tiers[session.tier] is not tier or session not in tier.behind:
             # It moved while this flush let others run.
             return
-        if session.sink.busy():
+        if session.sink.busy() or session.sink.unsent_bytes() > throttle.UNSENT_SLOW_BYTES:
             self._missed(session, now_s)
             return
         throttle.taken(session)
@@ -211,7 +217,7 @@ class Pump:
     def _offer_behind(self, session: Session, now_ms: int) -> None:
         if session.sink.busy():
             return
-        frames = session.take(self._hub, self._budget_bytes, now_ms)
+        frames = session.take(self._hub, throttle.budget(session, self._budget_bytes), now_ms)
         if not frames and session.allowance and self._hub.tick % self._heartbeat_ticks < TIER_PERIODS[session.tier]:
             frames = session.style[0].heartbeat(now_ms)
         if frames and session.offer(frames):
@@ -229,6 +235,17 @@ class Pump:
         if session.stalled_since_s is not None and now_s - session.stalled_since_s > self._slow_abort_s:
             self._counters.disconnects[Close.SLOW.code] += 1
             session.sink.abort()
+
+    def _probe(self, now_s: float) -> None:
+        """Look behind the kernel's buffers, a share of the sessions at every tick: slow readers show there first."""
+        if not self._probed:
+            self._probed = list(self._hub.sessions)
+            self._probe_share = -(-len(self._probed) * self._tick_ms // PROBE_EVERY_MS)
+        for _ in range(min(self._probe_share, len(self._probed))):
+            session = self._probed.pop()
+            if session.cohort is not None and session.sink.unsent_bytes() > throttle.UNSENT_SLOW_BYTES:
+                self._hub.fall_behind(session)
+                self._missed(session, now_s)
 
     def _calm(self, now_s: float) -> None:
         """Once a second: whoever keeps up in a slow tier may go a rung faster."""

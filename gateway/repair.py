@@ -105,13 +105,14 @@ class Repair:
 
     async def _read(self, symbol: str, interval: str) -> None:
         series = self._market.series(symbol, interval)
-        last = series.closed.last if series else None
-        if last is None:
+        oldest = next(iter(series.closed), None) if series else None
+        if oldest is None:
             klines = await self._store.closed_klines(symbol, interval, SEED_KLINES)
         else:
-            klines = await self._store.closed_klines(symbol, interval, KLINES_MAX, start_ms=last.open_time_ms)
+            # From the oldest in memory: the hole may lie before the newest.
+            klines = await self._store.closed_klines(symbol, interval, KLINES_MAX, start_ms=oldest.open_time_ms)
         if klines or series:
             before = series.closed.end if series else 0
             self._market.reseed(symbol, interval, klines, time.time_ns() // 1_000_000)
-            if series and last is not None:
+            if series and oldest is not None:
                 self.repaired += series.closed.end - before

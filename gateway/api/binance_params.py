@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from gateway.history.query import TIME_MAX_MS
+from gateway.history.query import TIME_MAX_MS, QueryError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,7 +92,7 @@ class Parameters:
 
     def interval(self) -> Interval:
         interval = self._rules.interval(self.required("interval"))
-        if not hasattr(interval, "next_open"):
+        if isinstance(interval, QueryError):
             raise Refused(-1120, "Invalid interval.")
         return interval
 
@@ -110,11 +110,11 @@ class Parameters:
         return None if value is None else min(value, TIME_MAX_MS)
 
     def limit(self, default: int, most: int) -> int:
-        """More than can be had is as much as there is; bots ask for 1000 as a matter of course."""
+        """More than the most is the most, as on the exchange."""
         value = self.integer("limit")
         if value == 0:
             raise _invalid("limit")
-        return min(default if value is None else value, most, self._rules.limit_max)
+        return default if value is None else min(value, most)
 
     def time_zone(self, interval: Interval) -> None:
         """Bars here open on UTC. A time zone that moves none of them is as good; any other cannot be served."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
     from starlette.responses import Response
-    from starlette.routing import Mount
+    from starlette.routing import BaseRoute
 
     from gateway.config import DialectsConfig
     from gateway.history.query import QueryRules
@@ -56,7 +56,7 @@ def routes(
     gzip_min_bytes: int,
     clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     clock_s: Callable[[], float] = time.monotonic,
-) -> list[Mount]:
+) -> list[BaseRoute]:
     rows = _Rows()
     listings = Listings(history, dialects.quote_assets, rules.intervals)
     everything = _Everything(listings, clock_s)
@@ -92,6 +92,10 @@ def routes(
         given.time_zone(interval)
         start_ms, end_ms = given.time("startTime"), given.time("endTime")
         limit = given.limit(LIMIT_DEFAULT, LIMIT_MAX)
+        if start_ms is None and end_ms is None:
+            # Bots ask for the newest 1000 as a matter of course: that must not read the store each time. Who pages
+            # through the past does get all there is: an answer shorter than its limit would be taken for the end.
+            limit = min(limit, rules.limit_max)
         answer = await history.klines(symbol, interval.name, limit, start_ms, end_ms)
         head = rows.of(symbol, interval.name, answer.past).head(b"[", answer.first, answer.last)
         tail = b"]"
@@ -146,7 +150,7 @@ def routes(
         "ticker/24hr": day_ticker,
         "ticker/price": price_ticker,
     }
-    return [mount("/api/v3", endpoints, _shaped, Refused, WEIGHT)]
+    return mount("/api/v3", endpoints, _shaped, Refused, WEIGHT)
 
 
 class _Rows:
@@ -203,6 +207,8 @@ def _shaped(request: Request, error: Exception) -> Response:
         case StoreUnavailable() | NothingYet():
             message = "Internal error; unable to process your request. Please try again."
             return json_response(wire.error(-1001, message), 503)
+        case HTTPException(status_code=429):
+            return json_response(wire.error(-1003, "Too many requests queued."), 429)
         case HTTPException():
             return json_response(wire.error(-1020, "This operation is not supported."), error.status_code)
     return json_response(wire.error(-1000, "An unknown error occurred while processing the request."), 500)

@@ -215,6 +215,11 @@ class Client:
         """Send what was torn again, with as much history as it was asked with; again and again until it can be read."""
         while self.session.torn and not self.socket.closing:
             for n in list(self.session.torn):
+                if self.session.control:
+                    # It takes nothing just now, and snapshots must not pile up in front of it.
+                    break
+                if not self._awaits(n):
+                    continue
                 channel = self._service.hub.channels[n]
                 assert isinstance(channel, KlineChannel)
                 past = await self._service.snapshots.read(channel)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from starlette.requests import Request
+    from starlette.routing import BaseRoute
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     Endpoint = Callable[[Request], Awaitable[Response]]
@@ -38,7 +39,7 @@ def mount(
     shape: Callable[[Request, Exception], Response],
     refusal: type[Exception],
     headers: Mapping[str, str] | None = None,
-) -> Mount:
+) -> list[BaseRoute]:
     """GET (and HEAD) `endpoints` by name. `shape` makes the answer of an error: a `refusal`, `UnknownSymbol`,
     `StoreUnavailable`, `NothingYet`, Starlette's `HTTPException` (no such path or method), or our bug.
 
@@ -66,7 +67,9 @@ def mount(
     )
     # A redirect would be one more shape.
     app.router.redirect_slashes = False
-    return Mount(path, app=_Headed(app, headers or {}))
+    headed = _Headed(app, headers or {})
+    # A mount takes what is below its path only.
+    return [Mount(path, app=headed), Route(path, endpoint=headed)]
 
 
 def json_response(body: bytes, status: int = 200) -> Response:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
     from starlette.responses import Response
-    from starlette.routing import Mount
+    from starlette.routing import BaseRoute
 
     from gateway.config import DialectsConfig
     from gateway.history.query import QueryRules
@@ -48,7 +48,7 @@ def routes(
     dialects: DialectsConfig,
     gzip_min_bytes: int,
     clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
-) -> list[Mount]:
+) -> list[BaseRoute]:
     exchange = dialects.exchange
     listings = Listings(history, dialects.quote_assets, rules.intervals)
 
@@ -137,7 +137,7 @@ def routes(
         "history": bars,
         "quotes": quotes,
     }
-    return [mount("/udf", endpoints, _shaped, Refused)]
+    return mount("/udf", endpoints, _shaped, Refused)
 
 
 def _required(request: Request, name: str) -> str:

@@ -118,7 +118,19 @@ class MarketChannel:
 class KlineChannel:
     """One series. `value` and `closed_end` (the end of its log of closed klines) are those of the last tick."""
 
-    __slots__ = ("_full", "changed_tick", "closed_end", "log", "n", "name", "series", "subscribers", "value", "view")
+    __slots__ = (
+        "_closed",
+        "_full",
+        "changed_tick",
+        "closed_end",
+        "log",
+        "n",
+        "name",
+        "series",
+        "subscribers",
+        "value",
+        "view",
+    )
 
     lane = Lane.KLINE
 
@@ -130,6 +142,8 @@ class KlineChannel:
         self.log = log
         self.subscribers = 0
         self.changed_tick = 0
+        self.closed_end = 0
+        self._closed: tuple[Kline, ...] = ()
         self.refresh()
 
     @property
@@ -143,7 +157,10 @@ class KlineChannel:
     def refresh(self) -> None:
         """Take the value from the market."""
         self.value = self.series.forming
-        self.closed_end = self.log.end
+        if self.closed_end != self.log.end:
+            # A copy: what is inserted into the log before the next tick must not shift what is read from a place.
+            self.closed_end = self.log.end
+            self._closed = tuple(self.log)
         self._full: dict[Dialect, bytes] = {}
 
     def fragment(self, dialect: Dialect, old: Kline | None) -> bytes:
@@ -156,9 +173,14 @@ class KlineChannel:
             fragment = self._full[dialect] = self.fragment(dialect, None)
         return fragment
 
-    def closed_since(self, place: int) -> list[Kline]:
-        """The closed klines from `place`, which is not before the log's start, to the last tick."""
-        return self.log.since(place)[: max(0, self.closed_end - place)]
+    @property
+    def closed_start(self) -> int:
+        """The first place that can be read from."""
+        return self.closed_end - len(self._closed)
+
+    def closed_since(self, place: int) -> tuple[Kline, ...]:
+        """The closed klines from `place`, which is not before the start, to the last tick."""
+        return self._closed[place - self.closed_start :]
 
 
 class StrictKlineChannel(KlineChannel):

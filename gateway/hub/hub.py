@@ -49,6 +49,9 @@ class Hub(Generic[M]):
         self._of_all: list[MarketChannel] = []
         self._log_size = log_size
         self._collect_ticks = collect_ticks
+        # Channels (by number) with news that some beat has held back: whoever is not in step is owed it.
+        self._held_back: set[int] = set()
+        self._touched: list[Channel] = []
         self._watchlists = Watchlists()
         self._nothing = self._watchlists.of(())
 
@@ -133,6 +136,7 @@ class Hub(Generic[M]):
                 session.places[channel.n] = channel.log.end
         session.hold_tick = self.tick + 1
         session.watchlist = self._watchlists.of(wanted)
+        self._owe_held_back(session)
 
     def unsubscribe(self, session: M, channels: Iterable[Channel]) -> None:
         gone = {channel for channel in channels if channel.n in session.watchlist}
@@ -153,6 +157,7 @@ class Hub(Generic[M]):
             session.fall_behind(*tier.standing(session.cohort), session.cohort.told)
             tier.leave(session)
             tier.behind.add(session)
+            self._owe_held_back(session)
 
     def move(self, session: M, tier: int) -> None:
         """Serve a session at another interval from now on."""
@@ -163,9 +168,10 @@ class Hub(Generic[M]):
             self.tiers[tier].admit(session, self.channels)
 
     def restyle(self, session: M, style: Style) -> None:
-        """Render a session's news differently from now on."""
+        """Render a session's news differently from now on. All of it is owed: the old style may have left it out."""
         self.fall_behind(session)
         session.style = style
+        session.owed = dict.fromkeys(session.watchlist.ns)
 
     def set_state(self, state: FeedState) -> None:
         """The feed is live, or stale for a reason: everybody is told at the next beat."""
@@ -190,10 +196,12 @@ class Hub(Generic[M]):
                     self.torn.update(self._tear(channel))
         for tier in self.tiers:
             tier.mark(dirty)
+        self._touched = dirty
 
     def due(self, held: AbstractSet[Lane] = frozenset()) -> list[Tier[M]]:
         """The tiers with a beat at this tick, begun: their fragments are ready, but for those of `held` lanes."""
         self.held = held
+        self._hold_back()
         for tier in self.tiers:
             if tier.is_due(self.tick):
                 for channel in tier.overrun():
@@ -214,9 +222,25 @@ class Hub(Generic[M]):
 
     def _touch(self, channel: Channel, dirty: list[Channel]) -> None:
         if channel.subscribers:
+            was_empty = _is_empty(channel)
             channel.refresh()
             channel.changed_tick = self.tick
             dirty.append(channel)
+            if was_empty and not _is_empty(channel):
+                # Until now subscribers were told what the store had: the first kline in memory may be among that.
+                self.torn.update(self._tear(channel))
+
+    def _hold_back(self) -> None:
+        """Note whose news waits at this beat. What is let go has changed now, for whoever was served in between."""
+        for n in [n for n in self._held_back if self.channels[n].lane not in self.held]:
+            self.channels[n].changed_tick = self.tick
+            self._held_back.remove(n)
+        if self.held:
+            self._held_back.update(channel.n for channel in self._touched if channel.lane in self.held)
+
+    def _owe_held_back(self, session: M) -> None:
+        if self._held_back:
+            session.owed.update(dict.fromkeys(n for n in session.watchlist.ns if n in self._held_back))
 
     def _tear(self, channel: Channel) -> list[M]:
         """A log that was corrected or overrun cannot be read on from a place: whoever has the channel gets it anew."""
@@ -229,3 +253,8 @@ class Hub(Generic[M]):
         for tier in self.tiers:
             tier.skip(channel)
         return torn
+
+
+def _is_empty(channel: Channel) -> bool:
+    """Whether nothing has closed yet of a series that is corrected by resyncs."""
+    return isinstance(channel, KlineChannel) and channel.view is View.NATIVE and not channel.closed_end

@@ -86,7 +86,7 @@ class Tier(Generic[M]):
             for channel in self._dirty
             if isinstance(channel, KlineChannel)
             and channel.view is View.NATIVE
-            and self._places[channel.n] < channel.log.start
+            and self._places[channel.n] < channel.closed_start
         ]
 
     def skip(self, channel: KlineChannel) -> None:
@@ -172,7 +172,7 @@ class Tier(Generic[M]):
         n, old = channel.n, self._base[channel.n]
         place, end = self._places[n], channel.closed_end
         # A native channel's place is never before its log's start: `overrun` has seen to that. The others go on there.
-        closed = channel.closed_since(max(place, channel.log.start)) if end > place else []
+        closed = channel.closed_since(max(place, channel.closed_start)) if end > place else []
         if end > place:
             self._moved[n] = place
             self._places[n] = end

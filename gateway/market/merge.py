@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from gateway.model.kline import KlineFields
 
 STEPS_MAX = 32
-"""Candidates kept per extreme. A random walk needs fewer; in a long one-way market without any kline the oldest are
-merged, so that a kline older than those would leave the extreme a little too wide until the next one."""
+"""Candidates kept per extreme. Between two klines there are a few; in a long market without any the oldest are merged,
+so that a kline older than those would leave the extreme a little too wide until the next one."""
 
 
 class Price(NamedTuple):

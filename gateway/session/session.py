@@ -38,6 +38,10 @@ class Sink(Protocol):
         """Whether earlier bytes have not left user space yet."""
         ...
 
+    def unsent_bytes(self) -> int:
+        """Bytes the kernel holds and has not sent yet."""
+        ...
+
     def abort(self) -> None:
         """End the connection now."""
         ...
@@ -109,7 +113,8 @@ class Session(Member):
 
     def is_caught_up(self, hub: Hub[Session]) -> bool:
         """Whether nothing is owed any more after a `take` at this tick."""
-        return not (self.owed or self.control or self.torn or self.allowance) and self.served_tick == hub.tick
+        waits = self.owed or self.control or self.torn or self.allowance or hub.tick < self.hold_tick
+        return not waits and self.served_tick == hub.tick
 
     def _news(self, hub: Hub[Session], budget_bytes: int) -> list[bytes]:
         channels, ns = hub.channels, self.watchlist.ns
@@ -147,14 +152,14 @@ class Session(Member):
             if not self._owes_closed(channel):
                 continue
             assert isinstance(channel, KlineChannel)
-            if self.places[n] < channel.log.start:
+            if self.places[n] < channel.closed_start:
                 if channel.view is View.NATIVE:
                     self.torn.add(n)
                     hub.torn.add(self)
                     self.places[n] = channel.closed_end
                     continue
                 # These clients know no resync: they go on with the oldest there is.
-                self.places[n] = channel.log.start
+                self.places[n] = channel.closed_start
             for kline in channel.closed_since(self.places[n]):
                 if left <= 0:
                     return None

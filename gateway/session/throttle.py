@@ -17,6 +17,18 @@ MISSES_TO_SLOW = 3
 CALM_S = 5.0
 
 
+UNSENT_SLOW_BYTES = 8192
+"""A kernel that holds more than this for a client is being read slower than it is written to."""
+
+
+def budget(session: Session, budget_bytes: int) -> int:
+    """What one flush may write: half for every rung the session is slower than it wants.
+
+    A full budget would take a slow client many seconds to read, and a closed kline would wait behind all of it.
+    """
+    return budget_bytes >> max(0, session.tier - session.floor)
+
+
 class Allowance:
     """Bytes a client wants to be sent at most, on average: a bucket that fills by the clock.
 

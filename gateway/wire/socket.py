@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import sys
+from fcntl import ioctl
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -23,8 +25,9 @@ if TYPE_CHECKING:
 HANDOVER = "kline_gateway.handover"
 """Name of the ASGI extension in a WebSocket's scope: a function that returns the socket, to be called once accepted."""
 
-# Linux's number; Python's socket module does not name it.
+# Linux's numbers; Python names neither.
 TCP_NOTSENT_LOWAT = 25
+SIOCOUTQNSD = 0x894B
 
 # What a client may be sent in replies to its pings while it reads nothing. Past it, its pings are not read either.
 CONTROL_MAX_BYTES = 16 * 1024
@@ -49,7 +52,18 @@ class Receiver(Protocol):
 class ClientSocket(asyncio.Protocol):
     """One client's transport after the handshake. Never awaits; whoever owns it decides when to write."""
 
-    __slots__ = ("_fd", "_parser", "_receiver", "_registry", "_size", "closing", "heard_s", "transport")
+    __slots__ = (
+        "_direct",
+        "_ending",
+        "_fd",
+        "_parser",
+        "_receiver",
+        "_registry",
+        "_size",
+        "closing",
+        "heard_s",
+        "transport",
+    )
 
     def __init__(
         self,
@@ -68,9 +82,10 @@ class ClientSocket(asyncio.Protocol):
         self._parser = FrameParser(max_message_bytes, deflate=deflate)
         self._receiver: Receiver | None = None
         self._size: Callable[[], int] = transport.get_write_buffer_size
+        self._ending: Callable[[], bool] = transport.is_closing
+        self._fd: int = transport.get_extra_info("socket").fileno()
         # TLS turns bytes into records inside the transport; without it, a write can go to the kernel directly.
-        encrypted = transport.get_extra_info("sslcontext") is not None
-        self._fd = -1 if encrypted else transport.get_extra_info("socket").fileno()
+        self._direct = transport.get_extra_info("sslcontext") is None
         registry.add(self)
 
     def attach(self, receiver: Receiver) -> None:
@@ -86,15 +101,22 @@ class ClientSocket(asyncio.Protocol):
         """Whether earlier bytes have not left user space yet."""
         return self._size() > 0
 
+    def unsent_bytes(self) -> int:
+        """Bytes the kernel holds and has not sent, because the client's window is full: what hides a slow client."""
+        if self.closing or self._ending() or sys.platform != "linux":
+            return 0
+        return int.from_bytes(ioctl(self._fd, SIOCOUTQNSD, bytes(4)), sys.byteorder)
+
     def offer(self, frames: bytes) -> bool:
         """Write, unless earlier bytes have not left user space yet or the connection ends; says whether it did.
 
         What the kernel does not take at once stays in the transport, and the next offer is refused: so a client that
         does not read holds one flush, and everybody sees that it is slow.
         """
-        if self._size() or self.closing:
+        if self._size() or self.closing or self._ending():
+            # The last: a transport that ends has closed its descriptor, and the number may be another client's now.
             return False
-        if self._fd < 0:
+        if not self._direct:
             self.transport.write(frames)
             return True
         try:
@@ -144,7 +166,7 @@ class ClientSocket(asyncio.Protocol):
             self.close(_CLOSE_BY_CODE[error.code], error.reason)
 
     def eof_received(self) -> None:
-        return None
+        self.closing = True
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closing = True

@@ -1,0 +1,253 @@
+"""The command line: arguments in, exit status out.
+
+Decides nothing about markets or clients. Each command imports what it runs only then, so that `--help` and a mistake
+in the settings answer at once. Exit status: 0 ended as asked, 1 could not run, 2 arguments or settings are wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from gateway import __version__
+from gateway.config import ConfigError, load_config, masked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator, Mapping
+    from types import FrameType
+
+    from gateway.config import Config
+
+logger = logging.getLogger("gateway.simulator")
+
+DEFAULT_FILE = Path("config.toml")
+
+config_option = click.option(
+    "--config",
+    "file",
+    type=click.Path(path_type=Path),
+    help="Settings file.  [default: ./config.toml if there is one, else the built-in defaults]",
+)
+port_option = click.option("--port", type=click.IntRange(0, 65535), help="TCP port to listen on; 0: any free one.")
+symbols_option = click.option(
+    "--symbols", type=click.IntRange(1), default=30, show_default=True, help="How many trading pairs to simulate."
+)
+rate_option = click.option(
+    "--rate",
+    type=click.FloatRange(0, min_open=True),
+    default=2.0,
+    show_default=True,
+    help="Ticker updates a second of each pair.",
+)
+
+
+class Unable(click.ClickException):
+    """The command could not run; the message says what was in the way."""
+
+    exit_code = 1
+
+
+class Refused(click.ClickException):
+    """Arguments or settings cannot be used; the message names which."""
+
+    exit_code = 2
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="kline-gateway")
+def main() -> None:
+    """Streams crypto klines and tickers from Redis to charts and bots."""
+
+
+@main.command()
+@config_option
+@click.option("--host", help="Address to listen on; 0.0.0.0 opens it to the network.")
+@port_option
+@click.option("--redis", "redis_url", metavar="URL", help="Where the collector writes.")
+def serve(file: Path | None, host: str | None, port: int | None, redis_url: str | None) -> None:
+    """Run the gateway."""
+    config = _load(file, {"server": {"host": host, "port": port}, "redis": {"url": redis_url}})
+    from gateway.app import serve as run_gateway
+
+    _run(config, run_gateway(config, on_ready=lambda address: click.echo(f"Serving on {address}")))
+
+
+@main.command()
+@port_option
+@symbols_option
+@rate_option
+def demo(port: int | None, symbols: int, rate: float) -> None:
+    """Run the gateway with a simulated market: nothing else is needed."""
+    # Settings of a real installation, in ./config.toml, are none of the demo's business.
+    config = _load(None, {"server": {"port": port}}, default=None)
+    from gateway.app import serve as run_gateway
+    from gateway.embedded.demo import run_demo
+    from gateway.embedded.exchange import Pace
+    from gateway.embedded.pairs import choose_pairs
+    from gateway.embedded.server import ServerError
+    from gateway.embedded.simulate import Simulation
+
+    def invite(address: str) -> None:
+        click.echo(f"Open {address} in a browser. Ctrl-C ends the demo.")
+
+    async def serve_from(redis_url: str) -> None:
+        redis = msgspec.structs.replace(config.redis, url=redis_url)
+        await run_gateway(msgspec.structs.replace(config, redis=redis), on_ready=invite)
+
+    with _checked():
+        choose_pairs(symbols)
+        simulation = Simulation(symbols, config.market.intervals, Pace(rate))
+    _run(config, run_demo(serve_from, simulation, config.redis, say=logger.debug), ServerError)
+
+
+@main.command()
+@config_option
+@click.option("--redis", "redis_url", metavar="URL", required=True, help="Where to write, as a collector would.")
+@symbols_option
+@rate_option
+@click.option("--spike", type=click.FloatRange(1), default=1.0, help="Multiply the rate by this, once, after 10 s ...")
+@click.option("--spike-seconds", type=click.FloatRange(0, min_open=True), default=5.0, help="... for so long.")
+@click.option("--seed", type=int, default=1, show_default=True, help="The same number makes the same market.")
+@click.option("--intervals", metavar="NAMES", help="Kline intervals, comma-separated.  [default: market.intervals]")
+def simulate(
+    file: Path | None,
+    redis_url: str,
+    symbols: int,
+    rate: float,
+    spike: float,
+    spike_seconds: float,
+    seed: int,
+    intervals: str | None,
+) -> None:
+    """Write a simulated market into Redis, as a collector would."""
+    names = [name.strip() for name in intervals.split(",")] if intervals is not None else None
+    config = _load(file, {"redis": {"url": redis_url}, "market": {"intervals": names}})
+    from gateway.embedded.exchange import Pace
+    from gateway.embedded.pairs import choose_pairs
+    from gateway.embedded.simulate import Simulation, run_simulate
+
+    with _checked():
+        choose_pairs(symbols)
+        pace = Pace(rate, spike=spike, spike_s=spike_seconds)
+        simulation = Simulation(symbols, config.market.intervals, pace, seed)
+    _run(config, run_simulate(simulation, config.redis, say=logger.info))
+
+
+@main.command("check-config")
+@config_option
+def check_config(file: Path | None) -> None:
+    """Print the settings in force as TOML, passwords masked."""
+    click.echo(to_toml(masked(_load(file, {}))), nl=False)
+
+
+def to_toml(sections: Mapping[str, Mapping[str, Any]]) -> str:
+    """Sections of numbers, texts and lists of them as a TOML document."""
+    return "\n".join(
+        f"[{section}]\n" + "".join(f"{key} = {_toml_value(value)}\n" for key, value in keys.items())
+        for section, keys in sections.items()
+    )
+
+
+def _toml_value(value: object) -> str:
+    match value:
+        case list() | tuple():
+            return f"[{', '.join(map(_toml_value, value))}]"
+        case bool():
+            return str(value).lower()
+        case str():
+            # A JSON string is a basic string of TOML, but for one character that JSON leaves as it is.
+            return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        case _:
+            return repr(value)
+
+
+def _load(file: Path | None, options: Mapping[str, Mapping[str, Any]], default: Path | None = DEFAULT_FILE) -> Config:
+    """The settings: file, environment, and the options that were given."""
+    if file is None and default is not None and default.is_file():
+        file = default
+    overrides = {
+        section: given
+        for section, keys in options.items()
+        if (given := {key: value for key, value in keys.items() if value is not None})
+    }
+    try:
+        return load_config(file, os.environ, overrides)
+    except ConfigError as error:
+        raise Refused(str(error)) from error
+
+
+@contextmanager
+def _checked() -> Iterator[None]:
+    """A value that only the simulation can judge is a wrong argument too."""
+    try:
+        yield
+    except ValueError as error:
+        raise Refused(str(error)) from error
+
+
+def _run(config: Config, command: Coroutine[Any, Any, None], *expected: type[Exception]) -> None:
+    """Run to the end. Ctrl-C and SIGTERM are how a service is ended: no failure, and nothing to report.
+
+    Failures of the system (a port in use, say) and `expected` ones are told in a sentence, without a traceback.
+    """
+    from gateway.ops.logs import setup_logging
+
+    setup_logging(config.log)
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_until_terminated(command))
+    except KeyboardInterrupt:
+        pass
+    except Exception as error:
+        causes = list(_causes(error))
+        if not all(isinstance(cause, (OSError, *expected)) for cause in causes):
+            raise
+        raise Unable("; ".join(getattr(cause, "strerror", None) or str(cause) for cause in causes)) from error
+
+
+async def _until_terminated(command: Coroutine[Any, Any, None]) -> None:
+    """SIGTERM ends `command` as Ctrl-C does. (While the web server runs, it takes both signals itself.)"""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    terminated = False
+
+    def terminate(_number: int, _frame: FrameType | None) -> None:
+        nonlocal terminated
+        terminated = True
+        loop.call_soon_threadsafe(task.cancel)
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        await command
+    except asyncio.CancelledError:
+        if not terminated:
+            raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, or what a group of tasks failed of."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _causes(inner)
+    else:
+        yield error
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    new_event_loop: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return new_event_loop
