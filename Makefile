@@ -1,0 +1,109 @@
+# Each target sets up what it needs by itself, from an empty clone, with Python 3.11+, Node 20.19+ and git.
+# Set-up is remembered in stamp files: it is repeated only when a lock file or the page's sources change.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?=
+BROWSER ?= 1
+ARGS ?=
+
+WEB_SOURCES := $(shell find web -name node_modules -prune -o -name coverage -prune -o -type f -print 2>/dev/null)
+PAGE := gateway/static/index.html
+NODE_FOUND := $(shell node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)' 2>/dev/null && npm --version 2>/dev/null)
+NO_NODE := Node 20.19 or newer with npm was not found
+
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+NPM := npm --prefix web --no-fund --no-audit --no-update-notifier
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test bench lint format build lock clean page check-web check-python
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@echo
+	@echo 'Variables: PYTHON=python3.11 (interpreter), BROWSER=0 (test without Chromium), CHROMIUM=/path, ARGS="..." (for demo, bench and pytest)'
+
+demo: $(VENV)/demo.stamp page ## the gateway with a simulated market on http://127.0.0.1:8000; Ctrl-C ends it
+	@$(BIN)/python scripts/foreground.py $(BIN)/gateway demo $(ARGS)
+
+test: lint check-web check-python ## everything: lint, types, and all tests
+
+bench: $(VENV)/dev.stamp ## load test: what this machine serves, and how fast
+	$(BIN)/python -m loadtest run $(or $(ARGS),mission)
+
+lint: $(VENV)/dev.stamp ## style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(VENV)/dev.stamp ## rewrite the Python sources in the project's style
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+build: $(VENV)/demo.stamp page ## the page, and a wheel with it in dist/
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	@ls dist/*.whl
+
+# The order matters: the others may only use versions that dev.txt has.
+COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(VENV)/lock/bin/uv pip compile --quiet pyproject.toml \
+	--universal --python-version 3.11 --generate-hashes --no-annotate $(if $(UPGRADE),--upgrade)
+lock: $(BIN)/python ## write requirements/*.txt anew after a change in pyproject.toml (UPGRADE=1: newest versions)
+	@test -x $(VENV)/lock/bin/uv || { $(BIN)/python -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install --quiet uv; }
+	$(COMPILE) --group dev --group build --extra demo -o requirements/dev.txt
+	$(COMPILE) --group build --extra demo -c requirements/dev.txt -o requirements/demo.txt
+	$(COMPILE) -c requirements/dev.txt -o requirements/serve.txt
+	$(subst pyproject.toml,--group build,$(COMPILE)) -c requirements/dev.txt -o requirements/build.txt
+
+clean: ## remove everything that the other targets made
+	rm -rf $(VENV) web/node_modules web/coverage gateway/static build dist reports .coverage .hypothesis
+	rm -rf .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Parts of the targets above
+
+check-web: page
+ifneq ($(NODE_FOUND),)
+	$(NPM) run typecheck
+	$(NPM) run lint
+	$(NPM) test
+endif
+
+check-python: $(VENV)/dev.stamp page
+	@set -eu; \
+	if [ "$(BROWSER)" = 0 ]; then echo 'Without the browser tests, as asked.'; set -- -m 'not browser'; \
+	elif [ -z "$(NODE_FOUND)" ]; then echo 'Without the browser tests: there is no page to test.'; set -- -m 'not browser'; \
+	else CHROMIUM=$$(scripts/chromium.sh); export CHROMIUM; set --; fi; \
+	if [ -n "$(ARGS)" ]; then $(BIN)/pytest "$$@" $(ARGS); exit; fi; \
+	$(BIN)/coverage run -m pytest "$$@"; \
+	$(BIN)/coverage report; \
+	$(BIN)/python -m scripts.pure_coverage
+
+ifneq ($(NODE_FOUND),)
+page: $(PAGE)
+else
+page:
+	@echo '$(NO_NODE): the page is left out, everything else works.'
+	@test -z "$(CI)" || { echo 'In CI nothing may be left out.'; exit 1; }
+endif
+
+$(PAGE): web/node_modules/.package-lock.json $(WEB_SOURCES)
+	$(NPM) run build
+	@touch $@
+
+web/node_modules/.package-lock.json: web/package.json web/package-lock.json
+	$(NPM) ci
+	@touch $@
+
+$(BIN)/python:
+	@scripts/venv.sh $(VENV) $(PYTHON)
+
+$(VENV)/dev.stamp: requirements/dev.txt pyproject.toml | $(BIN)/python
+	$(PIP) install --require-hashes -r requirements/dev.txt
+	$(PIP) install --no-build-isolation --no-deps --editable .
+	@touch $(VENV)/demo.stamp $@
+
+$(VENV)/demo.stamp: requirements/demo.txt pyproject.toml | $(BIN)/python
+	$(PIP) install --require-hashes -r requirements/demo.txt
+	$(PIP) install --no-build-isolation --no-deps --editable .
+	@touch $@

@@ -1,0 +1,27 @@
+"""What all tests share: who ran a line is recorded, and no test leaves its signal handlers to the next."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+from coverage import Coverage
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Name what runs after the test's file; `scripts/pure_coverage.py` asks for it."""
+    if (coverage := Coverage.current()) is not None:
+        coverage.switch_context(item.location[0])
+    # A server that runs in the test's process takes SIGINT and SIGTERM, and what it puts back may be out of date by
+    # then: the handler of an event loop that is gone. Ctrl-C would no longer end the tests.
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        return (yield)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,132 @@
+"""The commands as processes of their own: what they print, how they end, and what they leave behind."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import redis
+import websockets
+
+from gateway.embedded.server import EmbeddedServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+WAIT_S = 20.0
+
+
+@contextmanager
+def command(*arguments: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gateway", *arguments],
+        cwd=ROOT,
+        env=environ,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # A group of its own, as a terminal's foreground job has: Ctrl-C reaches all of it.
+        process_group=0,
+        **options,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def line(process: subprocess.Popen[str], pattern: str) -> re.Match[str]:
+    """The first line on standard output that fits."""
+    assert process.stdout is not None
+    for text in process.stdout:
+        if found := re.search(pattern, text):
+            return found
+    _, errors = process.communicate()
+    pytest.fail(f"ended with {process.returncode}:\n{errors}")
+
+
+def fetch(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=WAIT_S) as answer:
+        return json.load(answer)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_the_demo_serves_a_market_of_its_own_and_ends_cleanly(number: signal.Signals) -> None:
+    with command("demo", "--port", "0", "--symbols", "2", "--rate", "20") as process:
+        address = line(process, r"http://127\.0\.0\.1:\d+")[0]
+        async with websockets.connect(address.replace("http", "ws", 1) + "/v1/stream") as client:
+            await client.send('{"op":"subscribe","channels":["ticker:BTCUSDT"]}')
+            async with asyncio.timeout(WAIT_S):
+                while json.loads(await client.recv())["op"] != "update":
+                    pass
+            os.killpg(process.pid, number)
+            _, errors = process.communicate(timeout=WAIT_S)
+        assert process.returncode == 0
+        assert "Traceback" not in errors
+        assert [text for text in errors.splitlines() if " error " in text] == []
+        # The embedded server went with it.
+        with pytest.raises(ProcessLookupError):
+            os.killpg(process.pid, 0)
+
+
+def test_simulate_fills_a_redis_that_serve_then_serves() -> None:
+    with EmbeddedServer() as server:
+        with command("simulate", "--redis", server.url, "--symbols", "2", "--intervals", "1m,1h") as simulator:
+            with command("serve", "--redis", server.url, "--port", "0") as gateway:
+                address = line(gateway, r"http://\S+")[0]
+                client = redis.Redis.from_url(server.url)
+                with client.pubsub() as pubsub:  # type: ignore[no-untyped-call]
+                    pubsub.psubscribe("ticker:*")
+                    while (message := pubsub.get_message(timeout=WAIT_S))["type"] != "pmessage":
+                        pass
+                assert json.loads(message["data"])["s"] in {"BTCUSDT", "ETHUSDT"}
+                answer = fetch(f"{address}/v1/klines?symbol=BTCUSDT&interval=1m&limit=3")
+                assert len(answer["klines"]) == 3
+                client.close()
+                gateway.terminate()
+                gateway.communicate(timeout=WAIT_S)
+                assert gateway.returncode == 0
+            simulator.terminate()
+            simulator.communicate(timeout=WAIT_S)
+            assert simulator.returncode == 0
+
+
+def test_serve_starts_and_ends_while_redis_is_away() -> None:
+    with command("serve", "--redis", "redis://127.0.0.1:1", "--port", "0") as process:
+        address = line(process, r"http://\S+")[0]
+        with urllib.request.urlopen(f"{address}/healthz", timeout=WAIT_S) as answer:
+            assert answer.status == 200
+        process.terminate()
+        process.communicate(timeout=WAIT_S)
+        assert process.returncode == 0
+
+
+def test_a_port_in_use_is_told_in_a_sentence() -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        with command("serve", "--port", str(taken.getsockname()[1])) as process:
+            _, errors = process.communicate(timeout=WAIT_S)
+        assert process.returncode == 1
+        assert "ddress already in use" in errors
+        assert "Traceback" not in errors
+
+
+def test_a_mistake_in_the_settings_is_told_before_anything_starts(tmp_path: Path) -> None:
+    path = tmp_path / "wrong.toml"
+    path.write_text("[server]\nprot = 1\n")
+    with command("serve", "--config", str(path)) as process:
+        _, errors = process.communicate(timeout=WAIT_S)
+    assert (process.returncode, errors) == (2, "Error: server: Object contains unknown field `prot`\n")

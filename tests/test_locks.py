@@ -1,0 +1,64 @@
+"""The lock files say the same as `pyproject.toml` and as each other, and name packages and hashes only."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+LOCKS = ("build", "demo", "dev", "serve")
+
+each_lock = pytest.mark.parametrize("lock", LOCKS)
+
+
+def text_of(lock: str) -> str:
+    return (ROOT / "requirements" / f"{lock}.txt").read_text(encoding="utf-8")
+
+
+def locked(lock: str) -> dict[str, str]:
+    return dict(re.findall(r"^([a-z0-9-]+)==([^\s;]+)", text_of(lock), re.MULTILINE))
+
+
+def names(requirements: list[str]) -> set[str]:
+    return {re.split(r"[\s\[<>=!~;]", requirement, maxsplit=1)[0].lower() for requirement in requirements}
+
+
+SERVE = names(PROJECT["project"]["dependencies"])
+DEMO = names(PROJECT["project"]["optional-dependencies"]["demo"])
+BUILD = names(PROJECT["dependency-groups"]["build"])
+DEV = names(PROJECT["dependency-groups"]["dev"])
+
+
+@pytest.mark.parametrize(
+    ("lock", "declared"),
+    [("build", BUILD), ("serve", SERVE), ("demo", SERVE | DEMO | BUILD), ("dev", SERVE | DEMO | BUILD | DEV)],
+    ids=["build", "serve", "demo", "dev"],
+)
+def test_everything_declared_is_locked(lock: str, declared: set[str]) -> None:
+    assert declared - set(locked(lock)) == set(), "run `make lock`"
+
+
+@each_lock
+def test_what_is_tested_is_what_is_served(lock: str) -> None:
+    tested = locked("dev")
+    assert {name: version for name, version in locked(lock).items() if tested.get(name) != version} == {}
+
+
+def test_the_server_needs_nothing_of_the_tests() -> None:
+    assert not set(locked("serve")) & (DEV | DEMO | BUILD)
+
+
+@each_lock
+def test_every_package_is_held_by_its_hash(lock: str) -> None:
+    entries = re.split(r"^(?=[a-z])", text_of(lock), flags=re.MULTILINE)[1:]
+    assert [entry.split()[0] for entry in entries if "--hash=sha256:" not in entry] == []
+
+
+@each_lock
+def test_no_server_is_named_so_that_any_mirror_will_do(lock: str) -> None:
+    assert "://" not in text_of(lock)

@@ -1,0 +1,190 @@
+"""The command line, as far as it runs nothing: arguments, settings, messages and exit status."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+
+from gateway import __version__, cli
+from gateway.config import Config, LogConfig, load_config
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator
+    from pathlib import Path
+
+    from click.testing import Result
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No `config.toml` and no variables of whoever runs the tests."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("GATEWAY_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def _logging_as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.captureWarnings(False)
+
+
+def gateway(*arguments: str, **environ: str) -> Result:
+    return CliRunner().invoke(cli.main, arguments, env=environ)
+
+
+class TestHelp:
+    def test_every_command_is_listed(self) -> None:
+        shown = gateway("--help").stdout
+        assert [name for name in ("check-config", "demo", "serve", "simulate") if f"  {name} " not in shown] == []
+
+    @pytest.mark.parametrize("command", ["check-config", "demo", "serve", "simulate"])
+    def test_every_option_is_explained(self, command: str) -> None:
+        assert gateway(command, "-h").exit_code == 0
+        options = [option for option in cli.main.commands[command].params if not getattr(option, "help", None)]
+        assert not options
+
+    def test_the_version_is_the_packages(self) -> None:
+        assert gateway("--version").stdout == f"kline-gateway, version {__version__}\n"
+
+
+class TestCheckConfig:
+    def test_without_a_file_the_defaults_are_printed(self) -> None:
+        printed = tomllib.loads(gateway("check-config").stdout)
+        assert printed == msgspec.json.decode(msgspec.json.encode(Config()))
+
+    def test_a_file_in_the_folder_is_found(self, tmp_path: Path) -> None:
+        (tmp_path / "config.toml").write_text("[server]\nport = 9000\n")
+        assert tomllib.loads(gateway("check-config").stdout)["server"]["port"] == 9000
+
+    def test_the_file_that_is_named_wins_over_the_one_in_the_folder(self, tmp_path: Path) -> None:
+        (tmp_path / "config.toml").write_text("[server]\nport = 9000\n")
+        (tmp_path / "other.toml").write_text("[server]\nport = 9001\n")
+        assert tomllib.loads(gateway("check-config", "--config", "other.toml").stdout)["server"]["port"] == 9001
+
+    def test_what_is_printed_can_be_used_as_a_file(self, tmp_path: Path) -> None:
+        environ = {
+            "GATEWAY_REDIS__TICKER_KEY": 'a"b\\c\x7fé{symbol}',
+            "GATEWAY_REDIS__RETRY_S": "0.25,1e9",
+            "GATEWAY_HTTP__CORS_ORIGINS": "",
+        }
+        path = tmp_path / "printed.toml"
+        path.write_text(gateway("check-config", **environ).stdout, encoding="utf-8")
+        assert load_config(path, {}) == load_config(None, environ)
+
+    def test_passwords_are_not_printed(self) -> None:
+        shown = gateway("check-config", GATEWAY_REDIS__URL="redis://user:s3cret@h:1/0").stdout
+        assert "s3cret" not in shown
+        assert 'url = "redis://user:***@h:1/0"' in shown
+
+    def test_truth_values_are_tomls(self) -> None:
+        assert cli.to_toml({"a": {"b": True}, "c": {"d": False}}) == "[a]\nb = true\n\n[c]\nd = false\n"
+
+
+class TestMistakes:
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            pytest.param(["check-config", "--config", "none.toml"], "none.toml: cannot be read", id="no file"),
+            pytest.param(["serve", "--redis", "http://x"], "redis.url: Expected `str` matching", id="no URL"),
+            pytest.param(["serve", "--host", ""], "server.host: Expected `str` of length >= 1", id="no host"),
+            pytest.param(["serve", "--port", "65536"], "'--port': 65536 is not in the range", id="port"),
+            pytest.param(["demo", "--symbols", "0"], "'--symbols': 0 is not in the range", id="no symbols"),
+            pytest.param(["demo", "--rate", "0"], "'--rate': 0.0 is not in the range", id="no rate"),
+            pytest.param(["simulate"], "Missing option '--redis'", id="nowhere to write"),
+            pytest.param(
+                ["simulate", "--redis", "redis://h", "--symbols", "100000"], "lists 1 to", id="more than listed"
+            ),
+            pytest.param(
+                ["simulate", "--redis", "redis://h", "--intervals", "1m, 2m"],
+                "market.intervals: unknown interval '2m'",
+                id="interval",
+            ),
+            pytest.param(["simulate", "--redis", "redis://h", "--spike", "0.5"], "'--spike': 0.5", id="spike"),
+            pytest.param(["start"], "No such command 'start'", id="command"),
+        ],
+    )
+    def test_a_wrong_argument_is_named_and_nothing_runs(self, arguments: list[str], message: str) -> None:
+        result = gateway(*arguments)
+        assert result.exit_code == 2
+        assert message in result.stderr
+        assert "Traceback" not in result.stderr
+        assert result.stdout == ""
+
+    def test_a_variable_is_named_as_it_is_written(self) -> None:
+        result = gateway("serve", GATEWAY_STREAM__TICK_MS="fast")
+        assert (result.exit_code, result.stderr) == (2, "Error: GATEWAY_STREAM__TICK_MS: Expected `int`, got `str`\n")
+
+
+@pytest.mark.usefixtures("_logging_as_before")
+class TestRunning:
+    @staticmethod
+    def run(command: Coroutine[Any, Any, None], *expected: type[Exception]) -> None:
+        cli._run(Config(log=LogConfig(level="error")), command, *expected)
+
+    def test_a_command_that_ends_by_itself_succeeds(self) -> None:
+        async def command() -> None:
+            await asyncio.sleep(0)
+
+        self.run(command())
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_a_signal_ends_it_cleanly_and_lets_it_tidy_up(self, number: signal.Signals) -> None:
+        tidied = []
+
+        async def command() -> None:
+            os.kill(os.getpid(), number)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                tidied.append(number)
+
+        before = signal.getsignal(signal.SIGTERM)
+        self.run(command())
+        assert tidied == [number]
+        assert signal.getsignal(signal.SIGTERM) is before
+
+    def test_a_failure_of_the_system_is_told_in_a_sentence(self) -> None:
+        async def command() -> None:
+            raise OSError(98, "Address already in use")
+
+        with pytest.raises(cli.Unable, match="Address already in use") as caught:
+            self.run(command())
+        assert caught.value.exit_code == 1
+
+    def test_so_is_one_out_of_a_group_of_tasks(self) -> None:
+        async def fail() -> None:
+            raise LookupError("no server to start")
+
+        async def command() -> None:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(fail())
+
+        with pytest.raises(cli.Unable, match="^no server to start$"):
+            self.run(command(), LookupError)
+
+    def test_a_bug_keeps_its_traceback(self) -> None:
+        async def command() -> None:
+            raise LookupError("bug")
+
+        with pytest.raises(LookupError):
+            self.run(command())
+
+    def test_being_cancelled_by_nobodys_wish_is_a_bug(self) -> None:
+        async def command() -> None:
+            raise asyncio.CancelledError
+
+        with pytest.raises(asyncio.CancelledError):
+            self.run(command())
