@@ -35,9 +35,6 @@ logger = logging.getLogger(__name__)
 SLICE_S = 0.010
 """Longest a flush keeps the loop: the feed and the handshakes get their turn in between."""
 
-PROBE_EVERY_MS = 1000
-"""How often every session's kernel buffer is looked at."""
-
 SHED_PARTS = 200
 """When nothing else helps, one in so many clients is sent away per tick: all of them would come back as a storm."""
 
@@ -75,8 +72,6 @@ class Pump:
         self._slow_abort_s = config.stream.slow_abort_s
         self.load = Load(self._tick_s)
         self._announced = False
-        self._probed: list[Session] = []
-        self._probe_share = 0
         self.flushed_s = 0.0
         """When the last flush ended, on the monotonic clock."""
 
@@ -118,12 +113,12 @@ class Pump:
                 if time.monotonic() > slice_end_s:
                     await asyncio.sleep(0)
                     slice_end_s = time.monotonic() + SLICE_S
-        self._probe(now_s)
         torn, self._hub.torn = self._hub.torn, set()
         for session in torn:
             self._on_torn(session)
         if self._hub.tick % max(1, round(1 / self._tick_s)) == 0:
             self._calm(now_s)
+            self._probe(now_s)
 
     def flush_control(self, session: Session) -> None:
         """Write a session's replies now if its socket is free; else they go with its next beat."""
@@ -237,12 +232,8 @@ class Pump:
             session.sink.abort()
 
     def _probe(self, now_s: float) -> None:
-        """Look behind the kernel's buffers, a share of the sessions at every tick: slow readers show there first."""
-        if not self._probed:
-            self._probed = list(self._hub.sessions)
-            self._probe_share = -(-len(self._probed) * self._tick_ms // PROBE_EVERY_MS)
-        for _ in range(min(self._probe_share, len(self._probed))):
-            session = self._probed.pop()
+        """Look behind the kernel's buffers, about 1 us a session: slow readers show there first."""
+        for session in list(self._hub.sessions):
             if session.cohort is not None and session.sink.unsent_bytes() > throttle.UNSENT_SLOW_BYTES:
                 self._hub.fall_behind(session)
                 self._missed(session, now_s)

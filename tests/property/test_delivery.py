@@ -1,0 +1,136 @@
+"""Delivery, whatever happens: a random feed for random clients, beat by beat, with something happening in between."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gateway.session.load import Level
+from tests.property.world import CHANNELS, SPANS, SYMBOLS, Clock, World, virtual_time
+
+visitors = st.integers(0, 3)
+symbols = st.sampled_from(SYMBOLS)
+series = st.tuples(symbols, st.sampled_from(SPANS))
+names = st.lists(st.sampled_from(CHANNELS), min_size=1, max_size=len(CHANNELS), unique=True)
+places = st.integers(0, 3)
+
+Step = tuple[Any, ...]
+
+FEED = [
+    st.tuples(st.just("trade"), symbols, st.integers(1, 4)),
+    st.tuples(st.just("ticker"), symbols, st.booleans()),
+    st.tuples(st.just("forming"), series),
+    st.tuples(st.just("advance"), st.sampled_from((1, 200, 700, 1500))),
+    st.tuples(st.just("tell"), places),
+    st.tuples(st.just("bars"), symbols, st.integers(1, 10)),
+]
+TROUBLE = [
+    st.tuples(st.just("lose"), places),
+    st.tuples(st.just("correct"), series, places),
+    st.tuples(st.just("link"), st.booleans()),
+    st.tuples(st.just("load"), st.sampled_from(Level)),
+]
+CLIENTS = [
+    st.tuples(st.just("connect"), visitors),
+    st.tuples(st.just("disconnect"), visitors),
+    st.tuples(st.just("subscribe"), visitors, names, st.sampled_from((0, 0, 3, 50)), st.booleans()),
+    st.tuples(st.just("unsubscribe"), visitors, names),
+    st.tuples(st.just("stall"), visitors, st.booleans()),
+    st.tuples(
+        st.just("set"),
+        visitors,
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "max_rate": st.sampled_from((None, 20, 10, 5, 1)),
+                "closed_only": st.booleans(),
+                "max_bytes_per_min": st.sampled_from((None, 10_000, 1_000_000)),
+            },
+        ),
+    ),
+    st.tuples(st.just("ping"), visitors),
+]
+BEATS = [st.just(("begin",)), st.just(("tick", 1)), st.just(("tick", 5))]
+
+STEP: st.SearchStrategy[Step] = st.one_of(*FEED, *BEATS, *FEED, *BEATS, *CLIENTS, *TROUBLE)
+# Long scripts find more, and one list alone would mostly be short.
+scripts = st.tuples(*[st.lists(STEP, max_size=20)] * 10).map(lambda parts: [step for part in parts for step in part])
+
+
+async def perform(world: World, step: Step) -> None:
+    match step:
+        case ("trade", symbol, price):
+            world.trade(symbol, price)
+        case ("ticker", symbol, diff):
+            world.publish_ticker(symbol, diff=diff)
+        case ("forming", of):
+            world.publish_forming(of)
+        case ("advance", ms):
+            world.advance(ms)
+        case ("bars", symbol, count):
+            await world.pass_bars(symbol, count)
+        case ("tell", place):
+            world.tell(place)
+        case ("lose", place):
+            world.lose(place)
+        case ("correct", of, back):
+            world.correct(of, back)
+        case ("link", linked):
+            world.link(linked)
+        case ("load", level):
+            world.pump.load.level = level
+        case ("connect", who):
+            world.connect(world.visitors[who])
+        case ("disconnect", who):
+            world.disconnect(world.visitors[who])
+        case ("subscribe", who, channels, history, resume):
+            world.subscribe(world.visitors[who], channels, history, resume=resume)
+        case ("unsubscribe", who, channels):
+            world.command(world.visitors[who], "unsubscribe", channels=channels)
+        case ("stall", who, stalled):
+            world.visitors[who].socket.stall(stalled)
+        case ("set", who, profile):
+            world.command(world.visitors[who], "set", **profile)
+        case ("ping", who):
+            world.command(world.visitors[who], "ping")
+        case ("begin",):
+            await world.begin()
+        case ("tick", count):
+            await world.tick(count)
+        case _:
+            raise AssertionError(step)
+    # One slice of a beat that is under way, and one turn of every read that is.
+    await asyncio.sleep(0)
+    world.check()
+
+
+async def play(world: World, script: list[Step]) -> None:
+    world.link(True)
+    for visitor in world.visitors:
+        world.connect(visitor)
+    for step in script:
+        await perform(world, step)
+    await world.finish()
+    await world.settle()
+    world.check_caught_up()
+    # What is in step holds the same base as its tier: differences must fit, too.
+    for symbol in SYMBOLS:
+        world.trade(symbol, 9)
+        world.publish_ticker(symbol, diff=True)
+        for span in SPANS:
+            world.publish_forming((symbol, span))
+    await world.tick(20)
+    await world.in_step()
+    world.check_caught_up()
+    await world.end()
+
+
+@given(scripts)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+def test_every_client_ends_with_the_truth_and_never_sees_it_out_of_order(script: list[Step]) -> None:
+    clock = Clock()
+    with virtual_time(clock):
+        asyncio.run(play(World(clock), script))

@@ -1,0 +1,463 @@
+"""An exchange, a collector and a gateway without sockets and without a clock of their own, in one event loop.
+
+All that a delivery passes through is real: ingest, market, repair, history, hub, session, pump, clients' commands and
+both dialects. Made up are the store (a dictionary), the sockets (see `tests/fakes.py`) and the time, which a test
+moves. A flush is cut after every client it serves, so that whatever a test does next happens in the middle of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import weakref
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gateway import ingest, pump, repair
+from gateway.api import client as client_module
+from gateway.api.client import Client
+from gateway.api.stream import DIALECTS, StreamService
+from gateway.app import LiveView
+from gateway.config import Config, HistoryConfig, MarketConfig, StreamConfig
+from gateway.embedded.encode import kline_event
+from gateway.feed.topics import Topic
+from gateway.history.service import History
+from gateway.hub.channel import KlineChannel
+from gateway.hub.hub import Hub
+from gateway.ingest import Ingest
+from gateway.market.market import Market
+from gateway.model.interval import INTERVALS
+from gateway.model.kline import Kline
+from gateway.model.symbol import SymbolRule
+from gateway.ops.counters import Counters
+from gateway.pump import Pump
+from gateway.repair import Repair
+from gateway.wire.native_commands import NativeCommands
+from tests.builders import T0
+from tests.fakes import FakeSocket, Folder, bar_of
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable
+
+    from gateway.hub.channel import Channel
+    from gateway.model.ticker import Ticker
+    from gateway.session.session import Session
+    from gateway.wire.native import NativeDialect
+
+SYMBOLS = ("AAAUSDT", "BBBUSDT")
+SPANS = ("1s", "1m")
+CHANNELS = (
+    *(f"kline:{symbol}:{span}" for symbol in SYMBOLS for span in SPANS),
+    *(f"ticker:{symbol}" for symbol in SYMBOLS),
+)
+TICK_MS = 50
+GRACE_MS = 400
+LOG = 6
+
+CONFIG = Config(
+    market=MarketConfig(intervals=SPANS, close_grace_ms=GRACE_MS, stale_after_s=1e9),
+    stream=StreamConfig(
+        tick_ms=TICK_MS,
+        budget_bytes=700,
+        closed_log=LOG,
+        history_max=50,
+        max_subscriptions=len(CHANNELS),
+        slow_abort_s=1e9,
+    ),
+)
+
+Series = tuple[str, str]
+
+
+class Clock:
+    """Stands in for the module `time`."""
+
+    def __init__(self) -> None:
+        self.now_ms = T0 + 300
+
+    def monotonic(self) -> float:
+        return (self.now_ms - T0) / 1000 + 1000
+
+    def time_ns(self) -> int:
+        return self.now_ms * 1_000_000
+
+    def thread_time(self) -> float:
+        return 0.0
+
+
+@contextmanager
+def virtual_time(clock: Clock) -> Generator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (pump, ingest, repair):
+            patch.setattr(module, "time", clock)
+        # Every slice of a flush ends at once.
+        patch.setattr(pump, "SLICE_S", -1.0)
+        patch.setattr(client_module, "RESYNC_RETRY_S", 0)
+        yield
+
+
+class MemoryStore:
+    """What the collector has written. A read takes a few turns of the loop."""
+
+    malformed = 0
+
+    def __init__(self) -> None:
+        self.klines: dict[Series, dict[int, Kline]] = {(symbol, span): {} for symbol in SYMBOLS for span in SPANS}
+
+    async def closed_klines(
+        self, symbol: str, interval: str, limit: int, start_ms: int | None = None, end_ms: int | None = None
+    ) -> list[Kline]:
+        await asyncio.sleep(0)
+        stored = [kline for _, kline in sorted(self.klines[symbol, interval].items())]
+        await asyncio.sleep(0)
+        if start_ms is None:
+            return stored[-limit:]
+        return [kline for kline in stored if kline.open_time_ms >= start_ms][:limit]
+
+    async def ticker(self, symbol: str) -> Ticker | None:
+        return None
+
+    async def has_data(self, symbol: str) -> bool:
+        return True
+
+    async def symbols(self) -> set[str]:
+        return set(SYMBOLS)
+
+
+@dataclass
+class Forming:
+    """A bar on the exchange."""
+
+    open_time_ms: int
+    prices: list[int] = field(default_factory=list)
+
+    def kline(self, span: str, at_ms: int, *, closed: bool = False) -> Kline:
+        prices = self.prices
+        end_ms = INTERVALS[span].close_time(self.open_time_ms)
+        figures = map(str, (prices[0], max(prices), min(prices), prices[-1], len(prices), 10 * len(prices)))
+        return Kline(self.open_time_ms, end_ms, *figures, trades=len(prices), closed=closed, event_time_ms=at_ms)
+
+
+@dataclass(eq=False)
+class Visitor:
+    """A client, across its connections."""
+
+    dialect: NativeDialect
+    folder: Folder = field(default_factory=Folder)
+    socket: FakeSocket = field(default_factory=FakeSocket)
+    client: Client | None = None
+    asked: set[str] = field(default_factory=set)
+    """Channels it has subscribed to on this connection: there is nothing to resume any more."""
+
+    @property
+    def session(self) -> Session:
+        assert self.client is not None
+        return self.client.session
+
+    def read(self) -> None:
+        self.folder.read(self.socket.read())
+
+
+class World:
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.store = MemoryStore()
+        self.market = Market(CONFIG.market, LOG)
+        self.hub: Hub[Session] = Hub(self.market)
+        counters = Counters()
+        history = History(
+            self.store, LiveView(self.market, self.hub), HistoryConfig(), CONFIG.stream.history_max, clock.monotonic
+        )
+        self.repair = Repair(self.store, self.market, SPANS, (0.0,))  # type: ignore[arg-type]
+        commands = NativeCommands(SymbolRule(), SPANS, CONFIG.stream.history_max)
+        self.service = StreamService(CONFIG, self.market, self.hub, history, counters, commands, lambda: clock.now_ms)
+        self.ingest = Ingest(CONFIG, self.market, self.hub, self.repair, counters, lambda: clock.now_ms)
+        self.pump = Pump(CONFIG, self.market, self.hub, self.repair, self.ingest, counters, self.service.resync)
+        self.service.pump = self.pump
+        self.bars: dict[Series, Forming] = {}
+        self.prices = dict.fromkeys(SYMBOLS, 5)
+        self.linked = False
+        self.told_late: list[tuple[Series, Kline]] = []
+        """Closed klines that are stored and not published yet."""
+        self.visitors = [Visitor(dialect) for dialect in DIALECTS.values()]
+        self.sockets: list[weakref.ref[FakeSocket]] = []
+        """Of every connection there was: a session that is kept anywhere keeps its socket."""
+        self.flushing: asyncio.Task[None] | None = None
+        self._note_bases()
+
+    def _note_bases(self) -> None:
+        """Where a kline channel stands at the moment a session is registered: what comes after has to be delivered."""
+        subscribe = self.hub.subscribe
+
+        def noted(session: Session, channels: Iterable[Channel]) -> None:
+            channels = list(channels)
+            subscribe(session, channels)
+            folders = [visitor.folder for visitor in self.visitors if visitor.client and visitor.session is session]
+            for channel in channels:
+                if isinstance(channel, KlineChannel):
+                    last = channel.series.closed.last
+                    for folder in folders:
+                        folder.bases.setdefault(channel.name, client_module.deque()).append(last and last.open_time_ms)
+
+        self.hub.subscribe = noted  # type: ignore[method-assign]
+
+    # The exchange and the collector.
+
+    def advance(self, ms: int) -> None:
+        """Let time pass; bars whose time is over close, are stored, and wait to be published."""
+        self.clock.now_ms += ms
+        for (symbol, span), forming in list(self.bars.items()):
+            end_ms = INTERVALS[span].close_time(forming.open_time_ms)
+            if self.clock.now_ms > end_ms:
+                del self.bars[symbol, span]
+                self._close((symbol, span), forming.kline(span, end_ms + 1, closed=True))
+
+    def _close(self, series: Series, kline: Kline) -> None:
+        self._store(series, kline)
+        # A collector is late by a bar or two, never by more.
+        while sum(waiting == series for waiting, _ in self.told_late) >= 2:
+            self.tell(next(place for place, (waiting, _) in enumerate(self.told_late) if waiting == series))
+        self.told_late.append((series, kline))
+
+    def _store(self, series: Series, kline: Kline) -> None:
+        # A stored kline does not say when it was seen.
+        self.store.klines[series][kline.open_time_ms] = kline._replace(event_time_ms=0)
+
+    async def pass_bars(self, symbol: str, count: int) -> None:
+        """Seconds go by, each with a trade. A gap is repaired within a bar: the log holds more than that."""
+        for price in range(count):
+            self.trade(symbol, price % 4 + 1)
+            self.advance(1000)
+            await self.tick()
+            for _ in range(5):
+                await asyncio.sleep(0)
+
+    def trade(self, symbol: str, price: int) -> None:
+        self.prices[symbol] = price
+        for span in SPANS:
+            forming = self.bars.setdefault((symbol, span), Forming(INTERVALS[span].open_time(self.clock.now_ms)))
+            forming.prices.append(price)
+
+    def publish_ticker(self, symbol: str, *, diff: bool) -> None:
+        fields = {"E": self.clock.now_ms, "s": symbol, "c": str(self.prices[symbol])}
+        if not diff:
+            fields |= {"h": str(self.clock.now_ms % 7), "n": self.clock.now_ms % 5}
+        self._publish((symbol, ""), json.dumps(fields).encode())
+
+    def publish_forming(self, series: Series) -> None:
+        if forming := self.bars.get(series):
+            self._publish_kline(series, forming.kline(series[1], self.clock.now_ms))
+
+    def tell(self, place: int) -> None:
+        """Publish a closed kline that waits."""
+        if self.told_late:
+            self._publish_kline(*self.told_late.pop(place % len(self.told_late)))
+
+    def lose(self, place: int) -> None:
+        if self.told_late:
+            self.told_late.pop(place % len(self.told_late))
+
+    def correct(self, series: Series, back: int) -> None:
+        """The exchange has something else to say about one of its last bars."""
+        stored = sorted(self.store.klines[series].items())[-3:]
+        if stored and self.linked:
+            _, kline = stored[back % len(stored)]
+            newer = kline._replace(event_time_ms=self.clock.now_ms, volume=f"{kline.volume}1", close=kline.high)
+            self._store(series, newer)
+            self._publish_kline(series, newer)
+
+    def _publish_kline(self, series: Series, kline: Kline) -> None:
+        self._publish(series, kline_event(*series, kline).encode())
+
+    def _publish(self, series: Series, payload: bytes) -> None:
+        if self.linked:
+            self.ingest.ingest([(Topic(*series), payload)])
+
+    def link(self, linked: bool) -> None:
+        if linked != self.linked:
+            self.linked = linked
+            self.ingest.linked() if linked else self.ingest.unlinked("gone")
+
+    # Clients.
+
+    def connect(self, visitor: Visitor) -> None:
+        if visitor.client is None:
+            visitor.folder.connected()
+            visitor.asked.clear()
+            visitor.socket = FakeSocket()
+            visitor.client = Client(self.service, visitor.socket, visitor.dialect)  # type: ignore[arg-type]
+            self.sockets.append(weakref.ref(visitor.socket))
+
+    def disconnect(self, visitor: Visitor) -> None:
+        if visitor.client is not None:
+            visitor.read()
+            visitor.socket.closing = True
+            visitor.client.lost()
+            visitor.client = None
+
+    def command(self, visitor: Visitor, op: str, **fields: Any) -> None:
+        if visitor.client is not None and not visitor.socket.paused:
+            visitor.client.received(json.dumps({"op": op, **fields}).encode())
+
+    def subscribe(self, visitor: Visitor, channels: list[str], history: int, *, resume: bool) -> None:
+        lost = [view for name in channels if (view := visitor.folder.views.get(name)) and name not in visitor.asked]
+        cursors = {view.name: view.cursor for view in lost if resume and view.cursor is not None}
+        if visitor.client is not None and not visitor.socket.paused:
+            visitor.asked.update(channels)
+        self.command(visitor, "subscribe", channels=channels, history=history, resume=cursors)
+
+    # The beat.
+
+    async def begin(self) -> None:
+        """Start a beat; it goes on by a slice with every step that follows."""
+        await self.finish()
+        self.clock.now_ms += TICK_MS
+        self.flushing = asyncio.create_task(self.pump.flush())
+        await asyncio.sleep(0)
+
+    async def finish(self) -> None:
+        if self.flushing is not None:
+            while not self.flushing.done():
+                await asyncio.sleep(0)
+            self.flushing.result()
+            self.flushing = None
+            self.check()
+            self.check_in_step()
+
+    async def tick(self, count: int = 1) -> None:
+        for _ in range(count):
+            await self.begin()
+            await self.finish()
+
+    async def in_step(self) -> None:
+        """Go on until everybody is, at a beat of all tiers: a session that changes its tier is behind for a moment."""
+        for _ in range(200):
+            await self.tick()
+            all_in_step = all(session.cohort is not None for session in self.hub.sessions)
+            if all_in_step and all(tier.is_due(self.hub.tick) for tier in self.hub.tiers):
+                return
+        raise AssertionError("somebody stays behind")
+
+    async def settle(self) -> None:
+        """End every disturbance and let the gateway catch up."""
+        for visitor in self.visitors:
+            visitor.socket.stall(False)
+        await self.tick(20)
+        for visitor in self.visitors:
+            self.command(visitor, "set", max_bytes_per_min=None)
+        while self.told_late:
+            self.tell(0)
+        # A link that is new makes the gateway read what it has missed.
+        self.link(False)
+        self.link(True)
+        self.pump.load.level = type(self.pump.load.level).NORMAL
+        for _ in range(40):
+            await asyncio.sleep(0)
+        self.clock.now_ms += 2 * GRACE_MS
+        await self.tick(20)
+        await self.in_step()
+
+    # What must hold.
+
+    def check(self) -> None:
+        """After every step."""
+        for visitor in self.visitors:
+            visitor.read()
+        self.check_registered()
+        self.check_bounded()
+
+    def check_registered(self) -> None:
+        """Subscribed in the channel exactly when in the watchlist, and both are what the client believes."""
+        counts = dict.fromkeys(range(len(self.hub.channels)), 0)
+        for session in self.hub.sessions:
+            for n in session.watchlist.ns:
+                counts[n] += 1
+        assert counts == {channel.n: channel.subscribers for channel in self.hub.channels}
+        in_tiers = [session for tier in self.hub.tiers for session in tier.sessions()]
+        assert len(in_tiers) == len(self.hub.sessions)
+        assert set(in_tiers) == self.hub.sessions
+        for visitor in self.visitors:
+            if visitor.client is not None:
+                names = {self.hub.channels[n].name for n in visitor.session.watchlist.ns}
+                # Replies may still wait for a client that takes nothing.
+                assert visitor.session.control or names == visitor.folder.subscriptions()
+
+    def check_bounded(self) -> None:
+        """What a session holds depends on its subscriptions, not on how far behind it is."""
+        for session in self.hub.sessions:
+            ns = set(session.watchlist.ns)
+            assert session.places.keys() <= ns
+            assert session.owed.keys() <= ns
+            assert session.torn <= ns
+            assert session.history.keys() <= ns
+            assert session.cohort is None or not (session.places or session.owed or session.torn)
+
+    def check_in_step(self) -> None:
+        """Whoever is in step with a tier that had its beat just now holds exactly what the channels hold."""
+        for visitor in self.visitors:
+            if visitor.client is None or visitor.session.cohort is None:
+                continue
+            session = visitor.session
+            if session.cohort.served_tick == self.hub.tick:
+                for n in session.watchlist.ns:
+                    channel = self.hub.channels[n]
+                    if channel.lane not in self.hub.held:
+                        self._check_view(visitor, channel, closed_only=session.style[1])
+
+    def _check_view(self, visitor: Visitor, channel: Channel, *, closed_only: bool) -> None:
+        view = visitor.folder.views[channel.name]
+        if isinstance(channel, KlineChannel):
+            assert view.base is None or not view.since or view.since[0] > view.base
+            if channel.value is not None and not closed_only:
+                assert view.forming == bar_of(channel.value), channel.name
+        elif channel.value is not None and not closed_only:
+            assert view.ticker is not None
+            if visitor.dialect.name == "native":
+                held = {letter: text for letter, text in view.ticker.items() if letter != "E"}
+                ticker = channel.value
+                figures = {"c": ticker.last, "h": ticker.high, "n": str(ticker.trades) if ticker.trades >= 0 else ""}
+                assert held == {letter: text for letter, text in figures.items() if text}
+            else:
+                assert view.ticker["c"] == channel.value.last
+
+    def check_caught_up(self) -> None:
+        """Nothing is owed to anybody, and every client holds what the gateway holds and the exchange said."""
+        self.check()
+        for visitor in self.visitors:
+            if visitor.client is None:
+                continue
+            session = visitor.session
+            for n in session.watchlist.ns:
+                channel = self.hub.channels[n]
+                self._check_view(visitor, channel, closed_only=session.style[1])
+                view = visitor.folder.views[channel.name]
+                assert view.state in ("", "live")
+                if isinstance(channel, KlineChannel):
+                    self._check_closed(visitor, channel)
+
+    def _check_closed(self, visitor: Visitor, channel: KlineChannel) -> None:
+        view, series = visitor.folder.views[channel.name], channel.series
+        stored = sorted(self.store.klines[series.symbol, series.interval.name])
+        if view.base is not None:
+            assert view.since == [at for at in stored if at > view.base], f"{view.name}: not each closed kline once"
+        opens = [kline.open_time for kline in view.closed]
+        assert not opens or opens == [at for at in stored if at >= opens[0]], f"{view.name}: a hole"
+        held = {kline.open_time: kline for kline in view.closed}
+        for kline in series.closed:
+            if kline.open_time_ms in held:
+                assert held[kline.open_time_ms] == bar_of(kline), f"{view.name}: not corrected"
+
+    async def end(self) -> None:
+        """Everybody leaves; nothing of them may be left."""
+        for visitor in self.visitors:
+            self.disconnect(visitor)
+            visitor.socket = FakeSocket()
+        await self.service.aclose()
+        await self.repair.aclose()
+        assert [socket() for socket in self.sockets if socket() is not None] == []
+        assert not self.hub.sessions
+        assert not any(channel.subscribers for channel in self.hub.channels)
+        assert not any(tier.cohorts or tier.behind for tier in self.hub.tiers)
