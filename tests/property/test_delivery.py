@@ -92,6 +92,8 @@ async def perform(world: World, step: Step) -> None:
             world.command(world.visitors[who], "unsubscribe", channels=channels)
         case ("stall", who, stalled):
             world.visitors[who].socket.stall(stalled)
+        case ("crawl", who, unsent):
+            world.visitors[who].socket.unsent = unsent
         case ("set", who, profile):
             world.command(world.visitors[who], "set", **profile)
         case ("ping", who):
@@ -129,7 +131,7 @@ async def play(world: World, script: list[Step]) -> None:
 
 
 @given(scripts)
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_every_client_ends_with_the_truth_and_never_sees_it_out_of_order(script: list[Step]) -> None:
     clock = Clock()
     with virtual_time(clock):

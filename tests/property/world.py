@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import weakref
+from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ from gateway.config import Config, HistoryConfig, MarketConfig, StreamConfig
 from gateway.embedded.encode import kline_event
 from gateway.feed.topics import Topic
 from gateway.history.service import History
-from gateway.hub.channel import KlineChannel
+from gateway.hub.channel import KlineChannel, TickerChannel
 from gateway.hub.hub import Hub
 from gateway.ingest import Ingest
 from gateway.market.market import Market
@@ -136,9 +137,19 @@ class Forming:
 
     def kline(self, span: str, at_ms: int, *, closed: bool = False) -> Kline:
         prices = self.prices
-        end_ms = INTERVALS[span].close_time(self.open_time_ms)
-        figures = map(str, (prices[0], max(prices), min(prices), prices[-1], len(prices), 10 * len(prices)))
-        return Kline(self.open_time_ms, end_ms, *figures, trades=len(prices), closed=closed, event_time_ms=at_ms)
+        return Kline(
+            self.open_time_ms,
+            INTERVALS[span].close_time(self.open_time_ms),
+            open=str(prices[0]),
+            high=str(max(prices)),
+            low=str(min(prices)),
+            close=str(prices[-1]),
+            volume=str(len(prices)),
+            quote_volume=str(10 * len(prices)),
+            trades=len(prices),
+            closed=closed,
+            event_time_ms=at_ms,
+        )
 
 
 @dataclass(eq=False)
@@ -200,7 +211,7 @@ class World:
                 if isinstance(channel, KlineChannel):
                     last = channel.series.closed.last
                     for folder in folders:
-                        folder.bases.setdefault(channel.name, client_module.deque()).append(last and last.open_time_ms)
+                        folder.bases.setdefault(channel.name, deque()).append(last and last.open_time_ms)
 
         self.hub.subscribe = noted  # type: ignore[method-assign]
 
@@ -320,9 +331,7 @@ class World:
 
     async def finish(self) -> None:
         if self.flushing is not None:
-            while not self.flushing.done():
-                await asyncio.sleep(0)
-            self.flushing.result()
+            await self.flushing
             self.flushing = None
             self.check()
             self.check_in_step()
@@ -345,6 +354,7 @@ class World:
         """End every disturbance and let the gateway catch up."""
         for visitor in self.visitors:
             visitor.socket.stall(False)
+            visitor.socket.unsent = 0
         await self.tick(20)
         for visitor in self.visitors:
             self.command(visitor, "set", max_bytes_per_min=None)
@@ -398,10 +408,10 @@ class World:
     def check_in_step(self) -> None:
         """Whoever is in step with a tier that had its beat just now holds exactly what the channels hold."""
         for visitor in self.visitors:
-            if visitor.client is None or visitor.session.cohort is None:
+            if visitor.client is None:
                 continue
             session = visitor.session
-            if session.cohort.served_tick == self.hub.tick:
+            if session.cohort is not None and session.cohort.served_tick == self.hub.tick:
                 for n in session.watchlist.ns:
                     channel = self.hub.channels[n]
                     if channel.lane not in self.hub.held:
@@ -413,7 +423,7 @@ class World:
             assert view.base is None or not view.since or view.since[0] > view.base
             if channel.value is not None and not closed_only:
                 assert view.forming == bar_of(channel.value), channel.name
-        elif channel.value is not None and not closed_only:
+        elif isinstance(channel, TickerChannel) and channel.value is not None and not closed_only:
             assert view.ticker is not None
             if visitor.dialect.name == "native":
                 held = {letter: text for letter, text in view.ticker.items() if letter != "E"}

@@ -1,0 +1,299 @@
+"""Payloads of the collector: what each shape becomes, that digits survive, and that nothing odd gets through."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gateway.feed.decode import FeedError, complete_kline, complete_ticker, decode_kline, decode_ticker
+from gateway.model.kline import Kline, KlineUpdate
+from gateway.model.ticker import Ticker, TickerUpdate
+from tests.builders import MINUTE_MS, T0, kline_diff, ticker_update
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ARRIVED = T0 + 30_000
+SAID = T0 + 29_990
+
+
+def text(**fields: Any) -> bytes:
+    return json.dumps(fields).encode()
+
+
+def kline_text(**fields: Any) -> bytes:
+    return text(**{"t": T0} | fields)
+
+
+def read_ticker(payload: bytes) -> TickerUpdate:
+    return decode_ticker(payload, "BTCUSDT", ARRIVED)
+
+
+def read_kline(payload: bytes, interval: str = "1m") -> KlineUpdate:
+    return decode_kline(payload, "BTCUSDT", interval, ARRIVED)
+
+
+RAW_KLINE: dict[str, Any] = {
+    "t": T0, "T": T0 + MINUTE_MS - 1, "s": "BTCUSDT", "i": "1m", "f": 100, "L": 200, "o": "0.0010", "c": "0.0020",
+    "h": "0.0025", "l": "0.0015", "v": "1000", "n": 100, "x": False, "q": "1.0000", "V": "500", "Q": "0.500", "B": "9",
+}  # fmt: skip
+
+
+# Tickers
+
+
+def test_a_stored_ticker_has_no_event_time_so_its_arrival_stands_in() -> None:
+    update = read_ticker(
+        text(s="BTCUSDT", c="97123.45", o="96500.00", h="98000", l="95000.10", v="1234.5", q="1.5", p="-623.45",
+             P="-0.65", n=77)
+    )  # fmt: skip
+    assert update.event_time_ms == ARRIVED
+    assert complete_ticker(update) == Ticker(
+        "BTCUSDT", "97123.45", "96500.00", "98000", "95000.10", "1234.5", "1.5", "-623.45", "-0.65", 77,
+        event_time_ms=ARRIVED,
+    )  # fmt: skip
+
+
+def test_a_full_exchange_event_keeps_every_figure() -> None:
+    update = read_ticker(
+        text(e="24hrTicker", E=SAID, s="BTCUSDT", p="0.0015", P="250.00", w="0.0018", x="0.0009", c="0.0025", Q="10",
+             b="0.0024", B="11", a="0.0026", A="100", o="0.0010", h="0.0025", l="0.0010", v="10000", q="18", O=T0,
+             C=T0 + 86400_000, F=0, L=18150, n=18151)
+    )  # fmt: skip
+    assert complete_ticker(update) == Ticker(
+        "BTCUSDT", "0.0025", "0.0010", "0.0025", "0.0010", "10000", "18", "0.0015", "250.00", 18151, "0.0018",
+        "0.0009", "10", "0.0024", "11", "0.0026", "100", T0, T0 + 86400_000, 0, 18150, event_time_ms=SAID,
+    )  # fmt: skip
+
+
+def test_a_mini_ticker_event_has_what_it_has() -> None:
+    update = read_ticker(text(e="24hrMiniTicker", E=SAID, s="BTCUSDT", c="2", o="1", h="2", l="1", v="7", q="9"))
+    assert update == TickerUpdate(
+        "BTCUSDT", SAID, {"last": "2", "open": "1", "high": "2", "low": "1", "volume": "7", "quote_volume": "9"}
+    )
+
+
+def test_a_diff_of_a_ticker_has_only_what_changed() -> None:
+    update = read_ticker(text(s="BTCUSDT", E=SAID, h="98000.10"))
+    assert update == TickerUpdate("BTCUSDT", SAID, {"high": "98000.10"})
+
+
+def test_a_ticker_without_a_symbol_is_that_of_its_channel() -> None:
+    assert read_ticker(text(c="1")).symbol == "BTCUSDT"
+
+
+def test_a_ticker_that_says_nothing_is_an_empty_diff() -> None:
+    assert read_ticker(text(s="BTCUSDT", mood="bullish")) == TickerUpdate("BTCUSDT", ARRIVED, {})
+
+
+def test_a_diff_without_the_price_is_no_whole_ticker() -> None:
+    with pytest.raises(FeedError, match="missing_field: c") as caught:
+        complete_ticker(ticker_update(None, high="1"))
+    assert caught.value.reason == "missing_field"
+
+
+# Klines
+
+
+def test_a_bare_kline_keeps_every_field() -> None:
+    assert complete_kline(read_kline(json.dumps(RAW_KLINE | {"l": "0.0005"}).encode())) == Kline(
+        T0, T0 + MINUTE_MS - 1, "0.0010", "0.0025", "0.0005", "0.0020", "1000", "1.0000", 100, "500", "0.500", 100, 200,
+        closed=False, provisional=False, event_time_ms=ARRIVED,
+    )  # fmt: skip
+
+
+def test_a_wrapped_kline_is_the_same_with_an_event_time() -> None:
+    bare = read_kline(json.dumps(RAW_KLINE).encode())
+    wrapped = read_kline(text(e="kline", E=SAID, s="BTCUSDT", k=RAW_KLINE))
+    assert wrapped == bare._replace(event_time_ms=SAID)
+
+
+def test_a_closed_kline_says_so() -> None:
+    assert read_kline(kline_text(x=True)).fields["closed"] is True
+
+
+def test_a_diff_of_a_kline_has_only_what_changed_and_the_close_time_of_its_interval() -> None:
+    update = read_kline(text(E=SAID, k={"t": T0, "c": "5"}), "1h")
+    assert update == KlineUpdate("BTCUSDT", "1h", T0, SAID, {"close": "5", "close_time_ms": T0 + 60 * MINUTE_MS - 1})
+
+
+def test_the_close_time_is_that_of_the_interval_whatever_the_source_says() -> None:
+    assert read_kline(kline_text(T=T0 + MINUTE_MS)).fields["close_time_ms"] == T0 + MINUTE_MS - 1
+
+
+@pytest.mark.parametrize("missing", ["o", "h", "l", "c"])
+def test_a_kline_without_a_price_is_no_whole_kline(missing: str) -> None:
+    prices = {"o": "1", "h": "1", "l": "1", "c": "1"}
+    del prices[missing]
+    with pytest.raises(FeedError) as caught:
+        complete_kline(read_kline(kline_text(**prices)))
+    assert caught.value.reason == "missing_field"
+
+
+@pytest.mark.parametrize(
+    "prices",
+    [
+        pytest.param("10 9 8 8", id="open-above-high"),
+        pytest.param("7 9 8 8", id="open-below-low"),
+        pytest.param("8 9 8 10", id="close-above-high"),
+        pytest.param("8 9 8 7", id="close-below-low"),
+        pytest.param("9 9 10 9", id="low-above-high"),
+        pytest.param("9 9 10 10", id="prices-are-numbers-not-text"),
+    ],
+)
+def test_a_kline_that_contradicts_itself_is_refused(prices: str) -> None:
+    open_, high, low, close = prices.split()
+    with pytest.raises(FeedError) as caught:
+        complete_kline(kline_diff(0, T0, open=open_, high=high, low=low, close=close))
+    assert caught.value.reason == "contradictory_kline"
+
+
+def test_a_kline_that_never_moved_is_whole() -> None:
+    flat = complete_kline(kline_diff(0, T0, open="9.0", high="9", low="9.00", close="9.000"))
+    assert (flat.open, flat.high, flat.low, flat.close) == ("9.0", "9", "9.00", "9.000")
+
+
+# Numbers
+
+
+@pytest.mark.parametrize(
+    ("raw", "kept"),
+    [
+        pytest.param('"97000.10"', "97000.10", id="trailing-zero"),
+        pytest.param('"0.00000001"', "0.00000001", id="satoshi"),
+        pytest.param('"0"', "0", id="zero"),
+        pytest.param('"1e-8"', "0.00000001", id="exponent-in-text"),
+        pytest.param('"12E+2"', "1200", id="big-exponent"),
+        pytest.param("97000", "97000", id="integer"),
+        pytest.param("97000.10", "97000.10", id="float-with-its-digits"),
+        pytest.param("0.1000000000000000055511151231257827", None, id="float-with-too-many-digits"),
+        pytest.param("1e-8", "0.00000001", id="float-with-exponent"),
+        pytest.param("1" * 31, "1" * 31, id="integer-beyond-64-bits"),
+        pytest.param('"0.' + "1" * 30 + '"', "0." + "1" * 30, id="longest-fraction"),
+    ],
+)
+def test_numbers_keep_the_digits_of_the_source(raw: str, kept: str | None) -> None:
+    payload = b'{"c":%b}' % raw.encode()
+    if kept is None:
+        with pytest.raises(FeedError, match="not_a_number: c="):
+            read_ticker(payload)
+    else:
+        assert read_ticker(payload).fields["last"] == kept
+        assert read_kline(b'{"t":%d,"c":%b}' % (T0, raw.encode())).fields["close"] == kept
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "", " 1", "1 ", "1\n", "+1", ".5", "1.", "01", "1,5", "1_000", "0x10", "1e", "1e999", "NaN", "Infinity", "--1",
+        "1.1.1", "\u0661\u0662", "1.\u0665", "1e\u0662", "\uff11", "1" * 32, "0." + "1" * 31, 10**31, None, True, [],
+        {}, "a" * 100_000,
+    ],
+    ids=lambda value: ascii(value)[:20],
+)  # fmt: skip
+def test_what_is_not_a_json_number_is_refused(value: Any) -> None:
+    for field in ("c", "p"):
+        with pytest.raises(FeedError) as caught:
+            read_ticker(text(**{field: value}))
+        assert caught.value.reason == "not_a_number"
+
+
+@pytest.mark.parametrize("value", ["-1", "-0.5", -1, -0.5, "-1e-3", "-0"])
+def test_only_changes_may_be_negative(value: Any) -> None:
+    assert Decimal(read_ticker(text(p=value)).fields["change"]) == Decimal(str(value))
+    with pytest.raises(FeedError) as caught:
+        read_ticker(text(c=value))
+    assert caught.value.reason == "negative"
+
+
+@pytest.mark.parametrize("value", ["5", 5.0, True, None])
+def test_a_count_is_an_integer(value: Any) -> None:
+    with pytest.raises(FeedError, match="not_a_count: n="):
+        read_ticker(text(n=value))
+
+
+@pytest.mark.parametrize("value", ["true", 1, None])
+def test_a_flag_is_a_boolean(value: Any) -> None:
+    with pytest.raises(FeedError, match="not_a_boolean: x="):
+        read_kline(kline_text(x=value))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [T0 // 1000, T0 * 1000, str(T0), T0 + 0.5, True, None, -T0],
+    ids=["seconds", "microseconds", "text", "float", "boolean", "null", "negative"],
+)
+def test_a_time_is_a_plausible_one_in_milliseconds(value: Any) -> None:
+    for read in (
+        lambda: read_ticker(text(c="1", E=value)),
+        lambda: read_ticker(text(c="1", C=value)),
+        lambda: read_kline(text(t=value)),
+        lambda: read_kline(kline_text(E=value)),
+    ):
+        with pytest.raises(FeedError) as caught:
+            read()
+        assert caught.value.reason == "bad_time"
+
+
+# Messages that are not what they should be
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        pytest.param(b"", "bad_json", id="empty"),
+        pytest.param(b"{", "bad_json", id="torn"),
+        pytest.param(b'{"c":NaN}', "bad_json", id="nan"),
+        pytest.param(b'{"c":"\xff"}', "bad_json", id="not-utf-8"),
+        pytest.param(
+            b'{"c":1.5,"z":' + b"[" * 1010 + b"]" * 1010 + b"}", "bad_json", id="too-deep-for-the-slow-parser"
+        ),
+        pytest.param(b'{"c":1.5,"n":' + b"1" * 5000 + b"}", "bad_json", id="too-long-for-the-slow-parser"),
+        pytest.param(b"[]", "not_an_object", id="list"),
+        pytest.param(b'"text"', "not_an_object", id="text"),
+        pytest.param(b"null", "not_an_object", id="null"),
+        pytest.param(b'{"k":[],"t":1}', "not_an_object", id="k-is-a-list"),
+        pytest.param(b'{"k":null,"t":1}', "not_an_object", id="k-is-null"),
+        pytest.param(b"{}", "missing_field", id="nothing"),
+        pytest.param(b'{"k":{}}', "missing_field", id="nothing-wrapped"),
+        pytest.param(kline_text(s="ETHUSDT"), "symbol_mismatch", id="other-symbol"),
+        pytest.param(text(s="ETHUSDT", k={"t": T0}), "symbol_mismatch", id="other-symbol-outside"),
+        pytest.param(text(s="BTCUSDT", k={"t": T0, "s": "ETHUSDT"}), "symbol_mismatch", id="other-symbol-inside"),
+        pytest.param(kline_text(i="5m"), "symbol_mismatch", id="other-interval"),
+        pytest.param(kline_text(s=None), "symbol_mismatch", id="null-symbol"),
+        pytest.param(text(t=T0 + 1), "misaligned_time", id="no-open-time"),
+    ],
+)
+def test_a_kline_message_that_cannot_be_used_says_why(payload: bytes, reason: str) -> None:
+    with pytest.raises(FeedError) as caught:
+        read_kline(payload)
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        pytest.param(b"oops", "bad_json", id="no-json"),
+        pytest.param(b"[1]", "not_an_object", id="list"),
+        pytest.param(text(s="ETHUSDT", c="1"), "symbol_mismatch", id="other-symbol"),
+        pytest.param(text(s=5, c="1"), "symbol_mismatch", id="number-for-symbol"),
+    ],
+)
+def test_a_ticker_message_that_cannot_be_used_says_why(payload: bytes, reason: str) -> None:
+    with pytest.raises(FeedError) as caught:
+        read_ticker(payload)
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize("decode", [read_ticker, read_kline])
+def test_one_bad_field_refuses_the_whole_message(decode: Callable[[bytes], object]) -> None:
+    decode(kline_text(c="1", h="2"))
+    with pytest.raises(FeedError, match="not_a_number: h='two'"):
+        decode(kline_text(c="1", h="two"))
+
+
+def test_an_error_without_detail_is_its_reason() -> None:
+    assert str(FeedError("not_an_object")) == "not_an_object"

@@ -1,0 +1,110 @@
+"""The ring of closed klines: places count on while old klines fall off, and corrections keep the order."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.market.closed_log import ClosedLog
+from tests.builders import closed_klines, kline
+
+
+def log_of(*numbers: int, size: int = 4) -> ClosedLog:
+    log = ClosedLog(size)
+    for number in numbers:
+        log.append(kline(number, closed=True))
+    return log
+
+
+def state(log: ClosedLog) -> tuple[object, ...]:
+    return list(log), log.start, log.end
+
+
+def test_an_empty_log_owes_nothing() -> None:
+    log = ClosedLog(4)
+    assert state(log) == ([], 0, 0)
+    assert log.last is None
+    assert len(log) == 0
+    assert log.since(0) == []
+
+
+def test_places_count_on_when_old_klines_fall_off() -> None:
+    log = log_of(0, 1, 2, 3, 4, 5)
+    assert list(log) == closed_klines([2, 3, 4, 5])
+    assert (log.start, log.end, len(log)) == (2, 6, 4)
+    assert log.last == kline(5, closed=True)
+
+
+@pytest.mark.parametrize(("place", "numbers"), [(2, [2, 3, 4, 5]), (4, [4, 5]), (5, [5]), (6, [])])
+def test_a_reader_is_owed_what_came_after_its_place(place: int, numbers: list[int]) -> None:
+    assert log_of(0, 1, 2, 3, 4, 5).since(place) == closed_klines(numbers)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_appending_an_older_kline_would_be_our_bug(number: int) -> None:
+    log = log_of(1, 2)
+    before = state(log)
+    with pytest.raises(AssertionError):
+        log.append(kline(number, closed=True))
+    assert state(log) == before
+
+
+def test_a_newer_word_about_a_kline_replaces_it_in_its_place() -> None:
+    log = log_of(0, 1, 2)
+    better = kline(1, closed=True)._replace(close="106", event_time_ms=kline(1, closed=True).event_time_ms + 1)
+    assert log.amend(better)
+    assert list(log) == [kline(0, closed=True), better, kline(2, closed=True)]
+    assert (log.start, log.end) == (0, 3)
+
+
+def test_of_two_words_of_one_time_the_one_with_more_trades_stays() -> None:
+    log = log_of(0, 1)
+    more = kline(1, closed=True, trades=9, close="106")
+    assert log.amend(more)
+    assert not log.amend(kline(1, closed=True, trades=8, close="107"))
+    assert log.last == more
+
+
+def test_an_older_word_about_a_kline_changes_nothing() -> None:
+    log = log_of(0, 1)
+    before = state(log)
+    assert not log.amend(kline(1, closed=True, close="106", event_time_ms=1))
+    assert state(log) == before
+
+
+def test_a_repetition_is_no_correction_but_its_time_counts_from_then_on() -> None:
+    log = log_of(0, 1)
+    seen_ms = kline(1, closed=True).event_time_ms
+    repeated = kline(1, closed=True, event_time_ms=seen_ms + 9)
+    assert not log.amend(repeated)
+    assert not log.amend(kline(1, closed=True, close="106", event_time_ms=seen_ms + 5))
+    assert log.last == repeated
+
+
+def test_a_word_about_a_kline_that_is_not_here_changes_nothing() -> None:
+    log = log_of(0, 2)
+    before = state(log)
+    assert not log.amend(kline(1, closed=True))
+    assert state(log) == before
+
+
+@pytest.mark.parametrize(
+    ("held", "late", "then"),
+    [
+        pytest.param((0, 2, 3), 1, [0, 1, 2, 3], id="between"),
+        pytest.param((1, 2), 0, [0, 1, 2], id="before-all-while-there-is-room"),
+        pytest.param((0, 1), 2, [0, 1, 2], id="after-all"),
+        pytest.param((0, 1, 2, 4), 3, [1, 2, 3, 4], id="full-so-the-oldest-goes"),
+    ],
+)
+def test_a_kline_that_arrived_late_goes_where_it_belongs(held: tuple[int, ...], late: int, then: list[int]) -> None:
+    log = log_of(*held)
+    assert log.insert(kline(late, closed=True))
+    assert list(log) == closed_klines(then)
+    assert log.end == len(held) + 1
+
+
+def test_a_kline_older_than_a_full_log_has_no_room() -> None:
+    log = log_of(1, 2, 3, 4)
+    before = state(log)
+    assert not log.insert(kline(0, closed=True))
+    assert state(log) == before

@@ -1,0 +1,348 @@
+"""All symbols' state: what an update changes and what it does not, and what is reported as changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gateway.config import MarketConfig
+from gateway.feed.decode import FeedError
+from gateway.market.market import Changes, Market
+from gateway.model.kline import Kline
+from tests.builders import MINUTE_MS, T0, closed_klines, kline, kline_diff, kline_update, ticker, ticker_update
+
+if TYPE_CHECKING:
+    from gateway.market.series import Series
+    from gateway.model.kline import KlineUpdate
+    from gateway.model.ticker import TickerUpdate
+
+GRACE_MS = 2000
+
+
+@pytest.fixture
+def market() -> Market:
+    return Market(MarketConfig(intervals=("1m", "5m"), close_grace_ms=GRACE_MS), log_size=4)
+
+
+def at(minute: float) -> int:
+    return T0 + round(minute * MINUTE_MS)
+
+
+def series_of(market: Market, interval: str = "1m") -> Series:
+    series = market.series("BTCUSDT", interval)
+    assert series is not None
+    return series
+
+
+def names(changes: Changes) -> dict[str, set[str]]:
+    """What changed, in words."""
+    return {
+        "tickers": {state.symbol for state in changes.tickers},
+        "series": {f"{series.symbol}:{series.interval.name}" for series in changes.series},
+        "corrected": {f"{series.symbol}:{series.interval.name}" for series in changes.corrected},
+        "gaps": {f"{series.symbol}:{series.interval.name}" for series in changes.gaps},
+    }
+
+
+def changed(market: Market) -> dict[str, set[str]]:
+    """What changed since the last time; what did not is left out."""
+    return {what: which for what, which in names(market.take_changes()).items() if which}
+
+
+# Nothing heard yet
+
+
+def test_an_empty_market_knows_nobody(market: Market) -> None:
+    assert not market.fed
+    assert market.symbols() == []
+    assert not market.knows("BTCUSDT")
+    assert market.ticker("BTCUSDT") is None
+    assert market.forming("BTCUSDT", "1m") is None
+    assert market.closed("BTCUSDT", "1m") == ()
+    assert market.series("BTCUSDT", "1m") is None
+    assert not market.take_changes()
+
+
+def test_a_symbol_that_somebody_asked_for_is_not_known_by_that(market: Market) -> None:
+    state = market.expect("BTCUSDT")
+    assert market.expect("BTCUSDT") is state
+    assert set(state.series) == {"1m", "5m"}
+    assert not market.fed
+    assert not market.knows("BTCUSDT")
+    assert market.symbols() == []
+    assert market.ticker("BTCUSDT") is None
+    assert market.tickers() == []
+    assert market.forming("BTCUSDT", "1m") is None
+
+
+def test_an_expected_symbol_becomes_known_with_its_first_news(market: Market) -> None:
+    state = market.expect("BTCUSDT")
+    market.apply(ticker_update("100"), T0)
+    assert market.knows("BTCUSDT")
+    assert market.expect("BTCUSDT") is state
+
+
+# Tickers
+
+
+def test_a_ticker_sets_the_last_price_and_moves_the_bar_of_every_interval(market: Market) -> None:
+    market.apply(ticker_update("100", at(0.5), high="110", trades=7), at(0.5))
+    assert market.ticker("BTCUSDT") == ticker("100", high="110", trades=7, event_time_ms=at(0.5))
+    for interval in ("1m", "5m"):
+        assert market.forming("BTCUSDT", interval) == kline(
+            0, "100 100 100 100", interval=interval, provisional=True, event_time_ms=at(0.5)
+        )
+    assert market.fed
+    assert changed(market) == {"tickers": {"BTCUSDT"}, "series": {"BTCUSDT:1m", "BTCUSDT:5m"}}
+
+
+def test_symbols_are_listed_in_order_and_do_not_touch_each_other(market: Market) -> None:
+    market.apply(ticker_update("2", symbol="ETHUSDT"), T0)
+    market.apply(ticker_update("1", symbol="BTCUSDT"), T0)
+    assert market.symbols() == ["BTCUSDT", "ETHUSDT"]
+    assert {known.symbol: known.last for known in market.tickers()} == {"BTCUSDT": "1", "ETHUSDT": "2"}
+    market.take_changes()
+    market.apply(ticker_update("3", T0 + 1, symbol="ETHUSDT"), T0)
+    assert changed(market) == {"tickers": {"ETHUSDT"}, "series": {"ETHUSDT:1m", "ETHUSDT:5m"}}
+    assert market.ticker("BTCUSDT") == ticker("1")
+
+
+def test_a_diff_changes_its_fields_and_keeps_the_others(market: Market) -> None:
+    market.apply(ticker_update("100", at(0.5), high="110", low="90"), at(0.5))
+    market.take_changes()
+    market.apply(ticker_update(None, at(0.6), high="120"), at(0.6))
+    assert market.ticker("BTCUSDT") == ticker("100", high="120", low="90", event_time_ms=at(0.6))
+    assert changed(market) == {"tickers": {"BTCUSDT"}}, "without a price no bar moves"
+
+
+def test_a_diff_of_a_ticker_nobody_knows_is_refused_and_changes_nothing(market: Market) -> None:
+    market.expect("ETHUSDT")
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        with pytest.raises(FeedError, match="missing_field: c"):
+            market.apply(ticker_update(None, symbol=symbol, high="120"), T0)
+    assert not market.fed
+    assert market.symbols() == []
+    assert market.ticker("ETHUSDT") is None
+    assert not market.take_changes()
+
+
+def test_the_ticker_ends_at_the_newest_event_whatever_the_order(market: Market) -> None:
+    for second, last in ((3, "103"), (1, "101"), (2, "102")):
+        market.apply(ticker_update(last, T0 + second * 1000), T0 + 4000)
+    assert market.ticker("BTCUSDT") == ticker("103", event_time_ms=T0 + 3000)
+    assert market.forming("BTCUSDT", "1m") == kline(0, "101 103 101 103", provisional=True, event_time_ms=T0 + 3000)
+
+
+def test_an_older_ticker_changes_no_figure_but_widens_the_bar(market: Market) -> None:
+    market.apply(ticker_update("100", T0 + 2000, high="110"), T0)
+    market.take_changes()
+    market.apply(ticker_update("105", T0 + 1000, high="999"), T0)
+    assert market.ticker("BTCUSDT") == ticker("100", high="110", event_time_ms=T0 + 2000)
+    assert changed(market) == {"series": {"BTCUSDT:1m", "BTCUSDT:5m"}}
+    assert market.forming("BTCUSDT", "1m") == kline(0, "105 105 100 100", provisional=True, event_time_ms=T0 + 2000)
+
+
+def test_of_two_tickers_of_one_moment_the_later_arrival_counts(market: Market) -> None:
+    # Tickers without an event time have that of the read that brought them: often the same.
+    market.apply(ticker_update("100", high="110"), T0)
+    market.apply(ticker_update("101", low="90"), T0)
+    assert market.ticker("BTCUSDT") == ticker("101", high="110", low="90")
+    assert market.forming("BTCUSDT", "1m") == kline(0, "100 101 100 101", provisional=True, event_time_ms=T0)
+
+
+def test_the_same_ticker_again_changes_nothing(market: Market) -> None:
+    market.apply(ticker_update("100", T0 + 1000), T0)
+    market.take_changes()
+    market.apply(ticker_update("100", T0 + 1000), T0)
+    assert not market.take_changes()
+
+
+def test_a_stored_ticker_is_taken_and_moves_no_bar(market: Market) -> None:
+    market.restore(ticker("100"))
+    assert market.ticker("BTCUSDT") == ticker("100")
+    assert market.fed
+    assert market.forming("BTCUSDT", "1m") is None
+    assert changed(market) == {"tickers": {"BTCUSDT"}}
+
+
+@pytest.mark.parametrize("stored_ms", [0, T0 - 1, T0])
+def test_a_stored_ticker_never_replaces_a_newer_one(market: Market, stored_ms: int) -> None:
+    market.apply(ticker_update("100"), T0)
+    market.take_changes()
+    market.restore(ticker("99", event_time_ms=stored_ms))
+    assert market.ticker("BTCUSDT") == ticker("100")
+    assert not market.take_changes()
+
+
+def test_a_newer_stored_ticker_replaces_an_older_one(market: Market) -> None:
+    market.apply(ticker_update("100"), T0)
+    market.restore(ticker("101", event_time_ms=T0 + 1))
+    assert market.ticker("BTCUSDT") == ticker("101", event_time_ms=T0 + 1)
+
+
+# Klines
+
+
+def test_a_kline_is_the_forming_bar_of_its_interval_only(market: Market) -> None:
+    market.apply(kline_update(kline(0, volume="5", trades=3)), T0)
+    assert market.forming("BTCUSDT", "1m") == kline(0, volume="5", trades=3)
+    assert market.forming("BTCUSDT", "5m") is None
+    assert market.knows("BTCUSDT")
+    assert changed(market) == {"series": {"BTCUSDT:1m"}}
+
+
+def test_a_closed_kline_goes_into_the_log(market: Market) -> None:
+    for number in range(6):
+        market.apply(kline_update(kline(number, closed=True)), at(number + 1))
+    assert market.closed("BTCUSDT", "1m") == tuple(closed_klines([2, 3, 4, 5]))
+    assert market.forming("BTCUSDT", "1m") is None
+
+
+def test_a_diff_of_a_kline_changes_its_fields(market: Market) -> None:
+    market.apply(kline_update(kline(0)), T0)
+    market.take_changes()
+    market.apply(kline_diff(0, at(0.5), close="107", volume="9"), at(0.5))
+    assert market.forming("BTCUSDT", "1m") == kline(0, "100 110 90 107", volume="9", event_time_ms=at(0.5))
+    assert changed(market) == {"series": {"BTCUSDT:1m"}}
+
+
+@pytest.mark.parametrize(
+    "diff",
+    [
+        pytest.param(kline_diff(1, at(1), close="107"), id="of-a-bar-nobody-knows"),
+        pytest.param(kline_diff(0, T0, close="107"), id="older"),
+        pytest.param(kline_diff(0, at(0.5), interval="5m", close="107"), id="of-another-interval"),
+    ],
+)
+def test_a_diff_that_has_nothing_to_lie_over_changes_nothing(market: Market, diff: KlineUpdate) -> None:
+    market.apply(kline_update(kline(0)), T0)
+    market.take_changes()
+    market.apply(diff, at(1))
+    assert market.forming("BTCUSDT", "1m") == kline(0)
+    assert market.forming("BTCUSDT", "5m") is None
+    assert not market.take_changes()
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_contradictory_kline_is_refused_and_changes_nothing(market: Market, closed: bool) -> None:
+    wrong = kline_update(kline(0, "100 99 90 95", closed=closed))
+    with pytest.raises(FeedError, match="contradictory_kline"):
+        market.apply(wrong, T0)
+    assert not market.fed
+    market.apply(kline_update(kline(0)), T0)
+    market.take_changes()
+    with pytest.raises(FeedError, match="contradictory_kline"):
+        market.apply(wrong, T0)
+    assert market.forming("BTCUSDT", "1m") == kline(0)
+    assert market.closed("BTCUSDT", "1m") == ()
+    assert not market.take_changes()
+
+
+# Closing
+
+
+def opened(market: Market) -> None:
+    """Bar 0 has closed, bar 1 is forming."""
+    market.apply(kline_update(kline(0, closed=True)), at(1))
+    market.apply(kline_update(kline(1)), at(1.1))
+    market.take_changes()
+
+
+def test_a_price_after_the_close_moves_the_ticker_at_once_and_the_bar_when_its_turn_comes(market: Market) -> None:
+    opened(market)
+    market.apply(ticker_update("120", at(2)), at(2))
+    assert market.ticker("BTCUSDT") == ticker("120", event_time_ms=at(2))
+    assert market.forming("BTCUSDT", "1m") == kline(1)
+    assert "BTCUSDT:1m" not in changed(market)["series"]
+    market.advance(at(2) + GRACE_MS - 1)
+    assert market.forming("BTCUSDT", "1m") == kline(1)
+    assert not market.take_changes()
+    market.apply(kline_update(kline(1, closed=True)), at(2) + GRACE_MS - 1)
+    assert market.closed("BTCUSDT", "1m") == tuple(closed_klines([0, 1]))
+    early = kline(2, "120 120 120 120", provisional=True, event_time_ms=at(2))
+    assert market.forming("BTCUSDT", "1m") == early
+    assert changed(market) == {"series": {"BTCUSDT:1m"}}
+    market.advance(at(9))
+    assert not market.take_changes()
+    assert market.forming("BTCUSDT", "1m") == early
+
+
+def test_the_next_bar_opens_without_the_closing_kline_when_the_grace_ends(market: Market) -> None:
+    opened(market)
+    market.apply(ticker_update("120", at(2)), at(2))
+    market.take_changes()
+    market.advance(at(2) + GRACE_MS)
+    early = kline(2, "120 120 120 120", provisional=True, event_time_ms=at(2))
+    assert market.forming("BTCUSDT", "1m") == early
+    assert changed(market) == {"series": {"BTCUSDT:1m"}, "gaps": {"BTCUSDT:1m"}}, "the store may have it"
+    market.apply(kline_update(kline(1, closed=True)), at(2.5))
+    assert market.closed("BTCUSDT", "1m") == tuple(closed_klines([0, 1]))
+    assert market.forming("BTCUSDT", "1m") == early
+    assert changed(market)["corrected"] == {"BTCUSDT:1m"}
+
+
+def test_a_missed_closing_kline_is_a_gap_until_the_store_has_been_read(market: Market) -> None:
+    opened(market)
+    market.apply(kline_update(kline(3)), at(3.1))
+    assert changed(market) == {"series": {"BTCUSDT:1m"}, "gaps": {"BTCUSDT:1m"}}
+    market.apply(ticker_update("120", at(3.2)), at(3.2))
+    assert changed(market)["gaps"] == {"BTCUSDT:1m"}, "it stays one"
+    market.reseed("BTCUSDT", "1m", closed_klines([0, 1, 2]), at(3.3))
+    assert market.closed("BTCUSDT", "1m") == tuple(closed_klines([0, 1, 2]))
+    assert market.forming("BTCUSDT", "1m") == kline(3, "100 120 90 120", event_time_ms=at(3.2))
+    assert changed(market) == {"series": {"BTCUSDT:1m"}}
+    market.advance(at(9))
+    assert not market.take_changes(), "nobody waits any more"
+
+
+def test_a_price_long_after_the_newest_closed_kline_is_a_gap_too(market: Market) -> None:
+    market.apply(kline_update(kline(0, closed=True)), at(1))
+    market.take_changes()
+    market.apply(ticker_update("120", at(3.2)), at(3.2))
+    assert changed(market)["gaps"] == {"BTCUSDT:1m"}
+
+
+def test_the_store_makes_a_symbol_known(market: Market) -> None:
+    market.reseed("BTCUSDT", "1m", closed_klines([0, 1]), at(2.1))
+    assert market.knows("BTCUSDT")
+    assert market.fed
+    assert market.closed("BTCUSDT", "1m") == tuple(closed_klines([0, 1]))
+    assert changed(market) == {"series": {"BTCUSDT:1m"}, "corrected": {"BTCUSDT:1m"}}
+
+
+# Reporting
+
+
+@pytest.mark.parametrize("update", [ticker_update("101", T0 + 9000), kline_update(kline(0))])
+def test_changes_are_told_once(market: Market, update: TickerUpdate | KlineUpdate) -> None:
+    market.apply(update, T0)
+    first = market.take_changes()
+    assert first
+    assert not market.take_changes()
+    market.apply(ticker_update("102", T0 + 9500), T0)
+    assert names(first)["series"] <= {"BTCUSDT:1m", "BTCUSDT:5m"}, "what was taken is the taker's"
+
+
+@pytest.mark.parametrize("what", ["tickers", "series", "corrected", "gaps"])
+def test_changes_of_any_kind_are_changes(market: Market, what: str) -> None:
+    changes = Changes()
+    assert not changes
+    getattr(changes, what).add(market.expect("BTCUSDT"))
+    assert changes
+
+
+def test_an_interval_that_is_not_served_has_no_series(market: Market) -> None:
+    market.apply(ticker_update("100"), T0)
+    assert market.series("BTCUSDT", "1h") is None
+    assert market.forming("BTCUSDT", "1h") is None
+    assert market.closed("BTCUSDT", "1h") == ()
+
+
+def test_what_is_read_are_values_that_later_news_does_not_change(market: Market) -> None:
+    market.apply(kline_update(kline(0, closed=True)), at(1))
+    closed, series = market.closed("BTCUSDT", "1m"), series_of(market)
+    market.apply(kline_update(kline(1, closed=True)), at(2))
+    assert closed == (kline(0, closed=True),)
+    assert list(series.closed) == closed_klines([0, 1])
+    assert all(isinstance(known, Kline) for known in market.closed("BTCUSDT", "1m"))
