@@ -92,7 +92,7 @@ class Gateway:
         symbols = SymbolRule(config.market.symbol_pattern)
         intervals = config.market.intervals
         self.counters = Counters()
-        self.market = Market(config.market, config.stream.closed_log)
+        self.market = Market(config.market, config.stream.closed_log, lazy=True)
         self.hub: Hub[Session] = Hub(self.market, config.stream.closed_log, max(1, round(1000 / config.stream.tick_ms)))
         self.store = Store(config.redis, intervals, symbols.pattern)
         self.history = History(self.store, LiveView(self.market, self.hub), config.history, config.stream.history_max)

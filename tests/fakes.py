@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections import deque
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Iterator
 
     from gateway.model.kline import Kline
@@ -279,8 +279,8 @@ class Folder:
             known = {letter: text for letter, text in figures.items() if text is not None}
             view.ticker = {**(view.ticker or {}), **known}
         elif isinstance(news, list) and len(news) == 9:
-            *fields, state = news
-            self._fold_bar(view, Bar(int(fields[0]), *fields[1:], closed=state == "1", provisional=state == "2"))
+            open_time, *fields, state = news
+            self._fold_bar(view, Bar._make([int(open_time), *fields, state == "1", state == "2"]))
         else:
             assert view.forming is not None, "a difference against nothing"
             if isinstance(news, list):

@@ -112,7 +112,7 @@ class Hub(Generic[M]):
             self.torn.discard(session)
             self.tiers[session.tier].leave(session)
             for n in session.watchlist.ns:
-                self.channels[n].subscribers -= 1
+                self._leave(self.channels[n])
             session.watchlist = self._nothing
 
     def subscribe(self, session: M, channels: Iterable[Channel]) -> None:
@@ -128,6 +128,8 @@ class Hub(Generic[M]):
                 wanted.add(channel)
                 if not channel.subscribers:
                     # Nobody watched, so nobody kept it up to date.
+                    if isinstance(channel, KlineChannel):
+                        self._market.watch(channel.symbol, 1)
                     channel.refresh()
                     for tier in self.tiers:
                         tier.forget(channel)
@@ -144,7 +146,7 @@ class Hub(Generic[M]):
             return
         self.fall_behind(session)
         for channel in gone:
-            channel.subscribers -= 1
+            self._leave(channel)
             session.forget(channel.n)
         session.watchlist = self._watchlists.of(
             channel for channel in map(self.channels.__getitem__, session.watchlist.ns) if channel not in gone
@@ -219,6 +221,11 @@ class Hub(Generic[M]):
         for tier in self.tiers:
             tier.forget(channel)
         return channel
+
+    def _leave(self, channel: Channel) -> None:
+        channel.subscribers -= 1
+        if not channel.subscribers and isinstance(channel, KlineChannel):
+            self._market.watch(channel.symbol, -1)
 
     def _touch(self, channel: Channel, dirty: list[Channel]) -> None:
         if channel.subscribers:

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gateway.feed.decode import complete_kline, complete_ticker
-from gateway.market.merge import price
+from gateway.market.merge import extremes, price
 from gateway.market.series import CHANGED, CORRECTED, NOTHING, Series
-from gateway.model.interval import INTERVALS
+from gateway.model.interval import DAY_MS, INTERVALS
 from gateway.model.kline import Kline, KlineUpdate
 
 if TYPE_CHECKING:
@@ -22,17 +22,31 @@ if TYPE_CHECKING:
     from gateway.market.series import News
     from gateway.model.ticker import Ticker, TickerUpdate
 
+MONTH_MS = 31 * DAY_MS
+
 _WHOLE = frozenset(("open", "high", "low", "close"))
 
 
+PRICES_MAX = 64
+"""Prices that may wait to be folded into a symbol's bars: enough to save most of the work, little enough to hold."""
+
+
 class SymbolState:
-    """One symbol: its ticker and its series by interval."""
+    """One symbol: its ticker, its series by interval, and prices that its bars have yet to hear of.
 
-    __slots__ = ("known", "series", "symbol", "ticker")
+    All waiting prices lie within one bar of the shortest interval, and so within one bar of every other.
+    """
 
-    def __init__(self, symbol: str) -> None:
+    __slots__ = ("kept_ms", "known", "prices", "series", "symbol", "ticker", "watchers", "window_end_ms", "window_ms")
+
+    def __init__(self, symbol: str, watchers: int) -> None:
         self.symbol = symbol
         self.known = False
+        self.watchers = watchers
+        """How many want its bars up to date at every tick."""
+        self.prices: list[Price] = []
+        self.kept_ms = 0
+        self.window_ms = self.window_end_ms = 0
         self.ticker: Ticker | None = None
         self.series: dict[str, Series] = {}
 
@@ -57,7 +71,9 @@ class Market:
     its window even when nobody watched.
     """
 
-    def __init__(self, config: MarketConfig, log_size: int) -> None:
+    def __init__(self, config: MarketConfig, log_size: int, *, lazy: bool = False) -> None:
+        """`lazy`: bars are brought up to date at every tick only while somebody has said so by `watch`."""
+        self._lazy = lazy
         self._intervals = [INTERVALS[name] for name in config.intervals]
         self._grace_ms = config.close_grace_ms
         self._log_size = log_size
@@ -66,6 +82,8 @@ class Market:
         self._states: dict[str, SymbolState] = {}
         self._waiting: set[Series] = set()
         self._changes = Changes()
+        self._shortest = min(self._intervals, key=lambda span: span.length_ms or MONTH_MS)
+        self._unfolded: set[SymbolState] = set()
 
     def knows(self, symbol: str) -> bool:
         """Whether there is data for the symbol, not only somebody who asked for it."""
@@ -83,6 +101,12 @@ class Market:
         """The tickers of all symbols that have one."""
         return [state.ticker for state in self._states.values() if state.ticker]
 
+    def watch(self, symbol: str, watchers: int) -> None:
+        """Note that so many more (or fewer) want the symbol's bars up to date at every tick."""
+        state = self.expect(symbol)
+        self._fold_prices(state)
+        state.watchers += watchers
+
     def forming(self, symbol: str, interval: str) -> Kline | None:
         series = self.series(symbol, interval)
         return series.forming if series else None
@@ -96,13 +120,17 @@ class Market:
         """A symbol's state, made empty where there is no data yet."""
         state = self._states.get(symbol)
         if state is None:
-            state = self._states[symbol] = SymbolState(symbol)
+            state = self._states[symbol] = SymbolState(symbol, 0 if self._lazy else 1)
             state.series = {span.name: Series(symbol, span, self._log_size) for span in self._intervals}
         return state
 
     def series(self, symbol: str, interval: str) -> Series | None:
+        """A series, up to date."""
         state = self._states.get(symbol)
-        return state.series.get(interval) if state else None
+        if state is None:
+            return None
+        self._fold_prices(state)
+        return state.series.get(interval)
 
     def apply(self, update: TickerUpdate | KlineUpdate, now_ms: int) -> None:
         """Fold one update in, whatever its order; raises `FeedError` (and changes nothing) where it cannot be used."""
@@ -113,7 +141,9 @@ class Market:
 
     def reseed(self, symbol: str, interval: str, klines: list[Kline], now_ms: int) -> None:
         """Take the stored closed klines of a series, ascending: the truth to repair against."""
-        series = self._known(symbol).series[interval]
+        state = self._known(symbol)
+        self._fold_prices(state)
+        series = state.series[interval]
         self._note(series, series.reseed(klines, now_ms))
 
     def restore(self, ticker: Ticker) -> None:
@@ -125,16 +155,20 @@ class Market:
 
     def advance(self, now_ms: int) -> None:
         """Let time pass for series that wait for a closing kline."""
+        self._fold_watched()
         for series in [series for series in self._waiting if series.settle(now_ms, self._grace_ms)]:
             self._note(series, CHANGED)
 
     def take_changes(self) -> Changes:
+        self._fold_watched()
         changes, self._changes = self._changes, Changes()
         return changes
 
     def _apply_kline(self, update: KlineUpdate, now_ms: int) -> None:
         whole = complete_kline(update) if update.fields.keys() >= _WHOLE else None
-        series = self._known(update.symbol).series[update.interval]
+        state = self._known(update.symbol)
+        self._fold_prices(state)
+        series = state.series[update.interval]
         if whole is not None:
             news = series.fold_kline(whole, now_ms)
         else:
@@ -156,13 +190,36 @@ class Market:
             state.ticker = ticker
             self._changes.tickers.add(state)
         if "last" in update.fields:
-            self._fold_price(state, price(update.event_time_ms, update.fields["last"]), now_ms)
+            self._keep_price(state, price(update.event_time_ms, update.fields["last"]), now_ms)
 
-    def _fold_price(self, state: SymbolState, at: Price, now_ms: int) -> None:
+    def _keep_price(self, state: SymbolState, at: Price, now_ms: int) -> None:
+        """Put a price with those that wait: bars that nobody watches hear of many at once, at the cost of a few."""
+        prices = state.prices
+        if not state.window_ms <= at.event_time_ms <= state.window_end_ms or len(prices) >= PRICES_MAX:
+            self._fold_prices(state)
+            state.window_ms = self._shortest.open_time(at.event_time_ms)
+            state.window_end_ms = self._shortest.close_time(state.window_ms)
+        if not prices:
+            state.kept_ms = now_ms
+            self._unfolded.add(state)
+        prices.append(at)
+
+    def _fold_watched(self) -> None:
+        for state in [state for state in self._unfolded if state.watchers]:
+            self._fold_prices(state)
+
+    def _fold_prices(self, state: SymbolState) -> None:
+        """Tell the symbol's bars of the prices that wait."""
+        if not state.prices:
+            return
+        telling = extremes(state.prices)
+        state.prices.clear()
+        self._unfolded.discard(state)
         changed = self._changes.series
         for series in state.series.values():
-            if series.fold_price(at, now_ms):
-                changed.add(series)
+            for at in telling:
+                if series.fold_price(at, state.kept_ms):
+                    changed.add(series)
             if series.gap or series.waits_since_ms is not None:
                 self._note(series, NOTHING)
 

@@ -46,6 +46,30 @@ def price(event_time_ms: int, text: str) -> Price:
     return Price(event_time_ms, Decimal(text), text)
 
 
+def extremes(prices: list[Price]) -> list[Price]:
+    """The prices that a bar has to hear of, of many within its window: in their order, and enough for the same candle.
+
+    The first, and each that no later one goes beyond; the last is always among them. Only in order of event time can
+    that be seen in one pass; else it is all of them.
+    """
+    if len(prices) < 3:
+        return list(prices)
+    telling: list[Price] = []
+    after_ms = prices[-1].event_time_ms
+    high = low = prices[-1].value
+    for at in reversed(prices):
+        if at.event_time_ms > after_ms:
+            return list(prices)
+        after_ms = at.event_time_ms
+        if not telling or at.value > high or at.value < low:
+            telling.append(at)
+            high, low = max(high, at.value), min(low, at.value)
+    if telling[-1] is not prices[0]:
+        telling.append(prices[0])
+    telling.reverse()
+    return telling
+
+
 class Bar:
     """One bar's news so far. `value()` is the candle they make; `None` while there is nothing to make it of."""
 

@@ -279,3 +279,18 @@ def test_a_price_ahead_of_an_open_bar_waits_for_its_closing_kline_as_long_as_the
     else:
         assert shown.open_time_ms == T0 + number_of(ahead.event_time_ms) * MINUTE_MS
         assert shown.provisional
+
+
+@given(st.lists(st.tuples(st.integers(0, 400), st.integers(90, 110)), max_size=150), st.sets(st.integers(0, 149)))
+def test_bars_that_hear_of_many_prices_at_once_end_as_if_they_had_heard_of_each(
+    prices: list[tuple[int, int]], looks: set[int]
+) -> None:
+    config = MarketConfig(intervals=("1m", "5m"), close_grace_ms=GRACE_MS)
+    eager, lazy = Market(config, 4), Market(config, 4, lazy=True)
+    for place, (second, value) in enumerate(prices):
+        for market in (eager, lazy):
+            market.apply(ticker_update(str(value), T0 + second * 1000), T0)
+            if market is eager or place in looks:
+                market.forming("BTCUSDT", "1m")
+    for interval in ("1m", "5m"):
+        assert lazy.forming("BTCUSDT", interval) == eager.forming("BTCUSDT", interval)

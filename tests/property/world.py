@@ -176,7 +176,7 @@ class World:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.store = MemoryStore()
-        self.market = Market(CONFIG.market, LOG)
+        self.market = Market(CONFIG.market, LOG, lazy=True)
         self.hub: Hub[Session] = Hub(self.market)
         counters = Counters()
         history = History(
