@@ -34,6 +34,10 @@ STEPS_MAX = 32
 so that a kline older than those would leave the extreme a little too wide until the next one."""
 
 
+TELLING_MAX = 16
+"""The same for a batch of prices on its way to the bars."""
+
+
 class Price(NamedTuple):
     """A traded price: `value` to compare, `text` to send."""
 
@@ -54,16 +58,28 @@ def extremes(prices: list[Price]) -> list[Price]:
     """
     if len(prices) < 3:
         return list(prices)
-    telling: list[Price] = []
-    after_ms = prices[-1].event_time_ms
-    high = low = prices[-1].value
+    telling = [prices[-1]]
+    after_ms, high, _ = prices[-1]
+    low = high
     for at in reversed(prices):
-        if at.event_time_ms > after_ms:
+        at_ms, value, _ = at
+        if at_ms > after_ms:
             return list(prices)
-        after_ms = at.event_time_ms
-        if not telling or at.value > high or at.value < low:
-            telling.append(at)
-            high, low = max(high, at.value), min(low, at.value)
+        after_ms = at_ms
+        if value > high:
+            high = value
+        elif value < low:
+            low = value
+        else:
+            continue
+        telling.append(at)
+        if len(telling) >= TELLING_MAX:
+            # A one-way market: of what is older only the ends matter, as with a bar's own candidates.
+            older = [price for price in prices if price.event_time_ms < at_ms]
+            if older:
+                ends = (min(older, key=_value), max(older, key=_value))
+                telling += sorted(ends, key=_event_time, reverse=True)
+            break
     if telling[-1] is not prices[0]:
         telling.append(prices[0])
     telling.reverse()
@@ -235,6 +251,10 @@ def _forget(steps: list[Price], covered_ms: int, *, everything: bool) -> None:
     """Drop the candidates that the exchange's word covers."""
     keep = len(steps) if everything else bisect_right(steps, covered_ms, key=_event_time)
     del steps[:keep]
+
+
+def _value(price: Price) -> Decimal:
+    return price.value
 
 
 def _event_time(price: Price) -> int:
