@@ -2,7 +2,8 @@
 
 Rungs, each a metric and a notice to every client: beats get longer for tickers, then for forming klines too; then no
 new connections are taken; last, clients are sent away who can resume elsewhere. Closed klines are never held back.
-Up after a few bad beats, down one rung after a calm time (hysteresis).
+Up when beats take too much of the time, down one rung after a calm time
+in which the rung below would have done (hysteresis).
 """
 
 from __future__ import annotations
@@ -16,13 +17,16 @@ from gateway.hub.channel import Lane
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
-HIGH = 1.0
-"""Part of a tick that a beat (its lateness, ingest and flush together) may take before it counts as bad."""
-LOW = 0.6
-BAD_TICKS = 5
+HIGH = 0.9
+"""Part of the time that beats (lateness, ingest and flush together) may take on average before the level rises."""
+CALM = 0.75
+"""What they would have to take on the rung below, before the level falls."""
+AVERAGE_S = 0.5
+"""Beats of held lanes come in turns with empty ones: only an average says what they cost."""
+DWELL_S = 0.5
 CALM_S = 1.0
 SHED_AFTER_S = 10.0
-"""How long the last rung but one may last before clients are sent away."""
+"""How long the last rung may last before clients are sent away."""
 
 
 class Level(IntEnum):
@@ -56,8 +60,10 @@ class Load:
     def __init__(self, tick_s: float) -> None:
         self.level = Level.NORMAL
         self._tick_s = tick_s
-        self._bad_ticks = 0
-        self._calm_since_s = 0.0
+        self._weight = min(1.0, tick_s / AVERAGE_S)
+        self._share = 0.0
+        self._changed_s = 0.0
+        self._calm_since_s: float | None = None
         self._overload_since_s: float | None = None
 
     @property
@@ -71,26 +77,29 @@ class Load:
 
     def observe(self, busy_s: float, now_s: float) -> bool:
         """Take what a tick cost in all; says whether the level has changed."""
-        share = busy_s / self._tick_s
+        # One tick that took many (a frozen machine) must not count for more than it shows.
+        self._share += self._weight * (min(busy_s / self._tick_s, 2.0) - self._share)
         before = self.level
-        if share > HIGH:
-            self._bad_ticks += 1
-            self._calm_since_s = now_s
-            if self._bad_ticks >= BAD_TICKS and self.level < Level.OVERLOAD:
-                self.level = Level(self.level + 1)
-                self._bad_ticks = 0
+        if self._share > HIGH:
+            self._calm_since_s = None
+            if now_s - self._changed_s >= DWELL_S and before < Level.OVERLOAD:
+                self._go(Level(before + 1), now_s)
+        elif before > Level.NORMAL and self._share * _ratio(before, Level(before - 1)) < CALM:
+            if self._calm_since_s is None:
+                self._calm_since_s = now_s
+            elif now_s - self._calm_since_s >= CALM_S:
+                self._go(Level(before - 1), now_s)
         else:
-            self._bad_ticks = 0
-            if share > LOW:
-                self._calm_since_s = now_s
-            elif self.level > Level.NORMAL and now_s - self._calm_since_s >= CALM_S:
-                self.level = Level(self.level - 1)
-                self._calm_since_s = now_s
-        if self.level is not Level.OVERLOAD:
-            self._overload_since_s = None
-        elif self._overload_since_s is None:
-            self._overload_since_s = now_s
+            self._calm_since_s = None
         return self.level is not before
+
+    def _go(self, level: Level, now_s: float) -> None:
+        # What the new pace will make of the average is known: without it one rise would bring the next.
+        self._share *= _ratio(self.level, level)
+        self.level = level
+        self._changed_s = now_s
+        self._calm_since_s = None
+        self._overload_since_s = now_s if level is Level.OVERLOAD else None
 
     def held(self, tick: int) -> AbstractSet[Lane]:
         """The lanes whose news waits at this tick."""
@@ -98,3 +107,8 @@ class Load:
         if self.level is Level.NORMAL:
             return _NONE
         return {lane for lane, period in ((Lane.TICKER, pace.ticker), (Lane.KLINE, pace.kline)) if tick % period}
+
+
+def _ratio(here: Level, there: Level) -> float:
+    """How much more work a beat's average is on another rung."""
+    return PACES[here].ticker / PACES[there].ticker

@@ -40,7 +40,8 @@ class CompactDialect(NativeDialect):
             return _whole(n, new, PROVISIONAL if new.provisional else FORMING)
         if old[2:9] == new[2:9]:
             return b""
-        if old.volume == new.volume and old.open == new.open and _follows_close(old, new):
+        if old[6:9] == new[6:9] and old.open == new.open and _follows_close(old, new):
+            # Volume, quote volume and trades stand.
             return f",{n},{new.close}".encode()
         return (
             f",{n},[{new.open},{new.high},{new.low},{new.close},{new.volume},{new.quote_volume},{new.trades}]"

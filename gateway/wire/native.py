@@ -67,9 +67,10 @@ class NativeDialect:
         fields = [
             f'"{letter}":{text}'
             for letter, before, text in zip("cohlvqpP", old[1:9], new[1:9], strict=True)
-            if text is not before and text != before
+            # A field that a newer word leaves out is as it was: there is no text to say that it is gone.
+            if text is not before and text != before and text
         ]
-        if new.trades != old.trades:
+        if new.trades != old.trades and new.trades >= 0:
             fields.append(f'"n":{new.trades}')
         return f",[{n},{{{','.join(fields)}}}]".encode() if fields else b""
 
