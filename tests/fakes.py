@@ -179,10 +179,14 @@ class Folder:
 
     def read(self, frames: bytes) -> None:
         for message in messages(frames):
-            if isinstance(message, list):
-                self._compact(message)
-            else:
-                self._take(message)
+            self.hear(message)
+
+    def hear(self, message: Any) -> None:
+        """One message, as `parsed` gives it."""
+        if isinstance(message, list):
+            self._compact(message)
+        else:
+            self._take(message)
 
     def subscriptions(self) -> set[str]:
         return {view.name for view in self._by_n.values()}

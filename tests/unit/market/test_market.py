@@ -346,3 +346,24 @@ def test_what_is_read_are_values_that_later_news_does_not_change(market: Market)
     assert closed == (kline(0, closed=True),)
     assert list(series.closed) == closed_klines([0, 1])
     assert all(isinstance(known, Kline) for known in market.closed("BTCUSDT", "1m"))
+
+
+def test_a_lazy_market_brings_watched_bars_up_to_date_at_every_tick() -> None:
+    lazy = Market(MarketConfig(intervals=("1m",), close_grace_ms=GRACE_MS), log_size=4, lazy=True)
+    lazy.apply(ticker_update("100"), T0)
+    assert not lazy.take_changes().series
+    lazy.watch("BTCUSDT", 1)
+    lazy.apply(ticker_update("101", T0 + 1), T0)
+    assert {series.symbol for series in lazy.take_changes().series} == {"BTCUSDT"}
+    lazy.watch("BTCUSDT", -1)
+    lazy.apply(ticker_update("102", T0 + 2), T0)
+    assert not lazy.take_changes().series
+
+
+def test_a_bar_that_is_looked_at_is_up_to_date_though_nobody_watches() -> None:
+    lazy = Market(MarketConfig(intervals=("1m",), close_grace_ms=GRACE_MS), log_size=4, lazy=True)
+    for second in range(100):
+        lazy.apply(ticker_update(str(100 + second % 7), T0 + second * 100), T0)
+    forming = lazy.forming("BTCUSDT", "1m")
+    assert forming is not None
+    assert (forming.open, forming.high, forming.low, forming.close) == ("100", "106", "100", "101")

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from gateway.market.merge import STEPS_MAX, Bar, price, rank
+from gateway.market.merge import STEPS_MAX, TELLING_MAX, Bar, Price, extremes, price, rank
 from gateway.model.kline import Kline, KlineFields
 from tests.builders import MINUTE_MS, T0, kline
 
@@ -346,3 +346,41 @@ def test_what_was_merged_counts_a_little_too_long_and_never_too_short() -> None:
     assert candle(bar).split()[1] == "900", "covered, but merged with the two after it"
     bar.fold_kline(word(3, "1 1 1 1"))
     assert candle(bar).split()[1] == "897", "exact again"
+
+
+def said(*values: int, times: tuple[int, ...] = ()) -> list[Price]:
+    """Prices a second apart, or at the given seconds."""
+    return [
+        price(T0 + second * 1000, str(value)) for second, value in zip(times or range(len(values)), values, strict=True)
+    ]
+
+
+def texts(prices: list[Price]) -> list[str]:
+    return [at.text for at in prices]
+
+
+def test_few_prices_are_all_telling() -> None:
+    assert texts(extremes(said(1, 2))) == ["1", "2"]
+
+
+def test_of_many_prices_the_first_and_those_no_later_one_goes_beyond_are_telling() -> None:
+    assert texts(extremes(said(5, 6, 9, 7, 2, 4, 3))) == ["5", "9", "7", "2", "4", "3"]
+
+
+def test_a_first_price_that_is_telling_anyway_is_told_once() -> None:
+    assert texts(extremes(said(9, 6, 7, 7))) == ["9", "6", "7"]
+
+
+def test_prices_that_did_not_come_in_order_are_all_telling() -> None:
+    late = said(5, 6, 4, 5, times=(0, 2, 1, 3))
+    assert extremes(late) == late
+
+
+def test_of_a_one_way_market_the_newest_and_the_ends_are_telling() -> None:
+    told = texts(extremes(said(*range(100, 160))))
+    assert told == ["100", "143", *map(str, range(144, 160))]
+
+
+def test_a_one_way_market_just_long_enough_is_told_whole() -> None:
+    rising = said(*range(TELLING_MAX))
+    assert extremes(rising) == rising
