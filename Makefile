@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?=
 BROWSER ?= 1
+CLIENTS ?= 1
 ARGS ?=
 
 WEB_SOURCES := $(shell find web -name node_modules -prune -o -name coverage -prune -o -type f -print 2>/dev/null)
@@ -22,7 +23,7 @@ NPM := npm --prefix web --no-fund --no-audit --no-update-notifier
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 	@echo
-	@echo 'Variables: PYTHON=python3.11 (interpreter), BROWSER=0 (test without Chromium), CHROMIUM=/path, ARGS="..." (for demo, bench and pytest)'
+	@echo 'Variables: PYTHON=python3.11 (interpreter), BROWSER=0 (test without Chromium), CLIENTS=0 (without client libraries), CHROMIUM=/path, ARGS="..." (for demo, bench and pytest)'
 
 demo: $(VENV)/demo.stamp page ## the gateway with a simulated market on http://127.0.0.1:8000; Ctrl-C ends it
 	@$(BIN)/python scripts/foreground.py $(BIN)/gateway demo $(ARGS)
@@ -54,10 +55,12 @@ lock: $(BIN)/python ## write requirements/*.txt anew after a change in pyproject
 	$(COMPILE) --group build --extra demo -c requirements/dev.txt -o requirements/demo.txt
 	$(COMPILE) -c requirements/dev.txt -o requirements/serve.txt
 	$(subst pyproject.toml,--group build,$(COMPILE)) -c requirements/dev.txt -o requirements/build.txt
+	for name in clients clients-connector clients-cryptofeed; do \
+		$(subst pyproject.toml,requirements/$$name.in,$(COMPILE)) -o requirements/$$name.txt || exit 1; done
 
 clean: ## remove everything that the other targets made
 	rm -rf $(VENV) web/node_modules web/coverage gateway/static build dist reports .coverage .hypothesis
-	rm -rf .mypy_cache .pytest_cache .ruff_cache
+	rm -rf tests/clients/node/node_modules test-results .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Parts of the targets above
@@ -69,15 +72,38 @@ ifneq ($(NODE_FOUND),)
 	$(NPM) test
 endif
 
-check-python: $(VENV)/dev.stamp page
-	@set -eu; \
-	if [ "$(BROWSER)" = 0 ]; then echo 'Without the browser tests, as asked.'; set -- -m 'not browser'; \
-	elif [ -z "$(NODE_FOUND)" ]; then echo 'Without the browser tests: there is no page to test.'; set -- -m 'not browser'; \
-	else CHROMIUM=$$(scripts/chromium.sh); export CHROMIUM; set --; fi; \
+# Client libraries live in environments of their own: their pins would fight with ours.
+CC_FOUND := $(shell command -v cc 2>/dev/null)
+CRYPTOFEED := tests/clients/test_python_clients.py::test_cryptofeed_reads_candles_behind_tls
+ifneq ($(CLIENTS),0)
+ifneq ($(NODE_FOUND),)
+CLIENT_STAMPS := $(VENV)/clients.stamp $(VENV)/clients-connector.stamp \
+	$(if $(CC_FOUND),$(VENV)/clients-cryptofeed.stamp) tests/clients/node/node_modules/.package-lock.json
+endif
+endif
+
+check-python: $(VENV)/dev.stamp page $(CLIENT_STAMPS)
+	@set -eu; without=; set --; \
+	if [ "$(BROWSER)" = 0 ]; then echo 'Without the browser tests, as asked.'; without='not browser'; \
+	elif [ -z "$(NODE_FOUND)" ]; then echo 'Without the browser tests: there is no page to test.'; without='not browser'; \
+	else CHROMIUM=$$(scripts/chromium.sh); export CHROMIUM; fi; \
+	if [ -z "$(CLIENT_STAMPS)" ]; then echo 'Without the client libraries.'; without="$${without:+$$without and }not clients"; \
+	elif [ -z "$(CC_FOUND)" ]; then echo 'Without cryptofeed, which needs a C compiler.'; \
+		test -z "$(CI)" || exit 1; set -- --deselect=$(CRYPTOFEED); fi; \
+	test -z "$$without" || set -- "$$@" -m "$$without"; \
 	if [ -n "$(ARGS)" ]; then $(BIN)/pytest "$$@" $(ARGS); exit; fi; \
 	$(BIN)/coverage run -m pytest "$$@"; \
 	$(BIN)/coverage report; \
 	$(BIN)/python -m scripts.pure_coverage
+
+$(VENV)/%.stamp: requirements/%.txt | $(BIN)/python
+	$(BIN)/python -m venv $(VENV)/$*
+	$(VENV)/$*/bin/pip --disable-pip-version-check --quiet install --require-hashes -r $<
+	@touch $@
+
+tests/clients/node/node_modules/.package-lock.json: tests/clients/node/package.json tests/clients/node/package-lock.json
+	npm --prefix tests/clients/node --no-fund --no-audit --no-update-notifier ci --ignore-scripts
+	@touch $@
 
 ifneq ($(NODE_FOUND),)
 page: $(PAGE)

@@ -11,7 +11,7 @@ TICK_S = 0.05
 
 
 class Run:
-    """A load and its clock. `cost` is what a beat with everything in it takes, in ticks; held lanes spare their share."""
+    """A load and its clock. `cost` is what a beat with everything in it takes, in ticks; held lanes cost nothing."""
 
     def __init__(self) -> None:
         self.load = Load(TICK_S)

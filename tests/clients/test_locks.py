@@ -1,0 +1,39 @@
+"""What the client libraries are held by: hashes and no host, and the README names the versions that are tested."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from tests.clients.conftest import HERE, ROOT
+
+PYTHON_LOCKS = sorted((ROOT / "requirements").glob("clients*.txt"))
+PACKAGES: dict[str, Any] = json.loads((HERE / "node" / "package-lock.json").read_text(encoding="utf-8"))["packages"]
+
+
+@pytest.mark.parametrize("name", [path.stem for path in PYTHON_LOCKS])
+def test_python_libraries_are_held_by_hash_and_name_no_host(name: str) -> None:
+    text = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
+    entries = re.split(r"^(?=[a-z])", text, flags=re.MULTILINE)[1:]
+    assert [entry.split()[0] for entry in entries if "--hash=sha256:" not in entry] == []
+    assert "://" not in text
+    wanted = re.findall(r"^([a-z-]+)", (ROOT / "requirements" / f"{name}.in").read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(wanted) <= {entry.partition("==")[0] for entry in entries}
+
+
+def test_node_libraries_are_held_by_hash_and_name_no_host() -> None:
+    own, *installed = PACKAGES.values()
+    assert own["dependencies"] == json.loads((HERE / "node" / "package.json").read_text())["dependencies"]
+    assert [package for package in installed if "integrity" not in package or "resolved" in package] == []
+
+
+def test_readme_names_the_versions_that_are_tested() -> None:
+    locks = "".join(path.read_text(encoding="utf-8") for path in PYTHON_LOCKS)
+    locked = {*re.findall(r"^([a-z-]+)==([^\s;]+)", locks, re.MULTILINE)}
+    locked |= {(path.removeprefix("node_modules/"), package.get("version", "")) for path, package in PACKAGES.items()}
+    rows = re.findall(r"^\| (@?[a-z/-]+)[^|]*\| ([\d.]+) \|", (HERE / "README.md").read_text(), re.MULTILINE)
+    assert len(rows) == 15
+    assert set(rows) <= locked

@@ -1,0 +1,187 @@
+"""Binance's streams on real sockets: paths, events, beats and ends; what bots build on holds."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections import defaultdict
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosedError, InvalidStatus
+
+from tests.integration.bots import INTERVALS, SYMBOLS, WAIT_S, Series, is_reply, joined, running
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+@pytest.fixture
+async def host() -> AsyncIterator[str]:
+    async with running() as host:
+        yield host
+
+
+async def klines(host: str, symbol: str, interval: str) -> dict[int, list[Any]]:
+    """Binance's REST rows by open time."""
+    async with httpx.AsyncClient(timeout=WAIT_S) as http:
+        query: dict[str, str | int] = {"symbol": symbol, "interval": interval, "limit": 50}
+        answer = await http.get(f"http://{host}/api/v3/klines", params=query)
+    return {row[0]: row for row in answer.raise_for_status().json()}
+
+
+def row_of(k: dict[str, Any]) -> list[Any]:
+    """The REST row of a kline event."""
+    return [k[name] for name in ("t", "o", "h", "l", "c", "v", "T", "q", "n", "V", "Q", "B")]
+
+
+async def test_every_series_keeps_its_promises_and_closes_as_rest_has_it(host: str) -> None:
+    series: defaultdict[str, Series] = defaultdict(Series)
+    names = [f"{symbol.lower()}@kline_{interval}" for symbol in SYMBOLS for interval in INTERVALS]
+    async with joined(host, f"/stream?streams={'/'.join(names)}") as client:
+        while len(series) < len(names) or any(len(series[name].closed) < 5 for name in names if name.endswith("1s")):
+            message = await client.receive()
+            assert message["stream"] == f"{message['data']['s'].lower()}@kline_{message['data']['k']['i']}"
+            series[message["stream"]].take(message["data"])
+    assert set(series) == set(names)
+    for name in names:
+        # More than the closings: the bar is told while it forms.
+        assert series[name].states > len(series[name].closed) + 5
+    for symbol in SYMBOLS:
+        rows = await klines(host, symbol, "1s")
+        for k in series[f"{symbol.lower()}@kline_1s"].closed:
+            assert row_of(k) == rows[k["t"]]
+
+
+async def test_all_clients_see_the_same_closings_whenever_they_came(host: str) -> None:
+    async def closings(delay_s: float, path: str) -> dict[int, Any]:
+        await asyncio.sleep(delay_s)
+        series = Series()
+        async with joined(host, path) as client:
+            while len(series.closed) < 4:
+                message = await client.receive()
+                series.take(message.get("data", message))
+        return {k["t"]: k for k in series.closed}
+
+    raw, late, combined = await asyncio.gather(
+        closings(0, "/ws/btcusdt@kline_1s"),
+        closings(0.7, "/ws/BTCUSDT@kline_1s"),
+        closings(1.3, "/stream?streams=btcusdt@kline_1s"),
+    )
+    shared = raw.keys() & late.keys() & combined.keys()
+    assert shared
+    assert all(raw[t] == late[t] == combined[t] for t in shared)
+
+
+async def test_ticker_streams_follow_the_market(host: str) -> None:
+    async with joined(host, "/ws/btcusdt@miniTicker/ethusdt@ticker") as client:
+        messages = await client.during(2)
+    assert {(event["e"], event["s"]) for event in messages} == {
+        ("24hrMiniTicker", "BTCUSDT"),
+        ("24hrTicker", "ETHUSDT"),
+    }
+    for symbol in SYMBOLS:
+        events = [event for event in messages if event["s"] == symbol]
+        assert [event["E"] for event in events] == sorted({event["E"] for event in events})
+        assert len({event["c"] for event in events}) > 3
+        assert all(Decimal(event["l"]) <= Decimal(event["c"]) <= Decimal(event["h"]) for event in events)
+
+
+async def test_all_tickers_come_in_one_array_a_second(host: str) -> None:
+    async with joined(host, "/stream?streams=!miniTicker@arr") as client:
+        first, *messages = [await client.receive() for _ in range(4)]
+    assert {event["s"] for event in first["data"]} == set(SYMBOLS)
+    for message in messages:
+        assert message["stream"] == "!miniTicker@arr"
+        assert {event["e"] for event in message["data"]} == {"24hrMiniTicker"}
+    times = [max(event["E"] for event in message["data"]) for message in messages]
+    assert all(500 <= after - before <= 2000 for before, after in zip(times, times[1:], strict=False))
+
+
+KLINE, MINI = "btcusdt@kline_1s", "ethusdt@miniTicker"
+URLS = {
+    "/ws": ([], False),
+    "/ws/": ([], False),
+    "/ws/0": ([], False),
+    f"/ws/{KLINE}": ([KLINE], False),
+    f"/ws/{KLINE}/{MINI}": ([KLINE, MINI], False),
+    f"/ws/{KLINE}/nothing/{MINI}": ([KLINE, MINI], False),
+    f"/ws/{KLINE}?foreign=1": ([KLINE], False),
+    "/stream": ([], True),
+    "/stream/": ([], True),
+    "/stream/0": ([], True),
+    "/stream?streams=": ([], True),
+    f"/stream?streams={KLINE}": ([KLINE], True),
+    f"/stream?streams={KLINE}/{MINI}&timeUnit=millisecond": ([KLINE, MINI], True),
+    f"/stream?streams={KLINE.replace('@', '%40')}": ([KLINE], True),
+    "/stream/ws/0": ([], False),
+    f"/stream/ws/{KLINE}/{MINI}": ([KLINE, MINI], False),
+}
+
+
+async def test_every_form_of_url_opens_and_means_what_it_says(host: str) -> None:
+    async def opened(path: str) -> tuple[list[str], bool]:
+        async with joined(host, path) as client:
+            names = (await client.ask("LIST_SUBSCRIPTIONS"))["result"]
+            combined = (await client.ask("GET_PROPERTY", "combined"))["result"]
+            if not names:
+                assert (await client.ask("SUBSCRIBE", KLINE))["result"] is None
+            event = await client.until(lambda message: not is_reply(message))
+            assert ("stream" in event) is combined
+            return sorted(names), combined
+
+    found = await asyncio.gather(*(opened(path) for path in URLS))
+    assert dict(zip(URLS, found, strict=True)) == {path: (sorted(names), c) for path, (names, c) in URLS.items()}
+
+
+@pytest.mark.parametrize("time_unit", ["MICROSECOND", "microsecond"])
+async def test_times_come_in_microseconds_on_request(host: str, time_unit: str) -> None:
+    async with joined(host, f"/ws/btcusdt@kline_1s?timeUnit={time_unit}") as client:
+        event = await client.receive()
+    assert event["k"]["T"] - event["k"]["t"] == 999_999
+    assert event["k"]["t"] <= event["E"] <= event["k"]["T"] + 1000
+    assert event["k"]["t"] // 1000 in await klines(host, "BTCUSDT", "1s")
+
+
+async def test_ping_of_the_client_is_answered_with_its_payload(host: str) -> None:
+    async with joined(host, "/ws/btcusdt@kline_1s") as client, asyncio.timeout(WAIT_S):
+        await (await client.connection.ping("anybody?"))
+        await client.connection.pong("unsolicited")
+        assert (await client.receive())["e"] == "kline"
+
+
+async def test_server_pings_and_keeps_who_answers() -> None:
+    async with running(ping_interval_s=1, ping_timeout_s=2) as host, joined(host, "/ws/btcusdt@kline_1m") as client:
+        # The library answers by itself; without that the connection would be gone by now.
+        assert len(await client.during(4)) > 5
+        assert (await client.ask("LIST_SUBSCRIPTIONS"))["result"] == ["btcusdt@kline_1m"]
+
+
+async def test_one_connection_too_many_is_refused_before_it_opens() -> None:
+    async with running(max_connections=1) as host, joined(host, "/ws"):
+        with pytest.raises(InvalidStatus) as caught:
+            await connect(f"ws://{host}/ws")
+        assert caught.value.response.status_code == 503
+        assert int(caught.value.response.headers["retry-after"]) > 0
+
+
+@pytest.mark.parametrize("path", ["/ws/btcusdt@kline_1s", "/stream?streams=btcusdt@kline_1s"], ids=["raw", "combined"])
+async def test_planned_end_is_announced_and_closes_as_a_restart(path: str) -> None:
+    # The server hands the signal on when it is done with it.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    async with running() as host, joined(host, path) as client:
+        await client.receive()
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(ConnectionClosedError):
+            await client.until(lambda message: False)
+        notice = client.events[-1]
+        if path.startswith("/stream"):
+            assert notice["stream"] == "!serverShutdown"
+            notice = notice["data"]
+        assert notice["e"] == "serverShutdown"
+        assert isinstance(notice["E"], int)
+        assert client.connection.close_code == 1012
