@@ -36,7 +36,7 @@ from gateway.pump import Pump, wall_ms
 from gateway.repair import Repair
 from gateway.wire.binance_commands import StreamNames
 from gateway.wire.native_commands import NativeCommands
-from gateway.wire.socket import handshake_protocol
+from gateway.wire.socket import HttpProtocol, handshake_protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -142,7 +142,7 @@ class Gateway:
                 # Keepalive and compression are ours; uvicorn's cost a timer and 64 KB per connection.
                 ws_ping_interval=None,
                 ws_per_message_deflate=False,
-                http="httptools",
+                http=HttpProtocol,
                 lifespan="off",
                 backlog=server_config.backlog,
                 access_log=False,

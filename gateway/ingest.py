@@ -6,6 +6,7 @@ payloads.
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from gateway.ops.counters import Counters
     from gateway.repair import Repair
     from gateway.session.session import Session
+
+SURGE_OVER = 0.7
+"""Part of its share that a tick's messages must fit into before a surge counts as over."""
 
 INGEST_SHARE = 0.3
 """Part of a tick that may go into folding messages in one by one."""
@@ -47,14 +51,13 @@ class Ingest:
         self._clock_ms = clock_ms
         self._stale_after_s = config.market.stale_after_s
         # When a tick's ingest takes more than its share, payloads are conflated before they are decoded, until a tick
-        # brings no more than half of what was too much.
+        # brings what could have been folded in one by one with some room to spare.
         self._share_s = config.stream.tick_ms / 1000 * INGEST_SHARE
         self._messages = 0
         self.spent_s = 0.0
         """What this tick's ingest has taken so far."""
         self._surge = Surge()
         self._surging = False
-        self._surge_messages = 0
         self.heard_s = 0.0
         """When the feed last said anything, on the monotonic clock."""
 
@@ -75,9 +78,8 @@ class Ingest:
                 self._fold(topic, payload, now_ms)
         self._messages += len(batch)
         self.spent_s += time.thread_time() - started_s
-        if self.spent_s > self._share_s and not self._surging:
+        if self.spent_s > self._share_s:
             self._surging = True
-            self._surge_messages = self._messages
 
     def _fold(self, topic: Topic, payload: bytes, now_ms: int) -> None:
         symbol, interval = topic
@@ -91,13 +93,22 @@ class Ingest:
 
     def end_tick(self, now_ms: int) -> None:
         """At the tick: fold in what was kept, and see whether the surge is over."""
+        kept = len(self._surge)
+        started_s = time.thread_time() if kept else 0.0
         for topic, payload in self._surge.take():
             self._fold(topic, payload, now_ms)
         self._counters.conflated = self._surge.conflated
-        if self._surging and self._messages <= self._surge_messages / 2:
+        if self._surging and self._messages <= self._affordable(kept, started_s):
             self._surging = False
         self._messages = 0
         self.spent_s = 0.0
+
+    def _affordable(self, folded: int, started_s: float) -> float:
+        """How many messages a tick could fold in one by one, going by what those just folded took."""
+        if not folded:
+            return math.inf
+        each_s = (time.thread_time() - started_s) / folded
+        return self._share_s * SURGE_OVER / each_s
 
     def linked(self) -> None:
         self.heard_s = time.monotonic()

@@ -81,7 +81,7 @@ def _continues(past: Past, after: int, cursor: int, interval: Interval) -> bool:
     """
     if past.memory:
         joint = past.span(None, past.memory[0].open_time_ms - 1)[1]
-        if joint > after and interval.next_open(past.opens[joint - 1]) < past.opens[joint]:
+        if joint and cursor <= past.opens[joint - 1] and interval.next_open(past.opens[joint - 1]) < past.opens[joint]:
             return False
     if after < len(past) and past.opens[after] == interval.next_open(cursor):
         return True

@@ -14,6 +14,7 @@ import sys
 from fcntl import ioctl
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from gateway.session.close_codes import Close
@@ -212,6 +213,24 @@ class ClientSocket(asyncio.Protocol):
 _CLOSE_BY_CODE = {reason.code: reason for reason in Close}
 
 
+class HttpProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP protocol, which drops what comes in one read with a handshake. RFC 6455 (section 4.1) asks clients
+    to wait for the answer, but a first command must not be lost on one that does not."""
+
+    _tail = b""
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        successor = self.transport.get_protocol()
+        if isinstance(successor, HandshakeProtocol):
+            early = (self._tail + data).partition(b"\r\n\r\n")[2]
+            if early:
+                successor.data_received(early)
+        else:
+            # The blank line that ends the handshake may come in two reads.
+            self._tail = (self._tail + data)[-3:]
+
+
 class HandshakeProtocol(WebSocketsSansIOProtocol):
     """uvicorn's WebSocket protocol for as long as the handshake takes.
 
@@ -221,6 +240,14 @@ class HandshakeProtocol(WebSocketsSansIOProtocol):
     max_message_bytes = 8192
     send_buffer_bytes = 0
     unsent_bytes = 0
+    _early = b""
+
+    def data_received(self, data: bytes) -> None:
+        if self.handshake_initiated:
+            # Frames are not for the parser of a protocol that ends here.
+            self._early += data
+        else:
+            super().data_received(data)
 
     def handle_connect(self, event: Any) -> None:
         super().handle_connect(event)
@@ -243,9 +270,8 @@ class HandshakeProtocol(WebSocketsSansIOProtocol):
         transport.set_protocol(client)
         # uvicorn closes the transport when the application returns: let it close nothing.
         self.transport = cast("asyncio.Transport", _HandedOver())
-        early = bytes(self.conn.reader.buffer)
-        if early:
-            loop.call_soon(client.data_received, early)
+        if self._early:
+            loop.call_soon(client.data_received, self._early)
         if self.read_paused:
             transport.resume_reading()
         return client
