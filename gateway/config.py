@@ -65,7 +65,7 @@ class MarketConfig(Section, frozen=True):
 
 
 class StreamConfig(Section, frozen=True):
-    tick_ms: Annotated[int, Meta(ge=5, le=1000)] = 50
+    tick_ms: Annotated[int, Meta(ge=5, le=1000)] = 60
     budget_bytes: Annotated[int, Meta(ge=1024)] = 65536
     closed_log: Annotated[int, Meta(ge=2)] = 16
     history_max: Annotated[int, Meta(ge=1, le=5000)] = 500
