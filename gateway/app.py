@@ -212,6 +212,7 @@ class Gateway:
         return {
             "repaired_klines": self.repair.repaired,
             "feed_reconnects": self.listener.reconnects,
+            "feed_thinned": self.listener.thinned,
             **{f"history_{name}": count for name, count in self.history.counters.items()},
         }
 

@@ -57,7 +57,8 @@ class Ingest:
         self.spent_s = 0.0
         """What this tick's ingest has taken so far."""
         self._surge = Surge()
-        self._surging = False
+        self.surging = False
+        """Whether payloads are conflated before they are decoded."""
         self.heard_s = 0.0
         """When the feed last said anything, on the monotonic clock."""
 
@@ -68,7 +69,7 @@ class Ingest:
         self.heard_s = time.monotonic()
         now_ms = self._clock_ms()
         self._counters.messages_in += len(batch)
-        if self._surging:
+        if self.surging:
             offer = self._surge.offer
             for topic, payload in batch:
                 for urgent in offer(topic, payload):
@@ -79,7 +80,7 @@ class Ingest:
         self._messages += len(batch)
         self.spent_s += time.thread_time() - started_s
         if self.spent_s > self._share_s:
-            self._surging = True
+            self.surging = True
 
     def _fold(self, topic: Topic, payload: bytes, now_ms: int) -> None:
         symbol, interval = topic
@@ -98,8 +99,8 @@ class Ingest:
         for topic, payload in self._surge.take():
             self._fold(topic, payload, now_ms)
         self._counters.conflated = self._surge.conflated
-        if self._surging and self._messages <= self._affordable(kept, started_s):
-            self._surging = False
+        if self.surging and self._messages <= self._affordable(kept, started_s):
+            self.surging = False
         self._messages = 0
         self.spent_s = 0.0
 

@@ -18,6 +18,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from gateway.feed.surge import WHOLE_MIN_BYTES
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -38,6 +40,9 @@ class FeedSink(Protocol):
     def unlinked(self, reason: str) -> None:
         """The link is gone, was found frozen, or could not be made: messages may be missed."""
 
+    surging: bool
+    """More comes than can be taken message by message: of what one read brings, the newest of a ticker will do."""
+
     def ingest(self, batch: Batch) -> None:
         """What one read brought, in order."""
 
@@ -57,6 +62,9 @@ class Listener:
         self.foreign = 0
         """Messages on channels that match the patterns but are not of the contract."""
         self.reconnects = 0
+        self.thinned = 0
+        """Messages of a surge that a newer one in the same read replaced."""
+        self._tickers: set[bytes] = set()
         # redis-py would retry silently on its own schedule; a retry is a gap, and gaps are ours to report.
         self._pool = ConnectionPool.from_url(
             config.url,
@@ -112,12 +120,35 @@ class Listener:
                 link.ping()
 
     def _drain(self, messages: list[list[bytes]]) -> None:
+        came = len(messages)
+        if self._sink.surging:
+            messages = self._thinned(messages)
         parse = self._topics.parse
         batch = [(topic, message[3]) for message in messages if (topic := parse(message[2])) is not None]
-        self.messages += len(batch)
-        self.foreign += len(messages) - len(batch)
+        foreign = len(messages) - len(batch)
+        self.messages += came - foreign
+        self.foreign += foreign
         if batch:
             self._sink.ingest(batch)
+
+    def _thinned(self, messages: list[list[bytes]]) -> list[list[bytes]]:
+        """Only the newest whole ticker of each channel, then all that is not one: klines, and diffs of either.
+
+        It sees to most messages of a surge at a fraction of what a look at each would cost.
+        """
+        tickers = self._tickers
+        newest: dict[bytes, list[bytes]] = {}
+        rest: list[list[bytes]] = []
+        for message in messages:
+            channel = message[2]
+            if channel in tickers and len(message[3]) >= WHOLE_MIN_BYTES:
+                newest[channel] = message
+            else:
+                rest.append(message)
+                if (topic := self._topics.parse(channel)) is not None and not topic.interval:
+                    tickers.add(channel)
+        self.thinned += len(messages) - len(newest) - len(rest)
+        return [*newest.values(), *rest]
 
 
 class _Link(asyncio.Protocol):

@@ -41,6 +41,8 @@ class Sink:
     batches: int = 0
     _told: asyncio.Event = field(default_factory=asyncio.Event)
 
+    surging: bool = False
+
     def linked(self) -> None:
         self.log.append("linked")
         self._told.set()
@@ -176,6 +178,31 @@ async def test_channels_that_are_not_of_the_contract_are_counted_and_go_no_furth
         await sink.until(lambda: bool(sink.messages))
         assert sink.messages == [(BTC, b"{}")]
         assert (listener.messages, listener.foreign) == (1, len(foreign))
+
+
+async def test_in_a_surge_the_newest_of_a_ticker_is_enough_and_nothing_else_is_left_out(server: EmbeddedServer) -> None:
+    whole = [b'{"c":"%d"%b}' % (number, b" " * 120) for number in range(50)]
+    diff, closed = b'{"c":"7"}', b'{"x":true}'
+    async with listening(server.url) as (listener, sink):
+        await sink.until(lambda: sink.links == 1)
+        sink.surging = True
+        with client(server.url) as link:
+            link.publish("ticker:BTCUSDT", whole[0])
+            await sink.until(lambda: len(sink.messages) == 1)
+            # One write, so that one read brings them all.
+            pipeline = link.pipeline(transaction=False)
+            for payload in whole[1:]:
+                pipeline.publish("ticker:BTCUSDT", payload)
+                pipeline.publish("klines:BTCUSDT:1m", closed)
+            pipeline.publish("ticker:BTCUSDT", diff)
+            pipeline.execute()
+        await sink.until(lambda: (BTC, diff) in sink.messages)
+        tickers = [payload for topic, payload in sink.messages if topic == BTC]
+        assert tickers[-2:] == [whole[-1], diff]
+        assert len(tickers) < len(whole)
+        assert sink.messages.count((BTC_1M, closed)) == len(whole) - 1
+        assert listener.messages == 2 * len(whole)
+        assert listener.thinned == listener.messages - len(sink.messages)
 
 
 async def test_channels_may_have_other_names_and_the_server_another_kind_of_socket(tmp_path: Path) -> None:
