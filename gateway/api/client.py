@@ -205,14 +205,19 @@ class Client:
             if isinstance(channel, KlineChannel):
                 if command.history:
                     session.history[channel.n] = command.history
-                cursor = command.resume.get(text)
-                frames.append(service.snapshots.kline(channel, pasts.get(text), command.history, cursor))
+                cursor, past = command.resume.get(text), pasts.get(text)
+                frames.append(service.snapshots.kline(channel, past, command.history, cursor))
+                if past is not None and not service.snapshots.meets_memory(channel, past):
+                    # More has closed while others were read: it comes again, whole.
+                    session.torn.add(channel.n)
+                    service.hub.torn.add(session)
             elif isinstance(channel, TickerChannel):
                 frames.append(dialect.ticker_snapshot(channel.n, channel.name, channel.live, service.hub.state))
         self._say(b"".join(frames))
 
     async def resync(self) -> None:
         """Send what was torn again, with as much history as it was asked with; again and again until it can be read."""
+        again = False
         while self.session.torn and not self.socket.closing:
             for n in list(self.session.torn):
                 if self.session.control:
@@ -225,6 +230,9 @@ class Client:
                 past = await self._service.snapshots.read(channel)
                 if isinstance(past, CommandError) or not self._awaits(n):
                     continue
+                if not again and not self._service.snapshots.meets_memory(channel, past):
+                    # Read a moment too early. What is still missing next time is the source's own hole.
+                    continue
                 self._service.hub.subscribe(self.session, [channel])
                 self.session.torn.discard(n)
                 self._service.counters.resyncs += 1
@@ -232,6 +240,7 @@ class Client:
                 self._say(self._service.snapshots.kline(channel, past, history, None, resync=True))
             if self.session.torn:
                 await asyncio.sleep(RESYNC_RETRY_S)
+                again = True
 
     def _awaits(self, n: int) -> bool:
         return n in self.session.torn and not self.socket.closing

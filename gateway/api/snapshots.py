@@ -42,6 +42,11 @@ class Snapshots:
             return CommandError(ErrorCode.INVALID_SYMBOL, str(error))
         return answer.past
 
+    def meets_memory(self, channel: KlineChannel, stored: Past) -> bool:
+        """Whether nothing is missing between the stored klines and those in memory."""
+        past = stored.with_memory(tuple(channel.series.closed), self._history_max)
+        return _hole(past, channel.series.interval) is None
+
     def kline(
         self, channel: KlineChannel, stored: Past | None, history: int, cursor: int | None, *, resync: bool = False
     ) -> bytes:
@@ -59,6 +64,14 @@ class Snapshots:
             first = after if recovered else first
         klines = past.text(first, last)
         return _SPEECH.kline_snapshot(channel.n, channel.name, klines, series.forming, self._hub.state, extra)
+
+
+def _hole(past: Past, interval: Interval) -> int | None:
+    """Open time of the kline before the hole between what was stored and what is in memory, if there is one."""
+    joint = past.span(None, past.memory[0].open_time_ms - 1)[1] if past.memory else 0
+    if joint and interval.next_open(past.opens[joint - 1]) < past.opens[joint]:
+        return past.opens[joint - 1]
+    return None
 
 
 def in_memory(channel: KlineChannel, cursor: int) -> bool:
@@ -79,10 +92,9 @@ def _continues(past: Past, after: int, cursor: int, interval: Interval) -> bool:
 
     What was stored and what is in memory must meet: while the store is away, kept klines may end too early.
     """
-    if past.memory:
-        joint = past.span(None, past.memory[0].open_time_ms - 1)[1]
-        if joint and cursor <= past.opens[joint - 1] and interval.next_open(past.opens[joint - 1]) < past.opens[joint]:
-            return False
+    hole = _hole(past, interval)
+    if hole is not None and cursor <= hole:
+        return False
     if after < len(past) and past.opens[after] == interval.next_open(cursor):
         return True
     return after > 0 and past.opens[after - 1] >= cursor
