@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +29,38 @@ WATCH_BADGE = """
     new MutationObserver(() => window.badges.push(document.querySelector('#badge-text').innerText)).observe(
         document.querySelector('#badge-text'), {childList: true, characterData: true, subtree: true})
 """
+
+
+class Bot:
+    """Another client of the same series, which notes the open time of every closed kline it is sent."""
+
+    def __init__(self, world: World, symbol: str) -> None:
+        self.closed: list[int] = []
+        self._connecting = connect(f"{world.url.replace('http', 'ws', 1).rstrip('/')}/v1/stream")
+        self._subscribe = json.dumps({"op": "subscribe", "channels": [f"kline:{symbol}:1s"], "history": 1})
+        self._reading = threading.Thread(target=self._read)
+
+    def __enter__(self) -> Self:
+        self._socket = self._connecting.__enter__()
+        self._socket.send(self._subscribe)
+        self._reading.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+        self._reading.join()
+
+    def _read(self) -> None:
+        try:
+            for text in self._socket:
+                message = json.loads(text)
+                if message["op"] == "snapshot":
+                    assert "resync" not in message, "nothing it was sent was wrong"
+                    self.closed += [kline["openTime"] for kline in message["klines"]]
+                elif message["op"] == "update":
+                    self.closed += [news["openTime"] for _, news in message["u"] if news.get("isClosed")]
+        except ConnectionClosed:
+            pass
 
 
 def look_at(world: World, open_page: OpenPage) -> tuple[Page, str, dict[str, Any]]:
@@ -52,15 +88,18 @@ def assert_whole(page: Page, world: World, symbol: str, before: dict[str, Any]) 
 
 def test_redis_killed_is_told_and_healed(own_world: World, open_page: OpenPage) -> None:
     page, symbol, before = look_at(own_world, open_page)
-    own_world.redis.kill()
-    page.until("s.level !== 'green' && s.channel === 'stale'")
-    assert page.text("#badge-text") == "Source away"
-    assert page.state()["view"] == "chart"
-    assert page.state()["link"] == "open"
-    time.sleep(3)
-    own_world.redis.start()
-    page.until("s.channel === 'live'", HEALED_S)
-    assert_whole(page, own_world, symbol, before)
+    with Bot(own_world, symbol) as bot:
+        own_world.redis.kill()
+        page.until("s.level !== 'green' && s.channel === 'stale'")
+        assert page.text("#badge-text") == "Source away"
+        assert page.state()["view"] == "chart"
+        assert page.state()["link"] == "open"
+        time.sleep(3)
+        own_world.redis.start()
+        page.until("s.channel === 'live'", HEALED_S)
+        assert_whole(page, own_world, symbol, before)
+    assert bot.closed == list(range(bot.closed[0], bot.closed[-1] + 1, SECOND_MS))
+    assert bot.closed[-1] >= page.state()["lastClosed"] - SECOND_MS
 
 
 def test_redis_frozen_is_told_and_healed(own_world: World, open_page: OpenPage) -> None:
