@@ -75,7 +75,9 @@ class Page:
     def shows(self, symbol: str, interval: str, within_s: float = PATIENCE_S) -> None:
         """Wait for a live chart of that market."""
         self.until(
-            f"s.symbol === '{symbol}' && s.interval === '{interval}' && s.view === 'chart' && s.level === 'green'",
+            # The view is told at the next frame, the bars at once: right after a switch there are none.
+            f"s.symbol === '{symbol}' && s.interval === '{interval}' && s.view === 'chart' && s.level === 'green'"
+            " && s.openTimes.length > 1",
             within_s,
         )
 
