@@ -246,7 +246,8 @@ class Pump:
     def _calm(self, now_s: float) -> None:
         """Once a second: whoever keeps up in a slow tier may go a rung faster."""
         for tier in self._hub.tiers[1:]:
-            for session in [s for cohort in tier.cohorts.values() for s in cohort.sessions]:
+            # Those behind too: after a stall there may be more to catch up on than a slow tier's budget lets through.
+            for session in tier.sessions():
                 self._retier(session, throttle.calmed(session, now_s), "recovered")
 
     def _retier(self, session: Session, tier: int, reason: str) -> None:

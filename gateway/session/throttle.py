@@ -86,7 +86,8 @@ def taken(session: Session) -> None:
 
 def calmed(session: Session, now_s: float) -> int:
     """The tier a session that keeps up should be in: one rung faster after a calm time, never beyond what it wants."""
-    if session.tier > session.floor and now_s - session.calm_since_s >= CALM_S:
+    is_calm = session.stalled_since_s is None and now_s - session.calm_since_s >= CALM_S
+    if session.tier > session.floor and is_calm:
         session.calm_since_s = now_s
         return session.tier - 1
     return max(session.tier, session.floor)

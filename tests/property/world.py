@@ -348,7 +348,8 @@ class World:
             all_in_step = all(session.cohort is not None for session in self.hub.sessions)
             if all_in_step and all(tier.is_due(self.hub.tick) for tier in self.hub.tiers):
                 return
-        raise AssertionError("somebody stays behind")
+        behind = [session for session in self.hub.sessions if session.cohort is None]
+        raise AssertionError(f"still behind: {[(s.tier, s.owed, s.torn, s.control, s.allowance) for s in behind]}")
 
     async def settle(self) -> None:
         """End every disturbance and let the gateway catch up."""

@@ -49,11 +49,17 @@ class TestCalmed:
     def test_one_rung_faster_after_each_calm_time(self, session: Session) -> None:
         session.tier = 2
         missed(session, 10.0)
+        taken(session)
         assert calmed(session, 10.0 + CALM_S - 1) == 2
         assert calmed(session, 10.0 + CALM_S) == 1
         session.tier = 1
         assert calmed(session, 10.0 + CALM_S + 1) == 1
         assert calmed(session, 10.0 + 2 * CALM_S) == 0
+
+    def test_a_stall_is_not_calm_however_long_it_lasts(self, session: Session) -> None:
+        session.tier = 2
+        missed(session, 10.0)
+        assert calmed(session, 1000.0) == 2
 
     def test_never_faster_than_it_wants(self, session: Session) -> None:
         session.tier = session.floor = 2
