@@ -151,12 +151,12 @@ def masked(config: Config) -> dict[str, Any]:
 
 
 def mask_url(url: str) -> str:
-    """The URL with its password replaced by `***`."""
+    """The URL with its passwords replaced by `***`: that before the host, and one among the parameters."""
     parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    netloc = f"{parts.username or ''}:***@{parts.netloc.rpartition('@')[2]}"
-    return urlunsplit(parts._replace(netloc=netloc))
+    parts = parts._replace(query=re.sub(r"(?<![^&])(password=)[^&]*", r"\1***", parts.query))
+    if parts.password is not None:
+        parts = parts._replace(netloc=f"{parts.username or ''}:***@{parts.netloc.rpartition('@')[2]}")
+    return urlunsplit(parts)
 
 
 def _section_of(data: dict[str, Any], section: str) -> dict[str, Any]:

@@ -175,6 +175,10 @@ class TestSecrets:
     def test_passwords_in_urls_are_masked(self, url: str, shown: str) -> None:
         assert mask_url(url) == shown
 
+    def test_a_password_among_the_parameters_is_masked(self) -> None:
+        url = "redis://h:1/0?db=2&password=s3cret&my_password=shown"
+        assert mask_url(url) == "redis://h:1/0?db=2&password=***&my_password=shown"
+
     def test_the_effective_settings_are_printable(self) -> None:
         config = load_config(None, {"GATEWAY_REDIS__URL": "redis://:s3cret@h:1/0"})
         data = masked(config)
