@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway.hub.hub import TIER_PERIODS
 from gateway.session.load import Level
 from tests.property.world import CHANNELS, SPANS, SYMBOLS, Clock, World, virtual_time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
 
 visitors = st.integers(0, 3)
 symbols = st.sampled_from(SYMBOLS)
@@ -138,9 +143,82 @@ async def play(world: World, script: list[Step]) -> None:
     await world.end()
 
 
+BAR, PRICE = "kline:AAAUSDT:1s", "ticker:AAAUSDT"
+KNOWN_HARD: dict[str, list[Step]] = {
+    "subscribes while a beat that has served it goes on": [
+        ("subscribe", 0, [PRICE, "ticker:BBBUSDT"], 0, False),
+        ("subscribe", 1, [PRICE], 0, False),
+        *(("trade", "AAAUSDT", 1), ("ticker", "AAAUSDT", True), ("tick", 2)),
+        *(("trade", "AAAUSDT", 2), ("ticker", "AAAUSDT", True), ("begin",)),
+        *(("trade", "AAAUSDT", 3), ("ticker", "AAAUSDT", True)),
+        ("subscribe", 0, [PRICE], 0, False),
+        ("tick", 1),
+    ],
+    "wants closed klines only, and then everything again": [
+        *(("subscribe", 0, [BAR, PRICE], 0, False), ("tick", 1), ("set", 0, {"closed_only": True})),
+        *(("trade", "AAAUSDT", 1), ("ticker", "AAAUSDT", True), ("tick", 2)),
+        *(("set", 0, {"closed_only": False}), ("tick", 2)),
+    ],
+    "falls behind while news is held back": [
+        *(("subscribe", 0, [PRICE], 0, False), ("tick", 2), ("load", Level.OVERLOAD)),
+        *(("trade", "AAAUSDT", 1), ("ticker", "AAAUSDT", True), ("tick", 1)),
+        *(("set", 0, {"max_rate": 10}), ("tick", 5)),
+    ],
+    "more closes during an outage than the log holds": [
+        *(("bars", "AAAUSDT", 9), ("subscribe", 0, [BAR], 50, False), ("subscribe", 1, [BAR], 0, False)),
+        *(("link", False), ("bars", "AAAUSDT", 9)),
+    ],
+    "the store has what the feed has not said yet": [
+        *(("trade", "AAAUSDT", 1), ("advance", 700), ("subscribe", 0, [BAR], 3, False)),
+    ],
+    "a bar is lost before one that is corrected": [
+        *(("bars", "AAAUSDT", 8), ("lose", 2), ("ticker", "AAAUSDT", False), ("correct", ("AAAUSDT", "1s"), 2)),
+        ("subscribe", 0, list(CHANNELS), 3, True),
+    ],
+    "the series is read for the first time while others are read": [
+        *(("link", False), ("subscribe", 0, [BAR, "kline:BBBUSDT:1m"], 3, True), ("bars", "AAAUSDT", 6)),
+        *(("link", True), ("subscribe", 1, list(CHANNELS), 3, True)),
+    ],
+}
+
+
+def run(scenario: Callable[[World], Coroutine[None, None, None]]) -> None:
+    clock = Clock()
+    with virtual_time(clock):
+        asyncio.run(scenario(World(clock)))
+
+
 @given(scripts())
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_every_client_ends_with_the_truth_and_never_sees_it_out_of_order(script: list[Step]) -> None:
-    clock = Clock()
-    with virtual_time(clock):
-        asyncio.run(play(World(clock), script))
+    run(lambda world: play(world, script))
+
+
+@pytest.mark.parametrize("script", KNOWN_HARD.values(), ids=KNOWN_HARD)
+def test_so_does_a_client_that(script: list[Step]) -> None:
+    run(lambda world: play(world, script))
+
+
+def test_who_reads_again_is_served_faster_though_there_is_always_more_to_catch_up_on() -> None:
+    async def scenario(world: World) -> None:
+        world.link(True)
+        visitor = world.visitors[0]
+        world.connect(visitor)
+        world.subscribe(visitor, list(CHANNELS), 0, resume=False)
+
+        async def busy_ticks(seconds: int) -> None:
+            for _ in range(seconds * 20):
+                for symbol in SYMBOLS:
+                    world.trade(symbol, world.hub.tick % 7 + 1)
+                    world.publish_ticker(symbol, diff=False)
+                    world.publish_forming((symbol, "1m"))
+                await world.tick()
+
+        visitor.socket.stall()
+        await busy_ticks(5)
+        assert visitor.session.tier == len(TIER_PERIODS) - 1
+        visitor.socket.stall(False)
+        await busy_ticks(30)
+        assert visitor.session.tier == 0
+
+    run(scenario)

@@ -96,6 +96,7 @@ def virtual_time(clock: Clock) -> Generator[None]:
             patch.setattr(module, "time", clock)
         # Every slice of a flush ends at once.
         patch.setattr(pump, "SLICE_S", -1.0)
+        patch.setattr(pump, "LOOKS_AT_CLOCK", 1)
         patch.setattr(client_module, "RESYNC_RETRY_S", 0)
         yield
 
