@@ -236,7 +236,8 @@ class Client:
                 self._service.hub.subscribe(self.session, [channel])
                 self.session.torn.discard(n)
                 self._service.counters.resyncs += 1
-                history = max(self.session.history.get(n, 0), len(channel.series.closed))
+                # All that is kept: what was missed may reach further back than what was asked for.
+                history = self._service.config.history_max
                 self._say(self._service.snapshots.kline(channel, past, history, None, resync=True))
             if self.session.torn:
                 await asyncio.sleep(RESYNC_RETRY_S)

@@ -18,7 +18,7 @@ from gateway.wire import compact
 from tests.builders import MINUTE_MS, T0
 from tests.fakes import Folder
 from tests.integration.live import BARS, PRICE, SYMBOL, WAIT_S, Client, Publisher, client, make_config, serving, until
-from tests.integration.raw import handshake, peer
+from tests.integration.raw import handshake, masked, peer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -231,6 +231,44 @@ class TestErrors:
                 await someone.say({**op, "id": f"many-{number}"})
             await someone.reply("many-49")
             assert [reply["id"] for reply in someone.folder.replies] == [f"many-{number}" for number in range(50)]
+
+    async def test_commands_that_come_while_history_is_read_wait_their_turn(self, up: Serving) -> None:
+        async with peer(up.port, handshake("/v1/stream")) as someone:
+            someone.writer.write(
+                b"".join(
+                    masked(Opcode.TEXT, json.dumps(command).encode())
+                    for command in (
+                        {"op": "subscribe", "channels": [BARS], "history": 5, "id": 1},
+                        {"op": "list", "id": 2},
+                        {"op": "subscribe", "channels": [BARS, PRICE], "history": 1, "id": 3},
+                        {"op": "unsubscribe", "channels": [BARS], "id": 4},
+                        {"op": "list", "id": 5},
+                    )
+                )
+            )
+            folder = Folder()
+            async with asyncio.timeout(WAIT_S):
+                while len(folder.replies) < 5:
+                    folder.read(await someone.frame())
+            assert [reply["id"] for reply in folder.replies] == ["1", "2", "3", "4", "5"]
+            assert folder.replies[1]["channels"].keys() == {BARS}
+            assert folder.replies[4]["channels"].keys() == {PRICE}
+
+    @pytest.mark.parametrize("broken", ["commands.decode", "snapshots.read"])
+    async def test_our_own_fault_ends_only_this_connection(
+        self, up: Serving, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, broken: str
+    ) -> None:
+        def fail(*_: object) -> None:
+            raise RuntimeError("a bug")
+
+        part, name = broken.split(".")
+        async with client(up) as someone, client(up) as other:
+            with monkeypatch.context() as patch:
+                patch.setattr(getattr(up.inside.stream, part), name, fail)
+                await someone.say({"op": "subscribe", "channels": [BARS], "history": 50})
+                assert await someone.closed() == 1011
+            assert (await other.ask("ping"))["op"] == "pong"
+        assert "a bug" in caplog.text
 
 
 class TestConnection:
