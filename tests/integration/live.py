@@ -149,6 +149,9 @@ async def serving(config: Config, *, ready: bool = True) -> AsyncIterator[Servin
             found = Serving(f"http://127.0.0.1:{listening.getsockname()[1]}", gateway)
             if ready:
                 await found.ready()
+                # What was read at the start is news of the next beat: who is there by then gets it again.
+                beat = gateway.hub.tick
+                await until(lambda: gateway.hub.tick > beat + 1, "a beat")
             yield found
         finally:
             running.cancel()

@@ -230,7 +230,7 @@ class TestShutdown:
             async with client(up) as one, client(up) as other:
                 await one.subscribe(BARS, PRICE)
                 await publisher.closed(1)
-                await one.until(lambda: numbers(one.view(BARS)) == [1])
+                await one.until(lambda: numbers(one.view(BARS))[-1:] == [1])
                 children = psutil.Process(up.process.pid).children(recursive=True)
                 up.process.send_signal(number)
                 assert [await one.closed(), await other.closed()] == [1012, 1012]
