@@ -10,7 +10,7 @@ import socket
 import time
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import uvicorn
 from starlette.applications import Starlette
@@ -35,18 +35,20 @@ from gateway.ops.metrics import Metrics
 from gateway.pump import Pump, wall_ms
 from gateway.repair import Repair
 from gateway.wire.binance_commands import StreamNames
+from gateway.wire.fleet import SocketFleet
 from gateway.wire.native_commands import NativeCommands
 from gateway.wire.socket import HttpProtocol, handshake_protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from starlette.routing import BaseRoute
 
     from gateway.config import Config
     from gateway.model.kline import Kline
     from gateway.model.ticker import Ticker
-    from gateway.session.session import Session
+    from gateway.session.session import Session, Sink
+    from gateway.wire.socket import ClientSocket
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +107,9 @@ class Gateway:
         commands = NativeCommands(symbols, intervals, config.stream.history_max)
         self.stream = StreamService(config, self.market, self.hub, self.history, self.counters, commands, wall_ms)
         self.ingest = Ingest(config, self.market, self.hub, self.repair, self.counters, wall_ms)
-        self.pump = Pump(config, self.market, self.hub, self.repair, self.ingest, self.counters, self.stream.resync)
+        self.pump = Pump(
+            config, self.market, self.hub, self.repair, self.ingest, self.counters, self.stream.resync, _fleet
+        )
         self.stream.pump = self.pump
         names = StreamNames(symbols, intervals)
         self.binance = BinanceService(config, self.market, self.hub, self.pump, self.counters, names, wall_ms)
@@ -215,6 +219,11 @@ class Gateway:
             "feed_thinned": self.listener.thinned,
             **{f"history_{name}": count for name, count in self.history.counters.items()},
         }
+
+
+def _fleet(sinks: Sequence[Sink]) -> SocketFleet:
+    # Whatever a session here writes to is a client's socket.
+    return SocketFleet(cast("Sequence[ClientSocket]", sinks))
 
 
 class _Server(uvicorn.Server):

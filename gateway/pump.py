@@ -12,37 +12,35 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from gateway.fanout import Beat, Fanout
 from gateway.hub.hub import TIER_PERIODS
 from gateway.session import throttle
 from gateway.session.close_codes import Close
 from gateway.session.load import PACES, Load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from gateway.config import Config
     from gateway.hub.dialect import Dialect
     from gateway.hub.hub import Hub
-    from gateway.hub.tier import Cohort, Tier
+    from gateway.hub.tier import Tier
     from gateway.ingest import Ingest
     from gateway.market.market import Market
     from gateway.ops.counters import Counters
     from gateway.repair import Repair
-    from gateway.session.session import Session
+    from gateway.session.session import Fleet, Session, Sink
 
 logger = logging.getLogger(__name__)
 
 LOOKS_AT_CLOCK = 16
-"""Cohorts or sessions between two looks at the clock."""
+"""Sessions that are behind, between two looks at the clock."""
 
 SLICE_S = 0.010
 """Longest a flush keeps the loop: the feed and the handshakes get their turn in between."""
 
 SHED_PARTS = 200
 """When nothing else helps, one in so many clients is sent away per tick: all of them would come back as a storm."""
-
-DEFLATE_SHARERS = 4
-"""A frame for so many clients is compressed even when the process is busy: the kernel's work for the bytes is saved."""
 
 
 def wall_ms() -> int:
@@ -61,6 +59,7 @@ class Pump:
         ingest: Ingest,
         counters: Counters,
         on_torn: Callable[[Session], None],
+        fleet_of: Callable[[Sequence[Sink]], Fleet],
     ) -> None:
         self._market = market
         self._hub = hub
@@ -73,6 +72,14 @@ class Pump:
         self._budget_bytes = config.stream.budget_bytes
         self._heartbeat_ticks = max(1, round(config.stream.heartbeat_s / self._tick_s))
         self._slow_abort_s = config.stream.slow_abort_s
+        self._fanout = Fanout(
+            hub,
+            counters,
+            fleet_of,
+            self._fall_late,
+            budget_bytes=config.stream.budget_bytes,
+            heartbeat_ticks=self._heartbeat_ticks,
+        )
         self.load = Load(self._tick_s)
         self._announced = False
         self.flushed_s = 0.0
@@ -105,12 +112,13 @@ class Pump:
             self._repair.series(series)
         self._hub.publish(changes)
         slice_end_s = now_s + SLICE_S
+        beat = Beat(now_ms, not self.load.level, self._announcement if self._announced else None)
         for tier in self._hub.due(self.load.held(self._hub.tick)):
-            for place, cohort in enumerate(list(tier.cohorts.values())):
-                self._flush_cohort(tier, cohort, now_ms)
-                if not place % LOOKS_AT_CLOCK and time.monotonic() > slice_end_s:
+            for _ in self._fanout.serve(tier, beat):
+                if time.monotonic() > slice_end_s:
                     await asyncio.sleep(0)
                     slice_end_s = time.monotonic() + SLICE_S
+            self._fanout.probe(tier)
             for place, session in enumerate(list(tier.behind)):
                 self._flush_behind(tier, session, now_s, now_ms)
                 if not place % LOOKS_AT_CLOCK and time.monotonic() > slice_end_s:
@@ -121,13 +129,12 @@ class Pump:
             self._on_torn(session)
         if self._hub.tick % max(1, round(1 / self._tick_s)) == 0:
             self._calm(now_s)
-            self._probe(now_s)
 
     def flush_control(self, session: Session) -> None:
         """Write a session's replies now if its socket is free; else they go with its next beat."""
         if session.cohort is not None and not session.sink.busy():
             replies, session.control = session.control, []
-            session.offer(b"".join(replies))
+            session.sink.offer(b"".join(replies))
         elif session.control:
             self._hub.fall_behind(session)
             self._offer_behind(session, wall_ms())
@@ -136,7 +143,7 @@ class Pump:
         """Write all that a session is still owed, whatever the budget: the connection ends."""
         self._hub.fall_behind(session)
         if not session.sink.busy():
-            session.offer(session.take(self._hub, sys.maxsize, wall_ms()))
+            session.sink.offer(session.take(self._hub, sys.maxsize, wall_ms()))
 
     def _weigh(self, busy_s: float, now_s: float) -> None:
         """Go by what the tick cost: tell everybody of a new level, and at the last send some clients away."""
@@ -154,60 +161,16 @@ class Pump:
         interval_ms = self._tick_ms * PACES[self.load.level].ticker
         return dialect.throttle(interval_ms, "load" if self.load.level else "recovered")
 
-    def _flush_cohort(self, tier: Tier[Session], cohort: Cohort[Session], now_ms: int) -> None:
-        """One join for the cohort, one write for each of its sessions. The hot path: twenty times a second for all."""
-        sessions = cohort.sessions
-        if not sessions:
-            # All of them left while this flush let others run.
-            return
-        hub, tick = self._hub, self._hub.tick
-        body = b"".join(cohort.watchlist.pick(tier.sheets[cohort.style]))
-        late: list[Session] = []
-        if len(body) > self._budget_bytes:
-            # Too much for one write: each session takes it by lanes, as far as its budget goes.
-            for session in list(sessions):
-                hub.fall_behind(session)
-        elif frame := self._frame(cohort, body, now_ms):
-            cohort.last_frame_tick = tick
-            late = [session for session in sessions if not session.offer(frame)]
-            written = len(sessions) - len(late)
-            self._counters.writes += written
-            self._counters.bytes_out += written * len(frame)
-        if late:
-            now_s = time.monotonic()
-            for session in late:
-                hub.fall_behind(session)
-                self._missed(session, now_s)
-        cohort.served_tick = tick
-
-    def _frame(self, cohort: Cohort[Session], body: bytes, now_ms: int) -> bytes:
-        """What a cohort is written at this beat: notices, its news, a heartbeat when it is time; b"": nothing."""
-        dialect, state = cohort.style[0], self._hub.state
-        notice = b""
-        if self._announced:
-            notice = self._announcement(dialect)
-        if cohort.told is not state:
-            cohort.told = state
-            if cohort.watchlist.ns:
-                notice += dialect.status(cohort.watchlist.ns, state)
-        if body:
-            spare = not self.load.level or len(cohort.sessions) >= DEFLATE_SHARERS
-            frame = dialect.beat(body, now_ms, spare=spare)
-            return notice + frame if notice else frame
-        if not notice and self._hub.tick - cohort.last_frame_tick >= self._heartbeat_ticks:
-            return dialect.heartbeat(now_ms)
-        return notice
-
     def _flush_behind(self, tier: Tier[Session], session: Session, now_s: float, now_ms: int) -> None:
         if session.cohort is not None or self._hub.tiers[session.tier] is not tier or session not in tier.behind:
             # It moved while this flush let others run.
             return
+        if self._announced:
+            session.load_notice = self._announcement(session.style[0])
         if session.sink.busy() or session.sink.unsent_bytes() > throttle.UNSENT_SLOW_BYTES:
             self._missed(session, now_s)
             return
         throttle.taken(session)
-        if self._announced:
-            session.control.append(self._announcement(session.style[0]))
         if session.allowance is not None and not session.allowance.has_any(now_s):
             return
         self._offer_behind(session, now_ms)
@@ -220,7 +183,7 @@ class Pump:
         frames = session.take(self._hub, throttle.budget(session, self._budget_bytes), now_ms)
         if not frames and session.allowance and self._hub.tick % self._heartbeat_ticks < TIER_PERIODS[session.tier]:
             frames = session.style[0].heartbeat(now_ms)
-        if frames and session.offer(frames):
+        if frames and session.sink.offer(frames):
             self._counters.writes += 1
             self._counters.bytes_out += len(frames)
             if session.allowance is not None:
@@ -236,12 +199,10 @@ class Pump:
             self._counters.disconnects[Close.SLOW.code] += 1
             session.sink.abort()
 
-    def _probe(self, now_s: float) -> None:
-        """Look behind the kernel's buffers, about 1 us a session: slow readers show there first."""
-        for session in list(self._hub.sessions):
-            if session.cohort is not None and session.sink.unsent_bytes() > throttle.UNSENT_SLOW_BYTES:
-                self._hub.fall_behind(session)
-                self._missed(session, now_s)
+    def _fall_late(self, session: Session) -> None:
+        """In step until now, but its socket takes nothing or is read too slowly."""
+        self._hub.fall_behind(session)
+        self._missed(session, time.monotonic())
 
     def _calm(self, now_s: float) -> None:
         """Once a second: whoever keeps up in a slow tier may go a rung faster."""

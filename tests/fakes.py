@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from gateway.model.kline import Kline
     from gateway.session.close_codes import Close
+    from gateway.session.session import Sink
 
 TEXT = 1
 
@@ -50,6 +51,8 @@ def parsed(text: str | bytes) -> Any:
 
 class FakeSocket:
     """A client's socket. While `stalled` it takes one write and is busy after it, as a full kernel buffer makes it."""
+
+    order = 0
 
     def __init__(self) -> None:
         self.closing = False
@@ -100,6 +103,20 @@ class FakeSocket:
         """What was written since the last call."""
         frames, self.written = self.written, []
         return b"".join(frames)
+
+
+class FakeFleet:
+    """Scripted sockets, written to one after the other."""
+
+    def __init__(self, sinks: Sequence[Sink]) -> None:
+        self._sinks = sinks
+
+    def offer(self, start: int, frames: Sequence[bytes]) -> list[int]:
+        places = enumerate(frames, start)
+        return [place for place, frame in places if frame and not self._sinks[place].offer(frame)]
+
+    def clogged(self, start: int, stop: int, most_bytes: int) -> list[int]:
+        return [place for place in range(start, stop) if self._sinks[place].unsent_bytes() > most_bytes]
 
 
 class Bar(NamedTuple):

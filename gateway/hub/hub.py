@@ -156,7 +156,7 @@ class Hub(Generic[M]):
         """Take a session out of step: it is owed what comes after the last beat that reached it."""
         if session.cohort is not None:
             tier = self.tiers[session.tier]
-            session.fall_behind(*tier.standing(session.cohort), session.cohort.told)
+            session.fall_behind(*tier.standing(session, session.cohort))
             tier.leave(session)
             tier.behind.add(session)
             self._owe_held_back(session)

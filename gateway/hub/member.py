@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from gateway.hub.dialect import FeedState, Style
@@ -17,9 +17,10 @@ class Member:
     __slots__ = (
         "cohort",
         "hold_tick",
+        "order",
         "owed",
+        "place",
         "places",
-        "seat",
         "served_tick",
         "style",
         "tier",
@@ -33,8 +34,10 @@ class Member:
     def __init__(self, style: Style) -> None:
         self.style = style
         self.tier = 0
-        self.cohort: Cohort[Any] | None = None
-        self.seat = 0
+        self.cohort: Cohort | None = None
+        # Where it stands among those in step with its tier, and by what they are sorted.
+        self.place = -1
+        self.order = 0
         # The feed's state it was told last, while behind.
         self.told: FeedState | None = None
         # Kept while behind. `hold_tick`: not served before that tick.

@@ -6,7 +6,9 @@ once for all. Whoever missed a beat gets whole values from `session.take` until 
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic
 
 from gateway.hub.channel import KlineChannel, View
@@ -21,19 +23,21 @@ if TYPE_CHECKING:
     from gateway.hub.watchlist import Sheet, Watchlist
 
 
-class Cohort(Generic[M]):
+class Cohort:
     """Sessions in step that share tier, style and watchlist: one join of fragments serves them all."""
 
-    __slots__ = ("last_frame_tick", "served_tick", "sessions", "style", "told", "watchlist")
+    __slots__ = ("frame", "framed_tick", "last_frame_tick", "size", "style", "told", "told_before", "watchlist")
 
     def __init__(self, style: Style, watchlist: Watchlist, told: FeedState, tick: int) -> None:
         self.style = style
-        self.told = told
-        """The feed's state that its sessions know of."""
         self.watchlist = watchlist
-        self.sessions: list[M] = []
-        self.served_tick = tick
-        self.last_frame_tick = tick
+        self.size = 0
+        """How many sessions it has."""
+        self.told = self.told_before = told
+        """The feed's state that its sessions know of; before the frame of `framed_tick`, the other one."""
+        self.frame: bytes | None = b""
+        """What it is written at `framed_tick`; `None`: too much for one write."""
+        self.framed_tick = self.last_frame_tick = tick
 
 
 class Tier(Generic[M]):
@@ -44,7 +48,16 @@ class Tier(Generic[M]):
         self.last_beat = 0
         self.previous_beat = 0
         self.behind: set[M] = set()
-        self.cohorts: dict[tuple[Style, Watchlist], Cohort[M]] = {}
+        self.cohorts: dict[tuple[Style, Watchlist], Cohort] = {}
+        self.roster: list[M] = []
+        """Those who were in step when the beat began, in the order in which they are served. Never changed in place:
+        whoever leaves meanwhile has no cohort any more."""
+        self.fleet: Any = None
+        """What somebody has made of the roster, to keep for as long as it stands."""
+        self.reached = sys.maxsize
+        """How far along the roster the beat has come."""
+        self._in_step: set[M] = set()
+        self._mustered = True
         self.sheets: dict[Style, Sheet] = {}
         self._styles: Counter[Style] = Counter()
         # What the tier was last sent, by channel number, and where it then stood in the logs of closed klines.
@@ -99,6 +112,8 @@ class Tier(Generic[M]):
         News of `held` lanes waits for a later beat; closed klines never do.
         """
         self.previous_beat, self.last_beat = self.last_beat, tick
+        self.reached = 0
+        self._muster()
         dirty, self._dirty = self._dirty, set()
         if held:
             self._dirty = {channel for channel in dirty if channel.lane in held and not self._has_closed(channel)}
@@ -119,19 +134,19 @@ class Tier(Generic[M]):
                         sheet[channel.n] = channel.fragment(dialect, old)
             self._base[channel.n] = channel.value
 
-    def standing(self, cohort: Cohort[M]) -> tuple[int, dict[int, int]]:
-        """What the sessions of a cohort have: everything up to a tick, and up to a place in each log.
+    def standing(self, session: M, cohort: Cohort) -> tuple[int, dict[int, int], FeedState]:
+        """What a session in step has: everything up to a tick, and up to a place in each log, and the feed's state.
 
-        While a beat is under way, a cohort that it has not reached yet still stands at the beat before.
+        While a beat is under way, whom it has not reached yet still stands at the beat before.
         """
-        reached = cohort.served_tick >= self.last_beat
-        moved = {} if reached else self._moved
         klines = cohort.watchlist.ns[: cohort.watchlist.klines]
-        places = {n: moved.get(n, self._places[n]) for n in klines}
-        return self.last_beat if reached else self.previous_beat, places
+        if session.place < self.reached:
+            return self.last_beat, {n: self._places[n] for n in klines}, cohort.told
+        told = cohort.told_before if cohort.framed_tick == self.last_beat else cohort.told
+        return self.previous_beat, {n: self._moved.get(n, self._places[n]) for n in klines}, told
 
     def sessions(self) -> list[M]:
-        return [*self.behind, *(session for cohort in self.cohorts.values() for session in cohort.sessions)]
+        return [*self.behind, *self._in_step]
 
     def join(self, session: M, told: FeedState, tick: int) -> None:
         """Put a session that is owed nothing in step."""
@@ -140,12 +155,15 @@ class Tier(Generic[M]):
         key = (session.style, session.watchlist)
         cohort = self.cohorts.get(key)
         if cohort is None:
-            cohort = self.cohorts[key] = Cohort[M](session.style, session.watchlist, told, tick)
+            cohort = self.cohorts[key] = Cohort(session.style, session.watchlist, told, tick)
             self._styles[session.style] += 1
             self.sheets.setdefault(session.style, [])
+        cohort.size += 1
         session.cohort = cohort
-        session.seat = len(cohort.sessions)
-        cohort.sessions.append(session)
+        # Served by other means at this beat.
+        session.place = -1
+        self._in_step.add(session)
+        self._mustered = False
 
     def leave(self, session: M) -> None:
         """Take a session out of its cohort, or out of those behind."""
@@ -153,17 +171,27 @@ class Tier(Generic[M]):
         if cohort is None:
             self.behind.discard(session)
             return
-        # The last one takes the empty seat: a list stays dense, and leaving costs the same in any crowd.
-        last = cohort.sessions.pop()
-        if last is not session:
-            cohort.sessions[session.seat] = last
-            last.seat = session.seat
         session.cohort = None
-        if not cohort.sessions:
+        self._in_step.remove(session)
+        self._mustered = False
+        if not self._in_step:
+            # No beat may come any more that would let go of whoever has left.
+            self._muster()
+        cohort.size -= 1
+        if not cohort.size:
             del self.cohorts[cohort.style, cohort.watchlist]
             self._styles[cohort.style] -= 1
             if not self._styles[cohort.style]:
                 del self._styles[cohort.style], self.sheets[cohort.style]
+
+    def _muster(self) -> None:
+        """Line up those in step. A roster stands as long as nobody comes or goes, so what is made of it can be kept."""
+        if not self._mustered:
+            self.roster = sorted(self._in_step, key=attrgetter("order"))
+            self.fleet = None
+            for place, session in enumerate(self.roster):
+                session.place = place
+            self._mustered = True
 
     def _has_closed(self, channel: Channel) -> bool:
         return isinstance(channel, KlineChannel) and channel.closed_end > self._places[channel.n]

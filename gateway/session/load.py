@@ -2,8 +2,8 @@
 
 Rungs, each a metric and a notice to every client: beats get longer for tickers, then for forming klines too; then no
 new connections are taken; last, clients are sent away who can resume elsewhere. Closed klines are never held back.
-Up when beats take too much of the time, down one rung after a calm time
-in which the rung below would have done (hysteresis).
+Up when beats take too much of the time, down one rung after a calm time in which the rung below would have done
+(hysteresis); what that looks like is an estimate, so a try that failed makes the next one wait longer.
 """
 
 from __future__ import annotations
@@ -19,12 +19,16 @@ if TYPE_CHECKING:
 
 HIGH = 0.9
 """Part of the time that beats (lateness, ingest and flush together) may take on average before the level rises."""
-CALM = 0.75
+CALM = 0.85
 """What they would have to take on the rung below, before the level falls."""
 AVERAGE_S = 0.5
 """Beats of held lanes come in turns with empty ones: only an average says what they cost."""
 DWELL_S = 0.5
 CALM_S = 1.0
+"""How long it must look as if the rung below would do, before it is tried."""
+RELAPSE_S = 5.0
+"""A rung that does not hold so long was tried too early: the next try waits twice as long."""
+CALM_MAX_S = 60.0
 SHED_AFTER_S = 10.0
 """How long the last rung may last before clients are sent away."""
 
@@ -63,6 +67,8 @@ class Load:
         self._weight = min(1.0, tick_s / AVERAGE_S)
         self._share = 0.0
         self._changed_s = 0.0
+        self._calm_s = CALM_S
+        self._fell_s = -RELAPSE_S
         self._calm_since_s: float | None = None
         self._overload_since_s: float | None = None
 
@@ -87,13 +93,19 @@ class Load:
         elif before > Level.NORMAL and self._share * _ratio(before, Level(before - 1)) < CALM:
             if self._calm_since_s is None:
                 self._calm_since_s = now_s
-            elif now_s - self._calm_since_s >= CALM_S:
+            elif now_s - self._calm_since_s >= self._calm_s:
                 self._go(Level(before - 1), now_s)
         else:
             self._calm_since_s = None
         return self.level is not before
 
     def _go(self, level: Level, now_s: float) -> None:
+        if level < self.level:
+            self._fell_s = now_s
+        elif now_s - self._fell_s < RELAPSE_S:
+            self._calm_s = min(self._calm_s * 2, CALM_MAX_S)
+        else:
+            self._calm_s = CALM_S
         # What the new pace will make of the average is known: without it one rise would bring the next.
         self._share *= _ratio(self.level, level)
         self.level = level

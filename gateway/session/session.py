@@ -13,7 +13,7 @@ from gateway.hub.channel import KlineChannel, View
 from gateway.hub.member import Member
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from gateway.hub.channel import Channel
     from gateway.hub.dialect import Style
@@ -29,6 +29,11 @@ class Sink(Protocol):
     """Whether the connection is ending: nothing more is written."""
     heard_s: float
     """When the client last sent anything, on the loop's clock."""
+
+    @property
+    def order(self) -> int:
+        """Sinks near in it are near in the kernel's memory: written to one after the other they cost less."""
+        ...
 
     def offer(self, frames: bytes) -> bool:
         """Write, unless earlier bytes have not left user space yet; says whether it did."""
@@ -51,6 +56,19 @@ class Sink(Protocol):
         ...
 
 
+class Fleet(Protocol):
+    """Many sinks in a fixed order, written to in one go."""
+
+    def offer(self, start: int, frames: Sequence[bytes]) -> list[int]:
+        """Offer a frame each to the sinks from `start` on, nothing where it is empty; returns the places that did not
+        take theirs."""
+        ...
+
+    def clogged(self, start: int, stop: int, most_bytes: int) -> list[int]:
+        """The places whose kernel holds more than so many bytes unsent."""
+        ...
+
+
 class Session(Member):
     """A member of the hub with a socket, its replies and notices, and its history with both."""
 
@@ -61,10 +79,10 @@ class Session(Member):
         "drained",
         "floor",
         "history",
+        "load_notice",
         "max_rate",
         "misses",
         "notice",
-        "offer",
         "sink",
         "stalled_since_s",
     )
@@ -72,10 +90,11 @@ class Session(Member):
     def __init__(self, sink: Sink, style: Style) -> None:
         super().__init__(style)
         self.sink = sink
-        self.offer: Callable[[bytes], bool] = sink.offer
-        # What is to be said besides news: replies, and the interval it is served at.
+        self.order = sink.order
+        # What is to be said besides news: replies, the interval it is served at, and that of everybody.
         self.control: list[bytes] = []
         self.notice: tuple[int, str] | None = None
+        self.load_notice = b""
         # How much history each kline channel was asked with, where any was: a resync brings as much again.
         self.history: dict[int, int] = {}
         # Called once after replies have been written, while somebody waits for that.
@@ -102,6 +121,9 @@ class Session(Member):
         if self.told is not hub.state and self.watchlist.ns:
             self.told = hub.state
             frames.append(dialect.status(self.watchlist.ns, hub.state))
+        if self.load_notice:
+            frames.append(self.load_notice)
+            self.load_notice = b""
         if self.notice is not None:
             frames.append(dialect.throttle(*self.notice))
             self.notice = None

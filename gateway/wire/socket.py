@@ -54,14 +54,14 @@ class ClientSocket(asyncio.Protocol):
     """One client's transport after the handshake. Never awaits; whoever owns it decides when to write."""
 
     __slots__ = (
-        "_direct",
-        "_ending",
-        "_fd",
         "_parser",
         "_receiver",
         "_registry",
-        "_size",
+        "buffered",
         "closing",
+        "descriptor",
+        "direct",
+        "ending",
         "heard_s",
         "transport",
     )
@@ -82,11 +82,12 @@ class ClientSocket(asyncio.Protocol):
         self._registry = registry
         self._parser = FrameParser(max_message_bytes, deflate=deflate)
         self._receiver: Receiver | None = None
-        self._size: Callable[[], int] = transport.get_write_buffer_size
-        self._ending: Callable[[], bool] = transport.is_closing
-        self._fd: int = transport.get_extra_info("socket").fileno()
+        # For those who write to many (`fleet.py`): bytes that have not left user space yet, and the end that nears.
+        self.buffered: Callable[[], int] = transport.get_write_buffer_size
+        self.ending: Callable[[], bool] = transport.is_closing
+        self.descriptor: int = transport.get_extra_info("socket").fileno()
         # TLS turns bytes into records inside the transport; without it, a write can go to the kernel directly.
-        self._direct = transport.get_extra_info("sslcontext") is None
+        self.direct = transport.get_extra_info("sslcontext") is None
         registry.add(self)
 
     def attach(self, receiver: Receiver) -> None:
@@ -98,15 +99,20 @@ class ClientSocket(asyncio.Protocol):
         name = self.transport.get_extra_info("peername")
         return str(name[0]) if name else "unix"
 
+    @property
+    def order(self) -> int:
+        """Descriptors are handed out in about the order of the kernel's memory."""
+        return self.descriptor
+
     def busy(self) -> bool:
         """Whether earlier bytes have not left user space yet."""
-        return self._size() > 0
+        return self.buffered() > 0
 
     def unsent_bytes(self) -> int:
         """Bytes the kernel holds and has not sent, because the client's window is full: what hides a slow client."""
-        if self.closing or self._ending() or sys.platform != "linux":
+        if self.closing or self.ending() or sys.platform != "linux":
             return 0
-        return int.from_bytes(ioctl(self._fd, SIOCOUTQNSD, bytes(4)), sys.byteorder)
+        return int.from_bytes(ioctl(self.descriptor, SIOCOUTQNSD, bytes(4)), sys.byteorder)
 
     def offer(self, frames: bytes) -> bool:
         """Write, unless earlier bytes have not left user space yet or the connection ends; says whether it did.
@@ -114,14 +120,14 @@ class ClientSocket(asyncio.Protocol):
         What the kernel does not take at once stays in the transport, and the next offer is refused: so a client that
         does not read holds one flush, and everybody sees that it is slow.
         """
-        if self._size() or self.closing or self._ending():
+        if self.buffered() or self.closing or self.ending():
             # The last: a transport that ends has closed its descriptor, and the number may be another client's now.
             return False
-        if not self._direct:
+        if not self.direct:
             self.transport.write(frames)
             return True
         try:
-            sent = os.write(self._fd, frames)
+            sent = os.write(self.descriptor, frames)
         except BlockingIOError:
             sent = 0
         except OSError:
@@ -129,18 +135,23 @@ class ClientSocket(asyncio.Protocol):
             self.closing = True
             return False
         if sent < len(frames):
-            self.transport.write(memoryview(frames)[sent:])
+            self.keep(frames, sent)
         return True
 
+    def keep(self, frames: bytes, sent: int) -> None:
+        """Leave the bytes from `sent` on, which the kernel has not taken, to the transport."""
+        self.transport.write(memoryview(frames)[sent:])
+
     def close(self, reason: Close, text: str = "") -> None:
-        """Say goodbye and end the connection once that is read, or after a grace time."""
+        """Say goodbye, after which nothing may be written, and end the connection once that is read or after a while."""
         if not self.closing:
             self.closing = True
             self.transport.write(close_frame(reason.code, text or reason.reason))
             self._end_soon()
+            self._receiver_lost()
 
     def abort(self) -> None:
-        """End the connection now: for a client that reads nothing, a goodbye would wait behind the rest."""
+        """End the connection now: before a client that reads nothing, a goodbye would wait behind the rest."""
         self.closing = True
         self.transport.abort()
 
@@ -185,7 +196,7 @@ class ClientSocket(asyncio.Protocol):
             if self._receiver is not None and not self.closing:
                 self._receiver.received(payload)
         elif opcode == PING:
-            if self._size() < CONTROL_MAX_BYTES and not self.closing:
+            if self.buffered() < CONTROL_MAX_BYTES and not self.closing:
                 self.transport.write(frame(PONG, payload))
         elif opcode == CLOSE:
             code = parse_close(payload)
@@ -207,7 +218,7 @@ class ClientSocket(asyncio.Protocol):
 
     def _end(self) -> None:
         if not self.transport.is_closing():
-            self.transport.abort() if self._size() else self.transport.close()
+            self.transport.abort() if self.buffered() else self.transport.close()
 
 
 _CLOSE_BY_CODE = {reason.code: reason for reason in Close}
@@ -295,16 +306,6 @@ class _HandedOver:
         return True
 
 
-def handshake_protocol(
-    *, max_message_bytes: int, send_buffer_bytes: int, unsent_bytes: int
-) -> type[WebSocketsSansIOProtocol]:
-    """The protocol class to give uvicorn (`Config(ws=…)`)."""
-    return type(
-        "ConfiguredHandshakeProtocol",
-        (HandshakeProtocol,),
-        {
-            "max_message_bytes": max_message_bytes,
-            "send_buffer_bytes": send_buffer_bytes,
-            "unsent_bytes": unsent_bytes,
-        },
-    )
+def handshake_protocol(**settings: int) -> type[WebSocketsSansIOProtocol]:
+    """The protocol class to give uvicorn (`Config(ws=…)`): `max_message_bytes`, `send_buffer_bytes`, `unsent_bytes`."""
+    return type("ConfiguredHandshakeProtocol", (HandshakeProtocol,), settings)

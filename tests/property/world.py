@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway import ingest, pump, repair
+from gateway import fanout, ingest, pump, repair
 from gateway.api import client as client_module
 from gateway.api.client import Client
 from gateway.api.stream import DIALECTS, StreamService
@@ -38,7 +38,7 @@ from gateway.pump import Pump
 from gateway.repair import Repair
 from gateway.wire.native_commands import NativeCommands
 from tests.builders import T0
-from tests.fakes import FakeSocket, Folder, bar_of
+from tests.fakes import FakeFleet, FakeSocket, Folder, bar_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -97,6 +97,7 @@ def virtual_time(clock: Clock) -> Generator[None]:
         # Every slice of a flush ends at once.
         patch.setattr(pump, "SLICE_S", -1.0)
         patch.setattr(pump, "LOOKS_AT_CLOCK", 1)
+        patch.setattr(fanout, "SLICE_SESSIONS", 1)
         patch.setattr(client_module, "RESYNC_RETRY_S", 0)
         yield
 
@@ -187,7 +188,9 @@ class World:
         commands = NativeCommands(SymbolRule(), SPANS, CONFIG.stream.history_max)
         self.service = StreamService(CONFIG, self.market, self.hub, history, counters, commands, lambda: clock.now_ms)
         self.ingest = Ingest(CONFIG, self.market, self.hub, self.repair, counters, lambda: clock.now_ms)
-        self.pump = Pump(CONFIG, self.market, self.hub, self.repair, self.ingest, counters, self.service.resync)
+        self.pump = Pump(
+            CONFIG, self.market, self.hub, self.repair, self.ingest, counters, self.service.resync, FakeFleet
+        )
         self.service.pump = self.pump
         self.bars: dict[Series, Forming] = {}
         self.prices = dict.fromkeys(SYMBOLS, 5)
@@ -413,7 +416,7 @@ class World:
             if visitor.client is None:
                 continue
             session = visitor.session
-            if session.cohort is not None and session.cohort.served_tick == self.hub.tick:
+            if session.cohort is not None and self.hub.tiers[session.tier].last_beat == self.hub.tick:
                 for n in session.watchlist.ns:
                     channel = self.hub.channels[n]
                     if channel.lane not in self.hub.held:

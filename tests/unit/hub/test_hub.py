@@ -44,8 +44,7 @@ class House:
     def beat(self, held: frozenset[Lane] = frozenset()) -> None:
         """A tick at which everybody who may take something does, and is in step again."""
         for tier in beat(self.stage, self.hub, held):
-            for cohort in tier.cohorts.values():
-                cohort.served_tick = self.hub.tick
+            tier.reached = len(tier.roster)
             for guest in list(tier.behind):
                 if guest.hold_tick <= self.hub.tick and not guest.owed and not guest.torn:
                     guest.served_tick = self.hub.tick

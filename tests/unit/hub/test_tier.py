@@ -211,27 +211,74 @@ class TestOverrun:
 
 
 class TestStanding:
-    def test_after_a_beat_it_is_that_beat_and_the_places_then(self, row: Row) -> None:
-        cohort = row.member().cohort
-        assert cohort is not None
-        row.stage.closes(0)
-        row.publish()
-        row.beat(4)
-        cohort.served_tick = 4
-        assert row.tier.standing(cohort) == (4, {1: 1})
+    """A row whose member has joined before beat 3, and whose kline 0 has closed before beat 4."""
 
-    def test_before_the_beat_reaches_a_cohort_it_is_the_beat_before(self, row: Row) -> None:
-        cohort = row.member().cohort
-        assert cohort is not None
+    @pytest.fixture
+    def member(self, row: Row) -> Member:
+        member = row.member()
         row.beat(3)
-        cohort.served_tick = 3
+        row.tier.reached = 1
         row.stage.closes(0)
         row.publish()
         row.beat(4)
-        assert row.tier.standing(cohort) == (3, {1: 0})
+        return member
+
+    @staticmethod
+    def standing(row: Row, member: Member) -> tuple[int, dict[int, int], FeedState]:
+        assert member.cohort is not None
+        return row.tier.standing(member, member.cohort)
+
+    def test_once_the_beat_has_reached_a_session_it_is_that_beat_and_the_places_then(
+        self, row: Row, member: Member
+    ) -> None:
+        row.tier.reached = 1
+        assert self.standing(row, member) == (4, {1: 1}, LIVE)
+
+    def test_before_that_it_is_the_beat_before(self, row: Row, member: Member) -> None:
+        assert self.standing(row, member) == (3, {1: 0}, LIVE)
+
+    def test_whom_its_cohorts_frame_has_not_reached_knows_the_state_before(self, row: Row, member: Member) -> None:
+        assert member.cohort is not None
+        before, member.cohort.told = member.cohort.told, FeedState("redis", 1)
+        assert self.standing(row, member)[2] is member.cohort.told
+        member.cohort.framed_tick = 4
+        assert self.standing(row, member)[2] is before
+
+    def test_who_has_joined_since_the_beat_began_has_been_served_by_other_means(self, row: Row, member: Member) -> None:
+        newcomer = row.member()
+        assert self.standing(row, newcomer)[0] == 4
 
 
-class TestSeats:
+class TestRoster:
+    def test_it_holds_those_in_step_in_order_as_of_the_beat(self, row: Row) -> None:
+        members = [row.member() for _ in range(3)]
+        for member, order in zip(members, (7, 9, 8), strict=True):
+            member.order = order
+        assert row.tier.roster == []
+        row.beat(1)
+        assert [member.order for member in row.tier.roster] == [7, 8, 9]
+        assert [member.place for member in row.tier.roster] == [0, 1, 2]
+
+    def test_it_stays_as_it_is_until_the_next_beat(self, row: Row) -> None:
+        stays, leaves = row.member(), row.member()
+        row.beat(1)
+        roster = row.tier.roster
+        row.tier.leave(leaves)
+        joins = row.member()
+        assert set(roster) == {stays, leaves}
+        row.beat(2)
+        assert set(row.tier.roster) == {stays, joins}
+        assert set(roster) == {stays, leaves}
+
+    def test_it_is_the_same_one_while_nobody_comes_or_goes(self, row: Row) -> None:
+        row.member()
+        row.beat(1)
+        roster = row.tier.roster
+        row.beat(2)
+        assert row.tier.roster is roster
+
+
+class TestCohorts:
     def test_equal_sessions_share_a_cohort(self, row: Row) -> None:
         one, two = row.member(row.kline), row.member(row.kline)
         other, styled = row.member(), row.member(row.kline, style=CLOSED_ONLY)
@@ -249,7 +296,7 @@ class TestSeats:
         assert member.places == {}
         assert not row.tier.behind
         assert member.cohort is not None
-        assert (member.cohort.told, member.cohort.served_tick) == (LIVE, 3)
+        assert (member.cohort.told, member.cohort.framed_tick) == (LIVE, 3)
 
     @pytest.mark.parametrize("leaves", [0, 1, 2])
     def test_whoever_leaves_the_others_keep_their_cohort(self, row: Row, leaves: int) -> None:
@@ -260,7 +307,7 @@ class TestSeats:
         assert set(row.tier.sessions()) == set(members)
         for member in members:
             assert member.cohort is not None
-            assert member.cohort.sessions[member.seat] is member
+            assert member.cohort.size == 2
 
     def test_the_last_one_takes_the_cohort_along(self, row: Row) -> None:
         member = row.member()

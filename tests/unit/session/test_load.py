@@ -73,6 +73,22 @@ def test_a_calm_that_does_not_last_counts_for_nothing(run: Run) -> None:
     assert run.load.level is Level.BUSY
 
 
+def test_a_try_that_failed_makes_the_next_one_wait_longer(run: Run) -> None:
+    for _ in range(100):
+        # What a busy rung costs makes the normal one look affordable, which it is not.
+        run.for_seconds(0.6, 1.5 if run.load.level is Level.NORMAL else 0.6)
+    assert 6 <= run.changes <= 16
+
+
+def test_a_rung_that_held_for_long_is_tried_as_soon_as_ever(run: Run) -> None:
+    for _ in range(5):
+        run.for_seconds(30, 0.5)
+        run.for_seconds(DWELL_S * 2, 1.5)
+        assert run.load.level is Level.BUSY
+        run.for_seconds(CALM_S + 2, 0.5)
+        assert run.load.level is Level.NORMAL
+
+
 def test_tickers_wait_longer_than_forming_klines(run: Run) -> None:
     run.load.level = Level.SURGE
     held = [run.load.held(tick) for tick in range(4)]

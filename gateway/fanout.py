@@ -1,0 +1,137 @@
+"""A tier's beat for those in step: one join of fragments for each cohort, one write for each session.
+
+The hot path: what it does for a session is little, and what it does for a write is left to the fleet. Runs in slices
+without `await`; between two of them sessions may leave step.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from gateway.session.throttle import UNSENT_SLOW_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from gateway.hub.dialect import Dialect
+    from gateway.hub.hub import Hub
+    from gateway.hub.tier import Cohort, Tier
+    from gateway.ops.counters import Counters
+    from gateway.session.session import Fleet, Session, Sink
+
+SLICE_SESSIONS = 64
+"""Sessions served between two looks at the clock: well under a millisecond."""
+
+DEFLATE_SHARERS = 4
+"""A frame for so many clients is compressed even when the process is busy: the kernel's work for the bytes is saved."""
+
+PROBE_TICKS = 16
+"""In so many ticks everybody in step has been looked at for a clogged socket, a part at each beat."""
+
+
+class Beat(NamedTuple):
+    """What is the same for everybody at a beat."""
+
+    now_ms: int
+    spare: bool
+    """There is time to compress what few share."""
+    announcement: Callable[[Dialect], bytes] | None
+    """What everybody is told besides the news."""
+
+
+class Fanout:
+    """Keeps nothing: what is made of a roster goes with it."""
+
+    def __init__(
+        self,
+        hub: Hub[Session],
+        counters: Counters,
+        fleet_of: Callable[[Sequence[Sink]], Fleet],
+        on_late: Callable[[Session], None],
+        *,
+        budget_bytes: int,
+        heartbeat_ticks: int,
+    ) -> None:
+        self._hub = hub
+        self._counters = counters
+        self._fleet_of = fleet_of
+        self._on_late = on_late
+        self._budget_bytes = budget_bytes
+        self._heartbeat_ticks = heartbeat_ticks
+
+    def serve(self, tier: Tier[Session], beat: Beat) -> Iterator[None]:
+        """Write the beat that the tier has begun, a slice of its sessions at each step."""
+        roster, fleet = tier.roster, self._fleet(tier)
+        tick = self._hub.tick
+        for start in range(0, len(roster), SLICE_SESSIONS):
+            frames: list[bytes] = []
+            for session in roster[start : start + SLICE_SESSIONS]:
+                cohort = session.cohort
+                if cohort is None:
+                    # It left step while others had their turn.
+                    frames.append(b"")
+                    continue
+                if cohort.framed_tick == tick:
+                    frame = cohort.frame
+                else:
+                    frame = self._frame(tier, cohort, beat)
+                    # One that nobody shares is not kept: ten thousand of them are much memory.
+                    cohort.frame = frame if cohort.size > 1 else b""
+                if frame is None:
+                    # Each session takes it by lanes, as far as its budget goes.
+                    self._hub.fall_behind(session)
+                    frame = b""
+                frames.append(frame)
+            missed = fleet.offer(start, frames)
+            self._count(frames, start, missed)
+            for place in missed:
+                self._on_late(roster[place])
+            tier.reached = start + len(frames)
+            yield
+
+    def probe(self, tier: Tier[Session]) -> None:
+        """Look behind the kernel's buffers of some of those in step: slow readers show there first."""
+        roster, fleet = tier.roster, self._fleet(tier)
+        parts = max(1, PROBE_TICKS // tier.period_ticks)
+        share = -(-len(roster) // parts)
+        start = self._hub.tick // tier.period_ticks % parts * share
+        for place in fleet.clogged(start, min(start + share, len(roster)), UNSENT_SLOW_BYTES):
+            if roster[place].cohort is not None:
+                self._on_late(roster[place])
+
+    def _fleet(self, tier: Tier[Session]) -> Fleet:
+        """The sockets of the tier's roster, lined up once for as long as it stands."""
+        if tier.fleet is None:
+            tier.fleet = self._fleet_of([session.sink for session in tier.roster])
+        fleet: Fleet = tier.fleet
+        return fleet
+
+    def _count(self, frames: list[bytes], start: int, missed: list[int]) -> None:
+        written = len(frames) - frames.count(b"") - len(missed)
+        self._counters.writes += written
+        self._counters.bytes_out += sum(map(len, frames)) - sum(len(frames[place - start]) for place in missed)
+
+    def _frame(self, tier: Tier[Session], cohort: Cohort, beat: Beat) -> bytes | None:
+        """What a cohort is written at this beat: notices, its news, a heartbeat when it is time; b"": nothing, `None`:
+        too much for one write."""
+        tick, state, dialect = self._hub.tick, self._hub.state, cohort.style[0]
+        body = b"".join(cohort.watchlist.pick(tier.sheets[cohort.style]))
+        cohort.framed_tick = tick
+        cohort.told_before = cohort.told
+        if len(body) > self._budget_bytes:
+            return None
+        notice = beat.announcement(dialect) if beat.announcement else b""
+        if cohort.told is not state:
+            cohort.told = state
+            if cohort.watchlist.ns:
+                notice += dialect.status(cohort.watchlist.ns, state)
+        frame = notice
+        if body:
+            frame = dialect.beat(body, beat.now_ms, spare=beat.spare or cohort.size >= DEFLATE_SHARERS)
+            if notice:
+                frame = notice + frame
+        elif not notice and tick - cohort.last_frame_tick >= self._heartbeat_ticks:
+            frame = dialect.heartbeat(beat.now_ms)
+        if frame:
+            cohort.last_frame_tick = tick
+        return frame
