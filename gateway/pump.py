@@ -167,7 +167,7 @@ class Pump:
             return
         if self._announced:
             session.load_notice = self._announcement(session.style[0])
-        if session.sink.busy() or session.sink.unsent_bytes() > throttle.UNSENT_SLOW_BYTES:
+        if session.sink.busy() or session.sink.unsent_bytes() > throttle.unsent_max(session):
             self._missed(session, now_s)
             return
         throttle.taken(session)

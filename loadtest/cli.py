@@ -1,4 +1,4 @@
-"""The command line: `python -m loadtest run | check | report | baseline | bench | list`."""
+"""The command line: `python -m loadtest run | check | report | baseline | bench | bytes | list`."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from loadtest.report import html
 from loadtest.result import Result
 from loadtest.run import Options, Run
 from loadtest.scenario import SCENARIOS, ScenarioError, load
+from loadtest.volume import measure
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -142,6 +143,15 @@ def bench(names: tuple[str, ...]) -> None:
         raise click.UsageError(f"no benchmark {unknown[0]}; there are {' '.join(benches.names())}")
     for name in names or benches.names():
         click.echo(benches.run(name))
+
+
+@main.command("bytes")
+@click.option("--symbols", type=click.IntRange(1, 300), default=100, show_default=True)
+@click.option("--rate", type=click.FloatRange(0, min_open=True), default=10.0, show_default=True)
+def bytes_per_minute(symbols: int, rate: float) -> None:
+    """Bytes a client is sent each minute, by dialect. The same on every machine."""
+    for volume in measure(symbols, rate):
+        click.echo(volume)
 
 
 @main.command("list")

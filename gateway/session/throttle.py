@@ -21,12 +21,23 @@ UNSENT_SLOW_BYTES = 8192
 """A kernel that holds more than this for a client is being read slower than it is written to."""
 
 
+def rungs(session: Session) -> int:
+    """How many rungs a session is slower than it wants."""
+    return max(0, session.tier - session.floor)
+
+
 def budget(session: Session, budget_bytes: int) -> int:
     """What one flush may write: half for every rung the session is slower than it wants.
 
     A full budget would take a slow client many seconds to read, and a closed kline would wait behind all of it.
     """
-    return budget_bytes >> max(0, session.tier - session.floor)
+    return budget_bytes >> rungs(session)
+
+
+def unsent_max(session: Session) -> int:
+    """What the kernel may still hold for a session that is behind when more is written to it. The slower it reads, the
+    less: what it gets then is old by as much as lies in front of it."""
+    return UNSENT_SLOW_BYTES >> rungs(session)
 
 
 class Allowance:

@@ -10,7 +10,7 @@ import pytest
 from gateway.config import RedisConfig
 from gateway.feed.decode import complete_ticker, decode_ticker
 from loadtest.stamps import BASE, read
-from loadtest.ticker_feed import TickerFeed
+from loadtest.ticker_feed import TickerFeed, TickerGroup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,6 +82,11 @@ def test_final_prices_are_the_last_ones_published() -> None:
             published[channel.decode()] = float(orjson.loads(payload)["c"])
 
     assert tickers.final_prices() == [published[f"ticker:{symbol}"] for symbol in SYMBOLS]
+
+
+def test_names_of_different_lengths_are_refused_as_digits_would_stand_elsewhere() -> None:
+    with pytest.raises(ValueError, match="one length"):
+        TickerGroup(["AUSDT", "BBUSDT"], RedisConfig())
 
 
 def test_a_turn_is_as_long_as_it_says() -> None:

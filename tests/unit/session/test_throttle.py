@@ -4,7 +4,18 @@ import pytest
 
 from gateway.hub.hub import TIER_PERIODS
 from gateway.session.session import Session
-from gateway.session.throttle import CALM_S, MISSES_TO_SLOW, Allowance, budget, calmed, missed, taken, tier_for_rate
+from gateway.session.throttle import (
+    CALM_S,
+    MISSES_TO_SLOW,
+    UNSENT_SLOW_BYTES,
+    Allowance,
+    budget,
+    calmed,
+    missed,
+    taken,
+    tier_for_rate,
+    unsent_max,
+)
 from tests.fakes import FakeSocket
 from tests.unit.hub.stage import STYLE
 
@@ -71,9 +82,9 @@ class TestCalmed:
 
 
 def test_a_flush_is_halved_for_every_rung_a_client_is_too_slow_for(session: Session) -> None:
-    assert budget(session, 1024) == 1024
+    assert (budget(session, 1024), unsent_max(session)) == (1024, UNSENT_SLOW_BYTES)
     session.tier = 3
-    assert budget(session, 1024) == 128
+    assert (budget(session, 1024), unsent_max(session)) == (128, UNSENT_SLOW_BYTES // 8)
     session.floor = 3
     assert budget(session, 1024) == 1024
     session.floor = 4

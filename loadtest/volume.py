@@ -1,0 +1,114 @@
+"""How many bytes a client is sent: 100 symbols at 10 updates a second, by dialect, with and without compression.
+
+Pure but for the printing: real market, hub and dialects, beat by beat on a clock of its own, so that the answer is the
+same on every machine. Every update moves the price by a random walk; all 24 h figures move with it.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from gateway.config import MarketConfig, StreamConfig
+from gateway.embedded.pairs import choose_pairs
+from gateway.hub.channel import View
+from gateway.hub.dialect import FeedState
+from gateway.hub.hub import Hub
+from gateway.hub.member import Member
+from gateway.market.market import Market
+from gateway.model.ticker import TickerUpdate
+from gateway.wire.compact import CompactDialect
+from gateway.wire.native import NativeDialect
+
+if TYPE_CHECKING:
+    from gateway.hub.dialect import Dialect
+    from gateway.model.ticker import TickerFields
+
+_START_MS = 1_700_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    dialect: str
+    deflate: bool
+    bytes_per_min: float
+    bytes_per_update: float
+
+    def __str__(self) -> str:
+        name = f"{self.dialect}{' + deflate' if self.deflate else ''}"
+        return f"{name:<20} {self.bytes_per_min / 1e6:6.2f} MB/min   {self.bytes_per_update:5.1f} bytes an update"
+
+
+class _Walk:
+    """A symbol's ticker as a collector would send it."""
+
+    def __init__(self, symbol: str, price_ticks: int, price_digits: int, draw: random.Random) -> None:
+        self.symbol = symbol
+        self._ticks, self._digits, self._draw = price_ticks, price_digits, draw
+        self._open = price_ticks
+        self._volume, self._trades = draw.uniform(1e3, 1e6), draw.randrange(10_000, 1_000_000)
+
+    def update(self, at_ms: int) -> TickerUpdate:
+        step = max(1, round(self._ticks * 1e-4))
+        self._ticks = max(1, self._ticks + self._draw.choice((-2, -1, 1, 2)) * self._draw.randint(1, step))
+        self._volume += self._draw.uniform(0.01, 5.0)
+        self._trades += self._draw.randint(1, 4)
+        change = self._ticks - self._open
+        fields: TickerFields = {
+            "last": self._price(self._ticks),
+            "open": self._price(self._open),
+            "high": self._price(round(self._open * 1.05)),
+            "low": self._price(round(self._open * 0.95)),
+            "volume": f"{self._volume:.3f}",
+            "quote_volume": f"{self._volume * self._ticks / 10**self._digits:.2f}",
+            "change": self._price(change),
+            "change_percent": f"{100 * change / self._open:.3f}",
+            "trades": self._trades,
+        }
+        return TickerUpdate(self.symbol, at_ms, fields)
+
+    def _price(self, ticks: int) -> str:
+        return f"{Decimal(ticks).scaleb(-self._digits):.{self._digits}f}"
+
+
+def measure(symbols: int = 100, rate: float = 10.0, seconds: float = 60.0) -> list[Volume]:
+    """Bytes of frames by dialect, for one client that follows every symbol and is never behind."""
+    dialects: list[tuple[Dialect, bool]] = [
+        (dialect(deflate=deflate), deflate) for dialect in (NativeDialect, CompactDialect) for deflate in (False, True)
+    ]
+    market = Market(MarketConfig(), 16, lazy=True)
+    hub: Hub[Member] = Hub(market)
+    hub.state = FeedState()
+    draw = random.Random(1)
+    walks = [_Walk(pair.symbol, pair.price_ticks, pair.price_digits, draw) for pair in choose_pairs(symbols)]
+    for walk in walks:
+        market.apply(walk.update(_START_MS), _START_MS)
+    channels = [hub.ticker_channel(walk.symbol, View.NATIVE) for walk in walks]
+    for dialect, _ in dialects:
+        member = Member((dialect, False))
+        hub.add(member)
+        hub.subscribe(member, channels)
+        hub.tiers[0].join(member, hub.state, hub.tick)
+    tick_ms = StreamConfig().tick_ms
+    updates = 0
+    totals = dict.fromkeys(dialects, 0)
+    due = [draw.uniform(0, 1000 / rate) for _ in walks]
+    for at_ms in range(0, round(seconds * 1000), tick_ms):
+        for place, walk in enumerate(walks):
+            while due[place] <= at_ms:
+                market.apply(walk.update(_START_MS + round(due[place])), _START_MS + at_ms)
+                due[place] += 1000 / rate
+                updates += 1
+        hub.publish(market.take_changes())
+        (tier,) = hub.due()
+        for cohort in tier.cohorts.values():
+            body = b"".join(cohort.watchlist.pick(tier.sheets[cohort.style]))
+            frame = cohort.style[0].beat(body, _START_MS + at_ms, spare=True) if body else b""
+            totals[next(key for key in dialects if key[0] is cohort.style[0])] += len(frame)
+        tier.reached = len(tier.roster)
+    return [
+        Volume(dialect.name, deflate, total * 60 / seconds, total / updates)
+        for (dialect, deflate), total in totals.items()
+    ]
