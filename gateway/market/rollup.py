@@ -125,8 +125,9 @@ class Rollup:
         word = self.source.word
         if word is not None:
             news = max(news, self._reach(word.open_time_ms, now_ms))
+        news = max(news, self._show(word, now_ms))
         self.target.mute = self.source.mute
-        return max(news, self._show(word, now_ms))
+        return news
 
     def _take_closed(self, now_ms: int) -> News:
         log = self.source.closed
