@@ -199,13 +199,11 @@ def _check(config: Config) -> None:
     for name in config.market.intervals:
         if name not in INTERVALS:
             raise ConfigError(f"market.intervals: unknown interval {name!r}, expected one of {' '.join(INTERVALS)}")
-    served = [INTERVALS[name] for name in config.market.intervals]
-    stored = [span for span in served if span.name in config.market.stored]
-    for name in config.market.stored:
-        if name not in config.market.intervals:
-            raise ConfigError(f"market.stored: {name!r} is not among market.intervals")
-    for span in served if stored else ():
-        if span not in stored and not any(span.is_made_of(part) for part in stored):
+    stored = [INTERVALS[name] for name in config.market.stored if name in config.market.intervals]
+    if len(stored) < len(config.market.stored):
+        raise ConfigError(f"market.stored: expected some of market.intervals, {' '.join(config.market.intervals)}")
+    for span in map(INTERVALS.__getitem__, config.market.intervals):
+        if stored and span not in stored and not any(span.is_made_of(part) for part in stored):
             raise ConfigError(f"market.stored: {span.name!r} cannot be made of {' '.join(config.market.stored)}")
     for key, fields in {
         "ticker_key": ("{symbol}",),

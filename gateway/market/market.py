@@ -205,6 +205,7 @@ class Market:
         series = state.series[update.interval]
         if not series.heard:
             self._derivation.hear(series)
+        self._now_ms = now_ms
         if whole is not None:
             news = series.fold_kline(whole, now_ms)
         else:
