@@ -3,12 +3,15 @@ through losses."""
 
 from __future__ import annotations
 
+import asyncio
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from websockets.asyncio.client import connect
 
 from tests.builders import MINUTE_MS, T0
-from tests.integration.live import BARS, Publisher, client, make_config, serving
+from tests.integration.live import BARS, WAIT_S, Publisher, client, make_config, serving, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -154,6 +157,30 @@ class TestStream:
             someone.clear()
             await someone.subscribe(FIVE)
             assert "derived" not in someone.said("snapshot")[0]
+
+
+class TestBinance:
+    async def test_a_bot_gets_each_bar_closed_once_and_before_the_next(self, publisher: Publisher, up: Serving) -> None:
+        address = up.address.replace("http", "ws") + "/ws/btcusdt@kline_5m"
+        async with connect(address, proxy=None) as bot:
+            await until(lambda: up.inside.hub.sessions, "a session")
+            await close(publisher, 12, 14)
+            await publisher.forming(15, "115 116 114 115.5", trades=1, volume="0.1")
+            events: list[dict[str, Any]] = []
+            while not events or events[-1]["t"] < T0 + 3 * FIVE_MS:
+                events.append(json.loads(await asyncio.wait_for(bot.recv(), WAIT_S))["k"])
+        assert [event["t"] for event in events if event["x"]] == [T0 + 2 * FIVE_MS]
+        assert [event["t"] for event in events] == sorted(event["t"] for event in events)
+        (closed,) = [event for event in events if event["x"]]
+        assert (closed["i"], closed["o"], closed["h"], closed["l"], closed["c"]) == (
+            "5m",
+            "110",
+            "124.50",
+            "76.10",
+            "119.0",
+        )
+        assert (closed["v"], closed["n"], closed["q"]) == ("5.60", sum(range(11, 16)), "62.5")
+        assert closed.keys() == set("tTsifLochlvnxqVQB"), "no field that the exchange does not send"
 
 
 class TestHttp:
