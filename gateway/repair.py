@@ -108,7 +108,9 @@ class Repair:
                 await self._read(symbol, interval)
 
     async def _series(self, series: Series) -> None:
-        await self._read(series.symbol, series.interval.name)
+        # Where a collector pauses, all series are read: more at a time would only wait for a connection, and give up.
+        async with self._gate:
+            await self._read(series.symbol, series.interval.name)
 
     async def _read(self, symbol: str, interval: str) -> None:
         series = self._market.series(symbol, interval)

@@ -96,7 +96,8 @@ class GapWatch:
 
     def due(self, now_ms: int) -> list[Gap]:
         """Open gaps that it is time to look for."""
-        return [gap for gap in self._open if now_ms >= gap.next_look_ms]
+        # A clock that was set back must not keep us waiting.
+        return [gap for gap in self._open if not 0 < gap.next_look_ms - now_ms <= WAITS_MS[-1]]
 
     def looked(self, gap: Gap, now_ms: int) -> None:
         """The store was read for this gap, or could be seen not to have it."""

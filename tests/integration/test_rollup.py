@@ -172,13 +172,7 @@ class TestBinance:
         assert [event["t"] for event in events if event["x"]] == [T0 + 2 * FIVE_MS]
         assert [event["t"] for event in events] == sorted(event["t"] for event in events)
         (closed,) = [event for event in events if event["x"]]
-        assert (closed["i"], closed["o"], closed["h"], closed["l"], closed["c"]) == (
-            "5m",
-            "110",
-            "124.50",
-            "76.10",
-            "119.0",
-        )
+        assert [closed[name] for name in "iohlc"] == ["5m", "110", "124.50", "76.10", "119.0"]
         assert (closed["v"], closed["n"], closed["q"]) == ("5.60", sum(range(11, 16)), "62.5")
         assert closed.keys() == set("tTsifLochlvnxqVQB"), "no field that the exchange does not send"
 

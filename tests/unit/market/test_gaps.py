@@ -133,6 +133,15 @@ def test_the_store_is_looked_at_at_growing_intervals_and_then_no_more(stage: Sta
     assert stage.watch.due(stage.now_ms + 10**9) == []
 
 
+def test_a_clock_that_is_set_back_does_not_delay_the_next_look(stage: Stage) -> None:
+    stage.close(0, 2)
+    stage.look(3)
+    gap = stage.only
+    stage.watch.looked(gap, stage.now_ms)
+    assert stage.watch.due(stage.now_ms) == []
+    assert stage.watch.due(stage.now_ms - 60 * MINUTE_MS) == [gap]
+
+
 def test_what_was_given_up_may_still_be_repaired(stage: Stage) -> None:
     stage.close(0, 2)
     stage.look(3)
