@@ -43,7 +43,7 @@ class Trade(NamedTuple):
 def exchange_kline(trades: Sequence[tuple[int, Trade]], span: Interval, open_ms: int, before: int) -> Kline:
     """What the exchange says of a bar: of its numbered trades, and flat at the price `before` where there are none."""
     bought = [trade for _, trade in trades if trade.buyer]
-    prices = [trade.cents for _, trade in trades] or [before]
+    cents = [trade.cents for _, trade in trades] or [before]
 
     def volumes(of: Sequence[Trade]) -> tuple[str, str]:
         quantity = sum(trade.quantity for trade in of)
@@ -52,10 +52,15 @@ def exchange_kline(trades: Sequence[tuple[int, Trade]], span: Interval, open_ms:
 
     volume, quote_volume = volumes([trade for _, trade in trades])
     taker_volume, taker_quote_volume = volumes(bought)
+    ends = (cents[0], max(cents), min(cents), cents[-1])
+    first, high, low, last = (f"{Decimal(price) / 100:.2f}" for price in ends)
     return Kline(
         open_ms,
         span.close_time(open_ms),
-        *(f"{Decimal(cents) / 100:.2f}" for cents in (prices[0], max(prices), min(prices), prices[-1])),
+        first,
+        high,
+        low,
+        last,
         volume=volume,
         quote_volume=quote_volume,
         trades=len(trades),
