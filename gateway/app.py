@@ -16,13 +16,14 @@ import uvicorn
 from starlette.applications import Starlette
 
 from gateway import __version__
-from gateway.api import binance_rest, functions, klines, openapi, operations, page, reply, udf
+from gateway.api import binance_rest, functions, gaps, klines, openapi, operations, page, reply, udf
 from gateway.api.binance_stream import BinanceService
 from gateway.api.errors import EXCEPTION_HANDLERS
 from gateway.api.stream import StreamService
 from gateway.feed.listener import Listener
 from gateway.feed.topics import Topics
 from gateway.history.query import QueryRules
+from gateway.history.rolled import RolledStore
 from gateway.history.service import History
 from gateway.history.store import Store
 from gateway.hub.hub import Hub
@@ -34,13 +35,14 @@ from gateway.ops.counters import Counters
 from gateway.ops.metrics import Metrics
 from gateway.pump import Pump, wall_ms
 from gateway.repair import Repair
+from gateway.watch import Watch
 from gateway.wire.binance_commands import StreamNames
 from gateway.wire.fleet import SocketFleet
 from gateway.wire.native_commands import NativeCommands
 from gateway.wire.socket import HttpProtocol, handshake_protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from starlette.routing import BaseRoute
 
@@ -97,13 +99,16 @@ class Gateway:
         self.config = config
         symbols = SymbolRule(config.market.symbol_pattern)
         intervals = config.market.intervals
+        stored = config.market.stored or intervals
         self.counters = Counters()
         self.market = Market(config.market, config.stream.closed_log, lazy=True)
         self.hub: Hub[Session] = Hub(self.market, config.stream.closed_log, max(1, round(1000 / config.stream.tick_ms)))
         self.store = Store(config.redis, intervals, symbols.pattern)
-        self.history = History(self.store, LiveView(self.market, self.hub), config.history, config.stream.history_max)
+        self.rolled = RolledStore(self.store, config.market)
+        self.history = History(self.rolled, LiveView(self.market, self.hub), config.history, config.stream.history_max)
         self.rules = QueryRules(symbols, intervals, config.stream.history_max)
-        self.repair = Repair(self.store, self.market, intervals, config.redis.retry_s)
+        self.repair = Repair(self.rolled, self.market, intervals, config.redis.retry_s)
+        self.watch = Watch(config.market, self.store, self.market, self.repair, lambda: self.hub.state.live, wall_ms)
         commands = NativeCommands(symbols, intervals, config.stream.history_max)
         self.stream = StreamService(config, self.market, self.hub, self.history, self.counters, commands, wall_ms)
         self.ingest = Ingest(config, self.market, self.hub, self.repair, self.counters, wall_ms)
@@ -113,9 +118,9 @@ class Gateway:
         self.stream.pump = self.pump
         names = StreamNames(symbols, intervals)
         self.binance = BinanceService(config, self.market, self.hub, self.pump, self.counters, names, wall_ms)
-        self.listener = Listener(config.redis, Topics(config.redis, intervals, symbols.pattern), self.ingest)
+        self.listener = Listener(config.redis, Topics(config.redis, stored, symbols.pattern), self.ingest)
         self.keepalive = Keepalive(config.stream, self.hub.sessions, self.counters)
-        self.metrics = Metrics(self.counters, self._gauges, self._totals)
+        self.metrics = Metrics(self.counters, self._gauges, self._totals, self._totals_by_interval)
         self.app = Starlette(
             routes=self._routes(),
             middleware=[reply.cors(config.http)],
@@ -160,6 +165,7 @@ class Gateway:
             asyncio.create_task(self.listener.run(), name="listener"),
             asyncio.create_task(self.pump.run(), name="flush"),
             asyncio.create_task(self.keepalive.run(), name="keepalive"),
+            asyncio.create_task(self.watch.run(), name="watch"),
         ]
         serving = asyncio.create_task(server.serve(sockets=[sock]), name="server")
         try:
@@ -185,6 +191,7 @@ class Gateway:
             *self.stream.routes(),
             *self.binance.routes(),
             *klines.routes(self.history, self.rules, gzip_min_bytes),
+            *gaps.routes(self.watch.gaps),
             *functions.routes(self.history, self.rules, gzip_min_bytes),
             *binance_rest.routes(self.history, self.rules, self.config.dialects, gzip_min_bytes),
             *udf.routes(self.history, self.rules, self.config.dialects, gzip_min_bytes),
@@ -205,6 +212,7 @@ class Gateway:
             "feed_live": float(hub.state.live),
             "feed_age_seconds": time.monotonic() - self.ingest.heard_s if self.ingest.heard_s else -1.0,
             "load_level": float(self.pump.load.level),
+            "kline_gaps_open": float(self.watch.gaps.open),
             "symbols": len(self.market.symbols()),
             "channels": len(hub.channels),
             "sessions_behind": sum(len(tier.behind) for tier in hub.tiers),
@@ -218,6 +226,14 @@ class Gateway:
             "feed_reconnects": self.listener.reconnects,
             "feed_thinned": self.listener.thinned,
             **{f"history_{name}": count for name, count in self.history.counters.items()},
+        }
+
+    def _totals_by_interval(self) -> dict[str, Mapping[str, int]]:
+        gaps = self.watch.gaps
+        return {
+            "kline_gaps": gaps.found,
+            "kline_gaps_repaired": gaps.repaired,
+            "kline_gaps_given_up": gaps.given_up,
         }
 
 

@@ -60,7 +60,10 @@ class RedisConfig(Section, frozen=True):
 class MarketConfig(Section, frozen=True):
     symbol_pattern: str = DEFAULT_SYMBOL_PATTERN
     intervals: Annotated[tuple[str, ...], Meta(min_length=1)] = ("1m", "5m", "15m", "1h", "4h", "1d")
+    stored: tuple[str, ...] = ()
+    quiet: Literal["gap", "skip"] = "gap"
     close_grace_ms: Annotated[int, Meta(ge=0)] = 2000
+    overdue_s: Seconds = 5.0
     stale_after_s: Seconds = 15.0
 
 
@@ -196,6 +199,12 @@ def _check(config: Config) -> None:
     for name in config.market.intervals:
         if name not in INTERVALS:
             raise ConfigError(f"market.intervals: unknown interval {name!r}, expected one of {' '.join(INTERVALS)}")
+    stored = [INTERVALS[name] for name in config.market.stored if name in config.market.intervals]
+    if len(stored) < len(config.market.stored):
+        raise ConfigError(f"market.stored: expected some of market.intervals, {' '.join(config.market.intervals)}")
+    for span in map(INTERVALS.__getitem__, config.market.intervals):
+        if stored and span not in stored and not any(span.is_made_of(part) for part in stored):
+            raise ConfigError(f"market.stored: {span.name!r} cannot be made of {' '.join(config.market.stored)}")
     for key, fields in {
         "ticker_key": ("{symbol}",),
         "ticker_updated_key": ("{symbol}",),

@@ -12,11 +12,13 @@ import time
 from typing import TYPE_CHECKING
 
 from gateway.history.store import StoreUnavailable
+from gateway.market.rollup import Parts
+from gateway.model.interval import INTERVALS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from gateway.history.store import Store
+    from gateway.history.rolled import RolledStore
     from gateway.market.market import Market
     from gateway.market.series import Series
 
@@ -33,10 +35,13 @@ KLINES_MAX = 500
 class Repair:
     """One run over everything at a time; single series beside it, each at most once at a time."""
 
-    def __init__(self, store: Store, market: Market, intervals: tuple[str, ...], retry_s: tuple[float, ...]) -> None:
+    def __init__(
+        self, store: RolledStore, market: Market, intervals: tuple[str, ...], retry_s: tuple[float, ...]
+    ) -> None:
         self._store = store
         self._market = market
-        self._intervals = intervals
+        # Shortest first: what the others may be made of is known when their turn comes.
+        self._intervals = sorted(intervals, key=list(INTERVALS).index)
         self._retry_s = retry_s
         self._all: asyncio.Task[None] | None = None
         self._single: dict[Series, asyncio.Task[None]] = {}
@@ -55,12 +60,14 @@ class Repair:
         self._all = asyncio.create_task(self._retried(self._everything, "everything"))
         self._all.add_done_callback(lambda task: None if task.cancelled() else done())
 
-    def series(self, series: Series) -> None:
-        """Start to read one series that has skipped a closed kline."""
-        if series not in self._single and not self.running:
+    def series(self, series: Series) -> bool:
+        """Start to read one series that has skipped a closed kline; says whether it is new that it is read."""
+        new = series not in self._single and not self.running
+        if new:
             task = asyncio.create_task(self._retried(lambda: self._series(series), f"{series.symbol}"))
             self._single[series] = task
             task.add_done_callback(lambda _: self._single.pop(series, None))
+        return new
 
     def cancel(self) -> None:
         """Stop what is under way: the link is gone, and its successor will ask anew."""
@@ -101,18 +108,24 @@ class Repair:
                 await self._read(symbol, interval)
 
     async def _series(self, series: Series) -> None:
-        await self._read(series.symbol, series.interval.name)
+        # Where a collector pauses, all series are read: more at a time would only wait for a connection, and give up.
+        async with self._gate:
+            await self._read(series.symbol, series.interval.name)
 
     async def _read(self, symbol: str, interval: str) -> None:
         series = self._market.series(symbol, interval)
         oldest = next(iter(series.closed), None) if series else None
         if oldest is None:
-            klines = await self._store.closed_klines(symbol, interval, SEED_KLINES)
+            found = await self._store.closed_klines(symbol, interval, SEED_KLINES)
         else:
             # From the oldest in memory: the hole may lie before the newest.
-            klines = await self._store.closed_klines(symbol, interval, KLINES_MAX, start_ms=oldest.open_time_ms)
-        if klines or series:
+            found = await self._store.closed_klines(symbol, interval, KLINES_MAX, start_ms=oldest.open_time_ms)
+        parts = found.parts
+        if parts is None and series and not found.klines and (divisor := self._market.divisor(series)):
+            # It has been sent, but not stored yet.
+            parts = Parts(divisor, [])
+        if found.klines or parts or series:
             before = series.closed.end if series else 0
-            self._market.reseed(symbol, interval, klines, time.time_ns() // 1_000_000)
+            self._market.reseed(symbol, interval, found.klines, time.time_ns() // 1_000_000, parts)
             if series and oldest is not None:
                 self.repaired += series.closed.end - before

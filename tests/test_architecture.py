@@ -45,6 +45,7 @@ ROWS = (
     Row(("repair",)),
     Row(("ingest",)),
     Row(("fanout",)),
+    Row(("watch",)),
     Row(("pump",)),
     Row(("api",)),
     Row(("keepalive",)),

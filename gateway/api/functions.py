@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from gateway.api.errors import Code, coded_route, error_response, refused
-from gateway.api.reply import live_end, reply, state_json, ticker_fields
+from gateway.api.reply import klines_state, live_end, reply, state_json, ticker_fields
 from gateway.history.past import Head
 from gateway.history.query import QueryError
 from gateway.history.store import StoreUnavailable
@@ -60,7 +60,7 @@ def routes(
         tail = live_end(answer)
         if ticker is not None:
             tail += b',"ticker":' + ticker_json(ticker)
-        tail += state_json(answer.cached, answer.stale, clock_ms())
+        tail += klines_state(answer, clock_ms())
         return await reply(request, head, tail, gzip_min_bytes)
 
     async def get_ticker(request: Request) -> Response:

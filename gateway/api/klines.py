@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING
 import orjson
 
 from gateway.api.errors import coded_route, refused
-from gateway.api.reply import LIVE, SETTLED, boolean, etag_of, live_end, not_modified, reply, state_json, ticker_fields
+from gateway.api.reply import (
+    LIVE,
+    SETTLED,
+    boolean,
+    etag_of,
+    klines_state,
+    live_end,
+    not_modified,
+    reply,
+    state_json,
+    ticker_fields,
+)
 from gateway.history.past import Head
 from gateway.history.query import QueryError, bad_field
 
@@ -49,11 +60,11 @@ def routes(
         opening = b'{"symbol":%s,"interval":%s,"klines":[' % (_text(query.symbol), _text(query.interval.name))
         head = answer.past.head(opening, answer.first, answer.last)
         end = live_end(answer)
-        etag = etag_of(head, end + boolean(answer.stale))
+        etag = etag_of(head, end + boolean(answer.stale) + boolean(answer.past.derived))
         cache_control = SETTLED if answer.settled else LIVE
         if unchanged := not_modified(request, etag, cache_control):
             return unchanged
-        tail = end + state_json(answer.cached, answer.stale, clock_ms())
+        tail = end + klines_state(answer, clock_ms())
         return await reply(request, head, tail, gzip_min_bytes, etag, cache_control)
 
     async def ticker(request: Request) -> Response:

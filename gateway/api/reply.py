@@ -49,6 +49,14 @@ def state_json(cached: bool, stale: bool, now_ms: int) -> bytes:
     return b',"cached":%s,"stale":%s,"timestamp":%d}' % (boolean(cached), boolean(stale), now_ms)
 
 
+def klines_state(answer: KlinesAnswer, now_ms: int) -> bytes:
+    """The same for klines: what was made of others and what is missing is said, where there is any."""
+    words = b',"derived":true' if answer.past.derived else b""
+    if gaps := answer.gaps:
+        words += b',"gaps":[%b]' % b",".join(b'{"from":%d,"to":%d}' % gap for gap in gaps)
+    return words + state_json(answer.cached, answer.stale, now_ms)
+
+
 def live_end(answer: KlinesAnswer) -> bytes:
     """The forming bar, where there is one, and the end of the list of bars that the head has begun."""
     if answer.forming is None:

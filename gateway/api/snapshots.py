@@ -54,7 +54,9 @@ class Snapshots:
         series = channel.series
         memory = tuple(series.closed)
         past = Past(memory, False, kline_json) if stored is None else stored.with_memory(memory, self._history_max)
-        extra: dict[str, bool] = {"resync": True} if resync else {}
+        extra: dict[str, bool] = {"derived": True} if series.rollup is not None else {}
+        if resync:
+            extra["resync"] = True
         # The collector stores before it publishes: what the feed has not said yet is still to come as an update.
         last = past.span(None, _said_until(series))[1]
         first = max(0, last - history)

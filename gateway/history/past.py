@@ -73,13 +73,16 @@ class Head:
 class Past:
     """Invariant: `bars` ascend, each open time once; `opens[i]` is the open time of `bars[i]`."""
 
-    __slots__ = ("_encode", "_ends", "_heads", "_text", "bars", "complete", "memory", "opens")
+    __slots__ = ("_encode", "_ends", "_heads", "_text", "bars", "complete", "derived", "memory", "opens")
 
-    def __init__(self, stored: Sequence[Kline], complete: bool, encode: Callable[[Kline], bytes]) -> None:
-        """`stored`: ascending, each open time once. `complete`: nothing older is stored."""
+    def __init__(
+        self, stored: Sequence[Kline], complete: bool, encode: Callable[[Kline], bytes], *, derived: bool = False
+    ) -> None:
+        """`stored`: ascending, each open time once. `complete`: nothing older is stored. `derived`: made of others."""
         self.bars = PackedBars(stored)
         self.opens = array("q", [bar.open_time_ms for bar in stored])
         self.complete = complete
+        self.derived = derived
         self.memory: tuple[Kline, ...] = ()
         self._encode = encode
         self._text = b""
@@ -94,7 +97,7 @@ class Past:
         if memory == self.memory:
             return self
         bars = unique((*memory, *self.bars))
-        news = Past(bars[-most:], self.complete and len(bars) <= most, self._encode)
+        news = Past(bars[-most:], self.complete and len(bars) <= most, self._encode, derived=self.derived)
         news.memory = memory
         news._take_over(self)
         return news

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from gateway.history.cache import ReadCache
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from gateway.config import HistoryConfig
     from gateway.history.live import LiveMarket
+    from gateway.history.rolled import Found
     from gateway.model.interval import Interval
     from gateway.model.kline import Kline
     from gateway.model.ticker import Ticker
@@ -32,13 +34,14 @@ write a closed kline a little later than it publishes it, and some holes are the
 
 
 class Reads(Protocol):
-    """What is asked of the store (`store.Store`)."""
+    """What is asked of the store (`rolled.RolledStore`)."""
 
-    malformed: int
+    @property
+    def malformed(self) -> int: ...
 
     async def closed_klines(
         self, symbol: str, interval: str, limit: int, start_ms: int | None = None, end_ms: int | None = None
-    ) -> list[Kline]: ...
+    ) -> Found: ...
 
     async def ticker(self, symbol: str) -> Ticker | None: ...
 
@@ -57,6 +60,7 @@ class UnknownSymbol(Exception):
 class KlinesAnswer:
     """`past[first:last]` and perhaps the forming kline. `bars` gives them as values, `past` has them encoded."""
 
+    interval: Interval
     past: Past
     first: int
     last: int
@@ -69,6 +73,17 @@ class KlinesAnswer:
         """Ascending by open time, each once; the last one may be forming."""
         bars = list(self.past.bars[self.first : self.last])
         return bars if self.forming is None else [*bars, self.forming]
+
+    @property
+    def gaps(self) -> list[tuple[int, int]]:
+        """First and last open time of each run of bars that are missing between those that are there."""
+        opens, span = self.past.opens[self.first : self.last], self.interval
+        if self.forming is not None:
+            opens.append(self.forming.open_time_ms)
+        if not opens or span.back(opens[-1], len(opens) - 1) == opens[0]:
+            return []
+        nexts = [(span.next_open(before), after) for before, after in pairwise(opens)]
+        return [(wanted, span.previous_open(there)) for wanted, there in nexts if wanted < there]
 
     @property
     def settled(self) -> bool:
@@ -147,7 +162,7 @@ class History:
             last = min(last, first + limit)
             if last - first == limit:
                 last_bar = None
-        return KlinesAnswer(past, first, last, last_bar, cached, stale or self._live_stale(symbol))
+        return KlinesAnswer(span, past, first, last, last_bar, cached, stale or self._live_stale(symbol))
 
     async def ticker(self, symbol: str) -> TickerAnswer:
         """The live ticker, else the stored one. Raises `UnknownSymbol` or `StoreUnavailable`."""
@@ -200,13 +215,17 @@ class History:
 
     async def _read_past(self, symbol: str, span: Interval) -> Past:
         # One more than is kept: so it is known whether the store has older ones.
-        stored = await self._store.closed_klines(symbol, span.name, self._limit_max + 1)
-        return Past(stored[-self._limit_max :], len(stored) <= self._limit_max, kline_json)
+        found = await self._store.closed_klines(symbol, span.name, self._limit_max + 1)
+        stored, derived = found.klines, found.parts is not None
+        # Of parts there may be more than one answer reads.
+        complete = len(stored) <= self._limit_max and not (derived and stored)
+        return Past(stored[-self._limit_max :], complete, kline_json, derived=derived)
 
     async def _read_range(
         self, symbol: str, span: Interval, limit: int, start_ms: int | None, end_ms: int | None
     ) -> Past:
-        return Past(await self._store.closed_klines(symbol, span.name, limit, start_ms, end_ms), False, kline_json)
+        found = await self._store.closed_klines(symbol, span.name, limit, start_ms, end_ms)
+        return Past(found.klines, False, kline_json, derived=found.parts is not None)
 
     async def _read_ticker(self, symbol: str) -> Ticker | None:
         ticker = await self._store.ticker(symbol)

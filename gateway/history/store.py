@@ -26,7 +26,7 @@ from gateway.history.stitch import unique, within
 from gateway.model.interval import INTERVALS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
 
     from gateway.config import RedisConfig
     from gateway.model.kline import Kline
@@ -39,6 +39,9 @@ CONNECTIONS_MAX = 8
 
 SCAN_COUNT = 1000
 """Keys looked at per SCAN step: under a millisecond of the server's time, which the collector shares."""
+
+MGET_KEYS = 1000
+"""Keys asked for at once, for the same reason."""
 
 SPARE = 8
 """Members read beyond the limit, so that a few rewritten klines (second members of one score) cost no second read."""
@@ -132,9 +135,17 @@ class Store:
             self._skip("ticker", symbol, error)
             return None
 
-    async def last_closed(self, symbol: str, interval: str) -> int | None:
-        """Close time of the last closed kline, as the collector says."""
-        return self._integer(await self._run("GET", self._topics.last_closed_key(symbol, interval)))
+    async def last_closed(self, series: Sequence[tuple[str, str]]) -> list[int | None]:
+        """Close time of the last closed kline of each (symbol, interval), as the collector says: one read for all."""
+        found: list[int | None] = []
+        for first in range(0, len(series), MGET_KEYS):
+            keys = [self._topics.last_closed_key(*one) for one in series[first : first + MGET_KEYS]]
+            found += map(self._integer, await self._run("MGET", *keys))
+        return found
+
+    async def holds(self, symbol: str, interval: str) -> bool:
+        """Whether any kline of the series is stored."""
+        return bool(await self._run("ZCARD", self._topics.klines_key(symbol, interval)))
 
     async def has_data(self, symbol: str) -> bool:
         """Whether anything at all is stored of the symbol."""

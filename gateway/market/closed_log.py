@@ -33,6 +33,11 @@ class ClosedLog:
     def last(self) -> Kline | None:
         return self._ring[-1] if self._ring else None
 
+    @property
+    def first_open_time_ms(self) -> int:
+        """Open time of the oldest kline held; 0 while there is none."""
+        return self._ring[0].open_time_ms if self._ring else 0
+
     def append(self, kline: Kline) -> None:
         assert self.last is None or kline.open_time_ms > self.last.open_time_ms
         self._ring.append(kline)

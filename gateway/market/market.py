@@ -9,20 +9,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gateway.feed.decode import complete_kline, complete_ticker
+from gateway.market.derivation import Derivation
 from gateway.market.merge import extremes, price
 from gateway.market.series import CHANGED, CORRECTED, NOTHING, Series
-from gateway.model.interval import DAY_MS, INTERVALS
+from gateway.model.interval import INTERVALS, MONTH_MAX_MS
 from gateway.model.kline import Kline, KlineUpdate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from gateway.config import MarketConfig
     from gateway.market.merge import Price
+    from gateway.market.rollup import Parts
     from gateway.market.series import News
     from gateway.model.ticker import Ticker, TickerUpdate
-
-MONTH_MS = 31 * DAY_MS
 
 _WHOLE = frozenset(("open", "high", "low", "close"))
 
@@ -37,7 +37,17 @@ class SymbolState:
     All waiting prices lie within one bar of the shortest interval, and so within one bar of every other.
     """
 
-    __slots__ = ("kept_ms", "known", "prices", "series", "symbol", "ticker", "watchers", "window_end_ms", "window_ms")
+    __slots__ = (
+        "kept_ms",
+        "known",
+        "prices",
+        "series",
+        "symbol",
+        "ticker",
+        "watchers",
+        "window_end_ms",
+        "window_ms",
+    )
 
     def __init__(self, symbol: str, watchers: int) -> None:
         self.symbol = symbol
@@ -82,8 +92,10 @@ class Market:
         self._states: dict[str, SymbolState] = {}
         self._waiting: set[Series] = set()
         self._changes = Changes()
-        self._shortest = min(self._intervals, key=lambda span: span.length_ms or MONTH_MS)
+        self._shortest = min(self._intervals, key=lambda span: span.length_ms or MONTH_MAX_MS)
         self._unfolded: set[SymbolState] = set()
+        self._derivation = Derivation(config)
+        self._now_ms = 0
 
     def knows(self, symbol: str) -> bool:
         """Whether there is data for the symbol, not only somebody who asked for it."""
@@ -104,7 +116,7 @@ class Market:
     def watch(self, symbol: str, watchers: int) -> None:
         """Note that so many more (or fewer) want the symbol's bars up to date at every tick."""
         state = self.expect(symbol)
-        self._fold_prices(state)
+        self._freshen(state)
         state.watchers += watchers
 
     def forming(self, symbol: str, interval: str) -> Kline | None:
@@ -129,8 +141,18 @@ class Market:
         state = self._states.get(symbol)
         if state is None:
             return None
-        self._fold_prices(state)
+        self._freshen(state)
         return state.series.get(interval)
+
+    def every_series(self) -> Iterator[Series]:
+        """All series of known symbols."""
+        for state in list(self._states.values()):
+            if state.known:
+                yield from state.series.values()
+
+    def divisor(self, series: Series) -> str | None:
+        """The largest interval that the source has and this series, which it lacks, can be made of."""
+        return self._derivation.divisor(series, self._states[series.symbol].series)
 
     def apply(self, update: TickerUpdate | KlineUpdate, now_ms: int) -> None:
         """Fold one update in, whatever its order; raises `FeedError` (and changes nothing) where it cannot be used."""
@@ -139,12 +161,21 @@ class Market:
         else:
             self._apply_ticker(update, now_ms)
 
-    def reseed(self, symbol: str, interval: str, klines: list[Kline], now_ms: int) -> None:
-        """Take the stored closed klines of a series, ascending: the truth to repair against."""
+    def reseed(self, symbol: str, interval: str, klines: list[Kline], now_ms: int, parts: Parts | None = None) -> None:
+        """Take the stored closed klines of a series, ascending: the truth to repair against.
+
+        With `parts` the store has none of this interval; the klines were made of these, and so is what comes.
+        """
         state = self._known(symbol)
         self._fold_prices(state)
+        self._now_ms = now_ms
         series = state.series[interval]
+        if parts is None and klines:
+            self._derivation.hear(series)
         self._note(series, series.reseed(klines, now_ms))
+        if parts is not None and not series.heard:
+            rollup = self._derivation.derive(series, state.series[parts.interval])
+            self._note(series, rollup.seed(parts.klines, now_ms))
 
     def restore(self, ticker: Ticker) -> None:
         """Take a stored ticker, unless a newer one is known."""
@@ -155,12 +186,15 @@ class Market:
 
     def advance(self, now_ms: int) -> None:
         """Let time pass for series that wait for a closing kline."""
+        self._now_ms = now_ms
         self._fold_watched()
+        self._roll()
         for series in [series for series in self._waiting if series.settle(now_ms, self._grace_ms)]:
             self._note(series, CHANGED)
 
     def take_changes(self) -> Changes:
         self._fold_watched()
+        self._roll()
         changes, self._changes = self._changes, Changes()
         return changes
 
@@ -169,6 +203,9 @@ class Market:
         state = self._known(update.symbol)
         self._fold_prices(state)
         series = state.series[update.interval]
+        if not series.heard:
+            self._derivation.hear(series)
+        self._now_ms = now_ms
         if whole is not None:
             news = series.fold_kline(whole, now_ms)
         else:
@@ -223,11 +260,23 @@ class Market:
             if series.gap or series.waits_since_ms is not None:
                 self._note(series, NOTHING)
 
+    def _freshen(self, state: SymbolState) -> None:
+        """Make what somebody is about to look at up to date."""
+        self._fold_prices(state)
+        self._roll(state.symbol)
+
+    def _roll(self, looked_at: str | None = None) -> None:
+        for series, news in self._derivation.roll(self._now_ms, looked_at):
+            self._note(series, news)
+
     def _note(self, series: Series, news: News) -> None:
         if news is not NOTHING:
             self._changes.series.add(series)
             if news is CORRECTED:
                 self._changes.corrected.add(series)
+            if series.feeds:
+                watched = self._states[series.symbol].watchers > 0
+                self._derivation.mark(series, corrected=news is CORRECTED, watched=watched)
         if series.gap:
             self._changes.gaps.add(series)
         if series.waits_since_ms is not None:

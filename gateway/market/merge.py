@@ -108,8 +108,13 @@ class Bar:
 
     @property
     def confirmed(self) -> bool:
-        """Whether the exchange itself has spoken of this bar, not only prices."""
-        return self._exchange is not None
+        """Whether all that the exchange has said of this bar so far is known, not only prices or a part of it."""
+        return self._exchange is not None and not self._exchange.provisional
+
+    @property
+    def word(self) -> Kline | None:
+        """The exchange's newest word, without the prices since."""
+        return self._exchange
 
     @property
     def provisional(self) -> bool:

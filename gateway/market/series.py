@@ -16,6 +16,7 @@ from gateway.market.merge import Bar
 
 if TYPE_CHECKING:
     from gateway.market.merge import Price
+    from gateway.market.rollup import Rollup
     from gateway.model.interval import Interval
     from gateway.model.kline import Kline, KlineFields
 
@@ -39,7 +40,19 @@ NOTHING, CHANGED, CORRECTED = News
 class Series:
     """Invariant: `_bars` rises strictly by open time, and every one opens after the newest closed kline."""
 
-    __slots__ = ("_bars", "_mute", "_verified_ms", "closed", "gap", "interval", "symbol", "waits_since_ms")
+    __slots__ = (
+        "_bars",
+        "_verified_ms",
+        "closed",
+        "feeds",
+        "gap",
+        "heard",
+        "interval",
+        "mute",
+        "rollup",
+        "symbol",
+        "waits_since_ms",
+    )
 
     def __init__(self, symbol: str, interval: Interval, log_size: int) -> None:
         self.symbol = symbol
@@ -49,9 +62,15 @@ class Series:
         """A closed kline seems to be missing: the store should be read again."""
         self.waits_since_ms: int | None = None
         """Since when a bar waits for an earlier one, if any does: `settle` must be called again."""
+        self.heard = False
+        """Whether the source has klines of this interval: one was sent, or is stored."""
+        self.rollup: Rollup | None = None
+        """What makes this series of another's klines, where the source has none."""
+        self.feeds: tuple[Rollup, ...] = ()
+        """What makes others of this one's klines."""
+        self.mute = False
+        """Whether the source is known to speak of bars only when they close: then prices are all there is before."""
         self._bars: list[Bar] = []
-        # Whether the source is known to speak of bars only when they close: then prices are all there is before that.
-        self._mute = False
         # The store has been read up to this open time: a hole before it is the source's.
         self._verified_ms = 0
 
@@ -63,9 +82,14 @@ class Series:
     @property
     def forming_in_order(self) -> Kline | None:
         """The bar that is shown, unless one before it still has to close, or the source has yet to speak of it."""
-        if self._bars and self._follows(self._bars[0]) and (self._bars[0].confirmed or self._mute):
+        if self._bars and self._follows(self._bars[0]) and (self._bars[0].confirmed or self.mute):
             return self.forming
         return None
+
+    @property
+    def word(self) -> Kline | None:
+        """The source's newest word on the bar that is shown; `None` while there are only prices."""
+        return self._bars[0].word if self._bars and not self._bars[0].closed else None
 
     def fold_kline(self, kline: Kline, now_ms: int) -> News:
         last = self.closed.last
@@ -81,7 +105,7 @@ class Series:
         bar = self._bar(kline.open_time_ms)
         if bar is None:
             return NOTHING
-        self._mute = kline.closed and (self._mute or bar.provisional)
+        self.mute = kline.closed and (self.mute or bar.provisional)
         if not bar.fold_kline(kline):
             return NOTHING
         self.settle(now_ms)

@@ -15,6 +15,7 @@ MINUTE_MS = 60 * SECOND_MS
 HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
 WEEK_MS = 7 * DAY_MS
+MONTH_MAX_MS = 31 * DAY_MS
 
 # 1970-01-01 was a Thursday, so the first Monday is day 4.
 _FIRST_MONDAY_MS = 4 * DAY_MS
@@ -57,6 +58,18 @@ class Interval:
         for _ in range(count):
             open_time_ms = self.previous_open(open_time_ms)
         return open_time_ms
+
+    def is_made_of(self, part: Interval) -> bool:
+        """Whether klines of `part`, laid end to end, fill each of these: none lies across an edge."""
+        if not part.length_ms or part is self:
+            return False
+        # A month begins with a day, and so with whatever divides a day.
+        length_ms = self.length_ms or DAY_MS
+        return length_ms % part.length_ms == 0 and (self.anchor_ms - part.anchor_ms) % part.length_ms == 0
+
+    def parts_max(self, part: Interval) -> int:
+        """How many klines of `part` the longest of these has."""
+        return (self.length_ms or MONTH_MAX_MS) // part.length_ms
 
 
 def _month_ms(year: int, month: int) -> int:

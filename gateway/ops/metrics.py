@@ -31,10 +31,12 @@ class Metrics(Collector):
         counters: Counters,
         gauges: Callable[[], Mapping[str, float]],
         totals: Callable[[], Mapping[str, float]],
+        totals_by_interval: Callable[[], Mapping[str, Mapping[str, int]]] = dict,
     ) -> None:
         self._counters = counters
         self._gauges = gauges
         self._totals = totals
+        self._totals_by_interval = totals_by_interval
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
@@ -63,6 +65,8 @@ class Metrics(Collector):
             yield GaugeMetricFamily(f"gateway_{name}", name.replace("_", " "), value)
         for name, value in self._totals().items():
             yield _counter(f"gateway_{name}", name.replace("_", " "), value)
+        for name, values in self._totals_by_interval().items():
+            yield _labelled(f"gateway_{name}", name.replace("_", " "), "interval", values)
 
 
 def _counter(name: str, help: str, value: float) -> CounterMetricFamily:

@@ -27,6 +27,7 @@ from gateway.api.reply import cors
 from gateway.config import HistoryConfig, HttpConfig, MarketConfig, RedisConfig
 from gateway.feed.decode import decode_kline, decode_ticker
 from gateway.history.query import QueryRules
+from gateway.history.rolled import RolledStore
 from gateway.history.service import History
 from gateway.history.store import SPARE, Store, StoreUnavailable
 from gateway.market.market import Market
@@ -141,7 +142,7 @@ async def gateway(server: Redis, store: Store) -> AsyncGenerator[Gateway]:
     market = LiveMarket(MarketConfig(intervals=INTERVALS), 16)
     # The time to live is counted on a clock of the test; timeouts and waits of the store are real.
     running = Gateway(httpx.AsyncClient(), market, store)
-    history = History(store, market, HistoryConfig(), 500, lambda: running.now_s)
+    history = History(RolledStore(store, MarketConfig()), market, HistoryConfig(), 500, lambda: running.now_s)
     rules = QueryRules(SymbolRule(), INTERVALS, 500)
     app = Starlette(
         routes=[*klines.routes(history, rules, 1024), *functions.routes(history, rules, 1024)],
@@ -376,11 +377,11 @@ async def test_all_symbols_with_keys_are_found_among_other_keys(server: Redis, s
 
 
 async def test_the_last_closed_time_is_a_number_or_nothing(server: Redis, store: Store) -> None:
-    assert await store.last_closed("BTCUSDT", "1m") is None
+    assert await store.last_closed([("BTCUSDT", "1m")]) == [None]
     server.client.set("lastClosed:BTCUSDT:1m", str(T0))
-    assert await store.last_closed("BTCUSDT", "1m") == T0
+    assert await store.last_closed([("BTCUSDT", "1m")]) == [T0]
     server.client.set("lastClosed:BTCUSDT:1m", "x" * 50_000)
-    assert await store.last_closed("BTCUSDT", "1m") is None
+    assert await store.last_closed([("BTCUSDT", "1m")]) == [None]
     assert store.malformed == 1
 
 

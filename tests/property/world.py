@@ -25,6 +25,7 @@ from gateway.app import LiveView
 from gateway.config import Config, HistoryConfig, MarketConfig, StreamConfig
 from gateway.embedded.encode import kline_event
 from gateway.feed.topics import Topic
+from gateway.history.rolled import RolledStore
 from gateway.history.service import History
 from gateway.hub.channel import KlineChannel, TickerChannel
 from gateway.hub.hub import Hub
@@ -120,6 +121,9 @@ class MemoryStore:
             return stored[-limit:]
         return [kline for kline in stored if kline.open_time_ms >= start_ms][:limit]
 
+    async def holds(self, symbol: str, interval: str) -> bool:
+        return bool(self.klines[symbol, interval])
+
     async def ticker(self, symbol: str) -> Ticker | None:
         return None
 
@@ -181,10 +185,11 @@ class World:
         self.market = Market(CONFIG.market, LOG, lazy=True)
         self.hub: Hub[Session] = Hub(self.market)
         counters = Counters()
+        rolled = RolledStore(self.store, CONFIG.market)
         history = History(
-            self.store, LiveView(self.market, self.hub), HistoryConfig(), CONFIG.stream.history_max, clock.monotonic
+            rolled, LiveView(self.market, self.hub), HistoryConfig(), CONFIG.stream.history_max, clock.monotonic
         )
-        self.repair = Repair(self.store, self.market, SPANS, (0.0,))  # type: ignore[arg-type]
+        self.repair = Repair(rolled, self.market, SPANS, (0.0,))
         commands = NativeCommands(SymbolRule(), SPANS, CONFIG.stream.history_max)
         self.service = StreamService(CONFIG, self.market, self.hub, history, counters, commands, lambda: clock.now_ms)
         self.ingest = Ingest(CONFIG, self.market, self.hub, self.repair, counters, lambda: clock.now_ms)

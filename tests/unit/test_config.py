@@ -97,6 +97,16 @@ class TestMistakes:
                 id="unknown interval",
             ),
             pytest.param(
+                "[market]\nstored = ['1s']",
+                "market.stored: expected some of market.intervals, 1m 5m 15m 1h 4h 1d",
+                id="stored but not served",
+            ),
+            pytest.param(
+                "[market]\nintervals = ['1m', '3m', '5m']\nstored = ['3m']",
+                "market.stored: '1m' cannot be made of 3m",
+                id="too long to be made of",
+            ),
+            pytest.param(
                 "[market]\nsymbol_pattern = '['",
                 "market.symbol_pattern: not a regular expression: unterminated character set at position 0",
                 id="pattern",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from gateway.config import HistoryConfig
+from gateway.config import HistoryConfig, MarketConfig
+from gateway.history.rolled import RolledStore
 from gateway.history.service import History
 from gateway.history.store import StoreUnavailable
 from gateway.model.kline import Kline
@@ -109,6 +110,12 @@ class Stored:
         ]
         return found[-limit:] if start_ms is None else found[:limit]
 
+    async def holds(self, symbol: str, interval: str) -> bool:
+        return (symbol, interval) == ("BTCUSDT", "1m") and bool(self.klines)
+
+    async def symbols(self) -> set[str]:
+        return self.data_of
+
     async def ticker(self, symbol: str) -> Ticker | None:
         await self._read()
         return self.price if symbol == "BTCUSDT" else None
@@ -149,4 +156,4 @@ def stage(limit_max: int = 500, cache_symbols: int = 100) -> Stage:
     stored = Stored(klines=bars(0, 19), data_of={"BTCUSDT"})
     clock = Clock()
     config = HistoryConfig(cache_symbols=cache_symbols)
-    return Stage(live, stored, clock, History(stored, live, config, limit_max, clock))
+    return Stage(live, stored, clock, History(RolledStore(stored, MarketConfig()), live, config, limit_max, clock))

@@ -276,3 +276,25 @@ async def test_closing_ends_reads_under_way() -> None:
     await on.history.aclose()
     with pytest.raises(asyncio.CancelledError):
         await asking
+
+
+async def test_the_answer_says_which_bars_are_missing_between_those_it_has() -> None:
+    on = stage()
+    on.stored.klines = [*bars(0, 3), *bars(6, 6), *bars(8, 19)]
+    answer = await on.history.klines("BTCUSDT", "1m", 500)
+    assert answer.gaps == [(open_ms(4), open_ms(5)), (open_ms(7), open_ms(7))]
+    on.live.last_bar = forming(22)
+    answer = await on.history.klines("BTCUSDT", "1m", 5)
+    assert answer.gaps == [(open_ms(20), open_ms(21))]
+    assert (await on.history.klines("BTCUSDT", "1m", 3, open_ms(9))).gaps == []
+    assert (await on.history.klines("BTCUSDT", "1m", 3, open_ms(4), open_ms(5))).gaps == []
+
+
+async def test_what_is_made_of_others_is_marked_and_asks_again_for_older_bars() -> None:
+    on = stage()
+    on.live.last_bar = None
+    answer = await on.history.klines("BTCUSDT", "5m", 500)
+    assert answer.past.derived
+    assert not answer.past.complete, "there may be more parts than one answer reads"
+    assert [bar.open_time_ms for bar in answer.bars] == [open_ms(number) for number in (1, 6, 11)], "the whole ones"
+    assert not (await on.history.klines("BTCUSDT", "1m", 500)).past.derived

@@ -23,6 +23,7 @@ def test_an_empty_log_owes_nothing() -> None:
     log = ClosedLog(4)
     assert state(log) == ([], 0, 0)
     assert log.last is None
+    assert log.first_open_time_ms == 0
     assert len(log) == 0
     assert log.since(0) == []
 
@@ -32,6 +33,7 @@ def test_places_count_on_when_old_klines_fall_off() -> None:
     assert list(log) == closed_klines([2, 3, 4, 5])
     assert (log.start, log.end, len(log)) == (2, 6, 4)
     assert log.last == kline(5, closed=True)
+    assert log.first_open_time_ms == kline(2).open_time_ms
 
 
 @pytest.mark.parametrize(("place", "numbers"), [(2, [2, 3, 4, 5]), (4, [4, 5]), (5, [5]), (6, [])])

@@ -9,6 +9,8 @@ import pytest
 from gateway.config import MarketConfig
 from gateway.feed.decode import FeedError
 from gateway.market.market import Changes, Market
+from gateway.market.rollup import Parts, rolled
+from gateway.model.interval import INTERVALS
 from gateway.model.kline import Kline
 from tests.builders import MINUTE_MS, T0, closed_klines, kline, kline_diff, kline_update, ticker, ticker_update
 
@@ -367,3 +369,91 @@ def test_a_bar_that_is_looked_at_is_up_to_date_though_nobody_watches() -> None:
     forming = lazy.forming("BTCUSDT", "1m")
     assert forming is not None
     assert (forming.open, forming.high, forming.low, forming.close) == ("100", "106", "100", "101")
+
+
+# Made of others
+
+
+def derived(market: Market, parts: list[Kline]) -> Series:
+    """The 5m series, which the store lacks."""
+    market.reseed("BTCUSDT", "1m", parts, T0)
+    made = rolled(parts, INTERVALS["1m"], INTERVALS["5m"])
+    market.reseed("BTCUSDT", "5m", made, T0, Parts("1m", parts))
+    changed(market)
+    return series_of(market, "5m")
+
+
+def test_what_the_source_has_is_told_from_what_can_be_made(market: Market) -> None:
+    market.apply(ticker_update(), T0)
+    five = series_of(market, "5m")
+    assert list(market.every_series()) == [series_of(market), five]
+    market.expect("ETHUSDT")
+    assert len(list(market.every_series())) == 2, "nothing is known of the other one"
+    assert market.divisor(five) is None
+    market.apply(kline_update(kline(0)), T0)
+    assert market.divisor(five) == "1m"
+    assert market.divisor(series_of(market)) is None
+    market.apply(kline_update(kline(0, interval="5m"), interval="5m"), T0)
+    assert market.divisor(five) is None
+
+
+def test_a_derived_bar_moves_and_closes_with_its_parts(market: Market) -> None:
+    five = derived(market, closed_klines(range(7)))
+    assert [one.open_time_ms for one in five.closed] == [T0]
+    market.apply(kline_update(kline(7, "105 400 90 300")), at(7))
+    assert changed(market)["series"] == {"BTCUSDT:1m", "BTCUSDT:5m"}
+    forming = market.forming("BTCUSDT", "5m")
+    assert forming is not None
+    assert (forming.open_time_ms, forming.high, forming.close) == (at(5), "400", "300")
+    for number in (7, 8, 9):
+        market.apply(kline_update(kline(number, closed=True)), at(number + 1))
+    assert changed(market)["series"] == {"BTCUSDT:1m", "BTCUSDT:5m"}
+    assert [one.open_time_ms for one in five.closed] == [T0, at(5)]
+
+
+def test_a_bar_that_waits_for_its_last_part_opens_the_next_one_when_the_grace_is_over(market: Market) -> None:
+    five = derived(market, closed_klines(range(9)))
+    market.apply(kline_update(kline(10)), at(10))
+    assert changed(market)["gaps"] == {"BTCUSDT:1m", "BTCUSDT:5m"}
+    market.advance(at(10) + GRACE_MS - 1)
+    forming = market.forming("BTCUSDT", "5m")
+    assert forming is not None
+    assert forming.open_time_ms == at(5)
+    market.advance(at(10) + GRACE_MS)
+    forming = market.forming("BTCUSDT", "5m")
+    assert forming is not None
+    assert forming.open_time_ms == at(10)
+    assert [one.open_time_ms for one in five.closed] == [T0], "what lacks a part is never closed"
+
+
+def test_a_correction_of_a_part_has_the_store_read_for_the_whole(market: Market) -> None:
+    derived(market, closed_klines(range(7)))
+    market.apply(kline_update(kline(5, "1 2 1 2", closed=True, event_time_ms=at(9))), at(9))
+    found = changed(market)
+    assert found["corrected"] == {"BTCUSDT:1m"}
+    assert found["gaps"] == {"BTCUSDT:5m"}
+
+
+def test_nobody_watching_a_derived_bar_is_up_to_date_for_whoever_looks() -> None:
+    market = Market(MarketConfig(intervals=("1m", "5m")), log_size=4, lazy=True)
+    derived(market, closed_klines(range(6)))
+    market.apply(kline_update(kline(6, "105 400 90 300")), at(6))
+    assert changed(market)["series"] == {"BTCUSDT:1m"}
+    forming = market.forming("BTCUSDT", "5m")
+    assert forming is not None
+    assert forming.close == "300"
+    assert changed(market)["series"] == {"BTCUSDT:5m"}
+    market.apply(kline_update(kline(6, "105 500 90 301", event_time_ms=at(6.5))), at(6.5))
+    market.watch("BTCUSDT", 1)
+    assert changed(market)["series"] == {"BTCUSDT:1m", "BTCUSDT:5m"}
+
+
+def test_the_sources_own_word_ends_the_making(market: Market) -> None:
+    five = derived(market, closed_klines(range(6)))
+    derives = [five.rollup is not None]
+    market.apply(kline_update(kline(1, interval="5m"), interval="5m"), at(6))
+    derives.append(five.rollup is not None)
+    # It is sent, whatever is stored.
+    market.reseed("BTCUSDT", "5m", [], T0, Parts("1m", closed_klines(range(6))))
+    derives.append(five.rollup is not None)
+    assert derives == [True, False, False]

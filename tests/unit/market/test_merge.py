@@ -384,3 +384,19 @@ def test_of_a_one_way_market_the_newest_and_the_ends_are_telling() -> None:
 def test_a_one_way_market_just_long_enough_is_told_whole() -> None:
     rising = said(*range(TELLING_MAX))
     assert extremes(rising) == rising
+
+
+def test_the_exchanges_word_is_known_without_the_prices_since() -> None:
+    bar = Bar(T0, T0 + MINUTE_MS - 1)
+    assert bar.word is None
+    bar.fold_price(price(T0 + 2000, "200"))
+    assert bar.word is None
+    bar.fold_kline(kline())
+    bar.fold_price(price(T0 + 3000, "300"))
+    assert bar.word == kline()
+
+
+def test_a_word_that_is_known_to_lack_something_confirms_nothing() -> None:
+    bar = Bar(T0, T0 + MINUTE_MS - 1)
+    bar.fold_kline(kline(provisional=True))
+    assert not bar.confirmed

@@ -461,3 +461,16 @@ def test_an_empty_store_settles_that_there_is_nothing_to_wait_for() -> None:
     series = series_after()
     assert series.reseed([], at(1)) is NOTHING
     assert state(series) == ([], 0, [], False, None)
+
+
+def test_the_word_on_the_shown_bar_is_known_while_it_is_open() -> None:
+    series = Series("BTCUSDT", INTERVALS["1m"], 4)
+    series.fold_kline(kline(1), T0)
+    series.fold_price(price(T0 + MINUTE_MS + 30_000, "500"), T0)
+    assert series.word == kline(1)
+    words = [series.word]
+    for number in (1, 3):
+        # The last one waits behind a hole.
+        series.fold_kline(kline(number, closed=True), T0)
+        words.append(series.word)
+    assert words == [kline(1), None, None]

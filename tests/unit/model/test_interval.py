@@ -69,3 +69,18 @@ def test_names_are_case_sensitive_and_sorted_by_length() -> None:
     lengths = [interval.close_time(interval.open_time(0)) - interval.open_time(0) for interval in INTERVALS.values()]
     assert lengths == sorted(lengths)
     assert [interval.name for interval in INTERVALS.values()] == list(INTERVALS)
+
+
+@ALL
+@pytest.mark.parametrize("part", INTERVALS)
+def test_an_interval_is_made_of_those_that_fill_it_wherever_it_lies(name: str, part: str) -> None:
+    whole, piece = INTERVALS[name], INTERVALS[part]
+    opened = whole.open_time(ms("2023-11-22 21:14:30.123"))
+    windows = [opened]
+    while len(windows) < 24:
+        windows.append(whole.next_open(windows[-1]))
+    fits = name != part and all(piece.open_time(window) == window for window in windows)
+    assert whole.is_made_of(piece) is fits
+    if fits:
+        counts = [(whole.next_open(window) - window) // piece.length_ms for window in windows]
+        assert whole.parts_max(piece) == max(counts)

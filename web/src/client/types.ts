@@ -78,6 +78,8 @@ export interface KlineSnapshot {
   readonly klines: readonly Kline[];
   readonly forming: Kline | null;
   readonly state: ChannelState;
+  /** The klines are made of shorter ones: the source has none of this interval. */
+  readonly derived?: boolean;
   /** `true`: continues what the client holds; `false`: the cursor was too old, this replaces it. */
   readonly recovered?: boolean;
   /** Sent unasked: something already sent was not final. */
