@@ -184,4 +184,9 @@ class TestSecrets:
         data = masked(config)
         assert "s3cret" not in str(data)
         assert data["redis"]["url"] == "redis://:***@h:1/0"
-        assert data["server"] == {"host": "127.0.0.1", "port": 8000, "backlog": 4096, "shutdown_s": 10.0}
+        assert data["history"] == {
+            "cache_symbols": 100,
+            "klines_ttl_s": 60.0,
+            "ticker_ttl_s": 5.0,
+            "gzip_min_bytes": 1024,
+        }
