@@ -184,9 +184,4 @@ class TestSecrets:
         data = masked(config)
         assert "s3cret" not in str(data)
         assert data["redis"]["url"] == "redis://:***@h:1/0"
-        assert data["history"] == {
-            "cache_symbols": 100,
-            "klines_ttl_s": 60.0,
-            "ticker_ttl_s": 5.0,
-            "gzip_min_bytes": 1024,
-        }
+        assert data["log"] == {"level": "info", "format": "text"}
