@@ -63,7 +63,7 @@ lock: $(BIN)/python ## write requirements/*.txt anew after a change in pyproject
 	$(COMPILE) --group build --extra demo -c requirements/dev.txt -o requirements/demo.txt
 	$(COMPILE) -c requirements/dev.txt -o requirements/serve.txt
 	$(subst pyproject.toml,--group build,$(COMPILE)) -c requirements/dev.txt -o requirements/build.txt
-	$(COMPILE) --group fuzz --extra demo -o requirements/fuzz.txt
+	$(COMPILE) --group fuzz --extra demo -c requirements/dev.txt -o requirements/fuzz.txt
 	for name in clients clients-connector clients-cryptofeed; do \
 		$(subst pyproject.toml,requirements/$$name.in,$(COMPILE)) -o requirements/$$name.txt || exit 1; done
 
