@@ -13,6 +13,7 @@ CUT = "cut"
 """The connection ended without a word."""
 
 _BEAT_S = 0.05
+_STATUS = b"HTTP/1.1 "
 
 
 class Line:
@@ -21,6 +22,8 @@ class Line:
     def __init__(self, host: str, port: int, source: str) -> None:
         self._host, self._port, self._source = host, port, source
         self._heard = bytearray()
+        self.answered = asyncio.Event()
+        """Set with each HTTP answer that is no refusal."""
         self._is_websocket = False
 
     async def __aenter__(self) -> Self:
@@ -80,10 +83,12 @@ class Line:
         """What has been heard so far; forgets what says nothing."""
         if not self._is_websocket:
             # Of answers that follow each other, the first that refuses counts.
-            for answer in bytes(self._heard).split(b"HTTP/1.1 ")[1:]:
-                if not answer.startswith((b"2", b"3")) and len(answer) >= 3:
-                    return answer[:3].decode()
-            del self._heard[:-4096]
+            while (at := self._heard.find(_STATUS)) >= 0 and len(self._heard) >= (end := at + len(_STATUS) + 3):
+                status = self._heard[end - 3 : end].decode()
+                del self._heard[:end]
+                if not status.startswith("2"):
+                    return status
+                self.answered.set()
             return None
         used, _, _, _, others = scan(self._heard, len(self._heard), b"", None)
         del self._heard[:used]

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from loadtest.attacks import Attack
     from loadtest.messages import Plan
 
-AGAIN_S = 1.0
-"""An attacker that is cut comes back after so long: handshakes are part of the load, not all of it."""
+AGAIN_S = 5.0
+"""An attacker that is cut comes back after so long, with all that a new connection may do."""
 
 _HOSTS = 250
 
@@ -60,7 +60,7 @@ class Attackers:
 
     async def _attack(self, number: int, kind: str) -> None:
         # Not all in the same moment, and not from one address.
-        await asyncio.sleep(number % 100 / 100)
+        await asyncio.sleep(number % 100 / 100 * AGAIN_S)
         source = f"127.0.2.{number % _HOSTS + 1}"
         while True:
             with suppress(OSError):

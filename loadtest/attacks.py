@@ -59,12 +59,17 @@ async def _greedy(line: Line, symbols: Sequence[str]) -> None:
 async def _churn(line: Line, symbols: Sequence[str]) -> None:
     """A thousand channels a second, on and off."""
     ops = ("subscribe", "unsubscribe")
-    turn = b"".join(_subscribe(op, symbols[place : place + 5]) for place in range(0, 100, 5) for op in ops)
-    await line.flood(turn, 1000 / 200)
+    turn = b"".join(_subscribe(op, symbols[place : place + 5]) for place in range(0, 25, 5) for op in ops)
+    await line.flood(turn, 1000 / 50)
 
 
 async def _requests(line: Line, symbols: Sequence[str]) -> None:
-    await line.flood(f"GET /v1/ticker?symbol={symbols[0]} HTTP/1.1\r\nHost: x\r\n\r\n".encode(), 200)
+    """As fast as they are answered."""
+    request = f"GET /v1/ticker?symbol={symbols[0]} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    while True:
+        line.answered.clear()
+        line.send(request)
+        await line.answered.wait()
 
 
 def _subscribe(op: str, symbols: Sequence[str]) -> bytes:
