@@ -18,7 +18,7 @@ NPM := npm --prefix web --no-fund --no-audit --no-update-notifier
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test bench lint format build lock clean page check-web check-python
+.PHONY: help demo test bench fuzz lint format build lock clean page check-web check-python
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -32,6 +32,14 @@ test: lint check-web check-python ## everything: lint, types, and all tests
 
 bench: $(VENV)/dev.stamp ## load test: what this machine serves, and how fast
 	$(BIN)/python -m loadtest run $(or $(ARGS),mission)
+
+# `tests.fuzz run` alone needs no more than the tests do.
+FUZZ_S ?= 20
+fuzz: $(VENV)/dev.stamp $(VENV)/fuzz.stamp ## a million hostile inputs, and fuzzers that follow the code and the API's description
+	$(BIN)/python -m tests.fuzz run
+	for target in native_commands binance_commands feed_tickers feed_klines frames offers; do \
+		$(VENV)/fuzz/bin/python -m tests.fuzz guided $$target --seconds $(FUZZ_S) || exit 1; done
+	$(VENV)/fuzz/bin/python -m tests.fuzz api
 
 lint: $(VENV)/dev.stamp ## style and types
 	$(BIN)/ruff check
@@ -55,6 +63,7 @@ lock: $(BIN)/python ## write requirements/*.txt anew after a change in pyproject
 	$(COMPILE) --group build --extra demo -c requirements/dev.txt -o requirements/demo.txt
 	$(COMPILE) -c requirements/dev.txt -o requirements/serve.txt
 	$(subst pyproject.toml,--group build,$(COMPILE)) -c requirements/dev.txt -o requirements/build.txt
+	$(COMPILE) --group fuzz --extra demo -c requirements/dev.txt -o requirements/fuzz.txt
 	for name in clients clients-connector clients-cryptofeed; do \
 		$(subst pyproject.toml,requirements/$$name.in,$(COMPILE)) -o requirements/$$name.txt || exit 1; done
 

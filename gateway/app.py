@@ -38,8 +38,8 @@ from gateway.repair import Repair
 from gateway.watch import Watch
 from gateway.wire.binance_commands import StreamNames
 from gateway.wire.fleet import SocketFleet
+from gateway.wire.handshake import handshake_protocol, http_protocol
 from gateway.wire.native_commands import NativeCommands
-from gateway.wire.socket import HttpProtocol, handshake_protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -151,7 +151,11 @@ class Gateway:
                 # Keepalive and compression are ours; uvicorn's cost a timer and 64 KB per connection.
                 ws_ping_interval=None,
                 ws_per_message_deflate=False,
-                http=HttpProtocol,
+                http=http_protocol(
+                    head_max_bytes=server_config.head_max_bytes,
+                    head_s=server_config.head_s,
+                    exchange_s=server_config.exchange_s,
+                ),
                 lifespan="off",
                 backlog=server_config.backlog,
                 access_log=False,

@@ -85,6 +85,13 @@ def run(
 
 
 @main.command()
+@click.pass_context
+def hostile(context: click.Context) -> None:
+    """500 attackers beside 200 clients that behave: `run hostile`."""
+    context.invoke(run, name="hostile")
+
+
+@main.command()
 @click.argument("recordings", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 def check(recordings: tuple[Path, ...]) -> None:
     """Prove from recordings that no kline was lost, doubled or late. Ends with status 1 if one was."""

@@ -7,7 +7,8 @@ import time
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
-from loadtest import feed, http_load, swarm_process
+from loadtest import attackers, feed, http_load, swarm_process
+from loadtest.attackers import AttackTick
 from loadtest.http_load import HttpTick
 from loadtest.messages import Command, FeedTick, Plan, SwarmEnd, SwarmTick
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 _START_S = 60.0
 _ANSWER_S = 60.0
 
-Message = FeedTick | SwarmTick | SwarmEnd | HttpTick
+Message = FeedTick | SwarmTick | SwarmEnd | HttpTick | AttackTick
 
 
 class CrewError(Exception):
@@ -35,6 +36,7 @@ class Crew:
         self.feeder: Connection | None = None
         self.swarm: list[Connection] = []
         self.http: Connection | None = None
+        self.attackers: Connection | None = None
 
     def start_feeder(self, plan: Plan) -> None:
         self.feeder = self._start("feeder", feed.main, plan)
@@ -44,6 +46,8 @@ class Crew:
             self.swarm = [self._start("swarm", swarm_process.main, plan, part) for part in range(plan.parts)]
         if plan.scenario.http.connections:
             self.http = self._start("http", http_load.main, plan)
+        if plan.scenario.attackers:
+            self.attackers = self._start("attackers", attackers.main, plan)
 
     def tell(self, command: Command, *pipes: Connection | None) -> None:
         for pipe in pipes:

@@ -27,7 +27,8 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """To a process. The feeder knows `start phase stop`; the swarm `connect phase drop drain stop`."""
+    """To a process. The feeder knows `start phase stop`; the swarm `connect phase drop drain stop`; the
+    attackers `phase attack stop`."""
 
     word: str
     name: str = ""

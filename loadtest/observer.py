@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from loadtest.attackers import AttackTick
 from loadtest.freshness import Ages
 from loadtest.http_load import HttpTick
 from loadtest.measure import Boundary, Within
@@ -25,6 +26,7 @@ class Observer:
         self.swarm: dict[int, SwarmTick] = {}
         self.ends: list[SwarmEnd] = []
         self.http: dict[str, HttpTick] = {}
+        self.attacks: dict[str, dict[str, dict[str, int]]] = {}
         self.within: defaultdict[str, Within] = defaultdict(Within)
         self.rows: list[Row] = []
         self._parts = parts
@@ -57,6 +59,8 @@ class Observer:
                 self.ends.append(message)
             case HttpTick():
                 self.http[message.phase] = message
+            case AttackTick():
+                self.attacks[message.phase] = message.outcomes
 
     def total(self, name: str) -> int:
         value: int = sum(getattr(tick, name) for tick in self.swarm.values())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from loadtest.observer import Row
-    from loadtest.result import PhaseResult, Result
+    from loadtest.result import AttackResult, PhaseResult, Result
 
 
 def line(phase: str, row: Row) -> str:
@@ -36,6 +36,7 @@ def summary(result: Result) -> str:
     faults = " ".join(f"{name}={count}" for name, count in result.checks.kline_faults.items()) or "no fault"
     lines.append(f"klines   {result.checks.klines_checked:,} closed ones checked, {faults}")
     lines += [f"         {example}" for example in result.checks.examples[:5]]
+    lines += [_attack(attack) for attack in result.attacks]
     if result.baseline:
         floor = result.baseline
         ratio = f", gateway {floor['gateway_us_per_frame']} us: {floor['ratio']} x" if "ratio" in floor else ""
@@ -79,6 +80,11 @@ def _phase(phase: PhaseResult) -> list[str]:
     if phase.http:
         lines.append(f"  http     {phase.http['per_s']:,}/s {phase.http['statuses']}")
     return lines + _counts(("closes", phase.closes), ("notices", phase.notices))
+
+
+def _attack(attack: AttackResult) -> str:
+    ends = "  ".join(f"{outcome}: {count:,}" for outcome, count in sorted(attack.outcomes.items())) or "no end seen"
+    return f"attack   {attack.attack:<16} by {attack.attackers:>3}, to end {attack.expected:<11}  {ends}"
 
 
 def _ages(name: str, figures: dict[str, float]) -> str:

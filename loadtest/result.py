@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from loadtest.scenario import Expect
 
 
@@ -107,6 +109,21 @@ class Checks(Struct, frozen=True):
     examples: list[str]
 
 
+class AttackResult(Struct, frozen=True):
+    """What became of one kind of attackers in a phase. `outcomes`: how their connections ended -> how often."""
+
+    phase: str
+    attack: str
+    expected: str
+    attackers: int
+    outcomes: dict[str, int]
+
+    @property
+    def wrong(self) -> int:
+        """Connections that ended otherwise; an attack none of whose ends was seen counts as one."""
+        return sum(self.outcomes.values()) - self.outcomes.get(self.expected, 0) if self.outcomes else 1
+
+
 class Result(Struct, frozen=True):
     scenario: str
     title: str
@@ -124,13 +141,16 @@ class Result(Struct, frozen=True):
     """The gateway's own counters: what they grew by while clients were connected."""
     warnings: list[str]
     verdicts: list[Verdict]
+    attacks: list[AttackResult] = []
 
     @property
     def passed(self) -> bool:
         return all(verdict.ok for verdict in self.verdicts)
 
 
-def judge(expect: Expect, phases: list[PhaseResult], checks: Checks) -> list[Verdict]:
+def judge(
+    expect: Expect, phases: list[PhaseResult], checks: Checks, attacks: Sequence[AttackResult] = ()
+) -> list[Verdict]:
     """Each expectation against what was seen. One that could not be measured is not met."""
     gateways = [phase.gateway for phase in phases if phase.gateway]
     ages = [lane["p99"] for phase in phases for lane in phase.ages_ms.values() if "p99" in lane]
@@ -154,6 +174,8 @@ def judge(expect: Expect, phases: list[PhaseResult], checks: Checks) -> list[Ver
         ("max_rss_mb", expect.max_rss_mb, max((gateway.rss_mb for gateway in gateways), default=None)),
         ("max_rss_growth_mb", expect.max_rss_growth_mb, gateways[-1].rss_mb - gateways[0].rss_mb if gateways else None),
         ("max_p99_ms", expect.max_p99_ms, max(ages, default=None)),
+        ("max_p99_ratio", expect.max_p99_ratio, _ratio(phases)),
+        ("wrong_ends", expect.wrong_ends, sum(attack.wrong for attack in attacks) if attacks else None),
         ("max_cpu_percent", expect.max_cpu_percent, max((g.cpu_percent for g in gateways), default=None)),
     ]
     verdicts = [
@@ -171,3 +193,8 @@ def judge(expect: Expect, phases: list[PhaseResult], checks: Checks) -> list[Ver
         for name, limit, value in at_least
         if limit is not None
     ]
+
+
+def _ratio(phases: list[PhaseResult]) -> float | None:
+    first, last = (phase.ages_ms.get("ticker", {}).get("p99") for phase in (phases[0], phases[-1]))
+    return round(last / first, 2) if first and last else None

@@ -14,6 +14,7 @@ import msgspec
 
 from gateway.embedded.server import EmbeddedServer
 from loadtest import baseline
+from loadtest.attacks import ATTACKS
 from loadtest.crew import Crew
 from loadtest.freshness import Ages
 from loadtest.gateway_process import Gateway
@@ -21,7 +22,7 @@ from loadtest.measure import Audience, grown, phase_result, warnings
 from loadtest.messages import Command, Plan
 from loadtest.observer import Observer
 from loadtest.processes import cores, machine
-from loadtest.result import Checks, Connecting, MemoryStep, PhaseResult, Result, judge
+from loadtest.result import AttackResult, Checks, Connecting, MemoryStep, PhaseResult, Result, judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,6 +82,11 @@ class Run:
             metrics = {name: round(value - metrics.get(name, 0), 6) for name, value in gateway.metrics().items()}
         phases = self._results()
         checks = self._checks()
+        attacks = [
+            AttackResult(phase, kind, ATTACKS[kind].expected, count, outcomes.get(kind, {}))
+            for phase, outcomes in self._observer.attacks.items()
+            for kind, count in scenario.attackers.items()
+        ]
         return Result(
             scenario=options.name,
             title=scenario.title,
@@ -93,10 +99,11 @@ class Run:
             connecting=self._connecting(),
             series=self._observer.rows,
             checks=checks,
+            attacks=attacks,
             baseline=self._baseline(phases),
             metrics={name: value for name, value in metrics.items() if value and "_bucket" not in name},
             warnings=warnings(phases),
-            verdicts=judge(scenario.expect, phases, checks),
+            verdicts=judge(scenario.expect, phases, checks, attacks),
         )
 
     def _gateway(self, redis_url: str) -> Gateway:
@@ -126,7 +133,9 @@ class Run:
             self._enter(phase.name, phase.factor, gateway)
             if phase.action == "drop":
                 self._crew.tell(Command("drop"), *self._crew.swarm)
+            self._crew.tell(Command(phase.action or "phase", phase.name), self._crew.attackers)
             self._watch(lambda: False, phase.seconds, gateway)
+        self._crew.tell(Command("phase"), self._crew.attackers)
         self._enter(DRAIN, 0.0, gateway)
 
     def _enter(self, phase: str, factor: float, gateway: Gateway) -> None:
@@ -142,7 +151,7 @@ class Run:
     def _finish(self, gateway: Gateway) -> None:
         """Stop the feed, let everybody take what is on its way, and compare."""
         crew, observer = self._crew, self._observer
-        crew.tell(Command("stop"), crew.feeder, crew.http)
+        crew.tell(Command("stop"), crew.feeder, crew.http, crew.attackers)
         crew.until(lambda: observer.feed is not None and observer.feed.done, "the feeder's end")
         assert observer.feed is not None
         crew.tell(Command("drain"), *crew.swarm)

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from gateway.model.interval import INTERVALS
+from loadtest.attacks import ATTACKS
 
 SCENARIOS = Path(__file__).parent / "scenarios"
 
@@ -93,8 +94,9 @@ class Phase(Part, frozen=True):
     seconds: Annotated[float, Meta(gt=0)]
     factor: Rate = 1.0
     """Multiplies the ticker rate."""
-    action: Literal["", "drop"] = ""
-    """`drop`: all clients lose their connection as the phase begins and come back with a resume cursor."""
+    action: Literal["", "drop", "attack"] = ""
+    """`drop`: all clients lose their connection as the phase begins and come back with a resume cursor. `attack`: the
+    attackers are there as long as the phase lasts."""
 
 
 class Expect(Part, frozen=True):
@@ -117,6 +119,10 @@ class Expect(Part, frozen=True):
     max_rss_growth_mb: Rate | None = None
     """Growth of the gateway's memory from the first to the last phase."""
     max_p99_ms: Rate | None = None
+    max_p99_ratio: Rate | None = None
+    """Of the tickers' ages: those of the last phase over those of the first."""
+    wrong_ends: Count | None = None
+    """Attackers whose connection did not end as `attacks.py` says it should; one that never ended at all among them."""
     max_cpu_percent: Rate | None = None
 
 
@@ -132,6 +138,8 @@ class Scenario(Part, frozen=True, kw_only=True):
     feed: Feed = Feed()
     clients: Clients = Clients()
     http: Http = Http()
+    attackers: dict[str, Count] = {}
+    """How many of each of the attacks of `attacks.py`."""
     phases: Annotated[tuple[Phase, ...], Meta(min_length=1)]
     gateway: dict[str, dict[str, Any]] = {}
     """Overrides of the gateway's settings, section by section."""
@@ -219,5 +227,7 @@ def _check(name: str, scenario: Scenario) -> None:
         raise ScenarioError(f"{name}: clients.steps: expected rising totals that end with clients.count")
     if clients.dialect == "compact" and clients.klines and clients.decoded < 1:
         raise ScenarioError(f"{name}: clients.decoded: compact klines can only be counted by decoding them all")
+    if unknown := scenario.attackers.keys() - ATTACKS.keys():
+        raise ScenarioError(f"{name}: attackers.{min(unknown)}: expected one of {' '.join(ATTACKS)}")
     if clients.slow + clients.stalled > 1:
         raise ScenarioError(f"{name}: clients.slow and clients.stalled are shares of one whole")

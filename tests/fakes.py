@@ -62,6 +62,7 @@ class FakeSocket:
         self.unsent = 0
         self.aborted = False
         self.closed_for: Close | None = None
+        self.offence: Close | None = None
         self.written: list[bytes] = []
         self._stuck = False
 

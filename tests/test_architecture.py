@@ -41,7 +41,12 @@ ROWS = (
     Row(("session",), pure=True, outside=()),
     Row(("wire",), pure=True, outside=("orjson", "websockets.utils")),
     Row(("history.query", "history.stitch"), pure=True, outside=("orjson",)),
-    Row(("feed.listener", "feed.keyspace", "feed.poll", "history", "wire.fleet", "wire.socket", "access")),
+    Row(
+        (
+            *("feed.listener", "feed.keyspace", "feed.poll", "history"),
+            *("wire.fleet", "wire.handshake", "wire.socket", "access"),
+        )
+    ),
     Row(("repair",)),
     Row(("ingest",)),
     Row(("fanout",)),

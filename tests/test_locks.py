@@ -32,12 +32,19 @@ SERVE = names(PROJECT["project"]["dependencies"])
 DEMO = names(PROJECT["project"]["optional-dependencies"]["demo"])
 BUILD = names(PROJECT["dependency-groups"]["build"])
 DEV = names(PROJECT["dependency-groups"]["dev"])
+FUZZ = names(PROJECT["dependency-groups"]["fuzz"])
 
 
 @pytest.mark.parametrize(
     ("lock", "declared"),
-    [("build", BUILD), ("serve", SERVE), ("demo", SERVE | DEMO | BUILD), ("dev", SERVE | DEMO | BUILD | DEV)],
-    ids=["build", "serve", "demo", "dev"],
+    [
+        ("build", BUILD),
+        ("serve", SERVE),
+        ("demo", SERVE | DEMO | BUILD),
+        ("dev", SERVE | DEMO | BUILD | DEV),
+        ("fuzz", SERVE | DEMO | FUZZ),
+    ],
+    ids=["build", "serve", "demo", "dev", "fuzz"],
 )
 def test_everything_declared_is_locked(lock: str, declared: set[str]) -> None:
     assert declared - set(locked(lock)) == set(), "run `make lock`"
@@ -49,16 +56,21 @@ def test_what_is_tested_is_what_is_served(lock: str) -> None:
     assert {name: version for name, version in locked(lock).items() if tested.get(name) != version} == {}
 
 
+def test_what_is_fuzzed_is_what_is_served() -> None:
+    served, fuzzed = locked("serve"), locked("fuzz")
+    assert {name: version for name, version in served.items() if fuzzed.get(name) != version} == {}
+
+
 def test_the_server_needs_nothing_of_the_tests() -> None:
-    assert not set(locked("serve")) & (DEV | DEMO | BUILD)
+    assert not set(locked("serve")) & (DEV | DEMO | BUILD | FUZZ)
 
 
-@each_lock
+@pytest.mark.parametrize("lock", [*LOCKS, "fuzz"])
 def test_every_package_is_held_by_its_hash(lock: str) -> None:
     entries = re.split(r"^(?=[a-z])", text_of(lock), flags=re.MULTILINE)[1:]
     assert [entry.split()[0] for entry in entries if "--hash=sha256:" not in entry] == []
 
 
-@each_lock
+@pytest.mark.parametrize("lock", [*LOCKS, "fuzz"])
 def test_no_server_is_named_so_that_any_mirror_will_do(lock: str) -> None:
     assert "://" not in text_of(lock)

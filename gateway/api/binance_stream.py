@@ -29,7 +29,7 @@ from gateway.wire.binance_commands import (
     error_frame,
     result,
 )
-from gateway.wire.socket import HANDOVER
+from gateway.wire.handshake import HANDOVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -169,6 +169,8 @@ class BinanceClient:
     def lost(self) -> None:
         self._service.hub.remove(self.session)
         self._service.counters.connections -= 1
+        if offence := self.socket.offence:
+            self._service.counters.disconnects[offence.code] += 1
 
     def draining(self) -> None:
         dialect, _ = self.session.style

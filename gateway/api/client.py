@@ -75,6 +75,8 @@ class Client:
             if self._inbox is None:
                 self._inbox = deque()
             self._inbox.append(text)
+            # Its replies may have been read meanwhile, and let it go on.
+            self.socket.pause()
             return
         try:
             self._obey(self._service.commands.decode(text))
@@ -89,6 +91,8 @@ class Client:
         self._service.clients.pop(self.session, None)
         self._service.hub.remove(self.session)
         self._service.counters.connections -= 1
+        if offence := self.socket.offence:
+            self._service.counters.disconnects[offence.code] += 1
 
     def draining(self) -> None:
         self._service.pump.flush_last(self.session)

@@ -16,7 +16,7 @@ from gateway.api.client import Client
 from gateway.api.snapshots import Snapshots
 from gateway.wire import compact, native
 from gateway.wire.deflate import negotiate
-from gateway.wire.socket import HANDOVER
+from gateway.wire.handshake import HANDOVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -27,6 +27,8 @@ _FOREIGN = {
     "uvicorn.access": logging.WARNING,
     "websockets": logging.INFO,
 }
+# Each request that is no HTTP is worth a warning to this one: any client may fill the log with them.
+_TALKATIVE = "uvicorn.error"
 # A line break or an escape sequence in a logged value must not forge a line or reach a terminal.
 _VISIBLE = {code: f"\\x{code:02x}" for code in (*range(0x20), 0x7F, *range(0x80, 0xA0))} | {
     ord("\n"): "\\n",
@@ -46,7 +48,8 @@ def setup_logging(config: LogConfig, stream: TextIO | None = None) -> None:
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
-        logger.setLevel(least if root.level == logging.DEBUG else max(logging.WARNING, root.level))
+        quiet = logging.ERROR if name == _TALKATIVE else logging.WARNING
+        logger.setLevel(least if root.level == logging.DEBUG else max(quiet, root.level))
     logging.captureWarnings(True)
 
 

@@ -16,6 +16,8 @@ LEVEL = 1
 """Beats are short and repetitive: higher levels take twice the time for a few percent."""
 
 _TAIL = b"\x00\x00\xff\xff"
+# An empty block that is marked as the last: a stream that is whole ends with it, one that was cut does not.
+_END = b"\x01\x00\x00\xff\xff"
 _RESPONSE = f"{EXTENSION}; server_no_context_takeover; client_no_context_takeover"
 
 
@@ -32,9 +34,9 @@ def _accept(words: list[str]) -> str | None:
     seen: set[str] = set()
     answer = _RESPONSE
     for word in words:
-        key, _, value = (part.strip() for part in word.partition("="))
+        key, equals, value = (part.strip() for part in word.partition("="))
         value = value.strip('"')
-        if key in seen:
+        if key in seen or (equals and not value):
             return None
         seen.add(key)
         match key:
@@ -69,8 +71,17 @@ def deflated_frame(opcode: int, payload: bytes) -> bytes:
 def inflate(payload: bytes, max_bytes: int) -> bytes | None:
     """A client's compressed message (section 7.2.2); `None` where it would be larger than `max_bytes`.
 
-    Raises `zlib.error` for one that is no deflate stream. Never holds more than `max_bytes`, whatever the bomb.
+    Raises `zlib.error` for one that is no deflate stream, or only a part of one. Never holds more than `max_bytes`,
+    whatever the bomb.
     """
+    if not payload:
+        # Should be one zero byte (section 7.2.3.6), but there are compressors that leave that out too.
+        return b""
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    text = inflater.decompress(payload + _TAIL, max_bytes + 1)
-    return text if len(text) <= max_bytes else None
+    text = inflater.decompress(payload + _TAIL + _END, max_bytes + 1)
+    if len(text) > max_bytes:
+        return None
+    # A sender may mark its last block as the last (section 7.2.3.4); then an empty one is all that follows.
+    if not inflater.eof or inflater.unused_data not in (b"", b"\x00" + _TAIL + _END):
+        raise zlib.error("the stream breaks off")
+    return text

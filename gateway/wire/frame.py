@@ -6,24 +6,27 @@ written to everybody. The library's own protocol object keeps several KB per con
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from codecs import getincrementaldecoder
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from websockets.utils import apply_mask
 
 from gateway.wire.deflate import inflate
 
-if TYPE_CHECKING:
-    from codecs import IncrementalDecoder
-
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 
 _CONTROL_MAX = 125
 _UTF8 = getincrementaldecoder("utf-8")
+# Two bytes that no third one can save; Python's decoder waits for it.
+_SURROGATE = re.compile(rb"\xed[\xa0-\xbf]").match
 
-NORMAL, PROTOCOL_ERROR, UNSUPPORTED, BAD_PAYLOAD, TOO_BIG = 1000, 1002, 1003, 1007, 1009
+NORMAL, PROTOCOL_ERROR, UNSUPPORTED, BAD_PAYLOAD, POLICY, TOO_BIG = 1000, 1002, 1003, 1007, 1008, 1009
+
+FRAGMENTS_MAX = 128
+"""Frames a message may come in. Commands are small; a frame of one byte, or of none, costs as much as a whole one."""
 
 
 class FrameError(Exception):
@@ -79,42 +82,52 @@ def parse_close(payload: bytes) -> int:
 
 
 class FrameParser:
-    """Client bytes in, whole messages out. After a `FrameError` it must not be fed again."""
+    """Client bytes in, whole messages out. After a `FrameError` it must not be used again.
 
-    __slots__ = ("_decoder", "_deflate", "_max_bytes", "_parts", "_parts_deflated", "_parts_opcode", "_rest")
+    Time and memory are of the order of the bytes fed, however they are cut: a payload is taken and checked as it
+    arrives, and only the head of a frame ever waits for more.
+    """
+
+    __slots__ = ("_at", "_data", "_deflate", "_frame", "_max_bytes", "_message")
 
     def __init__(self, max_bytes: int, *, deflate: bool = False) -> None:
         """`max_bytes`: the largest message taken; `deflate`: whether permessage-deflate was negotiated."""
         self._max_bytes = max_bytes
         self._deflate = deflate
-        self._rest = b""
-        # A fragmented message so far; most clients never send one.
-        self._parts: list[bytes] | None = None
-        self._parts_opcode = 0
-        self._parts_deflated = False
-        self._decoder: IncrementalDecoder | None = None
+        # Bytes that have come, and how many of them are done with.
+        self._data = b""
+        self._at = 0
+        # The frame and the message that are not all here; most clients never have one.
+        self._frame: _Frame | None = None
+        self._message: _Part | None = None
 
-    def feed(self, data: bytes) -> list[Message]:
-        """The messages that `data` completes; raises `FrameError`."""
-        if self._rest:
-            data = self._rest + data
-        messages: list[Message] = []
-        at = 0
-        while (end := self._frame_end(data, at)) is not None:
-            start, size = end
-            first = data[at]
-            opcode, final, deflated = first & 0x0F, bool(first & 0x80), bool(first & 0x40)
-            payload = apply_mask(data[start : start + size], data[start - 4 : start])
-            at = start + size
-            if opcode & 0x8:
-                messages.append(Message(opcode, payload))
-            elif message := self._assemble(opcode, payload, final=final, deflated=deflated):
-                messages.append(message)
-        self._rest = data[at:]
-        return messages
+    def feed(self, data: bytes) -> None:
+        """Bytes of the client, for `next_message` to take."""
+        self._data = self._data[self._at :] + data
+        self._at = 0
 
-    def _frame_end(self, data: bytes, at: int) -> tuple[int, int] | None:
-        """Where the frame's payload starts and its size, once the whole frame is there. Checks what can be seen yet."""
+    def next_message(self) -> Message | None:
+        """The next message or control frame; `None` when more bytes are needed. Raises `FrameError`."""
+        while (frame := self._frame or self._begin()) is not None:
+            payload = self._data[self._at : self._at + frame.left]
+            self._at += len(payload)
+            text = frame.unmask(payload)
+            self._frame = frame if frame.left else None
+            if message := self._arrived(frame, text):
+                return message
+            if frame.left:
+                break
+        self._data, self._at = self._data[self._at :], 0
+        return None
+
+    @property
+    def has_more(self) -> bool:
+        """Whether bytes wait for `next_message`."""
+        return self._at < len(self._data)
+
+    def _begin(self) -> _Frame | None:
+        """Take a frame's head once it is all here (section 5.2); what can be seen of it is checked before."""
+        data, at = self._data, self._at
         have = len(data) - at
         if have < 2:
             return None
@@ -128,43 +141,47 @@ class FrameParser:
             raise FrameError(PROTOCOL_ERROR, "a client's frame must be masked")
         if opcode & 0x8 and (size > _CONTROL_MAX or not first & 0x80):
             raise FrameError(PROTOCOL_ERROR, "control frame fragmented or too long")
+        if opcode == CONTINUATION and self._message is None:
+            raise FrameError(PROTOCOL_ERROR, "continuation of nothing")
+        if opcode in (TEXT, BINARY) and self._message is not None:
+            raise FrameError(PROTOCOL_ERROR, "new message inside a fragmented one")
         head = 2
         if size >= 126:
             head = 4 if size == 126 else 10
             if have < head:
                 return None
             size = int.from_bytes(data[at + 2 : at + head])
-        if opcode == CONTINUATION and self._parts is None:
-            raise FrameError(PROTOCOL_ERROR, "continuation of nothing")
-        if opcode in (TEXT, BINARY) and self._parts is not None:
-            raise FrameError(PROTOCOL_ERROR, "new message inside a fragmented one")
-        if not opcode & 0x8 and size + sum(map(len, self._parts or ())) > self._max_bytes:
+            if size >> 63:
+                raise FrameError(PROTOCOL_ERROR, "the first bit of the length is set")
+        if not opcode & 0x8 and size + (len(self._message.payload) if self._message else 0) > self._max_bytes:
             raise FrameError(TOO_BIG, f"message larger than {self._max_bytes} bytes")
-        start = at + head + 4
-        return (start, size) if len(data) >= start + size else None
+        if have < head + 4:
+            return None
+        self._at += head + 4
+        if opcode == CONTINUATION and self._message is not None:
+            self._message.continued()
+        return _Frame(first, size, data[at + head : at + head + 4])
 
-    def _assemble(self, opcode: int, payload: bytes, *, final: bool, deflated: bool) -> Message | None:
-        if self._parts is None:
-            if final:
-                return self._whole(opcode, payload, deflated=deflated)
-            self._parts, self._parts_opcode, self._parts_deflated = [], opcode, deflated
-            self._decoder = _UTF8() if opcode == TEXT and not deflated else None
-        self._parts.append(payload)
-        if self._decoder is not None:
-            # Each part is checked as it comes: a broken one is refused before the message ends (section 8.1).
-            try:
-                self._decoder.decode(payload, final)
-            except UnicodeDecodeError as error:
-                raise FrameError(BAD_PAYLOAD, "text is not UTF-8") from error
+    def _arrived(self, frame: _Frame, text: bytes) -> Message | None:
+        """More of a frame's payload, or all of it; returns what it completes."""
+        whole = not frame.left
+        if frame.opcode & 0x8:
+            frame.control += text
+            return Message(frame.opcode, frame.control) if whole else None
+        if self._message is None:
+            if whole and frame.final:
+                return self._complete(frame.opcode, text, deflated=frame.deflated)
+            self._message = _Part(frame.opcode, deflated=frame.deflated)
+        message, final = self._message, whole and frame.final
+        message.add(text, final=final)
         if not final:
             return None
-        whole = b"".join(self._parts)
-        self._parts = self._decoder = None
-        if self._parts_deflated:
-            return self._whole(self._parts_opcode, whole, deflated=True)
-        return Message(self._parts_opcode, whole)
+        self._message = None
+        if message.deflated:
+            return self._complete(message.opcode, bytes(message.payload), deflated=True)
+        return Message(message.opcode, bytes(message.payload))
 
-    def _whole(self, opcode: int, payload: bytes, *, deflated: bool) -> Message:
+    def _complete(self, opcode: int, payload: bytes, *, deflated: bool) -> Message:
         if deflated:
             try:
                 text = inflate(payload, self._max_bytes)
@@ -176,6 +193,58 @@ class FrameParser:
         if opcode == TEXT:
             _check_utf8(payload)
         return Message(opcode, payload)
+
+
+class _Frame:
+    """A frame whose head has been read. `control` is what is here of a control frame's payload."""
+
+    __slots__ = ("_mask", "control", "deflated", "final", "left", "opcode")
+
+    def __init__(self, first: int, size: int, mask: bytes) -> None:
+        self.opcode, self.final, self.deflated = first & 0x0F, bool(first & 0x80), bool(first & 0x40)
+        self.left = size
+        self.control = b""
+        self._mask = mask
+
+    def unmask(self, payload: bytes) -> bytes:
+        """The next bytes of the payload; the mask goes on where it was (section 5.3)."""
+        self.left -= len(payload)
+        text = apply_mask(payload, self._mask)
+        turn = len(payload) % 4
+        self._mask = self._mask[turn:] + self._mask[:turn]
+        return text
+
+
+class _Part:
+    """A message of which not all is here.
+
+    Text is checked as it comes, so that it is refused as soon as it cannot become UTF-8 any more (section 8.1).
+    """
+
+    __slots__ = ("_decoder", "_fragments", "deflated", "opcode", "payload")
+
+    def __init__(self, opcode: int, *, deflated: bool) -> None:
+        self.opcode = opcode
+        self.deflated = deflated
+        self.payload = bytearray()
+        self._decoder = _UTF8() if opcode == TEXT and not deflated else None
+        self._fragments = 1
+
+    def continued(self) -> None:
+        """One more frame of it begins."""
+        self._fragments += 1
+        if self._fragments > FRAGMENTS_MAX:
+            raise FrameError(POLICY, f"a message of more than {FRAGMENTS_MAX} frames")
+
+    def add(self, text: bytes, *, final: bool) -> None:
+        self.payload += text
+        if self._decoder is not None:
+            try:
+                self._decoder.decode(text, final)
+            except UnicodeDecodeError as error:
+                raise FrameError(BAD_PAYLOAD, "text is not UTF-8") from error
+            if _SURROGATE(self._decoder.getstate()[0]):
+                raise FrameError(BAD_PAYLOAD, "text is not UTF-8")
 
 
 def _check_utf8(payload: bytes) -> None:

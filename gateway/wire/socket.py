@@ -1,8 +1,7 @@
-"""The client's socket: uvicorn shakes hands, then hands the transport over; from there on it is ours.
+"""The client's socket after its handshake: bytes in and out, and how the connection ends. Never awaits.
 
-The only file that touches the server's inside (a contract test guards it). uvicorn's protocol object, the ASGI scope
-and the application's task all end with the handshake, so that what an idle client costs is its transport, a
-`ClientSocket` and a session.
+uvicorn's protocol object, the ASGI scope and the application's task all end with the handshake (`handshake.py`), so
+that what an idle client costs is its transport, a `ClientSocket` and a session.
 """
 
 from __future__ import annotations
@@ -10,12 +9,10 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import struct
 import sys
 from fcntl import ioctl
-from typing import TYPE_CHECKING, Any, Protocol, cast
-
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.session.close_codes import Close
 from gateway.wire.frame import CLOSE, PING, PONG, TEXT, FrameError, FrameParser, close_frame, frame, parse_close
@@ -23,15 +20,16 @@ from gateway.wire.frame import CLOSE, PING, PONG, TEXT, FrameError, FrameParser,
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-HANDOVER = "kline_gateway.handover"
-"""Name of the ASGI extension in a WebSocket's scope: a function that returns the socket, to be called once accepted."""
-
-# Linux's numbers; Python names neither.
-TCP_NOTSENT_LOWAT = 25
+# Linux's number; Python does not name it.
 SIOCOUTQNSD = 0x894B
 
 # What a client may be sent in replies to its pings while it reads nothing. Past it, its pings are not read either.
 CONTROL_MAX_BYTES = 16 * 1024
+
+# Pings, pongs and goodbyes a client may send: so many at once, and so many a second after that. Libraries ping every
+# 20 s or so; each frame costs as much as a command, and no command limit sees it.
+CONTROL_BURST = 100
+CONTROL_PER_S = 20.0
 
 # A client that says goodbye gets this long to read the answer.
 CLOSE_GRACE_S = 2.0
@@ -54,7 +52,9 @@ class ClientSocket(asyncio.Protocol):
     """One client's transport after the handshake. Never awaits; whoever owns it decides when to write."""
 
     __slots__ = (
+        "_control_s",
         "_parser",
+        "_paused",
         "_receiver",
         "_registry",
         "buffered",
@@ -63,6 +63,7 @@ class ClientSocket(asyncio.Protocol):
         "direct",
         "ending",
         "heard_s",
+        "offence",
         "transport",
     )
 
@@ -79,8 +80,13 @@ class ClientSocket(asyncio.Protocol):
         self.closing = False
         self.heard_s = now_s
         """When the client last sent anything, on the loop's clock."""
+        self.offence: Close | None = None
+        """How the client broke the protocol, if it did; known before it is lost."""
         self._registry = registry
         self._parser = FrameParser(max_message_bytes, deflate=deflate)
+        self._paused = False
+        # When the control frames so far would have been due at the rate that is allowed.
+        self._control_s = 0.0
         self._receiver: Receiver | None = None
         # For those who write to many (`fleet.py`): bytes that have not left user space yet, and the end that nears.
         self.buffered: Callable[[], int] = transport.get_write_buffer_size
@@ -143,7 +149,7 @@ class ClientSocket(asyncio.Protocol):
         self.transport.write(memoryview(frames)[sent:])
 
     def close(self, reason: Close, text: str = "") -> None:
-        """Say goodbye, after which nothing may be written; end the connection once that is read, or after a while."""
+        """Say goodbye, after which nothing may be written; the connection ends once that is read, or after a while."""
         if not self.closing:
             self.closing = True
             self.transport.write(close_frame(reason.code, text or reason.reason))
@@ -156,13 +162,17 @@ class ClientSocket(asyncio.Protocol):
         self.transport.abort()
 
     def pause(self) -> None:
-        """Take no more commands for now: the client's bytes wait in the kernel, and then at the client."""
+        """Take no more commands for now: what has come waits as it is, the rest in the kernel and at the client."""
+        self._paused = True
         if not self.transport.is_closing():
             self.transport.pause_reading()
 
     def resume(self) -> None:
+        self._paused = False
         if not self.transport.is_closing():
             self.transport.resume_reading()
+            if self._parser.has_more:
+                asyncio.get_running_loop().call_soon(self._read)
 
     # What asyncio and uvicorn call.
 
@@ -170,15 +180,13 @@ class ClientSocket(asyncio.Protocol):
         if self.closing and self._receiver is None:
             return
         self.heard_s = asyncio.get_running_loop().time()
-        try:
-            for message in self._parser.feed(data):
-                self._take(message.opcode, message.payload)
-        except FrameError as error:
-            self._receiver_lost()
-            self.close(_CLOSE_BY_CODE[error.code], error.reason)
+        self._parser.feed(data)
+        self._read()
 
     def eof_received(self) -> None:
+        """The client sends no more. It may have read all, or not: the transport closes once it has."""
         self.closing = True
+        self._end_soon()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closing = True
@@ -191,13 +199,28 @@ class ClientSocket(asyncio.Protocol):
             self._receiver.draining()
         self.close(Close.RESTART)
 
+    def _read(self) -> None:
+        """Take what has come, up to where a command lets the next ones wait."""
+        try:
+            while not self._paused and (message := self._parser.next_message()):
+                self._take(message.opcode, message.payload)
+                if self.closing and self._receiver is None:
+                    # What follows a goodbye is nobody's (section 5.5.1).
+                    return
+        except FrameError as error:
+            self.offence = _CLOSE_BY_CODE[error.code]
+            self.close(self.offence, error.reason)
+
     def _take(self, opcode: int, payload: bytes) -> None:
         if opcode == TEXT:
             if self._receiver is not None and not self.closing:
                 self._receiver.received(payload)
         elif opcode == PING:
+            self._count_control()
             if self.buffered() < CONTROL_MAX_BYTES and not self.closing:
                 self.transport.write(frame(PONG, payload))
+        elif opcode == PONG:
+            self._count_control()
         elif opcode == CLOSE:
             code = parse_close(payload)
             self._receiver_lost()
@@ -205,8 +228,16 @@ class ClientSocket(asyncio.Protocol):
                 self.closing = True
                 self.transport.write(close_frame(code) if code != 1005 else frame(CLOSE, b""))
             self.transport.close()
-        elif opcode != PONG:
+            self._end_soon()
+        else:
             raise FrameError(Close.UNSUPPORTED.code, Close.UNSUPPORTED.reason)
+
+    def _count_control(self) -> None:
+        """Raises `FrameError` for more control frames than anybody needs."""
+        self._control_s = max(self._control_s, self.heard_s) + 1 / CONTROL_PER_S
+        # Half a frame more: sums of fractions must not cost the last one of a burst.
+        if self._control_s - self.heard_s > (CONTROL_BURST + 0.5) / CONTROL_PER_S:
+            raise FrameError(Close.POLICY.code, "too many control frames")
 
     def _receiver_lost(self) -> None:
         receiver, self._receiver = self._receiver, None
@@ -217,95 +248,17 @@ class ClientSocket(asyncio.Protocol):
         asyncio.get_running_loop().call_later(CLOSE_GRACE_S, self._end)
 
     def _end(self) -> None:
-        if not self.transport.is_closing():
-            self.transport.abort() if self.buffered() else self.transport.close()
+        # A transport that closes waits until the client has read the rest, for ever if it must.
+        reset(self.transport) if self.buffered() else self.transport.close()
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """End a connection whose client reads nothing: what the kernel still holds for it goes too."""
+    if not transport.is_closing() or transport.get_write_buffer_size():
+        lingers, seconds = 1, 0
+        linger = struct.pack("ii", lingers, seconds)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    transport.abort()
 
 
 _CLOSE_BY_CODE = {reason.code: reason for reason in Close}
-
-
-class HttpProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol, which drops what comes in one read with a handshake. RFC 6455 (section 4.1) asks clients
-    to wait for the answer, but a first command must not be lost on one that does not."""
-
-    _tail = b""
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        successor = self.transport.get_protocol()
-        if isinstance(successor, HandshakeProtocol):
-            early = (self._tail + data).partition(b"\r\n\r\n")[2]
-            if early:
-                successor.data_received(early)
-        else:
-            # The blank line that ends the handshake may come in two reads.
-            self._tail = (self._tail + data)[-3:]
-
-
-class HandshakeProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket protocol for as long as the handshake takes.
-
-    Settings are class attributes of a subclass made by `handshake_protocol`: uvicorn takes a class, not an object.
-    """
-
-    max_message_bytes = 8192
-    send_buffer_bytes = 0
-    unsent_bytes = 0
-    _early = b""
-
-    def data_received(self, data: bytes) -> None:
-        if self.handshake_initiated:
-            # Frames are not for the parser of a protocol that ends here.
-            self._early += data
-        else:
-            super().data_received(data)
-
-    def handle_connect(self, event: Any) -> None:
-        super().handle_connect(event)
-        if hasattr(self, "scope"):
-            # The application's task has been made but has not run yet.
-            extensions = cast("dict[str, Any]", self.scope["extensions"])
-            extensions[HANDOVER] = self._hand_over
-
-    def _hand_over(self, *, deflate: bool = False) -> ClientSocket:
-        """After `websocket.accept`: the transport becomes a `ClientSocket`'s, this object is done with.
-
-        `deflate`: the answer to the handshake has accepted permessage-deflate.
-        """
-        transport, loop = self.transport, self.loop
-        self.stop_keepalive()
-        self._shrink_buffers(transport)
-        registry = cast("set[Any]", self.connections)
-        client = ClientSocket(transport, registry, self.max_message_bytes, loop.time(), deflate=deflate)
-        self.connections.discard(self)
-        transport.set_protocol(client)
-        # uvicorn closes the transport when the application returns: let it close nothing.
-        self.transport = cast("asyncio.Transport", _HandedOver())
-        if self._early:
-            loop.call_soon(client.data_received, self._early)
-        if self.read_paused:
-            transport.resume_reading()
-        return client
-
-    def _shrink_buffers(self, transport: asyncio.Transport) -> None:
-        sock = transport.get_extra_info("socket")
-        if sock.family == socket.AF_UNIX:
-            return
-        if self.send_buffer_bytes:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.send_buffer_bytes)
-        if self.unsent_bytes and hasattr(socket, "TCP_NODELAY") and os.uname().sysname == "Linux":
-            sock.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, self.unsent_bytes)
-
-
-class _HandedOver:
-    """Stands in for a transport that somebody else has now."""
-
-    def close(self) -> None: ...
-
-    def is_closing(self) -> bool:
-        return True
-
-
-def handshake_protocol(**settings: int) -> type[WebSocketsSansIOProtocol]:
-    """The protocol class to give uvicorn (`Config(ws=…)`): `max_message_bytes`, `send_buffer_bytes`, `unsent_bytes`."""
-    return type("ConfiguredHandshakeProtocol", (HandshakeProtocol,), settings)

@@ -1,4 +1,4 @@
-"""The contract with the server: what `wire/socket.py` relies on in uvicorn is there and does what it should.
+"""The contract with the server: what `wire/handshake.py` relies on in uvicorn is there and does what it should.
 
 A small application takes its sockets over from a real uvicorn, on both event loops; the clients are raw sockets, so
 that it shows what is on the wire and when.
@@ -29,14 +29,8 @@ from websockets.frames import Opcode
 from gateway.session.close_codes import Close
 from gateway.wire import socket as wire
 from gateway.wire.frame import TEXT, frame
-from gateway.wire.socket import (
-    CONTROL_MAX_BYTES,
-    HANDOVER,
-    ClientSocket,
-    HandshakeProtocol,
-    HttpProtocol,
-    handshake_protocol,
-)
+from gateway.wire.handshake import HANDOVER, HandshakeProtocol, HttpProtocol, handshake_protocol
+from gateway.wire.socket import CONTROL_BURST, CONTROL_MAX_BYTES, ClientSocket
 from tests.integration.live import WAIT_S, until
 from tests.integration.raw import handshake, masked, peer
 
@@ -66,9 +60,13 @@ class Echo:
     socket: ClientSocket
     texts: list[bytes] = field(default_factory=list)
     ends: int = 0
+    pauses: bool = False
+    """Whether each text is the last that is taken for now."""
 
     def received(self, text: bytes) -> None:
         self.texts.append(text)
+        if self.pauses:
+            self.socket.pause()
         self.socket.offer(frame(TEXT, text))
 
     def lost(self) -> None:
@@ -157,7 +155,13 @@ class TestNames:
         assert '"extensions"' in source
 
     def test_the_http_protocol_hands_the_transport_on(self) -> None:
-        assert callable(HttpToolsProtocol.data_received)
+        for name in ("on_message_begin", "on_headers_complete", "on_response_complete", "handle_websocket_upgrade"):
+            assert callable(getattr(HttpToolsProtocol, name)), name
+        for name in ("connection_made", "connection_lost", "data_received", "send_400_response"):
+            assert callable(getattr(HttpToolsProtocol, name)), name
+        source = inspect.getsource(HttpToolsProtocol)
+        for name in ("pipeline", "cycle", "headers", "url", "scope", "transport", "loop"):
+            assert f"self.{name} = " in source or f"self.{name}: " in source, name
         assert "set_protocol" in inspect.getsource(HttpToolsProtocol.handle_websocket_upgrade)
 
     def test_a_class_can_be_configured_for_each(self) -> None:
@@ -337,13 +341,17 @@ class TestConversation:
         async def scenario() -> None:
             async with served() as server, peer(server.port) as client:
                 echo = await server.echo()
-                echo.socket.pause()
-                client.send(Opcode.TEXT, b"x")
+                echo.pauses = True
+                client.writer.write(masked(Opcode.TEXT, b"x") + masked(Opcode.TEXT, b"y"))
+                assert await client.receive() == (TEXT, b"x")
+                client.send(Opcode.TEXT, b"z")
                 await client.writer.drain()
                 await asyncio.sleep(0.05)
-                assert echo.texts == []
+                # Neither what came with the first is taken, nor what comes later.
+                assert echo.texts == [b"x"]
+                echo.pauses = False
                 echo.socket.resume()
-                assert await client.receive() == (TEXT, b"x")
+                assert [await client.receive(), await client.receive()] == [(TEXT, b"y"), (TEXT, b"z")]
                 client.send(Opcode.CLOSE)
                 await client.rest()
                 await until(lambda: echo.ends == 1)
@@ -393,7 +401,7 @@ class TestBackpressure:
                 echo.socket.offer(frame(TEXT, b"x" * 100_000))
                 held = echo.socket.transport.get_write_buffer_size()
                 assert held > CONTROL_MAX_BYTES
-                for _ in range(500):
+                for _ in range(CONTROL_BURST):
                     client.send(Opcode.PING, b"p" * 100)
                 client.send(Opcode.TEXT, b"after them")
                 await client.writer.drain()

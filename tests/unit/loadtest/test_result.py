@@ -3,7 +3,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from loadtest.result import Checks, PhaseResult, Result, Verdict, judge
+from loadtest.result import AttackResult, Checks, PhaseResult, Result, Verdict, judge
 from loadtest.scenario import Expect
 from tests.unit.loadtest.samples import checks, phase, result
 
@@ -73,6 +73,39 @@ def test_what_could_not_be_measured_is_not_met(key: str) -> None:
 
     assert verdict.value is None
     assert not verdict.ok
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "wrong"),
+    [
+        pytest.param({"closed 1008": 5}, 0, id="as expected"),
+        pytest.param({"closed 1008": 5, "not cut": 2, "cut": 1}, 3, id="otherwise"),
+        pytest.param({}, 1, id="no end was seen"),
+    ],
+)
+def test_an_attacker_must_end_as_its_attack_deserves(outcomes: dict[str, int], wrong: int) -> None:
+    attack = AttackResult("attack", "ping_flood", "closed 1008", 10, outcomes)
+    (verdict,) = judge(msgspec.structs.replace(NOTHING, wrong_ends=0), [phase()], checks(), [attack])
+    assert (verdict.value, verdict.ok) == (wrong, wrong == 0)
+
+
+def test_an_attack_that_was_not_made_is_not_survived() -> None:
+    (verdict,) = judge(msgspec.structs.replace(NOTHING, wrong_ends=0), [phase()], checks())
+    assert (verdict.value, verdict.ok) == (None, False)
+
+
+@pytest.mark.parametrize(("p99", "ok"), [(82.5, True), (83.5, False)])
+def test_ages_under_attack_are_held_against_those_before(p99: float, ok: bool) -> None:
+    ages = phase().ages_ms
+    later = msgspec.structs.replace(phase(), ages_ms={"ticker": {**ages["ticker"], "p99": p99}})
+    (verdict,) = judge(msgspec.structs.replace(NOTHING, max_p99_ratio=1.5), [phase(), later], checks())
+    assert verdict.ok is ok
+
+
+def test_without_ages_there_is_no_ratio() -> None:
+    blind = msgspec.structs.replace(phase(), ages_ms={})
+    (verdict,) = judge(msgspec.structs.replace(NOTHING, max_p99_ratio=1.5), [phase(), blind], checks())
+    assert verdict.value is None
 
 
 def test_nothing_expected_is_nothing_judged() -> None:

@@ -127,7 +127,7 @@ class TestSetup:
     def test_our_lines_and_the_servers_come_in_one_format(self) -> None:
         stream = logged(LogConfig(format="json"))
         logging.getLogger("gateway.app").info("ready", extra={"port": 8000})
-        logging.getLogger("uvicorn.error").warning("No %s upgrade", "WebSocket", extra={"color_message": "x"})
+        logging.getLogger("uvicorn.error").error("No %s upgrade", "WebSocket", extra={"color_message": "x"})
         ours, servers = map(json.loads, stream.getvalue().splitlines())
         assert (ours["logger"], ours["port"]) == ("gateway.app", 8000)
         assert (servers["logger"], servers["message"]) == ("uvicorn", "No WebSocket upgrade")
@@ -165,6 +165,11 @@ class TestSetup:
             stream = logged(LogConfig(level=level))  # type: ignore[arg-type]
             logging.getLogger("uvicorn.error").info("connection open")
             assert stream.getvalue().count("connection open") == lines
+
+    def test_what_any_client_can_bring_about_is_no_warning(self) -> None:
+        stream = logged(LogConfig())
+        logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
+        assert stream.getvalue() == ""
 
     def test_even_at_debug_the_server_logs_neither_frames_nor_requests(self) -> None:
         stream = logged(LogConfig(level="debug"))

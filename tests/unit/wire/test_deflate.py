@@ -48,6 +48,7 @@ def test_a_window_that_is_asked_for_is_confirmed_as_small_as_ours(bits: str) -> 
         "permessage-deflate; server_no_context_takeover=1",
         "permessage-deflate; client_no_context_takeover; client_no_context_takeover",
         "permessage-deflate; unheard_of",
+        "permessage-deflate; client_no_context_takeover=",
     ],
 )
 def test_an_offer_that_cannot_be_kept_is_declined(offers: str) -> None:
@@ -87,6 +88,22 @@ def test_a_message_within_the_limit_is_inflated() -> None:
     assert inflate(payload, 999) is None
 
 
-def test_what_is_no_deflate_stream_is_an_error() -> None:
+@pytest.mark.parametrize(
+    "payload",
+    [
+        pytest.param("ffffff", id="no stream"),
+        pytest.param("f248cdc9", id="breaks off"),
+        pytest.param("f348cdc9c907", id="the last block, and not the empty one"),
+        pytest.param("f348cdc9c9070000" * 2, id="more after the last block"),
+    ],
+)
+def test_what_is_no_whole_deflate_stream_is_an_error(payload: str) -> None:
     with pytest.raises(zlib.error):
-        inflate(b"\xff\xff\xff", 100)
+        inflate(bytes.fromhex(payload), 100)
+
+
+@pytest.mark.parametrize(
+    ("payload", "text"), [("", b""), ("00", b""), ("f248cdc9c90700", b"Hello"), ("f348cdc9c9070000", b"Hello")]
+)
+def test_every_way_to_end_a_stream_is_understood(payload: str, text: bytes) -> None:
+    assert inflate(bytes.fromhex(payload), 5) == text

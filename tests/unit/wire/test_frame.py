@@ -10,7 +10,9 @@ from gateway.wire.frame import (
     BINARY,
     CLOSE,
     CONTINUATION,
+    FRAGMENTS_MAX,
     PING,
+    POLICY,
     PONG,
     PROTOCOL_ERROR,
     TEXT,
@@ -51,10 +53,16 @@ def deflated(payload: bytes) -> bytes:
     return (compressor.compress(payload) + compressor.flush(zlib.Z_SYNC_FLUSH))[:-4]
 
 
+def heard(parser: FrameParser, data: bytes) -> list[Message]:
+    """The messages that the data completes."""
+    parser.feed(data)
+    return list(iter(parser.next_message, None))
+
+
 def refused(data: bytes, *, deflate: bool = False, max_bytes: int = MAX_BYTES) -> int:
     """The close code of a parser that does not take the data."""
     with pytest.raises(FrameError) as caught:
-        FrameParser(max_bytes, deflate=deflate).feed(data)
+        heard(FrameParser(max_bytes, deflate=deflate), data)
     assert str(caught.value) == caught.value.reason
     return caught.value.code
 
@@ -76,7 +84,7 @@ def test_a_server_frame_carries_its_length_in_the_shortest_form(size: int) -> No
 @pytest.mark.parametrize("size", [0, 5, 125, 126, 65_535, 65_536])
 def test_a_client_message_of_any_length_comes_out_unmasked(size: int) -> None:
     payload = b"ab" * size
-    assert FrameParser(1 << 20).feed(client_frame(TEXT, payload)) == [Message(TEXT, payload)]
+    assert heard(FrameParser(1 << 20), client_frame(TEXT, payload)) == [Message(TEXT, payload)]
 
 
 @pytest.mark.parametrize("cut", ["byte by byte", "at once", "with the next one's beginning"])
@@ -85,29 +93,65 @@ def test_messages_come_out_however_the_bytes_are_cut(cut: str) -> None:
     data = b"".join(sent)
     size = {"byte by byte": 1, "at once": len(data), "with the next one's beginning": len(sent[0]) + 3}[cut]
     parser = FrameParser(MAX_BYTES)
-    messages = [message for at in range(0, len(data), size) for message in parser.feed(data[at : at + size])]
+    messages = [message for at in range(0, len(data), size) for message in heard(parser, data[at : at + size])]
     assert messages == [Message(TEXT, b'{"op":"ping"}'), Message(BINARY, b"x" * 300), Message(PING, b"hi")]
 
 
 def test_fragments_are_joined_and_control_frames_pass_between_them() -> None:
     parser = FrameParser(MAX_BYTES)
-    assert parser.feed(client_frame(TEXT, b"one ", final=False)) == []
-    assert parser.feed(client_frame(PONG, b"!")) == [Message(PONG, b"!")]
-    assert parser.feed(client_frame(CONTINUATION, b"", final=False)) == []
-    assert parser.feed(client_frame(CONTINUATION, b"two")) == [Message(TEXT, b"one two")]
-    assert parser.feed(client_frame(TEXT, b"next")) == [Message(TEXT, b"next")]
+    assert heard(parser, client_frame(TEXT, b"one ", final=False)) == []
+    assert heard(parser, client_frame(PONG, b"!")) == [Message(PONG, b"!")]
+    assert heard(parser, client_frame(CONTINUATION, b"", final=False)) == []
+    assert heard(parser, client_frame(CONTINUATION, b"two")) == [Message(TEXT, b"one two")]
+    assert heard(parser, client_frame(TEXT, b"next")) == [Message(TEXT, b"next")]
 
 
 def test_a_fragmented_binary_message_need_not_be_utf8() -> None:
     parser = FrameParser(MAX_BYTES)
-    assert parser.feed(client_frame(BINARY, b"\xff", final=False)) == []
-    assert parser.feed(client_frame(CONTINUATION, b"\xfe")) == [Message(BINARY, b"\xff\xfe")]
+    assert heard(parser, client_frame(BINARY, b"\xff", final=False)) == []
+    assert heard(parser, client_frame(CONTINUATION, b"\xfe")) == [Message(BINARY, b"\xff\xfe")]
+
+
+@pytest.mark.parametrize("at", range(1, 13))
+def test_a_frame_may_be_cut_anywhere(at: int) -> None:
+    data = client_frame(TEXT, SNOWMAN * 3) + client_frame(PING, b"hello")
+    parser = FrameParser(MAX_BYTES)
+    messages = heard(parser, data[:at]) + heard(parser, data[at:-at]) + heard(parser, data[-at:])
+    assert messages == [Message(TEXT, SNOWMAN * 3), Message(PING, b"hello")]
+    assert not parser.has_more
+
+
+def test_messages_are_taken_one_by_one() -> None:
+    parser = FrameParser(MAX_BYTES)
+    parser.feed(client_frame(TEXT, b"one") + client_frame(TEXT, b"two"))
+    assert parser.next_message() == Message(TEXT, b"one")
+    assert parser.has_more
+    parser.feed(client_frame(TEXT, b"three"))
+    assert heard(parser, b"") == [Message(TEXT, b"two"), Message(TEXT, b"three")]
+    assert not parser.has_more
+
+
+def test_only_the_head_of_a_frame_is_kept_for_later() -> None:
+    """What waits is copied with the next bytes: were it more, a message byte by byte would take quadratic time."""
+    parser = FrameParser(MAX_BYTES)
+    for byte in client_frame(TEXT, b"x" * 70_000)[:-1]:
+        assert heard(parser, bytes((byte,))) == []
+        assert len(parser._data) < 14
+
+
+def test_a_message_comes_in_no_more_than_so_many_frames() -> None:
+    parser = FrameParser(MAX_BYTES)
+    assert heard(parser, client_frame(TEXT, b"x", final=False)) == []
+    assert heard(parser, client_frame(CONTINUATION, final=False) * (FRAGMENTS_MAX - 1)) == []
+    with pytest.raises(FrameError) as caught:
+        heard(parser, client_frame(CONTINUATION, final=False))
+    assert caught.value.code == POLICY
 
 
 def test_a_character_may_be_cut_by_a_fragment() -> None:
     parser = FrameParser(MAX_BYTES)
-    parser.feed(client_frame(TEXT, SNOWMAN[:1], final=False))
-    assert parser.feed(client_frame(CONTINUATION, SNOWMAN[1:])) == [Message(TEXT, SNOWMAN)]
+    heard(parser, client_frame(TEXT, SNOWMAN[:1], final=False))
+    assert heard(parser, client_frame(CONTINUATION, SNOWMAN[1:])) == [Message(TEXT, SNOWMAN)]
 
 
 @pytest.mark.parametrize(
@@ -118,6 +162,8 @@ def test_a_character_may_be_cut_by_a_fragment() -> None:
         pytest.param(
             client_frame(TEXT, SNOWMAN[:1], final=False) + client_frame(CONTINUATION), id="ends inside a character"
         ),
+        pytest.param(client_frame(TEXT, b"ok\xff?????")[:-5], id="before the frame ends"),
+        pytest.param(client_frame(TEXT, b"\xed\xa0?????")[:-5], id="half a surrogate, before the frame ends"),
     ],
 )
 def test_text_that_is_not_utf8_is_refused(data: bytes) -> None:
@@ -133,6 +179,7 @@ def test_text_that_is_not_utf8_is_refused(data: bytes) -> None:
         pytest.param(client_frame(0xB), id="reserved control opcode"),
         pytest.param(b"\x81\x01x", id="unmasked"),
         pytest.param(client_frame(PING, b"x" * 126), id="control frame too long"),
+        pytest.param(b"\x81\xff" + (1 << 63).to_bytes(8), id="first bit of the length"),
         pytest.param(client_frame(CLOSE, final=False), id="control frame fragmented"),
         pytest.param(client_frame(CONTINUATION, b"x"), id="continuation of nothing"),
         pytest.param(
@@ -159,22 +206,22 @@ def test_a_message_that_is_too_large_is_refused_as_soon_as_that_shows(data: byte
 
 
 def test_a_message_of_the_largest_size_passes() -> None:
-    assert FrameParser(10).feed(client_frame(TEXT, b"1234567890")) == [Message(TEXT, b"1234567890")]
+    assert heard(FrameParser(10), client_frame(TEXT, b"1234567890")) == [Message(TEXT, b"1234567890")]
 
 
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
 def test_a_compressed_message_comes_out_inflated(opcode: int) -> None:
     text = b'{"op":"list"}' * 20
     parser = FrameParser(MAX_BYTES, deflate=True)
-    assert parser.feed(client_frame(opcode, deflated(text), reserved=0x40)) == [Message(opcode, text)]
-    assert parser.feed(client_frame(opcode, b"plain")) == [Message(opcode, b"plain")]
+    assert heard(parser, client_frame(opcode, deflated(text), reserved=0x40)) == [Message(opcode, text)]
+    assert heard(parser, client_frame(opcode, b"plain")) == [Message(opcode, b"plain")]
 
 
 def test_a_compressed_message_may_come_in_fragments() -> None:
     text = deflated(SNOWMAN * 50)
     parser = FrameParser(MAX_BYTES, deflate=True)
-    assert parser.feed(client_frame(TEXT, text[:5], final=False, reserved=0x40)) == []
-    assert parser.feed(client_frame(CONTINUATION, text[5:])) == [Message(TEXT, SNOWMAN * 50)]
+    assert heard(parser, client_frame(TEXT, text[:5], final=False, reserved=0x40)) == []
+    assert heard(parser, client_frame(CONTINUATION, text[5:])) == [Message(TEXT, SNOWMAN * 50)]
 
 
 @pytest.mark.parametrize(
