@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from loadtest.scenario import Expect
 
 
@@ -130,7 +132,21 @@ class Result(Struct, frozen=True):
         return all(verdict.ok for verdict in self.verdicts)
 
 
-def judge(expect: Expect, phases: list[PhaseResult], checks: Checks) -> list[Verdict]:
+def bytes_per_write(metrics: Mapping[str, float]) -> float | None:
+    """As the gateway counts; None where it does not say."""
+    writes = metrics.get("gateway_writes_total", 0)
+    return metrics.get("gateway_sent_bytes_total", 0) / writes if writes else None
+
+
+def writes_per_beat(metrics: Mapping[str, float], clients: int) -> float | None:
+    """Writes for each client and each flush: at most 1 where a flush is one write, whatever it has to say."""
+    beats = metrics.get("gateway_flush_seconds_count", 0) * clients
+    return metrics.get("gateway_writes_total", 0) / beats if beats else None
+
+
+def judge(
+    expect: Expect, phases: list[PhaseResult], checks: Checks, writes_per_beat: float | None = None
+) -> list[Verdict]:
     """Each expectation against what was seen. One that could not be measured is not met."""
     gateways = [phase.gateway for phase in phases if phase.gateway]
     ages = [lane["p99"] for phase in phases for lane in phase.ages_ms.values() if "p99" in lane]
@@ -155,6 +171,7 @@ def judge(expect: Expect, phases: list[PhaseResult], checks: Checks) -> list[Ver
         ("max_rss_growth_mb", expect.max_rss_growth_mb, gateways[-1].rss_mb - gateways[0].rss_mb if gateways else None),
         ("max_p99_ms", expect.max_p99_ms, max(ages, default=None)),
         ("max_cpu_percent", expect.max_cpu_percent, max((g.cpu_percent for g in gateways), default=None)),
+        ("max_writes_per_beat", expect.max_writes_per_beat, writes_per_beat),
     ]
     verdicts = [
         Verdict(name, limit, value, value is not None and value <= limit)

@@ -68,7 +68,7 @@ class Clients(Part, frozen=True):
     slow_bytes_per_s: Annotated[int, Meta(ge=1)] = 2048
     stalled: Share = 0.0
     """Share of the clients that never read once they are subscribed."""
-    dialect: Literal["native", "compact"] = "native"
+    dialect: Literal["native", "compact", "binance"] = "native"
     path: str = "/v1/stream"
     at_once: Annotated[int, Meta(ge=1)] = 200
     """Handshakes in flight while connecting."""
@@ -118,6 +118,8 @@ class Expect(Part, frozen=True):
     """Growth of the gateway's memory from the first to the last phase."""
     max_p99_ms: Rate | None = None
     max_cpu_percent: Rate | None = None
+    max_writes_per_beat: Rate | None = None
+    """Writes of the gateway for each client and each of its flushes, over the whole run."""
 
 
 class Scenario(Part, frozen=True, kw_only=True):
@@ -219,5 +221,7 @@ def _check(name: str, scenario: Scenario) -> None:
         raise ScenarioError(f"{name}: clients.steps: expected rising totals that end with clients.count")
     if clients.dialect == "compact" and clients.klines and clients.decoded < 1:
         raise ScenarioError(f"{name}: clients.decoded: compact klines can only be counted by decoding them all")
+    if clients.dialect == "binance" and clients.klines:
+        raise ScenarioError(f"{name}: clients.klines: in the binance dialect only tickers are followed")
     if clients.slow + clients.stalled > 1:
         raise ScenarioError(f"{name}: clients.slow and clients.stalled are shares of one whole")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from loadtest.result import Checks, PhaseResult, Result, Verdict, judge
+from loadtest.result import Checks, PhaseResult, Result, Verdict, bytes_per_write, judge, writes_per_beat
 from loadtest.scenario import Expect
 from tests.unit.loadtest.samples import checks, phase, result
 
@@ -52,6 +52,21 @@ def test_what_went_wrong_fails_what_was_expected(
 def test_limits(key: str, met: float, missed: float) -> None:
     assert judge(msgspec.structs.replace(NOTHING, **{key: met}), [phase()], checks())[0].ok
     assert not judge(msgspec.structs.replace(NOTHING, **{key: missed}), [phase()], checks())[0].ok
+
+
+def test_a_flush_is_one_write_as_far_as_the_gateway_counts() -> None:
+    metrics = {"gateway_writes_total": 90.0, "gateway_sent_bytes_total": 900.0, "gateway_flush_seconds_count": 10.0}
+    assert bytes_per_write(metrics) == 10
+    assert writes_per_beat(metrics, 10) == 0.9
+    for limit, kept in ((0.9, True), (0.8, False)):
+        expect = msgspec.structs.replace(NOTHING, max_writes_per_beat=limit)
+        assert judge(expect, [phase()], checks(), writes_per_beat(metrics, 10))[0].ok is kept
+
+
+def test_what_the_gateway_does_not_count_is_not_met() -> None:
+    assert bytes_per_write({}) is None
+    assert writes_per_beat({}, 10) is None
+    assert not judge(msgspec.structs.replace(NOTHING, max_writes_per_beat=1.0), [phase()], checks())[0].ok
 
 
 def test_growth_is_from_the_first_phase_to_the_last() -> None:

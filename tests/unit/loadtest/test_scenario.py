@@ -52,6 +52,7 @@ def test_the_mission_is_what_it_says() -> None:
         ("[clients]\nslow = 0.6\nstalled = 0.6\n", "clients.slow"),
         ("[feed]\nkline_symbols = 2\n[clients]\nklines = 1\ndialect = 'compact'\n", "clients.decoded"),
         ("[clients]\ndialect = 'other'\n", "dialect"),
+        ("[feed]\nkline_symbols = 2\n[clients]\nklines = 1\ndialect = 'binance'\n", "clients.klines"),
     ],
 )
 def test_a_mistake_is_refused_by_name(tmp_path: Path, text: str, named: str) -> None:
