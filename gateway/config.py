@@ -79,6 +79,7 @@ class StreamConfig(Section, frozen=True):
     heartbeat_s: Seconds = 5.0
     ping_interval_s: Seconds = 20.0
     ping_timeout_s: Seconds = 60.0
+    max_age_s: Annotated[float, Meta(ge=0)] = 0.0
 
 
 class HistoryConfig(Section, frozen=True):

@@ -169,6 +169,29 @@ async def test_one_connection_too_many_is_refused_before_it_opens() -> None:
         assert int(caught.value.response.headers["retry-after"]) > 0
 
 
+async def test_connection_that_has_lived_long_enough_is_announced_its_end_and_may_come_back() -> None:
+    async with running(ping_interval_s=1, max_age_s=2) as host:
+        async with joined(host, "/stream?streams=btcusdt@kline_1s") as client:
+            with pytest.raises(ConnectionClosedError):
+                await client.until(lambda message: False)
+            *events, notice = client.events
+            assert (notice["stream"], notice["data"]["e"]) == ("!serverShutdown", "serverShutdown")
+            assert {event["stream"] for event in events} == {"btcusdt@kline_1s"}
+            assert client.connection.close_code == 1012
+        async with joined(host, "/ws/btcusdt@kline_1s") as client:
+            assert (await client.receive())["e"] == "kline"
+        async with joined(host, "/v1/stream") as native:
+            with pytest.raises(ConnectionClosedError):
+                await native.until(lambda message: False)
+            assert native.connection.close_code == 1012
+
+
+async def test_connections_live_on_by_default() -> None:
+    async with running(ping_interval_s=1) as host, joined(host, "/ws/btcusdt@kline_1s") as client:
+        assert len(await client.during(3)) > 3
+        assert (await client.ask("LIST_SUBSCRIPTIONS"))["result"] == ["btcusdt@kline_1s"]
+
+
 @pytest.mark.parametrize("path", ["/ws/btcusdt@kline_1s", "/stream?streams=btcusdt@kline_1s"], ids=["raw", "combined"])
 async def test_planned_end_is_announced_and_closes_as_a_restart(path: str) -> None:
     # The server hands the signal on when it is done with it.
