@@ -8,6 +8,7 @@ import signal
 from collections import defaultdict
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -17,7 +18,7 @@ from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from tests.integration.bots import INTERVALS, SYMBOLS, WAIT_S, Series, is_reply, joined, running
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 
 @pytest.fixture
@@ -91,15 +92,89 @@ async def test_ticker_streams_follow_the_market(host: str) -> None:
         assert all(Decimal(event["l"]) <= Decimal(event["c"]) <= Decimal(event["h"]) for event in events)
 
 
-async def test_all_tickers_come_in_one_array_a_second(host: str) -> None:
-    async with joined(host, "/stream?streams=!miniTicker@arr") as client:
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("!miniTicker@arr", "24hrMiniTicker"),
+        ("!miniTicker@arr@1000ms", "24hrMiniTicker"),
+        ("!ticker@arr", "24hrTicker"),
+        ("!miniticker@arr", "24hrMiniTicker"),
+    ],
+)
+async def test_all_tickers_come_in_one_array_a_second(host: str, name: str, kind: str) -> None:
+    async with joined(host, f"/stream?streams={name}") as client:
         first, *messages = [await client.receive() for _ in range(4)]
     assert {event["s"] for event in first["data"]} == set(SYMBOLS)
     for message in messages:
-        assert message["stream"] == "!miniTicker@arr"
-        assert {event["e"] for event in message["data"]} == {"24hrMiniTicker"}
+        assert message["stream"] == name
+        assert {event["e"] for event in message["data"]} == {kind}
+        symbols = [event["s"] for event in message["data"]]
+        assert len(symbols) == len(set(symbols))
+        assert all(Decimal(event["l"]) <= Decimal(event["c"]) <= Decimal(event["h"]) for event in message["data"])
+    for symbol in SYMBOLS:
+        assert len({e["c"] for m in messages for e in m["data"] if e["s"] == symbol}) > 1
     times = [max(event["E"] for event in message["data"]) for message in messages]
     assert all(500 <= after - before <= 2000 for before, after in zip(times, times[1:], strict=False))
+
+
+async def test_best_bid_and_ask_follow_a_collector_that_tells_them() -> None:
+    async with (
+        running(extended=True) as host,
+        joined(host, "/stream?streams=btcusdt@bookTicker/btcusdt@ticker") as all_,
+    ):
+        messages = await all_.during(2)
+    books = [message["data"] for message in messages if message["stream"] == "btcusdt@bookTicker"]
+    tickers = {event["E"]: event for message in messages if (event := message["data"]).get("e") == "24hrTicker"}
+    assert len(books) > 5
+    assert [book["u"] for book in books] == sorted({book["u"] for book in books})
+    assert len({(book["b"], book["a"]) for book in books}) > 3
+    for book in books:
+        assert list(book) == ["u", "s", "b", "B", "a", "A"]
+        assert book["s"] == "BTCUSDT"
+        assert 0 < Decimal(book["b"]) < Decimal(book["a"])
+        assert min(Decimal(book["B"]), Decimal(book["A"])) > 0
+    # The full ticker of the same instant says the same, and its last price met one of the two.
+    shared = [(book, tickers[book["u"]]) for book in books if book["u"] in tickers]
+    assert len(shared) > 5
+    for book, ticker in shared:
+        assert [ticker[name] for name in "bBaA"] == [book[name] for name in "bBaA"]
+        assert ticker["c"] in (book["b"], book["a"])
+
+
+async def test_without_bid_and_ask_the_stream_is_there_and_silent(host: str) -> None:
+    async with joined(host, "/stream?streams=btcusdt@bookTicker/btcusdt@miniTicker") as client:
+        messages = await client.during(1)
+    assert {message["stream"] for message in messages} == {"btcusdt@miniTicker"}
+
+
+async def test_trade_ids_and_taker_volumes_follow_a_collector_that_tells_them() -> None:
+    series = Series()
+    async with running(extended=True) as host:
+        async with joined(host, "/ws/btcusdt@kline_1s") as client:
+            while len(series.closed) < 2:
+                series.take(await client.receive())
+        rows = await klines(host, "BTCUSDT", "1s")
+    for k in series.closed:
+        assert row_of(k) == rows[k["t"]]
+        assert k["L"] - k["f"] + 1 == k["n"] > 0
+        assert 0 <= Decimal(k["V"]) <= Decimal(k["v"])
+        assert Decimal(k["Q"]) <= Decimal(k["q"])
+
+
+@pytest.mark.parametrize(("interval", "escape"), [("1s", quote), ("1m", str)], ids=["escaped", "as it is"])
+async def test_bars_of_another_day_are_the_same_where_it_moves_none(
+    host: str, interval: str, escape: Callable[[str], str]
+) -> None:
+    plain, shifted = f"btcusdt@kline_{interval}", f"btcusdt@kline_{interval}@+08:00"
+    series: defaultdict[str, Series] = defaultdict(Series)
+    async with joined(host, f"/stream?streams={plain}/{escape(shifted)}") as client:
+        for message in await client.during(3.5):
+            assert message["data"]["k"]["i"] == interval
+            series[message["stream"]].take(message["data"])
+    assert set(series) == {plain, shifted}
+    assert series[plain].last == series[shifted].last
+    assert series[plain].closed == series[shifted].closed
+    assert len(series[plain].closed) >= (2 if interval == "1s" else 0)
 
 
 KLINE, MINI = "btcusdt@kline_1s", "ethusdt@miniTicker"
@@ -140,11 +215,20 @@ async def test_every_form_of_url_opens_and_means_what_it_says(host: str) -> None
 
 @pytest.mark.parametrize("time_unit", ["MICROSECOND", "microsecond"])
 async def test_times_come_in_microseconds_on_request(host: str, time_unit: str) -> None:
-    async with joined(host, f"/ws/btcusdt@kline_1s?timeUnit={time_unit}") as client:
-        event = await client.receive()
-    assert event["k"]["T"] - event["k"]["t"] == 999_999
-    assert event["k"]["t"] <= event["E"] <= event["k"]["T"] + 1000
-    assert event["k"]["t"] // 1000 in await klines(host, "BTCUSDT", "1s")
+    series = Series()
+    async with joined(host, f"/stream?streams=btcusdt@kline_1s/ethusdt@ticker&timeUnit={time_unit}") as client:
+        messages = await client.during(2.5)
+    for event in (message["data"] for message in messages if message["stream"] == "btcusdt@kline_1s"):
+        series.take(event)
+        assert event["k"]["T"] - event["k"]["t"] == 999_999
+        assert event["k"]["t"] <= event["E"] <= event["k"]["T"] + 1000
+    rows = await klines(host, "BTCUSDT", "1s")
+    assert series.closed
+    for k in series.closed:
+        assert row_of(k | {"t": k["t"] // 1000, "T": k["T"] // 1000}) == rows[k["t"] // 1000]
+    tickers = [message["data"] for message in messages if message["stream"] == "ethusdt@ticker"]
+    assert tickers
+    assert all(event["C"] - event["O"] == 86_400_000_000 and event["C"] <= event["E"] for event in tickers)
 
 
 async def test_ping_of_the_client_is_answered_with_its_payload(host: str) -> None:
