@@ -68,11 +68,10 @@ let last = 0
 while (!record.hasEnough) {
   const seconds = Math.floor(Date.now() / 1000)
   const { bars } = await history(seconds - 10, seconds + 1)
-  const [before, newest] = bars.slice(-2)
-  if (newest.time >= last) {
-    if (last && newest.time > last) record.kline(before.time, before.prices, before.volume, null)
-    record.kline(newest.time, newest.prices, newest.volume, null)
-    last = newest.time
+  last ||= bars.at(-1).time
+  for (const { time, prices, volume } of bars.filter(({ time }) => time >= last)) {
+    record.kline(time, prices, volume, null)
+    last = time
   }
   const quotes = await json('quotes', { symbols: chosen.full_name })
   if (quotes.s !== 'ok' || quotes.d[0].s !== 'ok') throw new Error('no quote')
