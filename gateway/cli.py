@@ -105,7 +105,7 @@ def demo(port: int | None, symbols: int, rate: float) -> None:
 
     with _checked():
         choose_pairs(symbols)
-        simulation = Simulation(symbols, config.market.intervals, Pace(rate))
+        simulation = Simulation(symbols, config.market.intervals, Pace(rate), extended=True)
     _run(config, run_demo(serve_from, simulation, config.redis, say=logger.debug), ServerError)
 
 
@@ -118,6 +118,9 @@ def demo(port: int | None, symbols: int, rate: float) -> None:
 @click.option("--spike-seconds", type=click.FloatRange(0, min_open=True), default=5.0, help="... for so long.")
 @click.option("--seed", type=int, default=1, show_default=True, help="The same number makes the same market.")
 @click.option("--intervals", metavar="NAMES", help="Kline intervals, comma-separated.  [default: market.intervals]")
+@click.option(
+    "--extended", is_flag=True, help="With trade ids, taker volumes, best bid and ask: few collectors have them."
+)
 def simulate(
     file: Path | None,
     redis_url: str,
@@ -127,6 +130,7 @@ def simulate(
     spike_seconds: float,
     seed: int,
     intervals: str | None,
+    extended: bool,
 ) -> None:
     """Write a simulated market into Redis, as a collector would."""
     names = [name.strip() for name in intervals.split(",")] if intervals is not None else None
@@ -138,7 +142,7 @@ def simulate(
     with _checked():
         choose_pairs(symbols)
         pace = Pace(rate, spike=spike, spike_s=spike_seconds)
-        simulation = Simulation(symbols, config.market.intervals, pace, seed)
+        simulation = Simulation(symbols, config.market.intervals, pace, seed, extended=extended)
     _run(config, run_simulate(simulation, config.redis, say=logger.info))
 
 
@@ -161,6 +165,8 @@ def _toml_value(value: object) -> str:
     match value:
         case list() | tuple():
             return f"[{', '.join(map(_toml_value, value))}]"
+        case dict():
+            return f"{{{', '.join(f'{_toml_value(key)} = {_toml_value(entry)}' for key, entry in value.items())}}}"
         case bool():
             return str(value).lower()
         case str():

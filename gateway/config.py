@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit, urlunsplit
 
@@ -26,6 +27,7 @@ ENV_PREFIX = "GATEWAY_"
 Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
+Step = Annotated[str, Meta(pattern=r"^[0-9]{1,9}(\.[0-9]{1,15})?$")]
 
 
 class ConfigError(Exception):
@@ -85,6 +87,7 @@ class StreamConfig(Section, frozen=True):
     heartbeat_s: Seconds = 5.0
     ping_interval_s: Seconds = 20.0
     ping_timeout_s: Seconds = 60.0
+    max_age_s: Annotated[float, Meta(ge=0)] = 0.0
 
 
 class HistoryConfig(Section, frozen=True):
@@ -101,6 +104,8 @@ class HttpConfig(Section, frozen=True):
 class DialectsConfig(Section, frozen=True):
     exchange: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,32}$")] = "BINANCE"
     quote_assets: tuple[str, ...] = ("USDT", "USDC", "FDUSD", "TUSD", "USDP", "USD1", "EURI", "IDRT", "BIDR", "DOGE")
+    tick_sizes: dict[str, Step] = {}
+    step_sizes: dict[str, Step] = {}
 
 
 class LogConfig(Section, frozen=True):
@@ -179,7 +184,11 @@ def _from_text(section: str, key: str, text: str) -> Any:
     if hint is None:
         return text
     wanted = get_args(hint)[0] if get_origin(hint) is Annotated else hint
-    value: Any = [part.strip() for part in text.split(",") if part.strip()] if get_origin(wanted) is tuple else text
+    value: Any = text
+    if get_origin(wanted) in (tuple, dict):
+        value = [part.strip() for part in text.split(",") if part.strip()]
+    if get_origin(wanted) is dict:
+        value = {name.strip(): entry.strip() for name, _, entry in (part.partition("=") for part in value)}
     try:
         return msgspec.convert(value, hint, strict=False)
     except msgspec.ValidationError as error:
@@ -220,5 +229,11 @@ def _check(config: Config) -> None:
         for field in ("{symbol}", "{interval}"):
             if template.count(field) != (field in fields):
                 raise ConfigError(f"redis.{key}: expected {' and '.join(fields)} once each, got {template!r}")
+    for key in ("tick_sizes", "step_sizes"):
+        for symbol, size in getattr(config.dialects, key).items():
+            if not re.fullmatch(config.market.symbol_pattern, symbol):
+                raise ConfigError(f"dialects.{key}: {symbol!r} does not match market.symbol_pattern")
+            if not Decimal(size):
+                raise ConfigError(f"dialects.{key}: {symbol}: expected more than 0")
     if config.stream.unsent_bytes > config.stream.send_buffer_bytes:
         raise ConfigError("stream.unsent_bytes: expected at most stream.send_buffer_bytes")

@@ -1,8 +1,10 @@
-"""Pings for all clients from one loop, and an end to those who no longer answer: no timer per connection."""
+"""Pings for all clients from one loop, and an end to those who no longer answer or have been here for long: no timer
+per connection."""
 
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import TYPE_CHECKING
 
 from gateway.session.close_codes import Close
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 
 STEP_S = 1.0
 
+END_JITTER = 0.1
+"""Connections that came together end spread over this part of their age, and so come back spread too."""
+
 
 class Keepalive:
     """Every client is pinged once per interval, a share of them each second, so that pongs do not come all at once."""
@@ -24,6 +29,7 @@ class Keepalive:
     def __init__(self, config: StreamConfig, sessions: Collection[Session], counters: Counters) -> None:
         self._interval_s = config.ping_interval_s
         self._silence_max_s = config.ping_interval_s + config.ping_timeout_s
+        self._max_age_s = config.max_age_s
         self._sessions = sessions
         self._counters = counters
         self._ping = frame(PING, b"kg")
@@ -52,6 +58,15 @@ class Keepalive:
         if now_s - socket.heard_s > self._silence_max_s:
             self._counters.disconnects[Close.NO_PONG.code] += 1
             socket.close(Close.NO_PONG)
+        elif self._max_age_s and self._is_old(session, now_s):
+            self._counters.disconnects[Close.RESTART.code] += 1
+            socket.shutdown()
         else:
             # A client whose socket is full is seen to by the throttle; a ping would only wait behind the rest.
             socket.offer(self._ping)
+
+    def _is_old(self, session: Session, now_s: float) -> bool:
+        """Its age counts from the first visit: within one interval of its beginning."""
+        if session.ends_s is None:
+            session.ends_s = now_s + self._max_age_s * random.uniform(1 - END_JITTER, 1)
+        return now_s >= session.ends_s

@@ -148,15 +148,14 @@ class Client:
         ]
 
     def _subscribe(self, names: list[str]) -> bytes:
+        if self.follower and not self._dialect.snapshots:
+            self.follower.expect(names)
         cursors = self.follower.cursors if self.follower else {}
         commands = []
         for start in range(0, len(names), _CHANNELS_PER_COMMAND):
             channels = names[start : start + _CHANNELS_PER_COMMAND]
-            body: dict[str, Any] = {"op": "subscribe", "id": start, "channels": channels}
-            if self._scenario.clients.history:
-                body["history"] = self._scenario.clients.history
-            if resume := {name: cursors[name] for name in channels if name in cursors}:
-                body["resume"] = resume
+            resume = {name: cursors[name] for name in channels if name in cursors}
+            body = self._dialect.subscribe(start, channels, self._scenario.clients.history, resume)
             commands.append(command(orjson.dumps(body)))
         self._awaited += len(commands)
         return b"".join(commands)

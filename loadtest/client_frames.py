@@ -11,6 +11,7 @@ import struct
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable
 
     Count = Callable[[bytearray, int, int], tuple[int, int]]
@@ -83,16 +84,25 @@ def close_code(payload: bytes) -> int:
     return int.from_bytes(payload[:2], "big") if len(payload) >= 2 else 1005
 
 
-def scan(data: bytearray, end: int, prefix: bytes, count: Count | None) -> tuple[int, int, int, int, list[Other]]:
+def scan(
+    data: bytearray, end: int, prefix: bytes, count: Count | None, run: re.Pattern[bytes] | None = None
+) -> tuple[int, int, int, int, list[Other]]:
     """Walk the complete frames in `data[:end]`.
 
     Frames whose payload begins with `prefix` are updates; they are counted by `count` and forgotten, or returned among
-    the other frames where it is None.
+    the other frames where it is None. What `run` matches is a row of updates with one news each: counted in one go.
     Returns the bytes consumed, the number of updates, of ticker news and of closed klines in them, other frames.
     """
     place = frames = tickers = closed = 0
     others: list[Other] = []
     while end - place >= 2:
+        if run is not None and count is not None and (found := run.match(data, place, end)):
+            more_tickers, more_closed = count(data, place, found.end())
+            frames += more_tickers + more_closed
+            tickers += more_tickers
+            closed += more_closed
+            place = found.end()
+            continue
         size = data[place + 1]
         body = place + 2
         if size == 126:

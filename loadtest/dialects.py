@@ -5,11 +5,13 @@ Most clients count without decoding, and the counts are exact for what this feed
 - native: a ticker's news holds `"c":` exactly once (each update has a new last price, and no other key ends in `c`), a
   closed kline's `"isClosed":true`;
 - compact: a beat of tickers is `[t,n,price,n,[7 figures],…]`, so its news are (commas - 6 x inner arrays) / 2. With
-  klines among them that does not hold, so a scenario with klines must decode them all.
+  klines among them that does not hold, so a scenario with klines must decode them all;
+- binance: an event is a message and names its type exactly once. Only its mini tickers are followed.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +20,8 @@ import orjson
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-News = tuple[int, dict[str, Any]]
-"""A channel's number and its news, with the field names of the native dialect."""
+News = tuple[int | str, dict[str, Any]]
+"""A channel's number (its name, in a dialect without numbers) and its news, with the native dialect's field names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,12 @@ class Dialect:
     """Decodes an update's payload."""
     message: Callable[[bytes], dict[str, Any]]
     """Decodes any other message, to the native shape."""
+    subscribe: Callable[[int, list[str], int, dict[str, int]], dict[str, Any]]
+    """The command for channels, from its id, their names, how much history and where to resume."""
+    snapshots: bool = True
+    """Whether a subscription is answered with a snapshot of each channel; else its reply is all there is."""
+    run: re.Pattern[bytes] | None = None
+    """Many updates in a row, frame headers and all: where each is a message, walking them one by one is too slow."""
 
 
 def _native_tickers(data: bytearray, start: int, stop: int) -> tuple[int, int]:
@@ -56,6 +64,15 @@ def _native_updates(payload: bytes) -> list[News]:
 def _message(payload: bytes) -> dict[str, Any]:
     message: dict[str, Any] = orjson.loads(payload)
     return message
+
+
+def _native_subscribe(id: int, names: list[str], history: int, resume: dict[str, int]) -> dict[str, Any]:
+    body: dict[str, Any] = {"op": "subscribe", "id": id, "channels": names}
+    if history:
+        body["history"] = history
+    if resume:
+        body["resume"] = resume
+    return body
 
 
 def _compact_tickers(data: bytearray, start: int, stop: int) -> tuple[int, int]:
@@ -79,6 +96,27 @@ def _compact_news(news: Any) -> dict[str, Any]:
             return {"c": news, "close": news}
 
 
+def _binance_events(data: bytearray, start: int, stop: int) -> tuple[int, int]:
+    return data.count(b'"e":"24hrMiniTicker"', start, stop), 0
+
+
+def _binance_updates(payload: bytes) -> list[News]:
+    event = orjson.loads(payload)["data"]
+    return [(f"ticker:{event['s']}", {"c": float(event["c"])})]
+
+
+def _binance_message(payload: bytes) -> dict[str, Any]:
+    message: dict[str, Any] = orjson.loads(payload)
+    if "error" in message:
+        return {"op": "error", "code": f"BINANCE_{message['error']['code']}"}
+    return {"op": "subscribed", "channels": {}} if "result" in message else {"op": message.get("e", "event")}
+
+
+def _binance_subscribe(id: int, names: list[str], history: int, resume: dict[str, int]) -> dict[str, Any]:
+    streams = [f"{name.partition(':')[2].lower()}@miniTicker" for name in names]
+    return {"method": "SUBSCRIBE", "params": streams, "id": id}
+
+
 NATIVE = Dialect(
     name="native",
     subprotocol=None,
@@ -87,6 +125,7 @@ NATIVE = Dialect(
     count_all=_native_all,
     updates=_native_updates,
     message=_message,
+    subscribe=_native_subscribe,
 )
 
 COMPACT = Dialect(
@@ -97,6 +136,21 @@ COMPACT = Dialect(
     count_all=None,
     updates=_compact_updates,
     message=_message,
+    subscribe=_native_subscribe,
 )
 
-DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (NATIVE, COMPACT)}
+BINANCE = Dialect(
+    name="binance",
+    subprotocol=None,
+    update_prefix=b'{"stream":"',
+    count_tickers=_binance_events,
+    count_all=None,
+    updates=_binance_updates,
+    message=_binance_message,
+    subscribe=_binance_subscribe,
+    snapshots=False,
+    # A final text frame of 126 to 65,535 bytes whose payload is one flat event; possessive, so that it never goes back.
+    run=re.compile(rb'(?:\x81\x7e..\{"stream":"[^{}]*+\{[^{}]*+\}\})++', re.DOTALL),
+)
+
+DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (NATIVE, COMPACT, BINANCE)}

@@ -47,7 +47,7 @@ class Follower:
         self._see = see
         self._lanes = tuple(f"{lane}{suffix}" for lane in ("ticker", "forming", "closed"))
         self._by_name: dict[str, _Ticker | _Klines] = {}
-        self._by_number: dict[int, _Ticker | _Klines] = {}
+        self._by_number: dict[int | str, _Ticker | _Klines] = {}
 
     @property
     def cursors(self) -> dict[str, int]:
@@ -58,6 +58,11 @@ class Follower:
     def leave(self) -> None:
         """The connection is gone: numbers mean nothing any more."""
         self._by_number.clear()
+
+    def expect(self, channels: Iterable[str]) -> None:
+        """Tickers that come without a snapshot, in a dialect that knows them by name."""
+        for channel in channels:
+            self._by_number[channel] = self._by_name.setdefault(channel, _Ticker(channel.partition(":")[2]))
 
     def snapshot(self, message: dict[str, Any]) -> None:
         channel: str = message["channel"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from loadtest.result import bytes_per_write
+
 if TYPE_CHECKING:
     from loadtest.observer import Row
     from loadtest.result import AttackResult, PhaseResult, Result
@@ -41,6 +43,8 @@ def summary(result: Result) -> str:
         floor = result.baseline
         ratio = f", gateway {floor['gateway_us_per_frame']} us: {floor['ratio']} x" if "ratio" in floor else ""
         lines.append(f"floor    {floor['us_per_write']} us a bare write of {floor['frame_bytes']:.0f} bytes{ratio}")
+    if size := bytes_per_write(result.metrics):
+        lines.append(f"writes   {result.metrics['gateway_writes_total']:,.0f} by the gateway, {size:,.0f} bytes each")
     lines += [f"WARNING  {warning}" for warning in result.warnings]
     lines += [
         f"{'ok  ' if verdict.ok else 'FAIL'}     {verdict.name}: {_figure(verdict.value)}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from loadtest.scenario import Expect
 
@@ -148,8 +148,25 @@ class Result(Struct, frozen=True):
         return all(verdict.ok for verdict in self.verdicts)
 
 
+def bytes_per_write(metrics: Mapping[str, float]) -> float | None:
+    """As the gateway counts; None where it does not say."""
+    writes = metrics.get("gateway_writes_total", 0)
+    return metrics.get("gateway_sent_bytes_total", 0) / writes if writes else None
+
+
+def writes_per_beat(metrics: Mapping[str, float], clients: int) -> float | None:
+    """Writes for each client and each flush: at most 1 where a flush is one write, whatever it has to say."""
+    beats = metrics.get("gateway_flush_seconds_count", 0) * clients
+    return metrics.get("gateway_writes_total", 0) / beats if beats else None
+
+
 def judge(
-    expect: Expect, phases: list[PhaseResult], checks: Checks, attacks: Sequence[AttackResult] = ()
+    expect: Expect,
+    phases: list[PhaseResult],
+    checks: Checks,
+    *,
+    attacks: Sequence[AttackResult] = (),
+    writes_per_beat: float | None = None,
 ) -> list[Verdict]:
     """Each expectation against what was seen. One that could not be measured is not met."""
     gateways = [phase.gateway for phase in phases if phase.gateway]
@@ -177,6 +194,7 @@ def judge(
         ("max_p99_ratio", expect.max_p99_ratio, _ratio(phases)),
         ("wrong_ends", expect.wrong_ends, sum(attack.wrong for attack in attacks) if attacks else None),
         ("max_cpu_percent", expect.max_cpu_percent, max((g.cpu_percent for g in gateways), default=None)),
+        ("max_writes_per_beat", expect.max_writes_per_beat, writes_per_beat),
     ]
     verdicts = [
         Verdict(name, limit, value, value is not None and value <= limit)

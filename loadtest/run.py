@@ -16,13 +16,24 @@ from gateway.embedded.server import EmbeddedServer
 from loadtest import baseline
 from loadtest.attacks import ATTACKS
 from loadtest.crew import Crew
+from loadtest.dialects import DIALECTS
 from loadtest.freshness import Ages
 from loadtest.gateway_process import Gateway
 from loadtest.measure import Audience, grown, phase_result, warnings
 from loadtest.messages import Command, Plan
 from loadtest.observer import Observer
 from loadtest.processes import cores, machine
-from loadtest.result import AttackResult, Checks, Connecting, MemoryStep, PhaseResult, Result, judge
+from loadtest.result import (
+    AttackResult,
+    Checks,
+    Connecting,
+    MemoryStep,
+    PhaseResult,
+    Result,
+    bytes_per_write,
+    judge,
+    writes_per_beat,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,10 +111,16 @@ class Run:
             series=self._observer.rows,
             checks=checks,
             attacks=attacks,
-            baseline=self._baseline(phases),
+            baseline=self._baseline(phases, metrics),
             metrics={name: value for name, value in metrics.items() if value and "_bucket" not in name},
             warnings=warnings(phases),
-            verdicts=judge(scenario.expect, phases, checks, attacks),
+            verdicts=judge(
+                scenario.expect,
+                phases,
+                checks,
+                attacks=attacks,
+                writes_per_beat=writes_per_beat(metrics, scenario.clients.count),
+            ),
         )
 
     def _gateway(self, redis_url: str) -> Gateway:
@@ -205,14 +222,18 @@ class Run:
             examples=[example for end in self._observer.ends for example in end.examples],
         )
 
-    def _baseline(self, phases: list[PhaseResult]) -> dict[str, float] | None:
+    def _baseline(self, phases: list[PhaseResult], metrics: dict[str, float]) -> dict[str, float] | None:
         """Bare writes of the first phase's sizes and rate, on the same core, after the gateway has gone."""
         delivery = phases[0].delivery
         if not self._scenario.baseline or not delivery.frames_per_s:
             return None
-        sockets = self._scenario.clients.count
-        floor = baseline.measure(sockets, round(delivery.bytes_per_frame), sockets / delivery.frames_per_s, _BASELINE_S)
-        ours = phases[0].gateway.us_per_frame if phases[0].gateway else None
+        sockets, size, ours = self._scenario.clients.count, delivery.bytes_per_frame, None
+        if DIALECTS[self._scenario.clients.dialect].run is not None:
+            # A message is an event there, and a write has many.
+            size = bytes_per_write(metrics) or size
+        floor = baseline.measure(sockets, round(size), sockets * size / delivery.bytes_per_s, _BASELINE_S)
+        if phases[0].gateway and (per_frame := phases[0].gateway.us_per_frame):
+            ours = round(per_frame * size / delivery.bytes_per_frame, 2)
         figures = {
             "sockets": floor.sockets,
             "frame_bytes": floor.frame_bytes,

@@ -69,7 +69,7 @@ class Clients(Part, frozen=True):
     slow_bytes_per_s: Annotated[int, Meta(ge=1)] = 2048
     stalled: Share = 0.0
     """Share of the clients that never read once they are subscribed."""
-    dialect: Literal["native", "compact"] = "native"
+    dialect: Literal["native", "compact", "binance"] = "native"
     path: str = "/v1/stream"
     at_once: Annotated[int, Meta(ge=1)] = 200
     """Handshakes in flight while connecting."""
@@ -124,6 +124,8 @@ class Expect(Part, frozen=True):
     wrong_ends: Count | None = None
     """Attackers whose connection did not end as `attacks.py` says it should; one that never ended at all among them."""
     max_cpu_percent: Rate | None = None
+    max_writes_per_beat: Rate | None = None
+    """Writes of the gateway for each client and each of its flushes, over the whole run."""
 
 
 class Scenario(Part, frozen=True, kw_only=True):
@@ -229,5 +231,7 @@ def _check(name: str, scenario: Scenario) -> None:
         raise ScenarioError(f"{name}: clients.decoded: compact klines can only be counted by decoding them all")
     if unknown := scenario.attackers.keys() - ATTACKS.keys():
         raise ScenarioError(f"{name}: attackers.{min(unknown)}: expected one of {' '.join(ATTACKS)}")
+    if clients.dialect == "binance" and clients.klines:
+        raise ScenarioError(f"{name}: clients.klines: in the binance dialect only tickers are followed")
     if clients.slow + clients.stalled > 1:
         raise ScenarioError(f"{name}: clients.slow and clients.stalled are shares of one whole")

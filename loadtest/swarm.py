@@ -194,7 +194,7 @@ class Swarm:
             buffer[: end - start] = buffer[start:end]
             end -= start
         count = None if client.follower else self._count
-        used, frames, tickers, closed, others = scan(buffer, end, self._dialect.update_prefix, count)
+        used, frames, tickers, closed, others = scan(buffer, end, self._dialect.update_prefix, count, self._dialect.run)
         client.rest = bytes(buffer[used:end]) if used < end else b""
         self.totals.frames += frames
         self.totals.add(client, tickers, closed)

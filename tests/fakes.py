@@ -90,6 +90,9 @@ class FakeSocket:
     def close(self, reason: Close, text: str = "") -> None:
         self.closed_for, self.closing = reason, True
 
+    def shutdown(self) -> None:
+        self.closing = True
+
     def pause(self) -> None:
         self.paused = True
 

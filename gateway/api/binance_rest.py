@@ -58,7 +58,7 @@ def routes(
     clock_s: Callable[[], float] = time.monotonic,
 ) -> list[BaseRoute]:
     rows = _Rows()
-    listings = Listings(history, dialects.quote_assets, rules.intervals)
+    listings = Listings(history, dialects, rules.intervals)
     everything = _Everything(listings, clock_s)
 
     async def ping(request: Request) -> Response:

@@ -101,7 +101,8 @@ class BinanceService:
         await self._connect(websocket, websocket.path_params.get("rest", "").split("/"), combined=False)
 
     async def _connect_combined(self, websocket: WebSocket) -> None:
-        names = websocket.query_params.get("streams", "").split("/")
+        # A plus sign that was not escaped (`@+08:00`) arrives as a space.
+        names = websocket.query_params.get("streams", "").replace(" ", "+").split("/")
         rest = websocket.path_params.get("rest", "")
         if rest.partition("/")[0] == "ws":
             # Some clients append the raw path to a base URL that ends in /stream.

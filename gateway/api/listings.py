@@ -6,23 +6,27 @@ from typing import TYPE_CHECKING
 
 from gateway.api.mount import NothingYet
 from gateway.model.interval import INTERVALS
-from gateway.wire.listing import PADDED_DIGITS, Listing, fraction_digits, longest_first, split_symbol
+from gateway.wire.listing import PADDED_DIGITS, Listing, fraction_digits, longest_first, split_symbol, step_parts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gateway.config import DialectsConfig
     from gateway.history.service import History
     from gateway.model.kline import Kline
     from gateway.model.ticker import Ticker
 
 
 class Listings:
-    """Invariant: a listed pair's digits never become fewer, so that no client's tick size turns out too coarse."""
+    """Invariant: a listed pair's digits never become fewer, so that no client's tick size turns out too coarse; those
+    that are configured never change."""
 
-    def __init__(self, history: History, quote_assets: Sequence[str], intervals: Sequence[str]) -> None:
+    def __init__(self, history: History, dialects: DialectsConfig, intervals: Sequence[str]) -> None:
         self._history = history
         self._live = history.live
-        self._quote_assets = longest_first(quote_assets)
+        self._quote_assets = longest_first(dialects.quote_assets)
+        self._ticks = {symbol: step_parts(text) for symbol, text in dialects.tick_sizes.items()}
+        self._steps = {symbol: step_parts(text) for symbol, text in dialects.step_sizes.items()}
         # The interval with the most bars to learn from.
         self._shortest = min(intervals, key=list(INTERVALS).index)
         self._digits: dict[str, tuple[int, int]] = {}
@@ -57,7 +61,10 @@ class Listings:
         return self._listing(symbol, *digits)
 
     def _listing(self, symbol: str, price_digits: int, quantity_digits: int) -> Listing:
-        return Listing(symbol, *split_symbol(symbol, self._quote_assets), price_digits, quantity_digits)
+        base, quote = split_symbol(symbol, self._quote_assets)
+        price_digits, price_units = self._ticks.get(symbol, (price_digits, 1))
+        quantity_digits, quantity_units = self._steps.get(symbol, (quantity_digits, 1))
+        return Listing(symbol, base, quote, price_digits, quantity_digits, price_units, quantity_units)
 
 
 def _digits(ticker: Ticker | None, bars: Sequence[Kline]) -> tuple[int, int]:

@@ -50,7 +50,7 @@ def routes(
     clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
 ) -> list[BaseRoute]:
     exchange = dialects.exchange
-    listings = Listings(history, dialects.quote_assets, rules.intervals)
+    listings = Listings(history, dialects, rules.intervals)
 
     async def config(request: Request) -> Response:
         return json_response(wire.configuration(exchange, rules.intervals))

@@ -31,7 +31,8 @@ class Stored(NamedTuple):
 
 
 class Contract:
-    """Names from `topics`. `publish` off: a collector that only writes keys; `extended`: klines with all fields."""
+    """Names from `topics`. `publish` off: a collector that only writes keys; `extended`: klines with all fields,
+    tickers with the best bid and ask."""
 
     def __init__(self, topics: Topics, *, publish: bool = True, extended: bool = False) -> None:
         self._topics = topics
@@ -64,7 +65,7 @@ class Contract:
     def ticker(self, ticker: Ticker) -> list[Command]:
         key = self._topics.ticker_key(ticker.symbol)
         return [
-            ("SET", key, ticker_value(ticker), "EX", TICKER_TTL_S),
+            ("SET", key, ticker_value(ticker, extended=self._extended), "EX", TICKER_TTL_S),
             ("SET", self._topics.ticker_updated_key(ticker.symbol), ticker.event_time_ms),
         ]
 
@@ -75,7 +76,8 @@ class Contract:
         for news, told in batch:
             if isinstance(news, TickerNews):
                 newest[news.ticker.symbol] = news.ticker
-                channel, event = self._topics.ticker_channel(news.ticker.symbol), ticker_event(news.ticker)
+                channel = self._topics.ticker_channel(news.ticker.symbol)
+                event = ticker_event(news.ticker, extended=self._extended)
             else:
                 if news.kline.closed:
                     commands += self._closed(news)

@@ -26,19 +26,24 @@ def kline_event(symbol: str, interval: str, kline: Kline, *, extended: bool = Fa
     return f'{{"e":"kline","E":{kline.event_time_ms},"s":"{symbol}","k":{member}}}'
 
 
-def ticker_value(ticker: Ticker) -> str:
-    """A ticker as stored: without an event time."""
-    return f"{{{_ticker_fields(ticker)}}}"
+def ticker_value(ticker: Ticker, *, extended: bool = False) -> str:
+    """A ticker as stored: without an event time; `extended` adds the best bid and ask."""
+    return f"{{{_ticker_fields(ticker, extended=extended)}}}"
 
 
-def ticker_event(ticker: Ticker) -> str:
+def ticker_event(ticker: Ticker, *, extended: bool = False) -> str:
     """A ticker as published."""
-    return f'{{"e":"24hrTicker","E":{ticker.event_time_ms},{_ticker_fields(ticker)}}}'
+    return f'{{"e":"24hrTicker","E":{ticker.event_time_ms},{_ticker_fields(ticker, extended=extended)}}}'
 
 
-def _ticker_fields(ticker: Ticker) -> str:
+def _ticker_fields(ticker: Ticker, *, extended: bool) -> str:
+    book = (
+        f',"b":"{ticker.bid}","B":"{ticker.bid_quantity}","a":"{ticker.ask}","A":"{ticker.ask_quantity}"'
+        if extended
+        else ""
+    )
     return (
         f'"s":"{ticker.symbol}","c":"{ticker.last}","o":"{ticker.open}","h":"{ticker.high}","l":"{ticker.low}",'
         f'"v":"{ticker.volume}","q":"{ticker.quote_volume}","p":"{ticker.change}","P":"{ticker.change_percent}",'
-        f'"n":{ticker.trades}'
+        f'"n":{ticker.trades}{book}'
     )

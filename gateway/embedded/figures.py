@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 _PERCENT_DIGITS = 3
 
+_BOOK_LOTS = 997
+"""Quantities at the best prices are drawn from the day's sums: below this many lots, and never the same for long."""
+
 
 def decimal_text(units: int, digits: int) -> str:
     """`units / 10**digits`, with all of its digits."""
@@ -52,6 +55,8 @@ def kline_of(pair: Pair, interval: Interval, bar: Bar, event_time_ms: int, *, cl
 def ticker_of(pair: Pair, figures: Figures, event_time_ms: int) -> Ticker:
     price, lot = pair.price_digits, pair.lot_digits
     change = figures.last - figures.open
+    # One tick wide; whether the last trade met the bid or the ask is as good as drawn.
+    bid = max(1, figures.last - figures.trades % 2)
     return Ticker(
         symbol=pair.symbol,
         last=decimal_text(figures.last, price),
@@ -63,6 +68,10 @@ def ticker_of(pair: Pair, figures: Figures, event_time_ms: int) -> Ticker:
         change=decimal_text(change, price),
         change_percent=decimal_text(_rounded(change * 10 ** (_PERCENT_DIGITS + 2), figures.open), _PERCENT_DIGITS),
         trades=figures.trades,
+        bid=decimal_text(bid, price),
+        bid_quantity=decimal_text(1 + figures.lots % _BOOK_LOTS, lot),
+        ask=decimal_text(bid + 1, price),
+        ask_quantity=decimal_text(1 + figures.quote % _BOOK_LOTS, lot),
         event_time_ms=event_time_ms,
     )
 

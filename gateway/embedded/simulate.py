@@ -31,7 +31,7 @@ class Simulation:
     publish: bool = True
     """Off: a collector that writes keys and never publishes."""
     extended: bool = False
-    """Klines with trade ids and taker volumes."""
+    """Klines with trade ids and taker volumes, tickers with the best bid and ask."""
 
 
 def wall_ms() -> int:

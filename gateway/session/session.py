@@ -55,6 +55,10 @@ class Sink(Protocol):
         """Say goodbye and end the connection."""
         ...
 
+    def shutdown(self) -> None:
+        """Write what the client is still owed, announce the end where its protocol does, and close."""
+        ...
+
 
 class Fleet(Protocol):
     """Many sinks in a fixed order, written to in one go."""
@@ -77,6 +81,7 @@ class Session(Member):
         "calm_since_s",
         "control",
         "drained",
+        "ends_s",
         "floor",
         "history",
         "load_notice",
@@ -106,6 +111,8 @@ class Session(Member):
         self.misses = 0
         self.calm_since_s = 0.0
         self.stalled_since_s: float | None = None
+        # When its connection has lived long enough, on the loop's clock; None: nobody has said yet.
+        self.ends_s: float | None = None
 
     def forget(self, n: int) -> None:
         super().forget(n)

@@ -37,7 +37,7 @@ class RequestError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A stream's name taken apart. `name` is the client's own where it is all lower or all upper case in its symbol."""
+    """A stream's name taken apart. `name` is the client's own, but for parts in mixed case: Binance's."""
 
     name: str
     view: View
@@ -64,20 +64,18 @@ class StreamNames:
         if not isinstance(name, str):
             raise RequestError(INVALID_REQUEST, "Invalid request: a stream name must be a string", id)
         symbol, _, kind = name.partition("@")
-        kind = kind.lower() if "kline" not in kind.lower() else kind
-        if symbol == "!miniTicker" or symbol == "!ticker":
-            if kind in ("arr", "arr@1000ms", "arr@3000ms"):
-                return Stream(name, View.MINI if symbol == "!miniTicker" else View.FULL)
+        if view := _ARRAYS.get(symbol.lower()):
+            if kind.lower() in ("arr", "arr@1000ms", "arr@3000ms"):
+                return Stream(f"{_shown(symbol, f'!{_KINDS[view]}')}@{_shown(kind, kind.lower())}", view)
         elif self._symbols.admits(symbol.upper()):
-            # One name per stream is shared by everybody; an upper-case one is echoed as it is, a mixed one is not.
-            shown = symbol if symbol == symbol.upper() else symbol.lower()
-            if view := _VIEWS.get(kind):
-                return Stream(f"{shown}@{_KINDS[view]}", view, symbol.upper())
-            word, _, interval = kind.partition("_")
-            shifted = interval.endswith("@+08:00")
-            interval = interval.removesuffix("@+08:00")
+            shown = _shown(symbol, symbol.lower())
+            if view := _VIEWS.get(kind.lower()):
+                return Stream(f"{shown}@{_shown(kind, _KINDS[view])}", view, symbol.upper())
+            word, _, suffix = kind.partition("_")
+            interval = suffix.removesuffix("@+08:00")
+            shifted = interval != suffix
             if word.lower() == "kline" and interval in self._intervals and not (shifted and _moves(interval)):
-                return Stream(f"{shown}@kline_{kind.partition('_')[2]}", View.STRICT, symbol.upper(), interval)
+                return Stream(f"{shown}@{_shown(word, 'kline')}_{suffix}", View.STRICT, symbol.upper(), interval)
         raise RequestError(INVALID_REQUEST, "Invalid request: invalid stream", id)
 
 
@@ -113,6 +111,11 @@ def _is_id(id: object) -> bool:
     return id is None or (type(id) is int and -(1 << 63) <= id < 1 << 63) or (isinstance(id, str) and len(id) <= 36)
 
 
+def _shown(given: str, usual: str) -> str:
+    """A part of a name as it is echoed. Streams are kept by name: there must not be one for every mixture of cases."""
+    return given if given in (given.lower(), given.upper()) else usual
+
+
 def _moves(interval: str) -> bool:
     """Whether bars counted from midnight in UTC+8 are other bars: those are not served."""
     length_ms = INTERVALS[interval].length_ms
@@ -121,3 +124,4 @@ def _moves(interval: str) -> bool:
 
 _KINDS = {View.MINI: "miniTicker", View.FULL: "ticker", View.BOOK: "bookTicker"}
 _VIEWS = {kind.lower(): view for view, kind in _KINDS.items()}
+_ARRAYS = {f"!{_KINDS[view].lower()}": view for view in (View.MINI, View.FULL)}

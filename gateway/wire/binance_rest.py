@@ -99,7 +99,8 @@ def _window(day: Ticker, now_ms: int) -> str:
 
 def _symbol(listing: Listing) -> dict[str, Any]:
     """What clients read of a pair when they start. The gateway takes no orders: what is about orders says so."""
-    tick, step = step_text(listing.price_digits), step_text(listing.quantity_digits)
+    tick = step_text(listing.price_digits, listing.price_units)
+    step = step_text(listing.quantity_digits, listing.quantity_units)
     return {
         "symbol": listing.symbol,
         "status": "TRADING",

@@ -1,10 +1,12 @@
 """What a symbol looks like on a list: its two assets, and how fine its prices and quantities are. Pure.
 
-The collector says neither. Both are read off what it does say: the name, and the digits its decimals are written with.
+The collector says neither. Both are read off what it does say: the name, and the digits its decimals are written with;
+unless somebody has configured the steps.
 """
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -22,6 +24,9 @@ class Listing(NamedTuple):
     quote: str
     price_digits: int
     quantity_digits: int
+    price_units: int = 1
+    """The smallest step, in units of the last digit."""
+    quantity_units: int = 1
 
 
 def longest_first(quote_assets: Iterable[str]) -> tuple[str, ...]:
@@ -53,7 +58,15 @@ def fraction_digits(texts: Iterable[str]) -> int:
     return most
 
 
-def step_text(digits: int) -> str:
+def step_text(digits: int, units: int = 1) -> str:
     """The smallest step of a decimal with so many digits, padded as Binance does: 2 -> `0.01000000`."""
-    whole, fraction = ("0", "0" * (digits - 1) + "1") if digits else ("1", "")
-    return f"{whole}.{fraction.ljust(PADDED_DIGITS, '0')}"
+    return f"{Decimal(units).scaleb(-digits):.{max(digits, PADDED_DIGITS)}f}"
+
+
+def step_parts(text: str) -> tuple[int, int]:
+    """A step as its digits after the point and its units of the last one: `0.05000000` -> 2, 5."""
+    step = Decimal(text).normalize()
+    exponent = step.as_tuple().exponent
+    assert isinstance(exponent, int), "a finite number"
+    digits = max(0, -exponent)
+    return digits, int(step.scaleb(digits))

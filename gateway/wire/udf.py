@@ -66,7 +66,7 @@ def symbol_info(listing: Listing, exchange: str, intervals: Sequence[str]) -> by
         "exchange": exchange,
         "listed_exchange": exchange,
         "format": "price",
-        "minmov": 1,
+        "minmov": listing.price_units,
         "minmove2": 0,
         "pricescale": 10 ** min(listing.price_digits, PRICE_DIGITS_MAX),
         "volume_precision": listing.quantity_digits,

@@ -49,6 +49,8 @@ class _Nowhere:
 
     def close(self, reason: object) -> None: ...
 
+    def shutdown(self) -> None: ...
+
 
 class _House:
     """A hub with its sessions, all of them behind; `beat` moves every ticker and begins a tick."""

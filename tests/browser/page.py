@@ -68,8 +68,9 @@ class Page:
     def until(self, script: str, within_s: float = PATIENCE_S) -> None:
         """Wait until `script` is true; `s` in it is the page's state."""
         if not self._browser.do("until", script=f"(s => {script})(window.klineGateway)", ms=within_s * 1000):
-            state = self.state()
-            state["bars"] = f"{len(state.pop('openTimes'))} bars"
+            # A page that is not ours tells nothing about itself.
+            state = self.state() or {}
+            state["bars"] = f"{len(state.pop('openTimes', ()))} bars"
             raise AssertionError(f"not within {within_s:g} s: {script}\nthe page says: {state}\n{self.problems()}")
 
     def shows(self, symbol: str, interval: str, within_s: float = PATIENCE_S) -> None:

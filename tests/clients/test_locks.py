@@ -35,5 +35,5 @@ def test_readme_names_the_versions_that_are_tested() -> None:
     locked = {*re.findall(r"^([a-z-]+)==([^\s;]+)", locks, re.MULTILINE)}
     locked |= {(path.removeprefix("node_modules/"), package.get("version", "")) for path, package in PACKAGES.items()}
     rows = re.findall(r"^\| (@?[a-z/-]+)[^|]*\| ([\d.]+) \|", (HERE / "README.md").read_text(), re.MULTILINE)
-    assert len(rows) == 15
+    assert len(rows) == 17
     assert set(rows) <= locked

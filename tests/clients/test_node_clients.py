@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.clients.conftest import HERE, node
-from tests.clients.heard import Heard, check
+from tests.clients.heard import SYMBOL, Heard, check
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,3 +49,27 @@ def test_client_of_rest_and_streams(name: str, run: Run, world: World) -> None:
     assert len(heard.rows) == ROWS
     assert sorted(heard.more["symbols"]) == world.symbols()
     assert "exception" not in heard.more
+
+
+def test_universal_datafeed_scrolls_back_to_the_beginning_and_follows_the_live_bar(run: Run, world: World) -> None:
+    heard = run(script("udf"))
+    check(heard, world)
+    assert len(heard.rows) == ROWS
+    info, config = heard.more["info"], heard.more["config"]
+    assert config["supported_resolutions"] == info["supported_resolutions"] == ["1S", "1", "5"]
+    assert (info["ticker"], info["full_name"]) == (SYMBOL, f"BINANCE:{SYMBOL}")
+    assert (info["session"], info["timezone"], info["data_status"]) == ("24x7", "Etc/UTC", "streaming")
+    assert (info["pricescale"], info["minmov"]) == (100, 1)
+    assert heard.more["found"][0] == SYMBOL
+    # Page by page without a hole or a bar twice, and an end that is one.
+    times = [time for page in reversed(heard.more["pages"]) for time in page]
+    assert times == list(range(times[0], times[-1] + 1, 1000))
+    assert len(times) >= 500
+    assert heard.more["end"] == {"bars": [], "noData": True}
+    # It was asked for some seconds before the last bar that was heard of.
+    ahead = heard.more["ahead"]
+    assert (ahead["bars"], ahead["noData"]) == ([], True)
+    assert times[-1] <= ahead["nextTime"] * 1000 <= heard.bars[-1].open_ms
+    for status, answer in heard.more["refused"]:
+        assert (status, answer["s"]) == (200, "error")
+        assert answer["errmsg"]

@@ -110,8 +110,8 @@ async def ready(host: str) -> None:
 
 
 @asynccontextmanager
-async def running(**stream: Any) -> AsyncIterator[str]:
-    """A gateway with a lively market; its `host:port`."""
+async def running(*, extended: bool = False, **stream: Any) -> AsyncIterator[str]:
+    """A gateway with a lively market; its `host:port`. `extended`: the collector tells all that Binance does."""
     async with EmbeddedServer() as redis:
         config = load_config(
             None,
@@ -123,7 +123,8 @@ async def running(**stream: Any) -> AsyncIterator[str]:
                 "stream": stream,
             },
         )
-        collector = make_collector(Simulation(SYMBOLS, INTERVALS, Pace(rate=20, forming_s=0.2)), config.redis)
+        simulation = Simulation(SYMBOLS, INTERVALS, Pace(rate=20, forming_s=0.2), extended=extended)
+        collector = make_collector(simulation, config.redis)
         collecting = asyncio.create_task(collector.run())
         await collector.seeded.wait()
         address: asyncio.Future[str] = asyncio.get_running_loop().create_future()

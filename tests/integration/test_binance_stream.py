@@ -8,6 +8,7 @@ import signal
 from collections import defaultdict
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -17,7 +18,7 @@ from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from tests.integration.bots import INTERVALS, SYMBOLS, WAIT_S, Series, is_reply, joined, running
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 
 @pytest.fixture
@@ -91,15 +92,91 @@ async def test_ticker_streams_follow_the_market(host: str) -> None:
         assert all(Decimal(event["l"]) <= Decimal(event["c"]) <= Decimal(event["h"]) for event in events)
 
 
-async def test_all_tickers_come_in_one_array_a_second(host: str) -> None:
-    async with joined(host, "/stream?streams=!miniTicker@arr") as client:
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("!miniTicker@arr", "24hrMiniTicker"),
+        ("!miniTicker@arr@1000ms", "24hrMiniTicker"),
+        ("!ticker@arr", "24hrTicker"),
+        ("!miniticker@arr", "24hrMiniTicker"),
+    ],
+)
+async def test_all_tickers_come_in_one_array_a_second(host: str, name: str, kind: str) -> None:
+    async with joined(host, f"/stream?streams={name}") as client:
         first, *messages = [await client.receive() for _ in range(4)]
     assert {event["s"] for event in first["data"]} == set(SYMBOLS)
     for message in messages:
-        assert message["stream"] == "!miniTicker@arr"
-        assert {event["e"] for event in message["data"]} == {"24hrMiniTicker"}
+        assert message["stream"] == name
+        assert {event["e"] for event in message["data"]} == {kind}
+        symbols = [event["s"] for event in message["data"]]
+        assert len(symbols) == len(set(symbols))
+        assert all(Decimal(event["l"]) <= Decimal(event["c"]) <= Decimal(event["h"]) for event in message["data"])
+    for symbol in SYMBOLS:
+        assert len({e["c"] for m in messages for e in m["data"] if e["s"] == symbol}) > 1
     times = [max(event["E"] for event in message["data"]) for message in messages]
     assert all(500 <= after - before <= 2000 for before, after in zip(times, times[1:], strict=False))
+
+
+async def test_best_bid_and_ask_follow_a_collector_that_tells_them() -> None:
+    books: list[dict[str, Any]] = []
+    tickers: dict[int, dict[str, Any]] = {}
+    async with running(extended=True) as host, joined(host, "/stream?streams=btcusdt@bookTicker/btcusdt@ticker") as bot:
+        while len(books) < 10:
+            message = await bot.receive()
+            if message["stream"] == "btcusdt@bookTicker":
+                books.append(message["data"])
+            else:
+                tickers[message["data"]["E"]] = message["data"]
+    assert [book["u"] for book in books] == sorted({book["u"] for book in books})
+    assert len({(book["b"], book["a"]) for book in books}) > 3
+    for book in books:
+        assert list(book) == ["u", "s", "b", "B", "a", "A"]
+        assert book["s"] == "BTCUSDT"
+        assert 0 < Decimal(book["b"]) < Decimal(book["a"])
+        assert min(Decimal(book["B"]), Decimal(book["A"])) > 0
+    # The full ticker of the same instant says the same, and its last price met one of the two.
+    shared = [(book, tickers[book["u"]]) for book in books if book["u"] in tickers]
+    assert len(shared) > 5
+    for book, ticker in shared:
+        assert [ticker[name] for name in "bBaA"] == [book[name] for name in "bBaA"]
+        assert ticker["c"] in (book["b"], book["a"])
+
+
+async def test_without_bid_and_ask_the_stream_is_there_and_silent(host: str) -> None:
+    async with joined(host, "/stream?streams=btcusdt@bookTicker/btcusdt@miniTicker") as client:
+        messages = await client.during(1)
+    assert {message["stream"] for message in messages} == {"btcusdt@miniTicker"}
+
+
+async def test_trade_ids_and_taker_volumes_follow_a_collector_that_tells_them() -> None:
+    series = Series()
+    async with running(extended=True) as host:
+        async with joined(host, "/ws/btcusdt@kline_1s") as client:
+            while len(series.closed) < 2:
+                series.take(await client.receive())
+        rows = await klines(host, "BTCUSDT", "1s")
+    for k in series.closed:
+        assert row_of(k) == rows[k["t"]]
+        assert k["L"] - k["f"] + 1 == k["n"] > 0
+        assert 0 <= Decimal(k["V"]) <= Decimal(k["v"])
+        assert Decimal(k["Q"]) <= Decimal(k["q"])
+
+
+@pytest.mark.parametrize(("interval", "escape"), [("1s", quote), ("1m", str)], ids=["escaped", "as it is"])
+async def test_bars_of_another_day_are_the_same_where_it_moves_none(
+    host: str, interval: str, escape: Callable[[str], str]
+) -> None:
+    plain, shifted = f"btcusdt@kline_{interval}", f"btcusdt@kline_{interval}@+08:00"
+    told: dict[str, list[dict[str, Any]]] = {plain: [], shifted: []}
+    async with joined(host, f"/stream?streams={plain}/{escape(shifted)}") as client:
+        while min(map(len, told.values())) < 12:
+            message = await client.receive()
+            told[message["stream"]].append(message["data"])
+    series = Series()
+    for event, other in zip(told[plain], told[shifted], strict=False):
+        series.take(event)
+        assert event == other
+        assert event["k"]["i"] == interval
 
 
 KLINE, MINI = "btcusdt@kline_1s", "ethusdt@miniTicker"
@@ -140,11 +217,22 @@ async def test_every_form_of_url_opens_and_means_what_it_says(host: str) -> None
 
 @pytest.mark.parametrize("time_unit", ["MICROSECOND", "microsecond"])
 async def test_times_come_in_microseconds_on_request(host: str, time_unit: str) -> None:
-    async with joined(host, f"/ws/btcusdt@kline_1s?timeUnit={time_unit}") as client:
-        event = await client.receive()
-    assert event["k"]["T"] - event["k"]["t"] == 999_999
-    assert event["k"]["t"] <= event["E"] <= event["k"]["T"] + 1000
-    assert event["k"]["t"] // 1000 in await klines(host, "BTCUSDT", "1s")
+    series = Series()
+    tickers: list[dict[str, Any]] = []
+    async with joined(host, f"/stream?streams=btcusdt@kline_1s/ethusdt@ticker&timeUnit={time_unit}") as client:
+        while not series.closed or not tickers:
+            message = await client.receive()
+            event = message["data"]
+            if message["stream"] == "ethusdt@ticker":
+                tickers.append(event)
+                continue
+            series.take(event)
+            assert event["k"]["T"] - event["k"]["t"] == 999_999
+            assert event["k"]["t"] <= event["E"] <= event["k"]["T"] + 1000
+    rows = await klines(host, "BTCUSDT", "1s")
+    for k in series.closed:
+        assert row_of(k | {"t": k["t"] // 1000, "T": k["T"] // 1000}) == rows[k["t"] // 1000]
+    assert all(event["C"] - event["O"] == 86_400_000_000 and event["C"] <= event["E"] for event in tickers)
 
 
 async def test_ping_of_the_client_is_answered_with_its_payload(host: str) -> None:
@@ -167,6 +255,29 @@ async def test_one_connection_too_many_is_refused_before_it_opens() -> None:
             await connect(f"ws://{host}/ws")
         assert caught.value.response.status_code == 503
         assert int(caught.value.response.headers["retry-after"]) > 0
+
+
+async def test_connection_that_has_lived_long_enough_is_announced_its_end_and_may_come_back() -> None:
+    async with running(ping_interval_s=1, max_age_s=2) as host:
+        async with joined(host, "/stream?streams=btcusdt@kline_1s") as client:
+            with pytest.raises(ConnectionClosedError):
+                await client.until(lambda message: False)
+            *events, notice = client.events
+            assert (notice["stream"], notice["data"]["e"]) == ("!serverShutdown", "serverShutdown")
+            assert {event["stream"] for event in events} == {"btcusdt@kline_1s"}
+            assert client.connection.close_code == 1012
+        async with joined(host, "/ws/btcusdt@kline_1s") as client:
+            assert (await client.receive())["e"] == "kline"
+        async with joined(host, "/v1/stream") as native:
+            with pytest.raises(ConnectionClosedError):
+                await native.until(lambda message: False)
+            assert native.connection.close_code == 1012
+
+
+async def test_connections_live_on_by_default() -> None:
+    async with running(ping_interval_s=1) as host, joined(host, "/ws/btcusdt@kline_1s") as client:
+        assert len(await client.during(3)) > 3
+        assert (await client.ask("LIST_SUBSCRIPTIONS"))["result"] == ["btcusdt@kline_1s"]
 
 
 @pytest.mark.parametrize("path", ["/ws/btcusdt@kline_1s", "/stream?streams=btcusdt@kline_1s"], ids=["raw", "combined"])

@@ -85,7 +85,8 @@ async def test_the_demo_serves_a_market_of_its_own_and_ends_cleanly(number: sign
 
 def test_simulate_fills_a_redis_that_serve_then_serves() -> None:
     with EmbeddedServer() as server:
-        with command("simulate", "--redis", server.url, "--symbols", "2", "--intervals", "1m,1h") as simulator:
+        options = ("--symbols", "2", "--intervals", "1m,1h", "--extended")
+        with command("simulate", "--redis", server.url, *options) as simulator:
             with command("serve", "--redis", server.url, "--port", "0") as gateway:
                 address = line(gateway, r"http://\S+")[0]
                 client = redis.Redis.from_url(server.url)
@@ -93,7 +94,9 @@ def test_simulate_fills_a_redis_that_serve_then_serves() -> None:
                     pubsub.psubscribe("ticker:*")
                     while (message := pubsub.get_message(timeout=WAIT_S))["type"] != "pmessage":
                         pass
-                assert json.loads(message["data"])["s"] in {"BTCUSDT", "ETHUSDT"}
+                ticker = json.loads(message["data"])
+                assert ticker["s"] in {"BTCUSDT", "ETHUSDT"}
+                assert float(ticker["b"]) < float(ticker["a"])
                 answer = fetch(f"{address}/v1/klines?symbol=BTCUSDT&interval=1m&limit=3")
                 assert len(answer["klines"]) == 3
                 client.close()

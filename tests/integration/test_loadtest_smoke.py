@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from loadtest.result import Result
+from loadtest.result import Result, bytes_per_write
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -56,3 +56,21 @@ def test_the_recording_proves_it_again_and_a_tampered_one_does_not(folder: Path)
     check = loadtest("check", str(tampered))
     assert check.returncode == 1
     assert "hole" in check.stdout
+
+
+@pytest.mark.timeout(120)
+def test_all_binance_events_of_a_tick_leave_in_one_write(tmp_path: Path) -> None:
+    small = ("clients.count=40", "warm_up_s=1", "drain_s=1", "baseline=false", "clients.decoded=1.0")
+    options = [option for override in small for option in ("--set", override)]
+    run = loadtest("run", "mission_binance", "--seconds", "3", *options, "--out", str(tmp_path))
+    assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-3000:]
+    (path,) = tmp_path.glob("*.json")
+    result = msgspec.json.decode(path.read_bytes(), type=Result)
+
+    assert "max_writes_per_beat" in {verdict.name for verdict in result.verdicts}
+    # Every channel of every client held the last value published, and a write had many events.
+    assert result.checks.decoded["current"] == 40 * 100
+    assert result.checks.decoded["conflated"] < result.checks.decoded["offered"] * 0.1
+    size = bytes_per_write(result.metrics)
+    assert size is not None
+    assert size > 20 * result.phases[0].delivery.bytes_per_frame

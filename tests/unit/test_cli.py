@@ -91,6 +91,8 @@ class TestCheckConfig:
 
     def test_truth_values_are_tomls(self) -> None:
         assert cli.to_toml({"a": {"b": True}, "c": {"d": False}}) == "[a]\nb = true\n\n[c]\nd = false\n"
+        table = {"a": {"sizes": {"AAA": "0.01", "B.B": "5"}, "none": {}}}
+        assert tomllib.loads(cli.to_toml(table)) == table
 
 
 class TestMistakes:

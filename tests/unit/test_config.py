@@ -62,6 +62,7 @@ class TestSources:
             ("GATEWAY_MARKET__INTERVALS", "1m,1M", "market", "intervals", ("1m", "1M")),
             ("GATEWAY_LOG__FORMAT", "json", "log", "format", "json"),
             ("GATEWAY_HTTP__CORS_ORIGINS", "", "http", "cors_origins", ()),
+            ("GATEWAY_DIALECTS__TICK_SIZES", "AAA=0.01, BBB=5,", "dialects", "tick_sizes", {"AAA": "0.01", "BBB": "5"}),
         ],
     )
     def test_a_variable_is_read_as_the_type_of_its_key(
@@ -131,6 +132,16 @@ class TestMistakes:
                 "stream.unsent_bytes: expected at most stream.send_buffer_bytes",
                 id="limits at odds",
             ),
+            pytest.param(
+                "[dialects]\ntick_sizes = { btcusdt = '1' }",
+                "dialects.tick_sizes: 'btcusdt' does not match market.symbol_pattern",
+                id="a step of what is no symbol",
+            ),
+            pytest.param(
+                "[dialects]\nstep_sizes = { BTCUSDT = '0.00' }",
+                "dialects.step_sizes: BTCUSDT: expected more than 0",
+                id="no step at all",
+            ),
             pytest.param("server = 1", "server: Expected `object`, got `int`", id="a value for a section"),
         ],
     )
@@ -144,6 +155,14 @@ class TestMistakes:
             ("GATEWAY_SERVER__PROT", "1", "server: Object contains unknown field `prot`"),
             ("GATEWAY_SERVRE__PORT", "1", "Object contains unknown field `servre`"),
             ("GATEWAY_REDIS__RETRY_S", "", "GATEWAY_REDIS__RETRY_S: Expected `array` of length >= 1"),
+            (
+                "GATEWAY_DIALECTS__TICK_SIZES",
+                "BTCUSDT",
+                (
+                    "GATEWAY_DIALECTS__TICK_SIZES: Expected `str` matching regex "
+                    "'^[0-9]{1,9}(\\\\.[0-9]{1,15})?$' - at `$[...]`"
+                ),
+            ),
         ],
     )
     def test_a_variables_mistake_is_named_too(self, tmp_path: Path, name: str, text: str, message: str) -> None:

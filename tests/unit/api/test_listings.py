@@ -6,6 +6,7 @@ import pytest
 
 from gateway.api.listings import Listings
 from gateway.api.mount import NothingYet
+from gateway.config import DialectsConfig
 from gateway.history.service import UnknownSymbol
 from gateway.history.store import StoreUnavailable
 from gateway.model.ticker import Ticker
@@ -14,7 +15,7 @@ from tests.unit.history.stage import Stage, bar, forming, stage
 
 
 def listings(on: Stage) -> Listings:
-    return Listings(on.history, ("USDT",), ("1h", "1m"))
+    return Listings(on.history, DialectsConfig(quote_assets=("USDT",)), ("1h", "1m"))
 
 
 async def test_digits_come_from_ticker_and_bars() -> None:
@@ -34,6 +35,16 @@ async def test_digits_once_seen_are_not_forgotten() -> None:
     on.live.last_bar = forming(21, volume="1")
     assert await found.find("BTCUSDT") == Listing("BTCUSDT", "BTC", "USDT", 5, 3)
     assert found.all() == [Listing("BTCUSDT", "BTC", "USDT", 5, 3)]
+
+
+async def test_configured_steps_stand_whatever_is_seen() -> None:
+    on = stage()
+    on.live.last_bar = forming(20, close="100.12345", volume="0.001")
+    config = DialectsConfig(
+        quote_assets=("USDT",), tick_sizes={"BTCUSDT": "0.05000000"}, step_sizes={"BTCUSDT": "10", "ETHUSDT": "1"}
+    )
+    found = Listings(on.history, config, ("1m",))
+    assert await found.find("BTCUSDT") == Listing("BTCUSDT", "BTC", "USDT", 2, 0, 5, 10)
 
 
 async def test_a_known_symbol_without_any_price_has_the_finest_steps() -> None:

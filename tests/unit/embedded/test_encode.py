@@ -48,3 +48,10 @@ def test_a_published_kline_is_wrapped_with_its_event_time() -> None:
 def test_a_stored_ticker_has_no_event_time_and_a_published_one_has() -> None:
     assert json.loads(ticker_value(TICKER)) == FIGURES
     assert json.loads(ticker_event(TICKER)) == {"e": "24hrTicker", "E": 120_001, **FIGURES}
+
+
+def test_an_extended_ticker_carries_the_best_bid_and_ask_too() -> None:
+    ticker = TICKER._replace(bid="1.19", bid_quantity="3.0", ask="1.20", ask_quantity="4.0")
+    book = {"b": "1.19", "B": "3.0", "a": "1.20", "A": "4.0"}
+    assert json.loads(ticker_value(ticker, extended=True)) == FIGURES | book
+    assert json.loads(ticker_event(ticker, extended=True)) == {"e": "24hrTicker", "E": 120_001, **FIGURES, **book}

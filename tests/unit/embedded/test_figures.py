@@ -77,3 +77,16 @@ def test_a_tickers_change_is_signed_and_relative_to_the_open(opened: int, last: 
     assert ticker.last == decimal_text(last, 2)
     assert (ticker.volume, ticker.quote_volume, ticker.trades) == ("1.00000", "97123.4500000", 42)
     assert (ticker.symbol, ticker.event_time_ms) == ("BTCUSDT", 1_732_310_050_000)
+
+
+@pytest.mark.parametrize(
+    ("last", "trades", "bid", "ask"),
+    [(9_712_345, 42, "97123.45", "97123.46"), (9_712_345, 43, "97123.44", "97123.45"), (1, 3, "0.01", "0.02")],
+    ids=["at the bid", "at the ask", "no lower bid"],
+)
+def test_the_last_price_is_the_best_bid_or_ask_and_they_are_one_tick_apart(
+    last: int, trades: int, bid: str, ask: str
+) -> None:
+    ticker = ticker_of(PAIRS["BTCUSDT"], Figures(last, last, last, last, 2_000, 3_000, trades), 0)
+    assert (ticker.bid, ticker.ask) == (bid, ask)
+    assert (ticker.bid_quantity, ticker.ask_quantity) == ("0.00007", "0.00010")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any
 
 import orjson
@@ -10,8 +11,9 @@ from websockets.server import ServerProtocol
 
 from loadtest.client import Client, Lost, State
 from loadtest.client_frames import CLOSE, PING, PONG, TEXT, command
-from loadtest.dialects import NATIVE
+from loadtest.dialects import BINANCE, NATIVE
 from loadtest.follower import Follower
+from loadtest.freshness import Ages
 from loadtest.scenario import load
 
 
@@ -114,6 +116,21 @@ def test_frames_behind_the_handshake_are_pointed_at() -> None:
 
     assert found is not None
     assert found[1] == len(answer)
+
+
+def test_a_dialect_without_snapshots_is_ready_with_its_reply_and_knows_its_channels_by_name() -> None:
+    follower = Follower(1, lambda _: None)
+    client = Client(1, scenario("clients.klines=0", "clients.dialect=binance"), BINANCE, "127.0.0.1:1", follower)
+    (body,) = joined(client)
+    assert state(client) is State.JOINING
+    ages: defaultdict[str, Ages] = defaultdict(Ages)
+
+    assert client.take(TEXT, b'{"result":null,"id":0}')[0] == "subscribed"
+    symbol = body["params"][0].partition("@")[0].upper()
+
+    assert state(client) is State.READY
+    assert follower.updates([(f"ticker:{symbol}", {"c": 10_000_001.0001})], 10_000_021, ages) == (1, 0)
+    assert (follower.sums["unknown"], ages["ticker"].count) == (0, 1)
 
 
 def test_without_channels_a_client_is_ready_at_once() -> None:

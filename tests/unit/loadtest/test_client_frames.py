@@ -20,7 +20,7 @@ from loadtest.client_frames import (
     handshake_end,
     scan,
 )
-from loadtest.dialects import NATIVE
+from loadtest.dialects import BINANCE, NATIVE
 
 
 def served(payload: bytes, opcode: Opcode = Opcode.TEXT) -> bytes:
@@ -109,6 +109,40 @@ def test_without_a_counter_updates_are_returned_too() -> None:
     data = bytearray(served(update(2)))
 
     assert scan(data, len(data), NATIVE.update_prefix, None) == (len(data), 1, 0, 0, [(TEXT, update(2))])
+
+
+def event(number: int) -> bytes:
+    padding = "0" * 100
+    return (
+        f'{{"stream":"s1@miniTicker","data":{{"e":"24hrMiniTicker","s":"S1","c":"{number}","v":"{padding}"}}}}'.encode()
+    )
+
+
+@given(st.data())
+def test_rows_of_events_are_counted_in_one_go_and_never_past_another_frame(data: st.DataObject) -> None:
+    stream = b"".join(served(event(n)) for n in range(9)) + served(b"kg", Opcode.PING)
+    stream += b"".join(served(event(n)) for n in range(4)) + served(b'{"result":null,"id":0}')
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
+    rest, sums, others = b"", [0, 0], []
+
+    for begin, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
+        buffer = bytearray(rest + stream[begin:end])
+        used, frames, tickers, closed, more = scan(
+            buffer, len(buffer), BINANCE.update_prefix, BINANCE.count_tickers, BINANCE.run
+        )
+        assert closed == 0
+        rest = bytes(buffer[used:])
+        sums = [sums[0] + frames, sums[1] + tickers]
+        others += more
+
+    assert (sums, rest) == ([13, 13], b"")
+    assert others == [(PING, b"kg"), (TEXT, b'{"result":null,"id":0}')]
+
+
+def test_rows_of_events_are_returned_one_by_one_without_a_counter() -> None:
+    data = bytearray(served(event(1)) + served(event(2)))
+
+    assert scan(data, len(data), BINANCE.update_prefix, None, BINANCE.run)[4] == [(TEXT, event(1)), (TEXT, event(2))]
 
 
 @pytest.mark.parametrize("first", [0x01, 0x80, 0xC1, 0x82, 0x8B], ids=["fragment", "rest", "rsv1", "binary", "opcode"])

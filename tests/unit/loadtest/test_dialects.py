@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from loadtest.dialects import COMPACT, DIALECTS, NATIVE
+from loadtest.dialects import BINANCE, COMPACT, DIALECTS, NATIVE
 
 
 def count_tickers(name: str, payload: bytes) -> int:
@@ -14,6 +14,7 @@ def count_tickers(name: str, payload: bytes) -> int:
     ("name", "payload", "count"),
     [
         ("native", b'{"op":"update","t":1,"u":[[17,{"c":1.5,"v":2}],[18,{"c":3,"E":9,"P":1}]]}', 2),
+        ("binance", b'{"stream":"s1@miniTicker","data":{"e":"24hrMiniTicker","s":"S1","c":"1.5"}}', 1),
         ("compact", b"[1732310070123,17,97123.45]", 1),
         ("compact", b"[1732310070123,17,97123.45,18,[3100.2,3010.1,3150,2990.5,81234.5,251234567.1,912345]]", 2),
         ("compact", b"[1732310070123,18,[3100.2,3010.1,3150,2990.5,null,null,null],17,5,19,6]", 3),
@@ -42,6 +43,27 @@ def test_compact_updates_have_native_names() -> None:
         (3, {"openTime": 60000, "close": 2, "volume": 8, "isClosed": True}),
         (3, {"openTime": 120000, "close": 2, "volume": 0, "isClosed": False}),
     ]
+
+
+def test_binance_events_are_named_as_the_channels_that_were_asked_for() -> None:
+    asked = BINANCE.subscribe(3, ["ticker:S001USDT"], 0, {})
+    payload = b'{"stream":"s001usdt@miniTicker","data":{"e":"24hrMiniTicker","s":"S001USDT","c":"10000001.0002"}}'
+
+    assert asked == {"method": "SUBSCRIBE", "params": ["s001usdt@miniTicker"], "id": 3}
+    assert BINANCE.updates(payload) == [("ticker:S001USDT", {"c": 10000001.0002})]
+
+
+@pytest.mark.parametrize(
+    ("payload", "message"),
+    [
+        (b'{"result":null,"id":3}', {"op": "subscribed", "channels": {}}),
+        (b'{"error":{"code":2,"msg":"Invalid request"},"id":3}', {"op": "error", "code": "BINANCE_2"}),
+        (b'{"e":"serverShutdown","E":1}', {"op": "serverShutdown"}),
+        (b'{"u":1,"s":"S1"}', {"op": "event"}),
+    ],
+)
+def test_binance_replies_have_native_shapes(payload: bytes, message: dict[str, object]) -> None:
+    assert BINANCE.message(payload) == message
 
 
 def test_no_other_message_begins_like_an_update() -> None:

@@ -3,7 +3,16 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from loadtest.result import AttackResult, Checks, PhaseResult, Result, Verdict, judge
+from loadtest.result import (
+    AttackResult,
+    Checks,
+    PhaseResult,
+    Result,
+    Verdict,
+    bytes_per_write,
+    judge,
+    writes_per_beat,
+)
 from loadtest.scenario import Expect
 from tests.unit.loadtest.samples import checks, phase, result
 
@@ -54,6 +63,21 @@ def test_limits(key: str, met: float, missed: float) -> None:
     assert not judge(msgspec.structs.replace(NOTHING, **{key: missed}), [phase()], checks())[0].ok
 
 
+def test_a_flush_is_one_write_as_far_as_the_gateway_counts() -> None:
+    metrics = {"gateway_writes_total": 90.0, "gateway_sent_bytes_total": 900.0, "gateway_flush_seconds_count": 10.0}
+    assert bytes_per_write(metrics) == 10
+    assert writes_per_beat(metrics, 10) == 0.9
+    for limit, kept in ((0.9, True), (0.8, False)):
+        expect = msgspec.structs.replace(NOTHING, max_writes_per_beat=limit)
+        assert judge(expect, [phase()], checks(), writes_per_beat=writes_per_beat(metrics, 10))[0].ok is kept
+
+
+def test_what_the_gateway_does_not_count_is_not_met() -> None:
+    assert bytes_per_write({}) is None
+    assert writes_per_beat({}, 10) is None
+    assert not judge(msgspec.structs.replace(NOTHING, max_writes_per_beat=1.0), [phase()], checks())[0].ok
+
+
 def test_growth_is_from_the_first_phase_to_the_last() -> None:
     grown = phase()
     assert grown.gateway is not None
@@ -85,7 +109,7 @@ def test_what_could_not_be_measured_is_not_met(key: str) -> None:
 )
 def test_an_attacker_must_end_as_its_attack_deserves(outcomes: dict[str, int], wrong: int) -> None:
     attack = AttackResult("attack", "ping_flood", "closed 1008", 10, outcomes)
-    (verdict,) = judge(msgspec.structs.replace(NOTHING, wrong_ends=0), [phase()], checks(), [attack])
+    (verdict,) = judge(msgspec.structs.replace(NOTHING, wrong_ends=0), [phase()], checks(), attacks=[attack])
     assert (verdict.value, verdict.ok) == (wrong, wrong == 0)
 
 

@@ -53,6 +53,7 @@ def test_the_mission_is_what_it_says() -> None:
         ("[feed]\nkline_symbols = 2\n[clients]\nklines = 1\ndialect = 'compact'\n", "clients.decoded"),
         ("[clients]\ndialect = 'other'\n", "dialect"),
         ("[attackers]\nunheard_of = 1\n", "attackers.unheard_of"),
+        ("[feed]\nkline_symbols = 2\n[clients]\nklines = 1\ndialect = 'binance'\n", "clients.klines"),
     ],
 )
 def test_a_mistake_is_refused_by_name(tmp_path: Path, text: str, named: str) -> None:

@@ -67,14 +67,28 @@ def test_stream_name_is_taken_apart(name: str, stream: Stream) -> None:
         ("BTCUSDT@miniTicker", "BTCUSDT@miniTicker"),
         ("BtcUsdt@kline_1m", "btcusdt@kline_1m"),
         ("BtcUsdt@ticker", "btcusdt@ticker"),
-        ("btcusdt@MINITICKER", "btcusdt@miniTicker"),
-        ("btcusdt@bookticker", "btcusdt@bookTicker"),
-        ("btcusdt@KLINE_1m", "btcusdt@kline_1m"),
+        ("btcusdt@MINITICKER", "btcusdt@MINITICKER"),
+        ("btcusdt@MiniTicker", "btcusdt@miniTicker"),
+        ("btcusdt@bookticker", "btcusdt@bookticker"),
+        ("btcusdt@KLINE_1m", "btcusdt@KLINE_1m"),
+        ("btcusdt@Kline_1m@+08:00", "btcusdt@kline_1m@+08:00"),
     ],
 )
 def test_any_letter_case_is_taken_and_a_plain_one_echoed(name: str, echoed: str) -> None:
     stream = NAMES.parse(name)
     assert (stream.name, stream.symbol) == (echoed, "BTCUSDT")
+
+
+@pytest.mark.parametrize(
+    ("name", "echoed"),
+    [
+        ("!miniticker@arr", "!miniticker@arr"),
+        ("!MINITICKER@ARR@1000MS", "!MINITICKER@ARR@1000MS"),
+        ("!MiniTicker@Arr", "!miniTicker@arr"),
+    ],
+)
+def test_arrays_are_taken_in_any_letter_case_too(name: str, echoed: str) -> None:
+    assert NAMES.parse(name) == Stream(echoed, View.MINI)
 
 
 def test_upper_and_lower_case_name_the_same_values() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.wire.listing import fraction_digits, longest_first, split_symbol, step_text
+from gateway.wire.listing import fraction_digits, longest_first, split_symbol, step_parts, step_text
 
 QUOTES = longest_first(("USD", "USDT", "FDUSD", "BTC", "USDT"))
 
@@ -55,3 +55,22 @@ def test_zeros_count_as_digits_unless_they_only_pad(texts: tuple[str, ...], digi
 )
 def test_steps_are_padded_as_binance_does(digits: int, step: str) -> None:
     assert step_text(digits) == step
+
+
+@pytest.mark.parametrize(
+    ("text", "digits", "units", "padded"),
+    [
+        ("0.01", 2, 1, "0.01000000"),
+        ("0.05000000", 2, 5, "0.05000000"),
+        ("0.25", 2, 25, "0.25000000"),
+        ("1", 0, 1, "1.00000000"),
+        ("10.0", 0, 10, "10.00000000"),
+        ("2.5", 1, 25, "2.50000000"),
+        ("0.000000000005", 12, 5, "0.000000000005"),
+    ],
+)
+def test_a_configured_step_is_taken_apart_and_written_as_binance_does(
+    text: str, digits: int, units: int, padded: str
+) -> None:
+    assert step_parts(text) == (digits, units)
+    assert step_text(digits, units) == padded
