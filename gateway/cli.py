@@ -78,7 +78,7 @@ def serve(file: Path | None, host: str | None, port: int | None, redis_url: str 
     config = _load(file, {"server": {"host": host, "port": port}, "redis": {"url": redis_url}})
     from gateway.app import serve as run_gateway
 
-    _run(config, run_gateway(config, on_ready=lambda address: click.echo(f"Serving on {address}")))
+    _run(config, run_gateway(config, on_ready=lambda address: click.echo(f"Serving on {address}")), ConfigError)
 
 
 @main.command()
@@ -140,6 +140,16 @@ def simulate(
         pace = Pace(rate, spike=spike, spike_s=spike_seconds)
         simulation = Simulation(symbols, config.market.intervals, pace, seed)
     _run(config, run_simulate(simulation, config.redis, say=logger.info))
+
+
+@main.command("make-key")
+@click.argument("name")
+def make_key(name: str) -> None:
+    """Make an API key for NAME, and the entry for tokens.api_keys that admits it."""
+    from gateway.access import api_keys
+
+    key = api_keys.make_key(os.urandom(api_keys.ENTROPY_BYTES))
+    click.echo(f"key:   {key}   (shown this once)\nentry: {name}:{api_keys.hash_of(key)}")
 
 
 @main.command("check-config")

@@ -41,6 +41,14 @@ ROWS = (
     Row(("session",), pure=True, outside=()),
     Row(("wire",), pure=True, outside=("orjson", "websockets.utils")),
     Row(("history.query", "history.stitch"), pure=True, outside=("orjson",)),
+    Row(
+        (
+            *("access.bucket", "access.buckets", "access.origins", "access.peers", "access.grants"),
+            *("access.credentials", "access.api_keys", "access.visitor", "access.door"),
+        ),
+        pure=True,
+        outside=(),
+    ),
     Row(("feed.listener", "feed.keyspace", "feed.poll", "history", "wire.fleet", "wire.socket", "access")),
     Row(("repair",)),
     Row(("ingest",)),
@@ -48,6 +56,7 @@ ROWS = (
     Row(("pump",)),
     Row(("api",)),
     Row(("keepalive",)),
+    Row(("listening", "operations_server")),
     Row(("app",)),
     Row(("embedded",)),
     Row(("cli",)),

@@ -121,6 +121,56 @@ class TestMistakes:
                 "stream.unsent_bytes: expected at most stream.send_buffer_bytes",
                 id="limits at odds",
             ),
+            pytest.param(
+                "[server]\ntls_key = 'k'",
+                "server.tls_certificate, server.tls_key: expected both or none",
+                id="half of TLS",
+            ),
+            pytest.param(
+                "[access]\norigins = ['app.example']",
+                'access.origins: expected "self", "*" or one like https://*.example.com, got \'app.example\'',
+                id="no origin",
+            ),
+            pytest.param(
+                "[access]\ntrusted_proxies = ['10.0.0.1/8']",
+                "access.trusted_proxies: not a network: 10.0.0.1/8 has host bits set",
+                id="no network",
+            ),
+            pytest.param(
+                "[limits]\nexempt = ['here']",
+                "limits.exempt: not a network: 'here' does not appear to be an IPv4 or IPv6 network",
+                id="no exempt network",
+            ),
+            pytest.param(
+                "[operations]\naddress = 'h:65536'",
+                "operations.address: expected host:port with a port up to 65535",
+                id="no such port",
+            ),
+            pytest.param(
+                "[tokens]\nrequired = true",
+                "tokens.required: nothing is configured to verify a token with",
+                id="nothing to verify with",
+            ),
+            pytest.param(
+                "[tokens]\njwks = 'keys.json'",
+                "tokens.audience: expected with JWTs: what their aud has to name",
+                id="no audience",
+            ),
+            pytest.param(
+                "[tokens]\njwt_secret = 's'\njwt_key_file = 'f'",
+                "tokens.jwt_secret: expected it or tokens.jwt_key_file, not both",
+                id="two keys",
+            ),
+            pytest.param(
+                "[tokens]\njwt_secret = 's'\naudience = 'a'",
+                "tokens.jwt_secret: a secret is for HS256 only, see tokens.jwt_algorithm",
+                id="a secret for a public key's algorithm",
+            ),
+            pytest.param(
+                "[tokens]\njwks = 'http://keys.example'\naudience = 'a'",
+                "tokens.jwks: expected a file or an https:// URL: who changes it on the way issues tokens",
+                id="keys over plain HTTP",
+            ),
             pytest.param("server = 1", "server: Expected `object`, got `int`", id="a value for a section"),
         ],
     )
@@ -184,4 +234,18 @@ class TestSecrets:
         data = masked(config)
         assert "s3cret" not in str(data)
         assert data["redis"]["url"] == "redis://:***@h:1/0"
-        assert data["server"] == {"host": "127.0.0.1", "port": 8000, "backlog": 4096, "shutdown_s": 10.0}
+        assert data["log"] == {"level": "info", "format": "text"}
+
+    def test_secrets_of_tokens_are_not_printed(self) -> None:
+        secret = "s3cret" * 6
+        environ = {
+            "GATEWAY_TOKENS__JWT_SECRET": secret,
+            "GATEWAY_TOKENS__JWT_ALGORITHM": "HS256",
+            "GATEWAY_TOKENS__AUDIENCE": "here",
+            "GATEWAY_TOKENS__JWKS": "https://user:s3cret@keys.example/jwks",
+            "GATEWAY_OPERATIONS__TOKEN": secret,
+        }
+        data = masked(load_config(None, environ))
+        assert "s3cret" not in str(data)
+        assert data["tokens"]["jwt_secret"] == data["operations"]["token"] == "***"
+        assert masked(Config())["tokens"]["jwt_secret"] == ""
