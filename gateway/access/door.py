@@ -71,7 +71,7 @@ class Door:
             self._by_subject[visitor.grant.subject] += 1
         return None
 
-    def show(self, visitor: Visitor, grant: Grant) -> bool:
+    def show(self, visitor: Visitor, grant: Grant, now_us: int) -> bool:
         """Somebody inside shows a token; says whether its owner has a place left for this connection."""
         before = visitor.grant
         if before is None or before.subject != grant.subject:
@@ -80,7 +80,7 @@ class Door:
             self._by_subject[grant.subject] += 1
             if before is not None:
                 self._drop(self._by_subject, before.subject)
-        visitor.show(grant)
+        visitor.show(grant, now_us)
         return True
 
     def leave(self, visitor: Visitor) -> None:

@@ -77,11 +77,14 @@ class Visitor:
         """Whether it may ask for data: nobody needs a token here, or it has shown one."""
         return self._open or self.grant is not None
 
-    def show(self, grant: Grant) -> None:
+    def show(self, grant: Grant, now_us: int) -> None:
         """It has shown a token, its first one or one that takes the place of it."""
         self.grant = grant
-        own = self._allowances.messages
+        before, own = self._messages, self._allowances.messages
         self._messages = own if grant.messages_per_s is None else Rate.per_second(grant.messages_per_s, own.burst)
+        # As many as were missing in the bucket are missing still, however long each takes to come back.
+        missing_us = max(0, self._messages_us - now_us)
+        self._messages_us = now_us + missing_us * self._messages.interval_us // before.interval_us
 
     def allows(self, channel: str) -> bool:
         return self.grant is None or self.grant.allows(channel)

@@ -116,7 +116,7 @@ class Entrance:
         if not all(map(grant.allows, held)):
             raise TokenRefused("channels", "the token is not for all channels that are subscribed")
         if not visitor.gone:
-            if not self.door.show(visitor, grant):
+            if not self.door.show(visitor, grant, _now_us()):
                 raise TokenRefused("connections", "too many connections with this token")
             self.watch.add(visitor, asyncio.get_running_loop().time())
         return grant
@@ -133,7 +133,7 @@ class Entrance:
     async def _admitted(self, websocket: WebSocket, token_may_follow: bool) -> Visitor | Refusal:
         address = self.address(websocket)
         group = group_of(address)
-        refusal = self.door.knock(group, time.monotonic_ns() // 1000, exempt=self.is_exempt(address, None))
+        refusal = self.door.knock(group, _now_us(), exempt=self.is_exempt(address, None))
         if refusal is not None:
             return refusal
         if self.overloaded():
@@ -149,10 +149,14 @@ class Entrance:
         now_s = asyncio.get_running_loop().time()
         visitor = Visitor(group, self._allowances, now_s, open=not required, exempt=self.is_exempt(address, grant))
         if grant is not None:
-            visitor.show(grant)
+            visitor.show(grant, _now_us())
         return self.door.enter(visitor) or visitor
 
     def _for_programs(self) -> str:
         if self.authenticator.required:
             return "with a token"
         return "all of them; a token can give more" if self.authenticator.enabled else "all of them"
+
+
+def _now_us() -> int:
+    return time.monotonic_ns() // 1000
