@@ -115,6 +115,7 @@ class TokensConfig(Section, frozen=True):
     leeway_s: Annotated[float, Meta(ge=0, le=300)] = 10.0
     auth_within_s: Seconds = 10.0
     revoked_file: str = ""
+    single_use: bool = False
 
 
 class LimitsConfig(Section, frozen=True):

@@ -44,7 +44,7 @@ ROWS = (
     Row(
         (
             *("access.bucket", "access.buckets", "access.origins", "access.peers", "access.grants"),
-            *("access.credentials", "access.api_keys", "access.visitor", "access.door"),
+            *("access.credentials", "access.api_keys", "access.visitor", "access.door", "access.single_use"),
         ),
         pure=True,
         outside=(),

@@ -59,7 +59,7 @@ class Authenticator:
 
     async def verify(self, token: str) -> Grant:
         """Raises `TokenRefused`."""
-        if len(token) > TOKEN_MAX:
+        if len(token) > TOKEN_MAX or not token.isascii():
             raise TokenRefused(*_MALFORMED)
         if token.startswith(PREFIX) or "." not in token:
             grant = self._api_keys.find(token)

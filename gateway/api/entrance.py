@@ -16,6 +16,7 @@ from gateway.access.door import FULL_RETRY_S, Door, Refusal
 from gateway.access.grants import TokenRefused
 from gateway.access.origins import OriginRule
 from gateway.access.peers import Networks, client_address, group_of
+from gateway.access.single_use import SingleUse
 from gateway.access.visitor import Allowances, Visitor
 from gateway.access.watch import Watch
 from gateway.api.errors import Code, error_response
@@ -64,6 +65,7 @@ class Entrance:
         self._header = config.access.client_address_header
         self._exempt = Networks(config.limits.exempt)
         self._exempt_subjects = frozenset(config.limits.exempt_tokens)
+        self._uses = SingleUse(config.limits.tracked) if config.tokens.single_use else None
         self._allowances = Allowances(config.limits, config.tokens.auth_within_s)
         who = ", ".join(config.access.origins).replace("self", "this address itself").replace("*", "any")
         logger.info("streams are open to pages from: %s; to programs %s", who or "nowhere", self._for_programs())
@@ -116,8 +118,12 @@ class Entrance:
         if not all(map(grant.allows, held)):
             raise TokenRefused("channels", "the token is not for all channels that are subscribed")
         if not visitor.gone:
+            if self._uses:
+                self._uses.check(grant, time.time())
             if not self.door.show(visitor, grant, _now_us()):
                 raise TokenRefused("connections", "too many connections with this token")
+            if self._uses:
+                self._uses.spend(grant)
             self.watch.add(visitor, asyncio.get_running_loop().time())
         return grant
 
@@ -150,7 +156,21 @@ class Entrance:
         visitor = Visitor(group, self._allowances, now_s, open=not required, exempt=self.is_exempt(address, grant))
         if grant is not None:
             visitor.show(grant, _now_us())
-        return self.door.enter(visitor) or visitor
+        return self._entered(visitor)
+
+    def _entered(self, visitor: Visitor) -> Visitor | Refusal:
+        """No `await` in it: a token is checked, takes a place and is spent in one step."""
+        grant = visitor.grant
+        if self._uses and grant is not None:
+            try:
+                self._uses.check(grant, time.time())
+            except TokenRefused as error:
+                return Refusal(401, f"token_{error.reason}", error.message)
+        if refusal := self.door.enter(visitor):
+            return refusal
+        if self._uses and grant is not None:
+            self._uses.spend(grant)
+        return visitor
 
     def _for_programs(self) -> str:
         if self.authenticator.required:
