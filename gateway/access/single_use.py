@@ -21,7 +21,7 @@ class SingleUse:
         self._by_end: list[tuple[float, str]] = []
 
     def check(self, grant: Grant, wall_s: float) -> None:
-        """Raises `TokenRefused` for one that has been used, or cannot be told from others. API keys have no such use."""
+        """Raises `TokenRefused` for one that has been used, or cannot be told from others; API keys pass."""
         while self._by_end and self._by_end[0][0] <= wall_s:
             self._ids.discard(heapq.heappop(self._by_end)[1])
         if grant.expires_ms is None:

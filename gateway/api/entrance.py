@@ -134,6 +134,8 @@ class Entrance:
 
     def leave(self, visitor: Visitor) -> None:
         self.door.leave(visitor)
+        # Somebody may still watch it for a while; the connection is not kept for that.
+        visitor.socket = None
         self.watch.forget(visitor)
 
     async def _admitted(self, websocket: WebSocket, token_may_follow: bool) -> Visitor | Refusal:
