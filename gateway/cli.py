@@ -19,7 +19,7 @@ import click
 import msgspec
 
 from gateway import __version__
-from gateway.config import ConfigError, load_config, masked
+from gateway.config import ConfigError, is_key_name, load_config, masked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Mapping
@@ -148,6 +148,8 @@ def make_key(name: str) -> None:
     """Make an API key for NAME, and the entry for tokens.api_keys that admits it."""
     from gateway.access import api_keys
 
+    if not is_key_name(name):
+        raise Refused("NAME: expected 1 to 64 letters, digits, or any of . _ @ -")
     key = api_keys.make_key(os.urandom(api_keys.ENTROPY_BYTES))
     click.echo(f"key:   {key}   (shown this once)\nentry: {name}:{api_keys.hash_of(key)}")
 

@@ -27,6 +27,8 @@ ENV_PREFIX = "GATEWAY_"
 Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
+KEY_NAME = r"[\w.@-]{1,64}"
+is_key_name = re.compile(KEY_NAME).fullmatch
 is_origin_pattern = re.compile(r"self|\*|https?://(\*\.)?[A-Za-z0-9.\[\]:-]+").fullmatch
 
 
@@ -104,7 +106,7 @@ class AccessConfig(Section, frozen=True):
 
 class TokensConfig(Section, frozen=True):
     required: bool = False
-    api_keys: tuple[Annotated[str, Meta(pattern=r"^[\w.@-]{1,64}:[0-9a-f]{64}$")], ...] = ()
+    api_keys: tuple[Annotated[str, Meta(pattern=rf"^{KEY_NAME}:[0-9a-f]{{64}}$")], ...] = ()
     jwt_algorithm: Literal["HS256", "RS256", "ES256"] = "RS256"
     jwt_key_file: str = ""
     jwt_secret: str = ""
