@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 class Buckets:
     def __init__(self, most: int) -> None:
-        """`most`: how many are remembered, at some 150 bytes each."""
+        """`most`: how many are remembered, at some 200 bytes each."""
         self._most = most
         self._full_us: OrderedDict[str, int] = OrderedDict()
 
