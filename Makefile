@@ -18,7 +18,7 @@ NPM := npm --prefix web --no-fund --no-audit --no-update-notifier
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test bench fuzz lint format build lock clean page check-web check-python
+.PHONY: help demo test bench fuzz lint format build lock audit clean page check-web check-python
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -64,8 +64,13 @@ lock: $(BIN)/python ## write requirements/*.txt anew after a change in pyproject
 	$(COMPILE) -c requirements/dev.txt -o requirements/serve.txt
 	$(subst pyproject.toml,--group build,$(COMPILE)) -c requirements/dev.txt -o requirements/build.txt
 	$(COMPILE) --group fuzz --extra demo -c requirements/dev.txt -o requirements/fuzz.txt
-	for name in clients clients-connector clients-cryptofeed; do \
+	for name in clients clients-connector clients-cryptofeed audit; do \
 		$(subst pyproject.toml,requirements/$$name.in,$(COMPILE)) -o requirements/$$name.txt || exit 1; done
+
+audit: $(VENV)/audit.stamp ## known holes in what is locked; asks osv.dev and the npm registry, and fails where they cannot be reached
+	for name in serve demo dev; do $(VENV)/audit/bin/pip-audit --strict --progress-spinner off --vulnerability-service osv \
+		--disable-pip --require-hashes -r requirements/$$name.txt || exit 1; done
+	npm --prefix web audit --no-fund --no-update-notifier
 
 clean: ## remove everything that the other targets made
 	rm -rf $(VENV) web/node_modules web/coverage gateway/static build dist reports .coverage .hypothesis

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import gc
 import logging
-import socket
 import time
 from importlib.resources import files
 from pathlib import Path
@@ -14,11 +13,15 @@ from typing import TYPE_CHECKING, cast
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 
 from gateway import __version__
+from gateway.access.request_rates import RequestRates
 from gateway.api import binance_rest, functions, gaps, klines, openapi, operations, page, reply, udf
 from gateway.api.binance_stream import BinanceService
+from gateway.api.entrance import Entrance
 from gateway.api.errors import EXCEPTION_HANDLERS
+from gateway.api.guard import Guard
 from gateway.api.stream import StreamService
 from gateway.feed.listener import Listener
 from gateway.feed.topics import Topics
@@ -29,8 +32,10 @@ from gateway.history.store import Store
 from gateway.hub.hub import Hub
 from gateway.ingest import Ingest
 from gateway.keepalive import Keepalive
+from gateway.listening import address_of, bind, check_tls
 from gateway.market.market import Market
 from gateway.model.symbol import SymbolRule
+from gateway.operations_server import serve_operations
 from gateway.ops.counters import Counters
 from gateway.ops.metrics import Metrics
 from gateway.pump import Pump, wall_ms
@@ -42,6 +47,7 @@ from gateway.wire.handshake import handshake_protocol, http_protocol
 from gateway.wire.native_commands import NativeCommands
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from starlette.routing import BaseRoute
@@ -109,21 +115,37 @@ class Gateway:
         self.rules = QueryRules(symbols, intervals, config.stream.history_max)
         self.repair = Repair(self.rolled, self.market, intervals, config.redis.retry_s)
         self.watch = Watch(config.market, self.store, self.market, self.repair, lambda: self.hub.state.live, wall_ms)
+        self.entrance = Entrance(config, self.counters)
+        self.rates = RequestRates(config.limits.tracked, config.redis if config.limits.shared else None)
         commands = NativeCommands(symbols, intervals, config.stream.history_max)
-        self.stream = StreamService(config, self.market, self.hub, self.history, self.counters, commands, wall_ms)
+        self.stream = StreamService(
+            config, self.market, self.hub, self.history, self.counters, commands, self.entrance, wall_ms
+        )
         self.ingest = Ingest(config, self.market, self.hub, self.repair, self.counters, wall_ms)
         self.pump = Pump(
             config, self.market, self.hub, self.repair, self.ingest, self.counters, self.stream.resync, _fleet
         )
         self.stream.pump = self.pump
+        self.entrance.overloaded = lambda: self.pump.load.refuses
         names = StreamNames(symbols, intervals)
-        self.binance = BinanceService(config, self.market, self.hub, self.pump, self.counters, names, wall_ms)
+        self.binance = BinanceService(
+            config, self.market, self.hub, self.pump, self.counters, names, self.entrance, wall_ms
+        )
         self.listener = Listener(config.redis, Topics(config.redis, stored, symbols.pattern), self.ingest)
         self.keepalive = Keepalive(config.stream, self.hub.sessions, self.counters)
         self.metrics = Metrics(self.counters, self._gauges, self._totals, self._totals_by_interval)
         self.app = Starlette(
             routes=self._routes(),
-            middleware=[reply.cors(config.http)],
+            middleware=[
+                reply.cors(config.http),
+                Middleware(
+                    Guard,
+                    entrance=self.entrance,
+                    rates=self.rates,
+                    limits=config.limits,
+                    tls=bool(config.server.tls_certificate),
+                ),
+            ],
             exception_handlers=EXCEPTION_HANDLERS,
         )
 
@@ -137,8 +159,10 @@ class Gateway:
             why.append("flush: late")
         return why
 
-    async def run(self, sock: socket.socket, on_ready: Callable[[], None]) -> None:
-        """Serve on a bound socket until a signal ends it; then end everything in order."""
+    async def run(
+        self, sock: socket.socket, on_ready: Callable[[], None], operations_sock: socket.socket | None = None
+    ) -> None:
+        """Serve on bound sockets until a signal ends it; then end everything in order."""
         stream, server_config = self.config.stream, self.config.server
         server = _Server(
             uvicorn.Config(
@@ -161,6 +185,10 @@ class Gateway:
                 access_log=False,
                 log_config=None,
                 server_header=False,
+                # Whom to believe about addresses is configured (access.trusted_proxies), and not "everybody at home".
+                proxy_headers=False,
+                ssl_certfile=server_config.tls_certificate or None,
+                ssl_keyfile=server_config.tls_key or None,
                 timeout_graceful_shutdown=max(1, round(server_config.shutdown_s)),
             ),
             on_ready,
@@ -170,7 +198,11 @@ class Gateway:
             asyncio.create_task(self.pump.run(), name="flush"),
             asyncio.create_task(self.keepalive.run(), name="keepalive"),
             asyncio.create_task(self.watch.run(), name="watch"),
+            asyncio.create_task(self.entrance.watch.run(), name="visitors"),
         ]
+        if operations_sock is not None:
+            routes = operations.routes(self.not_ready, self.metrics, self.config.operations.token)
+            tasks.append(asyncio.create_task(serve_operations(operations_sock, routes), name="operations"))
         serving = asyncio.create_task(server.serve(sockets=[sock]), name="server")
         try:
             done, _ = await asyncio.wait([serving, *tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -184,6 +216,7 @@ class Gateway:
             serving.cancel()
             await _end([serving, *tasks])
             await self.stream.aclose()
+            await self.rates.aclose()
             await self.repair.aclose()
             await self.history.aclose()
             await self.store.aclose()
@@ -197,10 +230,17 @@ class Gateway:
             *klines.routes(self.history, self.rules, gzip_min_bytes),
             *gaps.routes(self.watch.gaps),
             *functions.routes(self.history, self.rules, gzip_min_bytes),
-            *binance_rest.routes(self.history, self.rules, self.config.dialects, gzip_min_bytes),
+            *binance_rest.routes(
+                self.history, self.rules, self.config.dialects, gzip_min_bytes, self.config.limits.http_burst
+            ),
             *udf.routes(self.history, self.rules, self.config.dialects, gzip_min_bytes),
             *openapi.routes(self.rules, __version__, gzip_min_bytes),
-            *operations.routes(self.not_ready, self.metrics, asyncapi),
+            *operations.document_routes(asyncapi),
+            *(
+                operations.public_routes(self.not_ready)
+                if self.config.operations.address
+                else operations.routes(self.not_ready, self.metrics, self.config.operations.token)
+            ),
             *page.routes(STATIC),
         ]
         if not STATIC.is_dir():
@@ -274,27 +314,21 @@ async def _end(tasks: list[asyncio.Task[None]]) -> None:
 async def serve(config: Config, *, on_ready: Callable[[str], None] | None = None) -> None:
     """Run a gateway until SIGINT or SIGTERM; `on_ready` is called with the page's address once it answers.
 
-    Raises `OSError` where the address cannot be bound.
+    Raises `OSError` where the address cannot be bound, `ConfigError` for certificates and keys that cannot be used.
     """
-    with contextlib.closing(_bind(config.server.host, config.server.port)) as sock:
-        host, port = sock.getsockname()[:2]
-        shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
-        address = f"http://{shown}:{port}"
+    check_tls(config.server)
+    with contextlib.ExitStack() as sockets:
+        sock = sockets.enter_context(contextlib.closing(bind(config.server.host, config.server.port)))
+        operations_sock = None
+        if config.operations.address:
+            operations_host, _, operations_port = config.operations.address.rpartition(":")
+            bound = bind(operations_host.strip("[]"), int(operations_port))
+            operations_sock = sockets.enter_context(contextlib.closing(bound))
+            logger.info("operations at %s", address_of(operations_sock))
+        address = address_of(sock, "https" if config.server.tls_certificate else "http")
 
         def ready() -> None:
             if on_ready:
                 on_ready(address)
 
-        await Gateway(config).run(sock, ready)
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(address)
-    except OSError as error:
-        sock.close()
-        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from error
-    return sock
+        await Gateway(config).run(sock, ready, operations_sock)

@@ -19,7 +19,7 @@ import click
 import msgspec
 
 from gateway import __version__
-from gateway.config import ConfigError, load_config, masked
+from gateway.config import ConfigError, is_key_name, load_config, masked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Mapping
@@ -78,7 +78,7 @@ def serve(file: Path | None, host: str | None, port: int | None, redis_url: str 
     config = _load(file, {"server": {"host": host, "port": port}, "redis": {"url": redis_url}})
     from gateway.app import serve as run_gateway
 
-    _run(config, run_gateway(config, on_ready=lambda address: click.echo(f"Serving on {address}")))
+    _run(config, run_gateway(config, on_ready=lambda address: click.echo(f"Serving on {address}")), ConfigError)
 
 
 @main.command()
@@ -144,6 +144,18 @@ def simulate(
         pace = Pace(rate, spike=spike, spike_s=spike_seconds)
         simulation = Simulation(symbols, config.market.intervals, pace, seed, extended=extended)
     _run(config, run_simulate(simulation, config.redis, say=logger.info))
+
+
+@main.command("make-key")
+@click.argument("name")
+def make_key(name: str) -> None:
+    """Make an API key for NAME, and the entry for tokens.api_keys that admits it."""
+    from gateway.access import api_keys
+
+    if not is_key_name(name):
+        raise Refused("NAME: expected 1 to 64 letters, digits, or any of . _ @ -")
+    key = api_keys.make_key(os.urandom(api_keys.ENTROPY_BYTES))
+    click.echo(f"key:   {key}   (shown this once)\nentry: {name}:{api_keys.hash_of(key)}")
 
 
 @main.command("check-config")

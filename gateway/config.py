@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from decimal import Decimal
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit, urlunsplit
 
@@ -28,6 +29,9 @@ Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Step = Annotated[str, Meta(pattern=r"^[0-9]{1,9}(\.[0-9]{1,15})?$")]
+KEY_NAME = r"[\w.@-]{1,64}"
+is_key_name = re.compile(KEY_NAME).fullmatch
+is_origin_pattern = re.compile(r"self|\*|https?://(\*\.)?[A-Za-z0-9.\[\]:-]+").fullmatch
 
 
 class ConfigError(Exception):
@@ -46,6 +50,8 @@ class ServerConfig(Section, frozen=True):
     head_max_bytes: Annotated[int, Meta(ge=1024, le=8192)] = 8192
     head_s: Seconds = 10.0
     exchange_s: Seconds = 60.0
+    tls_certificate: str = ""
+    tls_key: str = ""
 
 
 class RedisConfig(Section, frozen=True):
@@ -101,6 +107,53 @@ class HttpConfig(Section, frozen=True):
     cors_origins: tuple[str, ...] = ("*",)
 
 
+class AccessConfig(Section, frozen=True):
+    origins: tuple[str, ...] = ("self",)
+    trusted_proxies: tuple[str, ...] = ()
+    client_address_header: Literal["x-forwarded-for", "forwarded"] = "x-forwarded-for"
+
+
+class TokensConfig(Section, frozen=True):
+    required: bool = False
+    api_keys: tuple[Annotated[str, Meta(pattern=rf"^{KEY_NAME}:[0-9a-f]{{64}}$")], ...] = ()
+    jwt_algorithm: Literal["HS256", "RS256", "ES256"] = "RS256"
+    jwt_key_file: str = ""
+    jwt_secret: str = ""
+    jwks: str = ""
+    jwks_max_age_s: Seconds = 300.0
+    issuer: str = ""
+    audience: str = ""
+    leeway_s: Annotated[float, Meta(ge=0, le=300)] = 10.0
+    auth_within_s: Seconds = 10.0
+    revoked_file: str = ""
+    single_use: bool = False
+
+
+class LimitsConfig(Section, frozen=True):
+    connections_per_ip: Count = 2000
+    connections_per_token: Count = 500
+    handshakes_per_s: Seconds = 2000.0
+    handshakes_burst: Count = 20000
+    handshakes_per_ip_s: Seconds = 100.0
+    handshakes_per_ip_burst: Count = 2000
+    first_subscribe_s: Seconds = 30.0
+    messages_per_s: Seconds = 10.0
+    messages_burst: Count = 250
+    channels_per_s: Seconds = 200.0
+    channels_burst: Count = 4096
+    http_per_min: Seconds = 100.0
+    http_burst: Count = 100
+    shared: bool = False
+    tracked: Annotated[int, Meta(ge=1000)] = 100000
+    exempt: tuple[str, ...] = ()
+    exempt_tokens: tuple[str, ...] = ()
+
+
+class OperationsConfig(Section, frozen=True):
+    address: Annotated[str, Meta(pattern=r"^$|^\S+:\d{1,5}$")] = ""
+    token: str = ""
+
+
 class DialectsConfig(Section, frozen=True):
     exchange: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,32}$")] = "BINANCE"
     quote_assets: tuple[str, ...] = ("USDT", "USDC", "FDUSD", "TUSD", "USDP", "USD1", "EURI", "IDRT", "BIDR", "DOGE")
@@ -122,6 +175,10 @@ class Config(Section, frozen=True):
     stream: StreamConfig = StreamConfig()
     history: HistoryConfig = HistoryConfig()
     http: HttpConfig = HttpConfig()
+    access: AccessConfig = AccessConfig()
+    tokens: TokensConfig = TokensConfig()
+    limits: LimitsConfig = LimitsConfig()
+    operations: OperationsConfig = OperationsConfig()
     dialects: DialectsConfig = DialectsConfig()
     log: LogConfig = LogConfig()
 
@@ -158,6 +215,10 @@ def masked(config: Config) -> dict[str, Any]:
     """The effective settings as plain data, with passwords masked: safe to print."""
     data: dict[str, Any] = msgspec.to_builtins(config)
     data["redis"]["url"] = mask_url(config.redis.url)
+    data["tokens"]["jwks"] = mask_url(config.tokens.jwks)
+    for section, key in (("tokens", "jwt_secret"), ("operations", "token")):
+        if data[section][key]:
+            data[section][key] = "***"
     return data
 
 
@@ -237,3 +298,38 @@ def _check(config: Config) -> None:
                 raise ConfigError(f"dialects.{key}: {symbol}: expected more than 0")
     if config.stream.unsent_bytes > config.stream.send_buffer_bytes:
         raise ConfigError("stream.unsent_bytes: expected at most stream.send_buffer_bytes")
+    if bool(config.server.tls_certificate) != bool(config.server.tls_key):
+        raise ConfigError("server.tls_certificate, server.tls_key: expected both or none")
+    for key, networks in (
+        ("access.trusted_proxies", config.access.trusted_proxies),
+        ("limits.exempt", config.limits.exempt),
+    ):
+        for network in networks:
+            try:
+                ip_network(network)
+            except ValueError as error:
+                raise ConfigError(f"{key}: not a network: {error}") from error
+    for pattern in config.access.origins:
+        if not is_origin_pattern(pattern):
+            raise ConfigError(
+                f'access.origins: expected "self", "*" or one like https://*.example.com, got {pattern!r}'
+            )
+    if int(config.operations.address.rpartition(":")[2] or 0) > 65535:
+        raise ConfigError("operations.address: expected host:port with a port up to 65535")
+    _check_tokens(config.tokens)
+
+
+def _check_tokens(tokens: TokensConfig) -> None:
+    jwt = [key for key in ("jwt_key_file", "jwt_secret", "jwks") if getattr(tokens, key)]
+    if tokens.required and not jwt and not tokens.api_keys:
+        raise ConfigError("tokens.required: nothing is configured to verify a token with")
+    if "jwt_key_file" in jwt and "jwt_secret" in jwt:
+        raise ConfigError("tokens.jwt_secret: expected it or tokens.jwt_key_file, not both")
+    if "jwt_secret" in jwt and tokens.jwt_algorithm != "HS256":
+        raise ConfigError("tokens.jwt_secret: a secret is for HS256 only, see tokens.jwt_algorithm")
+    if jwt and not tokens.audience:
+        # A token somebody was given for another service must not open this one.
+        raise ConfigError("tokens.audience: expected with JWTs: what their aud has to name")
+    url = urlsplit(tokens.jwks)
+    if url.scheme and url.scheme != "https" and not (url.scheme == "http" and url.hostname in ("127.0.0.1", "::1")):
+        raise ConfigError("tokens.jwks: expected a file or an https:// URL: who changes it on the way issues tokens")

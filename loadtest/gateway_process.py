@@ -44,6 +44,8 @@ class Gateway:
     @classmethod
     def start(cls, redis_url: str, overrides: Mapping[str, Mapping[str, Any]]) -> Self:
         """Start one on a free port of its own core, and wait until it is ready."""
+        # All clients come from one address here, and do in seconds what a thousand users do in minutes.
+        overrides = {**overrides, "limits": {"exempt": ["127.0.0.0/8"], **overrides.get("limits", {})}}
         load_config(None, {}, overrides)
         settings = tempfile.NamedTemporaryFile("w", prefix="loadtest-", suffix=".toml", delete=False)
         with settings:

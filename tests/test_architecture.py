@@ -43,6 +43,14 @@ ROWS = (
     Row(("history.query", "history.stitch"), pure=True, outside=("orjson",)),
     Row(
         (
+            *("access.bucket", "access.buckets", "access.origins", "access.peers", "access.grants"),
+            *("access.credentials", "access.api_keys", "access.visitor", "access.door", "access.single_use"),
+        ),
+        pure=True,
+        outside=(),
+    ),
+    Row(
+        (
             *("feed.listener", "feed.keyspace", "feed.poll", "history"),
             *("wire.fleet", "wire.handshake", "wire.socket", "access"),
         )
@@ -54,6 +62,7 @@ ROWS = (
     Row(("pump",)),
     Row(("api",)),
     Row(("keepalive",)),
+    Row(("listening", "operations_server")),
     Row(("app",)),
     Row(("embedded",)),
     Row(("cli",)),

@@ -36,9 +36,6 @@ SERIES_MAX = 128
 LISTED_S = 10.0
 """The list of all pairs takes some ms to make, and its tick sizes hardly ever change."""
 
-WEIGHT = {"X-MBX-USED-WEIGHT-1M": "1"}
-"""Clients slow themselves down by it. Weight is not counted here, so it says as little as it can."""
-
 _STATUSES = ("TRADING", "HALT", "BREAK", "END_OF_DAY")
 _KLINES = ("symbol", "interval", "startTime", "endTime", "timeZone", "limit")
 _PRICE = ("symbol", "symbols", "symbolStatus")
@@ -54,12 +51,14 @@ def routes(
     rules: QueryRules,
     dialects: DialectsConfig,
     gzip_min_bytes: int,
+    weight_max: int,
     clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     clock_s: Callable[[], float] = time.monotonic,
 ) -> list[BaseRoute]:
+    """`weight_max`: requests a minute, as clients are told; each weighs 1."""
     rows = _Rows()
     listings = Listings(history, dialects, rules.intervals)
-    everything = _Everything(listings, clock_s)
+    everything = _Everything(listings, weight_max, clock_s)
 
     async def ping(request: Request) -> Response:
         Parameters(request, rules, ())
@@ -78,12 +77,12 @@ def routes(
                 raise Refused(-1128, "Combination of optional parameters invalid.")
             listed = listed and "SPOT" in given.required("permissions")
         if not listed:
-            head = Head(wire.exchange_info(()))
+            head = Head(wire.exchange_info((), weight_max))
         elif asked is None:
             head = everything.head()
         else:
             names = [asked] if isinstance(asked, str) else asked
-            head = Head(wire.exchange_info([await listings.find(name) for name in names]))
+            head = Head(wire.exchange_info([await listings.find(name) for name in names], weight_max))
         return await reply(request, head, wire.server_time_end(clock_ms()), gzip_min_bytes)
 
     async def klines(request: Request) -> Response:
@@ -150,7 +149,7 @@ def routes(
         "ticker/24hr": day_ticker,
         "ticker/price": price_ticker,
     }
-    return mount("/api/v3", endpoints, _shaped, Refused, WEIGHT)
+    return mount("/api/v3", endpoints, _shaped, Refused)
 
 
 class _Rows:
@@ -173,8 +172,9 @@ class _Rows:
 class _Everything:
     """`exchangeInfo` of all pairs, kept for a moment: it is long, and every bot begins with it."""
 
-    def __init__(self, listings: Listings, clock_s: Callable[[], float]) -> None:
+    def __init__(self, listings: Listings, weight_max: int, clock_s: Callable[[], float]) -> None:
         self._listings = listings
+        self._weight_max = weight_max
         self._clock_s = clock_s
         self._names: list[str] = []
         self._head = Head(b"")
@@ -184,7 +184,7 @@ class _Everything:
         names = self._listings.names()
         if names != self._names or self._clock_s() - self._made_s >= LISTED_S:
             self._names, self._made_s = names, self._clock_s()
-            self._head = Head(wire.exchange_info(self._listings.all()))
+            self._head = Head(wire.exchange_info(self._listings.all(), self._weight_max))
         return self._head
 
 

@@ -7,11 +7,12 @@ connections `/ws/0`), several names may stand in one path, unknown query paramet
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING
 
-from starlette.responses import Response
 from starlette.routing import WebSocketRoute
 
+from gateway.access.visitor import Verdict
 from gateway.hub.channel import View
 from gateway.session import throttle
 from gateway.session.close_codes import Close
@@ -20,6 +21,7 @@ from gateway.wire.binance import BinanceDialect
 from gateway.wire.binance_commands import (
     EXPECTED_BOOLEAN,
     INVALID_REQUEST,
+    TOO_MANY_REQUESTS,
     UNKNOWN_PROPERTY,
     Request,
     RequestError,
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 
     from starlette.websockets import WebSocket
 
+    from gateway.access.visitor import Visitor
+    from gateway.api.entrance import Entrance
     from gateway.config import Config
     from gateway.hub.channel import Channel
     from gateway.hub.hub import Hub
@@ -45,8 +49,6 @@ if TYPE_CHECKING:
     from gateway.wire.socket import ClientSocket
 
 logger = logging.getLogger(__name__)
-
-RETRY_AFTER_S = 5
 
 _METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "GET_PROPERTY")
 
@@ -62,9 +64,11 @@ class BinanceService:
         pump: Pump,
         counters: Counters,
         names: StreamNames,
+        entrance: Entrance,
         clock_ms: Callable[[], int],
     ) -> None:
         self.config = config.stream
+        self.entrance = entrance
         self.market = market
         self.hub = hub
         self.pump = pump
@@ -111,38 +115,45 @@ class BinanceService:
             await self._connect(websocket, names, combined=True)
 
     async def _connect(self, websocket: WebSocket, names: Iterable[str], *, combined: bool) -> None:
-        if self.counters.connections >= self.config.max_connections or self.pump.load.refuses:
-            self.counters.refused += 1
-            await websocket.send_denial_response(
-                Response("too many connections\n", 503, {"Retry-After": str(RETRY_AFTER_S)}, "text/plain")
-            )
+        # The dialect knows no message with a token in it.
+        visitor = await self.entrance.admit(websocket, token_may_follow=False)
+        if visitor is None:
             return
         micro = websocket.query_params.get("timeUnit", "").upper() == "MICROSECOND"
-        await websocket.accept()
-        socket: ClientSocket = websocket.scope["extensions"][HANDOVER]()
-        client = BinanceClient(self, socket, self.dialect(combined=combined, micro=micro))
+        try:
+            await websocket.accept()
+            socket: ClientSocket = websocket.scope["extensions"][HANDOVER]()
+        except BaseException:
+            # It went away while it was let in.
+            self.entrance.leave(visitor)
+            raise
+        client = BinanceClient(self, socket, visitor, self.dialect(combined=combined, micro=micro))
         client.begin(names)
 
 
 class BinanceClient:
     """One client: every text gets one answer, and the streams it asked for in its URL need none."""
 
-    __slots__ = ("_service", "session", "socket")
+    __slots__ = ("_service", "_visitor", "session", "socket")
 
-    def __init__(self, service: BinanceService, socket: ClientSocket, dialect: BinanceDialect) -> None:
+    def __init__(
+        self, service: BinanceService, socket: ClientSocket, visitor: Visitor, dialect: BinanceDialect
+    ) -> None:
         self._service = service
+        self._visitor = visitor
         self.socket = socket
         self.session = Session(socket, (dialect, False))
         service.hub.add(self.session)
         service.counters.connections += 1
         socket.attach(self)
+        service.entrance.begin(visitor, socket)
 
     def begin(self, names: Iterable[str]) -> None:
         """Subscribe to the streams of the URL; what is no stream (a client's running number) is passed over."""
         channels = []
         for name in names:
             try:
-                channels.append(self._service.channel(self._service.names.parse(name)))
+                channels.append(self._channel(self._service.names.parse(name)))
             except RequestError:
                 continue
         self._add(channels[: self._service.config.max_subscriptions])
@@ -151,6 +162,7 @@ class BinanceClient:
 
     def received(self, text: bytes) -> None:
         try:
+            self._within(self._visitor.said(time.monotonic_ns() // 1000))
             request = decode(text)
             try:
                 reply = result(request.id, self._obey(request))
@@ -164,6 +176,8 @@ class BinanceClient:
             logger.exception("command failed")
             self.socket.close(Close.INTERNAL)
             return
+        if self.socket.closing:
+            return
         self.session.control.append(reply)
         self._service.pump.flush_control(self.session)
 
@@ -172,6 +186,7 @@ class BinanceClient:
         self._service.counters.connections -= 1
         if offence := self.socket.offence:
             self._service.counters.disconnects[offence.code] += 1
+        self._service.entrance.leave(self._visitor)
 
     def draining(self) -> None:
         dialect, _ = self.session.style
@@ -184,8 +199,10 @@ class BinanceClient:
     def _obey(self, request: Request) -> object:
         match request.method:
             case "SUBSCRIBE":
+                self._within(self._visitor.listed(len(request.params), time.monotonic_ns() // 1000))
                 self._subscribe(request.params)
             case "UNSUBSCRIBE":
+                self._within(self._visitor.listed(len(request.params), time.monotonic_ns() // 1000))
                 self._unsubscribe(request.params)
             case "LIST_SUBSCRIPTIONS":
                 return [self._service.hub.channels[n].name for n in self.session.watchlist.ns]
@@ -204,7 +221,7 @@ class BinanceClient:
         streams = [service.names.parse(name) for name in params]
         if not streams:
             raise RequestError(INVALID_REQUEST, "Invalid request: params must name at least one stream")
-        channels = {service.channel(stream): None for stream in streams}
+        channels = {self._channel(stream): None for stream in streams}
         fresh = [channel for channel in channels if channel.n not in self.session.watchlist]
         if len(self.session.watchlist.ns) + len(fresh) > service.config.max_subscriptions:
             message = f"Invalid request: at most {service.config.max_subscriptions} streams per connection"
@@ -217,9 +234,25 @@ class BinanceClient:
 
     def _add(self, channels: list[Channel]) -> None:
         if channels:
+            self._visitor.subscribed = True
             self._service.hub.subscribe(self.session, channels)
             # No snapshots here: the state as it is goes out with the next beat.
             self.session.owed.update(dict.fromkeys(channel.n for channel in channels))
+
+    def _channel(self, stream: Stream) -> Channel:
+        """Raises `RequestError` also for what the client's token is not for, by the native name of what it carries."""
+        kind = "kline" if stream.interval else "ticker"
+        name = ":".join(filter(None, (kind, stream.symbol or "*", stream.interval)))
+        if not self._visitor.allows(name):
+            raise RequestError(INVALID_REQUEST, "Invalid request: the token is not for this stream")
+        return self._service.channel(stream)
+
+    def _within(self, verdict: Verdict) -> None:
+        """Raises `RequestError` for what is too much, and ends the connection of who does not stop."""
+        if verdict is Verdict.CUT:
+            self._service.entrance.cut(self._visitor, Close.RATE_LIMIT)
+        if verdict is not Verdict.PASS:
+            raise RequestError(TOO_MANY_REQUESTS, "Too many requests: slow down")
 
     def _get(self, params: list[object]) -> object:
         dialect, closed_only = self.session.style

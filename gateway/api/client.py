@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from typing import TYPE_CHECKING
 
 from gateway import __version__
+from gateway.access.grants import TokenRefused
+from gateway.access.visitor import Verdict
+from gateway.api.profile import set_profile
 from gateway.api.snapshots import in_memory
 from gateway.hub.channel import KlineChannel, TickerChannel
-from gateway.session import throttle
 from gateway.session.close_codes import Close
 from gateway.session.commands import (
+    Authenticate,
     ChannelName,
     CommandError,
     ErrorCode,
@@ -23,15 +27,15 @@ from gateway.session.commands import (
     Unsubscribe,
 )
 from gateway.session.session import Session
-from gateway.session.throttle import Allowance
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from gateway.access.visitor import Visitor
     from gateway.api.stream import StreamService
     from gateway.history.past import Past
     from gateway.hub.channel import Channel
-    from gateway.session.commands import Command
+    from gateway.session.commands import Command, CommandId
     from gateway.wire.native import NativeDialect
     from gateway.wire.socket import ClientSocket
 
@@ -46,10 +50,11 @@ RESYNC_RETRY_S = 1.0
 class Client:
     """One client: its socket, its session, and the commands that wait while one of them reads history."""
 
-    __slots__ = ("_dialect", "_inbox", "_service", "_working", "session", "socket")
+    __slots__ = ("_dialect", "_inbox", "_service", "_visitor", "_working", "session", "socket")
 
-    def __init__(self, service: StreamService, socket: ClientSocket, dialect: NativeDialect) -> None:
+    def __init__(self, service: StreamService, socket: ClientSocket, visitor: Visitor, dialect: NativeDialect) -> None:
         self._service = service
+        self._visitor = visitor
         self.socket = socket
         self._dialect = dialect
         self.session = Session(socket, (dialect, False))
@@ -67,10 +72,21 @@ class Client:
         hello = dialect.hello(f"kline-gateway/{__version__}", service.clock_ms(), config.tick_ms, limits)
         self._say(hello)
         socket.attach(self)
+        service.entrance.begin(visitor, socket)
 
     # What the socket says.
 
     def received(self, text: bytes) -> None:
+        try:
+            self._within(self._visitor.said(_now_us()), None)
+        except CommandError as error:
+            self._refuse(error)
+            return
+        if self.socket.closing:
+            return
+        self._decoded(text)
+
+    def _decoded(self, text: bytes) -> None:
         if self._working:
             if self._inbox is None:
                 self._inbox = deque()
@@ -81,8 +97,7 @@ class Client:
         try:
             self._obey(self._service.commands.decode(text))
         except CommandError as error:
-            self._service.counters.command_errors[error.code] += 1
-            self._say(self._dialect.error(error))
+            self._refuse(error)
         except Exception:
             logger.exception("command failed")
             self.socket.close(Close.INTERNAL)
@@ -93,6 +108,7 @@ class Client:
         self._service.counters.connections -= 1
         if offence := self.socket.offence:
             self._service.counters.disconnects[offence.code] += 1
+        self._service.entrance.leave(self._visitor)
 
     def draining(self) -> None:
         self._service.pump.flush_last(self.session)
@@ -101,10 +117,14 @@ class Client:
 
     def _obey(self, command: Command) -> None:
         service, session = self._service, self.session
+        if not self._visitor.admitted and not isinstance(command, Authenticate | Ping):
+            raise CommandError(ErrorCode.UNAUTHORIZED, "a token is needed first: send auth", command.id)
         match command:
             case Subscribe():
+                self._within(self._visitor.listed(len(command.channels), _now_us()), command.id)
                 self._subscribe(command)
             case Unsubscribe(id, names):
+                self._within(self._visitor.listed(len(names), _now_us()), id)
                 gone = [channel for name in names if (channel := self._held(name))]
                 service.hub.unsubscribe(session, gone)
                 self._say(self._dialect.unsubscribed(id, names))
@@ -112,33 +132,36 @@ class Client:
                 channels = map(service.hub.channels.__getitem__, session.watchlist.ns)
                 self._say(self._dialect.channel_list(id, {channel.name: channel.n for channel in channels}))
             case SetProfile():
-                self._set(command)
+                profile = set_profile(service.hub, session, command, service.config.tick_ms)
+                self._say(self._dialect.profile(command.id, profile))
             case Ping(id):
                 self._say(self._dialect.pong(id, service.clock_ms()))
+            case Authenticate():
+                self._work(self._authenticate(command))
 
-    def _set(self, command: SetProfile) -> None:
-        service, session = self._service, self.session
-        if command.max_rate is not None:
-            session.max_rate = command.max_rate
-            floor = throttle.tier_for_rate(command.max_rate, service.config.tick_ms)
-            # Who is slow stays slow; who was held back by its own wish only goes by the new one.
-            tier = floor if session.tier <= session.floor else max(session.tier, floor)
-            session.floor = floor
-            service.hub.move(session, tier)
-        dialect, closed_only = session.style
-        if command.closed_only is not None and command.closed_only != closed_only:
-            service.hub.restyle(session, (dialect, command.closed_only))
-        if command.max_bytes_per_min is not None:
-            session.allowance = Allowance(command.max_bytes_per_min) if command.max_bytes_per_min else None
-            # A session with an allowance is served one by one.
-            service.hub.fall_behind(session)
-        profile = {
-            "max_rate": session.max_rate or None,
-            "max_bytes_per_min": session.allowance.bytes_per_min if session.allowance else None,
-            "closed_only": session.style[1],
-            "interval_ms": service.hub.tiers[session.tier].period_ticks * service.config.tick_ms,
-        }
-        self._say(self._dialect.profile(command.id, profile))
+    async def _authenticate(self, command: Authenticate) -> None:
+        """A token that is refused changes nothing: one that was shown before still holds."""
+        entrance = self._service.entrance
+        try:
+            grant = await entrance.show(self._visitor, command.token, self._held_names())
+        except TokenRefused as error:
+            entrance.counters.refusals[f"token_{error.reason}"] += 1
+            code = ErrorCode.FORBIDDEN if error.reason == "channels" else ErrorCode.UNAUTHORIZED
+            self._refuse(CommandError(code, error.message, command.id))
+        else:
+            self._say(self._dialect.authenticated(command.id, grant.expires_ms))
+
+    def _within(self, verdict: Verdict, id: CommandId) -> None:
+        """Raises `CommandError` for what is too much, and ends the connection of who does not stop."""
+        if verdict is Verdict.CUT:
+            self._service.entrance.cut(self._visitor, Close.RATE_LIMIT)
+        if verdict is not Verdict.PASS:
+            raise CommandError(ErrorCode.RATE_LIMIT, "too many messages or channels at a time; slow down", id)
+
+    def _refuse(self, error: CommandError) -> None:
+        self._service.counters.command_errors[error.code] += 1
+        if not self.socket.closing:
+            self._say(self._dialect.error(error))
 
     def _subscribe(self, command: Subscribe) -> None:
         channels: dict[str, Channel | CommandError] = {}
@@ -165,6 +188,8 @@ class Client:
         if isinstance(name, CommandError):
             return name
         service = self._service
+        if not self._visitor.allows(name.text):
+            return CommandError(ErrorCode.FORBIDDEN, "the token is not for this channel")
         if service.market.fed and not service.market.knows(name.symbol):
             return CommandError(ErrorCode.INVALID_SYMBOL, f"nobody has data for {name.symbol}")
         if name.interval:
@@ -199,6 +224,7 @@ class Client:
         service, session, dialect = self._service, self.session, self._dialect
         accepted = {text: channel for text, channel in channels.items() if not isinstance(channel, CommandError)}
         service.hub.subscribe(session, accepted.values())
+        self._visitor.subscribed |= bool(accepted)
         if session.told is None:
             session.told = service.hub.state
         results = {
@@ -252,6 +278,10 @@ class Client:
 
     # Replies.
 
+    def _held_names(self) -> list[str]:
+        channels = self._service.hub.channels
+        return [channels[n].name for n in self.session.watchlist.ns]
+
     def _held(self, name: str) -> Channel | None:
         channel = self._service.hub.find(name)
         return channel if channel is not None and channel.n in self.session.watchlist else None
@@ -281,8 +311,12 @@ class Client:
             self.socket.close(Close.INTERNAL)
             return
         while self._inbox and not self._working:
-            self.received(self._inbox.popleft())
+            self._decoded(self._inbox.popleft())
         if not self._working:
             self._inbox = None
             if self.session.drained is None:
                 self.socket.resume()
+
+
+def _now_us() -> int:
+    return time.monotonic_ns() // 1000

@@ -1,13 +1,18 @@
-"""For those who run it: `/healthz` (alive), `/readyz` (serving fresh data, or why not), `/metrics`, the documents."""
+"""For those who run it: `/healthz` (alive), `/readyz` (serving fresh data, or why not), `/metrics`; the documents.
+
+Details are for those who run it only, where that is configured: behind a token, or at an address of their own.
+"""
 
 from __future__ import annotations
 
+import hmac
 from typing import TYPE_CHECKING
 
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gateway import __version__
+from gateway.api.errors import Code, error_response
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,26 +21,52 @@ if TYPE_CHECKING:
 
     from gateway.ops.metrics import Metrics
 
+NO_STORE = {"cache-control": "no-store"}
 
-def routes(reasons: Callable[[], list[str]], metrics: Metrics, asyncapi: bytes) -> list[Route]:
-    """`reasons`: why the gateway is not ready; none when it is."""
 
-    async def healthz(_: Request) -> Response:
-        return JSONResponse({"status": "ok", "version": __version__})
+def routes(reasons: Callable[[], list[str]], metrics: Metrics, token: str = "") -> list[Route]:
+    """All of it. `reasons`: why the gateway is not ready; none when it is. `token`: what a request has to bear."""
+
+    async def readyz(request: Request) -> Response:
+        return _readiness(reasons(), details=_bears(request, token))
+
+    async def scrape(request: Request) -> Response:
+        if not _bears(request, token):
+            return error_response(Code.UNAUTHORIZED, "a token is needed", headers={"www-authenticate": "Bearer"})
+        return Response(metrics.render(), headers=NO_STORE, media_type="text/plain; version=0.0.4")
+
+    return [Route("/healthz", _healthz), Route("/readyz", readyz), Route("/metrics", scrape)]
+
+
+def public_routes(reasons: Callable[[], list[str]]) -> list[Route]:
+    """What is left for everybody where the rest is served elsewhere: enough for a load balancer."""
 
     async def readyz(_: Request) -> Response:
-        why = reasons()
-        return JSONResponse({"ready": not why, "reasons": why}, 503 if why else 200)
+        return _readiness(reasons(), details=False)
 
-    async def scrape(_: Request) -> Response:
-        return Response(metrics.render(), media_type="text/plain; version=0.0.4")
+    return [Route("/healthz", _healthz), Route("/readyz", readyz)]
 
+
+def document_routes(asyncapi: bytes) -> list[Route]:
     async def document(_: Request) -> Response:
         return Response(asyncapi, media_type="application/json")
 
-    return [
-        Route("/healthz", healthz),
-        Route("/readyz", readyz),
-        Route("/metrics", scrape),
-        Route("/v1/asyncapi.json", document),
-    ]
+    return [Route("/v1/asyncapi.json", document)]
+
+
+async def _healthz(_: Request) -> Response:
+    return JSONResponse({"status": "ok", "version": __version__}, headers=NO_STORE)
+
+
+def _readiness(why: list[str], *, details: bool) -> Response:
+    body: dict[str, object] = {"ready": not why}
+    if details:
+        body["reasons"] = why
+    return JSONResponse(body, 503 if why else 200, headers=NO_STORE)
+
+
+def _bears(request: Request, token: str) -> bool:
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    # Compared in constant time, as bytes: text outside of ASCII is not refused by an exception.
+    right = hmac.compare_digest(given.strip().encode("latin-1", "replace"), token.encode())
+    return not token or (scheme.lower() == "bearer" and right)

@@ -36,7 +36,10 @@ def cors(config: HttpConfig) -> Middleware:
         allow_origins=config.cors_origins,
         allow_methods=("GET", "HEAD", "POST", "OPTIONS"),
         allow_headers=("*",),
-        expose_headers=("ETag", "Retry-After", "X-Gateway-State", "X-MBX-USED-WEIGHT-1M"),
+        expose_headers=(
+            *("ETag", "Retry-After", "X-Gateway-State", "X-MBX-USED-WEIGHT-1M"),
+            *("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"),
+        ),
     )
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from starlette.responses import Response
 from starlette.routing import WebSocketRoute
 
 from gateway.api.client import Client
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     from starlette.websockets import WebSocket
 
+    from gateway.api.entrance import Entrance
     from gateway.config import Config
     from gateway.history.service import History
     from gateway.hub.hub import Hub
@@ -43,9 +43,6 @@ DIALECTS: dict[tuple[str, bool], native.NativeDialect] = {
 }
 """By subprotocol, without and with compression. Dialects keep no state: one of each serves everybody."""
 
-RETRY_AFTER_S = 5
-"""What a refused client is told to wait; it should add jitter."""
-
 
 class StreamService:
     """What all clients of the native protocol share."""
@@ -58,9 +55,11 @@ class StreamService:
         history: History,
         counters: Counters,
         commands: NativeCommands,
+        entrance: Entrance,
         clock_ms: Callable[[], int],
     ) -> None:
         self.config = config.stream
+        self.entrance = entrance
         self.market = market
         self.hub = hub
         self.counters = counters
@@ -90,11 +89,8 @@ class StreamService:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _connect(self, websocket: WebSocket) -> None:
-        if len(self.clients) >= self.config.max_connections or self.pump.load.refuses:
-            self.counters.refused += 1
-            await websocket.send_denial_response(
-                Response("too many connections\n", 503, {"Retry-After": str(RETRY_AFTER_S)}, "text/plain")
-            )
+        visitor = await self.entrance.admit(websocket, token_may_follow=True)
+        if visitor is None:
             return
         # The client's order of preference decides; one that offers nothing we know gets the default.
         known = (native.SUBPROTOCOL, compact.SUBPROTOCOL)
@@ -102,6 +98,11 @@ class StreamService:
         offers = ",".join(websocket.headers.getlist("sec-websocket-extensions"))
         deflate = negotiate(offers) if self.config.deflate else None
         headers = [(b"sec-websocket-extensions", deflate.encode())] if deflate else []
-        await websocket.accept(chosen, headers)
-        socket: ClientSocket = websocket.scope["extensions"][HANDOVER](deflate=deflate is not None)
-        Client(self, socket, DIALECTS[chosen or native.SUBPROTOCOL, deflate is not None])
+        try:
+            await websocket.accept(chosen, headers)
+            socket: ClientSocket = websocket.scope["extensions"][HANDOVER](deflate=deflate is not None)
+        except BaseException:
+            # It went away while it was let in.
+            self.entrance.leave(visitor)
+            raise
+        Client(self, socket, visitor, DIALECTS[chosen or native.SUBPROTOCOL, deflate is not None])

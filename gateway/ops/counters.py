@@ -43,6 +43,7 @@ class Counters:
         self.gaps = 0
         self.connections = 0
         self.refused = 0
+        self.refusals: Counter[str] = Counter()
         self.resyncs = 0
         self.feed_errors: Counter[str] = Counter()
         self.command_errors: Counter[str] = Counter()

@@ -55,6 +55,7 @@ class Metrics(Collector):
         yield _counter("gateway_missed_beats", "Beats a client could not take", counters.missed_beats)
         yield _counter("gateway_resyncs", "Channels sent anew to a client", counters.resyncs)
         yield _counter("gateway_refused_connections", "Handshakes refused", counters.refused)
+        yield _labelled("gateway_refusals", "Handshakes and requests refused", "reason", counters.refusals)
         yield _labelled("gateway_command_errors", "Commands answered with an error", "code", counters.command_errors)
         closes = {str(code): count for code, count in counters.disconnects.items()}
         yield _labelled("gateway_disconnects", "Connections the gateway ended", "code", closes)

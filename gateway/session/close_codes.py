@@ -18,6 +18,10 @@ class Close(Enum):
     OVERLOADED = (1013, "try again later", True)
     SLOW = (4000, "slow client", True)
     NO_PONG = (4001, "no answer to pings", True)
+    RATE_LIMIT = (4002, "too many messages", False)
+    NO_SUBSCRIPTION = (4003, "no subscription in time", True)
+    UNAUTHORIZED = (4004, "no valid token", False)
+    TOKEN_EXPIRED = (4005, "token expired", True)
 
     def __init__(self, code: int, reason: str, reconnect: bool) -> None:
         self.code = code

@@ -16,6 +16,9 @@ class ErrorCode(StrEnum):
     INVALID_SYMBOL = "INVALID_SYMBOL"
     INVALID_INTERVAL = "INVALID_INTERVAL"
     TOO_MANY_SUBSCRIPTIONS = "TOO_MANY_SUBSCRIPTIONS"
+    RATE_LIMIT = "RATE_LIMIT"
+    UNAUTHORIZED = "UNAUTHORIZED"
+    FORBIDDEN = "FORBIDDEN"
     UNAVAILABLE = "UNAVAILABLE"
 
 
@@ -75,4 +78,12 @@ class Ping:
     id: CommandId
 
 
-Command = Subscribe | Unsubscribe | ListChannels | SetProfile | Ping
+@dataclass(frozen=True, slots=True)
+class Authenticate:
+    """`token` is a secret: it stays out of logs, messages and this object's text."""
+
+    id: CommandId
+    token: str = field(repr=False)
+
+
+Command = Subscribe | Unsubscribe | ListChannels | SetProfile | Ping | Authenticate

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 RequestId = int | str | None
 
 UNKNOWN_PROPERTY, EXPECTED_BOOLEAN, INVALID_REQUEST, INVALID_JSON = 0, 1, 2, 3
+TOO_MANY_REQUESTS = -1003
 
 
 class RequestError(Exception):

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from gateway.wire.listing import Listing
 
 DAY_MS = 86_400_000
-WEIGHT_PER_MINUTE = 6000
 UNBOUNDED = "9000000000.00000000"
 
 
@@ -59,8 +58,10 @@ def price_ticker(ticker: Ticker, now_ms: int) -> bytes:
     return f'{{"symbol":{_text(ticker.symbol)},"price":"{ticker.last}"}}'.encode()
 
 
-def exchange_info(listings: Iterable[Listing]) -> bytes:
-    """All but `serverTime`, which `server_time_end` adds: so everything before it can be kept, compressed too."""
+def exchange_info(listings: Iterable[Listing], weight_max: int) -> bytes:
+    """`weight_max`: what one may use a minute.
+
+    All but `serverTime`, which `server_time_end` adds: so everything before it can be kept, compressed too."""
     data = {
         "timezone": "UTC",
         "rateLimits": [
@@ -68,7 +69,7 @@ def exchange_info(listings: Iterable[Listing]) -> bytes:
                 "rateLimitType": "REQUEST_WEIGHT",
                 "interval": "MINUTE",
                 "intervalNum": 1,
-                "limit": WEIGHT_PER_MINUTE,
+                "limit": weight_max,
             }
         ],
         "exchangeFilters": [],

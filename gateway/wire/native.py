@@ -165,6 +165,9 @@ class NativeDialect:
     def pong(self, id: CommandId, now_ms: int) -> bytes:
         return _reply("pong", id, {"time": now_ms})
 
+    def authenticated(self, id: CommandId, expires_ms: int | None) -> bytes:
+        return _reply("auth", id, {"expires": expires_ms})
+
     def error(self, error: CommandError) -> bytes:
         return _reply("error", error.id, _error(error))
 

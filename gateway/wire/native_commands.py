@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from gateway.session.commands import (
+    Authenticate,
     ChannelName,
     CommandError,
     ErrorCode,
@@ -56,6 +57,10 @@ class NativeCommands:
                 return _profile(id, data)
             case "ping":
                 return Ping(id)
+            case "auth":
+                if not isinstance(token := data.get("token"), str):
+                    raise CommandError(ErrorCode.BAD_REQUEST, "token must be a string", id)
+                return Authenticate(id, token)
             case str() as op:
                 raise CommandError(ErrorCode.UNKNOWN_OP, f"no such op: {op[:32]!r}", id)
             case _:

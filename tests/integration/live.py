@@ -28,6 +28,7 @@ from tests.fakes import Folder, View, parsed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
 
     from websockets.asyncio.client import ClientConnection
 
@@ -50,7 +51,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
-def make_config(server: EmbeddedServer, **sections: dict[str, Any]) -> Config:
+def make_config(server: EmbeddedServer, /, **sections: dict[str, Any]) -> Config:
     """Settings with short waits; `stream={"closed_log": 4}` overrides."""
     given = {name: SETTINGS.get(name, {}) | sections.get(name, {}) for name in SETTINGS | sections}
     given["redis"]["url"] = server.url
@@ -163,16 +164,20 @@ async def serving(config: Config, *, ready: bool = True) -> AsyncIterator[Servin
 
 
 @asynccontextmanager
-async def process(config: Config, *, ready: bool = True) -> AsyncIterator[Serving]:
-    """A gateway in a process of its own, as it is installed: uvloop, signals, standard output."""
-    sections = {"redis": config.redis, "market": config.market, "stream": config.stream, "server": config.server}
-    keys = ("url", "retry_s", "intervals", "tick_ms", "shutdown_s", "heartbeat_s", "closed_log", "stale_after_s")
+async def process(config: Config, *, ready: bool = True, log: Path | None = None) -> AsyncIterator[Serving]:
+    """A gateway in a process of its own, as it is installed: uvloop, signals, standard output; its log into a file."""
+    sections = {name: getattr(config, name) for name in ("redis", "market", "stream", "server", "tokens", "log")}
+    keys = (
+        *("url", "retry_s", "intervals", "tick_ms", "shutdown_s", "heartbeat_s", "closed_log", "stale_after_s"),
+        *("level", "required", "jwt_algorithm", "jwt_secret", "audience", "api_keys"),
+    )
     settings = {
         f"GATEWAY_{name.upper()}__{key.upper()}": _text(getattr(section, key))
         for name, section in sections.items()
         for key in keys
         if hasattr(section, key)
     }
+    errors = None if log is None else log.open("wb")
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -182,8 +187,10 @@ async def process(config: Config, *, ready: bool = True) -> AsyncIterator[Servin
         "0",
         env={**os.environ, **settings, "PYTHONUNBUFFERED": "1"},
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE if errors is None else errors,
     )
+    if errors is not None:
+        errors.close()
     try:
         assert child.stdout is not None
         line = await asyncio.wait_for(child.stdout.readline(), WAIT_S)

@@ -18,8 +18,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway import fanout, ingest, pump, repair
+from gateway.access.visitor import Allowances
+from gateway.access.visitor import Visitor as Guest
 from gateway.api import client as client_module
 from gateway.api.client import Client
+from gateway.api.entrance import Entrance
 from gateway.api.stream import DIALECTS, StreamService
 from gateway.app import LiveView
 from gateway.config import Config, HistoryConfig, MarketConfig, StreamConfig
@@ -191,7 +194,10 @@ class World:
         )
         self.repair = Repair(rolled, self.market, SPANS, (0.0,))
         commands = NativeCommands(SymbolRule(), SPANS, CONFIG.stream.history_max)
-        self.service = StreamService(CONFIG, self.market, self.hub, history, counters, commands, lambda: clock.now_ms)
+        entrance = Entrance(CONFIG, counters)
+        self.service = StreamService(
+            CONFIG, self.market, self.hub, history, counters, commands, entrance, lambda: clock.now_ms
+        )
         self.ingest = Ingest(CONFIG, self.market, self.hub, self.repair, counters, lambda: clock.now_ms)
         self.pump = Pump(
             CONFIG, self.market, self.hub, self.repair, self.ingest, counters, self.service.resync, FakeFleet
@@ -308,7 +314,10 @@ class World:
             visitor.folder.connected()
             visitor.asked.clear()
             visitor.socket = FakeSocket()
-            visitor.client = Client(self.service, visitor.socket, visitor.dialect)  # type: ignore[arg-type]
+            # Time is the world's own here: what limits go by is not.
+            guest = Guest("local", Allowances(CONFIG.limits, 10), 0.0, exempt=True)
+            assert self.service.entrance.door.enter(guest) is None
+            visitor.client = Client(self.service, visitor.socket, guest, visitor.dialect)  # type: ignore[arg-type]
             self.sockets.append(weakref.ref(visitor.socket))
 
     def disconnect(self, visitor: Visitor) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import signal
 import tomllib
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from gateway import __version__, cli
+from gateway.access.api_keys import ApiKeys
 from gateway.config import Config, LogConfig, load_config
 
 if TYPE_CHECKING:
@@ -48,7 +50,9 @@ def gateway(*arguments: str, **environ: str) -> Result:
 class TestHelp:
     def test_every_command_is_listed(self) -> None:
         shown = gateway("--help").stdout
-        assert [name for name in ("check-config", "demo", "serve", "simulate") if f"  {name} " not in shown] == []
+        assert [
+            name for name in ("check-config", "demo", "make-key", "serve", "simulate") if f"  {name} " not in shown
+        ] == []
 
     @pytest.mark.parametrize("command", ["check-config", "demo", "serve", "simulate"])
     def test_every_option_is_explained(self, command: str) -> None:
@@ -115,6 +119,7 @@ class TestMistakes:
                 id="interval",
             ),
             pytest.param(["simulate", "--redis", "redis://h", "--spike", "0.5"], "'--spike': 0.5", id="spike"),
+            pytest.param(["make-key", "a:b"], "NAME: expected 1 to 64 letters", id="a name that ends too early"),
             pytest.param(["start"], "No such command 'start'", id="command"),
         ],
     )
@@ -190,3 +195,19 @@ class TestRunning:
 
         with pytest.raises(asyncio.CancelledError):
             self.run(command())
+
+
+class TestMakeKey:
+    def test_the_key_is_admitted_by_the_entry_printed_with_it_and_is_new_each_time(self) -> None:
+        found = [
+            re.fullmatch(r"key: +(\S+) .*\nentry: (ann:\S+)\n", gateway("make-key", "ann").stdout) for _ in range(2)
+        ]
+        keys = []
+        for match in found:
+            assert match is not None
+            config = load_config(None, {}, {"tokens": {"api_keys": [match[2]]}})
+            grant = ApiKeys(config.tokens.api_keys).find(match[1])
+            assert grant is not None
+            assert grant.subject == "key:ann"
+            keys.append(match[1])
+        assert keys[0] != keys[1]

@@ -142,6 +142,56 @@ class TestMistakes:
                 "dialects.step_sizes: BTCUSDT: expected more than 0",
                 id="no step at all",
             ),
+            pytest.param(
+                "[server]\ntls_key = 'k'",
+                "server.tls_certificate, server.tls_key: expected both or none",
+                id="half of TLS",
+            ),
+            pytest.param(
+                "[access]\norigins = ['app.example']",
+                'access.origins: expected "self", "*" or one like https://*.example.com, got \'app.example\'',
+                id="no origin",
+            ),
+            pytest.param(
+                "[access]\ntrusted_proxies = ['10.0.0.1/8']",
+                "access.trusted_proxies: not a network: 10.0.0.1/8 has host bits set",
+                id="no network",
+            ),
+            pytest.param(
+                "[limits]\nexempt = ['here']",
+                "limits.exempt: not a network: 'here' does not appear to be an IPv4 or IPv6 network",
+                id="no exempt network",
+            ),
+            pytest.param(
+                "[operations]\naddress = 'h:65536'",
+                "operations.address: expected host:port with a port up to 65535",
+                id="no such port",
+            ),
+            pytest.param(
+                "[tokens]\nrequired = true",
+                "tokens.required: nothing is configured to verify a token with",
+                id="nothing to verify with",
+            ),
+            pytest.param(
+                "[tokens]\njwks = 'keys.json'",
+                "tokens.audience: expected with JWTs: what their aud has to name",
+                id="no audience",
+            ),
+            pytest.param(
+                "[tokens]\njwt_secret = 's'\njwt_key_file = 'f'",
+                "tokens.jwt_secret: expected it or tokens.jwt_key_file, not both",
+                id="two keys",
+            ),
+            pytest.param(
+                "[tokens]\njwt_secret = 's'\naudience = 'a'",
+                "tokens.jwt_secret: a secret is for HS256 only, see tokens.jwt_algorithm",
+                id="a secret for a public key's algorithm",
+            ),
+            pytest.param(
+                "[tokens]\njwks = 'http://keys.example'\naudience = 'a'",
+                "tokens.jwks: expected a file or an https:// URL: who changes it on the way issues tokens",
+                id="keys over plain HTTP",
+            ),
             pytest.param("server = 1", "server: Expected `object`, got `int`", id="a value for a section"),
         ],
     )
@@ -214,3 +264,17 @@ class TestSecrets:
         assert "s3cret" not in str(data)
         assert data["redis"]["url"] == "redis://:***@h:1/0"
         assert data["log"] == {"level": "info", "format": "text"}
+
+    def test_secrets_of_tokens_are_not_printed(self) -> None:
+        secret = "s3cret" * 6
+        environ = {
+            "GATEWAY_TOKENS__JWT_SECRET": secret,
+            "GATEWAY_TOKENS__JWT_ALGORITHM": "HS256",
+            "GATEWAY_TOKENS__AUDIENCE": "here",
+            "GATEWAY_TOKENS__JWKS": "https://user:s3cret@keys.example/jwks",
+            "GATEWAY_OPERATIONS__TOKEN": secret,
+        }
+        data = masked(load_config(None, environ))
+        assert "s3cret" not in str(data)
+        assert data["tokens"]["jwt_secret"] == data["operations"]["token"] == "***"
+        assert masked(Config())["tokens"]["jwt_secret"] == ""

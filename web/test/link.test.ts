@@ -92,7 +92,7 @@ test("stays away for longer from an overloaded gateway", () => {
   expect(link.phase).toBe("connecting");
 });
 
-test.each([1002, 1003, 1007, 1008, 1009])("does not come back by itself after close code %i", (code) => {
+test.each([1002, 1003, 1007, 1008, 1009, 4002, 4004])("does not come back by itself after close code %i", (code) => {
   FakeSocket.last.hello();
   FakeSocket.last.end(code);
   expect(link.phase).toBe("refused");

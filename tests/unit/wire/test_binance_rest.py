@@ -69,12 +69,12 @@ def test_a_symbol_of_any_configured_shape_is_proper_json() -> None:
 
 
 def test_exchange_info_is_whole_with_the_servers_time_at_its_end() -> None:
-    text = wire.exchange_info([Listing("BTCUSDT", "BTC", "USDT", 2, 5)]) + wire.server_time_end(T0)
+    text = wire.exchange_info([Listing("BTCUSDT", "BTC", "USDT", 2, 5)], 100) + wire.server_time_end(T0)
     data = orjson.loads(text)
     (symbol,) = data.pop("symbols")
     (limit,) = data.pop("rateLimits")
     assert data == {"timezone": "UTC", "exchangeFilters": [], "serverTime": T0}
-    assert (limit["rateLimitType"], limit["interval"], limit["intervalNum"]) == ("REQUEST_WEIGHT", "MINUTE", 1)
+    assert limit == {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 100}
     assert {
         "symbol": "BTCUSDT",
         "status": "TRADING",
@@ -97,7 +97,7 @@ def test_exchange_info_is_whole_with_the_servers_time_at_its_end() -> None:
 
 
 def test_exchange_info_may_list_nothing() -> None:
-    assert orjson.loads(wire.exchange_info(()) + wire.server_time_end(T0))["symbols"] == []
+    assert orjson.loads(wire.exchange_info((), 100) + wire.server_time_end(T0))["symbols"] == []
 
 
 def test_time_and_errors_are_their_two_fields() -> None:

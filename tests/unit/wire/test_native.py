@@ -238,6 +238,10 @@ class TestReplies:
         assert b'"id":"8"' in dialect.pong("8", T0)
         assert said(dialect.pong(None, T0)) == {"op": "pong", "time": str(T0)}
 
+    def test_a_token_is_answered_with_when_it_ends(self, dialect: NativeDialect) -> None:
+        assert said(dialect.authenticated(1, T0)) == {"op": "auth", "id": "1", "expires": str(T0)}
+        assert said(dialect.authenticated(None, None)) == {"op": "auth", "expires": None}
+
     def test_unsubscribed_list_and_set(self, dialect: NativeDialect) -> None:
         assert said(dialect.unsubscribed(1, ["ticker:FOO"])) == {
             "op": "unsubscribed",

@@ -7,6 +7,7 @@ import pytest
 
 from gateway.model.symbol import SymbolRule
 from gateway.session.commands import (
+    Authenticate,
     ChannelName,
     Command,
     CommandError,
@@ -181,3 +182,10 @@ def test_an_unknown_op_is_answered_with_its_id_and_not_in_full() -> None:
     error = refused(op="x" * 5000, id=4)
     assert (error.code, error.id) == (ErrorCode.UNKNOWN_OP, 4)
     assert len(error.message) < 100
+
+
+def test_a_token_is_text_and_does_not_show_in_what_is_printed() -> None:
+    command = decode(op="auth", id=1, token="s3cret")
+    assert command == Authenticate(1, "s3cret")
+    assert "s3cret" not in repr(command)
+    assert {refused(op="auth").code, refused(op="auth", token=7).code} == {ErrorCode.BAD_REQUEST}

@@ -35,7 +35,7 @@ export const PROBE_MS = 3_000;
 /** A connection that lived so long was a good one: the next failure starts counting anew. */
 export const STABLE_MS = 10_000;
 
-const DO_NOT_RETURN: ReadonlySet<number> = new Set([1002, 1003, 1007, 1008, 1009]);
+const DO_NOT_RETURN: ReadonlySet<number> = new Set([1002, 1003, 1007, 1008, 1009, 4002, 4004]);
 const OVERLOADED = 1013;
 const OVERLOADED_FAILURES = 4;
 

@@ -42,6 +42,9 @@ export type ErrorCode =
   | "INVALID_SYMBOL"
   | "INVALID_INTERVAL"
   | "TOO_MANY_SUBSCRIPTIONS"
+  | "RATE_LIMIT"
+  | "UNAUTHORIZED"
+  | "FORBIDDEN"
   | "UNAVAILABLE";
 
 export interface ChannelError {

@@ -1,0 +1,41 @@
+"""Addresses to listen on: sockets bound, certificates looked at, and how to call what came of it."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from typing import TYPE_CHECKING
+
+from gateway.config import ConfigError
+
+if TYPE_CHECKING:
+    from gateway.config import ServerConfig
+
+
+def address_of(sock: socket.socket, scheme: str = "http") -> str:
+    """The URL to reach it by from this machine."""
+    host, port = sock.getsockname()[:2]
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"{scheme}://{shown}:{port}"
+
+
+def check_tls(config: ServerConfig) -> None:
+    """Raises `ConfigError`. The server would meet the same error later, and not say in which file."""
+    if config.tls_certificate:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(config.tls_certificate, config.tls_key)
+        except OSError as error:
+            raise ConfigError(f"server.tls_certificate, server.tls_key: cannot be used: {error}") from error
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Raises `OSError` that names the address."""
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+    except OSError as error:
+        sock.close()
+        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from error
+    return sock

@@ -1,0 +1,395 @@
+"""Who gets in over real sockets: origins, tokens, numbers. Each refusal with its status, each end with its code."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import json
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from gateway.access.api_keys import hash_of, make_key
+from gateway.wire.native import SUBPROTOCOL
+from tests.integration.live import BARS, PRICE, client, make_config, process, serving, until
+from tests.tokens import AUDIENCE, SECRET, secret_issuer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from gateway.embedded.server import EmbeddedServer
+    from tests.integration.live import Publisher, Serving
+
+STREAM, BINANCE = "/v1/stream", "/ws/btcusdt@kline_1m"
+ISSUER = secret_issuer()
+KEY = make_key(b"k" * 32)
+TOKENS: dict[str, Any] = {
+    "required": True,
+    "jwt_algorithm": "HS256",
+    "jwt_secret": SECRET,
+    "audience": AUDIENCE,
+    "api_keys": (f"bot:{hash_of(KEY)}",),
+    "leeway_s": 0,
+}
+
+
+@asynccontextmanager
+async def gateway(server: EmbeddedServer, publisher: Publisher, **sections: dict[str, Any]) -> AsyncIterator[Serving]:
+    await publisher.closed(0)
+    await publisher.ticker("100")
+    async with serving(make_config(server, **sections)) as up:
+        yield up
+
+
+async def knock(up: Serving, path: str = STREAM, **options: Any) -> tuple[int, dict[str, Any], Any]:
+    """A handshake: its status, the error's body, and the headers; 101 where it was let in."""
+    try:
+        async with connect(up.address.replace("http", "ws") + path, proxy=None, **options):
+            return 101, {}, {}
+    except InvalidStatus as error:
+        response = error.response
+        return response.status_code, json.loads(response.body or b"{}"), response.headers
+
+
+def bearer(token: str) -> dict[str, Any]:
+    return {"additional_headers": {"Authorization": f"Bearer {token}"}}
+
+
+async def refusals(up: Serving, reason: str) -> float:
+    return await up.metric(f'gateway_refusals_total{{reason="{reason}"}}')
+
+
+class TestOrigins:
+    @pytest.mark.parametrize("path", [STREAM, BINANCE])
+    async def test_a_page_from_elsewhere_may_not_open_a_stream(
+        self, redis_server: EmbeddedServer, publisher: Publisher, path: str
+    ) -> None:
+        async with gateway(redis_server, publisher) as up:
+            assert (await knock(up, path))[0] == 101
+            assert (await knock(up, path, origin=up.address))[0] == 101
+            for origin in ("https://evil.example", "null", up.address + "1", f"{up.address}.evil.example"):
+                status, body, _ = await knock(up, path, origin=origin)
+                assert (status, body["code"]) == (403, "FORBIDDEN")
+            assert await refusals(up, "origin") == 4
+            await until(lambda: up.inside.entrance.door.inside == 0, "their places free")
+
+    async def test_with_a_list_only_the_list_counts(self, redis_server: EmbeddedServer, publisher: Publisher) -> None:
+        async with gateway(redis_server, publisher, access={"origins": ("https://*.example.com",)}) as up:
+            assert (await knock(up, origin="https://app.example.com"))[0] == 101
+            assert (await knock(up, origin="https://example.com"))[0] == 403
+            assert (await knock(up, origin=up.address))[0] == 403
+            assert (await knock(up))[0] == 101
+
+
+class TestTokens:
+    @pytest.mark.parametrize(
+        "options",
+        [
+            bearer(ISSUER.token()),
+            bearer(KEY),
+            {"additional_headers": {"X-API-Key": KEY}},
+            {"additional_headers": {"X-MBX-APIKEY": KEY}},
+            {"subprotocols": [SUBPROTOCOL, f"kline.token.{ISSUER.token()}"]},
+            {"subprotocols": [f"kline.token.{KEY}", SUBPROTOCOL]},
+        ],
+        ids=["JWT", "key", "X-API-Key", "X-MBX-APIKEY", "subprotocol", "key in a subprotocol"],
+    )
+    async def test_a_token_opens_both_dialects(
+        self, redis_server: EmbeddedServer, publisher: Publisher, options: dict[str, Any]
+    ) -> None:
+        async with gateway(redis_server, publisher, tokens=TOKENS) as up:
+            address = up.address.replace("http", "ws")
+            async with connect(address + STREAM, proxy=None, **options) as socket:
+                assert socket.subprotocol == (SUBPROTOCOL if "subprotocols" in options else None)
+                await socket.recv()
+                await socket.send(json.dumps({"op": "subscribe", "channels": [PRICE]}))
+                assert json.loads(await socket.recv())["channels"][PRICE]["n"] >= 0
+            options.pop("subprotocols", None)
+            if options:
+                assert (await knock(up, BINANCE, **options))[0] == 101
+
+    @pytest.mark.parametrize(
+        ("token", "reason"),
+        [
+            (ISSUER.token(lives_s=-5), "expired"),
+            (ISSUER.token(aud="somebody else"), "audience"),
+            (secret_issuer("a secret that somebody else holds, and long").token(), "signature"),
+            ("kg_made-up", "api_key"),
+            ("a.b.c", "malformed"),
+        ],
+    )
+    async def test_one_that_does_not_hold_is_refused_everywhere(
+        self, redis_server: EmbeddedServer, publisher: Publisher, token: str, reason: str
+    ) -> None:
+        async with gateway(redis_server, publisher, tokens={**TOKENS, "required": False}) as up:
+            for path in (STREAM, BINANCE):
+                status, body, headers = await knock(up, path, **bearer(token))
+                assert (status, body["code"], headers["WWW-Authenticate"]) == (401, "UNAUTHORIZED", "Bearer")
+                assert token not in json.dumps(body)
+            assert await refusals(up, f"token_{reason}") == 2
+            async with client(up) as visitor:
+                answer = await visitor.ask("auth", token=token)
+                assert (answer["op"], answer["code"]) == ("error", "UNAUTHORIZED")
+                assert "n" in (await visitor.subscribe(PRICE))["channels"][PRICE], "nothing has changed"
+
+    async def test_without_one_only_the_first_message_opens_anything(
+        self, redis_server: EmbeddedServer, publisher: Publisher
+    ) -> None:
+        async with gateway(redis_server, publisher, tokens=TOKENS) as up:
+            assert (await knock(up, BINANCE))[0] == 401
+            async with client(up) as visitor:
+                for op in ("subscribe", "unsubscribe", "list", "set"):
+                    answer = await visitor.ask(op, channels=[PRICE])
+                    assert (answer["op"], answer["code"]) == ("error", "UNAUTHORIZED")
+                assert (await visitor.ask("ping"))["op"] == "pong"
+                answer = await visitor.ask("auth", token=ISSUER.token(exp=4_000_000_000))
+                assert (answer["op"], answer["expires"]) == ("auth", "4000000000000")
+                assert "n" in (await visitor.subscribe(BARS, PRICE))["channels"][BARS]
+                assert (await visitor.ask("auth", token=KEY))["expires"] is None
+                assert (await visitor.ask("auth", token=7))["code"] == "BAD_REQUEST"
+
+    async def test_who_shows_none_in_time_has_to_go(self, redis_server: EmbeddedServer, publisher: Publisher) -> None:
+        async with (
+            gateway(redis_server, publisher, tokens={**TOKENS, "auth_within_s": 0.2}) as up,
+            client(up) as visitor,
+            client(up, **bearer(KEY)) as other,
+        ):
+            assert await visitor.closed() == 4004
+            assert (await other.ask("ping"))["op"] == "pong"
+
+    async def test_one_that_expires_ends_the_connection_with_its_code_and_a_new_one_in_time_does_not(
+        self, redis_server: EmbeddedServer, publisher: Publisher
+    ) -> None:
+        async with gateway(redis_server, publisher, tokens=TOKENS) as up:
+            short = bearer(ISSUER.token(lives_s=2))
+            async with client(up, **short) as lost, client(up, **short) as renewed:
+                for visitor in (lost, renewed):
+                    await visitor.subscribe(PRICE)
+                assert (await renewed.ask("auth", token=ISSUER.token()))["op"] == "auth"
+                assert await lost.closed() == 4005
+                assert lost.socket.close_reason == "token expired"
+                await publisher.ticker("123")
+                await renewed.until(lambda: (renewed.view(PRICE).ticker or {}).get("c") == "123")
+            # The same in the other dialect.
+            address = up.address.replace("http", "ws") + BINANCE
+            async with connect(address, proxy=None, **bearer(ISSUER.token(lives_s=1))) as socket:
+                await asyncio.wait_for(socket.wait_closed(), 10)
+                assert socket.close_code == 4005
+            assert await up.metric('gateway_disconnects_total{code="4005"}') == 2
+
+    async def test_a_revoked_one_ends_its_connections(
+        self, redis_server: EmbeddedServer, publisher: Publisher, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "revoked"
+        path.write_text("")
+        async with gateway(redis_server, publisher, tokens={**TOKENS, "revoked_file": str(path)}) as up:
+            token = bearer(ISSUER.token(jti="t1"))
+            async with client(up, **token) as visitor, client(up, **bearer(ISSUER.token(jti="t2"))) as other:
+                path.write_text("t1\n")
+                assert await visitor.closed() == 4004
+                assert (await other.ask("ping"))["op"] == "pong"
+            assert (await knock(up, **token))[0] == 401
+
+    async def test_a_replayed_one_is_refused_where_each_opens_one_connection(
+        self, redis_server: EmbeddedServer, publisher: Publisher
+    ) -> None:
+        async with gateway(redis_server, publisher, tokens={**TOKENS, "single_use": True}) as up:
+            token = ISSUER.token(jti="t1")
+            assert (await knock(up, **bearer(token)))[0] == 101
+            assert (await knock(up, **bearer(token)))[0] == 401
+            async with client(up) as visitor:
+                assert (await visitor.ask("auth", token=token))["code"] == "UNAUTHORIZED"
+                assert (await visitor.ask("auth", token=ISSUER.token(jti="t2")))["op"] == "auth"
+            assert (await knock(up, **bearer(ISSUER.token(jti="t2"))))[0] == 401
+            assert (await knock(up, **bearer(ISSUER.token())))[0] == 401, "without an id it cannot be told from others"
+            assert [(await knock(up, **bearer(KEY)))[0] for _ in range(2)] == [101, 101]
+            assert await refusals(up, "token_replayed") == 3
+
+    async def test_channels_are_those_of_the_token(self, redis_server: EmbeddedServer, publisher: Publisher) -> None:
+        async with gateway(redis_server, publisher, tokens=TOKENS) as up:
+            narrow = ISSUER.token(channels=["ticker:*"])
+            async with client(up, **bearer(narrow)) as visitor:
+                answer = await visitor.subscribe(BARS, PRICE)
+                assert answer["channels"][BARS]["error"]["code"] == "FORBIDDEN"
+                assert "n" in answer["channels"][PRICE]
+                assert (await visitor.ask("auth", token=ISSUER.token()))["op"] == "auth"
+                assert "n" in (await visitor.subscribe(BARS))["channels"][BARS]
+                refused = await visitor.ask("auth", token=narrow)
+                assert (refused["op"], refused["code"]) == ("error", "FORBIDDEN"), "it holds a channel beyond it"
+            address = up.address.replace("http", "ws") + "/ws"
+            async with connect(address, proxy=None, **bearer(narrow)) as socket:
+                heard = []
+                for name in ("btcusdt@kline_1m", "btcusdt@ticker", "!miniTicker@arr"):
+                    await socket.send(json.dumps({"method": "SUBSCRIBE", "params": [name], "id": name}))
+                    reply = json.loads(await socket.recv())
+                    while reply.get("id") != name:
+                        reply = json.loads(await socket.recv())
+                    heard.append("error" not in reply)
+                assert heard == [False, True, True]
+
+
+class TestSecrets:
+    async def test_no_token_is_ever_logged_however_much_is(
+        self, redis_server: EmbeddedServer, publisher: Publisher, tmp_path: Path
+    ) -> None:
+        await publisher.ticker("100")
+        good, bad = ISSUER.token(), ISSUER.token(lives_s=-5)
+        secrets = [good, bad, KEY, "kg_made-up", SECRET]
+        config = make_config(redis_server, tokens=TOKENS, log={"level": "debug"})
+        async with process(config, log=tmp_path / "log") as up:
+            for token in (good, bad, KEY, "kg_made-up"):
+                for options in (
+                    bearer(token),
+                    {"additional_headers": {"X-MBX-APIKEY": token}},
+                    {"subprotocols": [SUBPROTOCOL, f"kline.token.{token}"]},
+                ):
+                    await knock(up, **options)
+                async with client(up) as visitor:
+                    await visitor.ask("auth", token=token)
+                    # And one that cannot be decoded.
+                    await visitor.say('{"op":"auth","token":"' + token)
+                    await visitor.until(functools.partial(visitor.said, "error"))
+                await up.get("/v1/symbols")
+        log = (tmp_path / "log").read_text()
+        assert " info uvicorn: " in log, "that it says at this level only"
+        assert [secret for secret in secrets if secret in log] == []
+
+
+class TestNumbers:
+    async def test_connections_in_all_by_address_and_by_token(
+        self, redis_server: EmbeddedServer, publisher: Publisher
+    ) -> None:
+        limits = {"connections_per_ip": 3, "connections_per_token": 1}
+        access = {"trusted_proxies": ("127.0.0.0/8",)}
+        sections: dict[str, Any] = {"limits": limits, "access": access, "stream": {"max_connections": 5}}
+        async with (
+            gateway(redis_server, publisher, tokens={**TOKENS, "required": False}, **sections) as up,
+            contextlib.AsyncExitStack() as guests,
+        ):
+
+            async def enter(address: str, token: str = "") -> None:
+                headers = {"X-Forwarded-For": address} | ({"Authorization": f"Bearer {token}"} if token else {})
+                await guests.enter_async_context(client(up, additional_headers=headers))
+
+            async def refused(address: str, token: str = "") -> tuple[int, str]:
+                headers = {"X-Forwarded-For": address} | ({"Authorization": f"Bearer {token}"} if token else {})
+                status, body, answer = await knock(up, additional_headers=headers)
+                assert int(answer["Retry-After"]) >= 1
+                return status, body["error"]
+
+            for _ in range(3):
+                await enter("203.0.113.1")
+            assert await refused("203.0.113.1") == (429, "too many connections from your address")
+            await enter("203.0.113.2", ISSUER.token())
+            assert await refused("203.0.113.3", ISSUER.token()) == (429, "too many connections with this token")
+            await enter("2001:db8::1")
+            assert await refused("203.0.113.9") == (503, "too many connections")
+            await guests.aclose()
+            await until(lambda: up.inside.entrance.door.inside == 0, "their places free")
+            assert (await knock(up, additional_headers={"X-Forwarded-For": "203.0.113.1"}))[0] == 101
+
+    async def test_handshakes_are_limited_by_address_exactly_however_many_come_at_once(
+        self, redis_server: EmbeddedServer, publisher: Publisher
+    ) -> None:
+        limits = {"handshakes_per_ip_s": 0.01, "handshakes_per_ip_burst": 10}
+        async with gateway(redis_server, publisher, limits=limits) as up:
+            answers = await asyncio.gather(*(knock(up) for _ in range(30)))
+            assert sorted(status for status, _, _ in answers) == [101] * 10 + [429] * 20
+            assert await refusals(up, "address_rate") == 20
+
+    async def test_nobody_is_believed_about_his_address_but_a_trusted_proxy(
+        self, redis_server: EmbeddedServer, publisher: Publisher
+    ) -> None:
+        async with gateway(redis_server, publisher, limits={"connections_per_ip": 1}) as up, client(up):
+            for name in ("X-Forwarded-For", "Forwarded", "X-Real-IP"):
+                value = "for=203.0.113.1" if name == "Forwarded" else "203.0.113.1"
+                assert (await knock(up, additional_headers={name: value}))[0] == 429
+
+    async def test_a_handshake_that_is_given_up_leaves_no_place_taken(
+        self, redis_server: EmbeddedServer, publisher: Publisher
+    ) -> None:
+        async with gateway(redis_server, publisher) as up:
+            for _ in range(20):
+                reader, writer = await asyncio.open_connection("127.0.0.1", up.port)
+                writer.write(
+                    b"GET /v1/stream HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+                )
+                writer.transport.abort()
+            async with client(up):
+                await until(lambda: up.inside.entrance.door.inside == 1, "their places free")
+
+
+class TestManners:
+    async def test_who_subscribes_to_nothing_has_to_go_and_a_subscriber_stays(
+        self, redis_server: EmbeddedServer, publisher: Publisher
+    ) -> None:
+        async with (
+            gateway(redis_server, publisher, limits={"first_subscribe_s": 0.5}) as up,
+            client(up) as busy,
+            client(up) as idle,
+            connect(up.address.replace("http", "ws") + BINANCE, proxy=None) as bot,
+            connect(up.address.replace("http", "ws") + "/ws", proxy=None) as idle_bot,
+        ):
+            await busy.subscribe(PRICE)
+            assert await idle.closed() == 4003
+            await asyncio.wait_for(idle_bot.wait_closed(), 10)
+            assert idle_bot.close_code == 4003
+            await busy.ask("unsubscribe", channels=[PRICE])
+            assert (await busy.ask("ping"))["op"] == "pong"
+            await (await bot.ping())
+
+    async def test_too_much_is_answered_and_a_flood_is_cut_with_its_code(
+        self, redis_server: EmbeddedServer, publisher: Publisher
+    ) -> None:
+        limits = {"messages_per_s": 1, "messages_burst": 20}
+        async with gateway(redis_server, publisher, limits=limits) as up, client(up) as good:
+            await good.subscribe(PRICE)
+            async with client(up) as flooding:
+                with contextlib.suppress(ConnectionClosed):
+                    for _ in range(100):
+                        await flooding.say({"op": "ping"})
+                assert await flooding.closed() == 4002
+                assert len(flooding.said("pong")) in (20, 21)
+                codes = [message["code"] for message in flooding.said("error")]
+                assert codes in (["RATE_LIMIT"] * 20, ["RATE_LIMIT"] * 21)
+            await publisher.ticker("123")
+            await good.until(lambda: (good.view(PRICE).ticker or {}).get("c") == "123")
+            async with connect(up.address.replace("http", "ws") + "/ws", proxy=None) as bot:
+                heard = []
+                with contextlib.suppress(ConnectionClosed):
+                    for _ in range(100):
+                        await bot.send('{"method":"LIST_SUBSCRIPTIONS","id":1}')
+                    while True:
+                        heard.append(json.loads(await bot.recv()))
+                with contextlib.suppress(ConnectionClosed):
+                    while True:
+                        heard.append(json.loads(await bot.recv()))
+                assert bot.close_code == 4002
+                assert -1003 in {reply["error"]["code"] for reply in heard if "error" in reply}
+            assert await up.metric('gateway_disconnects_total{code="4002"}') == 2
+
+    async def test_churn_of_channels_is_cut_however_few_messages_carry_it(
+        self, redis_server: EmbeddedServer, publisher: Publisher
+    ) -> None:
+        async with gateway(redis_server, publisher, stream={"max_subscriptions": 2000}) as up, client(up) as churning:
+            names = [f"ticker:X{number}USDT" for number in range(300)]
+            with contextlib.suppress(ConnectionClosed):
+                while churning.socket.close_code is None:
+                    await churning.say({"op": "subscribe", "channels": names})
+            assert await churning.closed() == 4002
+
+    async def test_a_bot_that_watches_two_hundred_symbols_one_by_one_starts_at_once(
+        self, redis_server: EmbeddedServer, publisher: Publisher
+    ) -> None:
+        async with gateway(redis_server, publisher) as up:
+            async with client(up) as bot:
+                for _ in range(200):
+                    await bot.say({"op": "subscribe", "channels": [PRICE]})
+                assert (await bot.ask("ping"))["op"] == "pong"
+                assert bot.said("error") == []

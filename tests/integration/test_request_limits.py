@@ -1,0 +1,227 @@
+"""How much may be asked over HTTP, by one process and by several together; in each dialect's own words."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from gateway.access.bucket import Rate
+from gateway.access.request_rates import KEY_PREFIX, RequestRates
+from gateway.api.errors import Code
+from gateway.config import RedisConfig
+from tests.integration.live import WAIT_S, make_config, serving
+from tests.tokens import AUDIENCE, SECRET, secret_issuer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from gateway.embedded.server import EmbeddedServer
+    from tests.integration.live import Publisher
+
+NATIVE = "/v1/ticker?symbol=BTCUSDT"
+BINANCE = "/api/v3/ping"
+ISSUER = secret_issuer()
+TOKENS: dict[str, Any] = {"jwt_algorithm": "HS256", "jwt_secret": SECRET, "audience": AUDIENCE}
+SLOW = {"http_per_min": 0.1, "http_burst": 20}
+"""No request comes back while a test runs."""
+
+
+@asynccontextmanager
+async def http(
+    server: EmbeddedServer, publisher: Publisher, **sections: dict[str, Any]
+) -> AsyncIterator[httpx.AsyncClient]:
+    await publisher.closed(0)
+    await publisher.ticker("100")
+    async with (
+        serving(make_config(server, **sections)) as up,
+        httpx.AsyncClient(base_url=up.address, timeout=WAIT_S, trust_env=False) as client,
+    ):
+        yield client
+
+
+async def at_once(client: httpx.AsyncClient, path: str, times: int) -> Counter[int]:
+    answers = await asyncio.gather(*(client.get(path) for _ in range(times)))
+    return Counter(answer.status_code for answer in answers)
+
+
+async def test_a_hundred_a_minute_are_the_default_exactly_however_many_come_at_once(
+    redis_server: EmbeddedServer, publisher: Publisher
+) -> None:
+    async with http(redis_server, publisher, limits={"http_per_min": 0.1}) as client:
+        assert await at_once(client, NATIVE, 250) == {200: 100, 429: 150}
+
+
+@pytest.mark.parametrize(
+    "path", [NATIVE, "/v1/klines?symbol=BTCUSDT&interval=1m", "/v1/symbols", "/v1/none", "/functions/v1/get-klines"]
+)
+async def test_the_native_answers_say_what_is_left_and_when_to_return(
+    redis_server: EmbeddedServer, publisher: Publisher, path: str
+) -> None:
+    async with http(redis_server, publisher, limits={"http_per_min": 6, "http_burst": 2}) as client:
+        first, second, third = [await client.get(path) for _ in range(3)]
+        assert [answer.headers["x-ratelimit-remaining"] for answer in (first, second, third)] == ["1", "0", "0"]
+        assert {answer.headers["x-ratelimit-limit"] for answer in (first, second, third)} == {"2"}
+        assert int(third.headers["x-ratelimit-reset"]) >= int(first.headers["x-ratelimit-reset"])
+        assert first.status_code != 429
+        assert third.status_code == 429
+        assert third.json()["code"] == Code.RATE_LIMIT
+        assert 1 <= int(third.headers["retry-after"]) <= 10
+        assert third.headers["cache-control"] == "no-store"
+
+
+async def test_other_dialects_have_their_own_shape_and_the_weight_is_real(
+    redis_server: EmbeddedServer, publisher: Publisher
+) -> None:
+    async with http(redis_server, publisher, limits=SLOW) as client:
+        weights = [(await client.get(BINANCE)).headers["x-mbx-used-weight-1m"] for _ in range(3)]
+        assert weights == ["1", "2", "3"]
+        (limit,) = (await client.get("/api/v3/exchangeInfo")).json()["rateLimits"]
+        assert limit["limit"] == 20
+        await at_once(client, NATIVE, 20)
+        answer = await client.get(BINANCE, headers={"origin": "https://app.example"})
+        assert (answer.status_code, answer.json()["code"]) == (429, -1003)
+        assert answer.headers["x-mbx-used-weight-1m"] == "20"
+        assert int(answer.headers["retry-after"]) > 1
+        assert answer.headers["access-control-allow-origin"] == "*", "a page can read it only with this"
+        answer = await client.get("/udf/time")
+        assert (answer.status_code, answer.json()["s"]) == (429, "error")
+
+
+async def test_health_page_and_documents_are_not_counted(redis_server: EmbeddedServer, publisher: Publisher) -> None:
+    async with http(redis_server, publisher, limits={"http_per_min": 0.1, "http_burst": 1}) as client:
+        await at_once(client, NATIVE, 3)
+        for path in ("/healthz", "/readyz", "/metrics", "/v1/openapi.json", "/v1/asyncapi.json", "/none"):
+            assert (await at_once(client, path, 5))[429] == 0
+        preflight = {"origin": "https://app.example", "access-control-request-method": "GET"}
+        assert (await client.options(NATIVE, headers=preflight)).status_code == 200
+        assert (await client.get(NATIVE)).status_code == 429
+
+
+async def test_everybody_counts_for_himself_behind_a_trusted_proxy_and_an_ipv6_network_is_one(
+    redis_server: EmbeddedServer, publisher: Publisher
+) -> None:
+    access = {"trusted_proxies": ("127.0.0.0/8",)}
+    limits = {"http_per_min": 0.1, "http_burst": 2, "exempt": ("198.51.100.0/24",)}
+    async with http(redis_server, publisher, access=access, limits=limits) as client:
+
+        async def statuses(address: str, times: int = 3) -> list[int]:
+            headers = {"x-forwarded-for": address}
+            return [(await client.get(NATIVE, headers=headers)).status_code for _ in range(times)]
+
+        assert await statuses("203.0.113.1") == [200, 200, 429]
+        assert await statuses("203.0.113.2") == [200, 200, 429]
+        assert await statuses("1.2.3.4, 203.0.113.2", 1) == [429], "what a client writes in front changes nothing"
+        assert await statuses("2001:db8::1", 2) + await statuses("2001:db8::ffff", 1) == [200, 200, 429]
+        assert await statuses("198.51.100.7", 9) == [200] * 9
+        assert (
+            "x-ratelimit-limit" not in (await client.get(NATIVE, headers={"x-forwarded-for": "198.51.100.7"})).headers
+        )
+
+
+async def test_without_a_trusted_proxy_a_header_gives_nobody_another_bucket(
+    redis_server: EmbeddedServer, publisher: Publisher
+) -> None:
+    async with http(redis_server, publisher, limits={"http_per_min": 0.1, "http_burst": 2}) as client:
+        found = [
+            (await client.get(NATIVE, headers={name: f"203.0.113.{number}"})).status_code
+            for number in range(3)
+            for name in ("x-forwarded-for", "x-real-ip")
+        ]
+        assert found == [200, 200, 429, 429, 429, 429]
+
+
+async def test_tokens_count_for_themselves_with_a_rate_of_their_own(
+    redis_server: EmbeddedServer, publisher: Publisher
+) -> None:
+    tokens = {**TOKENS, "required": True}
+    limits = {"http_per_min": 0.1, "http_burst": 3, "exempt_tokens": ("jwt:vip",)}
+    async with http(redis_server, publisher, tokens=tokens, limits=limits) as client:
+
+        async def statuses(token: str, times: int) -> list[int]:
+            headers = {"authorization": f"Bearer {token}"}
+            return [(await client.get(NATIVE, headers=headers)).status_code for _ in range(times)]
+
+        assert await statuses(ISSUER.token(sub="vip"), 9) == [200] * 9
+        assert await statuses(ISSUER.token(sub="ann"), 4) == [200] * 3 + [429]
+        assert await statuses(ISSUER.token(sub="bob", http_per_min=5), 6) == [200] * 5 + [429]
+        assert await statuses(ISSUER.token(sub="eve", channels=["ticker:*"]), 1) == [403]
+        answer = await client.get(NATIVE)
+        assert (answer.status_code, answer.json()["code"]) == (401, "UNAUTHORIZED")
+        assert answer.headers["www-authenticate"] == "Bearer"
+        assert await statuses("made.up.token", 2) == [401, 401]
+        assert await statuses("made.up.token", 1) == [429], "guessing is a request like any other"
+        answer = await client.get(BINANCE, headers={"x-mbx-apikey": "kg_none"})
+        assert (answer.status_code, answer.json()["code"]) == (429, -1003)
+
+
+async def test_a_wrong_key_in_the_binance_dialect(redis_server: EmbeddedServer, publisher: Publisher) -> None:
+    async with http(redis_server, publisher, tokens={**TOKENS, "required": True}) as client:
+        for headers in ({"x-mbx-apikey": "kg_none"}, {}):
+            answer = await client.get(BINANCE, headers=headers)
+            assert (answer.status_code, answer.json()["code"]) == (401, -2015)
+        for path in ("/udf/config", "/functions/v1/get-ticker", "/v1/symbols"):
+            assert (await client.get(path)).status_code == 401
+        for path in ("/healthz", "/v1/openapi.json"):
+            assert (await client.get(path)).status_code == 200
+
+
+class TestShared:
+    RATE = Rate.per_minute(0.1, 20)
+
+    async def test_gateways_count_together_exactly(self, redis_server: EmbeddedServer, publisher: Publisher) -> None:
+        limits = {**SLOW, "shared": True}
+        async with (
+            http(redis_server, publisher, limits=limits) as one,
+            http(redis_server, publisher, limits=limits) as another,
+        ):
+            both = await asyncio.gather(at_once(one, NATIVE, 40), at_once(another, NATIVE, 40))
+            assert both[0] + both[1] == {200: 20, 429: 60}
+
+    async def test_it_answers_as_the_bucket_of_one_process_does(self, redis_server: EmbeddedServer) -> None:
+        alone = RequestRates(1000, clock_us=lambda: 5_000_000)
+        shared = RequestRates(1000, RedisConfig(url=redis_server.url))
+        try:
+            rate = Rate.per_minute(0.001, 7)
+            for cost in (1, 2, 3, 1, 1, 1, 9):
+                expected, found = await alone.take("a", rate, cost), await shared.take("a", rate, cost)
+                assert found.left == expected.left
+                assert bool(found.wait_us) == bool(expected.wait_us)
+                # Redis has a clock that runs.
+                assert abs(found.full_us - expected.full_us) < WAIT_S * 1e6
+                assert abs(found.wait_us - expected.wait_us) < WAIT_S * 1e6
+            assert shared.fallbacks == 0
+        finally:
+            await shared.aclose()
+
+    async def test_what_is_kept_in_redis_goes_by_itself(
+        self, redis_server: EmbeddedServer, publisher: Publisher
+    ) -> None:
+        shared = RequestRates(1000, RedisConfig(url=redis_server.url))
+        try:
+            await shared.take("a", Rate.per_second(10, 20), 3)
+            assert 0 < await publisher._redis.pttl(KEY_PREFIX + "a") <= 300
+        finally:
+            await shared.aclose()
+
+    async def test_while_redis_is_away_each_counts_for_itself_and_nobody_waits(
+        self, redis_server: EmbeddedServer
+    ) -> None:
+        now_us = 0
+        shared = RequestRates(1000, RedisConfig(url=redis_server.url), lambda: now_us)
+        try:
+            assert (await shared.take("a", self.RATE)).left == 19
+            redis_server.stop()
+            found = [await shared.take("a", self.RATE) for _ in range(25)]
+            assert [taken.wait_us > 0 for taken in found] == [False] * 20 + [True] * 5
+            assert shared.fallbacks == 1, "it was not asked again"
+            redis_server.start()
+            now_us += 6_000_000
+            assert (await shared.take("b", self.RATE)).left == 19
+            assert shared.fallbacks == 1
+        finally:
+            await shared.aclose()

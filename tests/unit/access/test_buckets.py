@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+from gateway.access.bucket import Rate
+from gateway.access.buckets import Buckets
+
+RATE = Rate.per_second(1, 2)
+
+
+def test_everybody_has_a_bucket_of_his_own() -> None:
+    buckets = Buckets(10)
+    assert [buckets.take("a", 0, RATE).wait_us for _ in range(3)] == [0, 0, 1_000_000]
+    assert buckets.take("b", 0, RATE).wait_us == 0
+
+
+def test_the_longest_quiet_is_forgotten_so_that_memory_is_bounded() -> None:
+    buckets = Buckets(3)
+    for name in ("a", "a", "b", "b", "c", "a", "d"):
+        buckets.take(name, 0, RATE)
+    assert len(buckets) == 3
+    assert buckets.take("a", 0, RATE).wait_us > 0, "it was just here"
+    assert buckets.take("b", 0, RATE).wait_us == 0, "it was forgotten"
+    for number in range(10_000):
+        buckets.take(str(number), 0, RATE)
+    assert len(buckets) == 3

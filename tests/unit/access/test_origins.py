@@ -1,0 +1,96 @@
+"""Which pages may open a stream."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.access.origins import Origin, OriginRule, parse_origin
+
+HOST = "gateway.example"
+
+
+@pytest.mark.parametrize(
+    ("text", "origin"),
+    [
+        ("https://app.example", Origin("https", "app.example", 443)),
+        ("http://APP.example:80", Origin("http", "app.example", 80)),
+        ("http://[::1]:8000", Origin("http", "::1", 8000)),
+        ("null", None),
+        ("", None),
+        ("app.example", None),
+        ("file://", None),
+        ("ftp://app.example", None),
+        ("https://app.example/", None),
+        ("https://app.example?x", None),
+        ("https://app.example#x", None),
+        ("https://user@app.example", None),
+        ("https://app.example:port", None),
+        ("https://app.example:99999", None),
+        ("https://[::1", None),
+    ],
+)
+def test_an_origin_is_scheme_host_and_port_and_nothing_more(text: str, origin: Origin | None) -> None:
+    assert parse_origin(text) == origin
+
+
+@pytest.mark.parametrize("patterns", [(), ("self",), ("https://app.example",), ("*",)])
+def test_who_sends_no_origin_is_no_browser(patterns: tuple[str, ...]) -> None:
+    assert OriginRule(patterns).admits(None, HOST)
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "admitted"),
+    [
+        ("https://gateway.example", HOST, True),
+        ("http://gateway.example", HOST, True),
+        ("https://gateway.example", "gateway.example:443", True),
+        ("http://127.0.0.1:8000", "127.0.0.1:8000", True),
+        ("http://127.0.0.1:8001", "127.0.0.1:8000", False),
+        ("https://gateway.example", "gateway.example:80", False),
+        ("https://other.example", HOST, False),
+        ("https://gateway.example.evil.example", HOST, False),
+        ("https://gateway.example", "", False),
+        ("null", HOST, False),
+        ("null", "null", False),
+    ],
+)
+def test_self_is_the_page_that_comes_from_here(origin: str, host: str, admitted: bool) -> None:
+    assert OriginRule(["self"]).admits(origin, host) is admitted
+
+
+@pytest.mark.parametrize(
+    ("origin", "admitted"),
+    [
+        ("https://app.example.com", True),
+        ("https://APP.example.com:443", True),
+        ("http://app.example.com", False),
+        ("https://app.example.com:8443", False),
+        ("https://a.wide.example", True),
+        ("https://a.b.wide.example", True),
+        ("https://wide.example", False),
+        ("https://evilwide.example", False),
+        ("https://a.wide.example.evil.example", False),
+        ("http://a.wide.example", False),
+        ("http://a.port.example:8080", True),
+        ("http://a.port.example", False),
+        (f"https://{HOST}", False),
+        ("null", False),
+    ],
+)
+def test_a_list_is_exact_but_for_what_a_star_stands_for(origin: str, admitted: bool) -> None:
+    rule = OriginRule(["https://app.example.com", "https://*.wide.example", "http://*.port.example:8080"])
+    assert rule.admits(origin, HOST) is admitted
+
+
+def test_a_star_alone_admits_any_page_even_one_without_an_address() -> None:
+    assert OriginRule(["*"]).admits("null", HOST)
+
+
+def test_an_empty_list_admits_no_page() -> None:
+    assert not OriginRule([]).admits(f"https://{HOST}", HOST)
+
+
+@pytest.mark.parametrize("pattern", ["app.example", "https://*", "https://a.*.example", "https://*.*.example", "null"])
+def test_a_pattern_that_is_none_is_refused(pattern: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        OriginRule([pattern])
