@@ -20,11 +20,14 @@ from gateway.api import binance_rest, functions, klines, openapi, operations, pa
 from gateway.api.binance_stream import BinanceService
 from gateway.api.errors import EXCEPTION_HANDLERS
 from gateway.api.stream import StreamService
-from gateway.feed.listener import Listener
-from gateway.feed.topics import Topics
+from gateway.feed.keys import connect
+from gateway.feed.modes import make_feed
+from gateway.feed.together import end
+from gateway.feed.topics import Topic, Topics
 from gateway.history.query import QueryRules
 from gateway.history.service import History
 from gateway.history.store import Store
+from gateway.hub.channel import MarketChannel
 from gateway.hub.hub import Hub
 from gateway.ingest import Ingest
 from gateway.keepalive import Keepalive
@@ -113,9 +116,11 @@ class Gateway:
         self.stream.pump = self.pump
         names = StreamNames(symbols, intervals)
         self.binance = BinanceService(config, self.market, self.hub, self.pump, self.counters, names, wall_ms)
-        self.listener = Listener(config.redis, Topics(config.redis, intervals, symbols.pattern), self.ingest)
+        topics = Topics(config.redis, intervals, symbols.pattern)
+        self.keys = connect(config.redis)
+        self.feed = make_feed(config, topics, self.keys, self.ingest, self.market, self._wanted)
         self.keepalive = Keepalive(config.stream, self.hub.sessions, self.counters)
-        self.metrics = Metrics(self.counters, self._gauges, self._totals)
+        self.metrics = Metrics(self.counters, self._gauges, self._totals, lambda: self.feed.mode)
         self.app = Starlette(
             routes=self._routes(),
             middleware=[reply.cors(config.http)],
@@ -128,6 +133,8 @@ class Gateway:
         state = self.hub.state
         if not state.live:
             why.append(f"feed: {state.reason}")
+        if self.feed.problem:
+            why.append(f"feed: {self.feed.problem}")
         if time.monotonic() - self.pump.flushed_s > FLUSH_LATE_S:
             why.append("flush: late")
         return why
@@ -157,7 +164,7 @@ class Gateway:
             on_ready,
         )
         tasks = [
-            asyncio.create_task(self.listener.run(), name="listener"),
+            asyncio.create_task(self.feed.run(), name="feed"),
             asyncio.create_task(self.pump.run(), name="flush"),
             asyncio.create_task(self.keepalive.run(), name="keepalive"),
         ]
@@ -172,11 +179,12 @@ class Gateway:
                 task.result()
         finally:
             serving.cancel()
-            await _end([serving, *tasks])
+            await end([serving, *tasks])
             await self.stream.aclose()
             await self.repair.aclose()
             await self.history.aclose()
             await self.store.aclose()
+            await self.keys.aclose()
 
     def _routes(self) -> list[BaseRoute]:
         gzip_min_bytes = self.config.history.gzip_min_bytes
@@ -189,7 +197,7 @@ class Gateway:
             *binance_rest.routes(self.history, self.rules, self.config.dialects, gzip_min_bytes),
             *udf.routes(self.history, self.rules, self.config.dialects, gzip_min_bytes),
             *openapi.routes(self.rules, __version__, gzip_min_bytes),
-            *operations.routes(self.not_ready, self.metrics, asyncapi),
+            *operations.routes(self.not_ready, lambda: self.feed.mode, self.metrics, asyncapi),
             *page.routes(STATIC),
         ]
         if not STATIC.is_dir():
@@ -197,6 +205,17 @@ class Gateway:
                 "the page is not built; everything else works (build it with `make build`, which needs Node)"
             )
         return routes
+
+    def _wanted(self) -> set[Topic]:
+        """What somebody is subscribed to, and the prices that its forming bars are made of."""
+        wanted: set[Topic] = set()
+        for channel in self.hub.channels:
+            if channel.subscribers:
+                symbols = self.market.symbols() if isinstance(channel, MarketChannel) else [channel.symbol]
+                wanted.update(Topic(symbol, "") for symbol in symbols)
+                if channel.interval:
+                    wanted.add(Topic(channel.symbol, channel.interval))
+        return wanted
 
     def _gauges(self) -> dict[str, float]:
         hub = self.hub
@@ -215,8 +234,9 @@ class Gateway:
     def _totals(self) -> dict[str, float]:
         return {
             "repaired_klines": self.repair.repaired,
-            "feed_reconnects": self.listener.reconnects,
-            "feed_thinned": self.listener.thinned,
+            "feed_reconnects": self.feed.reconnects,
+            "feed_thinned": self.feed.thinned,
+            "feed_switches": self.feed.switches,
             **{f"history_{name}": count for name, count in self.history.counters.items()},
         }
 
@@ -240,15 +260,6 @@ class _Server(uvicorn.Server):
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
         self._on_ready()
-
-
-async def _end(tasks: list[asyncio.Task[None]]) -> None:
-    """Cancel until they are done. Once is not always enough: redis-py waits with `asyncio.wait_for`, which in Python
-    3.11 can swallow a cancellation that comes together with the answer."""
-    while pending := [task for task in tasks if not task.done()]:
-        for task in pending:
-            task.cancel()
-        await asyncio.wait(pending, timeout=1.0)
 
 
 async def serve(config: Config, *, on_ready: Callable[[str], None] | None = None) -> None:

@@ -57,6 +57,15 @@ class RedisConfig(Section, frozen=True):
     klines_channel: str = "klines:{symbol}:{interval}"
 
 
+class FeedConfig(Section, frozen=True):
+    mode: Literal["auto", "pubsub", "keyspace", "poll"] = "auto"
+    auto_after_s: Seconds = 5.0
+    enable_notifications: bool = False
+    poll_min_ms: Annotated[int, Meta(ge=10)] = 100
+    poll_max_ms: Annotated[int, Meta(ge=10)] = 1000
+    poll_rest_s: Seconds = 5.0
+
+
 class MarketConfig(Section, frozen=True):
     symbol_pattern: str = DEFAULT_SYMBOL_PATTERN
     intervals: Annotated[tuple[str, ...], Meta(min_length=1)] = ("1m", "5m", "15m", "1h", "4h", "1d")
@@ -107,6 +116,7 @@ class Config(Section, frozen=True):
 
     server: ServerConfig = ServerConfig()
     redis: RedisConfig = RedisConfig()
+    feed: FeedConfig = FeedConfig()
     market: MarketConfig = MarketConfig()
     stream: StreamConfig = StreamConfig()
     history: HistoryConfig = HistoryConfig()
@@ -208,5 +218,7 @@ def _check(config: Config) -> None:
         for field in ("{symbol}", "{interval}"):
             if template.count(field) != (field in fields):
                 raise ConfigError(f"redis.{key}: expected {' and '.join(fields)} once each, got {template!r}")
+    if config.feed.poll_min_ms > config.feed.poll_max_ms:
+        raise ConfigError("feed.poll_min_ms: expected at most feed.poll_max_ms")
     if config.stream.unsent_bytes > config.stream.send_buffer_bytes:
         raise ConfigError("stream.unsent_bytes: expected at most stream.send_buffer_bytes")

@@ -17,15 +17,17 @@ if TYPE_CHECKING:
     from gateway.ops.metrics import Metrics
 
 
-def routes(reasons: Callable[[], list[str]], metrics: Metrics, asyncapi: bytes) -> list[Route]:
-    """`reasons`: why the gateway is not ready; none when it is."""
+def routes(
+    reasons: Callable[[], list[str]], feed_mode: Callable[[], str], metrics: Metrics, asyncapi: bytes
+) -> list[Route]:
+    """`reasons`: why the gateway is not ready; none when it is. `feed_mode`: how it takes its news just now."""
 
     async def healthz(_: Request) -> Response:
         return JSONResponse({"status": "ok", "version": __version__})
 
     async def readyz(_: Request) -> Response:
         why = reasons()
-        return JSONResponse({"ready": not why, "reasons": why}, 503 if why else 200)
+        return JSONResponse({"ready": not why, "reasons": why, "feed": feed_mode()}, 503 if why else 200)
 
     async def scrape(_: Request) -> Response:
         return Response(metrics.render(), media_type="text/plain; version=0.0.4")
