@@ -24,6 +24,7 @@ from gateway.feed.keys import connect
 from gateway.feed.modes import make_feed
 from gateway.feed.together import end
 from gateway.feed.topics import Topic, Topics
+from gateway.history.pulse import Pulse
 from gateway.history.query import QueryRules
 from gateway.history.service import History
 from gateway.history.store import Store
@@ -81,7 +82,7 @@ class LiveView:
         return self._market.symbols()
 
     def stale(self, symbol: str) -> bool:
-        return not self._hub.state.live
+        return not self._hub.state.live or self._market.lapsed(symbol)
 
     def forming(self, symbol: str, interval: str) -> Kline | None:
         return self._market.forming(symbol, interval)
@@ -104,6 +105,7 @@ class Gateway:
         self.market = Market(config.market, config.stream.closed_log, lazy=True)
         self.hub: Hub[Session] = Hub(self.market, config.stream.closed_log, max(1, round(1000 / config.stream.tick_ms)))
         self.store = Store(config.redis, intervals, symbols.pattern)
+        self.pulse = Pulse(self.store, config.redis.retry_s)
         self.history = History(self.store, LiveView(self.market, self.hub), config.history, config.stream.history_max)
         self.rules = QueryRules(symbols, intervals, config.stream.history_max)
         self.repair = Repair(self.store, self.market, intervals, config.redis.retry_s)
@@ -166,6 +168,7 @@ class Gateway:
         tasks = [
             asyncio.create_task(self.feed.run(), name="feed"),
             asyncio.create_task(self.pump.run(), name="flush"),
+            asyncio.create_task(self.pulse.run(), name="pulse"),
             asyncio.create_task(self.keepalive.run(), name="keepalive"),
         ]
         serving = asyncio.create_task(server.serve(sockets=[sock]), name="server")
@@ -222,6 +225,7 @@ class Gateway:
         return {
             "feed_linked": float(hub.state.reason != "redis"),
             "feed_live": float(hub.state.live),
+            "history_available": float(self.store.available),
             "feed_age_seconds": time.monotonic() - self.ingest.heard_s if self.ingest.heard_s else -1.0,
             "load_level": float(self.pump.load.level),
             "symbols": len(self.market.symbols()),

@@ -199,7 +199,7 @@ class TestNotificationsThatAreOff:
         ):
             async with serving(make_config(server, feed=config)) as up:
                 setting = (await redis.config_get("notify-keyspace-events"))["notify-keyspace-events"]
-                assert set("ExK$z") <= set(setting)
+                assert set("ExK$z") <= set(setting or "")
                 server.kill()
                 await up.ready(503)
                 await server.start_async()

@@ -121,6 +121,11 @@ class TestMistakes:
                 "stream.unsent_bytes: expected at most stream.send_buffer_bytes",
                 id="limits at odds",
             ),
+            pytest.param(
+                "[feed]\npoll_min_ms = 2000",
+                "feed.poll_min_ms: expected at most feed.poll_max_ms",
+                id="waits at odds",
+            ),
             pytest.param("server = 1", "server: Expected `object`, got `int`", id="a value for a section"),
         ],
     )

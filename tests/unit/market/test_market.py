@@ -367,3 +367,23 @@ def test_a_bar_that_is_looked_at_is_up_to_date_though_nobody_watches() -> None:
     forming = lazy.forming("BTCUSDT", "1m")
     assert forming is not None
     assert (forming.open, forming.high, forming.low, forming.close) == ("100", "106", "100", "101")
+
+
+class TestATickerThatOutlivedItsKey:
+    def test_is_still_known_and_old_until_news_come(self) -> None:
+        market = Market(MarketConfig(), 16)
+        market.apply(ticker_update("1", T0), T0)
+        assert not market.lapsed("BTCUSDT")
+        market.lapse("BTCUSDT")
+        assert market.lapsed("BTCUSDT")
+        assert market.knows("BTCUSDT")
+        market.apply(ticker_update("1", T0 + 1), T0)
+        assert not market.lapsed("BTCUSDT")
+
+    def test_is_none_where_there_was_no_ticker(self) -> None:
+        market = Market(MarketConfig(), 16)
+        market.lapse("BTCUSDT")
+        assert not market.lapsed("BTCUSDT")
+        market.expect("BTCUSDT")
+        market.lapse("BTCUSDT")
+        assert not market.lapsed("BTCUSDT")
