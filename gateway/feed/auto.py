@@ -39,6 +39,9 @@ SYMBOLS_AT_ONCE = 100
 
 TURN_SAMPLES = 4 * SAMPLES
 
+DOUBLINGS_MAX = 6
+"""A mode is kept for `auto_after_s`, and twice as long each time that going back to pub/sub has been in vain."""
+
 
 class Feed(Protocol):
     """What brings news; `run` ends only when cancelled."""
@@ -97,12 +100,13 @@ class Auto:
         self._pubsub = _Tap(sink)
         self._listener = Listener(redis, topics, self._pubsub)
         self._other: Feed | None = None
-        self._other_tap = self._pubsub
+        self._other_tap: _Tap | None = None
         self._other_task: asyncio.Task[None] | None = None
         self._missing: set[str] = set()
         # A link that was lost is given the time to come back by its schedule.
         self._unlinked_max_s = max(config.auto_after_s, 2 * redis.retry_s[-1])
         self._begin_anew()
+        self._fallbacks = 0
         self._samples = 0
         self._found: set[str] = set()
         self.switches = 0
@@ -142,12 +146,14 @@ class Auto:
 
     async def _act(self, now_s: float) -> None:
         missing = self._evidence.behind(now_s)
-        if not self._linked() and now_s - self._begun_s >= self._unlinked_max_s:
+        in_force = self._other_tap or self._pubsub
+        if not in_force.linked_now and now_s - max(self._begun_s, in_force.unlinked_s) >= self._unlinked_max_s:
             missing = {TICKERS, KLINES}
-        if self.mode != "pubsub" and self._pubsub.linked_now and self._published():
+        if self.mode != "pubsub" and self._published() and self._stayed(now_s):
             await self._switch("pubsub", "messages come on the channels")
         elif missing and self.mode == "pubsub":
             self._missing = missing
+            self._fallbacks += 1
             why = f"{' and '.join(sorted(missing))} are written, and no message about them comes"
             await self._switch("keyspace" if await self._notifies() else "poll", why)
         elif missing and self.mode == "keyspace":
@@ -170,11 +176,14 @@ class Auto:
         ticker = self._held.ticker(topic.symbol)
         return ticker.event_time_ms if ticker else 0
 
-    def _linked(self) -> bool:
-        return self._other_tap.linked_now
-
     def _published(self) -> bool:
-        return self._evidence.published(self._missing, self._pubsub.take_spoken())
+        spoken = self._pubsub.take_spoken()
+        return self._pubsub.linked_now and self._evidence.published(self._missing, spoken)
+
+    def _stayed(self, now_s: float) -> bool:
+        """Whether the mode has been kept long enough: the longer, the more often it has come to it again."""
+        times = 1 << min(DOUBLINGS_MAX, self._fallbacks - 1)
+        return now_s - self._begun_s >= times * self._config.auto_after_s
 
     async def _notifies(self) -> bool:
         """Whether it makes sense to try notifications: they are on, may be switched on, or nobody can say."""
@@ -198,7 +207,7 @@ class Auto:
 
     async def _stop_other(self) -> None:
         task, self._other_task, self._other = self._other_task, None, None
-        self._other_tap = self._pubsub
+        self._other_tap = None
         if task is not None:
             await end([task])
 
@@ -221,6 +230,7 @@ class _Tap:
         self._sink = sink
         self.aside = False
         self.linked_now = False
+        self.unlinked_s = time.monotonic()
         self._spoken: set[Topic] = set()
         self._spoken_before: set[Topic] = set()
 
@@ -234,6 +244,8 @@ class _Tap:
             self._sink.linked()
 
     def unlinked(self, reason: str) -> None:
+        if self.linked_now:
+            self.unlinked_s = time.monotonic()
         self.linked_now = False
         if not self.aside:
             self._sink.unlinked(reason)

@@ -27,6 +27,8 @@ TOPICS_AT_ONCE = 200
 
 SCAN_COUNT = 1000
 
+NOTIFY = "notify-keyspace-events"
+
 
 def connect(config: RedisConfig) -> Redis:
     """A client for the feed's readings: one try a command, for what a failure means is decided by the feed."""
@@ -101,20 +103,17 @@ class KeyReader:
                     break
         return found
 
-    async def notifications(self, enable: str = "") -> str | None:
-        """The server's `notify-keyspace-events`; `None` where it does not say. `enable`: add these letters to it."""
+    async def notifications(self) -> str | None:
+        """The server's `notify-keyspace-events`; `None` where it does not say."""
         try:
-            answer = await self._execute("CONFIG", "GET", "notify-keyspace-events")
-            if not answer:
-                return None
-            value: str = answer[1].decode()
-            if enable:
-                value += "".join(letter for letter in enable if letter not in value)
-                await self._execute("CONFIG", "SET", "notify-keyspace-events", value)
-            return value
+            answer = await self._execute("CONFIG", "GET", NOTIFY)
         except ResponseError:
             # Hosted servers and restricted users are refused the command.
             return None
+        return answer[1].decode() if answer else None
+
+    async def set_notifications(self, setting: str) -> None:
+        await self._execute("CONFIG", "SET", NOTIFY, setting)
 
     def _mark_key(self, topic: Topic) -> str:
         symbol, interval = topic

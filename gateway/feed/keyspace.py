@@ -11,7 +11,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from gateway.feed.listener import Listener
 from gateway.feed.together import together
@@ -31,6 +31,10 @@ EVENTS = "K$z"
 """What `notify-keyspace-events` must hold: keyspace channels, strings, sorted sets."""
 
 
+class NotificationsOff(RedisError):
+    """The server does not tell which keys change; the message says what to do."""
+
+
 def told(setting: str) -> bool:
     """Whether a server with this `notify-keyspace-events` tells what is needed. (`A` stands for all kinds.)"""
     return "K" in setting and ("A" in setting or ("$" in setting and "z" in setting))
@@ -47,7 +51,7 @@ class Keyspace:
         self, redis: RedisConfig, config: FeedConfig, topics: Topics, reader: KeyReader, sink: FeedSink, database: int
     ) -> None:
         self._retry_s = redis.retry_s
-        self._enable = EVENTS if config.enable_notifications else ""
+        self._enables = config.enable_notifications
         self._reader = reader
         self._sink = sink
         self._listener = Listener(redis, topics.of_key_events(database), self)
@@ -101,6 +105,7 @@ class Keyspace:
                 self._changed |= changed
                 self._told_linked = False
                 reason = str(error) or type(error).__name__
+                self.problem = reason if isinstance(error, NotificationsOff) else ""
                 self._sink.unlinked(reason)
                 wait_s = self._retry_s[min(failures, len(self._retry_s) - 1)]
                 failures += 1
@@ -111,16 +116,21 @@ class Keyspace:
     async def _begin(self) -> None:
         """A link is there: see that notifications come, then say so. A restarted server has forgotten its settings."""
         setting = await self._reader.notifications()
-        if setting is not None and not told(setting) and self._enable:
-            setting = await self._reader.notifications(self._enable)
-            logger.info("notify-keyspace-events switched on: %s", setting)
         if setting is not None and not told(setting):
-            problem = f"notify-keyspace-events is {setting!r}; needed: CONFIG SET notify-keyspace-events {EVENTS}"
-            if self.problem != problem:
-                logger.error('feed: %s (or feed.enable_notifications, or feed.mode = "poll")', problem)
-            self.problem = problem
-            raise RedisError(problem)
+            await self._switch_on(setting)
         self.problem = ""
         if self._link_up:
             self._told_linked = True
             self._sink.linked()
+
+    async def _switch_on(self, setting: str) -> None:
+        needed = f"notify-keyspace-events is {setting!r}; needed: CONFIG SET notify-keyspace-events {EVENTS}"
+        if not self._enables:
+            raise NotificationsOff(f"{needed} (or feed.enable_notifications, or another feed.mode)")
+        # What others have asked for stays on.
+        setting += "".join(letter for letter in EVENTS if letter not in setting)
+        try:
+            await self._reader.set_notifications(setting)
+        except ResponseError as error:
+            raise NotificationsOff(f"{needed}, which we may not: {error}") from error
+        logger.info("feed: notify-keyspace-events set to %s", setting)

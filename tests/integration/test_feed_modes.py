@@ -55,6 +55,12 @@ async def collecting(config: Config, *, publish: bool = False) -> AsyncIterator[
             await asyncio.wait([running], timeout=0.5)
 
 
+def at(config: Config, user: str, server: EmbeddedServer) -> Config:
+    """The same as another user."""
+    url = server.url.replace("redis://", f"redis://{user}")
+    return msgspec.structs.replace(config, redis=msgspec.structs.replace(config.redis, url=url))
+
+
 def seconds(server: EmbeddedServer, mode: str, **changes: Any) -> Config:
     market = {"intervals": ("1s",), "close_grace_ms": 500}
     return make_config(server, feed=feed(mode, **changes), market=market)
@@ -130,6 +136,24 @@ class TestACollectorThatOnlyWritesKeys:
                 await collector.closed(4, "100 120 90 105", volume="9")
                 await someone.until(lambda: [bar.high for bar in view.closed][-2] == "120")
                 assert numbers(view) == [0, 1, 2, 3, 4, 5]
+
+    async def test_a_frozen_server_is_noticed_and_what_closed_meanwhile_arrives(
+        self, server: EmbeddedServer, mode: str
+    ) -> None:
+        config = make_config(server, feed=feed(mode), redis={"watchdog_s": 0.4, "command_timeout_s": 0.4})
+        async with Publisher(server, publishes=False) as collector:
+            await collector.closed(0)
+            async with serving(config) as up, client(up) as someone:
+                await someone.subscribe(BARS, history=10)
+                view = someone.view(BARS)
+                server.freeze()
+                try:
+                    await someone.until(lambda: view.state == "stale")
+                finally:
+                    server.thaw()
+                for number in range(1, 4):
+                    await collector.closed(number)
+                await someone.until(lambda: view.state == "live" and numbers(view) == [0, 1, 2, 3])
 
     async def test_a_symbol_that_is_new_becomes_known(
         self, server: EmbeddedServer, mode: str, monkeypatch: pytest.MonkeyPatch
@@ -208,6 +232,15 @@ class TestNotificationsThatAreOff:
                     await collector.ticker("3")
                     await until(lambda: up.inside.market.knows(SYMBOL), "the ticker")
 
+    async def test_that_may_not_be_switched_on_are_a_failure_with_its_reason(self) -> None:
+        async with EmbeddedServer() as server, Redis.from_url(server.url) as redis:
+            commands = ["+@all", "-config|set"]
+            await redis.acl_setuser("reader", enabled=True, nopass=True, keys=["*"], channels=["*"], commands=commands)
+            config = at(make_config(server, feed=feed("keyspace", enable_notifications=True)), "reader:x@", server)
+            async with serving(config, ready=False) as up:
+                await until(lambda: "we may not" in up.inside.feed.problem, "the finding")
+                assert (await up.ready(503)).json()["reasons"][0] == "feed: redis"
+
 
 class TestAuto:
     async def test_takes_messages_where_they_come(self, server: EmbeddedServer) -> None:
@@ -260,8 +293,7 @@ class TestAuto:
             await redis.acl_setuser("reader", enabled=True, nopass=True, keys=["*"], commands=["+@read", "+ping"])
             await collector.ticker("1")
             config = make_config(server, feed=feed("auto", auto_after_s=0.4))
-            url = server.url.replace("redis://", "redis://reader:x@")
-            config = msgspec.structs.replace(config, redis=msgspec.structs.replace(config.redis, url=url))
+            config = at(config, "reader:x@", server)
             async with serving(config) as up:
                 assert up.inside.feed.mode == "poll"
                 await collector.ticker("2")
