@@ -53,9 +53,6 @@ class Feed(Protocol):
     def problem(self) -> str: ...
 
     @property
-    def messages(self) -> int: ...
-
-    @property
     def reconnects(self) -> int: ...
 
     @property
@@ -109,6 +106,7 @@ class Auto:
         self._fallbacks = 0
         self._samples = 0
         self._found: set[str] = set()
+        self._reconnects_before = 0
         self.switches = 0
 
     @property
@@ -116,12 +114,9 @@ class Auto:
         return self._other.problem if self._other else ""
 
     @property
-    def messages(self) -> int:
-        return self._listener.messages + (self._other.messages if self._other else 0)
-
-    @property
     def reconnects(self) -> int:
-        return self._listener.reconnects + (self._other.reconnects if self._other else 0)
+        """Of all feeds there have been, for a total never falls."""
+        return self._listener.reconnects + self._reconnects_before + (self._other.reconnects if self._other else 0)
 
     @property
     def thinned(self) -> int:
@@ -206,6 +201,8 @@ class Auto:
             self._other_task = asyncio.create_task(self._other.run())
 
     async def _stop_other(self) -> None:
+        if self._other is not None:
+            self._reconnects_before += self._other.reconnects
         task, self._other_task, self._other = self._other_task, None, None
         self._other_tap = None
         if task is not None:

@@ -63,10 +63,6 @@ class Keyspace:
         """Why nothing can come, for people; "" when all is well."""
 
     @property
-    def messages(self) -> int:
-        return self._listener.messages
-
-    @property
     def reconnects(self) -> int:
         return self._listener.reconnects
 

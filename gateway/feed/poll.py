@@ -61,10 +61,6 @@ class Poll:
         self._rest: Iterator[Topic] = iter(())
         self.reconnects = 0
 
-    @property
-    def messages(self) -> int:
-        return self._reader.changes
-
     async def run(self) -> None:
         failures = 0
         while True:
