@@ -196,6 +196,8 @@ class Auto:
             # What came between the last reading of the keys and the first message.
             self._sink.linked()
         else:
+            # Nothing has arrived for a while, and until the other feed is linked nothing will.
+            self._sink.unlinked(why)
             self._other_tap = _Tap(self._sink)
             self._other = self._make(mode, self._other_tap)
             self._other_task = asyncio.create_task(self._other.run())
