@@ -23,12 +23,16 @@ from gateway.api.entrance import Entrance
 from gateway.api.errors import EXCEPTION_HANDLERS
 from gateway.api.guard import Guard
 from gateway.api.stream import StreamService
-from gateway.feed.listener import Listener
-from gateway.feed.topics import Topics
+from gateway.feed.keys import connect
+from gateway.feed.modes import make_feed
+from gateway.feed.together import end
+from gateway.feed.topics import Topic, Topics
+from gateway.history.pulse import Pulse
 from gateway.history.query import QueryRules
 from gateway.history.rolled import RolledStore
 from gateway.history.service import History
 from gateway.history.store import Store
+from gateway.hub.channel import KlineChannel, MarketChannel
 from gateway.hub.hub import Hub
 from gateway.ingest import Ingest
 from gateway.keepalive import Keepalive
@@ -86,7 +90,7 @@ class LiveView:
         return self._market.symbols()
 
     def stale(self, symbol: str) -> bool:
-        return not self._hub.state.live
+        return not self._hub.state.live or self._market.lapsed(symbol)
 
     def forming(self, symbol: str, interval: str) -> Kline | None:
         return self._market.forming(symbol, interval)
@@ -111,6 +115,7 @@ class Gateway:
         self.hub: Hub[Session] = Hub(self.market, config.stream.closed_log, max(1, round(1000 / config.stream.tick_ms)))
         self.store = Store(config.redis, intervals, symbols.pattern)
         self.rolled = RolledStore(self.store, config.market)
+        self.pulse = Pulse(self.store, config.redis.retry_s)
         self.history = History(self.rolled, LiveView(self.market, self.hub), config.history, config.stream.history_max)
         self.rules = QueryRules(symbols, intervals, config.stream.history_max)
         self.repair = Repair(self.rolled, self.market, intervals, config.redis.retry_s)
@@ -131,9 +136,17 @@ class Gateway:
         self.binance = BinanceService(
             config, self.market, self.hub, self.pump, self.counters, names, self.entrance, wall_ms
         )
-        self.listener = Listener(config.redis, Topics(config.redis, stored, symbols.pattern), self.ingest)
+        topics = Topics(config.redis, stored, symbols.pattern)
+        self.keys = connect(config.redis)
+        self.feed = make_feed(config, topics, self.keys, self.ingest, self.market, self._wanted)
         self.keepalive = Keepalive(config.stream, self.hub.sessions, self.counters)
-        self.metrics = Metrics(self.counters, self._gauges, self._totals, self._totals_by_interval)
+        self.metrics = Metrics(
+            self.counters,
+            self._gauges,
+            self._totals,
+            totals_by_interval=self._totals_by_interval,
+            feed_mode=lambda: self.feed.mode,
+        )
         self.app = Starlette(
             routes=self._routes(),
             middleware=[
@@ -155,6 +168,8 @@ class Gateway:
         state = self.hub.state
         if not state.live:
             why.append(f"feed: {state.reason}")
+        if self.feed.problem:
+            why.append(f"feed: {self.feed.problem}")
         if time.monotonic() - self.pump.flushed_s > FLUSH_LATE_S:
             why.append("flush: late")
         return why
@@ -194,14 +209,15 @@ class Gateway:
             on_ready,
         )
         tasks = [
-            asyncio.create_task(self.listener.run(), name="listener"),
+            asyncio.create_task(self.feed.run(), name="feed"),
             asyncio.create_task(self.pump.run(), name="flush"),
+            asyncio.create_task(self.pulse.run(), name="pulse"),
             asyncio.create_task(self.keepalive.run(), name="keepalive"),
             asyncio.create_task(self.watch.run(), name="watch"),
             asyncio.create_task(self.entrance.watch.run(), name="visitors"),
         ]
         if operations_sock is not None:
-            routes = operations.routes(self.not_ready, self.metrics, self.config.operations.token)
+            routes = operations.routes(self.not_ready, self._details, self.metrics, self.config.operations.token)
             tasks.append(asyncio.create_task(serve_operations(operations_sock, routes), name="operations"))
         serving = asyncio.create_task(server.serve(sockets=[sock]), name="server")
         try:
@@ -214,12 +230,13 @@ class Gateway:
                 task.result()
         finally:
             serving.cancel()
-            await _end([serving, *tasks])
+            await end([serving, *tasks])
             await self.stream.aclose()
             await self.rates.aclose()
             await self.repair.aclose()
             await self.history.aclose()
             await self.store.aclose()
+            await self.keys.aclose()
 
     def _routes(self) -> list[BaseRoute]:
         gzip_min_bytes = self.config.history.gzip_min_bytes
@@ -239,7 +256,7 @@ class Gateway:
             *(
                 operations.public_routes(self.not_ready)
                 if self.config.operations.address
-                else operations.routes(self.not_ready, self.metrics, self.config.operations.token)
+                else operations.routes(self.not_ready, self._details, self.metrics, self.config.operations.token)
             ),
             *page.routes(STATIC),
         ]
@@ -249,11 +266,28 @@ class Gateway:
             )
         return routes
 
+    def _wanted(self) -> set[Topic]:
+        """What somebody is subscribed to, and the prices and shorter bars that its bars are made of."""
+        wanted: set[Topic] = set()
+        for channel in self.hub.channels:
+            if channel.subscribers:
+                symbols = self.market.symbols() if isinstance(channel, MarketChannel) else [channel.symbol]
+                wanted.update(Topic(symbol, "") for symbol in symbols)
+                if isinstance(channel, KlineChannel):
+                    wanted.add(Topic(channel.symbol, channel.interval))
+                    if source := self.market.divisor(channel.series):
+                        wanted.add(Topic(channel.symbol, source))
+        return wanted
+
+    def _details(self) -> dict[str, object]:
+        return {"feed": self.feed.mode}
+
     def _gauges(self) -> dict[str, float]:
         hub = self.hub
         return {
             "feed_linked": float(hub.state.reason != "redis"),
             "feed_live": float(hub.state.live),
+            "history_available": float(self.store.available),
             "feed_age_seconds": time.monotonic() - self.ingest.heard_s if self.ingest.heard_s else -1.0,
             "load_level": float(self.pump.load.level),
             "kline_gaps_open": float(self.watch.gaps.open),
@@ -267,8 +301,9 @@ class Gateway:
     def _totals(self) -> dict[str, float]:
         return {
             "repaired_klines": self.repair.repaired,
-            "feed_reconnects": self.listener.reconnects,
-            "feed_thinned": self.listener.thinned,
+            "feed_reconnects": self.feed.reconnects,
+            "feed_thinned": self.feed.thinned,
+            "feed_switches": self.feed.switches,
             **{f"history_{name}": count for name, count in self.history.counters.items()},
         }
 
@@ -300,15 +335,6 @@ class _Server(uvicorn.Server):
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
         self._on_ready()
-
-
-async def _end(tasks: list[asyncio.Task[None]]) -> None:
-    """Cancel until they are done. Once is not always enough: redis-py waits with `asyncio.wait_for`, which in Python
-    3.11 can swallow a cancellation that comes together with the answer."""
-    while pending := [task for task in tasks if not task.done()]:
-        for task in pending:
-            task.cancel()
-        await asyncio.wait(pending, timeout=1.0)
 
 
 async def serve(config: Config, *, on_ready: Callable[[str], None] | None = None) -> None:

@@ -48,6 +48,11 @@ rate_option = click.option(
     show_default=True,
     help="Ticker updates a second of each pair.",
 )
+publish_option = click.option(
+    "--publish/--no-publish",
+    default=True,
+    help="--no-publish: write keys and never publish, as some collectors do (see feed.mode).",
+)
 
 
 class Unable(click.ClickException):
@@ -85,7 +90,8 @@ def serve(file: Path | None, host: str | None, port: int | None, redis_url: str 
 @port_option
 @symbols_option
 @rate_option
-def demo(port: int | None, symbols: int, rate: float) -> None:
+@publish_option
+def demo(port: int | None, symbols: int, rate: float, publish: bool) -> None:
     """Run the gateway with a simulated market: nothing else is needed."""
     # Settings of a real installation, in ./config.toml, are none of the demo's business.
     config = _load(None, {"server": {"port": port}}, default=None)
@@ -105,7 +111,7 @@ def demo(port: int | None, symbols: int, rate: float) -> None:
 
     with _checked():
         choose_pairs(symbols)
-        simulation = Simulation(symbols, config.market.intervals, Pace(rate), extended=True)
+        simulation = Simulation(symbols, config.market.intervals, Pace(rate), publish=publish, extended=True)
     _run(config, run_demo(serve_from, simulation, config.redis, say=logger.debug), ServerError)
 
 
@@ -114,6 +120,7 @@ def demo(port: int | None, symbols: int, rate: float) -> None:
 @click.option("--redis", "redis_url", metavar="URL", required=True, help="Where to write, as a collector would.")
 @symbols_option
 @rate_option
+@publish_option
 @click.option("--spike", type=click.FloatRange(1), default=1.0, help="Multiply the rate by this, once, after 10 s ...")
 @click.option("--spike-seconds", type=click.FloatRange(0, min_open=True), default=5.0, help="... for so long.")
 @click.option("--seed", type=int, default=1, show_default=True, help="The same number makes the same market.")
@@ -126,6 +133,7 @@ def simulate(
     redis_url: str,
     symbols: int,
     rate: float,
+    publish: bool,
     spike: float,
     spike_seconds: float,
     seed: int,
@@ -142,7 +150,7 @@ def simulate(
     with _checked():
         choose_pairs(symbols)
         pace = Pace(rate, spike=spike, spike_s=spike_seconds)
-        simulation = Simulation(symbols, config.market.intervals, pace, seed, extended=extended)
+        simulation = Simulation(symbols, config.market.intervals, pace, seed, publish=publish, extended=extended)
     _run(config, run_simulate(simulation, config.redis, say=logger.info))
 
 

@@ -68,6 +68,15 @@ class RedisConfig(Section, frozen=True):
     klines_channel: str = "klines:{symbol}:{interval}"
 
 
+class FeedConfig(Section, frozen=True):
+    mode: Literal["auto", "pubsub", "keyspace", "poll"] = "auto"
+    auto_after_s: Seconds = 5.0
+    enable_notifications: bool = False
+    poll_min_ms: Annotated[int, Meta(ge=10)] = 100
+    poll_max_ms: Annotated[int, Meta(ge=10)] = 1000
+    poll_rest_s: Seconds = 5.0
+
+
 class MarketConfig(Section, frozen=True):
     symbol_pattern: str = DEFAULT_SYMBOL_PATTERN
     intervals: Annotated[tuple[str, ...], Meta(min_length=1)] = ("1m", "5m", "15m", "1h", "4h", "1d")
@@ -171,6 +180,7 @@ class Config(Section, frozen=True):
 
     server: ServerConfig = ServerConfig()
     redis: RedisConfig = RedisConfig()
+    feed: FeedConfig = FeedConfig()
     market: MarketConfig = MarketConfig()
     stream: StreamConfig = StreamConfig()
     history: HistoryConfig = HistoryConfig()
@@ -296,6 +306,8 @@ def _check(config: Config) -> None:
                 raise ConfigError(f"dialects.{key}: {symbol!r} does not match market.symbol_pattern")
             if not Decimal(size):
                 raise ConfigError(f"dialects.{key}: {symbol}: expected more than 0")
+    if config.feed.poll_min_ms > config.feed.poll_max_ms:
+        raise ConfigError("feed.poll_min_ms: expected at most feed.poll_max_ms")
     if config.stream.unsent_bytes > config.stream.send_buffer_bytes:
         raise ConfigError("stream.unsent_bytes: expected at most stream.send_buffer_bytes")
     if bool(config.server.tls_certificate) != bool(config.server.tls_key):

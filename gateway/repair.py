@@ -104,6 +104,8 @@ class Repair:
             ticker = await self._store.ticker(symbol)
             if ticker is not None:
                 self._market.restore(ticker)
+            else:
+                self._market.lapse(symbol)
             for interval in self._intervals:
                 await self._read(symbol, interval)
 

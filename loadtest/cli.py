@@ -1,4 +1,4 @@
-"""The command line: `python -m loadtest run | check | report | baseline | bench | bytes | list`."""
+"""The command line: `python -m loadtest run | check | report | baseline | modes | bench | bytes | list`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from gateway.config import ConfigError
 from gateway.embedded.server import ServerError
 from loadtest import baseline as floor
 from loadtest import bench as benches
+from loadtest import feed_modes
 from loadtest.checker import Checker
 from loadtest.crew import CrewError
 from loadtest.gateway_process import GatewayError
@@ -139,6 +140,17 @@ def baseline(sockets: int, frame_bytes: int, beat_ms: float, seconds: float) -> 
         f"{found.us_per_write:.2f} us a write, {found.cpu_percent:.1f} % of a core, {found.writes:,} writes,"
         f" {found.skipped:,} not taken, {found.late_beats} late beats"
     )
+
+
+@main.command()
+@click.option("--mode", "modes", multiple=True, type=click.Choice(feed_modes.MODES), help="Instead of all.")
+@click.option("--symbols", type=click.IntRange(1), default=100, show_default=True)
+@click.option("--rate", type=click.FloatRange(0, min_open=True), default=10.0, show_default=True, help="Per symbol.")
+@click.option("--seconds", type=click.FloatRange(1), default=15.0, show_default=True)
+def modes(modes: tuple[str, ...], symbols: int, rate: float, seconds: float) -> None:
+    """What each feed mode costs the gateway and Redis."""
+    for mode in modes or feed_modes.MODES:
+        click.echo(feed_modes.measure(mode, symbols, rate, seconds))
 
 
 @main.command()

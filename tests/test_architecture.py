@@ -49,12 +49,8 @@ ROWS = (
         pure=True,
         outside=(),
     ),
-    Row(
-        (
-            *("feed.listener", "feed.keyspace", "feed.poll", "history"),
-            *("wire.fleet", "wire.handshake", "wire.socket", "access"),
-        )
-    ),
+    Row(("feed.listener", "feed.keys", "feed.keyspace", "feed.poll", "feed.auto", "feed.modes", "feed.together")),
+    Row(("history", "wire.fleet", "wire.handshake", "wire.socket", "access")),
     Row(("repair",)),
     Row(("ingest",)),
     Row(("fanout",)),

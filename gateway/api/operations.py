@@ -15,7 +15,7 @@ from gateway import __version__
 from gateway.api.errors import Code, error_response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from starlette.requests import Request
 
@@ -24,11 +24,15 @@ if TYPE_CHECKING:
 NO_STORE = {"cache-control": "no-store"}
 
 
-def routes(reasons: Callable[[], list[str]], metrics: Metrics, token: str = "") -> list[Route]:
-    """All of it. `reasons`: why the gateway is not ready; none when it is. `token`: what a request has to bear."""
+def routes(
+    reasons: Callable[[], list[str]], details: Callable[[], Mapping[str, object]], metrics: Metrics, token: str = ""
+) -> list[Route]:
+    """All of it. `reasons`: why the gateway is not ready; none when it is. `details`: what else is told of it.
+    `token`: what a request has to bear."""
 
     async def readyz(request: Request) -> Response:
-        return _readiness(reasons(), details=_bears(request, token))
+        why = reasons()
+        return _readiness(why, {"reasons": why, **details()} if _bears(request, token) else {})
 
     async def scrape(request: Request) -> Response:
         if not _bears(request, token):
@@ -42,7 +46,7 @@ def public_routes(reasons: Callable[[], list[str]]) -> list[Route]:
     """What is left for everybody where the rest is served elsewhere: enough for a load balancer."""
 
     async def readyz(_: Request) -> Response:
-        return _readiness(reasons(), details=False)
+        return _readiness(reasons(), {})
 
     return [Route("/healthz", _healthz), Route("/readyz", readyz)]
 
@@ -58,11 +62,8 @@ async def _healthz(_: Request) -> Response:
     return JSONResponse({"status": "ok", "version": __version__}, headers=NO_STORE)
 
 
-def _readiness(why: list[str], *, details: bool) -> Response:
-    body: dict[str, object] = {"ready": not why}
-    if details:
-        body["reasons"] = why
-    return JSONResponse(body, 503 if why else 200, headers=NO_STORE)
+def _readiness(why: list[str], details: Mapping[str, object]) -> Response:
+    return JSONResponse({"ready": not why, **details}, 503 if why else 200, headers=NO_STORE)
 
 
 def _bears(request: Request, token: str) -> bool:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.config import RedisConfig
-    from gateway.feed.topics import Topic, Topics
+    from gateway.feed.topics import KeyEvents, Topic, Topics
 
 logger = logging.getLogger(__name__)
 
@@ -40,8 +40,9 @@ class FeedSink(Protocol):
     def unlinked(self, reason: str) -> None:
         """The link is gone, was found frozen, or could not be made: messages may be missed."""
 
-    surging: bool
-    """More comes than can be taken message by message: of what one read brings, the newest of a ticker will do."""
+    @property
+    def surging(self) -> bool:
+        """More comes than can be taken message by message: of what one read brings, the newest of a ticker will do."""
 
     def ingest(self, batch: Batch) -> None:
         """What one read brought, in order."""
@@ -54,7 +55,11 @@ class LinkLost(Exception):
 class Listener:
     """Runs until cancelled; reconnects by the configured schedule, whose last wait repeats."""
 
-    def __init__(self, config: RedisConfig, topics: Topics, sink: FeedSink) -> None:
+    mode = "pubsub"
+    problem = ""
+    switches = 0
+
+    def __init__(self, config: RedisConfig, topics: Topics | KeyEvents, sink: FeedSink) -> None:
         self._config = config
         self._topics = topics
         self._sink = sink

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -26,6 +28,7 @@ class Topics:
 
     def __init__(self, redis: RedisConfig, intervals: Collection[str], symbol_pattern: str) -> None:
         self._names = redis
+        self._symbol_pattern = symbol_pattern
         self._intervals = frozenset(intervals)
         self._ticker = _matcher(redis.ticker_channel, symbol_pattern)
         self._klines = _matcher(redis.klines_channel, symbol_pattern)
@@ -50,6 +53,26 @@ class Topics:
         return _name(self._names.klines_channel, symbol, interval)
 
     @property
+    def intervals(self) -> frozenset[str]:
+        return self._intervals
+
+    @property
+    def of_keys(self) -> Topics:
+        """The keys' names in the place of the channels': `patterns` and `parse` are then about keys."""
+        names = self._names
+        return self._renamed(ticker_channel=names.ticker_key, klines_channel=names.klines_key)
+
+    def of_key_events(self, database: int) -> KeyEvents:
+        """Redis' notifications about keys in the place of the channels."""
+        prefix, names = f"__keyspace@{database}__:", self._names
+        klines = prefix + names.klines_key
+        # A ticker is two keys: its value, and when that was written.
+        return KeyEvents(
+            self._renamed(ticker_channel=prefix + names.ticker_key, klines_channel=klines),
+            self._renamed(ticker_channel=prefix + names.ticker_updated_key, klines_channel=klines),
+        )
+
+    @property
     def patterns(self) -> list[str]:
         """Patterns that cover every channel of the contract, for PSUBSCRIBE."""
         return [_glob(self._names.ticker_channel), _glob(self._names.klines_channel)]
@@ -64,6 +87,9 @@ class Topics:
             topic = self._learned[channel] = self._parse(channel)
             return topic
 
+    def _renamed(self, **names: str) -> Topics:
+        return Topics(msgspec.structs.replace(self._names, **names), self._intervals, self._symbol_pattern)
+
     def _parse(self, channel: bytes) -> Topic | None:
         name = channel.decode("utf-8", "replace")
         if found := self._klines.fullmatch(name):
@@ -71,6 +97,22 @@ class Topics:
         if found := self._ticker.fullmatch(name):
             return Topic(found["symbol"], "")
         return None
+
+
+class KeyEvents:
+    """Channels of keyspace notifications (https://redis.io/docs/latest/develop/pubsub/keyspace-notifications/)."""
+
+    def __init__(self, values: Topics, updated: Topics) -> None:
+        self._values = values
+        self._updated = updated
+        ticker, klines = values.patterns
+        written = updated.patterns[0]
+        # Redis sends a message once for each pattern that fits.
+        self.patterns = [ticker, klines] if _covers(ticker, written) else [ticker, klines, written]
+
+    def parse(self, channel: bytes) -> Topic | None:
+        """The topic whose key has changed; `None` for a key that is not of the contract."""
+        return self._values.parse(channel) or self._updated.parse(channel)
 
 
 # Only the two placeholders mean something: a template may have other braces, as the hash tags of Redis Cluster do.
@@ -89,3 +131,9 @@ def _matcher(template: str, symbol_pattern: str) -> re.Pattern[str]:
 def _glob(template: str) -> str:
     literal = re.sub(r"([*?\[\]\\])", r"\\\1", template)
     return literal.replace("{symbol}", "*").replace("{interval}", "*")
+
+
+def _covers(wide: str, narrow: str) -> bool:
+    """Whether a pattern with one wildcard fits all that another one fits."""
+    head, _, tail = wide.partition("*")
+    return "*" not in tail and len(narrow) > len(head) + len(tail) and narrow.startswith(head) and narrow.endswith(tail)

@@ -40,6 +40,7 @@ class SymbolState:
     __slots__ = (
         "kept_ms",
         "known",
+        "lapsed",
         "prices",
         "series",
         "symbol",
@@ -58,6 +59,8 @@ class SymbolState:
         self.kept_ms = 0
         self.window_ms = self.window_end_ms = 0
         self.ticker: Ticker | None = None
+        self.lapsed: Ticker | None = None
+        """The ticker whose key was found to have expired; any news replaces the ticker, and that is over."""
         self.series: dict[str, Series] = {}
 
 
@@ -183,6 +186,16 @@ class Market:
         if state.ticker is None or state.ticker.event_time_ms < ticker.event_time_ms:
             state.ticker = ticker
             self._changes.tickers.add(state)
+
+    def lapse(self, symbol: str) -> None:
+        """Note that the store no longer holds the symbol's ticker: what is known is old, and better than nothing."""
+        if state := self._states.get(symbol):
+            state.lapsed = state.ticker
+
+    def lapsed(self, symbol: str) -> bool:
+        """Whether the ticker has outlived its key, and nothing newer has come since that was found."""
+        state = self._states.get(symbol)
+        return state is not None and state.ticker is not None and state.ticker is state.lapsed
 
     def advance(self, now_ms: int) -> None:
         """Let time pass for series that wait for a closing kline."""

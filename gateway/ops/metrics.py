@@ -31,12 +31,15 @@ class Metrics(Collector):
         counters: Counters,
         gauges: Callable[[], Mapping[str, float]],
         totals: Callable[[], Mapping[str, float]],
+        *,
         totals_by_interval: Callable[[], Mapping[str, Mapping[str, int]]] = dict,
+        feed_mode: Callable[[], str] = str,
     ) -> None:
         self._counters = counters
         self._gauges = gauges
         self._totals = totals
         self._totals_by_interval = totals_by_interval
+        self._feed_mode = feed_mode
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
@@ -62,6 +65,9 @@ class Metrics(Collector):
         yield _histogram("gateway_flush_seconds", "Time a flush takes", counters.flush)
         yield _histogram("gateway_loop_lag_seconds", "How late a flush begins", counters.lag)
         yield GaugeMetricFamily("gateway_connections", "WebSocket connections now", counters.connections)
+        mode = GaugeMetricFamily("gateway_feed_mode", "How news is taken from Redis just now", labels=["mode"])
+        mode.add_metric([self._feed_mode()], 1)
+        yield mode
         for name, value in self._gauges().items():
             yield GaugeMetricFamily(f"gateway_{name}", name.replace("_", " "), value)
         for name, value in self._totals().items():

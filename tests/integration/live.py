@@ -70,9 +70,10 @@ class Publisher:
     """A collector: it stores before it publishes. Its bars are numbered from `T0`; its prices are older than those, so
     that they leave the bars alone."""
 
-    def __init__(self, server: EmbeddedServer) -> None:
+    def __init__(self, server: EmbeddedServer, *, publishes: bool = True) -> None:
         self._redis = Redis.from_url(server.url)
-        self._seen_ms = T0 - 60 * MINUTE_MS
+        self._publishes = publishes
+        self.seen_ms = T0 - 60 * MINUTE_MS
 
     async def __aenter__(self) -> Self:
         return self
@@ -81,9 +82,9 @@ class Publisher:
         await self._redis.aclose()
 
     async def ticker(self, last: str, symbol: str = SYMBOL) -> None:
-        self._seen_ms += 1
+        self.seen_ms += 1
         figures = dict.fromkeys(("open", "high", "low", "volume", "quote_volume", "change", "change_percent"), "1")
-        news = ticker(last, symbol, trades=1, event_time_ms=self._seen_ms, **figures)
+        news = ticker(last, symbol, trades=1, event_time_ms=self.seen_ms, **figures)
         await self._redis.set(f"ticker:{symbol}", ticker_value(news))
         await self._redis.set(f"ticker:{symbol}:lastUpdate", news.event_time_ms)
         await self.publish(f"ticker:{symbol}", ticker_event(news))
@@ -99,7 +100,8 @@ class Publisher:
             await self.publish(f"klines:{SYMBOL}:1m", kline_event(SYMBOL, "1m", news))
 
     async def publish(self, channel: str, payload: str | bytes) -> None:
-        await self._redis.publish(channel, payload)
+        if self._publishes:
+            await self._redis.publish(channel, payload)
 
 
 @dataclass

@@ -108,6 +108,27 @@ def test_simulate_fills_a_redis_that_serve_then_serves() -> None:
             assert simulator.returncode == 0
 
 
+async def test_simulate_may_only_write_keys_and_serve_may_poll_them(tmp_path: Path) -> None:
+    path = tmp_path / "polling.toml"
+    path.write_text('[feed]\nmode = "poll"\n')
+    with EmbeddedServer() as server:
+        simulated = ("--redis", server.url, "--symbols", "2", "--rate", "20", "--no-publish")
+        with (
+            command("simulate", *simulated),
+            command("serve", "--redis", server.url, "--port", "0", "--config", str(path)) as gateway,
+            redis.Redis.from_url(server.url) as link,
+        ):
+            address = line(gateway, r"http://\S+")[0]
+            async with websockets.connect(address.replace("http", "ws", 1) + "/v1/stream") as client:
+                await client.send('{"op":"subscribe","channels":["ticker:BTCUSDT"]}')
+                async with asyncio.timeout(WAIT_S):
+                    while json.loads(await client.recv())["op"] != "update":
+                        pass
+            stats: Any = link.info("commandstats")
+            assert "cmdstat_publish" not in stats
+            assert fetch(f"{address}/readyz")["feed"] == "poll"
+
+
 def test_serve_starts_and_ends_while_redis_is_away() -> None:
     with command("serve", "--redis", "redis://127.0.0.1:1", "--port", "0") as process:
         address = line(process, r"http://\S+")[0]

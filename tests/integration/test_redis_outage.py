@@ -135,7 +135,7 @@ class TestKilled:
             assert numbers(someone.view(BARS)) == list(range(7))
             await until(lambda: not up.inside.repair.running, "the end of the repairs")
             names = [task.get_name() for task in asyncio.all_tasks()]
-            assert [names.count(name) for name in ("listener", "flush", "keepalive")] == [1, 1, 1]
+            assert [names.count(name) for name in ("feed", "flush", "keepalive")] == [1, 1, 1]
 
 
 class TestFrozen:

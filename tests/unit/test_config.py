@@ -192,6 +192,11 @@ class TestMistakes:
                 "tokens.jwks: expected a file or an https:// URL: who changes it on the way issues tokens",
                 id="keys over plain HTTP",
             ),
+            pytest.param(
+                "[feed]\npoll_min_ms = 2000",
+                "feed.poll_min_ms: expected at most feed.poll_max_ms",
+                id="waits at odds",
+            ),
             pytest.param("server = 1", "server: Expected `object`, got `int`", id="a value for a section"),
         ],
     )

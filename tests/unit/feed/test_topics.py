@@ -124,3 +124,44 @@ def test_a_configured_symbol_pattern_decides_what_a_symbol_is() -> None:
     assert names.parse(b"ticker:btc-usd") == Topic("btc-usd", "")
     assert names.parse(b"klines:XBT:1m") == Topic("XBT", "1m")
     assert names.parse(b"ticker:BTCUSDT") is None
+
+
+class TestKeys:
+    def test_are_told_apart_like_channels(self) -> None:
+        keys = topics(ticker_key="t.{symbol}", klines_key="k.{symbol}.{interval}").of_keys
+        assert keys.patterns == ["t.*", "k.*.*"]
+        assert keys.parse(b"t.BTCUSDT") == Topic("BTCUSDT", "")
+        assert keys.parse(b"k.BTCUSDT.1h") == Topic("BTCUSDT", "1h")
+        assert keys.parse(b"ticker:BTCUSDT") is None
+
+    def test_intervals_are_those_served(self) -> None:
+        assert topics().of_keys.intervals == {"1m", "1h", "1M"}
+
+
+class TestNotifications:
+    @pytest.mark.parametrize(
+        ("key", "topic"),
+        [
+            pytest.param(b"ticker:BTCUSDT", Topic("BTCUSDT", ""), id="ticker"),
+            pytest.param(b"ticker:BTCUSDT:lastUpdate", Topic("BTCUSDT", ""), id="when-it-was-written"),
+            pytest.param(b"klines:BTCUSDT:1m", Topic("BTCUSDT", "1m"), id="klines"),
+            pytest.param(b"klines:BTCUSDT:5m", None, id="interval-not-served"),
+            pytest.param(b"lastClosed:BTCUSDT:1m", None, id="another-key"),
+        ],
+    )
+    def test_say_what_a_key_is_about(self, key: bytes, topic: Topic | None) -> None:
+        events = topics().of_key_events(3)
+        assert events.parse(b"__keyspace@3__:" + key) == topic
+        assert events.parse(b"__keyspace@4__:" + key) is None
+        assert events.parse(key) is None
+
+    def test_come_once_where_one_pattern_covers_another(self) -> None:
+        assert topics().of_key_events(0).patterns == ["__keyspace@0__:ticker:*", "__keyspace@0__:klines:*:*"]
+
+    @pytest.mark.parametrize(
+        "updated", ["updated:{symbol}", "ticker:{symbol}", "x:ticker:{symbol}:at"], ids=["other", "no-longer", "inside"]
+    )
+    def test_of_a_key_that_no_other_pattern_covers_have_their_own(self, updated: str) -> None:
+        events = topics(ticker_key="ticker:{symbol}:now", ticker_updated_key=updated).of_key_events(0)
+        assert events.patterns[2:] == ["__keyspace@0__:" + updated.replace("{symbol}", "*")]
+        assert events.parse(b"__keyspace@0__:" + updated.replace("{symbol}", "ABUSDT").encode()) == Topic("ABUSDT", "")

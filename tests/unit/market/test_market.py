@@ -457,3 +457,23 @@ def test_the_sources_own_word_ends_the_making(market: Market) -> None:
     market.reseed("BTCUSDT", "5m", [], T0, Parts("1m", closed_klines(range(6))))
     derives.append(five.rollup is not None)
     assert derives == [True, False, False]
+
+
+class TestATickerThatOutlivedItsKey:
+    def test_is_still_known_and_old_until_news_come(self) -> None:
+        market = Market(MarketConfig(), 16)
+        market.apply(ticker_update("1", T0), T0)
+        assert not market.lapsed("BTCUSDT")
+        market.lapse("BTCUSDT")
+        assert market.lapsed("BTCUSDT")
+        assert market.knows("BTCUSDT")
+        market.apply(ticker_update("1", T0 + 1), T0)
+        assert not market.lapsed("BTCUSDT")
+
+    def test_is_none_where_there_was_no_ticker(self) -> None:
+        market = Market(MarketConfig(), 16)
+        market.lapse("BTCUSDT")
+        assert not market.lapsed("BTCUSDT")
+        market.expect("BTCUSDT")
+        market.lapse("BTCUSDT")
+        assert not market.lapsed("BTCUSDT")

@@ -1,0 +1,132 @@
+"""Keyspace notifications -> the same batches as from pub/sub, for a collector that only writes keys.
+
+A notification says which key has changed, never what it holds: it marks the key, and what is marked is read a few
+milliseconds later in one round trip, however many notifications there were. The subscription is there before anything
+is read, and a key that changes during a reading is marked anew, so the last state of each key is always read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from redis.exceptions import RedisError, ResponseError
+
+from gateway.feed.listener import Listener
+from gateway.feed.together import together
+
+if TYPE_CHECKING:
+    from gateway.config import FeedConfig, RedisConfig
+    from gateway.feed.keys import KeyReader
+    from gateway.feed.listener import Batch, FeedSink
+    from gateway.feed.topics import Topic, Topics
+
+logger = logging.getLogger(__name__)
+
+COALESCE_S = 0.01
+"""From a notification to the reading: far below a tick, and long enough for a collector to write all it has to say."""
+
+EVENTS = "K$z"
+"""What `notify-keyspace-events` must hold: keyspace channels, strings, sorted sets."""
+
+
+class NotificationsOff(RedisError):
+    """The server does not tell which keys change; the message says what to do."""
+
+
+def told(setting: str) -> bool:
+    """Whether a server with this `notify-keyspace-events` tells what is needed. (`A` stands for all kinds.)"""
+    return "K" in setting and ("A" in setting or ("$" in setting and "z" in setting))
+
+
+class Keyspace:
+    """Runs until cancelled. Its link is a `Listener`, whose sink it is."""
+
+    mode = "keyspace"
+    surging = False
+    thinned = switches = 0
+
+    def __init__(
+        self, redis: RedisConfig, config: FeedConfig, topics: Topics, reader: KeyReader, sink: FeedSink, database: int
+    ) -> None:
+        self._retry_s = redis.retry_s
+        self._enables = config.enable_notifications
+        self._reader = reader
+        self._sink = sink
+        self._listener = Listener(redis, topics.of_key_events(database), self)
+        self._changed: set[Topic] = set()
+        self._work = asyncio.Event()
+        self._link_up = False
+        self._told_linked = False
+        self.problem = ""
+        """Why nothing can come, for people; "" when all is well."""
+
+    @property
+    def reconnects(self) -> int:
+        return self._listener.reconnects
+
+    async def run(self) -> None:
+        await together(self._listener.run(), self._read())
+
+    # The link's side, without `await`
+
+    def linked(self) -> None:
+        self._link_up = True
+        self._work.set()
+
+    def unlinked(self, reason: str) -> None:
+        self._link_up = self._told_linked = False
+        self._sink.unlinked(reason)
+
+    def ingest(self, batch: Batch) -> None:
+        self._changed.update(topic for topic, _ in batch)
+        self._work.set()
+
+    async def _read(self) -> None:
+        failures = 0
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            changed: set[Topic] = set()
+            try:
+                if self._link_up and not self._told_linked:
+                    await self._begin()
+                await asyncio.sleep(COALESCE_S)
+                changed, self._changed = self._changed, changed
+                await self._reader.read(changed)
+                failures = 0
+            except (RedisError, OSError) as error:
+                # Marked again: whatever else happens, these have not been read.
+                self._changed |= changed
+                self._told_linked = False
+                reason = str(error) or type(error).__name__
+                self.problem = reason if isinstance(error, NotificationsOff) else ""
+                self._sink.unlinked(reason)
+                wait_s = self._retry_s[min(failures, len(self._retry_s) - 1)]
+                failures += 1
+                logger.warning("feed not running: %s; next attempt in %g s", reason, wait_s)
+                await asyncio.sleep(wait_s)
+                self._work.set()
+
+    async def _begin(self) -> None:
+        """A link is there: see that notifications come, then say so. A restarted server has forgotten its settings."""
+        setting = await self._reader.notifications()
+        if setting is not None and not told(setting):
+            await self._switch_on(setting)
+        self.problem = ""
+        if self._link_up:
+            self._told_linked = True
+            self._sink.linked()
+
+    async def _switch_on(self, setting: str) -> None:
+        needed = f"notify-keyspace-events is {setting!r}; needed: CONFIG SET notify-keyspace-events {EVENTS}"
+        if not self._enables:
+            raise NotificationsOff(f"{needed} (or feed.enable_notifications, or another feed.mode)")
+        # What others have asked for stays on.
+        setting += "".join(letter for letter in EVENTS if letter not in setting)
+        try:
+            await self._reader.set_notifications(setting)
+        except ResponseError as error:
+            raise NotificationsOff(f"{needed}, which we may not: {error}") from error
+        logger.info("feed: notify-keyspace-events set to %s", setting)
