@@ -26,6 +26,8 @@ ENV_PREFIX = "GATEWAY_"
 Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
+Address = Annotated[str, Meta(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^\s:/@]+):[0-9]{1,5}$")]
+"""`host:port`; an IPv6 address in brackets."""
 
 
 class ConfigError(Exception):
@@ -45,16 +47,47 @@ class ServerConfig(Section, frozen=True):
 
 class RedisConfig(Section, frozen=True):
     url: Annotated[str, Meta(pattern=r"^(redis|rediss|unix)://")] = "redis://127.0.0.1:6379/0"
+    username: str = ""
+    password: str = ""
+    password_file: str = ""
+    tls_ca: str = ""
+    tls_cert: str = ""
+    tls_key: str = ""
+    tls_check_hostname: bool = True
+    sentinels: tuple[Address, ...] = ()
+    sentinel_master: str = "mymaster"
+    sentinel_username: str = ""
+    sentinel_password: str = ""
+    sentinel_password_file: str = ""
+    cluster: tuple[Address, ...] = ()
+    cluster_pubsub: Literal["plain", "sharded"] = "plain"
+    cluster_rescan_s: Seconds = 10.0
     connect_timeout_s: Seconds = 2.0
     command_timeout_s: Seconds = 2.0
     retry_s: Annotated[tuple[Seconds, ...], Meta(min_length=1)] = (1.0, 2.0, 4.0)
     watchdog_s: Seconds = 3.0
+    prefix: str = ""
     ticker_key: str = "ticker:{symbol}"
     ticker_updated_key: str = "ticker:{symbol}:lastUpdate"
     klines_key: str = "klines:{symbol}:{interval}"
     last_closed_key: str = "lastClosed:{symbol}:{interval}"
     ticker_channel: str = "ticker:{symbol}"
     klines_channel: str = "klines:{symbol}:{interval}"
+
+
+SERVERS = ("url", "sentinels", "cluster")
+"""Keys that say where a Redis is: a source that has one of them does without those of `[redis]`."""
+
+
+TEMPLATES = {
+    "ticker_key": ("{symbol}",),
+    "ticker_updated_key": ("{symbol}",),
+    "klines_key": ("{symbol}", "{interval}"),
+    "last_closed_key": ("{symbol}", "{interval}"),
+    "ticker_channel": ("{symbol}",),
+    "klines_channel": ("{symbol}", "{interval}"),
+}
+"""Names of keys and channels, and what each is made of."""
 
 
 class MarketConfig(Section, frozen=True):
@@ -103,10 +136,14 @@ class LogConfig(Section, frozen=True):
 
 
 class Config(Section, frozen=True):
-    """All settings. Defaults are those of `config.toml`; a test holds the two together."""
+    """All settings. Defaults are those of `config.toml`; a test holds the two together.
+
+    `sources` are several collectors' Redis by name, each complete: what its table left out is that of `[redis]`.
+    """
 
     server: ServerConfig = ServerConfig()
     redis: RedisConfig = RedisConfig()
+    sources: dict[str, RedisConfig] = {}
     market: MarketConfig = MarketConfig()
     stream: StreamConfig = StreamConfig()
     history: HistoryConfig = HistoryConfig()
@@ -132,9 +169,10 @@ def load_config(
     for name, text in environ.items():
         if name.startswith(ENV_PREFIX) and "__" in name:
             section, _, key = name.removeprefix(ENV_PREFIX).lower().partition("__")
-            _section_of(data, section)[key] = _from_text(section, key, text)
+            _lay_over(data, section, key, text)
     for section, keys in (overrides or {}).items():
         _section_of(data, section).update(keys)
+    _complete_sources(data)
     try:
         config = msgspec.convert(data, Config)
     except msgspec.ValidationError as error:
@@ -146,7 +184,10 @@ def load_config(
 def masked(config: Config) -> dict[str, Any]:
     """The effective settings as plain data, with passwords masked: safe to print."""
     data: dict[str, Any] = msgspec.to_builtins(config)
-    data["redis"]["url"] = mask_url(config.redis.url)
+    for redis in (data["redis"], *data["sources"].values()):
+        redis["url"] = mask_url(redis["url"])
+        for key in ("password", "sentinel_password"):
+            redis[key] = redis[key] and "***"
     return data
 
 
@@ -166,9 +207,29 @@ def _section_of(data: dict[str, Any], section: str) -> dict[str, Any]:
     return keys
 
 
-def _from_text(section: str, key: str, text: str) -> Any:
+def _lay_over(data: dict[str, Any], section: str, key: str, text: str) -> None:
+    """Put a variable's value into its place: `GATEWAY_SOURCES__BACKUP__URL` goes into a table of its own."""
+    tables = _section_of(data, section)
+    name, nested, deeper = key.partition("__")
+    if section == "sources" and nested:
+        _section_of(tables, name)[deeper] = _from_text(f"{section}__{name}", RedisConfig, deeper, text)
+    else:
+        tables[key] = _from_text(section, get_type_hints(Config).get(section), key, text)
+
+
+def _complete_sources(data: dict[str, Any]) -> None:
+    """Fill in what the tables of sources leave out; what is no table is refused with the other mistakes."""
+    sources, common = data.get("sources"), data.get("redis", {})
+    if not (isinstance(sources, dict) and isinstance(common, dict)):
+        return
+    elsewhere = {key: value for key, value in common.items() if key not in SERVERS}
+    for name, own in sources.items():
+        if isinstance(own, dict):
+            sources[name] = (elsewhere if own.keys() & set(SERVERS) else common) | own
+
+
+def _from_text(section: str, owner: type | None, key: str, text: str) -> Any:
     """A variable's text as the type its key has; unknown keys stay text and are refused with the others."""
-    owner = get_type_hints(Config).get(section)
     hint = get_type_hints(owner, include_extras=True).get(key) if owner else None
     if hint is None:
         return text
@@ -196,17 +257,29 @@ def _check(config: Config) -> None:
     for name in config.market.intervals:
         if name not in INTERVALS:
             raise ConfigError(f"market.intervals: unknown interval {name!r}, expected one of {' '.join(INTERVALS)}")
-    for key, fields in {
-        "ticker_key": ("{symbol}",),
-        "ticker_updated_key": ("{symbol}",),
-        "klines_key": ("{symbol}", "{interval}"),
-        "last_closed_key": ("{symbol}", "{interval}"),
-        "ticker_channel": ("{symbol}",),
-        "klines_channel": ("{symbol}", "{interval}"),
-    }.items():
-        template = getattr(config.redis, key)
-        for field in ("{symbol}", "{interval}"):
-            if template.count(field) != (field in fields):
-                raise ConfigError(f"redis.{key}: expected {' and '.join(fields)} once each, got {template!r}")
+    _check_redis("redis", config.redis)
+    for name, redis in config.sources.items():
+        if not re.fullmatch(r"[a-z][a-z0-9_]{0,31}", name):
+            raise ConfigError(f"sources.{name}: expected a name of up to 32 small letters, digits and _")
+        _check_redis(f"sources.{name}", redis)
     if config.stream.unsent_bytes > config.stream.send_buffer_bytes:
         raise ConfigError("stream.unsent_bytes: expected at most stream.send_buffer_bytes")
+
+
+def _check_redis(section: str, redis: RedisConfig) -> None:
+    for key, fields in TEMPLATES.items():
+        template = getattr(redis, key)
+        for field in ("{symbol}", "{interval}"):
+            if template.count(field) != (field in fields):
+                raise ConfigError(f"{section}.{key}: expected {' and '.join(fields)} once each, got {template!r}")
+    if "{symbol}" in redis.prefix or "{interval}" in redis.prefix:
+        raise ConfigError(f"{section}.prefix: expected no placeholder, got {redis.prefix!r}")
+    if redis.sentinels and redis.cluster:
+        raise ConfigError(f"{section}.cluster: expected sentinels or cluster, not both")
+    if redis.url.startswith("unix://") and (redis.sentinels or redis.cluster):
+        raise ConfigError(f"{section}.url: expected redis:// or rediss:// with sentinels or cluster")
+    for password in ("password", "sentinel_password"):
+        if getattr(redis, password) and getattr(redis, f"{password}_file"):
+            raise ConfigError(f"{section}.{password}_file: expected {password} or {password}_file, not both")
+    if redis.tls_key and not redis.tls_cert:
+        raise ConfigError(f"{section}.tls_cert: expected a certificate for tls_key")
