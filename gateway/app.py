@@ -21,13 +21,18 @@ from gateway.api.binance_stream import BinanceService
 from gateway.api.errors import EXCEPTION_HANDLERS
 from gateway.api.stream import StreamService
 from gateway.feed.listener import Listener
+from gateway.feed.sharded import ShardedListener, key_topics
+from gateway.feed.sources import Sources
 from gateway.feed.topics import Topics
 from gateway.history.query import QueryRules
 from gateway.history.service import History
 from gateway.history.store import Store
+from gateway.history.stores import Stores
 from gateway.hub.hub import Hub
 from gateway.ingest import Ingest
 from gateway.keepalive import Keepalive
+from gateway.link.cluster import Cluster
+from gateway.link.deployment import deployment
 from gateway.market.market import Market
 from gateway.model.symbol import SymbolRule
 from gateway.ops.counters import Counters
@@ -44,7 +49,7 @@ if TYPE_CHECKING:
 
     from starlette.routing import BaseRoute
 
-    from gateway.config import Config
+    from gateway.config import Config, RedisConfig
     from gateway.model.kline import Kline
     from gateway.model.ticker import Ticker
     from gateway.session.session import Session, Sink
@@ -100,7 +105,13 @@ class Gateway:
         self.counters = Counters()
         self.market = Market(config.market, config.stream.closed_log, lazy=True)
         self.hub: Hub[Session] = Hub(self.market, config.stream.closed_log, max(1, round(1000 / config.stream.tick_ms)))
-        self.store = Store(config.redis, intervals, symbols.pattern)
+        where = config.sources or {"redis": config.redis}
+        self.deployments = {name: deployment(redis) for name, redis in where.items()}
+        stores = {
+            name: Store(redis, intervals, symbols.pattern, redis=self.deployments[name])
+            for name, redis in where.items()
+        }
+        self.store = Stores(stores, lambda: self.sources.by_health())
         self.history = History(self.store, LiveView(self.market, self.hub), config.history, config.stream.history_max)
         self.rules = QueryRules(symbols, intervals, config.stream.history_max)
         self.repair = Repair(self.store, self.market, intervals, config.redis.retry_s)
@@ -113,9 +124,10 @@ class Gateway:
         self.stream.pump = self.pump
         names = StreamNames(symbols, intervals)
         self.binance = BinanceService(config, self.market, self.hub, self.pump, self.counters, names, wall_ms)
-        self.listener = Listener(config.redis, Topics(config.redis, intervals, symbols.pattern), self.ingest)
+        self.sources = Sources(where, self.ingest, config.market.switch_after_s, time.monotonic)
+        self.feeds = [self._feed(name, redis, symbols.pattern) for name, redis in where.items()]
         self.keepalive = Keepalive(config.stream, self.hub.sessions, self.counters)
-        self.metrics = Metrics(self.counters, self._gauges, self._totals)
+        self.metrics = Metrics(self.counters, self._gauges, self._totals, self.sources.metrics)
         self.app = Starlette(
             routes=self._routes(),
             middleware=[reply.cors(config.http)],
@@ -157,7 +169,8 @@ class Gateway:
             on_ready,
         )
         tasks = [
-            asyncio.create_task(self.listener.run(), name="listener"),
+            *(asyncio.create_task(feed.run(), name="listener") for feed in self.feeds),
+            asyncio.create_task(self.sources.run(), name="sources"),
             asyncio.create_task(self.pump.run(), name="flush"),
             asyncio.create_task(self.keepalive.run(), name="keepalive"),
         ]
@@ -178,6 +191,13 @@ class Gateway:
             await self.history.aclose()
             await self.store.aclose()
 
+    def _feed(self, name: str, redis: RedisConfig, symbol_pattern: str) -> Listener | ShardedListener:
+        intervals, sink, there = self.config.market.intervals, self.sources.all[name], self.deployments[name]
+        topics = Topics(redis, intervals, symbol_pattern)
+        if isinstance(there, Cluster) and redis.cluster_pubsub == "sharded":
+            return ShardedListener(redis, topics, key_topics(redis, intervals, symbol_pattern), sink, there)
+        return Listener(redis, topics, sink, there)
+
     def _routes(self) -> list[BaseRoute]:
         gzip_min_bytes = self.config.history.gzip_min_bytes
         asyncapi = (Path(str(files("gateway"))) / "asyncapi.json").read_bytes()
@@ -189,7 +209,7 @@ class Gateway:
             *binance_rest.routes(self.history, self.rules, self.config.dialects, gzip_min_bytes),
             *udf.routes(self.history, self.rules, self.config.dialects, gzip_min_bytes),
             *openapi.routes(self.rules, __version__, gzip_min_bytes),
-            *operations.routes(self.not_ready, self.metrics, asyncapi),
+            *operations.routes(self.not_ready, self.sources.health, self.metrics, asyncapi),
             *page.routes(STATIC),
         ]
         if not STATIC.is_dir():
@@ -215,8 +235,9 @@ class Gateway:
     def _totals(self) -> dict[str, float]:
         return {
             "repaired_klines": self.repair.repaired,
-            "feed_reconnects": self.listener.reconnects,
-            "feed_thinned": self.listener.thinned,
+            "feed_reconnects": sum(feed.reconnects for feed in self.feeds),
+            "feed_thinned": sum(feed.thinned for feed in self.feeds),
+            "source_switches": self.sources.switches,
             **{f"history_{name}": count for name, count in self.history.counters.items()},
         }
 

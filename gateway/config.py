@@ -95,6 +95,7 @@ class MarketConfig(Section, frozen=True):
     intervals: Annotated[tuple[str, ...], Meta(min_length=1)] = ("1m", "5m", "15m", "1h", "4h", "1d")
     close_grace_ms: Annotated[int, Meta(ge=0)] = 2000
     stale_after_s: Seconds = 15.0
+    switch_after_s: Seconds = 2.0
 
 
 class StreamConfig(Section, frozen=True):

@@ -113,7 +113,10 @@ class Ingest:
 
     def linked(self) -> None:
         self.heard_s = time.monotonic()
-        self._hub.set_state(FeedState("repair", self._hub.state.since_ms))
+        # Without a loss before it, another source has taken over, or there are new channels: clients see fresh data
+        # all along, and what may have been missed is read again beside it.
+        if not self._hub.state.live:
+            self._hub.set_state(FeedState("repair", self._hub.state.since_ms))
         self._repair.everything(self._repaired)
 
     def unlinked(self, reason: str) -> None:
@@ -124,7 +127,8 @@ class Ingest:
 
     def _repaired(self) -> None:
         self.heard_s = time.monotonic()
-        self._hub.set_state(FeedState())
+        if not self._hub.state.live:
+            self._hub.set_state(FeedState())
 
     def watch_silence(self, now_s: float, now_ms: int) -> None:
         """A link that brings nothing for long is as bad as none; say so, and say when it is over."""

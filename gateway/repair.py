@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from gateway.history.store import Store
+    from gateway.history.stores import Stores
     from gateway.market.market import Market
     from gateway.market.series import Series
 
@@ -33,7 +34,9 @@ KLINES_MAX = 500
 class Repair:
     """One run over everything at a time; single series beside it, each at most once at a time."""
 
-    def __init__(self, store: Store, market: Market, intervals: tuple[str, ...], retry_s: tuple[float, ...]) -> None:
+    def __init__(
+        self, store: Store | Stores, market: Market, intervals: tuple[str, ...], retry_s: tuple[float, ...]
+    ) -> None:
         self._store = store
         self._market = market
         self._intervals = intervals

@@ -42,7 +42,7 @@ ROWS = (
     Row(("wire",), pure=True, outside=("orjson", "websockets.utils")),
     Row(("history.query", "history.stitch"), pure=True, outside=("orjson",)),
     Row(("link",), outside=("redis",)),
-    Row(("feed.listener", "feed.sharded", "feed.subscription", "feed.keyspace", "feed.poll")),
+    Row(("feed.listener", "feed.sharded", "feed.sources", "feed.subscription", "feed.keyspace", "feed.poll")),
     Row(("history", "wire.fleet", "wire.socket", "access")),
     Row(("repair",)),
     Row(("ingest",)),

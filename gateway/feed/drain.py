@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 
 class BatchSink(Protocol):
-    surging: bool
-    """More comes than can be taken message by message: of what one read brings, the newest of a ticker will do."""
+    @property
+    def surging(self) -> bool:
+        """More comes than can be taken message by message: of what one read brings, the newest of a ticker will do."""
 
     def ingest(self, batch: Batch) -> None:
         """What one read brought, in order."""

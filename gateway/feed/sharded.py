@@ -8,6 +8,7 @@ when that fails, or a link breaks, the sink is told `unlinked`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -101,31 +102,39 @@ class ShardedListener:
         """Make the subscriptions what they should be, then wait until they may no longer be."""
         self._stirred.clear()
         slots = await self._cluster.find()
-        await self._look_for_channels()
+        problems: list[Exception] = []
+        try:
+            await self._look_for_channels()
+        except (RedisError, OSError) as error:
+            problems.append(error)
         wanted = slots.by_owner(self._channels)
-        if None in wanted:
-            raise LinkLost(f"nobody serves the slots of {len(wanted[None])} channels just now")
+        if homeless := wanted.pop(None, None):
+            problems.append(LinkLost(f"nobody serves the slots of {len(homeless)} channels just now"))
         for node, shard in list(self._shards.items()):
             # A node that lost a slot in silence, as a master that became a replica does, goes on sending: two senders
             # of one channel could tell old news last.
-            if shard.link.lost.done() or not shard.channels <= set(wanted.get(node, ())):
+            if shard.ended or not shard.channels <= set(wanted.get(node, ())):
                 await self._leave(node)
         fresh = False
         for owner, channels in wanted.items():
             assert owner is not None
-            fresh |= await self._hear(owner, channels)
+            try:
+                fresh |= await self._hear(owner, channels)
+            except (RedisError, OSError) as error:
+                # The others are heard none the less.
+                problems.append(error)
         async with asyncio.timeout(self._config.command_timeout_s):
             for shard in self._shards.values():
                 await shard.settled()
+        if problems:
+            raise problems[0]
         if fresh or not self._up:
             logger.info("feed linked: %d channels on %d nodes", len(self._channels), len(self._shards))
             self._up = True
             self._sink.linked()
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._config.watchdog_s):
                 await self._stirred.wait()
-        except TimeoutError:
-            return
         for shard in self._shards.values():
             shard.check()
 
@@ -166,9 +175,7 @@ class ShardedListener:
 class _Shard:
     """The link to one node."""
 
-    def __init__(
-        self, connection: AbstractConnection, drain: Drain, stirred: asyncio.Event, watchdog_s: float
-    ) -> None:
+    def __init__(self, connection: AbstractConnection, drain: Drain, stirred: asyncio.Event, watchdog_s: float) -> None:
         self.channels: set[bytes] = set()
         """Asked for and not given away since."""
         self._stirred = stirred
@@ -178,6 +185,10 @@ class _Shard:
         self.link.start(connection)
         self._following = asyncio.create_task(self.link.follow(watchdog_s))
         self._following.add_done_callback(self._ended)
+
+    @property
+    def ended(self) -> bool:
+        return self._following.done()
 
     def hear(self, channels: Collection[bytes]) -> None:
         self._settled.clear()

@@ -34,7 +34,8 @@ write a closed kline a little later than it publishes it, and some holes are the
 class Reads(Protocol):
     """What is asked of the store (`store.Store`)."""
 
-    malformed: int
+    @property
+    def malformed(self) -> int: ...
 
     async def closed_klines(
         self, symbol: str, interval: str, limit: int, start_ms: int | None = None, end_ms: int | None = None

@@ -24,17 +24,20 @@ if TYPE_CHECKING:
 
 
 class Metrics(Collector):
-    """One process's metrics. `gauges` and `totals` are asked for what other parts count for themselves."""
+    """One process's metrics. `gauges`, `totals` and `by_source` are asked for what other parts count for themselves."""
 
     def __init__(
         self,
         counters: Counters,
         gauges: Callable[[], Mapping[str, float]],
         totals: Callable[[], Mapping[str, float]],
+        by_source: Callable[[], Mapping[str, Mapping[str, float]]] = dict,
     ) -> None:
+        """`by_source`: metrics by name, then by source; names that end in `_total` are of counters."""
         self._counters = counters
         self._gauges = gauges
         self._totals = totals
+        self._by_source = by_source
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
@@ -63,6 +66,14 @@ class Metrics(Collector):
             yield GaugeMetricFamily(f"gateway_{name}", name.replace("_", " "), value)
         for name, value in self._totals().items():
             yield _counter(f"gateway_{name}", name.replace("_", " "), value)
+        for name, values in self._by_source().items():
+            counts = name.endswith("_total")
+            family = (CounterMetricFamily if counts else GaugeMetricFamily)(
+                f"gateway_{name.removesuffix('_total')}", name.replace("_", " "), labels=["source"]
+            )
+            for source, value in values.items():
+                family.add_metric([source], value)
+            yield family
 
 
 def _counter(name: str, help: str, value: float) -> CounterMetricFamily:
