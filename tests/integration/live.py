@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 import httpx
-from redis.asyncio import Redis
+from redis.asyncio import Redis, RedisCluster
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
@@ -53,7 +53,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 def make_config(server: EmbeddedServer, **sections: dict[str, Any]) -> Config:
     """Settings with short waits; `stream={"closed_log": 4}` overrides."""
     given = {name: SETTINGS.get(name, {}) | sections.get(name, {}) for name in SETTINGS | sections}
-    given["redis"]["url"] = server.url
+    given["redis"] = {"url": server.url} | given["redis"]
     return load_config(None, {}, given)
 
 
@@ -69,8 +69,10 @@ class Publisher:
     """A collector: it stores before it publishes. Its bars are numbered from `T0`; its prices are older than those, so
     that they leave the bars alone."""
 
-    def __init__(self, server: EmbeddedServer) -> None:
-        self._redis = Redis.from_url(server.url)
+    def __init__(self, server: EmbeddedServer, redis: Redis | RedisCluster | None = None, *, shard: bool = False) -> None:
+        """`redis`: a client for more than one server. `shard`: publish to a cluster's shards."""
+        self._redis: Any = redis or Redis.from_url(server.url)
+        self._publish = self._redis.spublish if shard else self._redis.publish
         self._seen_ms = T0 - 60 * MINUTE_MS
 
     async def __aenter__(self) -> Self:
@@ -90,6 +92,10 @@ class Publisher:
     async def forming(self, number: int, prices: str = PRICES, **changes: Any) -> None:
         await self.publish(f"klines:{SYMBOL}:1m", kline_event(SYMBOL, "1m", kline(number, prices, **changes)))
 
+    async def in_step(self) -> None:
+        """Wait until a replica has all that was written."""
+        assert await self._redis.wait(1, 5000) >= 1
+
     async def closed(self, number: int, prices: str = PRICES, *, told: bool = True, **changes: Any) -> None:
         """`told=False`: it is stored, and its message is lost."""
         news = kline(number, prices, closed=True, **changes)
@@ -98,7 +104,7 @@ class Publisher:
             await self.publish(f"klines:{SYMBOL}:1m", kline_event(SYMBOL, "1m", news))
 
     async def publish(self, channel: str, payload: str | bytes) -> None:
-        await self._redis.publish(channel, payload)
+        await self._publish(channel, payload)
 
 
 @dataclass
@@ -167,6 +173,7 @@ async def process(config: Config, *, ready: bool = True) -> AsyncIterator[Servin
     """A gateway in a process of its own, as it is installed: uvloop, signals, standard output."""
     sections = {"redis": config.redis, "market": config.market, "stream": config.stream, "server": config.server}
     keys = ("url", "retry_s", "intervals", "tick_ms", "shutdown_s", "heartbeat_s", "closed_log", "stale_after_s")
+    keys += ("tls_ca", "tls_cert", "tls_key")
     settings = {
         f"GATEWAY_{name.upper()}__{key.upper()}": _text(getattr(section, key))
         for name, section in sections.items()
