@@ -50,7 +50,9 @@ class Replicated:
 
 
 @contextmanager
-def replicated(sentinels: int = 3, options: Mapping[str, str] | None = None) -> Iterator[Replicated]:
+def replicated(
+    sentinels: int = 3, options: Mapping[str, str] | None = None, sentinel_password: str = ""
+) -> Iterator[Replicated]:
     """Start it all; `options` hold for master and replica."""
     own = dict(options or {})
     password = own.get("requirepass", "")
@@ -68,7 +70,10 @@ def replicated(sentinels: int = 3, options: Mapping[str, str] | None = None) -> 
             **({"auth-pass": password} if password else {}),
         }
         lines = [f"sentinel {key} {found.name} {value}" for key, value in settings.items()]
-        found.sentinels = [start({}, lines) for _ in range(sentinels)]
+        own = {"requirepass": sentinel_password} if sentinel_password else {}
+        if sentinel_password:
+            lines += [f"requirepass {sentinel_password}", f"sentinel sentinel-pass {sentinel_password}"]
+        found.sentinels = [start(own, lines) for _ in range(sentinels)]
         for sentinel in found.sentinels:
             wait(partial(_knows_all, found, sentinel), "the sentinels know each other")
         yield found

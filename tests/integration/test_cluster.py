@@ -1,0 +1,218 @@
+"""A real Redis Cluster of three masters: slots move, nodes die, and no closed bar is lost, however it is published."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+import pytest
+from redis.asyncio import RedisCluster
+
+from gateway.embedded.topology import ClusterServers, cluster, cluster_info, command
+from tests.builders import MINUTE_MS, T0
+from tests.integration.live import BARS, PRICE, SYMBOL, Publisher, client, make_config, serving, until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from gateway.embedded.server import EmbeddedServer
+    from tests.integration.live import Client, Serving
+
+WATCHDOG_S = 0.5
+KLINES = f"klines:{SYMBOL}:1m"
+
+Kind = Literal["plain", "sharded"]
+each_kind = pytest.mark.parametrize("kind", ["plain", "sharded"])
+
+
+@pytest.fixture(scope="module")
+def masters() -> Iterator[ClusterServers]:
+    """Three masters; tests leave them alive, and their keys behind."""
+    with cluster() as found:
+        yield found
+
+
+@pytest.fixture
+def nodes(masters: ClusterServers) -> ClusterServers:
+    for node in masters.masters:
+        command(node, "FLUSHALL")
+    return masters
+
+
+@pytest.fixture
+def replicated_nodes() -> Iterator[ClusterServers]:
+    with cluster(replicas=1) as found:
+        yield found
+
+
+def settings(nodes: ClusterServers, kind: Kind, **redis: Any) -> Any:
+    own = {
+        "url": "redis://elsewhere.invalid:1/0",
+        "cluster": nodes.addresses,
+        "cluster_pubsub": kind,
+        "cluster_rescan_s": 0.2,
+        "watchdog_s": WATCHDOG_S,
+    }
+    return make_config(nodes.masters[0], redis=own | redis)
+
+
+@asynccontextmanager
+async def publishing(nodes: ClusterServers, kind: Kind) -> AsyncIterator[Publisher]:
+    living = next(node for node in nodes.nodes if node.running)
+    redis: Any = RedisCluster("127.0.0.1", living.port)
+    async with Publisher(living, redis, shard=kind == "sharded") as publisher:
+        yield publisher
+
+
+@asynccontextmanager
+async def followed(nodes: ClusterServers, kind: Kind) -> AsyncIterator[tuple[Serving, Client]]:
+    """A gateway and a client that has seen the bars 0 to 2."""
+    async with publishing(nodes, kind) as publisher:
+        await publisher.ticker("1")
+        for number in range(3):
+            await publisher.closed(number)
+        async with serving(settings(nodes, kind)) as up, client(up) as someone:
+            await someone.subscribe(BARS, PRICE, history=500)
+            assert numbers(someone) == [0, 1, 2]
+            yield up, someone
+
+
+def numbers(someone: Client) -> list[int]:
+    return [(bar.open_time - T0) // MINUTE_MS for bar in someone.view(BARS).closed]
+
+
+def other_master(nodes: ClusterServers, than: EmbeddedServer) -> EmbeddedServer:
+    return next(node for node in nodes.masters if node is not than and node.running)
+
+
+def source_failures(up: Serving) -> int:
+    return up.inside.sources.all["redis"].failures
+
+
+@each_kind
+async def test_what_is_stored_and_published_arrives_wherever_its_slot_is(nodes: ClusterServers, kind: Kind) -> None:
+    symbols = [f"S{number}USDT" for number in range(12)]
+    assert len({nodes.owner(f"ticker:{symbol}").port for symbol in symbols}) == 3
+    async with publishing(nodes, kind) as publisher:
+        for symbol in symbols:
+            await publisher.ticker("1", symbol)
+        async with serving(settings(nodes, kind)) as up, client(up) as someone:
+            await someone.subscribe(*(f"ticker:{symbol}" for symbol in symbols))
+            for symbol in symbols:
+                await publisher.ticker("2", symbol)
+            views = [someone.view(f"ticker:{symbol}") for symbol in symbols]
+            await someone.until(lambda: all((view.ticker or {})["c"] == "2" for view in views))
+            assert source_failures(up) == 0
+
+
+@each_kind
+async def test_a_slot_moves_and_no_closed_bar_is_missed(nodes: ClusterServers, kind: Kind) -> None:
+    async with followed(nodes, kind) as (up, someone), publishing(nodes, kind) as publisher:
+        for turn in range(3):
+            target = other_master(nodes, nodes.owner(KLINES))
+            first = 3 + 3 * turn
+            await publisher.closed(first)
+            await asyncio.to_thread(nodes.move_slot, KLINES, target)
+            assert nodes.owner(KLINES) is target
+            # Nobody is told of the first: as if it came while nobody had the channel.
+            await publisher.closed(first + 1, told=False)
+            await publisher.closed(first + 2)
+            await someone.until(lambda first=first: numbers(someone) == list(range(first + 3)))  # type: ignore[misc]
+        assert source_failures(up) == 0
+        assert not someone.said("status"), "a slot that moves is no outage"
+        await until(lambda: someone.view(BARS).state == "live")
+
+
+async def test_in_the_middle_of_a_migration_keys_are_read_on_both_sides(nodes: ClusterServers) -> None:
+    async with followed(nodes, "plain") as (up, _):
+        source = nodes.owner(KLINES)
+        target = other_master(nodes, source)
+        slot = command(source, "CLUSTER", "KEYSLOT", KLINES)
+        command(target, "CLUSTER", "SETSLOT", slot, "IMPORTING", nodes.id(source))
+        command(source, "CLUSTER", "SETSLOT", slot, "MIGRATING", nodes.id(target))
+        store = up.inside.store
+        assert len(await store.closed_klines(SYMBOL, "1m", 10)) == 3
+        command(source, "MIGRATE", "127.0.0.1", target.port, KLINES, 0, 5000)
+        assert len(await store.closed_klines(SYMBOL, "1m", 10)) == 3
+        for node in (target, source, *nodes.masters):
+            command(node, "CLUSTER", "SETSLOT", slot, "NODE", nodes.id(target))
+        assert len(await store.closed_klines(SYMBOL, "1m", 10)) == 3
+        assert store.available
+
+
+@each_kind
+async def test_a_node_dies_and_no_closed_bar_is_missed(replicated_nodes: ClusterServers, kind: Kind) -> None:
+    nodes = replicated_nodes
+    async with followed(nodes, kind) as (up, someone):
+        owner = nodes.owner(KLINES)
+        # What the dead node alone had would be lost with it, for everybody.
+        assert command(owner, "WAIT", 1, 5000) == 1
+        owner.kill()
+        await until(lambda: _is_well(nodes, KLINES, owner), "the replica's promotion")
+        async with publishing(nodes, kind) as publisher:
+            await publisher.closed(3, told=False)
+            await publisher.closed(4)
+            await someone.until(lambda: numbers(someone) == [0, 1, 2, 3, 4])
+            await up.ready()
+            await publisher.closed(5)
+            await publisher.ticker("9")
+            await someone.until(lambda: numbers(someone) == [0, 1, 2, 3, 4, 5])
+            await someone.until(lambda: (someone.view(PRICE).ticker or {})["c"] == "9")
+
+
+def _is_well(nodes: ClusterServers, key: str, lost: EmbeddedServer) -> bool:
+    owner = nodes.owner(key) if _answers(nodes) else lost
+    return owner is not lost and cluster_info(owner)["cluster_state"] == "ok"
+
+
+def _answers(nodes: ClusterServers) -> bool:
+    return any(node.running for node in nodes.nodes)
+
+
+async def test_the_node_that_is_listened_to_is_lost_and_another_one_takes_its_place(nodes: ClusterServers) -> None:
+    async with followed(nodes, "plain") as (up, someone), publishing(nodes, "plain") as publisher:
+        linked = [node for node in nodes.masters if command(node, "PUBSUB", "NUMPAT")]
+        assert len(linked) == 1
+        command(linked[0], "CLIENT", "KILL", "TYPE", "pubsub")
+        await until(lambda: source_failures(up) == 1, "the loss")
+        await up.ready()
+        assert not command(linked[0], "PUBSUB", "NUMPAT"), "it goes to another one first"
+        await publisher.closed(3)
+        await someone.until(lambda: numbers(someone) == [0, 1, 2, 3])
+
+
+async def test_a_node_that_has_left_the_cluster_is_left_though_it_answers(nodes: ClusterServers) -> None:
+    async with followed(nodes, "plain") as (up, someone):
+        there = up.inside.deployments["redis"]
+        linked = next(node for node in nodes.masters if command(node, "PUBSUB", "NUMPAT"))
+        del there, linked, someone
+
+
+async def test_new_symbols_are_found_and_heard(nodes: ClusterServers) -> None:
+    async with followed(nodes, "sharded") as (up, someone), publishing(nodes, "sharded") as publisher:
+        await publisher.ticker("1", "NEWUSDT")
+        await until(lambda: up.inside.market.knows("NEWUSDT"), "the new symbol")
+        await someone.subscribe("ticker:NEWUSDT")
+        await publisher.ticker("2", "NEWUSDT")
+        await someone.until(lambda: (someone.view("ticker:NEWUSDT").ticker or {})["c"] == "2")
+        assert not someone.said("status"), "those who are there already are not troubled"
+
+
+async def test_a_frozen_node_of_a_shard_is_noticed(nodes: ClusterServers) -> None:
+    async with followed(nodes, "sharded") as (up, someone):
+        owner = nodes.owner(KLINES)
+        owner.freeze()
+        try:
+            await someone.until(lambda: someone.view(BARS).state == "stale")
+        finally:
+            owner.thaw()
+        await someone.until(lambda: someone.view(BARS).state == "live")
+        await up.ready()
+
+
+async def test_without_any_node_the_gateway_says_so(nodes: ClusterServers) -> None:
+    config = settings(nodes, "plain", cluster=("127.0.0.1:1",))
+    async with serving(config, ready=False) as up:
+        await until(lambda: source_failures(up))
+        assert "no node of the cluster" in up.inside.sources.all["redis"].reason
