@@ -182,11 +182,26 @@ async def test_the_node_that_is_listened_to_is_lost_and_another_one_takes_its_pl
         await someone.until(lambda: numbers(someone) == [0, 1, 2, 3])
 
 
-async def test_a_node_that_has_left_the_cluster_is_left_though_it_answers(nodes: ClusterServers) -> None:
+async def test_a_node_that_has_left_the_cluster_is_left_though_it_answers(replicated_nodes: ClusterServers) -> None:
+    nodes = replicated_nodes
     async with followed(nodes, "plain") as (up, someone):
-        there = up.inside.deployments["redis"]
-        linked = next(node for node in nodes.masters if command(node, "PUBSUB", "NUMPAT"))
-        del there, linked, someone
+        (linked,) = [node for node in nodes.nodes if command(node, "PUBSUB", "NUMPAT")]
+        own = nodes.id(linked)
+        replica = nodes.replicas[nodes.masters.index(linked)]
+        command(replica, "CLUSTER", "FAILOVER")
+        await until(lambda: command(linked, "ROLE")[0] == "slave", "the change of roles")
+        command(linked, "CLUSTER", "RESET", "HARD")
+        for node in nodes.nodes:
+            if node is not linked:
+                command(node, "CLUSTER", "FORGET", own)
+        await until(lambda: source_failures(up) == 1, "the move")
+        assert up.inside.sources.all["redis"].failures == 1
+        await up.ready()
+        assert linked.running
+        nodes.masters.remove(linked)
+        async with publishing(nodes, "plain") as publisher:
+            await publisher.closed(3)
+            await someone.until(lambda: numbers(someone) == [0, 1, 2, 3])
 
 
 async def test_new_symbols_are_found_and_heard(nodes: ClusterServers) -> None:
