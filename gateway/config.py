@@ -61,7 +61,7 @@ class RedisConfig(Section, frozen=True):
     sentinel_password_file: str = ""
     cluster: tuple[Address, ...] = ()
     cluster_pubsub: Literal["plain", "sharded"] = "plain"
-    cluster_rescan_s: Seconds = 10.0
+    cluster_rescan_s: Seconds = 30.0
     connect_timeout_s: Seconds = 2.0
     command_timeout_s: Seconds = 2.0
     retry_s: Annotated[tuple[Seconds, ...], Meta(min_length=1)] = (1.0, 2.0, 4.0)

@@ -5,8 +5,8 @@ Rules for this file:
   their own would otherwise mix two collectors' news, the later one's old prices after the earlier one's new ones;
 - the one followed stays until its link is lost, or until another had news that it did not have before nor within
   `switch_after_s` after: a collector can die without its Redis. One that comes back is not followed for that alone;
-- every switch tells the sink `linked`, so that it reads again what it may have missed; the sink is told `unlinked` only
-  when no source is left.
+- every switch tells the sink `linked`, so that it reads again what it may have missed, and so does a source that comes:
+  its store may have what the others lack. The sink is told `unlinked` only when no source is left.
 """
 
 from __future__ import annotations
@@ -134,8 +134,7 @@ class Sources:
     def source_linked(self, source: Source) -> None:
         if self.followed is None:
             self.followed = source
-        if self.followed is source:
-            self._sink.linked()
+        self._sink.linked()
 
     def source_unlinked(self, source: Source) -> None:
         if self.followed is source or self.followed is None:

@@ -69,7 +69,9 @@ class Publisher:
     """A collector: it stores before it publishes. Its bars are numbered from `T0`; its prices are older than those, so
     that they leave the bars alone."""
 
-    def __init__(self, server: EmbeddedServer, redis: Redis | RedisCluster | None = None, *, shard: bool = False) -> None:
+    def __init__(
+        self, server: EmbeddedServer, redis: Redis | RedisCluster | None = None, *, shard: bool = False
+    ) -> None:
         """`redis`: a client for more than one server. `shard`: publish to a cluster's shards."""
         self._redis: Any = redis or Redis.from_url(server.url)
         self._publish = self._redis.spublish if shard else self._redis.publish
@@ -172,8 +174,8 @@ async def serving(config: Config, *, ready: bool = True) -> AsyncIterator[Servin
 async def process(config: Config, *, ready: bool = True) -> AsyncIterator[Serving]:
     """A gateway in a process of its own, as it is installed: uvloop, signals, standard output."""
     sections = {"redis": config.redis, "market": config.market, "stream": config.stream, "server": config.server}
-    keys = ("url", "retry_s", "intervals", "tick_ms", "shutdown_s", "heartbeat_s", "closed_log", "stale_after_s")
-    keys += ("tls_ca", "tls_cert", "tls_key")
+    keys = ["url", "retry_s", "intervals", "tick_ms", "shutdown_s", "heartbeat_s", "closed_log", "stale_after_s"]
+    keys += ["tls_ca", "tls_cert", "tls_key"]
     settings = {
         f"GATEWAY_{name.upper()}__{key.upper()}": _text(getattr(section, key))
         for name, section in sections.items()

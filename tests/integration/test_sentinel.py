@@ -1,4 +1,4 @@
-"""A master behind Sentinel that dies, freezes, steps down or is replaced: the gateway goes where it is, nothing is lost."""
+"""A master behind Sentinel dies, freezes, steps down or is replaced: the gateway goes where it is, nothing is lost."""
 
 from __future__ import annotations
 

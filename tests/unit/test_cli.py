@@ -92,6 +92,9 @@ class TestCheckConfig:
     def test_truth_values_are_tomls(self) -> None:
         assert cli.to_toml({"a": {"b": True}, "c": {"d": False}}) == "[a]\nb = true\n\n[c]\nd = false\n"
 
+    def test_sections_in_sections_have_both_names(self) -> None:
+        assert cli.to_toml({"a": {"x": {"n": 1}, "m": 2}}) == "[a]\nm = 2\n\n[a.x]\nn = 1\n"
+
 
 class TestMistakes:
     @pytest.mark.parametrize(
