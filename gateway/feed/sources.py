@@ -110,7 +110,6 @@ class Sources:
             name: {
                 "linked": source.linked_now,
                 "followed": source.followed,
-                "reason": source.reason,
                 "age_s": None if (age_s := source.age_s(now_s)) is None else round(age_s, 3),
                 "messages": source.messages,
                 "failures": source.failures,

@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import AskError, MovedError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from gateway.link.dial import Address, Dialer, connect
+from gateway.link.dial import Address, Dialer, connect, pipelined
 from gateway.link.slots import Slots
 
 if TYPE_CHECKING:
@@ -59,16 +60,17 @@ class Cluster:
         slots = await self.find()
         masters = slots.owners
         random.shuffle(masters)
+        reason = ""
         masters.sort(key=lambda master: master == self._linked)
         for master in masters:
             try:
                 connection = await self.connect_to(master)
             except (RedisError, OSError) as error:
-                logger.debug("%s: %s", master, error)
+                reason = str(error)
                 continue
             self._linked = master
             return connection
-        raise RedisConnectionError("no master of the cluster can be reached")
+        raise RedisConnectionError(f"no master of the cluster can be reached: {reason}")
 
     async def connect_to(self, node: Address) -> AbstractConnection:
         return await connect(self._dialer.connection(node))
@@ -91,9 +93,30 @@ class Cluster:
         if not keys:
             return await self._at(random.choice(await self.holders()), command)
         if name in SPLIT and len(keys) > 1:
-            answers = await asyncio.gather(*(self._routed(name, key) for key in keys))
+            answers = await self.execute_all([(name, key) for key in keys])
+            if refused := [answer for answer in answers if isinstance(answer, Exception)]:
+                raise refused[0]
             return sum(answers) if name == "EXISTS" else [value for answer in answers for value in answer]
         return await self._routed(*command)
+
+    async def execute_all(self, commands: Sequence[Sequence[Word]]) -> list[Any]:
+        if not self._fresh:
+            await self.find()
+        places: dict[Address | None, list[int]] = defaultdict(list)
+        for place, command in enumerate(commands):
+            places[self.slots.owner(_bytes(command[1]))].append(place)
+        if None in places:
+            raise self._unserved()
+        owners = [owner for owner in places if owner is not None]
+        answers = await asyncio.gather(
+            *(self._all_at(owner, [commands[place] for place in places[owner]]) for owner in owners)
+        )
+        found: list[Any] = [None] * len(commands)
+        for owner, some in zip(owners, answers, strict=True):
+            for place, answer in zip(places[owner], some, strict=True):
+                redirected = isinstance(answer, MovedError | AskError)
+                found[place] = await self._routed(*commands[place]) if redirected else answer
+        return found
 
     async def holders(self) -> Sequence[Address]:
         if not self._fresh:
@@ -137,8 +160,7 @@ class Cluster:
         asking = False
         for _ in range(REDIRECTS_MAX):
             if owner is None:
-                self._fresh = False
-                raise RedisConnectionError("nobody serves the slot just now")
+                raise self._unserved()
             try:
                 return await self._at(owner, command, asking=asking)
             except MovedError as error:
@@ -148,21 +170,27 @@ class Cluster:
                 self._fresh = False
             except AskError as error:
                 owner, asking = _redirected(error, owner), True
-            except (RedisConnectionError, RedisTimeoutError, OSError):
-                self._fresh = False
-                raise
         raise RedisConnectionError(f"sent from node to node {REDIRECTS_MAX} times")
 
     async def _at(self, node: Address, command: Sequence[Word], *, asking: bool = False) -> Any:
+        answer = (await self._all_at(node, [("ASKING",), command] if asking else [command]))[-1]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def _all_at(self, node: Address, commands: Sequence[Sequence[Word]]) -> list[Any]:
         reader = self._readers.get(node)
         if reader is None:
             reader = self._readers[node] = self._dialer.reader(node)
-        if not asking:
-            return await reader.execute_command(*command)  # type: ignore[no-untyped-call]
-        async with reader.pipeline(transaction=False) as pipeline:
-            pipeline.execute_command("ASKING")
-            pipeline.execute_command(*command)
-            return (await pipeline.execute())[1]
+        try:
+            return await pipelined(reader, commands)
+        except (RedisConnectionError, RedisTimeoutError, OSError):
+            self._fresh = False
+            raise
+
+    def _unserved(self) -> RedisConnectionError:
+        self._fresh = False
+        return RedisConnectionError("nobody serves the slot just now")
 
 
 def _redirected(error: MovedError | AskError, asked: Address) -> Address:

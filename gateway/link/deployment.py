@@ -9,7 +9,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.link.cluster import Cluster
-from gateway.link.dial import Dialer, connect
+from gateway.link.dial import Dialer, connect, pipelined
 from gateway.link.sentinel import Sentinel
 
 if TYPE_CHECKING:
@@ -36,6 +36,10 @@ class Deployment(Protocol):
         """Carry a read out where its keys are (they follow the command's name), or where `at` says."""
         ...
 
+    async def execute_all(self, commands: Sequence[Sequence[Word]]) -> list[Any]:
+        """Several reads in one round trip for each server; what the server refused is an exception in its place."""
+        ...
+
     async def holders(self) -> Sequence[Address | None]:
         """Every server that holds a part of the keys; `None` where there is only one."""
         ...
@@ -59,6 +63,9 @@ class Standalone:
 
     async def execute(self, *command: Word, at: Address | None = None) -> Any:
         return await self._reader.execute_command(*command)  # type: ignore[no-untyped-call]
+
+    async def execute_all(self, commands: Sequence[Sequence[Word]]) -> list[Any]:
+        return await pipelined(self._reader, commands)
 
     async def holders(self) -> Sequence[Address | None]:
         return [None]

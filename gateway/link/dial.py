@@ -19,7 +19,7 @@ from redis.credentials import CredentialProvider
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
     from gateway.config import RedisConfig
 
@@ -107,6 +107,15 @@ async def ask(connection: AbstractConnection, *command: str) -> Any:
     """One command on a connection that nobody else uses."""
     await connection.send_command(*command)
     return await connection.read_response()
+
+
+async def pipelined(reader: Redis, commands: Iterable[Sequence[Word]]) -> list[Any]:
+    """Commands in one round trip on one connection; what the server refused is an exception in its place."""
+    async with reader.pipeline(transaction=False) as pipeline:
+        for command in commands:
+            pipeline.execute_command(*command)
+        answers: list[Any] = await pipeline.execute(raise_on_error=False)
+    return answers
 
 
 class FilePassword(CredentialProvider):

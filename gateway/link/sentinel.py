@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from gateway.link.dial import Address, Dialer, ask, connect
+from gateway.link.dial import Address, Dialer, ask, connect, pipelined
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from redis.asyncio import Redis
     from redis.asyncio.connection import AbstractConnection
 
     from gateway.config import RedisConfig
     from gateway.link.dial import Word
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -67,13 +69,10 @@ class Sentinel:
                 logger.debug("sentinels: %s", error)
 
     async def execute(self, *command: Word, at: Address | None = None) -> Any:
-        reader = await self._reader_of_master()
-        try:
-            return await reader.execute_command(*command)  # type: ignore[no-untyped-call]
-        except (RedisConnectionError, RedisTimeoutError, OSError):
-            if self._reading == self._master:
-                self._master = None
-            raise
+        return await self._at_master(lambda master: master.execute_command(*command))  # type: ignore[no-untyped-call]
+
+    async def execute_all(self, commands: Sequence[Sequence[Word]]) -> list[Any]:
+        return await self._at_master(lambda master: pipelined(master, commands))
 
     async def holders(self) -> Sequence[Address | None]:
         return [None]
@@ -82,6 +81,15 @@ class Sentinel:
         reader, self._reader = self._reader, None
         if reader is not None:
             await reader.aclose()
+
+    async def _at_master(self, read: Callable[[Redis], Awaitable[T]]) -> T:
+        reader = await self._reader_of_master()
+        try:
+            return await read(reader)
+        except (RedisConnectionError, RedisTimeoutError, OSError):
+            if self._reading == self._master:
+                self._master = None
+            raise
 
     async def _reader_of_master(self) -> Redis:
         master = self._master or await self._find()

@@ -66,13 +66,13 @@ async def publishing(nodes: ClusterServers, kind: Kind) -> AsyncIterator[Publish
 
 
 @asynccontextmanager
-async def followed(nodes: ClusterServers, kind: Kind) -> AsyncIterator[tuple[Serving, Client]]:
+async def followed(nodes: ClusterServers, kind: Kind, **redis: Any) -> AsyncIterator[tuple[Serving, Client]]:
     """A gateway and a client that has seen the bars 0 to 2."""
     async with publishing(nodes, kind) as publisher:
         await publisher.ticker("1")
         for number in range(3):
             await publisher.closed(number)
-        async with serving(settings(nodes, kind)) as up, client(up) as someone:
+        async with serving(settings(nodes, kind, **redis)) as up, client(up) as someone:
             await someone.subscribe(BARS, PRICE, history=500)
             assert numbers(someone) == [0, 1, 2]
             yield up, someone
@@ -108,7 +108,8 @@ async def test_what_is_stored_and_published_arrives_wherever_its_slot_is(nodes: 
 
 @each_kind
 async def test_a_slot_moves_and_no_closed_bar_is_missed(nodes: ClusterServers, kind: Kind) -> None:
-    async with followed(nodes, kind) as (up, someone), publishing(nodes, kind) as publisher:
+    # Nothing may wait for the next look at the map.
+    async with followed(nodes, kind, watchdog_s=60.0) as (up, someone), publishing(nodes, kind) as publisher:
         for turn in range(3):
             target = other_master(nodes, nodes.owner(KLINES))
             first = 3 + 3 * turn
@@ -202,6 +203,33 @@ async def test_a_node_that_has_left_the_cluster_is_left_though_it_answers(replic
         async with publishing(nodes, "plain") as publisher:
             await publisher.closed(3)
             await someone.until(lambda: numbers(someone) == [0, 1, 2, 3])
+
+
+async def test_a_master_that_steps_down_and_lives_on_is_no_second_sender(replicated_nodes: ClusterServers) -> None:
+    nodes = replicated_nodes
+    async with followed(nodes, "sharded") as (_, someone):
+        old = nodes.owner(KLINES)
+        command(nodes.replicas[nodes.masters.index(old)], "CLUSTER", "FAILOVER")
+        await until(lambda: nodes.owner(KLINES) is not old, "the change of roles")
+        await until(lambda: _hearers(nodes.owner(KLINES)) == 1 and _hearers(old) == 0, "the move")
+        async with publishing(nodes, "sharded") as publisher:
+            await publisher.closed(3)
+            await someone.until(lambda: numbers(someone) == [0, 1, 2, 3])
+
+
+def _hearers(node: EmbeddedServer) -> int:
+    return int(command(node, "PUBSUB", "SHARDNUMSUB", KLINES)[1])
+
+
+async def test_the_node_with_the_newest_view_is_believed(nodes: ClusterServers) -> None:
+    """One that was cut off still calls all slots its own that it had before."""
+    with cluster(1) as past:
+        assert int(cluster_info(past.masters[0])["cluster_current_epoch"]) < 3
+        async with publishing(nodes, "plain") as publisher:
+            await publisher.ticker("1")
+        config = settings(nodes, "plain", cluster=(*past.addresses, *nodes.addresses))
+        async with serving(config) as up:
+            assert up.inside.market.knows(SYMBOL)
 
 
 async def test_new_symbols_are_found_and_heard(nodes: ClusterServers) -> None:

@@ -203,6 +203,8 @@ async def test_two_that_say_the_same_at_the_same_time_are_not_swapped() -> None:
         first = both.followed
         for price in range(2, 12):
             await both.ticker(str(price))
+            # It has no time of its own: what comes last would count as newest.
+            await both.publishers[both.other].publish(f"ticker:{SYMBOL}", f'{{"c":"{price - 1}"}}')
             await asyncio.sleep(SWITCH_S / 4)
         await both.someone.until(lambda: both.last() == "11")
         assert (both.followed, both.up.inside.sources.switches) == (first, 0)
@@ -233,13 +235,11 @@ async def test_health_and_metrics_name_both() -> None:
         assert sources[first] | {"age_s": 0} == {
             "linked": True,
             "followed": True,
-            "reason": "",
             "age_s": 0,
             "messages": sources[first]["messages"],
             "failures": 0,
         }
         assert (sources[second]["linked"], sources[second]["followed"]) == (False, False)
-        assert sources[second]["reason"]
         assert sources[second]["failures"] >= 1
         for name, linked in ((first, 1), (second, 0)):
             assert await both.up.metric(f'gateway_source_linked{{source="{name}"}}') == linked
