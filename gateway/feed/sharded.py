@@ -111,8 +111,8 @@ class ShardedListener:
         if homeless := wanted.pop(None, None):
             problems.append(LinkLost(f"nobody serves the slots of {len(homeless)} channels just now"))
         for node, shard in list(self._shards.items()):
-            # A node that lost a slot in silence, as a master that became a replica does, goes on sending: two senders
-            # of one channel could tell old news last.
+            # A node that was cut off from the others still claims its slots: two senders of one channel could tell old
+            # news last.
             if shard.ended or not shard.channels <= set(wanted.get(node, ())):
                 await self._leave(node)
         fresh = False

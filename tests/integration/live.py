@@ -175,7 +175,7 @@ async def process(config: Config, *, ready: bool = True) -> AsyncIterator[Servin
     """A gateway in a process of its own, as it is installed: uvloop, signals, standard output."""
     sections = {"redis": config.redis, "market": config.market, "stream": config.stream, "server": config.server}
     keys = ["url", "retry_s", "intervals", "tick_ms", "shutdown_s", "heartbeat_s", "closed_log", "stale_after_s"]
-    keys += ["tls_ca", "tls_cert", "tls_key"]
+    keys += ["tls_ca", "tls_cert", "tls_key", "cluster", "cluster_pubsub"]
     settings = {
         f"GATEWAY_{name.upper()}__{key.upper()}": _text(getattr(section, key))
         for name, section in sections.items()

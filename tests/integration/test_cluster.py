@@ -11,7 +11,7 @@ from redis.asyncio import RedisCluster
 
 from gateway.embedded.topology import ClusterServers, cluster, cluster_info, command
 from tests.builders import MINUTE_MS, T0
-from tests.integration.live import BARS, PRICE, SYMBOL, Publisher, client, make_config, serving, until
+from tests.integration.live import BARS, PRICE, SYMBOL, Publisher, client, make_config, process, serving, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -123,6 +123,17 @@ async def test_a_slot_moves_and_no_closed_bar_is_missed(nodes: ClusterServers, k
         assert source_failures(up) == 0
         assert not someone.said("status"), "a slot that moves is no outage"
         await until(lambda: someone.view(BARS).state == "live")
+
+
+async def test_as_it_is_installed_on_another_event_loop(nodes: ClusterServers) -> None:
+    async with publishing(nodes, "sharded") as publisher:
+        await publisher.ticker("1")
+        await publisher.closed(0)
+        async with process(settings(nodes, "sharded")) as up, client(up) as someone:
+            await someone.subscribe(BARS, history=10)
+            await asyncio.to_thread(nodes.move_slot, KLINES, other_master(nodes, nodes.owner(KLINES)))
+            await publisher.closed(1)
+            await someone.until(lambda: numbers(someone) == [0, 1])
 
 
 async def test_in_the_middle_of_a_migration_keys_are_read_on_both_sides(nodes: ClusterServers) -> None:
