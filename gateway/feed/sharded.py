@@ -106,7 +106,10 @@ class ShardedListener:
         try:
             await self._look_for_channels()
         except (RedisError, OSError) as error:
-            problems.append(error)
+            # Known channels are heard none the less; where none are, nothing can be.
+            logger.warning("look for new symbols: %s", error)
+            if not self._channels:
+                raise
         wanted = slots.by_owner(self._channels)
         if homeless := wanted.pop(None, None):
             problems.append(LinkLost(f"nobody serves the slots of {len(homeless)} channels just now"))
