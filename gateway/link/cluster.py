@@ -37,6 +37,9 @@ ASKED_MAX = 6
 REDIRECTS_MAX = 5
 """Redirections followed for one read; a cluster at peace with itself needs one."""
 
+LOOK_AGAIN_S = 0.5
+"""Between two looks at the map that reads ask for."""
+
 SPLIT = {"MGET", "EXISTS"}
 """Commands whose keys may live in several slots: one request for each key."""
 
@@ -51,6 +54,8 @@ class Cluster:
         self.slots = Slots()
         """The newest map; empty before the first."""
         self._fresh = False
+        self._found_s = 0.0
+        """When the map was last got, on the loop's clock."""
         self._finding = asyncio.Lock()
         self._readers: dict[Address, Redis] = {}
         self._linked: Address | None = None
@@ -100,8 +105,7 @@ class Cluster:
         return await self._routed(*command)
 
     async def execute_all(self, commands: Sequence[Sequence[Word]]) -> list[Any]:
-        if not self._fresh:
-            await self.find()
+        await self._look()
         places: dict[Address | None, list[int]] = defaultdict(list)
         for place, command in enumerate(commands):
             places[self.slots.owner(_bytes(command[1]))].append(place)
@@ -119,8 +123,7 @@ class Cluster:
         return found
 
     async def holders(self) -> Sequence[Address]:
-        if not self._fresh:
-            await self.find()
+        await self._look()
         return self.slots.owners
 
     async def find(self) -> Slots:
@@ -138,9 +141,16 @@ class Cluster:
             if slots != self.slots:
                 logger.info("cluster: slots are with %s", ", ".join(map(str, slots.owners)))
             self.slots, self._fresh = slots, True
+            self._found_s = asyncio.get_running_loop().time()
             for gone in self._readers.keys() - slots.nodes - set(self._seeds):
                 await self._readers.pop(gone).aclose()
             return slots
+
+    async def _look(self) -> None:
+        """Ask for the map anew where it is in doubt; a node that is away must not make every read ask for it."""
+        doubted = not self._fresh and asyncio.get_running_loop().time() - self._found_s >= LOOK_AGAIN_S
+        if doubted or not self.slots.owners:
+            await self.find()
 
     async def aclose(self) -> None:
         while self._readers:
@@ -154,8 +164,7 @@ class Cluster:
 
     async def _routed(self, *command: Word) -> Any:
         key = _bytes(command[1])
-        if not self._fresh:
-            await self.find()
+        await self._look()
         owner = self.slots.owner(key)
         asking = False
         for _ in range(REDIRECTS_MAX):
