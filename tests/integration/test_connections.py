@@ -134,6 +134,18 @@ class TestLogin:
         command(redis_server, "ACL", "SETUSER", "reader", "on", f">{SECRET}", *rules)
         await serves(redis_server, publisher, username="reader", password=SECRET)
 
+    def test_what_a_user_needs_behind_sentinel_and_in_a_cluster_is_little_more(
+        self, redis_server: EmbeddedServer
+    ) -> None:
+        rules = ["resetkeys", "%R~*", "allchannels", "-@all", "+@read", "+@pubsub", "+@connection"]
+        more = {"ROLE": "+role", "CLUSTER INFO": "+cluster|info", "CLUSTER SLOTS": "+cluster|slots"}
+        command(redis_server, "ACL", "SETUSER", "reader", "on", "nopass", *rules)
+        for words, rule in more.items():
+            assert "no permissions" in command(redis_server, "ACL", "DRYRUN", "reader", *words.split())
+            command(redis_server, "ACL", "SETUSER", "reader", rule)
+        for words in (*more, "ASKING", "SSUBSCRIBE channel"):
+            assert command(redis_server, "ACL", "DRYRUN", "reader", *words.split()) == "OK"
+
     async def test_what_is_set_goes_before_what_the_url_says(
         self, redis_server: EmbeddedServer, publisher: Publisher
     ) -> None:
