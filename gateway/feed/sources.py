@@ -133,16 +133,19 @@ class Sources:
     def source_linked(self, source: Source) -> None:
         if self.followed is None:
             self.followed = source
-        self._sink.linked()
+        if self.followed.linked_now:
+            self._sink.linked()
+        else:
+            self._follow(source, self.followed.reason)
 
     def source_unlinked(self, source: Source) -> None:
-        if self.followed is source or self.followed is None:
-            linked = [other for other in self.all.values() if other.linked_now]
-            if linked:
-                self._follow(max(linked, key=_heard), source.reason)
-            else:
-                self.followed = None
-                self._sink.unlinked(source.reason)
+        if self.followed not in (source, None):
+            return
+        if linked := [other for other in self.all.values() if other.linked_now]:
+            self._follow(max(linked, key=_heard), source.reason)
+        else:
+            # It is followed on: what a cluster's other shards still say is better than nothing.
+            self._sink.unlinked(source.reason)
 
     def source_ingest(self, source: Source, batch: Batch) -> None:
         source.heard_s = self._clock_s()
@@ -150,8 +153,9 @@ class Sources:
             for other in self.all.values():
                 other.ahead_s = None
             self._sink.ingest(batch)
-        elif source.ahead_s is None and source.heard_s - _heard(self.followed) >= self._switch_after_s:
-            source.ahead_s = source.heard_s
+        elif source.linked_now and source.ahead_s is None:
+            if source.heard_s - _heard(self.followed) >= self._switch_after_s:
+                source.ahead_s = source.heard_s
 
     def _follow(self, source: Source, why: str) -> None:
         if self.followed is not None:

@@ -253,12 +253,19 @@ async def test_new_symbols_are_found_and_heard(nodes: ClusterServers) -> None:
         assert not someone.said("status"), "those who are there already are not troubled"
 
 
-async def test_a_frozen_node_of_a_shard_is_noticed(nodes: ClusterServers) -> None:
-    async with followed(nodes, "sharded") as (up, someone):
-        owner = nodes.owner(KLINES)
+async def test_a_frozen_node_is_noticed_and_the_others_are_heard_meanwhile(nodes: ClusterServers) -> None:
+    owner = nodes.owner(KLINES)
+    elsewhere = next(name for n in range(99) if nodes.owner(f"ticker:{(name := f'S{n}USDT')}") is not owner)
+    async with publishing(nodes, "sharded") as publisher:
+        await publisher.ticker("1", elsewhere)
+    async with followed(nodes, "sharded") as (up, someone), publishing(nodes, "sharded") as publisher:
+        await someone.subscribe(f"ticker:{elsewhere}")
+        await publisher.publish(f"ticker:{elsewhere}", '{"c":"2"}')
         owner.freeze()
         try:
             await someone.until(lambda: someone.view(BARS).state == "stale")
+            await publisher.publish(f"ticker:{elsewhere}", '{"c":"3"}')
+            await someone.until(lambda: (someone.view(f"ticker:{elsewhere}").ticker or {})["c"] == "3")
         finally:
             owner.thaw()
         await someone.until(lambda: someone.view(BARS).state == "live")

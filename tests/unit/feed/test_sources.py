@@ -101,11 +101,38 @@ def test_only_the_loss_of_the_last_one_is_told_and_attempts_that_fail_after_it_a
     stage["a"].unlinked("second")
     stage["a"].unlinked("third")
     assert stage.sink.told == ["linked", "linked", "second", "third"]
-    assert stage.followed == ""
+    stage["b"].unlinked("fourth")
+    assert stage.sink.told[-1] == "third", "the one that is followed speaks for all"
     stage.link("b")
     assert stage.sink.told[-1] == "linked"
     assert stage.followed == "b"
     assert stage["b"].reason == ""
+
+
+def test_before_any_was_linked_every_failure_is_told() -> None:
+    stage = Stage()
+    stage["b"].unlinked("refused")
+    assert stage.sink.told == ["refused"]
+    assert stage.followed == ""
+
+
+def test_of_the_last_one_what_still_comes_is_taken_though_it_is_not_whole() -> None:
+    stage = Stage()
+    stage.link("a")
+    stage["a"].unlinked("one shard of three")
+    stage.says("a", b"1")
+    assert stage.sink.payloads == [b"1"]
+    stage.link("a")
+    assert stage.sink.told == ["linked", "one shard of three", "linked"]
+
+
+def test_one_that_is_not_whole_is_never_ahead() -> None:
+    stage = Stage()
+    stage.link("a", "b")
+    stage["b"].unlinked("one shard of three")
+    stage.says("b")
+    stage.wait(SWITCH_S)
+    assert stage.followed == "a"
 
 
 def test_one_that_comes_back_is_not_followed_for_that() -> None:
