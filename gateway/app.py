@@ -23,8 +23,8 @@ from gateway.api.entrance import Entrance
 from gateway.api.errors import EXCEPTION_HANDLERS
 from gateway.api.guard import Guard
 from gateway.api.stream import StreamService
-from gateway.feed.keys import connect
 from gateway.feed.modes import make_feed
+from gateway.feed.sources import Sources
 from gateway.feed.together import end
 from gateway.feed.topics import Topic, Topics
 from gateway.history.pulse import Pulse
@@ -32,10 +32,12 @@ from gateway.history.query import QueryRules
 from gateway.history.rolled import RolledStore
 from gateway.history.service import History
 from gateway.history.store import Store
+from gateway.history.stores import Stores
 from gateway.hub.channel import KlineChannel, MarketChannel
 from gateway.hub.hub import Hub
 from gateway.ingest import Ingest
 from gateway.keepalive import Keepalive
+from gateway.link.deployment import deployment
 from gateway.listening import address_of, bind, check_tls
 from gateway.market.market import Market
 from gateway.model.symbol import SymbolRule
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from gateway.config import Config
+    from gateway.feed.auto import Feed
     from gateway.model.kline import Kline
     from gateway.model.ticker import Ticker
     from gateway.session.session import Session, Sink
@@ -113,9 +116,15 @@ class Gateway:
         self.counters = Counters()
         self.market = Market(config.market, config.stream.closed_log, lazy=True)
         self.hub: Hub[Session] = Hub(self.market, config.stream.closed_log, max(1, round(1000 / config.stream.tick_ms)))
-        self.store = Store(config.redis, intervals, symbols.pattern)
+        where = config.sources or {"redis": config.redis}
+        self.deployments = {name: deployment(redis) for name, redis in where.items()}
+        stores = {
+            name: Store(redis, intervals, symbols.pattern, redis=self.deployments[name])
+            for name, redis in where.items()
+        }
+        self.store = Stores(stores, lambda: self.sources.by_health())
+        self.pulses = [Pulse(stores[name], redis.retry_s) for name, redis in where.items()]
         self.rolled = RolledStore(self.store, config.market)
-        self.pulse = Pulse(self.store, config.redis.retry_s)
         self.history = History(self.rolled, LiveView(self.market, self.hub), config.history, config.stream.history_max)
         self.rules = QueryRules(symbols, intervals, config.stream.history_max)
         self.repair = Repair(self.rolled, self.market, intervals, config.redis.retry_s)
@@ -136,15 +145,26 @@ class Gateway:
         self.binance = BinanceService(
             config, self.market, self.hub, self.pump, self.counters, names, self.entrance, wall_ms
         )
-        topics = Topics(config.redis, stored, symbols.pattern)
-        self.keys = connect(config.redis)
-        self.feed = make_feed(config, topics, self.keys, self.ingest, self.market, self._wanted)
+        self.sources = Sources(where, self.ingest, config.market.switch_after_s, time.monotonic)
+        self.feeds = {
+            name: make_feed(
+                config.feed,
+                redis,
+                Topics(redis, stored, symbols.pattern),
+                self.deployments[name],
+                self.sources.all[name],
+                self.market,
+                self._wanted,
+            )
+            for name, redis in where.items()
+        }
         self.keepalive = Keepalive(config.stream, self.hub.sessions, self.counters)
         self.metrics = Metrics(
             self.counters,
             self._gauges,
             self._totals,
             totals_by_interval=self._totals_by_interval,
+            by_source=self.sources.metrics,
             feed_mode=lambda: self.feed.mode,
         )
         self.app = Starlette(
@@ -209,9 +229,10 @@ class Gateway:
             on_ready,
         )
         tasks = [
-            asyncio.create_task(self.feed.run(), name="feed"),
+            *(asyncio.create_task(feed.run(), name="feed") for feed in self.feeds.values()),
+            asyncio.create_task(self.sources.run(), name="sources"),
             asyncio.create_task(self.pump.run(), name="flush"),
-            asyncio.create_task(self.pulse.run(), name="pulse"),
+            *(asyncio.create_task(pulse.run(), name="pulse") for pulse in self.pulses),
             asyncio.create_task(self.keepalive.run(), name="keepalive"),
             asyncio.create_task(self.watch.run(), name="watch"),
             asyncio.create_task(self.entrance.watch.run(), name="visitors"),
@@ -236,7 +257,12 @@ class Gateway:
             await self.repair.aclose()
             await self.history.aclose()
             await self.store.aclose()
-            await self.keys.aclose()
+
+    @property
+    def feed(self) -> Feed:
+        """That of the source that is followed."""
+        followed = self.sources.followed
+        return self.feeds[followed.name] if followed else next(iter(self.feeds.values()))
 
     def _routes(self) -> list[BaseRoute]:
         gzip_min_bytes = self.config.history.gzip_min_bytes
@@ -280,7 +306,7 @@ class Gateway:
         return wanted
 
     def _details(self) -> dict[str, object]:
-        return {"feed": self.feed.mode}
+        return {"feed": self.feed.mode, "sources": self.sources.health()}
 
     def _gauges(self) -> dict[str, float]:
         hub = self.hub
@@ -301,9 +327,10 @@ class Gateway:
     def _totals(self) -> dict[str, float]:
         return {
             "repaired_klines": self.repair.repaired,
-            "feed_reconnects": self.feed.reconnects,
-            "feed_thinned": self.feed.thinned,
-            "feed_switches": self.feed.switches,
+            "feed_reconnects": sum(feed.reconnects for feed in self.feeds.values()),
+            "feed_thinned": sum(feed.thinned for feed in self.feeds.values()),
+            "feed_switches": sum(feed.switches for feed in self.feeds.values()),
+            "source_switches": self.sources.switches,
             **{f"history_{name}": count for name, count in self.history.counters.items()},
         }
 

@@ -174,11 +174,14 @@ def check_config(file: Path | None) -> None:
 
 
 def to_toml(sections: Mapping[str, Mapping[str, Any]]) -> str:
-    """Sections of numbers, texts and lists of them as a TOML document."""
-    return "\n".join(
-        f"[{section}]\n" + "".join(f"{key} = {_toml_value(value)}\n" for key, value in keys.items())
-        for section, keys in sections.items()
-    )
+    """Sections of numbers, texts, lists of them, and sections in these, as a TOML document."""
+    return "\n".join(_toml_section(name, keys) for name, keys in sections.items())
+
+
+def _toml_section(name: str, keys: Mapping[str, Any]) -> str:
+    deeper = {f"{name}.{key}": value for key, value in keys.items() if isinstance(value, dict)}
+    own = "".join(f"{key} = {_toml_value(value)}\n" for key, value in keys.items() if not isinstance(value, dict))
+    return "\n".join([f"[{name}]\n{own}", *(_toml_section(*section) for section in deeper.items())])
 
 
 def _toml_value(value: object) -> str:

@@ -32,6 +32,8 @@ Step = Annotated[str, Meta(pattern=r"^[0-9]{1,9}(\.[0-9]{1,15})?$")]
 KEY_NAME = r"[\w.@-]{1,64}"
 is_key_name = re.compile(KEY_NAME).fullmatch
 is_origin_pattern = re.compile(r"self|\*|https?://(\*\.)?[A-Za-z0-9.\[\]:-]+").fullmatch
+Address = Annotated[str, Meta(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^\s:/@]+):[0-9]{1,5}$")]
+"""`host:port`; an IPv6 address in brackets."""
 
 
 class ConfigError(Exception):
@@ -56,10 +58,26 @@ class ServerConfig(Section, frozen=True):
 
 class RedisConfig(Section, frozen=True):
     url: Annotated[str, Meta(pattern=r"^(redis|rediss|unix)://")] = "redis://127.0.0.1:6379/0"
+    username: str = ""
+    password: str = ""
+    password_file: str = ""
+    tls_ca: str = ""
+    tls_cert: str = ""
+    tls_key: str = ""
+    tls_check_hostname: bool = True
+    sentinels: tuple[Address, ...] = ()
+    sentinel_master: str = "mymaster"
+    sentinel_username: str = ""
+    sentinel_password: str = ""
+    sentinel_password_file: str = ""
+    cluster: tuple[Address, ...] = ()
+    cluster_pubsub: Literal["plain", "sharded"] = "plain"
+    cluster_rescan_s: Seconds = 30.0
     connect_timeout_s: Seconds = 2.0
     command_timeout_s: Seconds = 2.0
     retry_s: Annotated[tuple[Seconds, ...], Meta(min_length=1)] = (1.0, 2.0, 4.0)
     watchdog_s: Seconds = 3.0
+    prefix: str = ""
     ticker_key: str = "ticker:{symbol}"
     ticker_updated_key: str = "ticker:{symbol}:lastUpdate"
     klines_key: str = "klines:{symbol}:{interval}"
@@ -77,6 +95,21 @@ class FeedConfig(Section, frozen=True):
     poll_rest_s: Seconds = 5.0
 
 
+SERVERS = ("url", "sentinels", "cluster")
+"""Keys that say where a Redis is: a source that has one of them does without those of `[redis]`."""
+
+
+TEMPLATES = {
+    "ticker_key": ("{symbol}",),
+    "ticker_updated_key": ("{symbol}",),
+    "klines_key": ("{symbol}", "{interval}"),
+    "last_closed_key": ("{symbol}", "{interval}"),
+    "ticker_channel": ("{symbol}",),
+    "klines_channel": ("{symbol}", "{interval}"),
+}
+"""Names of keys and channels, and what each is made of."""
+
+
 class MarketConfig(Section, frozen=True):
     symbol_pattern: str = DEFAULT_SYMBOL_PATTERN
     intervals: Annotated[tuple[str, ...], Meta(min_length=1)] = ("1m", "5m", "15m", "1h", "4h", "1d")
@@ -85,6 +118,7 @@ class MarketConfig(Section, frozen=True):
     close_grace_ms: Annotated[int, Meta(ge=0)] = 2000
     overdue_s: Seconds = 5.0
     stale_after_s: Seconds = 15.0
+    switch_after_s: Seconds = 2.0
 
 
 class StreamConfig(Section, frozen=True):
@@ -176,11 +210,15 @@ class LogConfig(Section, frozen=True):
 
 
 class Config(Section, frozen=True):
-    """All settings. Defaults are those of `config.toml`; a test holds the two together."""
+    """All settings. Defaults are those of `config.toml`; a test holds the two together.
+
+    `sources` are several collectors' Redis by name, each complete: what its table left out is that of `[redis]`.
+    """
 
     server: ServerConfig = ServerConfig()
     redis: RedisConfig = RedisConfig()
     feed: FeedConfig = FeedConfig()
+    sources: dict[str, RedisConfig] = {}
     market: MarketConfig = MarketConfig()
     stream: StreamConfig = StreamConfig()
     history: HistoryConfig = HistoryConfig()
@@ -210,9 +248,10 @@ def load_config(
     for name, text in environ.items():
         if name.startswith(ENV_PREFIX) and "__" in name:
             section, _, key = name.removeprefix(ENV_PREFIX).lower().partition("__")
-            _section_of(data, section)[key] = _from_text(section, key, text)
+            _lay_over(data, section, key, text)
     for section, keys in (overrides or {}).items():
         _section_of(data, section).update(keys)
+    _complete_sources(data)
     try:
         config = msgspec.convert(data, Config)
     except msgspec.ValidationError as error:
@@ -224,11 +263,13 @@ def load_config(
 def masked(config: Config) -> dict[str, Any]:
     """The effective settings as plain data, with passwords masked: safe to print."""
     data: dict[str, Any] = msgspec.to_builtins(config)
-    data["redis"]["url"] = mask_url(config.redis.url)
+    for redis in (data["redis"], *data["sources"].values()):
+        redis["url"] = mask_url(redis["url"])
+        for key in ("password", "sentinel_password"):
+            redis[key] = redis[key] and "***"
     data["tokens"]["jwks"] = mask_url(config.tokens.jwks)
     for section, key in (("tokens", "jwt_secret"), ("operations", "token")):
-        if data[section][key]:
-            data[section][key] = "***"
+        data[section][key] = data[section][key] and "***"
     return data
 
 
@@ -248,9 +289,29 @@ def _section_of(data: dict[str, Any], section: str) -> dict[str, Any]:
     return keys
 
 
-def _from_text(section: str, key: str, text: str) -> Any:
+def _lay_over(data: dict[str, Any], section: str, key: str, text: str) -> None:
+    """Put a variable's value into its place: `GATEWAY_SOURCES__BACKUP__URL` goes into a table of its own."""
+    tables = _section_of(data, section)
+    name, nested, deeper = key.partition("__")
+    if section == "sources" and nested:
+        _section_of(tables, name)[deeper] = _from_text(f"{section}__{name}", RedisConfig, deeper, text)
+    else:
+        tables[key] = _from_text(section, get_type_hints(Config).get(section), key, text)
+
+
+def _complete_sources(data: dict[str, Any]) -> None:
+    """Fill in what the tables of sources leave out; what is no table is refused with the other mistakes."""
+    sources, common = data.get("sources"), data.get("redis", {})
+    if not (isinstance(sources, dict) and isinstance(common, dict)):
+        return
+    elsewhere = {key: value for key, value in common.items() if key not in SERVERS}
+    for name, own in sources.items():
+        if isinstance(own, dict):
+            sources[name] = (elsewhere if own.keys() & set(SERVERS) else common) | own
+
+
+def _from_text(section: str, owner: type | None, key: str, text: str) -> Any:
     """A variable's text as the type its key has; unknown keys stay text and are refused with the others."""
-    owner = get_type_hints(Config).get(section)
     hint = get_type_hints(owner, include_extras=True).get(key) if owner else None
     if hint is None:
         return text
@@ -288,24 +349,19 @@ def _check(config: Config) -> None:
     for span in map(INTERVALS.__getitem__, config.market.intervals):
         if stored and span not in stored and not any(span.is_made_of(part) for part in stored):
             raise ConfigError(f"market.stored: {span.name!r} cannot be made of {' '.join(config.market.stored)}")
-    for key, fields in {
-        "ticker_key": ("{symbol}",),
-        "ticker_updated_key": ("{symbol}",),
-        "klines_key": ("{symbol}", "{interval}"),
-        "last_closed_key": ("{symbol}", "{interval}"),
-        "ticker_channel": ("{symbol}",),
-        "klines_channel": ("{symbol}", "{interval}"),
-    }.items():
-        template = getattr(config.redis, key)
-        for field in ("{symbol}", "{interval}"):
-            if template.count(field) != (field in fields):
-                raise ConfigError(f"redis.{key}: expected {' and '.join(fields)} once each, got {template!r}")
+    _check_redis("redis", config.redis)
+    for name, redis in config.sources.items():
+        if not re.fullmatch(r"[a-z][a-z0-9_]{0,31}", name):
+            raise ConfigError(f"sources.{name}: expected a name of up to 32 small letters, digits and _")
+        _check_redis(f"sources.{name}", redis)
     for key in ("tick_sizes", "step_sizes"):
         for symbol, size in getattr(config.dialects, key).items():
             if not re.fullmatch(config.market.symbol_pattern, symbol):
                 raise ConfigError(f"dialects.{key}: {symbol!r} does not match market.symbol_pattern")
             if not Decimal(size):
                 raise ConfigError(f"dialects.{key}: {symbol}: expected more than 0")
+    if config.feed.mode == "keyspace" and any(redis.cluster for redis in (config.redis, *config.sources.values())):
+        raise ConfigError("feed.mode: keyspace is not for a cluster, where each node tells of its own keys only")
     if config.feed.poll_min_ms > config.feed.poll_max_ms:
         raise ConfigError("feed.poll_min_ms: expected at most feed.poll_max_ms")
     if config.stream.unsent_bytes > config.stream.send_buffer_bytes:
@@ -345,3 +401,22 @@ def _check_tokens(tokens: TokensConfig) -> None:
     url = urlsplit(tokens.jwks)
     if url.scheme and url.scheme != "https" and not (url.scheme == "http" and url.hostname in ("127.0.0.1", "::1")):
         raise ConfigError("tokens.jwks: expected a file or an https:// URL: who changes it on the way issues tokens")
+
+
+def _check_redis(section: str, redis: RedisConfig) -> None:
+    for key, fields in TEMPLATES.items():
+        template = getattr(redis, key)
+        for field in ("{symbol}", "{interval}"):
+            if template.count(field) != (field in fields):
+                raise ConfigError(f"{section}.{key}: expected {' and '.join(fields)} once each, got {template!r}")
+    if "{symbol}" in redis.prefix or "{interval}" in redis.prefix:
+        raise ConfigError(f"{section}.prefix: expected no placeholder, got {redis.prefix!r}")
+    if redis.sentinels and redis.cluster:
+        raise ConfigError(f"{section}.cluster: expected sentinels or cluster, not both")
+    if redis.url.startswith("unix://") and (redis.sentinels or redis.cluster):
+        raise ConfigError(f"{section}.url: expected redis:// or rediss:// with sentinels or cluster")
+    for password in ("password", "sentinel_password"):
+        if getattr(redis, password) and getattr(redis, f"{password}_file"):
+            raise ConfigError(f"{section}.{password}_file: expected {password} or {password}_file, not both")
+    if redis.tls_key and not redis.tls_cert:
+        raise ConfigError(f"{section}.tls_cert: expected a certificate for tls_key")

@@ -112,8 +112,11 @@ class Ingest:
         return self._share_s * SURGE_OVER / each_s
 
     def linked(self) -> None:
-        self.heard_s = time.monotonic()
-        self._hub.set_state(FeedState("repair", self._hub.state.since_ms))
+        # Without a loss before it, another source has come or taken over, or there are new channels: clients see fresh
+        # data all along, and what may have been missed is read beside it.
+        if not self._hub.state.live:
+            self.heard_s = time.monotonic()
+            self._hub.set_state(FeedState("repair", self._hub.state.since_ms))
         self._repair.everything(self._repaired)
 
     def unlinked(self, reason: str) -> None:
@@ -123,8 +126,9 @@ class Ingest:
             self._counters.gaps += 1
 
     def _repaired(self) -> None:
-        self.heard_s = time.monotonic()
-        self._hub.set_state(FeedState())
+        if not self._hub.state.live:
+            self.heard_s = time.monotonic()
+            self._hub.set_state(FeedState())
 
     def watch_silence(self, now_s: float, now_ms: int) -> None:
         """A link that brings nothing for long is as bad as none; say so, and say when it is over."""

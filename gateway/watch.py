@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.config import MarketConfig
-    from gateway.history.store import Store
+    from gateway.history.stores import Stores
     from gateway.market.gaps import Gap
     from gateway.market.market import Market
     from gateway.market.series import Series
@@ -39,7 +39,7 @@ class Watch:
     def __init__(
         self,
         config: MarketConfig,
-        store: Store,
+        store: Stores,
         market: Market,
         repair: Repair,
         live: Callable[[], bool],

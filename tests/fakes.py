@@ -209,6 +209,10 @@ class Folder:
         else:
             self._take(message)
 
+    def view_of(self, n: str) -> View:
+        """Which channel a number stands for on this connection."""
+        return self._by_n[int(n)]
+
     def subscriptions(self) -> set[str]:
         return {view.name for view in self._by_n.values()}
 

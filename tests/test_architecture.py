@@ -49,7 +49,13 @@ ROWS = (
         pure=True,
         outside=(),
     ),
-    Row(("feed.listener", "feed.keys", "feed.keyspace", "feed.poll", "feed.auto", "feed.modes", "feed.together")),
+    Row(("link",), outside=("redis",)),
+    Row(
+        (
+            *("feed.listener", "feed.sharded", "feed.sources", "feed.subscription"),
+            *("feed.keys", "feed.keyspace", "feed.poll", "feed.auto", "feed.modes", "feed.together"),
+        )
+    ),
     Row(("history", "wire.fleet", "wire.handshake", "wire.socket", "access")),
     Row(("repair",)),
     Row(("ingest",)),

@@ -78,7 +78,8 @@ class EmbeddedServer:
     """One server on 127.0.0.1, started and stopped at will, always on the same port; data is gone with each stop.
 
     Usable as a context manager, sync and async. `options` are settings of the server, for example
-    `{"notify-keyspace-events": "KEA"}`.
+    `{"notify-keyspace-events": "KEA"}`. `directory` is for one that has to write files; they are the caller's to
+    remove. With `sentinel`, the name of a settings file in it, the server is a sentinel by that file.
     """
 
     def __init__(
@@ -87,10 +88,14 @@ class EmbeddedServer:
         *,
         unix_socket: Path | None = None,
         options: Mapping[str, str] | None = None,
+        directory: Path | None = None,
+        sentinel: str = "",
     ) -> None:
-        self.port = _free_port() if port is None else port
+        self.port = free_port() if port is None else port
         self.unix_socket = unix_socket
         self._options = dict(options or {})
+        self._directory = directory
+        self._sentinel = sentinel
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
 
@@ -161,7 +166,7 @@ class EmbeddedServer:
             raise ServerError("the embedded server is already running")
         self._end(kill=True)
         server = find_server()
-        directory = tempfile.mkdtemp(prefix="kline-gateway-")
+        directory = self._directory or tempfile.mkdtemp(prefix="kline-gateway-")
         self._log = tempfile.TemporaryFile()
         command = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid()), server, *self._arguments()]
         try:
@@ -175,8 +180,9 @@ class EmbeddedServer:
                 process_group=0,
             )
         finally:
-            # The child is inside by now. A directory without a name takes no files, so none can be left over.
-            os.rmdir(directory)
+            if self._directory is None:
+                # The child is inside by now. A directory without a name takes no files, so none can be left over.
+                os.rmdir(directory)
         atexit.register(self.stop)
 
     def _until_ready(self) -> Generator[float, None, None]:
@@ -191,6 +197,8 @@ class EmbeddedServer:
             raise
 
     def _arguments(self) -> list[str]:
+        if self._sentinel:
+            return [self._sentinel, "--sentinel"]
         settings = {
             "bind": _HOST,
             "port": str(self.port),
@@ -246,7 +254,7 @@ class EmbeddedServer:
             self.unix_socket.unlink(missing_ok=True)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     for port in random.sample(_PORTS, 200):
         with socket.socket() as probe:
             # As the server will: the rests of old connections do not make a port taken.

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from gateway.feed.keys import KeyReader
     from gateway.feed.listener import Batch, FeedSink
     from gateway.feed.topics import Topics
+    from gateway.link.deployment import Deployment
     from gateway.model.kline import Kline
     from gateway.model.ticker import Ticker
 
@@ -82,6 +83,7 @@ class Auto:
         topics: Topics,
         reader: KeyReader,
         sink: FeedSink,
+        there: Deployment,
         held: Held,
         make: Callable[[str, FeedSink], Feed],
     ) -> None:
@@ -95,7 +97,7 @@ class Auto:
         self._held = held
         self._make = make
         self._pubsub = _Tap(sink)
-        self._listener = Listener(redis, topics, self._pubsub)
+        self._listener = Listener(redis, topics, self._pubsub, there)
         self._other: Feed | None = None
         self._other_tap: _Tap | None = None
         self._other_task: asyncio.Task[None] | None = None

@@ -7,20 +7,18 @@ import asyncio
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
 
 from gateway.feed.tail import Tail
 from gateway.feed.topics import Topic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
-    from gateway.config import RedisConfig
-    from gateway.feed.listener import Batch
+    from gateway.feed.drain import Batch
     from gateway.feed.topics import Topics
+    from gateway.link.deployment import Deployment
+    from gateway.link.dial import Address, Word
 
 TOPICS_AT_ONCE = 200
 """Most in one round trip: about a millisecond of Redis' time, which the collector shares, and of this loop's."""
@@ -30,22 +28,10 @@ SCAN_COUNT = 1000
 NOTIFY = "notify-keyspace-events"
 
 
-def connect(config: RedisConfig) -> Redis:
-    """A client for the feed's readings: one try a command, for what a failure means is decided by the feed."""
-    return Redis.from_url(
-        config.url,
-        protocol=2,
-        retry=Retry(NoBackoff(), 0),
-        socket_connect_timeout=config.connect_timeout_s,
-        socket_timeout=config.command_timeout_s,
-        decode_responses=False,
-    )
-
-
 class KeyReader:
     """What was read of each key, so that only changes are handed on. Raises redis-py's errors and `OSError`."""
 
-    def __init__(self, redis: Redis, topics: Topics, ingest: Callable[[Batch], None]) -> None:
+    def __init__(self, redis: Deployment, topics: Topics, ingest: Callable[[Batch], None]) -> None:
         self._redis = redis
         self._topics = topics
         self._ingest = ingest
@@ -58,9 +44,6 @@ class KeyReader:
 
     async def ping(self) -> None:
         await self._execute("PING")
-
-    async def aclose(self) -> None:
-        await self._redis.aclose()
 
     async def read(self, topics: Collection[Topic]) -> int:
         """Read the topics' keys and hand on what is new, klines before prices; returns how much it was."""
@@ -94,13 +77,16 @@ class KeyReader:
         """Every symbol with a key of the contract. Walks the whole key space in steps."""
         keys = self._topics.of_keys
         found: set[str] = set()
-        for pattern in keys.patterns:
-            cursor: int | bytes = 0
-            while True:
-                cursor, names = await self._execute("SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_COUNT)
-                found.update(topic.symbol for name in names if (topic := keys.parse(name)))
-                if int(cursor) == 0:
-                    break
+        for holder in await self._redis.holders():
+            for pattern in keys.patterns:
+                cursor: int | bytes = 0
+                while True:
+                    cursor, names = await self._execute(
+                        "SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_COUNT, at=holder
+                    )
+                    found.update(topic.symbol for name in names if (topic := keys.parse(name)))
+                    if int(cursor) == 0:
+                        break
         return found
 
     async def notifications(self) -> str | None:
@@ -121,14 +107,13 @@ class KeyReader:
         return topics.last_closed_key(symbol, interval) if interval else topics.ticker_updated_key(symbol)
 
     async def _answers(self, series: list[Topic], symbols: list[str]) -> list[Any]:
-        commands = [self._tail(topic).command(self._topics.klines_key(*topic)) for topic in series]
+        commands: list[Sequence[Word]] = [
+            self._tail(topic).command(self._topics.klines_key(*topic)) for topic in series
+        ]
         if symbols:
             names = (self._topics.ticker_key, self._topics.ticker_updated_key)
             commands.append(("MGET", *(name(symbol) for symbol in symbols for name in names)))
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            for command in commands:
-                pipeline.execute_command(*command)
-            answers: list[Any] = await pipeline.execute(raise_on_error=False)
+        answers = await self._redis.execute_all(commands)
         _heed_cancellation()
         for answer in answers:
             if isinstance(answer, Exception) and not _is_foreign(answer):
@@ -148,8 +133,8 @@ class KeyReader:
             tail = self._tails[topic] = Tail()
         return tail
 
-    async def _execute(self, *command: str | bytes | int) -> Any:
-        answer = await self._redis.execute_command(*command)  # type: ignore[no-untyped-call]
+    async def _execute(self, *command: Word, at: Address | None = None) -> Any:
+        answer = await self._redis.execute(*command, at=at)
         _heed_cancellation()
         return answer
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gateway.feed.keys import KeyReader
     from gateway.feed.listener import Batch, FeedSink
     from gateway.feed.topics import Topic, Topics
+    from gateway.link.deployment import Deployment
 
 logger = logging.getLogger(__name__)
 
@@ -48,13 +49,20 @@ class Keyspace:
     thinned = switches = 0
 
     def __init__(
-        self, redis: RedisConfig, config: FeedConfig, topics: Topics, reader: KeyReader, sink: FeedSink, database: int
+        self,
+        redis: RedisConfig,
+        config: FeedConfig,
+        topics: Topics,
+        reader: KeyReader,
+        sink: FeedSink,
+        there: Deployment,
+        database: int,
     ) -> None:
         self._retry_s = redis.retry_s
         self._enables = config.enable_notifications
         self._reader = reader
         self._sink = sink
-        self._listener = Listener(redis, topics.of_key_events(database), self)
+        self._listener = Listener(redis, topics.of_key_events(database), self, there)
         self._changed: set[Topic] = set()
         self._work = asyncio.Event()
         self._link_up = False

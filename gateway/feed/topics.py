@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from gateway.config import TEMPLATES
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -27,11 +29,11 @@ class Topics:
     """Names from symbols and symbols from names."""
 
     def __init__(self, redis: RedisConfig, intervals: Collection[str], symbol_pattern: str) -> None:
-        self._names = redis
+        names = self._names = _prefixed(redis)
         self._symbol_pattern = symbol_pattern
         self._intervals = frozenset(intervals)
-        self._ticker = _matcher(redis.ticker_channel, symbol_pattern)
-        self._klines = _matcher(redis.klines_channel, symbol_pattern)
+        self._ticker = _matcher(names.ticker_channel, symbol_pattern)
+        self._klines = _matcher(names.klines_channel, symbol_pattern)
         self._learned: dict[bytes, Topic | None] = {}
 
     def ticker_key(self, symbol: str) -> str:
@@ -51,6 +53,10 @@ class Topics:
 
     def klines_channel(self, symbol: str, interval: str) -> str:
         return _name(self._names.klines_channel, symbol, interval)
+
+    def channels(self, symbol: str) -> list[str]:
+        """Every channel of a symbol, for those who cannot subscribe by pattern."""
+        return [self.ticker_channel(symbol), *(self.klines_channel(symbol, interval) for interval in self._intervals)]
 
     @property
     def intervals(self) -> frozenset[str]:
@@ -113,6 +119,12 @@ class KeyEvents:
     def parse(self, channel: bytes) -> Topic | None:
         """The topic whose key has changed; `None` for a key that is not of the contract."""
         return self._values.parse(channel) or self._updated.parse(channel)
+
+
+def _prefixed(redis: RedisConfig) -> RedisConfig:
+    """The names with their prefix in front, and none left to put there."""
+    names = {key: redis.prefix + getattr(redis, key) for key in TEMPLATES}
+    return msgspec.structs.replace(redis, prefix="", **names)
 
 
 # Only the two placeholders mean something: a template may have other braces, as the hash tags of Redis Cluster do.

@@ -30,7 +30,8 @@ PARTS_MAX = 50_000
 class Stored(Protocol):
     """What is asked of the store (`store.Store`)."""
 
-    malformed: int
+    @property
+    def malformed(self) -> int: ...
 
     async def closed_klines(
         self, symbol: str, interval: str, limit: int, start_ms: int | None = None, end_ms: int | None = None

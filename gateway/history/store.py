@@ -12,9 +12,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -23,19 +20,19 @@ from gateway.feed.topics import Topics
 from gateway.history.breaker import Breaker
 from gateway.history.query import TIME_MAX_MS
 from gateway.history.stitch import unique, within
+from gateway.link.deployment import deployment
 from gateway.model.interval import INTERVALS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Sequence
 
     from gateway.config import RedisConfig
+    from gateway.link.deployment import Deployment
+    from gateway.link.dial import Address, Word
     from gateway.model.kline import Kline
     from gateway.model.ticker import Ticker
 
 logger = logging.getLogger(__name__)
-
-CONNECTIONS_MAX = 8
-"""Reads at a time; more wait for a free connection. Requests for one series share a read, so few are needed."""
 
 SCAN_COUNT = 1000
 """Keys looked at per SCAN step: under a millisecond of the server's time, which the collector shares."""
@@ -65,7 +62,9 @@ class Store:
         symbol_pattern: str,
         clock_s: Callable[[], float] = time.monotonic,
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        redis: Deployment | None = None,
     ) -> None:
+        """`redis`: where to read, made of the settings where it is not shared with a listener."""
         self._topics = Topics(config, intervals, symbol_pattern)
         # The key templates in the place of the channels': the same rules then tell the symbol of a key.
         by_key = msgspec.structs.replace(config, ticker_channel=config.ticker_key, klines_channel=config.klines_key)
@@ -77,19 +76,7 @@ class Store:
         self._reason = ""
         self._since_ms = 0
         self.malformed = 0
-        self._redis = Redis.from_pool(
-            BlockingConnectionPool.from_url(
-                config.url,
-                max_connections=CONNECTIONS_MAX,
-                timeout=config.command_timeout_s,
-                socket_connect_timeout=config.connect_timeout_s,
-                socket_timeout=config.command_timeout_s,
-                # RESP2: every server speaks it, and nothing here needs more.
-                protocol=2,
-                retry=Retry(NoBackoff(), 0),
-                decode_responses=False,
-            )
-        )
+        self._redis = redis or deployment(config)
 
     @property
     def available(self) -> bool:
@@ -155,13 +142,14 @@ class Store:
     async def symbols(self) -> set[str]:
         """Every symbol with a key in the store. Walks the whole key space in steps: at start and refresh only."""
         found: set[str] = set()
-        for pattern in self._keys.patterns:
-            cursor: int | bytes = 0
-            while True:
-                cursor, keys = await self._run("SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_COUNT)
-                found.update(topic.symbol for key in keys if (topic := self._keys.parse(key)))
-                if int(cursor) == 0:
-                    break
+        for holder in await self._guarded(self._redis.holders):
+            for pattern in self._keys.patterns:
+                cursor: int | bytes = 0
+                while True:
+                    cursor, keys = await self._run("SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_COUNT, at=holder)
+                    found.update(topic.symbol for key in keys if (topic := self._keys.parse(key)))
+                    if int(cursor) == 0:
+                        break
         return found
 
     async def aclose(self) -> None:
@@ -197,13 +185,16 @@ class Store:
         self.malformed += 1
         logger.debug("stored %s of %s skipped: %s", what, of, error)
 
-    async def _run(self, *command: str | bytes | int) -> Any:
+    async def _run(self, *command: Word, at: Address | None = None) -> Any:
+        return await self._guarded(lambda: self._redis.execute(*command, at=at))
+
+    async def _guarded(self, read: Callable[[], Awaitable[Any]]) -> Any:
         now_s = self._clock_s()
         if not self._breaker.allows(now_s):
             raise StoreUnavailable(self._reason, self._since_ms, self._breaker.retry_after_s(now_s))
         probing = not self._breaker.closed
         try:
-            answer = await self._redis.execute_command(*command)  # type: ignore[no-untyped-call]
+            answer = await read()
         except asyncio.CancelledError:
             if probing:
                 self._breaker.abandoned()

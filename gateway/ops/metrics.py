@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Metrics(Collector):
-    """One process's metrics. `gauges` and `totals` are asked for what other parts count for themselves."""
+    """One process's metrics. `gauges`, `totals` and `by_source` are asked for what other parts count for themselves."""
 
     def __init__(
         self,
@@ -33,13 +33,16 @@ class Metrics(Collector):
         totals: Callable[[], Mapping[str, float]],
         *,
         totals_by_interval: Callable[[], Mapping[str, Mapping[str, int]]] = dict,
+        by_source: Callable[[], Mapping[str, Mapping[str, float]]] = dict,
         feed_mode: Callable[[], str] = str,
     ) -> None:
+        """`by_source`: metrics by name, then by source; names that end in `_total` are of counters."""
         self._counters = counters
         self._gauges = gauges
         self._totals = totals
         self._totals_by_interval = totals_by_interval
         self._feed_mode = feed_mode
+        self._by_source = by_source
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
@@ -74,6 +77,14 @@ class Metrics(Collector):
             yield _counter(f"gateway_{name}", name.replace("_", " "), value)
         for name, values in self._totals_by_interval().items():
             yield _labelled(f"gateway_{name}", name.replace("_", " "), "interval", values)
+        for name, by_source in self._by_source().items():
+            counts = name.endswith("_total")
+            family = (CounterMetricFamily if counts else GaugeMetricFamily)(
+                f"gateway_{name.removesuffix('_total')}", name.replace("_", " "), labels=["source"]
+            )
+            for source, value in by_source.items():
+                family.add_metric([source], value)
+            yield family
 
 
 def _counter(name: str, help: str, value: float) -> CounterMetricFamily:

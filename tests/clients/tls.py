@@ -15,9 +15,13 @@ if TYPE_CHECKING:
 class TlsFront:
     """Takes TLS connections on a free port of 127.0.0.1 and carries their bytes on; a thread of its own."""
 
-    def __init__(self, certificate: Path, host: str, port: int) -> None:
+    def __init__(self, certificate: Path, host: str, port: int, *, clients: Path | None = None) -> None:
+        """`clients`: authorities, one of which must have signed for whoever connects."""
         self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self._context.load_cert_chain(certificate)
+        if clients is not None:
+            self._context.verify_mode = ssl.CERT_REQUIRED
+            self._context.load_verify_locations(clients)
         self._behind = (host, port)
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="tls-front")

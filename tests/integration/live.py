@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 import httpx
-from redis.asyncio import Redis
+from redis.asyncio import Redis, RedisCluster
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
@@ -54,7 +54,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 def make_config(server: EmbeddedServer, /, **sections: dict[str, Any]) -> Config:
     """Settings with short waits; `stream={"closed_log": 4}` overrides."""
     given = {name: SETTINGS.get(name, {}) | sections.get(name, {}) for name in SETTINGS | sections}
-    given["redis"]["url"] = server.url
+    given["redis"] = {"url": server.url} | given["redis"]
     return load_config(None, {}, given)
 
 
@@ -70,8 +70,18 @@ class Publisher:
     """A collector: it stores before it publishes. Its bars are numbered from `T0`; its prices are older than those, so
     that they leave the bars alone."""
 
-    def __init__(self, server: EmbeddedServer, *, publishes: bool = True) -> None:
-        self._redis = Redis.from_url(server.url)
+    def __init__(
+        self,
+        server: EmbeddedServer,
+        redis: Redis | RedisCluster | None = None,
+        *,
+        shard: bool = False,
+        publishes: bool = True,
+    ) -> None:
+        """`redis`: a client for more than one server. `shard`: publish to a cluster's shards. `publishes` off: write
+        keys only."""
+        self._redis: Any = redis or Redis.from_url(server.url)
+        self._publish = self._redis.spublish if shard else self._redis.publish
         self._publishes = publishes
         self.seen_ms = T0 - 60 * MINUTE_MS
 
@@ -92,6 +102,10 @@ class Publisher:
     async def forming(self, number: int, prices: str = PRICES, **changes: Any) -> None:
         await self.publish(f"klines:{SYMBOL}:1m", kline_event(SYMBOL, "1m", kline(number, prices, **changes)))
 
+    async def in_step(self) -> None:
+        """Wait until a replica has all that was written."""
+        assert await self._redis.wait(1, 5000) >= 1
+
     async def closed(self, number: int, prices: str = PRICES, *, told: bool = True, **changes: Any) -> None:
         """`told=False`: it is stored, and its message is lost."""
         news = kline(number, prices, closed=True, **changes)
@@ -101,7 +115,7 @@ class Publisher:
 
     async def publish(self, channel: str, payload: str | bytes) -> None:
         if self._publishes:
-            await self._redis.publish(channel, payload)
+            await self._publish(channel, payload)
 
 
 @dataclass
@@ -172,6 +186,7 @@ async def process(config: Config, *, ready: bool = True, log: Path | None = None
     keys = (
         *("url", "retry_s", "intervals", "tick_ms", "shutdown_s", "heartbeat_s", "closed_log", "stale_after_s"),
         *("level", "required", "jwt_algorithm", "jwt_secret", "audience", "api_keys"),
+        *("tls_ca", "tls_cert", "tls_key", "cluster", "cluster_pubsub"),
     )
     settings = {
         f"GATEWAY_{name.upper()}__{key.upper()}": _text(getattr(section, key))

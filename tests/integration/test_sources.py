@@ -1,0 +1,249 @@
+"""Two collectors with a Redis each: one is lost or falls silent, and clients see neither a hole nor a stale price."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gateway.embedded.server import EmbeddedServer
+from tests.builders import MINUTE_MS, T0
+from tests.integration.live import BARS, PRICE, SYMBOL, Publisher, client, make_config, serving, until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.integration.live import Client, Serving
+
+SWITCH_S = 0.4
+WATCHDOG_S = 0.4
+
+
+@dataclass
+class Twins:
+    """Two servers and their collectors, a gateway and a client of it."""
+
+    servers: dict[str, EmbeddedServer]
+    publishers: dict[str, Publisher]
+    up: Serving
+    someone: Client
+
+    async def ticker(self, last: str, *to: str) -> None:
+        # Both collectors number their tickers alike, whether they are up or not.
+        for name, publisher in self.publishers.items():
+            if not to or name in to:
+                await publisher.ticker(last)
+            else:
+                publisher.seen_ms += 1
+
+    async def closed(self, number: int, *to: str, **how: Any) -> None:
+        for name in to or self.publishers:
+            await self.publishers[name].closed(number, **how)
+
+    @property
+    def followed(self) -> str:
+        followed = self.up.inside.sources.followed
+        return followed.name if followed else ""
+
+    @property
+    def other(self) -> str:
+        return "backup" if self.followed == "main" else "main"
+
+    def numbers(self) -> list[int]:
+        return [(bar.open_time - T0) // MINUTE_MS for bar in self.someone.view(BARS).closed]
+
+    def last(self) -> str:
+        return (self.someone.view(PRICE).ticker or {})["c"]
+
+    def said(self) -> list[str]:
+        """What clients were told of the feed."""
+        return [state for message in self.someone.said("status") for state in message["channels"].values()]
+
+    def prices(self) -> list[str]:
+        """Every price that was shown, in order."""
+        updates = [news for message in self.someone.said("update") for news in message["u"]]
+        view = self.someone.view(PRICE)
+        return [news["c"] for n, news in updates if self.someone.folder.view_of(n) is view and "c" in news]
+
+
+@asynccontextmanager
+async def twins(**sources: dict[str, Any]) -> AsyncIterator[Twins]:
+    with EmbeddedServer() as main, EmbeddedServer() as backup:
+        servers = {"main": main, "backup": backup}
+        async with Publisher(main) as one, Publisher(backup) as two:
+            publishers = {"main": one, "backup": two}
+            for publisher in publishers.values():
+                await publisher.ticker("1")
+                for number in range(3):
+                    await publisher.closed(number)
+            config = make_config(
+                main,
+                redis={"watchdog_s": WATCHDOG_S},
+                market={"switch_after_s": SWITCH_S, "stale_after_s": 5.0},
+                sources={name: {"url": server.url} for name, server in servers.items()} | sources,
+            )
+            async with serving(config) as up, client(up) as someone:
+                sources_ = up.inside.sources.all.values()
+                await until(lambda: all(source.linked_now for source in sources_), "both links")
+                await someone.subscribe(BARS, PRICE, history=500)
+                yield Twins(servers, publishers, up, someone)
+
+
+@pytest.mark.parametrize("loss", ["kill", "freeze"])
+async def test_one_of_two_is_lost_and_clients_see_nothing_of_it(loss: str) -> None:
+    async with twins() as both:
+        first, second = both.followed, both.other
+        await both.ticker("2")
+        await both.someone.until(lambda: both.last() == "2")
+        getattr(both.servers[first], loss)()
+        # Of these bars nobody may ever hear but from the store.
+        await both.closed(3, second, told=False)
+        await both.ticker("3", second)
+        await until(lambda: both.followed == second, "the switch")
+        await both.closed(4, second)
+        await both.ticker("4", second)
+        await both.someone.until(lambda: both.numbers() == [0, 1, 2, 3, 4] and both.last() == "4")
+        assert both.said() == []
+        answer = await both.up.ready()
+        assert {name: source["linked"] for name, source in answer.json()["sources"].items()} == {
+            first: False,
+            second: True,
+        }
+        if both.servers[first].running:
+            both.servers[first].thaw()
+
+
+async def test_what_happened_just_before_the_loss_is_read_from_the_other_one() -> None:
+    async with twins() as both:
+        first, second = both.followed, both.other
+        await both.closed(3, second)
+        await both.ticker("2", second)
+        await asyncio.sleep(0.1)
+        both.servers[first].kill()
+        await both.someone.until(lambda: both.numbers() == [0, 1, 2, 3] and both.last() == "2")
+        assert both.said() == []
+
+
+async def test_when_the_last_one_is_lost_too_clients_are_told() -> None:
+    async with twins() as both:
+        for server in both.servers.values():
+            server.kill()
+        await both.someone.until(lambda: both.said() and both.said()[-1] == "stale")
+        assert (await both.up.ready(503)).json()["reasons"] == ["feed: redis"]
+        name = "backup"
+        both.servers[name].start()
+        async with Publisher(both.servers[name]) as publisher:
+            publisher.seen_ms += 100
+            for number in range(5):
+                await publisher.closed(number)
+            await publisher.ticker("7")
+            await both.someone.until(lambda: both.numbers() == [0, 1, 2, 3, 4] and both.last() == "7")
+            await both.someone.until(lambda: both.said()[-1] == "live")
+
+
+async def test_a_source_that_comes_back_is_not_followed_for_that_and_nothing_goes_back_in_time() -> None:
+    async with twins() as both:
+        first, second = both.followed, both.other
+        both.servers[first].kill()
+        await until(lambda: both.followed == second, "the switch")
+        await both.closed(3, second)
+        await both.ticker("5", second)
+        await both.someone.until(lambda: both.numbers() == [0, 1, 2, 3] and both.last() == "5")
+        both.someone.clear()
+        # It is back with what it had before: an old price, and no newer bar.
+        both.servers[first].start()
+        async with Publisher(both.servers[first]) as old:
+            await until(lambda: both.up.inside.sources.all[first].linked_now, "the link to the first")
+            for number in range(2):
+                await old.closed(number)
+            await old.ticker("2")
+            await old.forming(2, "1 2 1 2")
+            await both.closed(4, second)
+            await both.ticker("6", second)
+            await both.someone.until(lambda: both.numbers() == [0, 1, 2, 3, 4] and both.last() == "6")
+            assert both.followed == second
+            assert set(both.prices()) <= {"5", "6"}
+            # Now the second is lost, and the first one's news is older than what was shown.
+            both.servers[second].kill()
+            await until(lambda: both.followed == first, "the switch back")
+            await until(lambda: not both.up.inside.repair.running, "the reading")
+            await old.ticker("3")
+            await old.closed(5)
+            await both.someone.until(lambda: both.numbers()[-1] == 5)
+            assert set(both.prices()) <= {"5", "6"}
+            assert both.last() == "6"
+            opens = both.numbers()
+            assert opens == sorted(set(opens))
+            assert "stale" not in both.said()
+
+
+async def test_a_collector_that_falls_silent_is_left_though_its_redis_is_well() -> None:
+    async with twins() as both:
+        first, second = both.followed, both.other
+        await both.ticker("2")
+        await both.someone.until(lambda: both.last() == "2")
+        await both.closed(3, second)
+        for price in range(100, 200):
+            await both.ticker(str(price), second)
+            if both.followed == second:
+                break
+            await asyncio.sleep(SWITCH_S / 8)
+        assert both.followed == second
+        await both.ticker("300", second)
+        await both.someone.until(lambda: both.last() == "300" and both.numbers() == [0, 1, 2, 3])
+        assert both.up.inside.sources.all[first].linked_now
+        assert both.said() == []
+
+
+async def test_two_that_say_the_same_at_the_same_time_are_not_swapped() -> None:
+    async with twins() as both:
+        first = both.followed
+        for price in range(2, 12):
+            await both.ticker(str(price))
+            # It has no time of its own: what comes last would count as newest.
+            await both.publishers[both.other].publish(f"ticker:{SYMBOL}", f'{{"c":"{price - 1}"}}')
+            await asyncio.sleep(SWITCH_S / 4)
+        await both.someone.until(lambda: both.last() == "11")
+        assert (both.followed, both.up.inside.sources.switches) == (first, 0)
+        assert both.prices() == sorted(both.prices(), key=int)
+
+
+async def test_both_can_be_one_redis_with_two_prefixes() -> None:
+    async with twins(backup={"prefix": "b:"}) as both:
+        first = both.followed
+        assert first == "main"
+        publisher = both.publishers["main"]
+        for price in range(100, 200):
+            await publisher.publish(f"b:ticker:{SYMBOL}", f'{{"c":"{price}"}}')
+            if both.followed == "backup":
+                break
+            await asyncio.sleep(SWITCH_S / 8)
+        assert both.followed == "backup"
+
+
+async def test_health_and_metrics_name_both() -> None:
+    async with twins() as both:
+        first, second = both.followed, both.other
+        await both.ticker("2")
+        await both.someone.until(lambda: both.last() == "2")
+        both.servers[second].kill()
+        await until(lambda: both.up.inside.sources.all[second].failures, "the loss")
+        sources = (await both.up.ready()).json()["sources"]
+        assert sources[first] | {"age_s": 0} == {
+            "linked": True,
+            "followed": True,
+            "age_s": 0,
+            "messages": sources[first]["messages"],
+            "failures": 0,
+        }
+        assert (sources[second]["linked"], sources[second]["followed"]) == (False, False)
+        assert sources[second]["failures"] >= 1
+        for name, linked in ((first, 1), (second, 0)):
+            assert await both.up.metric(f'gateway_source_linked{{source="{name}"}}') == linked
+            assert await both.up.metric(f'gateway_source_followed{{source="{name}"}}') == linked
+            assert await both.up.metric(f'gateway_source_messages_total{{source="{name}"}}') >= 1
+        assert await both.up.metric(f'gateway_source_failures_total{{source="{second}"}}') >= 1
+        assert await both.up.metric("gateway_source_switches_total") == 0
