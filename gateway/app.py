@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
-import socket
+import signal
 import time
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-import uvicorn
 from starlette.applications import Starlette
 
 from gateway import __version__
@@ -20,6 +18,7 @@ from gateway.api import binance_rest, functions, klines, openapi, operations, pa
 from gateway.api.binance_stream import BinanceService
 from gateway.api.errors import EXCEPTION_HANDLERS
 from gateway.api.stream import StreamService
+from gateway.config import ConfigError
 from gateway.feed.listener import Listener
 from gateway.feed.topics import Topics
 from gateway.history.query import QueryRules
@@ -31,15 +30,18 @@ from gateway.keepalive import Keepalive
 from gateway.market.market import Market
 from gateway.model.symbol import SymbolRule
 from gateway.ops.counters import Counters
+from gateway.ops.logs import setup_logging
 from gateway.ops.metrics import Metrics
 from gateway.pump import Pump, wall_ms
+from gateway.reload import reloaded
 from gateway.repair import Repair
+from gateway.server import Server, bind
 from gateway.wire.binance_commands import StreamNames
 from gateway.wire.fleet import SocketFleet
 from gateway.wire.native_commands import NativeCommands
-from gateway.wire.socket import HttpProtocol, handshake_protocol
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Iterable, Sequence
 
     from starlette.routing import BaseRoute
@@ -53,8 +55,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 STATIC = Path(str(files("gateway"))) / "static"
-GC_THRESHOLDS = (20_000, 20, 20)
-"""Python's default walks the youngest objects 700 allocations at a time, which is every few messages here."""
+LIVE_WAIT_S = 10.0
+"""Longest a process that shares its port waits for its feed: when the source is away, all are equally stale."""
+
+LIVE_STEP_S = 0.02
 
 FLUSH_LATE_S = 1.0
 """A flush that has not come for so long: the process serves nobody."""
@@ -122,6 +126,24 @@ class Gateway:
             exception_handlers=EXCEPTION_HANDLERS,
         )
 
+    def reload(self, wanted: Config) -> None:
+        """Put in force what may change while the process runs, and name what needs a restart."""
+        config, changed, waiting = reloaded(self.config, wanted)
+        self.config = config
+        if any(key.startswith("log.") for key in changed):
+            setup_logging(config.log)
+        self.stream.config = self.binance.config = config.stream
+        self.ingest.configure(config)
+        self.pump.configure(config)
+        self.keepalive.configure(config.stream)
+        if "http.cors_origins" in changed:
+            # Requests that are under way end in the old stack.
+            self.app.user_middleware = [reply.cors(config.http)]
+            self.app.middleware_stack = self.app.build_middleware_stack()
+        logger.info("settings read again; changed: %s", ", ".join(changed) or "nothing")
+        if waiting:
+            logger.warning("settings that need a restart were left as they were: %s", ", ".join(waiting))
+
     def not_ready(self) -> list[str]:
         """Why clients do not get fresh data just now; empty when they do."""
         why = []
@@ -134,34 +156,13 @@ class Gateway:
 
     async def run(self, sock: socket.socket, on_ready: Callable[[], None]) -> None:
         """Serve on a bound socket until a signal ends it; then end everything in order."""
-        stream, server_config = self.config.stream, self.config.server
-        server = _Server(
-            uvicorn.Config(
-                self.app,
-                ws=handshake_protocol(
-                    max_message_bytes=stream.max_message_bytes,
-                    send_buffer_bytes=stream.send_buffer_bytes,
-                    unsent_bytes=stream.unsent_bytes,
-                ),
-                # Keepalive and compression are ours; uvicorn's cost a timer and 64 KB per connection.
-                ws_ping_interval=None,
-                ws_per_message_deflate=False,
-                http=HttpProtocol,
-                lifespan="off",
-                backlog=server_config.backlog,
-                access_log=False,
-                log_config=None,
-                server_header=False,
-                timeout_graceful_shutdown=max(1, round(server_config.shutdown_s)),
-            ),
-            on_ready,
-        )
+        server = Server(self.app, lambda: self.config, on_ready)
         tasks = [
             asyncio.create_task(self.listener.run(), name="listener"),
             asyncio.create_task(self.pump.run(), name="flush"),
             asyncio.create_task(self.keepalive.run(), name="keepalive"),
         ]
-        serving = asyncio.create_task(server.serve(sockets=[sock]), name="server")
+        serving = asyncio.create_task(self._serve(server, sock), name="server")
         try:
             done, _ = await asyncio.wait([serving, *tasks], return_when=asyncio.FIRST_COMPLETED)
             if serving not in done:
@@ -177,6 +178,15 @@ class Gateway:
             await self.repair.aclose()
             await self.history.aclose()
             await self.store.aclose()
+
+    async def _serve(self, server: Server, sock: socket.socket) -> None:
+        if self.config.server.reuse_port:
+            # From the moment it listens a share of the new clients is this process's: not before they get fresh data.
+            for _ in range(round(LIVE_WAIT_S / LIVE_STEP_S)):
+                if self.hub.state.live:
+                    break
+                await asyncio.sleep(LIVE_STEP_S)
+        await server.serve(sockets=[sock])
 
     def _routes(self) -> list[BaseRoute]:
         gzip_min_bytes = self.config.history.gzip_min_bytes
@@ -226,22 +236,6 @@ def _fleet(sinks: Sequence[Sink]) -> SocketFleet:
     return SocketFleet(cast("Sequence[ClientSocket]", sinks))
 
 
-class _Server(uvicorn.Server):
-    """uvicorn's server that says when it is ready."""
-
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._on_ready = on_ready
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        # What is there now stays: the collector need not walk it again, and what comes makes few cycles.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*GC_THRESHOLDS)
-        self._on_ready()
-
-
 async def _end(tasks: list[asyncio.Task[None]]) -> None:
     """Cancel until they are done. Once is not always enough: redis-py waits with `asyncio.wait_for`, which in Python
     3.11 can swallow a cancellation that comes together with the answer."""
@@ -251,12 +245,17 @@ async def _end(tasks: list[asyncio.Task[None]]) -> None:
         await asyncio.wait(pending, timeout=1.0)
 
 
-async def serve(config: Config, *, on_ready: Callable[[str], None] | None = None) -> None:
+async def serve(
+    config: Config,
+    *,
+    on_ready: Callable[[str], None] | None = None,
+    reread: Callable[[], Config] | None = None,
+) -> None:
     """Run a gateway until SIGINT or SIGTERM; `on_ready` is called with the page's address once it answers.
 
-    Raises `OSError` where the address cannot be bound.
+    With `reread` a SIGHUP makes it read the settings again. Raises `OSError` where the address cannot be bound.
     """
-    with contextlib.closing(_bind(config.server.host, config.server.port)) as sock:
+    with contextlib.closing(bind(config.server)) as sock, contextlib.ExitStack() as stack:
         host, port = sock.getsockname()[:2]
         shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
         address = f"http://{shown}:{port}"
@@ -265,16 +264,18 @@ async def serve(config: Config, *, on_ready: Callable[[str], None] | None = None
             if on_ready:
                 on_ready(address)
 
-        await Gateway(config).run(sock, ready)
+        gateway = Gateway(config)
+        if reread is not None:
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGHUP, _reload, gateway, reread)
+            stack.callback(loop.remove_signal_handler, signal.SIGHUP)
+        await gateway.run(sock, ready)
 
 
-def _bind(host: str, port: int) -> socket.socket:
-    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    sock = socket.socket(family, socket.SOCK_STREAM)
+def _reload(gateway: Gateway, reread: Callable[[], Config]) -> None:
     try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(address)
-    except OSError as error:
-        sock.close()
-        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from error
-    return sock
+        wanted = reread()
+    except ConfigError as error:
+        logger.error("settings cannot be read again, nothing has changed: %s", error)
+    else:
+        gateway.reload(wanted)

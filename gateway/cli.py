@@ -75,10 +75,14 @@ def main() -> None:
 @click.option("--redis", "redis_url", metavar="URL", help="Where the collector writes.")
 def serve(file: Path | None, host: str | None, port: int | None, redis_url: str | None) -> None:
     """Run the gateway."""
-    config = _load(file, {"server": {"host": host, "port": port}, "redis": {"url": redis_url}})
+    options: dict[str, dict[str, Any]] = {"server": {"host": host, "port": port}, "redis": {"url": redis_url}}
+    config = _load(file, options)
     from gateway.app import serve as run_gateway
 
-    _run(config, run_gateway(config, on_ready=lambda address: click.echo(f"Serving on {address}")))
+    def say(address: str) -> None:
+        click.echo(f"Serving on {address}")
+
+    _run(config, run_gateway(config, on_ready=say, reread=lambda: _read(file, options)))
 
 
 @main.command()
@@ -171,7 +175,15 @@ def _toml_value(value: object) -> str:
 
 
 def _load(file: Path | None, options: Mapping[str, Mapping[str, Any]], default: Path | None = DEFAULT_FILE) -> Config:
-    """The settings: file, environment, and the options that were given."""
+    """The same for the start: what cannot be used ends the command."""
+    try:
+        return _read(file, options, default)
+    except ConfigError as error:
+        raise Refused(str(error)) from error
+
+
+def _read(file: Path | None, options: Mapping[str, Mapping[str, Any]], default: Path | None = DEFAULT_FILE) -> Config:
+    """The settings: file, environment, and the options that were given; raises `ConfigError`."""
     if file is None and default is not None and default.is_file():
         file = default
     overrides = {
@@ -179,10 +191,7 @@ def _load(file: Path | None, options: Mapping[str, Mapping[str, Any]], default: 
         for section, keys in options.items()
         if (given := {key: value for key, value in keys.items() if value is not None})
     }
-    try:
-        return load_config(file, os.environ, overrides)
-    except ConfigError as error:
-        raise Refused(str(error)) from error
+    return load_config(file, os.environ, overrides)
 
 
 @contextmanager

@@ -41,6 +41,7 @@ class ServerConfig(Section, frozen=True):
     port: Port = 8000
     backlog: Count = 4096
     shutdown_s: Seconds = 10.0
+    reuse_port: bool = False
 
 
 class RedisConfig(Section, frozen=True):

@@ -49,7 +49,7 @@ class Ingest:
         self._repair = repair
         self._counters = counters
         self._clock_ms = clock_ms
-        self._stale_after_s = config.market.stale_after_s
+        self.configure(config)
         # When a tick's ingest takes more than its share, payloads are conflated before they are decoded, until a tick
         # brings what could have been folded in one by one with some room to spare.
         self._share_s = config.stream.tick_ms / 1000 * INGEST_SHARE
@@ -61,6 +61,10 @@ class Ingest:
         """Whether payloads are conflated before they are decoded."""
         self.heard_s = 0.0
         """When the feed last said anything, on the monotonic clock."""
+
+    def configure(self, config: Config) -> None:
+        """Take the settings that may change while the process runs."""
+        self._stale_after_s = config.market.stale_after_s
 
     def ingest(self, batch: list[tuple[Topic, bytes]]) -> None:
         """Fold a batch in; past the tick's share of time only what must not be lost, and the newest of the rest."""

@@ -69,21 +69,19 @@ class Pump:
         self._on_torn = on_torn
         self._tick_s = config.stream.tick_ms / 1000
         self._tick_ms = config.stream.tick_ms
-        self._budget_bytes = config.stream.budget_bytes
-        self._heartbeat_ticks = max(1, round(config.stream.heartbeat_s / self._tick_s))
-        self._slow_abort_s = config.stream.slow_abort_s
-        self._fanout = Fanout(
-            hub,
-            counters,
-            fleet_of,
-            self._fall_late,
-            budget_bytes=config.stream.budget_bytes,
-            heartbeat_ticks=self._heartbeat_ticks,
-        )
+        self._fanout = Fanout(hub, counters, fleet_of, self._fall_late)
+        self.configure(config)
         self.load = Load(self._tick_s)
         self._announced = False
         self.flushed_s = 0.0
         """When the last flush ended, on the monotonic clock."""
+
+    def configure(self, config: Config) -> None:
+        """Take the settings that may change while the process runs."""
+        self._budget_bytes = config.stream.budget_bytes
+        self._heartbeat_ticks = max(1, round(config.stream.heartbeat_s / self._tick_s))
+        self._slow_abort_s = config.stream.slow_abort_s
+        self._fanout.configure(self._budget_bytes, self._heartbeat_ticks)
 
     async def run(self) -> None:
         """Flush on every tick until cancelled. A late tick is not caught up on: its changes go out with the next."""

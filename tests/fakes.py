@@ -230,7 +230,7 @@ class Folder:
                     self._by_n[int(n)].state = state
             case "throttle":
                 self.throttled_ms = int(message["interval_ms"])
-            case "hello" | "heartbeat":
+            case "hello" | "heartbeat" | "shutdown":
                 pass
             case _:
                 self.replies.append(message)

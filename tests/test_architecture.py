@@ -34,6 +34,7 @@ class Row:
 ROWS = (
     Row(("model",), pure=True, outside=()),
     Row(("config",), pure=True, outside=("msgspec",)),
+    Row(("reload",), pure=True, outside=("msgspec",)),
     Row(("ops",), outside=("orjson", "prometheus_client", "psutil")),
     Row(("feed",), pure=True, outside=("msgspec", "orjson")),
     Row(("market",), pure=True, outside=()),
@@ -47,7 +48,8 @@ ROWS = (
     Row(("fanout",)),
     Row(("pump",)),
     Row(("api",)),
-    Row(("keepalive",)),
+    Row(("keepalive", "drain")),
+    Row(("server",)),
     Row(("app",)),
     Row(("embedded",)),
     Row(("cli",)),

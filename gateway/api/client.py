@@ -90,6 +90,9 @@ class Client:
         self._service.hub.remove(self.session)
         self._service.counters.connections -= 1
 
+    def warned(self, retry_ms: int) -> None:
+        self._say(self._dialect.shutdown(retry_ms))
+
     def draining(self) -> None:
         self._service.pump.flush_last(self.session)
 

@@ -184,4 +184,10 @@ class TestSecrets:
         data = masked(config)
         assert "s3cret" not in str(data)
         assert data["redis"]["url"] == "redis://:***@h:1/0"
-        assert data["server"] == {"host": "127.0.0.1", "port": 8000, "backlog": 4096, "shutdown_s": 10.0}
+        assert data["server"] == {
+            "host": "127.0.0.1",
+            "port": 8000,
+            "backlog": 4096,
+            "shutdown_s": 10.0,
+            "reuse_port": False,
+        }
