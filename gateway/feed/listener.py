@@ -104,20 +104,30 @@ class Listener:
         transport = cast("asyncio.Transport", writer.transport)
         transport.set_protocol(link)
         link.start(transport)
-        loop = asyncio.get_running_loop()
-        half_s = self._config.watchdog_s / 2
+        watchdog_s = self._config.watchdog_s
+        await self._pause(link, watchdog_s / 2)
         while True:
-            # A PING has its half of the time however late this loop came to send it.
-            since_s = max(link.heard_s, link.pinged_s)
-            done, _ = await asyncio.wait([link.lost], timeout=since_s + half_s - loop.time())
+            link.ping()
+            # redis-py never notices a frozen server here; an unanswered PING does. Its time counts from when this loop
+            # came to send it.
+            await self._pause(link, watchdog_s / 2)
+            if link.heard_s <= link.pinged_s:
+                transport.abort()
+                raise LinkLost(f"frozen: no answer in {watchdog_s:g} s")
+            if not link.answered:
+                # What comes is older than the PING: the line is slower than the feed, and a new link starts without
+                # what has piled up.
+                await self._pause(link, watchdog_s / 2)
+                if not link.answered:
+                    transport.abort()
+                    raise LinkLost(f"too slow: what comes is older than {watchdog_s:g} s")
+
+    async def _pause(self, link: _Link, seconds: float) -> None:
+        """Wait, and then until everything that has come meanwhile is read; raises `LinkLost` when the link ends."""
+        for wait_s in (seconds, 0.001):
+            done, _ = await asyncio.wait([link.lost], timeout=wait_s)
             if done:
                 raise LinkLost(link.lost.result())
-            if link.heard_s <= since_s:
-                # redis-py never notices a frozen server here; an unanswered PING does.
-                if link.pinged_s > link.heard_s:
-                    transport.abort()
-                    raise LinkLost(f"frozen: no answer in {self._config.watchdog_s:g} s")
-                link.ping()
 
     def _drain(self, messages: list[list[bytes]]) -> None:
         came = len(messages)
@@ -161,6 +171,8 @@ class _Link(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self.heard_s = self.pinged_s = self._loop.time()
         """When the last byte came, and when the last PING went out, on the loop's clock."""
+        self.answered = True
+        """Whether the last PING has its answer: then nothing older than it is still under way."""
         self.lost: asyncio.Future[str] = self._loop.create_future()
         self._patterns = patterns
         self._unacknowledged = len(patterns)
@@ -176,6 +188,7 @@ class _Link(asyncio.Protocol):
         transport.write(hiredis.pack_command(command))
 
     def ping(self) -> None:
+        self.answered = False
         self.pinged_s = self._loop.time()
         self._transport.write(hiredis.pack_command(("PING",)))
 
@@ -202,6 +215,8 @@ class _Link(asyncio.Protocol):
         """Acknowledgements, answers to pings, and errors."""
         if isinstance(message, hiredis.ReplyError):
             self._end(str(message))
+        elif isinstance(message, list) and message[0] == b"pong":
+            self.answered = True
         elif isinstance(message, list) and message[0] == b"psubscribe":
             self._unacknowledged -= 1
             if not self._unacknowledged:
