@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import signal
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,7 +81,7 @@ def serve(file: Path | None, host: str | None, port: int | None, redis_url: str 
     from gateway.app import serve as run_gateway
 
     def say(address: str) -> None:
-        click.echo(f"Serving on {address}")
+        _say(f"Serving on {address}")
 
     _run(config, run_gateway(config, on_ready=say, reread=lambda: _read(file, options)))
 
@@ -101,7 +102,7 @@ def demo(port: int | None, symbols: int, rate: float) -> None:
     from gateway.embedded.simulate import Simulation
 
     def invite(address: str) -> None:
-        click.echo(f"Open {address} in a browser. Ctrl-C ends the demo.")
+        _say(f"Open {address} in a browser. Ctrl-C ends the demo.")
 
     async def serve_from(redis_url: str) -> None:
         redis = msgspec.structs.replace(config.redis, url=redis_url)
@@ -221,6 +222,15 @@ def _run(config: Config, command: Coroutine[Any, Any, None], *expected: type[Exc
         if not all(isinstance(cause, (OSError, *expected)) for cause in causes):
             raise
         raise Unable("; ".join(getattr(cause, "strerror", None) or str(cause) for cause in causes)) from error
+
+
+def _say(text: str) -> None:
+    """Print a line. A service goes on where nobody can read it: its standard output may be a file on a full disk."""
+    try:
+        click.echo(text)
+    except OSError:
+        # What is still in the buffer must not fail again at the end: that would be the exit status.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 async def _until_terminated(command: Coroutine[Any, Any, None]) -> None:
