@@ -18,6 +18,7 @@ from gateway.api import binance_rest, functions, klines, openapi, operations, pa
 from gateway.api.binance_stream import BinanceService
 from gateway.api.errors import EXCEPTION_HANDLERS
 from gateway.api.stream import StreamService
+from gateway.clock import SteadyClock
 from gateway.config import ConfigError
 from gateway.feed.listener import Listener
 from gateway.feed.topics import Topics
@@ -32,7 +33,7 @@ from gateway.model.symbol import SymbolRule
 from gateway.ops.counters import Counters
 from gateway.ops.logs import setup_logging
 from gateway.ops.metrics import Metrics
-from gateway.pump import Pump, wall_ms
+from gateway.pump import Pump
 from gateway.reload import reloaded
 from gateway.repair import Repair
 from gateway.server import Server, bind
@@ -102,21 +103,23 @@ class Gateway:
         symbols = SymbolRule(config.market.symbol_pattern)
         intervals = config.market.intervals
         self.counters = Counters()
+        self.clock = clock = SteadyClock()
         self.market = Market(config.market, config.stream.closed_log, lazy=True)
         self.hub: Hub[Session] = Hub(self.market, config.stream.closed_log, max(1, round(1000 / config.stream.tick_ms)))
         self.store = Store(config.redis, intervals, symbols.pattern)
         self.history = History(self.store, LiveView(self.market, self.hub), config.history, config.stream.history_max)
         self.rules = QueryRules(symbols, intervals, config.stream.history_max)
-        self.repair = Repair(self.store, self.market, intervals, config.redis.retry_s)
+        self.repair = Repair(self.store, self.market, intervals, config.redis.retry_s, clock)
         commands = NativeCommands(symbols, intervals, config.stream.history_max)
-        self.stream = StreamService(config, self.market, self.hub, self.history, self.counters, commands, wall_ms)
-        self.ingest = Ingest(config, self.market, self.hub, self.repair, self.counters, wall_ms)
+        self.stream = StreamService(config, self.market, self.hub, self.history, self.counters, commands, clock)
+        self.ingest = Ingest(config, self.market, self.hub, self.repair, self.counters, clock)
+        torn = self.stream.resync
         self.pump = Pump(
-            config, self.market, self.hub, self.repair, self.ingest, self.counters, self.stream.resync, _fleet
+            config, self.market, self.hub, self.repair, self.ingest, self.counters, torn, _fleet, clock
         )
         self.stream.pump = self.pump
         names = StreamNames(symbols, intervals)
-        self.binance = BinanceService(config, self.market, self.hub, self.pump, self.counters, names, wall_ms)
+        self.binance = BinanceService(config, self.market, self.hub, self.pump, self.counters, names, clock)
         self.listener = Listener(config.redis, Topics(config.redis, intervals, symbols.pattern), self.ingest)
         self.keepalive = Keepalive(config.stream, self.hub.sessions, self.counters)
         self.metrics = Metrics(self.counters, self._gauges, self._totals)
@@ -161,6 +164,7 @@ class Gateway:
             asyncio.create_task(self.listener.run(), name="listener"),
             asyncio.create_task(self.pump.run(), name="flush"),
             asyncio.create_task(self.keepalive.run(), name="keepalive"),
+            asyncio.create_task(self.clock.run(), name="clock"),
         ]
         serving = asyncio.create_task(self._serve(server, sock), name="server")
         try:
@@ -214,6 +218,7 @@ class Gateway:
             "feed_linked": float(hub.state.reason != "redis"),
             "feed_live": float(hub.state.live),
             "feed_age_seconds": time.monotonic() - self.ingest.heard_s if self.ingest.heard_s else -1.0,
+            "clock_ahead_seconds": self.clock.ahead_ms / 1000,
             "load_level": float(self.pump.load.level),
             "symbols": len(self.market.symbols()),
             "channels": len(hub.channels),

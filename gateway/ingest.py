@@ -15,8 +15,7 @@ from gateway.feed.surge import Surge
 from gateway.hub.dialect import FeedState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from gateway.clock import SteadyClock
     from gateway.config import Config
     from gateway.feed.topics import Topic
     from gateway.hub.hub import Hub
@@ -42,7 +41,7 @@ class Ingest:
         hub: Hub[Session],
         repair: Repair,
         counters: Counters,
-        clock_ms: Callable[[], int],
+        clock_ms: SteadyClock,
     ) -> None:
         self._market = market
         self._hub = hub
@@ -90,7 +89,10 @@ class Ingest:
         symbol, interval = topic
         try:
             if interval:
-                self._market.apply(decode_kline(payload, symbol, interval, now_ms), now_ms)
+                update = decode_kline(payload, symbol, interval, now_ms)
+                if self._clock_ms.ahead_ms:
+                    self._clock_ms.witness(update.open_time_ms, update.fields["close_time_ms"])
+                self._market.apply(update, now_ms)
             else:
                 self._market.apply(decode_ticker(payload, symbol, now_ms), now_ms)
         except FeedError as error:
@@ -116,7 +118,8 @@ class Ingest:
         return self._share_s * SURGE_OVER / each_s
 
     def linked(self) -> None:
-        self.heard_s = time.monotonic()
+        # A new link is no news: prices are as old as the last word. Only the first one has nothing to go by.
+        self.heard_s = self.heard_s or time.monotonic()
         self._hub.set_state(FeedState("repair", self._hub.state.since_ms))
         self._repair.everything(self._repaired)
 
@@ -127,8 +130,8 @@ class Ingest:
             self._counters.gaps += 1
 
     def _repaired(self) -> None:
-        self.heard_s = time.monotonic()
         self._hub.set_state(FeedState())
+        self.watch_silence(time.monotonic(), self._clock_ms())
 
     def watch_silence(self, now_s: float, now_ms: int) -> None:
         """A link that brings nothing for long is as bad as none; say so, and say when it is over."""

@@ -33,7 +33,15 @@ KLINES_MAX = 500
 class Repair:
     """One run over everything at a time; single series beside it, each at most once at a time."""
 
-    def __init__(self, store: Store, market: Market, intervals: tuple[str, ...], retry_s: tuple[float, ...]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        market: Market,
+        intervals: tuple[str, ...],
+        retry_s: tuple[float, ...],
+        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self._clock_ms = clock_ms
         self._store = store
         self._market = market
         self._intervals = intervals
@@ -113,6 +121,6 @@ class Repair:
             klines = await self._store.closed_klines(symbol, interval, KLINES_MAX, start_ms=oldest.open_time_ms)
         if klines or series:
             before = series.closed.end if series else 0
-            self._market.reseed(symbol, interval, klines, time.time_ns() // 1_000_000)
+            self._market.reseed(symbol, interval, klines, self._clock_ms())
             if series and oldest is not None:
                 self.repaired += series.closed.end - before

@@ -35,6 +35,7 @@ ROWS = (
     Row(("model",), pure=True, outside=()),
     Row(("config",), pure=True, outside=("msgspec",)),
     Row(("reload",), pure=True, outside=("msgspec",)),
+    Row(("clock",), outside=()),
     Row(("ops",), outside=("orjson", "prometheus_client", "psutil")),
     Row(("feed",), pure=True, outside=("msgspec", "orjson")),
     Row(("market",), pure=True, outside=()),

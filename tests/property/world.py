@@ -22,6 +22,7 @@ from gateway.api import client as client_module
 from gateway.api.client import Client
 from gateway.api.stream import DIALECTS, StreamService
 from gateway.app import LiveView
+from gateway.clock import SteadyClock
 from gateway.config import Config, HistoryConfig, MarketConfig, StreamConfig
 from gateway.embedded.encode import kline_event
 from gateway.feed.topics import Topic
@@ -187,7 +188,8 @@ class World:
         self.repair = Repair(self.store, self.market, SPANS, (0.0,))  # type: ignore[arg-type]
         commands = NativeCommands(SymbolRule(), SPANS, CONFIG.stream.history_max)
         self.service = StreamService(CONFIG, self.market, self.hub, history, counters, commands, lambda: clock.now_ms)
-        self.ingest = Ingest(CONFIG, self.market, self.hub, self.repair, counters, lambda: clock.now_ms)
+        steady = SteadyClock(clock.time_ns, clock.time_ns)
+        self.ingest = Ingest(CONFIG, self.market, self.hub, self.repair, counters, steady)
         self.pump = Pump(
             CONFIG, self.market, self.hub, self.repair, self.ingest, counters, self.service.resync, FakeFleet
         )
