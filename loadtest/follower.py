@@ -21,11 +21,12 @@ SUMS = ("offered", "delivered", "conflated", "repeated", "out_of_order", "unknow
 
 
 class _Ticker:
-    __slots__ = ("last", "symbol")
+    __slots__ = ("last", "live", "symbol")
 
     def __init__(self, symbol: str) -> None:
         self.symbol = symbol
         self.last = 0.0
+        self.live = False
 
 
 class _Klines:
@@ -69,8 +70,29 @@ class Follower:
         self._by_number[message["n"]] = view
         if isinstance(view, _Klines):
             self._kline_snapshot(view, message)
-        elif ticker := message["ticker"]:
+            return
+        view.live = message["state"] == "live"
+        if ticker := message["ticker"]:
             self._price(view, float(ticker["c"]), counted=False)
+
+    def status(self, message: dict[str, Any]) -> None:
+        """What the gateway says of its source."""
+        for number, state in message["channels"].items():
+            view = self._by_number.get(int(number))
+            if isinstance(view, _Ticker):
+                view.live = state == "live"
+
+    def oldest_live(self, now_stamp: int) -> tuple[str, int] | None:
+        """Of the prices shown as live, the channel of the oldest one and its age in stamps."""
+        ages = [
+            (now_stamp - int(view.last), view.symbol)
+            for view in self._by_number.values()
+            if isinstance(view, _Ticker) and view.live and is_stamp(view.last)
+        ]
+        if not ages:
+            return None
+        age, symbol = max(ages)
+        return f"ticker:{symbol}", age
 
     def updates(self, news: Iterable[News], now_stamp: int, ages: dict[str, Ages]) -> tuple[int, int]:
         """One update message, read at `now_stamp`; how many ticker news and closed klines it had."""

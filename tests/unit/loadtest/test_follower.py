@@ -25,7 +25,9 @@ class View:
 
     def ticker_snapshot(self, n: int, symbol: str, last: float | None) -> None:
         ticker = None if last is None else {"c": last}
-        self.follower.snapshot({"op": "snapshot", "n": n, "channel": f"ticker:{symbol}", "ticker": ticker})
+        self.follower.snapshot(
+            {"op": "snapshot", "n": n, "channel": f"ticker:{symbol}", "ticker": ticker, "state": "live"}
+        )
 
     def kline_snapshot(self, n: int, *opens: int, forming: int | None = None, **extra: Any) -> None:
         klines = [{"openTime": bar * MINUTE, "volume": bar + 1} for bar in opens]
