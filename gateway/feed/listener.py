@@ -83,7 +83,8 @@ class Listener:
             try:
                 await connection.connect()  # type: ignore[no-untyped-call]
                 await self._follow(connection, link)
-            except (RedisError, OSError, LinkLost) as error:
+            except (RedisError, OSError, LinkLost, RuntimeError) as error:
+                # The last is uvloop's word for a transport that the other side has just reset.
                 reason = str(error) or type(error).__name__
             finally:
                 await connection.disconnect(nowait=True)

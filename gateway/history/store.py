@@ -197,7 +197,8 @@ class Store:
             if probing:
                 self._breaker.abandoned()
             raise
-        except (RedisError, OSError) as error:
+        except (RedisError, OSError, RuntimeError) as error:
+            # The last is uvloop's word for a transport that the other side has just reset.
             if isinstance(error, ResponseError) and str(error).startswith("WRONGTYPE"):
                 # The store is well; one key holds something foreign. That must not cut everybody off.
                 self._answered()
