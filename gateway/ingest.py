@@ -118,8 +118,6 @@ class Ingest:
         return self._share_s * SURGE_OVER / each_s
 
     def linked(self) -> None:
-        # A new link is no news: prices are as old as the last word. Only the first one has nothing to go by.
-        self.heard_s = self.heard_s or time.monotonic()
         self._hub.set_state(FeedState("repair", self._hub.state.since_ms))
         self._repair.everything(self._repaired)
 
@@ -130,8 +128,17 @@ class Ingest:
             self._counters.gaps += 1
 
     def _repaired(self) -> None:
+        # A new link is no news: prices are as old as the last word, or as the store says. Where neither is known, it
+        # gets the benefit of the doubt.
+        now_s = time.monotonic()
+        stored_ms = max((ticker.event_time_ms for ticker in self._market.tickers()), default=0)
+        if stored_ms:
+            stored_s = now_s - max(0, self._clock_ms() - stored_ms) / 1000
+            self.heard_s = max(self.heard_s, stored_s) if self.heard_s else stored_s
+        elif not self.heard_s:
+            self.heard_s = now_s
         self._hub.set_state(FeedState())
-        self.watch_silence(time.monotonic(), self._clock_ms())
+        self.watch_silence(now_s, self._clock_ms())
 
     def watch_silence(self, now_s: float, now_ms: int) -> None:
         """A link that brings nothing for long is as bad as none; say so, and say when it is over."""
