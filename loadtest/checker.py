@@ -56,6 +56,11 @@ class _Place:
             self.owed[first] = example
             first = self.interval.next_open(first)
 
+    def forget_ahead(self) -> None:
+        """A resume asks for what lies after the cursor: that is not lost with the connection."""
+        if self.last is not None:
+            self.owed = {open_time_ms: how for open_time_ms, how in self.owed.items() if open_time_ms < self.last}
+
 
 class Checker:
     """Takes events in the order they were seen; counts what breaks the promise, and keeps the first examples."""
@@ -75,8 +80,11 @@ class Checker:
             case Joined(client):
                 self._gone.discard(client)
             case Left(client):
-                # Its cursor has passed over what it is owed: a resume will not bring it.
-                self._count_holes(place for (owner, _), place in self._places.items() if owner == client)
+                places = [place for (owner, _), place in self._places.items() if owner == client]
+                for place in places:
+                    place.forget_ahead()
+                # The cursor has passed over what is owed still: a resume will not bring it.
+                self._count_holes(places)
                 self._gone.add(client)
             case Snapshot(client, channel):
                 self._snapshot(self._place(client, channel), event)

@@ -21,12 +21,14 @@ SUMS = ("offered", "delivered", "conflated", "repeated", "out_of_order", "unknow
 
 
 class _Ticker:
-    __slots__ = ("last", "live", "symbol")
+    __slots__ = ("last", "live", "shown", "symbol")
 
     def __init__(self, symbol: str) -> None:
         self.symbol = symbol
         self.last = 0.0
         self.live = False
+        self.shown = False
+        """Whether there is a price on this connection's screen."""
 
 
 class _Klines:
@@ -71,6 +73,8 @@ class Follower:
         if isinstance(view, _Klines):
             self._kline_snapshot(view, message)
             return
+        # A snapshot takes the place of all that was held.
+        view.shown = message["ticker"] is not None
         view.live = message["state"] == "live"
         if ticker := message["ticker"]:
             self._price(view, float(ticker["c"]), counted=False)
@@ -87,7 +91,7 @@ class Follower:
         ages = [
             (now_stamp - int(view.last), view.symbol)
             for view in self._by_number.values()
-            if isinstance(view, _Ticker) and view.live and is_stamp(view.last)
+            if isinstance(view, _Ticker) and view.live and view.shown and is_stamp(view.last)
         ]
         if not ages:
             return None
@@ -104,6 +108,7 @@ class Follower:
             if isinstance(view, _Ticker):
                 if "c" in fields:
                     ticker_count += 1
+                    view.shown = True
                     price = fields["c"]
                     if self._price(view, price, counted=True):
                         tickers.add(now_stamp - int(price))
@@ -141,7 +146,8 @@ class Follower:
                 self.sums["conflated"] += between
                 self.sums["offered"] += between + 1
             return True
-        if counted:
+        # A gateway that has just started knows no more than the store, and says so.
+        if counted and (view.live or price == before):
             self.sums["repeated" if price == before else "out_of_order"] += 1
         return False
 

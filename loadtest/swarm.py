@@ -132,7 +132,10 @@ class Swarm:
                 self._lose(descriptor, errno.errorcode.get(error.errno or 0, "error"), now_ns)
         self._read_slowly(now_ns)
         while self._waiting and self._opening < self._at_once and self._waiting[0][0] <= now_ns:
-            self._open(self._by_index[heapq.heappop(self._waiting)[1]], now_ns)
+            client = self._by_index[heapq.heappop(self._waiting)[1]]
+            # Who was waiting to come back when all were told to come is here twice.
+            if client.state is State.AWAY:
+                self._open(client, now_ns)
         while self._retries and self._retries[0][0] <= now_ns:
             self._retry(heapq.heappop(self._retries)[1], now_ns)
         self.totals.worst_pass_ns = max(self.totals.worst_pass_ns, time.monotonic_ns() - now_ns)

@@ -185,8 +185,8 @@ class Collector:
                 for interval in self._intervals
                 for symbol in self._symbols
             ]
-        for _ in range(habits.factor):
-            commands += self._tickers()
+        for turn in range(habits.factor):
+            commands += self._tickers(shuffled=self._timed and habits.shuffled and not turn)
         if not self._beat % 10:
             for symbol in self._symbols:
                 commands += self._stored_ticker(symbol)
@@ -223,15 +223,15 @@ class Collector:
         channel = _REDIS.klines_channel.format(symbol=symbol, interval=interval.name)
         return encode("PUBLISH", channel, f'{{"e":"kline","E":{event_ms},"s":"{symbol}","k":{body}}}')
 
-    def _tickers(self) -> list[bytes]:
-        """A price of every symbol; shuffled, three of each, the newest first."""
+    def _tickers(self, *, shuffled: bool) -> list[bytes]:
+        """A price of every symbol; shuffled, three of each, the newest first. No two have the same event time."""
         commands = []
         prices = []
-        self._told_ms = _now_ms()
-        shuffled = self._timed and self.habits.shuffled
-        for back in (2, 1, 0) if shuffled else (0,):
+        backs = (2, 1, 0) if shuffled else (0,)
+        self._told_ms = max(self._told_ms + len(backs), _now_ms())
+        for back in backs:
             self._number += 1
-            prices.append((self._stamp() - back, self._number % 10_000, _now_ms() - back))
+            prices.append((self._stamp() - back, self._number % 10_000, self._told_ms - back))
         if shuffled:
             prices = [prices[2], prices[0], prices[1]]
         for symbol in self._symbols:

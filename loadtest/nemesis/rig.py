@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from loadtest.recording import Event
 
 LOOK_S = 0.25
+SLOW_BYTES_PER_S = 8192
 STEP_S = 0.02
 WAIT_S = 30.0
 HEARTBEAT_S = 1.0
@@ -63,12 +64,15 @@ class Verdict:
     """Clients that had not come back in the end."""
     tracebacks: int
     """In the gateway's logs."""
+    ordered: bool
+    """Whether prices out of order count."""
     statuses: list[int | None]
     """How the gateways ended that were asked to."""
 
     @property
     def ok(self) -> bool:
-        bad = sum(self.sums[name] for name in ("lost", "out_of_order", "unknown")) + self.away + self.tracebacks
+        sums = ("lost", "unknown", "out_of_order") if self.ordered else ("lost", "unknown")
+        bad = sum(self.sums[name] for name in sums) + self.away + self.tracebacks
         ended = all(status in (0, None) for status in self.statuses)
         return not self.faults and not bad and ended and self.klines_checked > 0 and self.looks > 0
 
@@ -83,6 +87,10 @@ class Rig:
     stalled: float = 0.0
     symbols: int = 6
     timed: bool = False
+    ordered: bool = True
+    """Whether prices must never be followed by older ones."""
+    limit_ms: float = LIMIT_MS
+    """What may be shown as live."""
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     log: Path | None = None
     """Where the gateway's log goes; else a file of its own."""
@@ -108,6 +116,7 @@ class Rig:
                 history=3,
                 decoded=1.0,
                 slow=self.slow,
+                slow_bytes_per_s=SLOW_BYTES_PER_S,
                 stalled=self.stalled,
             ),
             phases=(Phase(name="all", seconds=1),),
@@ -142,11 +151,12 @@ class Rig:
         host = f"127.0.0.1:{self.port}"
         clients = []
         for index in range(self.clients):
-            follower = Follower(index, self._see, "" if scenario.kind(index) == "normal" else " (slow)")
+            suffix = "" if scenario.kind(index) == "normal" else " (slow)"
+            follower = Follower(index, self._see, suffix) if scenario.decodes(index) else None
             clients.append(Client(index, scenario, NATIVE, host, follower))
         swarm = Swarm(clients, NATIVE, ("127.0.0.1", self.port), self.epoch_ns, at_once=self.clients, klines=True)
-        swarm.joined = lambda client: self._see(Joined(client.index))
-        swarm.left = lambda client: self._see(Left(client.index))
+        swarm.joined = lambda client: self._see(Joined(client.index)) if client.follower else None
+        swarm.left = lambda client: self._see(Left(client.index)) if client.follower else None
         swarm.reconnect = True
         swarm.attempts_max, swarm.pause_max_s = 1000, 1.0
         swarm.limit_slow(scenario.clients.slow_bytes_per_s)
@@ -251,7 +261,7 @@ class Rig:
         behind: list[str] = []
         away = 0
         for client in self._swarm.clients:
-            if client.kind == "stalled" or client.follower is None:
+            if client.follower is None:
                 continue
             if client.state is not State.READY:
                 away += 1
@@ -271,6 +281,7 @@ class Rig:
             sums=sums,
             away=away,
             tracebacks=text.count("Traceback"),
+            ordered=self.ordered,
             statuses=statuses,
         )
 
@@ -298,7 +309,7 @@ class Rig:
                 channel, age = seen
                 age_ms = age / UNITS_PER_MS
                 self.oldest_live_ms = max(self.oldest_live_ms, age_ms)
-                self._see(Shown(client.index, channel, age_ms, LIMIT_MS))
+                self._see(Shown(client.index, channel, age_ms, self.limit_ms))
 
     def _stop_gateways(self) -> None:
         for gateway in self.gateways:
