@@ -20,7 +20,7 @@ from loadtest.checker import Checker
 from loadtest.crew import CrewError
 from loadtest.gateway_process import GatewayError
 from loadtest.nemesis.run import run as run_nemesis
-from loadtest.nemesis.run import summary as nemesis_summary
+from loadtest.nemesis.verdict import summary as nemesis_summary
 from loadtest.progress import line, summary
 from loadtest.recording import Ledger, RecordingError, read
 from loadtest.report import html

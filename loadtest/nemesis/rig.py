@@ -20,7 +20,8 @@ from loadtest.gateway_process import Gateway, free_port
 from loadtest.nemesis import stepped
 from loadtest.nemesis.collector import Collector
 from loadtest.nemesis.proxy import Proxy
-from loadtest.recording import Joined, Ledger, Left, Recorder, Shown, read
+from loadtest.nemesis.verdict import Verdict, judge
+from loadtest.recording import Joined, Ledger, Left, Recorder, Shown
 from loadtest.resp import ask, encode
 from loadtest.scenario import Clients, Feed, Phase, Scenario
 from loadtest.stamps import UNITS_PER_MS, stamp_at
@@ -49,32 +50,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 LIMIT_MS = 3500.0
 """The feed's own limits and the heartbeats' are below it, and a busy machine has some room."""
-
-
-@dataclass
-class Verdict:
-    """What the recording proves. `ok` says whether anything was broken."""
-
-    faults: dict[str, int]
-    examples: list[str]
-    klines_checked: int
-    looks: int
-    sums: dict[str, int]
-    away: int
-    """Clients that had not come back in the end."""
-    tracebacks: int
-    """In the gateway's logs."""
-    ordered: bool
-    """Whether prices out of order count."""
-    statuses: list[int | None]
-    """How the gateways ended that were asked to."""
-
-    @property
-    def ok(self) -> bool:
-        sums = ("lost", "unknown", "out_of_order") if self.ordered else ("lost", "unknown")
-        bad = sum(self.sums[name] for name in sums) + self.away + self.tracebacks
-        ended = all(status in (0, None) for status in self.statuses)
-        return not self.faults and not bad and ended and self.klines_checked > 0 and self.looks > 0
 
 
 @dataclass
@@ -314,11 +289,3 @@ class Rig:
     def _stop_gateways(self) -> None:
         for gateway in self.gateways:
             gateway.stop()
-
-
-def judge(recording: Path) -> Checker:
-    """The checker after all that a recording holds."""
-    checker = Checker()
-    for event in read(recording):
-        checker.finish(event) if isinstance(event, Ledger) else checker.see(event)
-    return checker

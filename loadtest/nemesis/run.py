@@ -14,7 +14,7 @@ from loadtest.nemesis.rig import Rig
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from loadtest.nemesis.rig import Verdict
+    from loadtest.nemesis.verdict import Verdict
 
 LIMIT_MS = 6000.0
 """A frozen gateway under a client that has just been given an old price: both limits, one after the other."""
@@ -56,20 +56,3 @@ def line(rig: Rig, now_s: float, broken: list[str]) -> str:
         f"{now_s:5.0f} s  {rig.ready:>3} clients  {rig.checked:>7,} closed klines"
         f"  oldest live {rig.oldest_live_ms / 1000:4.1f} s  {faults or 'no fault'}  {', '.join(broken)}".rstrip()
     )
-
-
-def summary(seed: int, verdict: Verdict) -> str:
-    sums = verdict.sums
-    lines = [
-        f"klines   {verdict.klines_checked:,} closed ones checked, "
-        + (" ".join(f"{name}={count}" for name, count in verdict.faults.items()) or "no fault"),
-        (
-            f"prices   {sums['delivered']:,} delivered, {verdict.looks:,} looks at the screens, {sums['lost']} lost,"
-            f" {sums['out_of_order']} out of order, {sums['unknown']} of unknown channels"
-        ),
-        f"clients  {verdict.away} away at the end",
-        f"gateway  {verdict.tracebacks} tracebacks, ended with {[s for s in verdict.statuses if s is not None]}",
-    ]
-    lines += [f"         {example}" for example in verdict.examples[:8]]
-    lines.append(f"{'ok  ' if verdict.ok else 'FAIL'}     seed {seed}")
-    return "\n".join(lines)

@@ -423,6 +423,9 @@ class World:
                     channel = self.hub.channels[n]
                     if channel.lane not in self.hub.held:
                         self._check_view(visitor, channel, closed_only=session.style[1])
+                    if session.cohort.told is self.hub.state:
+                        told = visitor.folder.views[channel.name].state
+                        assert told == ("live" if self.hub.state.live else "stale"), channel.name
 
     def _check_view(self, visitor: Visitor, channel: Channel, *, closed_only: bool) -> None:
         view = visitor.folder.views[channel.name]
