@@ -114,9 +114,7 @@ class Gateway:
         self.stream = StreamService(config, self.market, self.hub, self.history, self.counters, commands, clock)
         self.ingest = Ingest(config, self.market, self.hub, self.repair, self.counters, clock)
         torn = self.stream.resync
-        self.pump = Pump(
-            config, self.market, self.hub, self.repair, self.ingest, self.counters, torn, _fleet, clock
-        )
+        self.pump = Pump(config, self.market, self.hub, self.repair, self.ingest, self.counters, torn, _fleet, clock)
         self.stream.pump = self.pump
         names = StreamNames(symbols, intervals)
         self.binance = BinanceService(config, self.market, self.hub, self.pump, self.counters, names, clock)
