@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 SURGE_OVER = 0.7
 """Part of its share that a tick's messages must fit into before a surge counts as over."""
 
+FUTURE_MS = 1000
+"""How far the source's clock may be ahead of ours."""
+
 INGEST_SHARE = 0.3
 """Part of a tick that may go into folding messages in one by one."""
 
@@ -129,11 +132,12 @@ class Ingest:
 
     def _repaired(self) -> None:
         # A new link is no news: prices are as old as the last word, or as the store says. Where neither is known, it
-        # gets the benefit of the doubt.
+        # gets the benefit of the doubt. (Prices of the future only say that this machine's clock is wrong.)
         now_s = time.monotonic()
         stored_ms = max((ticker.event_time_ms for ticker in self._market.tickers()), default=0)
-        if stored_ms:
-            stored_s = now_s - max(0, self._clock_ms() - stored_ms) / 1000
+        age_ms = self._clock_ms() - stored_ms
+        if stored_ms and age_ms > -FUTURE_MS:
+            stored_s = now_s - max(0, age_ms) / 1000
             self.heard_s = max(self.heard_s, stored_s) if self.heard_s else stored_s
         elif not self.heard_s:
             self.heard_s = now_s

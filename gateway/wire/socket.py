@@ -146,7 +146,7 @@ class ClientSocket(asyncio.Protocol):
         self.transport.write(memoryview(frames)[sent:])
 
     def close(self, reason: Close, text: str = "") -> None:
-        """Say goodbye, after which nothing may be written, and end the connection once that is read or after a while."""
+        """Say goodbye, after which nothing may be written, and end the connection once it is read or after a while."""
         if not self.closing:
             self.closing = True
             self.transport.write(close_frame(reason.code, text or reason.reason))
