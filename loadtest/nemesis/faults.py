@@ -87,8 +87,9 @@ FAULTS = {
         Fault("kill gateway", "gateway", lambda rig: rig.gateway.kill(), _start_again),
         Fault("restart gateway", "gateway", lambda rig: rig.end_gateway(), _start_again),
         Fault("freeze gateway", "gateway", _signal(signal.SIGSTOP), _signal(signal.SIGCONT)),
-        Fault("clock forward", "clock", lambda rig: rig.step_clock(HOUR_S), lambda rig: rig.step_clock(0)),
-        Fault("clock back", "clock", lambda rig: rig.step_clock(-HOUR_S), lambda rig: rig.step_clock(0)),
+        # Of the gateway too: it takes the time at its start for the true one.
+        Fault("clock forward", "gateway", lambda rig: rig.step_clock(HOUR_S), lambda rig: rig.step_clock(0)),
+        Fault("clock back", "gateway", lambda rig: rig.step_clock(-HOUR_S), lambda rig: rig.step_clock(0)),
         Fault("drop clients", "clients", lambda rig: rig.drop_clients(), _nothing),
     )
 }
