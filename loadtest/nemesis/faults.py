@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     Act = Callable[[Rig], None]
 
 HOUR_S = 3600.0
-SLOW_BYTES_PER_S = 2000.0
-"""A tenth of what the feed needs."""
+SLOW_BYTES_PER_S = 6000.0
+"""A fifth of what the feed needs."""
 SPIKE = 40
 TINY_OUTPUT = "2kb 1kb 1"
 NORMAL_OUTPUT = "32mb 8mb 60"
