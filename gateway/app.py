@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
+import signal
 import time
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
@@ -23,6 +22,8 @@ from gateway.api.entrance import Entrance
 from gateway.api.errors import EXCEPTION_HANDLERS
 from gateway.api.guard import Guard
 from gateway.api.stream import StreamService
+from gateway.clock import SteadyClock
+from gateway.config import ConfigError
 from gateway.feed.modes import make_feed
 from gateway.feed.sources import Sources
 from gateway.feed.together import end
@@ -43,13 +44,15 @@ from gateway.market.market import Market
 from gateway.model.symbol import SymbolRule
 from gateway.operations_server import serve_operations
 from gateway.ops.counters import Counters
+from gateway.ops.logs import setup_logging
 from gateway.ops.metrics import Metrics
-from gateway.pump import Pump, wall_ms
+from gateway.pump import Pump
+from gateway.reload import reloaded
 from gateway.repair import Repair
+from gateway.server import Server
 from gateway.watch import Watch
 from gateway.wire.binance_commands import StreamNames
 from gateway.wire.fleet import SocketFleet
-from gateway.wire.handshake import handshake_protocol, http_protocol
 from gateway.wire.native_commands import NativeCommands
 
 if TYPE_CHECKING:
@@ -68,8 +71,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 STATIC = Path(str(files("gateway"))) / "static"
-GC_THRESHOLDS = (20_000, 20, 20)
-"""Python's default walks the youngest objects 700 allocations at a time, which is every few messages here."""
+LIVE_WAIT_S = 10.0
+"""Longest a process that shares its port waits for its feed: when the source is away, all are equally stale."""
+
+LIVE_STEP_S = 0.02
 
 FLUSH_LATE_S = 1.0
 """A flush that has not come for so long: the process serves nobody."""
@@ -114,6 +119,7 @@ class Gateway:
         intervals = config.market.intervals
         stored = config.market.stored or intervals
         self.counters = Counters()
+        self.clock = clock = SteadyClock()
         self.market = Market(config.market, config.stream.closed_log, lazy=True)
         self.hub: Hub[Session] = Hub(self.market, config.stream.closed_log, max(1, round(1000 / config.stream.tick_ms)))
         where = config.sources or {"redis": config.redis}
@@ -127,23 +133,22 @@ class Gateway:
         self.rolled = RolledStore(self.store, config.market)
         self.history = History(self.rolled, LiveView(self.market, self.hub), config.history, config.stream.history_max)
         self.rules = QueryRules(symbols, intervals, config.stream.history_max)
-        self.repair = Repair(self.rolled, self.market, intervals, config.redis.retry_s)
-        self.watch = Watch(config.market, self.store, self.market, self.repair, lambda: self.hub.state.live, wall_ms)
+        self.repair = Repair(self.rolled, self.market, intervals, config.redis.retry_s, clock)
+        self.watch = Watch(config.market, self.store, self.market, self.repair, lambda: self.hub.state.live, clock)
         self.entrance = Entrance(config, self.counters)
         self.rates = RequestRates(config.limits.tracked, config.redis if config.limits.shared else None)
         commands = NativeCommands(symbols, intervals, config.stream.history_max)
         self.stream = StreamService(
-            config, self.market, self.hub, self.history, self.counters, commands, self.entrance, wall_ms
+            config, self.market, self.hub, self.history, self.counters, commands, self.entrance, clock
         )
-        self.ingest = Ingest(config, self.market, self.hub, self.repair, self.counters, wall_ms)
-        self.pump = Pump(
-            config, self.market, self.hub, self.repair, self.ingest, self.counters, self.stream.resync, _fleet
-        )
+        self.ingest = Ingest(config, self.market, self.hub, self.repair, self.counters, clock)
+        torn = self.stream.resync
+        self.pump = Pump(config, self.market, self.hub, self.repair, self.ingest, self.counters, torn, _fleet, clock)
         self.stream.pump = self.pump
         self.entrance.overloaded = lambda: self.pump.load.refuses
         names = StreamNames(symbols, intervals)
         self.binance = BinanceService(
-            config, self.market, self.hub, self.pump, self.counters, names, self.entrance, wall_ms
+            config, self.market, self.hub, self.pump, self.counters, names, self.entrance, clock
         )
         self.sources = Sources(where, self.ingest, config.market.switch_after_s, time.monotonic)
         self.feeds = {
@@ -169,18 +174,27 @@ class Gateway:
         )
         self.app = Starlette(
             routes=self._routes(),
-            middleware=[
-                reply.cors(config.http),
-                Middleware(
-                    Guard,
-                    entrance=self.entrance,
-                    rates=self.rates,
-                    limits=config.limits,
-                    tls=bool(config.server.tls_certificate),
-                ),
-            ],
+            middleware=self._middleware(),
             exception_handlers=EXCEPTION_HANDLERS,
         )
+
+    def reload(self, wanted: Config) -> None:
+        """Put in force what may change while the process runs, and name what needs a restart."""
+        config, changed, waiting = reloaded(self.config, wanted)
+        self.config = config
+        if any(key.startswith("log.") for key in changed):
+            setup_logging(config.log)
+        self.stream.config = self.binance.config = config.stream
+        self.ingest.configure(config)
+        self.pump.configure(config)
+        self.keepalive.configure(config.stream)
+        if "http.cors_origins" in changed:
+            # Requests that are under way end in the old stack.
+            self.app.user_middleware = self._middleware()
+            self.app.middleware_stack = self.app.build_middleware_stack()
+        logger.info("settings read again; changed: %s", ", ".join(changed) or "nothing")
+        if waiting:
+            logger.warning("settings that need a restart were left as they were: %s", ", ".join(waiting))
 
     def not_ready(self) -> list[str]:
         """Why clients do not get fresh data just now; empty when they do."""
@@ -198,49 +212,21 @@ class Gateway:
         self, sock: socket.socket, on_ready: Callable[[], None], operations_sock: socket.socket | None = None
     ) -> None:
         """Serve on bound sockets until a signal ends it; then end everything in order."""
-        stream, server_config = self.config.stream, self.config.server
-        server = _Server(
-            uvicorn.Config(
-                self.app,
-                ws=handshake_protocol(
-                    max_message_bytes=stream.max_message_bytes,
-                    send_buffer_bytes=stream.send_buffer_bytes,
-                    unsent_bytes=stream.unsent_bytes,
-                ),
-                # Keepalive and compression are ours; uvicorn's cost a timer and 64 KB per connection.
-                ws_ping_interval=None,
-                ws_per_message_deflate=False,
-                http=http_protocol(
-                    head_max_bytes=server_config.head_max_bytes,
-                    head_s=server_config.head_s,
-                    exchange_s=server_config.exchange_s,
-                ),
-                lifespan="off",
-                backlog=server_config.backlog,
-                access_log=False,
-                log_config=None,
-                server_header=False,
-                # Whom to believe about addresses is configured (access.trusted_proxies), and not "everybody at home".
-                proxy_headers=False,
-                ssl_certfile=server_config.tls_certificate or None,
-                ssl_keyfile=server_config.tls_key or None,
-                timeout_graceful_shutdown=max(1, round(server_config.shutdown_s)),
-            ),
-            on_ready,
-        )
+        server = Server(self.app, lambda: self.config, on_ready)
         tasks = [
             *(asyncio.create_task(feed.run(), name="feed") for feed in self.feeds.values()),
             asyncio.create_task(self.sources.run(), name="sources"),
             asyncio.create_task(self.pump.run(), name="flush"),
             *(asyncio.create_task(pulse.run(), name="pulse") for pulse in self.pulses),
             asyncio.create_task(self.keepalive.run(), name="keepalive"),
+            asyncio.create_task(self.clock.run(), name="clock"),
             asyncio.create_task(self.watch.run(), name="watch"),
             asyncio.create_task(self.entrance.watch.run(), name="visitors"),
         ]
         if operations_sock is not None:
             routes = operations.routes(self.not_ready, self._details, self.metrics, self.config.operations.token)
             tasks.append(asyncio.create_task(serve_operations(operations_sock, routes), name="operations"))
-        serving = asyncio.create_task(server.serve(sockets=[sock]), name="server")
+        serving = asyncio.create_task(self._serve(server, sock), name="server")
         try:
             done, _ = await asyncio.wait([serving, *tasks], return_when=asyncio.FIRST_COMPLETED)
             if serving not in done:
@@ -263,6 +249,21 @@ class Gateway:
         """That of the source that is followed."""
         followed = self.sources.followed
         return self.feeds[followed.name] if followed else next(iter(self.feeds.values()))
+
+    async def _serve(self, server: Server, sock: socket.socket) -> None:
+        if self.config.server.reuse_port:
+            # From the moment it listens a share of the new clients is this process's: not before they get fresh data.
+            for _ in range(round(LIVE_WAIT_S / LIVE_STEP_S)):
+                if self.hub.state.live:
+                    break
+                await asyncio.sleep(LIVE_STEP_S)
+        await server.serve(sockets=[sock])
+
+    def _middleware(self) -> list[Middleware]:
+        config = self.config
+        tls = bool(config.server.tls_certificate)
+        guard = Middleware(Guard, entrance=self.entrance, rates=self.rates, limits=config.limits, tls=tls)
+        return [reply.cors(config.http), guard]
 
     def _routes(self) -> list[BaseRoute]:
         gzip_min_bytes = self.config.history.gzip_min_bytes
@@ -315,6 +316,7 @@ class Gateway:
             "feed_live": float(hub.state.live),
             "history_available": float(self.store.available),
             "feed_age_seconds": time.monotonic() - self.ingest.heard_s if self.ingest.heard_s else -1.0,
+            "clock_ahead_seconds": self.clock.ahead_ms / 1000,
             "load_level": float(self.pump.load.level),
             "kline_gaps_open": float(self.watch.gaps.open),
             "symbols": len(self.market.symbols()),
@@ -348,35 +350,26 @@ def _fleet(sinks: Sequence[Sink]) -> SocketFleet:
     return SocketFleet(cast("Sequence[ClientSocket]", sinks))
 
 
-class _Server(uvicorn.Server):
-    """uvicorn's server that says when it is ready."""
-
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._on_ready = on_ready
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        # What is there now stays: the collector need not walk it again, and what comes makes few cycles.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*GC_THRESHOLDS)
-        self._on_ready()
-
-
-async def serve(config: Config, *, on_ready: Callable[[str], None] | None = None) -> None:
+async def serve(
+    config: Config,
+    *,
+    on_ready: Callable[[str], None] | None = None,
+    reread: Callable[[], Config] | None = None,
+) -> None:
     """Run a gateway until SIGINT or SIGTERM; `on_ready` is called with the page's address once it answers.
 
-    Raises `OSError` where the address cannot be bound, `ConfigError` for certificates and keys that cannot be used.
+    With `reread` a SIGHUP makes it read the settings again. Raises `OSError` where the address cannot be bound,
+    `ConfigError` for certificates and keys that cannot be used.
     """
     check_tls(config.server)
-    with contextlib.ExitStack() as sockets:
-        sock = sockets.enter_context(contextlib.closing(bind(config.server.host, config.server.port)))
+    with contextlib.ExitStack() as stack:
+        bound = bind(config.server.host, config.server.port, share=config.server.reuse_port)
+        sock = stack.enter_context(contextlib.closing(bound))
         operations_sock = None
         if config.operations.address:
             operations_host, _, operations_port = config.operations.address.rpartition(":")
             bound = bind(operations_host.strip("[]"), int(operations_port))
-            operations_sock = sockets.enter_context(contextlib.closing(bound))
+            operations_sock = stack.enter_context(contextlib.closing(bound))
             logger.info("operations at %s", address_of(operations_sock))
         address = address_of(sock, "https" if config.server.tls_certificate else "http")
 
@@ -384,4 +377,18 @@ async def serve(config: Config, *, on_ready: Callable[[str], None] | None = None
             if on_ready:
                 on_ready(address)
 
-        await Gateway(config).run(sock, ready, operations_sock)
+        gateway = Gateway(config)
+        if reread is not None:
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGHUP, _reload, gateway, reread)
+            stack.callback(loop.remove_signal_handler, signal.SIGHUP)
+        await gateway.run(sock, ready, operations_sock)
+
+
+def _reload(gateway: Gateway, reread: Callable[[], Config]) -> None:
+    try:
+        wanted = reread()
+    except ConfigError as error:
+        logger.error("settings cannot be read again, nothing has changed: %s", error)
+    else:
+        gateway.reload(wanted)

@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import signal
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,10 +81,14 @@ def main() -> None:
 @click.option("--redis", "redis_url", metavar="URL", help="Where the collector writes.")
 def serve(file: Path | None, host: str | None, port: int | None, redis_url: str | None) -> None:
     """Run the gateway."""
-    config = _load(file, {"server": {"host": host, "port": port}, "redis": {"url": redis_url}})
+    options: dict[str, dict[str, Any]] = {"server": {"host": host, "port": port}, "redis": {"url": redis_url}}
+    config = _load(file, options)
     from gateway.app import serve as run_gateway
 
-    _run(config, run_gateway(config, on_ready=lambda address: click.echo(f"Serving on {address}")), ConfigError)
+    def say(address: str) -> None:
+        _say(f"Serving on {address}")
+
+    _run(config, run_gateway(config, on_ready=say, reread=lambda: _read(file, options)), ConfigError)
 
 
 @main.command()
@@ -103,7 +108,7 @@ def demo(port: int | None, symbols: int, rate: float, publish: bool) -> None:
     from gateway.embedded.simulate import Simulation
 
     def invite(address: str) -> None:
-        click.echo(f"Open {address} in a browser. Ctrl-C ends the demo.")
+        _say(f"Open {address} in a browser. Ctrl-C ends the demo.")
 
     async def serve_from(redis_url: str) -> None:
         redis = msgspec.structs.replace(config.redis, url=redis_url)
@@ -200,7 +205,15 @@ def _toml_value(value: object) -> str:
 
 
 def _load(file: Path | None, options: Mapping[str, Mapping[str, Any]], default: Path | None = DEFAULT_FILE) -> Config:
-    """The settings: file, environment, and the options that were given."""
+    """The same for the start: what cannot be used ends the command."""
+    try:
+        return _read(file, options, default)
+    except ConfigError as error:
+        raise Refused(str(error)) from error
+
+
+def _read(file: Path | None, options: Mapping[str, Mapping[str, Any]], default: Path | None = DEFAULT_FILE) -> Config:
+    """The settings: file, environment, and the options that were given; raises `ConfigError`."""
     if file is None and default is not None and default.is_file():
         file = default
     overrides = {
@@ -208,10 +221,7 @@ def _load(file: Path | None, options: Mapping[str, Mapping[str, Any]], default: 
         for section, keys in options.items()
         if (given := {key: value for key, value in keys.items() if value is not None})
     }
-    try:
-        return load_config(file, os.environ, overrides)
-    except ConfigError as error:
-        raise Refused(str(error)) from error
+    return load_config(file, os.environ, overrides)
 
 
 @contextmanager
@@ -241,6 +251,15 @@ def _run(config: Config, command: Coroutine[Any, Any, None], *expected: type[Exc
         if not all(isinstance(cause, (OSError, *expected)) for cause in causes):
             raise
         raise Unable("; ".join(getattr(cause, "strerror", None) or str(cause) for cause in causes)) from error
+
+
+def _say(text: str) -> None:
+    """Print a line. A service goes on where nobody can read it: its standard output may be a file on a full disk."""
+    try:
+        click.echo(text)
+    except OSError:
+        # What is still in the buffer must not fail again at the end: that would be the exit status.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 async def _until_terminated(command: Coroutine[Any, Any, None]) -> None:

@@ -49,6 +49,7 @@ class ServerConfig(Section, frozen=True):
     port: Port = 8000
     backlog: Count = 4096
     shutdown_s: Seconds = 10.0
+    reuse_port: bool = False
     head_max_bytes: Annotated[int, Meta(ge=1024, le=8192)] = 8192
     head_s: Seconds = 10.0
     exchange_s: Seconds = 60.0

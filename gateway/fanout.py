@@ -48,14 +48,16 @@ class Fanout:
         counters: Counters,
         fleet_of: Callable[[Sequence[Sink]], Fleet],
         on_late: Callable[[Session], None],
-        *,
-        budget_bytes: int,
-        heartbeat_ticks: int,
     ) -> None:
         self._hub = hub
         self._counters = counters
         self._fleet_of = fleet_of
         self._on_late = on_late
+        self._budget_bytes = 0
+        self._heartbeat_ticks = 0
+
+    def configure(self, budget_bytes: int, heartbeat_ticks: int) -> None:
+        """Take what may change while the process runs; to be called before the first beat."""
         self._budget_bytes = budget_bytes
         self._heartbeat_ticks = heartbeat_ticks
 

@@ -15,8 +15,7 @@ from gateway.feed.surge import Surge
 from gateway.hub.dialect import FeedState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from gateway.clock import SteadyClock
     from gateway.config import Config
     from gateway.feed.topics import Topic
     from gateway.hub.hub import Hub
@@ -27,6 +26,9 @@ if TYPE_CHECKING:
 
 SURGE_OVER = 0.7
 """Part of its share that a tick's messages must fit into before a surge counts as over."""
+
+FUTURE_MS = 1000
+"""How far the source's clock may be ahead of ours."""
 
 INGEST_SHARE = 0.3
 """Part of a tick that may go into folding messages in one by one."""
@@ -42,14 +44,14 @@ class Ingest:
         hub: Hub[Session],
         repair: Repair,
         counters: Counters,
-        clock_ms: Callable[[], int],
+        clock_ms: SteadyClock,
     ) -> None:
         self._market = market
         self._hub = hub
         self._repair = repair
         self._counters = counters
         self._clock_ms = clock_ms
-        self._stale_after_s = config.market.stale_after_s
+        self.configure(config)
         # When a tick's ingest takes more than its share, payloads are conflated before they are decoded, until a tick
         # brings what could have been folded in one by one with some room to spare.
         self._share_s = config.stream.tick_ms / 1000 * INGEST_SHARE
@@ -61,6 +63,10 @@ class Ingest:
         """Whether payloads are conflated before they are decoded."""
         self.heard_s = 0.0
         """When the feed last said anything, on the monotonic clock."""
+
+    def configure(self, config: Config) -> None:
+        """Take the settings that may change while the process runs."""
+        self._stale_after_s = config.market.stale_after_s
 
     def ingest(self, batch: list[tuple[Topic, bytes]]) -> None:
         """Fold a batch in; past the tick's share of time only what must not be lost, and the newest of the rest."""
@@ -86,7 +92,10 @@ class Ingest:
         symbol, interval = topic
         try:
             if interval:
-                self._market.apply(decode_kline(payload, symbol, interval, now_ms), now_ms)
+                update = decode_kline(payload, symbol, interval, now_ms)
+                if self._clock_ms.ahead_ms:
+                    self._clock_ms.witness(update.open_time_ms, update.fields["close_time_ms"])
+                self._market.apply(update, now_ms)
             else:
                 self._market.apply(decode_ticker(payload, symbol, now_ms), now_ms)
         except FeedError as error:
@@ -115,7 +124,6 @@ class Ingest:
         # Without a loss before it, another source has come or taken over, or there are new channels: clients see fresh
         # data all along, and what may have been missed is read beside it.
         if not self._hub.state.live:
-            self.heard_s = time.monotonic()
             self._hub.set_state(FeedState("repair", self._hub.state.since_ms))
         self._repair.everything(self._repaired)
 
@@ -126,9 +134,20 @@ class Ingest:
             self._counters.gaps += 1
 
     def _repaired(self) -> None:
-        if not self._hub.state.live:
-            self.heard_s = time.monotonic()
-            self._hub.set_state(FeedState())
+        if self._hub.state.live:
+            return
+        # A new link is no news: prices are as old as the last word, or as the store says. Where neither is known, it
+        # gets the benefit of the doubt. (Prices of the future only say that this machine's clock is wrong.)
+        now_s = time.monotonic()
+        stored_ms = max((ticker.event_time_ms for ticker in self._market.tickers()), default=0)
+        age_ms = self._clock_ms() - stored_ms
+        if stored_ms and age_ms > -FUTURE_MS:
+            stored_s = now_s - max(0, age_ms) / 1000
+            self.heard_s = max(self.heard_s, stored_s) if self.heard_s else stored_s
+        elif not self.heard_s:
+            self.heard_s = now_s
+        self._hub.set_state(FeedState())
+        self.watch_silence(now_s, self._clock_ms())
 
     def watch_silence(self, now_s: float, now_ms: int) -> None:
         """A link that brings nothing for long is as bad as none; say so, and say when it is over."""

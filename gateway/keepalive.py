@@ -27,12 +27,16 @@ class Keepalive:
     """Every client is pinged once per interval, a share of them each second, so that pongs do not come all at once."""
 
     def __init__(self, config: StreamConfig, sessions: Collection[Session], counters: Counters) -> None:
-        self._interval_s = config.ping_interval_s
-        self._silence_max_s = config.ping_interval_s + config.ping_timeout_s
-        self._max_age_s = config.max_age_s
+        self.configure(config)
         self._sessions = sessions
         self._counters = counters
         self._ping = frame(PING, b"kg")
+
+    def configure(self, config: StreamConfig) -> None:
+        """Take the settings that may change while the process runs; a round of pings that is under way ends first."""
+        self._interval_s = config.ping_interval_s
+        self._silence_max_s = config.ping_interval_s + config.ping_timeout_s
+        self._max_age_s = config.max_age_s
 
     async def run(self) -> None:
         turn: list[Session] = []
@@ -60,6 +64,7 @@ class Keepalive:
             socket.close(Close.NO_PONG)
         elif self._max_age_s and self._is_old(session, now_s):
             self._counters.disconnects[Close.RESTART.code] += 1
+            socket.warn(0)
             socket.shutdown()
         else:
             # A client whose socket is full is seen to by the throttle; a ping would only wait behind the rest.

@@ -28,12 +28,17 @@ def check_tls(config: ServerConfig) -> None:
             raise ConfigError(f"server.tls_certificate, server.tls_key: cannot be used: {error}") from error
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """Raises `OSError` that names the address."""
+def bind(host: str, port: int, *, share: bool = False) -> socket.socket:
+    """The socket, not listening yet. `share`: other processes may listen at the same address (SO_REUSEPORT).
+
+    Raises `OSError` that names the address.
+    """
     family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if share:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.bind(address)
     except OSError as error:
         sock.close()

@@ -60,7 +60,9 @@ class Pump:
         counters: Counters,
         on_torn: Callable[[Session], None],
         fleet_of: Callable[[Sequence[Sink]], Fleet],
+        clock_ms: Callable[[], int] = wall_ms,
     ) -> None:
+        self._clock_ms = clock_ms
         self._market = market
         self._hub = hub
         self._repair = repair
@@ -69,21 +71,19 @@ class Pump:
         self._on_torn = on_torn
         self._tick_s = config.stream.tick_ms / 1000
         self._tick_ms = config.stream.tick_ms
-        self._budget_bytes = config.stream.budget_bytes
-        self._heartbeat_ticks = max(1, round(config.stream.heartbeat_s / self._tick_s))
-        self._slow_abort_s = config.stream.slow_abort_s
-        self._fanout = Fanout(
-            hub,
-            counters,
-            fleet_of,
-            self._fall_late,
-            budget_bytes=config.stream.budget_bytes,
-            heartbeat_ticks=self._heartbeat_ticks,
-        )
+        self._fanout = Fanout(hub, counters, fleet_of, self._fall_late)
+        self.configure(config)
         self.load = Load(self._tick_s)
         self._announced = False
         self.flushed_s = 0.0
         """When the last flush ended, on the monotonic clock."""
+
+    def configure(self, config: Config) -> None:
+        """Take the settings that may change while the process runs."""
+        self._budget_bytes = config.stream.budget_bytes
+        self._heartbeat_ticks = max(1, round(config.stream.heartbeat_s / self._tick_s))
+        self._slow_abort_s = config.stream.slow_abort_s
+        self._fanout.configure(self._budget_bytes, self._heartbeat_ticks)
 
     async def run(self) -> None:
         """Flush on every tick until cancelled. A late tick is not caught up on: its changes go out with the next."""
@@ -102,7 +102,7 @@ class Pump:
 
     async def flush(self) -> None:
         now_s = time.monotonic()
-        now_ms = wall_ms()
+        now_ms = self._clock_ms()
         self._ingest.watch_silence(now_s, now_ms)
         if not self._repair.running:
             self._market.advance(now_ms)
@@ -137,13 +137,13 @@ class Pump:
             session.sink.offer(b"".join(replies))
         elif session.control:
             self._hub.fall_behind(session)
-            self._offer_behind(session, wall_ms())
+            self._offer_behind(session, self._clock_ms())
 
     def flush_last(self, session: Session) -> None:
         """Write all that a session is still owed, whatever the budget: the connection ends."""
         self._hub.fall_behind(session)
         if not session.sink.busy():
-            session.sink.offer(session.take(self._hub, sys.maxsize, wall_ms()))
+            session.sink.offer(session.take(self._hub, sys.maxsize, self._clock_ms()))
 
     def _weigh(self, busy_s: float, now_s: float) -> None:
         """Go by what the tick cost: tell everybody of a new level, and at the last send some clients away."""

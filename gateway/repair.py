@@ -36,8 +36,14 @@ class Repair:
     """One run over everything at a time; single series beside it, each at most once at a time."""
 
     def __init__(
-        self, store: RolledStore, market: Market, intervals: tuple[str, ...], retry_s: tuple[float, ...]
+        self,
+        store: RolledStore,
+        market: Market,
+        intervals: tuple[str, ...],
+        retry_s: tuple[float, ...],
+        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
+        self._clock_ms = clock_ms
         self._store = store
         self._market = market
         # Shortest first: what the others may be made of is known when their turn comes.
@@ -128,6 +134,6 @@ class Repair:
             parts = Parts(divisor, [])
         if found.klines or parts or series:
             before = series.closed.end if series else 0
-            self._market.reseed(symbol, interval, found.klines, time.time_ns() // 1_000_000, parts)
+            self._market.reseed(symbol, interval, found.klines, self._clock_ms(), parts)
             if series and oldest is not None:
                 self.repaired += series.closed.end - before

@@ -1,7 +1,8 @@
 """Proves the protocol's promise about klines from what clients saw. Pure; used while a run lasts and on recordings.
 
 The promise, per client and channel: every closed kline exactly once and in order, or inside a later snapshot that
-covers it; open times never go backwards outside of a snapshot; a closed kline comes before anything of the next bar.
+covers it; open times never go backwards outside of a snapshot; a closed kline comes before anything of the next bar;
+and no price is shown as live that is older than the run allows.
 The feeder publishes every bar of a series, so the successor of a bar is known without asking anybody.
 """
 
@@ -11,7 +12,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from gateway.model.interval import INTERVALS
-from loadtest.recording import Closed, Forming, Joined, Left, Snapshot
+from loadtest.recording import Closed, Forming, Joined, Left, Shown, Snapshot
 from loadtest.stamps import volume_of
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ FAULTS = {
     "wrong_value": "a closed kline with values of another bar, or of a bar not yet final",
     "unordered_snapshot": "a snapshot that is not ascending or has a hole",
     "declared_hole": "a reconnect was told that its gap cannot be filled",
+    "old_as_live": "a price was shown as live that was older than the limit",
     "missing_at_end": "the newest closed klines had not come when the run ended",
 }
 
@@ -54,6 +56,11 @@ class _Place:
             self.owed[first] = example
             first = self.interval.next_open(first)
 
+    def forget_ahead(self) -> None:
+        """A resume asks for what lies after the cursor: that is not lost with the connection."""
+        if self.last is not None:
+            self.owed = {open_time_ms: how for open_time_ms, how in self.owed.items() if open_time_ms < self.last}
+
 
 class Checker:
     """Takes events in the order they were seen; counts what breaks the promise, and keeps the first examples."""
@@ -63,6 +70,8 @@ class Checker:
         self.examples: list[str] = []
         self.checked = 0
         """Closed klines looked at, one by one."""
+        self.looks = 0
+        """Looks at what was shown as live."""
         self._places: dict[tuple[int, str], _Place] = {}
         self._gone: set[int] = set()
 
@@ -71,8 +80,11 @@ class Checker:
             case Joined(client):
                 self._gone.discard(client)
             case Left(client):
-                # Its cursor has passed over what it is owed: a resume will not bring it.
-                self._count_holes(place for (owner, _), place in self._places.items() if owner == client)
+                places = [place for (owner, _), place in self._places.items() if owner == client]
+                for place in places:
+                    place.forget_ahead()
+                # The cursor has passed over what is owed still: a resume will not bring it.
+                self._count_holes(places)
                 self._gone.add(client)
             case Snapshot(client, channel):
                 self._snapshot(self._place(client, channel), event)
@@ -80,6 +92,10 @@ class Checker:
                 self._closed(self._place(client, channel), event, open_time_ms, volume)
             case Forming(client, channel, open_time_ms):
                 self._forming(self._place(client, channel), event, open_time_ms)
+            case Shown(_, _, age_ms, limit_ms):
+                self.looks += 1
+                if age_ms > limit_ms:
+                    self._fault("old_as_live", f"{event!r}")
 
     def finish(self, ledger: Ledger) -> None:
         """The feed has stopped and the pipes have drained: everybody must have everything."""

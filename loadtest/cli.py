@@ -1,7 +1,8 @@
-"""The command line: `python -m loadtest run | check | report | baseline | modes | bench | bytes | list`."""
+"""The command line: `python -m loadtest run | nemesis | check | report | baseline | modes | bench | bytes | list`."""
 
 from __future__ import annotations
 
+import random
 import shlex
 import sys
 from datetime import UTC, datetime
@@ -19,6 +20,8 @@ from loadtest import feed_modes
 from loadtest.checker import Checker
 from loadtest.crew import CrewError
 from loadtest.gateway_process import GatewayError
+from loadtest.nemesis.run import run as run_nemesis
+from loadtest.nemesis.verdict import summary as nemesis_summary
 from loadtest.progress import line, summary
 from loadtest.recording import Ledger, RecordingError, read
 from loadtest.report import html
@@ -171,6 +174,24 @@ def bytes_per_minute(symbols: int, rate: float) -> None:
     """Bytes a client is sent each minute, by dialect. The same on every machine."""
     for volume in measure(symbols, rate):
         click.echo(volume)
+
+
+@main.command()
+@click.option("--seed", type=int, default=None, help="The same seed breaks the same things at the same times.")
+@click.option("--seconds", type=click.FloatRange(20), default=60.0, show_default=True)
+@click.option("--keep", type=click.Path(path_type=Path, file_okay=False), help="Where recording and log shall stay.")
+def nemesis(seed: int | None, seconds: float, keep: Path | None) -> None:
+    """Break everything in random order under clients that check. Ends with status 1 if anything was lost."""
+    seed = random.randrange(1_000_000) if seed is None else seed
+    click.echo(f"seed {seed}, {seconds:g} s")
+    if keep is not None:
+        keep.mkdir(parents=True, exist_ok=True)
+    try:
+        verdict = run_nemesis(seed, seconds, click.echo, keep)
+    except (GatewayError, ServerError, TimeoutError) as error:
+        raise click.ClickException(f"seed {seed}: {error}") from error
+    click.echo(nemesis_summary(seed, verdict))
+    sys.exit(not verdict.ok)
 
 
 @main.command("list")

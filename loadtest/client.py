@@ -47,6 +47,7 @@ class Client:
         "attempts",
         "began_ns",
         "follower",
+        "heard_ns",
         "index",
         "kind",
         "rest",
@@ -61,6 +62,8 @@ class Client:
         self.rest = b""
         self.began_ns = 0
         self.attempts = 0
+        self.heard_ns = 0
+        """When anything came last."""
         self.allowance = 0.0
         """Of a slow reader: bytes it may read now."""
         self._scenario, self._dialect, self._host = scenario, dialect, host
@@ -131,6 +134,8 @@ class Client:
             if refused:
                 op = f"refused {' '.join(sorted(set(refused.values())))}"
         elif op in ("throttle", "status"):
+            if op == "status" and self.follower:
+                self.follower.status(message)
             op = f"{op} {message.get('reason', 'live')}"
         elif op == "error":
             op = f"error {message['code']}"

@@ -21,11 +21,14 @@ SUMS = ("offered", "delivered", "conflated", "repeated", "out_of_order", "unknow
 
 
 class _Ticker:
-    __slots__ = ("last", "symbol")
+    __slots__ = ("last", "live", "shown", "symbol")
 
     def __init__(self, symbol: str) -> None:
         self.symbol = symbol
         self.last = 0.0
+        self.live = False
+        self.shown = False
+        """Whether there is a price on this connection's screen."""
 
 
 class _Klines:
@@ -74,8 +77,31 @@ class Follower:
         self._by_number[message["n"]] = view
         if isinstance(view, _Klines):
             self._kline_snapshot(view, message)
-        elif ticker := message["ticker"]:
+            return
+        # A snapshot takes the place of all that was held.
+        view.shown = message["ticker"] is not None
+        view.live = message["state"] == "live"
+        if ticker := message["ticker"]:
             self._price(view, float(ticker["c"]), counted=False)
+
+    def status(self, message: dict[str, Any]) -> None:
+        """What the gateway says of its source."""
+        for number, state in message["channels"].items():
+            view = self._by_number.get(int(number))
+            if isinstance(view, _Ticker):
+                view.live = state == "live"
+
+    def oldest_live(self, now_stamp: int) -> tuple[str, int] | None:
+        """Of the prices shown as live, the channel of the oldest one and its age in stamps."""
+        ages = [
+            (now_stamp - int(view.last), view.symbol)
+            for view in self._by_number.values()
+            if isinstance(view, _Ticker) and view.live and view.shown and is_stamp(view.last)
+        ]
+        if not ages:
+            return None
+        age, symbol = max(ages)
+        return f"ticker:{symbol}", age
 
     def updates(self, news: Iterable[News], now_stamp: int, ages: dict[str, Ages]) -> tuple[int, int]:
         """One update message, read at `now_stamp`; how many ticker news and closed klines it had."""
@@ -87,6 +113,7 @@ class Follower:
             if isinstance(view, _Ticker):
                 if "c" in fields:
                     ticker_count += 1
+                    view.shown = True
                     price = fields["c"]
                     if self._price(view, price, counted=True):
                         tickers.add(now_stamp - int(price))
@@ -124,7 +151,8 @@ class Follower:
                 self.sums["conflated"] += between
                 self.sums["offered"] += between + 1
             return True
-        if counted:
+        # A gateway that has just started knows no more than the store, and says so.
+        if counted and (view.live or price == before):
             self.sums["repeated" if price == before else "out_of_order"] += 1
         return False
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import random
 import signal
 import socket
@@ -20,7 +21,7 @@ from gateway.config import load_config
 from loadtest.processes import Usage, cores, pinned, usage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _READY_S = 20.0
 _STOP_S = 15.0
@@ -39,31 +40,50 @@ class Gateway:
     port: int
     pid: int | None = None
     _process: subprocess.Popen[bytes] | None = None
+    _log: Path | None = None
     _files: list[Path] = field(default_factory=list)
 
     @classmethod
     def start(cls, redis_url: str, overrides: Mapping[str, Mapping[str, Any]]) -> Self:
         """Start one on a free port of its own core, and wait until it is ready."""
+        gateway = cls.launch(redis_url, overrides)
+        try:
+            gateway.wait()
+        except BaseException:
+            gateway.stop()
+            raise
+        return gateway
+
+    @classmethod
+    def launch(
+        cls,
+        redis_url: str,
+        overrides: Mapping[str, Mapping[str, Any]],
+        *,
+        port: int | None = None,
+        program: Sequence[str] = ("-m", "gateway"),
+        log: Path | None = None,
+    ) -> Self:
+        """Start one and do not wait. `program`: what Python is to run, before the command's own arguments."""
         # All clients come from one address here, and do in seconds what a thousand users do in minutes.
         overrides = {**overrides, "limits": {"exempt": ["127.0.0.0/8"], **overrides.get("limits", {})}}
         load_config(None, {}, overrides)
         settings = tempfile.NamedTemporaryFile("w", prefix="loadtest-", suffix=".toml", delete=False)
         with settings:
             settings.write(_toml(overrides))
-        log = tempfile.NamedTemporaryFile("wb", prefix="loadtest-", suffix=".log", delete=False)
-        port = _free_port()
-        command = [sys.executable, "-m", "gateway", "serve", "--port", str(port), "--redis", redis_url]
-        with log, pinned(cores()[0]):
+        files = [Path(settings.name)]
+        if log is None:
+            descriptor, name = tempfile.mkstemp(prefix="loadtest-", suffix=".log")
+            os.close(descriptor)
+            log = Path(name)
+            files.append(log)
+        port = port or free_port()
+        command = [sys.executable, *program, "serve", "--port", str(port), "--redis", redis_url]
+        with log.open("ab") as output, pinned(cores()[0]):
             process = subprocess.Popen(
-                [*command, "--config", settings.name], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+                [*command, "--config", settings.name], stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
             )
-        gateway = cls("127.0.0.1", port, process.pid, process, [Path(settings.name), Path(log.name)])
-        try:
-            gateway._wait()
-        except BaseException:
-            gateway.stop()
-            raise
-        return gateway
+        return cls("127.0.0.1", port, process.pid, process, log, files)
 
     def usage(self) -> Usage | None:
         """None if it is not ours to look at. Raises `GatewayError` when it has ended."""
@@ -95,13 +115,27 @@ class Gateway:
             connection.close()
 
     def log_tail(self) -> str:
-        return self._files[1].read_text(errors="replace")[-3000:] if len(self._files) > 1 else ""
+        return self._log.read_text(errors="replace")[-3000:] if self._log and self._log.is_file() else ""
 
-    def stop(self) -> None:
-        """Ask it to end as a supervisor would."""
+    @property
+    def ended(self) -> bool:
+        return self._process is None or self._process.poll() is not None
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """SIGKILL: as if the machine had lost power."""
+        self.signal(signal.SIGKILL)
+        self.stop()
+
+    def stop(self) -> int | None:
+        """Ask it to end as a supervisor would; its exit status, None if it was not ours to end or did not by itself."""
         process, self._process = self._process, None
         if process is not None:
             process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGCONT)
             try:
                 process.wait(_STOP_S)
             except subprocess.TimeoutExpired:
@@ -110,8 +144,9 @@ class Gateway:
         for path in self._files:
             path.unlink(missing_ok=True)
         self._files.clear()
+        return process.returncode if process is not None else None
 
-    def _wait(self) -> None:
+    def wait(self) -> None:
         deadline = time.monotonic() + _READY_S
         while time.monotonic() < deadline:
             self.usage()
@@ -122,7 +157,7 @@ class Gateway:
         raise GatewayError(f"the gateway was not ready after {_READY_S:g} s:\n{self.log_tail()}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Below the range that clients' own ports are taken from: ten thousand of them will be."""
     for port in random.sample(_PORTS, 200):
         with socket.socket() as probe, suppress(OSError):

@@ -59,13 +59,22 @@ class Forming(Struct, frozen=True, array_like=True, tag="forming"):
     open_time_ms: int
 
 
+class Shown(Struct, frozen=True, array_like=True, tag="shown"):
+    """A look at a client's screen: of the prices it shows as live, the oldest one. More than `limit_ms` is a lie."""
+
+    client: int
+    channel: str
+    age_ms: float
+    limit_ms: float
+
+
 class Ledger(Struct, frozen=True, array_like=True, tag="ledger"):
     """Interval -> open times of the first and last closed kline that was published."""
 
     published: dict[str, tuple[int, int]]
 
 
-Event = Joined | Left | Snapshot | Closed | Forming
+Event = Joined | Left | Snapshot | Closed | Forming | Shown
 Line = Header | Event | Ledger
 
 
@@ -83,6 +92,9 @@ class Recorder:
 
     def write(self, line: Line) -> None:
         self._file.write(self._encoder.encode(line) + b"\n")
+
+    def flush(self) -> None:
+        self._file.flush()
 
 
 def read(path: Path) -> Iterator[Event | Ledger]:

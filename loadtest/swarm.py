@@ -33,6 +33,7 @@ _SLOW_RECEIVE_BUFFER = 4096
 # One address has 28,000 source ports by default.
 _CLIENTS_PER_ADDRESS = 20_000
 _ATTEMPTS = 12
+_PAUSE_MAX_S = 30.0
 _RETRY_NS = 1_000_000_000
 _LOST = select.EPOLLHUP | select.EPOLLERR
 
@@ -52,6 +53,8 @@ class Swarm:
     ) -> None:
         self.clients = clients
         self.reconnect = False
+        self.attempts_max = _ATTEMPTS
+        self.pause_max_s = _PAUSE_MAX_S
         self.joined: Callable[[Client], None] = lambda _: None
         self.left: Callable[[Client], None] = lambda _: None
         self.totals = Totals()
@@ -129,7 +132,10 @@ class Swarm:
                 self._lose(descriptor, errno.errorcode.get(error.errno or 0, "error"), now_ns)
         self._read_slowly(now_ns)
         while self._waiting and self._opening < self._at_once and self._waiting[0][0] <= now_ns:
-            self._open(self._by_index[heapq.heappop(self._waiting)[1]], now_ns)
+            client = self._by_index[heapq.heappop(self._waiting)[1]]
+            # Who was waiting to come back when all were told to come is here twice.
+            if client.state is State.AWAY:
+                self._open(client, now_ns)
         while self._retries and self._retries[0][0] <= now_ns:
             self._retry(heapq.heappop(self._retries)[1], now_ns)
         self.totals.worst_pass_ns = max(self.totals.worst_pass_ns, time.monotonic_ns() - now_ns)
@@ -178,6 +184,7 @@ class Swarm:
         if not size:
             raise Lost("end of stream")
         self.totals.reads += 1
+        client.heard_ns = time.monotonic_ns()
         self.totals.bytes += size
         end = offset + size
         if client.state is State.SHAKING:
@@ -260,9 +267,9 @@ class Swarm:
         client.leave()
         self.left(client)
         self.totals.closes[f"{client.kind}: {how}"] += 1
-        if how != "dropped" and (opening or self.reconnect) and client.attempts < _ATTEMPTS:
+        if how != "dropped" and (opening or self.reconnect) and client.attempts < self.attempts_max:
             # Full jitter, as the protocol asks of clients.
-            pause_s = random.uniform(0, min(30.0, 0.5 * 2 ** max(0, client.attempts - 1)))
+            pause_s = random.uniform(0, min(self.pause_max_s, 0.5 * 2 ** max(0, client.attempts - 1)))
             heapq.heappush(self._waiting, (now_ns + int(pause_s * 1e9), client.index))
 
     def _send(self, descriptor: int, data: bytes) -> None:

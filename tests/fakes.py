@@ -90,6 +90,8 @@ class FakeSocket:
     def close(self, reason: Close, text: str = "") -> None:
         self.closed_for, self.closing = reason, True
 
+    def warn(self, retry_ms: int) -> None: ...
+
     def shutdown(self) -> None:
         self.closing = True
 
@@ -238,7 +240,7 @@ class Folder:
                     self._by_n[int(n)].state = state
             case "throttle":
                 self.throttled_ms = int(message["interval_ms"])
-            case "hello" | "heartbeat":
+            case "hello" | "heartbeat" | "shutdown":
                 pass
             case _:
                 self.replies.append(message)

@@ -188,10 +188,13 @@ class BinanceClient:
             self._service.counters.disconnects[offence.code] += 1
         self._service.entrance.leave(self._visitor)
 
-    def draining(self) -> None:
+    def warned(self, retry_ms: int) -> None:
         dialect, _ = self.session.style
         assert isinstance(dialect, BinanceDialect)
         self.session.control.append(dialect.shutdown(self._service.clock_ms()))
+        self._service.pump.flush_control(self.session)
+
+    def draining(self) -> None:
         self._service.pump.flush_last(self.session)
 
     # Commands. Each returns the reply's `result`.

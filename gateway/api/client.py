@@ -110,6 +110,9 @@ class Client:
             self._service.counters.disconnects[offence.code] += 1
         self._service.entrance.leave(self._visitor)
 
+    def warned(self, retry_ms: int) -> None:
+        self._say(self._dialect.shutdown(retry_ms))
+
     def draining(self) -> None:
         self._service.pump.flush_last(self.session)
 
@@ -257,11 +260,13 @@ class Client:
                     continue
                 channel = self._service.hub.channels[n]
                 assert isinstance(channel, KlineChannel)
-                past = await self._service.snapshots.read(channel)
-                if isinstance(past, CommandError) or not self._awaits(n):
+                read = await self._service.snapshots.read_marked(channel)
+                if isinstance(read, CommandError) or not self._awaits(n):
                     continue
-                if not again and not self._service.snapshots.meets_memory(channel, past):
-                    # Read a moment too early. What is still missing next time is the source's own hole.
+                past, stale = read
+                if (stale or not again) and not self._service.snapshots.meets_memory(channel, past):
+                    # Read a moment too early, or kept from before an outage. What is still missing when the store has
+                    # been asked again is the source's own hole.
                     continue
                 self._service.hub.subscribe(self.session, [channel])
                 self.session.torn.discard(n)

@@ -33,6 +33,11 @@ class Snapshots:
 
     async def read(self, channel: KlineChannel) -> Past | CommandError:
         """The stored klines of a channel, or why they cannot be had."""
+        read = await self.read_marked(channel)
+        return read if isinstance(read, CommandError) else read[0]
+
+    async def read_marked(self, channel: KlineChannel) -> tuple[Past, bool] | CommandError:
+        """The same, and whether they are stale: what is missing then may well be stored."""
         series = channel.series
         try:
             answer = await self._history.klines(series.symbol, series.interval.name, self._history_max, forming=False)
@@ -40,7 +45,7 @@ class Snapshots:
             return CommandError(ErrorCode.UNAVAILABLE, "history is out of reach just now, try again")
         except UnknownSymbol as error:
             return CommandError(ErrorCode.INVALID_SYMBOL, str(error))
-        return answer.past
+        return answer.past, answer.stale
 
     def meets_memory(self, channel: KlineChannel, stored: Past) -> bool:
         """Whether nothing is missing between the stored klines and those in memory."""

@@ -37,6 +37,8 @@ class Subscription(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self.heard_s = self.pinged_s = self._loop.time()
         """When the last byte came, and when the last PING went out, on the loop's clock."""
+        # Whether the last PING has its answer: then nothing older than it is still under way.
+        self._answered = True
         self.lost: asyncio.Future[str] = self._loop.create_future()
         self._subscribe = f"{kind}subscribe".encode()
         self._unsubscribe = f"{kind}unsubscribe".encode()
@@ -68,20 +70,34 @@ class Subscription(asyncio.Protocol):
 
     async def follow(self, watchdog_s: float) -> None:
         """Wait until the link breaks or freezes; always ends with an exception."""
-        half_s = watchdog_s / 2
+        await self._pause(watchdog_s / 2)
         while True:
-            # A PING has its half of the time however late this loop came to send it.
-            since_s = max(self.heard_s, self.pinged_s)
-            done, _ = await asyncio.wait([self.lost], timeout=since_s + half_s - self._loop.time())
+            self._ping()
+            # redis-py never notices a frozen server here; an unanswered PING does. Its time counts from when this loop
+            # came to send it.
+            await self._pause(watchdog_s / 2)
+            if self.heard_s <= self.pinged_s:
+                self._transport.abort()
+                raise LinkLost(f"frozen: no answer in {watchdog_s:g} s")
+            if not self._answered:
+                # What comes is older than the PING: the line is slower than the feed, and a new link starts without
+                # what has piled up.
+                await self._pause(watchdog_s / 2)
+                if not self._answered:
+                    self._transport.abort()
+                    raise LinkLost(f"too slow: what comes is older than {watchdog_s:g} s")
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, and then until everything that has come meanwhile is read; raises `LinkLost` when the link ends."""
+        for wait_s in (seconds, 0.001):
+            done, _ = await asyncio.wait([self.lost], timeout=wait_s)
             if done:
                 raise LinkLost(self.lost.result())
-            if self.heard_s <= since_s:
-                # redis-py never notices a frozen server here; an unanswered PING does.
-                if self.pinged_s > self.heard_s:
-                    self._transport.abort()
-                    raise LinkLost(f"frozen: no answer in {watchdog_s:g} s")
-                self.pinged_s = self._loop.time()
-                self._transport.write(hiredis.pack_command(("PING",)))
+
+    def _ping(self) -> None:
+        self._answered = False
+        self.pinged_s = self._loop.time()
+        self._transport.write(hiredis.pack_command(("PING",)))
 
     def data_received(self, data: bytes) -> None:
         self.heard_s = self._loop.time()
@@ -111,6 +127,8 @@ class Subscription(asyncio.Protocol):
         """Acknowledgements, answers to pings, and errors."""
         if isinstance(message, hiredis.ReplyError):
             self.end(str(message))
+        elif isinstance(message, list) and message[0] == b"pong":
+            self._answered = True
         elif isinstance(message, list) and message[0] == self._subscribe:
             self._unacknowledged -= 1
             if not self._unacknowledged:

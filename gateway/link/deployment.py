@@ -9,7 +9,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.link.cluster import Cluster
-from gateway.link.dial import Dialer, connect, pipelined
+from gateway.link.dial import Dialer, connect, execute, pipelined
 from gateway.link.sentinel import Sentinel
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Standalone:
         return await never
 
     async def execute(self, *command: Word, at: Address | None = None) -> Any:
-        return await self._reader.execute_command(*command)  # type: ignore[no-untyped-call]
+        return await execute(self._reader, *command)
 
     async def execute_all(self, commands: Sequence[Sequence[Word]]) -> list[Any]:
         return await pipelined(self._reader, commands)

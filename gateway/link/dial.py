@@ -7,7 +7,7 @@ handshake.
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,7 +19,7 @@ from redis.credentials import CredentialProvider
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
     from gateway.config import RedisConfig
 
@@ -96,7 +96,8 @@ class Dialer:
 async def connect(connection: AbstractConnection) -> AbstractConnection:
     """Connect, leaving nothing half open; raises `RedisError` or `OSError`."""
     try:
-        await connection.connect()  # type: ignore[no-untyped-call]
+        with heard():
+            await connection.connect()  # type: ignore[no-untyped-call]
     except BaseException:
         await connection.disconnect(nowait=True)
         raise
@@ -111,11 +112,27 @@ async def ask(connection: AbstractConnection, *command: str) -> Any:
 
 async def pipelined(reader: Redis, commands: Iterable[Sequence[Word]]) -> list[Any]:
     """Commands in one round trip on one connection; what the server refused is an exception in its place."""
-    async with reader.pipeline(transaction=False) as pipeline:
-        for command in commands:
-            pipeline.execute_command(*command)
-        answers: list[Any] = await pipeline.execute(raise_on_error=False)
+    with heard():
+        async with reader.pipeline(transaction=False) as pipeline:
+            for command in commands:
+                pipeline.execute_command(*command)
+            answers: list[Any] = await pipeline.execute(raise_on_error=False)
     return answers
+
+
+async def execute(reader: Redis, *command: Word) -> Any:
+    """One command; raises `RedisError` or `OSError`."""
+    with heard():
+        return await reader.execute_command(*command)  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def heard() -> Iterator[None]:
+    """Turns uvloop's error for a transport that was reset meanwhile, which redis-py lets pass, into one of redis-py."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise RedisConnectionError(str(error)) from error
 
 
 class FilePassword(CredentialProvider):

@@ -14,7 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from gateway.link.dial import Address, Dialer, ask, connect, pipelined
+from gateway.link.dial import Address, Dialer, ask, connect, execute, pipelined
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -69,7 +69,7 @@ class Sentinel:
                 logger.debug("sentinels: %s", error)
 
     async def execute(self, *command: Word, at: Address | None = None) -> Any:
-        return await self._at_master(lambda master: master.execute_command(*command))  # type: ignore[no-untyped-call]
+        return await self._at_master(lambda master: execute(master, *command))
 
     async def execute_all(self, commands: Sequence[Sequence[Word]]) -> list[Any]:
         return await self._at_master(lambda master: pipelined(master, commands))
@@ -115,6 +115,6 @@ class Sentinel:
     async def _ask(self, sentinel: Address) -> tuple[int, Address]:
         """How many failovers it has seen, and where the master is."""
         async with self._dialer.sentinel(sentinel) as link:
-            flat: list[bytes] = await link.execute_command("SENTINEL", "MASTER", self._name)  # type: ignore[no-untyped-call]
+            flat: list[bytes] = await execute(link, "SENTINEL", "MASTER", self._name)
         facts = dict(zip(flat[::2], flat[1::2], strict=False))
         return int(facts[b"config-epoch"]), Address(facts[b"ip"].decode(), int(facts[b"port"]))

@@ -55,6 +55,10 @@ class Sink(Protocol):
         """Say goodbye and end the connection."""
         ...
 
+    def warn(self, retry_ms: int) -> None:
+        """The connection ends soon: tell the client, and how long to wait before it connects anew."""
+        ...
+
     def shutdown(self) -> None:
         """Write what the client is still owed, announce the end where its protocol does, and close."""
         ...

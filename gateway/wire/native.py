@@ -114,6 +114,10 @@ class NativeDialect:
     def heartbeat(self, now_ms: int) -> bytes:
         return _text({"op": "heartbeat", "t": now_ms})
 
+    def shutdown(self, retry_ms: int) -> bytes:
+        """The notice before a planned end of the connection."""
+        return _text({"op": "shutdown", "retry_ms": retry_ms})
+
     def hello(self, server: str, now_ms: int, tick_ms: int, limits: Mapping[str, int]) -> bytes:
         return _text(
             {

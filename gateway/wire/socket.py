@@ -44,6 +44,9 @@ class Receiver(Protocol):
     def lost(self) -> None:
         """The connection is gone; nothing follows."""
 
+    def warned(self, retry_ms: int) -> None:
+        """The gateway will go down: tell the client, and to wait so long before it connects anew."""
+
     def draining(self) -> None:
         """The gateway goes down: say what is left to say, then `close`."""
 
@@ -192,6 +195,11 @@ class ClientSocket(asyncio.Protocol):
         self.closing = True
         self._registry.discard(self)
         self._receiver_lost()
+
+    def warn(self, retry_ms: int) -> None:
+        """The server will go down."""
+        if self._receiver is not None and not self.closing:
+            self._receiver.warned(retry_ms)
 
     def shutdown(self) -> None:
         """uvicorn's way to say that the server goes down."""

@@ -68,7 +68,7 @@ async def until(holds: Callable[[], object], what: str = "it") -> None:
 
 class Publisher:
     """A collector: it stores before it publishes. Its bars are numbered from `T0`; its prices are older than those, so
-    that they leave the bars alone."""
+    that they leave the bars alone; when they were written is not said, so that nobody takes them for stale."""
 
     def __init__(
         self,
@@ -96,7 +96,6 @@ class Publisher:
         figures = dict.fromkeys(("open", "high", "low", "volume", "quote_volume", "change", "change_percent"), "1")
         news = ticker(last, symbol, trades=1, event_time_ms=self.seen_ms, **figures)
         await self._redis.set(f"ticker:{symbol}", ticker_value(news))
-        await self._redis.set(f"ticker:{symbol}:lastUpdate", news.event_time_ms)
         await self.publish(f"ticker:{symbol}", ticker_event(news))
 
     async def forming(self, number: int, prices: str = PRICES, **changes: Any) -> None:

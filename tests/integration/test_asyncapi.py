@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import urllib.request
 from collections import defaultdict
 from contextlib import asynccontextmanager, suppress
@@ -104,6 +106,8 @@ def fetch(url: str) -> Any:
 
 
 async def test_every_frame_of_a_varied_session_is_described() -> None:
+    # The server hands the signal at the end on when it is done with it.
+    signal.signal(signal.SIGTERM, lambda *_: None)
     async with running(heartbeat_s=0.3) as (address, redis):
         document = await asyncio.to_thread(fetch, f"{address}/v1/asyncapi.json")
         url = address.replace("http", "ws", 1) + document["channels"]["stream"]["address"]
@@ -176,6 +180,9 @@ async def test_every_frame_of_a_varied_session_is_described() -> None:
 
             await client.send({"op": "unsubscribe", "id": 4, "channels": channels[:1]})
             assert (await client.until("unsubscribed"))["channels"] == channels[:1]
+
+            os.kill(os.getpid(), signal.SIGTERM)
+            await client.until("shutdown")
 
             # Only a client that is slow, or a gateway under load, is told so, and only one with a token that it holds:
             # see the tests of those.

@@ -72,6 +72,9 @@ class Echo:
     def lost(self) -> None:
         self.ends += 1
 
+    def warned(self, retry_ms: int) -> None:
+        """It is not uvicorn that warns."""
+
     def draining(self) -> None:
         self.socket.offer(frame(TEXT, b"last words"))
 

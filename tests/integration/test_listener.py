@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
+import struct
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import takewhile
@@ -19,6 +21,7 @@ from gateway.embedded.server import EmbeddedServer
 from gateway.feed.listener import Listener
 from gateway.feed.topics import Topic, Topics
 from gateway.model.symbol import DEFAULT_SYMBOL_PATTERN
+from loadtest.nemesis.proxy import Proxy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator
@@ -349,6 +352,51 @@ def test_the_faster_loop_that_serves_in_production_finds_the_same_gaps(server: E
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(scenario())
+
+
+def test_a_server_that_resets_every_connection_is_tried_again_and_again() -> None:
+    """The faster loop raises an error of its own when that happens in the middle of a handshake."""
+
+    async def scenario() -> None:
+        ended = False
+
+        def reset_all(taking: socket.socket) -> None:
+            while not ended:
+                with contextlib.suppress(OSError):
+                    taken, _ = taking.accept()
+                    taken.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    taken.close()
+
+        with socket.create_server(("127.0.0.1", 0)) as taking:
+            taking.settimeout(0.2)
+            resetting = asyncio.create_task(asyncio.to_thread(reset_all, taking))
+            url = f"redis://127.0.0.1:{taking.getsockname()[1]}"
+            async with listening(url, retry_s=(0.0001,)) as (_, sink):
+                await sink.until(lambda: len(sink.losses) >= 300)
+            ended = True
+            await resetting
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(scenario())
+
+
+async def test_a_link_that_brings_only_what_is_old_is_given_up(server: EmbeddedServer) -> None:
+    line = Proxy(server.port)
+    try:
+        async with listening(line.url, watchdog_s=0.4) as (_, sink):
+            await sink.until(lambda: sink.links == 1)
+            line.bytes_per_s = 4000
+            with client(server.url) as link:
+                while not sink.losses:
+                    link.publish("ticker:BTCUSDT", b"x" * 1000)
+                    await asyncio.sleep(0.01)
+            assert sink.losses[0].startswith("too slow")
+            # It was no silence: until the end something came.
+            assert sink.messages
+            line.bytes_per_s = 0
+            await sink.until(lambda: sink.links == 2)
+    finally:
+        line.close()
 
 
 # Starts that do not succeed at once

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 import psutil
@@ -234,6 +234,9 @@ class TestShutdown:
                 children = psutil.Process(up.process.pid).children(recursive=True)
                 up.process.send_signal(number)
                 assert [await one.closed(), await other.closed()] == [1012, 1012]
+                waits = [int(notice["retry_ms"]) for told in (one, other) for notice in told.said("shutdown")]
+                assert len(waits) == 2
+                assert min(waits) > 0
             assert await asyncio.wait_for(up.process.wait(), WAIT_S) == 0
             assert children == []
             assert up.process.stderr is not None
@@ -251,6 +254,40 @@ class TestShutdown:
             up.process.send_signal(signal.SIGTERM)
             assert await someone.closed() == 1012
             assert await asyncio.wait_for(up.process.wait(), WAIT_S) == 0
+
+    async def test_while_redis_is_frozen(self, redis_server: EmbeddedServer, publisher: Publisher) -> None:
+        await publisher.ticker("1")
+        async with process(make_config(redis_server)) as up, client(up) as someone:
+            await someone.subscribe(PRICE)
+            redis_server.freeze()
+            try:
+                assert up.process is not None
+                up.process.send_signal(signal.SIGTERM)
+                assert await someone.closed() == 1012
+                assert await asyncio.wait_for(up.process.wait(), WAIT_S) == 0
+            finally:
+                redis_server.thaw()
+
+    async def test_clients_are_served_until_their_turn_comes_and_nobody_new_gets_in(
+        self, redis_server: EmbeddedServer, publisher: Publisher
+    ) -> None:
+        await publisher.ticker("1")
+        async with process(make_config(redis_server)) as up, AsyncExitStack() as stack:
+            assert up.process is not None
+            crowd = [await stack.enter_async_context(client(up)) for _ in range(60)]
+            for someone in crowd:
+                await someone.subscribe(BARS, PRICE)
+            up.process.send_signal(signal.SIGTERM)
+            for someone in crowd:
+                await someone.until(lambda someone=someone: someone.said("shutdown"))  # type: ignore[misc]
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", up.port)).close()
+            # All are told at once; whose turn is later still gets what closes meanwhile.
+            await publisher.closed(0)
+            assert [await someone.closed() for someone in crowd] == [1012] * 60
+            assert await asyncio.wait_for(up.process.wait(), WAIT_S) == 0
+            got = [numbers(someone.view(BARS)) for someone in crowd]
+            assert [0] in got
 
     async def test_does_not_wait_for_who_does_not_read(
         self, redis_server: EmbeddedServer, publisher: Publisher

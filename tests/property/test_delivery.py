@@ -175,6 +175,11 @@ KNOWN_HARD: dict[str, list[Step]] = {
         *(("bars", "AAAUSDT", 8), ("lose", 2), ("ticker", "AAAUSDT", False), ("correct", ("AAAUSDT", "1s"), 2)),
         ("subscribe", 0, list(CHANNELS), 3, True),
     ],
+    "takes nothing just when the feed's state changes": [
+        *(("subscribe", 0, [PRICE], 0, False), ("tick", 2), ("stall", 0, True)),
+        *(("trade", "AAAUSDT", 1), ("ticker", "AAAUSDT", True), ("tick", 1), ("link", False), ("tick", 1)),
+        *(("stall", 0, False), ("tick", 5)),
+    ],
     "the series is read for the first time while others are read": [
         *(("link", False), ("subscribe", 0, [BAR, "kline:BBBUSDT:1m"], 3, True), ("bars", "AAAUSDT", 6)),
         *(("link", True), ("subscribe", 1, list(CHANNELS), 3, True)),

@@ -25,6 +25,7 @@ from gateway.api.client import Client
 from gateway.api.entrance import Entrance
 from gateway.api.stream import DIALECTS, StreamService
 from gateway.app import LiveView
+from gateway.clock import SteadyClock
 from gateway.config import Config, HistoryConfig, MarketConfig, StreamConfig
 from gateway.embedded.encode import kline_event
 from gateway.feed.topics import Topic
@@ -198,7 +199,8 @@ class World:
         self.service = StreamService(
             CONFIG, self.market, self.hub, history, counters, commands, entrance, lambda: clock.now_ms
         )
-        self.ingest = Ingest(CONFIG, self.market, self.hub, self.repair, counters, lambda: clock.now_ms)
+        steady = SteadyClock(clock.time_ns, clock.time_ns)
+        self.ingest = Ingest(CONFIG, self.market, self.hub, self.repair, counters, steady)
         self.pump = Pump(
             CONFIG, self.market, self.hub, self.repair, self.ingest, counters, self.service.resync, FakeFleet
         )
@@ -435,6 +437,9 @@ class World:
                     channel = self.hub.channels[n]
                     if channel.lane not in self.hub.held:
                         self._check_view(visitor, channel, closed_only=session.style[1])
+                    if session.cohort.told is self.hub.state:
+                        told = visitor.folder.views[channel.name].state
+                        assert told == ("live" if self.hub.state.live else "stale"), channel.name
 
     def _check_view(self, visitor: Visitor, channel: Channel, *, closed_only: bool) -> None:
         view = visitor.folder.views[channel.name]

@@ -102,6 +102,19 @@ test.each([1002, 1003, 1007, 1008, 1009, 4002, 4004])("does not come back by its
   expect(FakeSocket.all).toHaveLength(2);
 });
 
+test("waits as long as the gateway said before a planned end, once", () => {
+  FakeSocket.last.hello();
+  FakeSocket.last.say({ op: "shutdown", retry_ms: 4_000 });
+  FakeSocket.last.end(1012);
+  vi.advanceTimersByTime(3_999);
+  expect(FakeSocket.all).toHaveLength(1);
+  vi.advanceTimersByTime(1);
+  expect(FakeSocket.all).toHaveLength(2);
+  FakeSocket.last.end();
+  vi.advanceTimersByTime(3_000);
+  expect(FakeSocket.all).toHaveLength(3);
+});
+
 test("gives up a handshake that does not end", () => {
   vi.advanceTimersByTime(HANDSHAKE_MS);
   expect(link.phase).toBe("waiting");

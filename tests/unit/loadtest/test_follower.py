@@ -25,7 +25,9 @@ class View:
 
     def ticker_snapshot(self, n: int, symbol: str, last: float | None) -> None:
         ticker = None if last is None else {"c": last}
-        self.follower.snapshot({"op": "snapshot", "n": n, "channel": f"ticker:{symbol}", "ticker": ticker})
+        self.follower.snapshot(
+            {"op": "snapshot", "n": n, "channel": f"ticker:{symbol}", "ticker": ticker, "state": "live"}
+        )
 
     def kline_snapshot(self, n: int, *opens: int, forming: int | None = None, **extra: Any) -> None:
         klines = [{"openTime": bar * MINUTE, "volume": bar + 1} for bar in opens]
@@ -168,3 +170,18 @@ def test_after_a_loss_numbers_mean_nothing_but_values_and_cursors_stay() -> None
 
     assert view.follower.cursors == {"kline:AAUSDT:1m": 3 * MINUTE}
     assert view.sums() == {"unknown": 1, "offered": 1, "delivered": 1}
+
+
+def test_the_oldest_price_that_is_shown_as_live_is_known() -> None:
+    view = View()
+    view.ticker_snapshot(1, "AAUSDT", at(BASE + 100, 1))
+    view.ticker_snapshot(2, "BBUSDT", at(BASE + 300, 1))
+    assert view.follower.oldest_live(NOW) == ("ticker:AAUSDT", 900)
+    view.follower.status({"op": "status", "channels": {"1": "stale", "9": "stale"}})
+    assert view.follower.oldest_live(NOW) == ("ticker:BBUSDT", 700)
+    # A snapshot takes the place of what was held: nothing is shown any more.
+    view.ticker_snapshot(2, "BBUSDT", None)
+    assert view.follower.oldest_live(NOW) is None
+    view.follower.status({"op": "status", "channels": {"1": "live"}})
+    view.news((2, {"c": at(BASE + 900, 2)}))
+    assert view.follower.oldest_live(NOW) == ("ticker:AAUSDT", 900)

@@ -50,6 +50,8 @@ export class Link {
   #heardAt = 0;
   #messages = 0;
   #pings = 0;
+  /** What the gateway said to wait before its planned end. */
+  #retryMs: number | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(url: string, Socket: SocketConstructor, events: LinkEvents) {
@@ -115,6 +117,8 @@ export class Link {
       this.#watch();
       this.#enter("open");
       this.#events.opened(message);
+    } else if (message.op === "shutdown") {
+      this.#retryMs = message.retry_ms;
     } else {
       this.#events.received(message);
     }
@@ -136,7 +140,8 @@ export class Link {
     }
     if (lived >= STABLE_MS) this.#failures = 0;
     if (code === OVERLOADED) this.#failures = Math.max(this.#failures, OVERLOADED_FAILURES);
-    this.#arm(backoffMs(this.#failures, Math.random()), () => this.#connect());
+    this.#arm(this.#retryMs ?? backoffMs(this.#failures, Math.random()), () => this.#connect());
+    this.#retryMs = null;
     this.#failures += 1;
     this.#enter("waiting");
   }

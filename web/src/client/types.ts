@@ -134,6 +134,7 @@ export type ServerMessage =
   | StreamError
   | { readonly op: "unsubscribed"; readonly id?: number | string; readonly channels: readonly string[] }
   | { readonly op: "heartbeat"; readonly t: number }
+  | { readonly op: "shutdown"; readonly retry_ms: number }
   | { readonly op: "pong"; readonly id?: number | string; readonly time: number };
 
 export type ClientCommand =

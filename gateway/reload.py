@@ -1,0 +1,58 @@
+"""Which settings can change while the process runs, and what a file read again comes to. Pure; applies nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+if TYPE_CHECKING:
+    from gateway.config import Config
+
+RELOADABLE = frozenset(
+    (
+        "server.shutdown_s",
+        "market.stale_after_s",
+        "stream.budget_bytes",
+        "stream.max_subscriptions",
+        "stream.max_connections",
+        "stream.max_age_s",
+        "stream.deflate",
+        "stream.slow_abort_s",
+        "stream.heartbeat_s",
+        "stream.ping_interval_s",
+        "stream.ping_timeout_s",
+        "http.cors_origins",
+        "log.level",
+        "log.format",
+    )
+)
+"""What no connection, no key and no bar depends on. README.md lists the same."""
+
+
+class Reload(NamedTuple):
+    """`config` is what is in force from now on."""
+
+    config: Config
+    changed: tuple[str, ...]
+    waiting: tuple[str, ...]
+    """Keys that have changed and need a restart."""
+
+
+def reloaded(running: Config, wanted: Config) -> Reload:
+    """Lay what may change of `wanted` over `running`."""
+    changed: list[str] = []
+    waiting: list[str] = []
+    sections = {}
+    for section in running.__struct_fields__:
+        before, after = getattr(running, section), getattr(wanted, section)
+        if isinstance(before, dict):
+            # Tables of the user's own naming, as sources are: links depend on them.
+            waiting += [section] if before != after else []
+            continue
+        differing = [key for key in before.__struct_fields__ if getattr(before, key) != getattr(after, key)]
+        taken = [key for key in differing if f"{section}.{key}" in RELOADABLE]
+        changed += [f"{section}.{key}" for key in taken]
+        waiting += [f"{section}.{key}" for key in differing if key not in taken]
+        sections[section] = msgspec.structs.replace(before, **{key: getattr(after, key) for key in taken})
+    return Reload(msgspec.structs.replace(running, **sections), tuple(changed), tuple(waiting))
