@@ -40,6 +40,7 @@ from gateway.ingest import Ingest
 from gateway.keepalive import Keepalive
 from gateway.link.deployment import deployment
 from gateway.listening import address_of, bind, check_tls
+from gateway.live_view import LiveView
 from gateway.market.market import Market
 from gateway.model.symbol import SymbolRule
 from gateway.operations_server import serve_operations
@@ -50,6 +51,7 @@ from gateway.pump import Pump
 from gateway.reload import reloaded
 from gateway.repair import Repair
 from gateway.server import Server
+from gateway.vitals import Vitals
 from gateway.watch import Watch
 from gateway.wire.binance_commands import StreamNames
 from gateway.wire.fleet import SocketFleet
@@ -57,14 +59,11 @@ from gateway.wire.native_commands import NativeCommands
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
-    from starlette.routing import BaseRoute
+    from starlette.routing import BaseRoute, Route
 
     from gateway.config import Config
-    from gateway.feed.auto import Feed
-    from gateway.model.kline import Kline
-    from gateway.model.ticker import Ticker
     from gateway.session.session import Session, Sink
     from gateway.wire.socket import ClientSocket
 
@@ -75,39 +74,6 @@ LIVE_WAIT_S = 10.0
 """Longest a process that shares its port waits for its feed: when the source is away, all are equally stale."""
 
 LIVE_STEP_S = 0.02
-
-FLUSH_LATE_S = 1.0
-"""A flush that has not come for so long: the process serves nobody."""
-
-
-class LiveView:
-    """The live market as history sees it: what is known, and whether its source is there."""
-
-    def __init__(self, market: Market, hub: Hub[Session]) -> None:
-        self._market = market
-        self._hub = hub
-
-    @property
-    def fed(self) -> bool:
-        return self._market.fed
-
-    def knows(self, symbol: str) -> bool:
-        return self._market.knows(symbol)
-
-    def symbols(self) -> list[str]:
-        return self._market.symbols()
-
-    def stale(self, symbol: str) -> bool:
-        return not self._hub.state.live or self._market.lapsed(symbol)
-
-    def forming(self, symbol: str, interval: str) -> Kline | None:
-        return self._market.forming(symbol, interval)
-
-    def closed(self, symbol: str, interval: str) -> Iterable[Kline]:
-        return self._market.closed(symbol, interval)
-
-    def ticker(self, symbol: str) -> Ticker | None:
-        return self._market.ticker(symbol)
 
 
 class Gateway:
@@ -164,13 +130,26 @@ class Gateway:
             for name, redis in where.items()
         }
         self.keepalive = Keepalive(config.stream, self.hub.sessions, self.counters)
+        self.vitals = Vitals(
+            clock=clock,
+            market=self.market,
+            hub=self.hub,
+            store=self.store,
+            history=self.history,
+            repair=self.repair,
+            watch=self.watch,
+            ingest=self.ingest,
+            pump=self.pump,
+            sources=self.sources,
+            feeds=self.feeds,
+        )
         self.metrics = Metrics(
             self.counters,
-            self._gauges,
-            self._totals,
-            totals_by_interval=self._totals_by_interval,
+            self.vitals.gauges,
+            self.vitals.totals,
+            totals_by_interval=self.vitals.totals_by_interval,
             by_source=self.sources.metrics,
-            feed_mode=lambda: self.feed.mode,
+            feed_mode=lambda: self.vitals.feed.mode,
         )
         self.app = Starlette(
             routes=self._routes(),
@@ -196,18 +175,6 @@ class Gateway:
         if waiting:
             logger.warning("settings that need a restart were left as they were: %s", ", ".join(waiting))
 
-    def not_ready(self) -> list[str]:
-        """Why clients do not get fresh data just now; empty when they do."""
-        why = []
-        state = self.hub.state
-        if not state.live:
-            why.append(f"feed: {state.reason}")
-        if self.feed.problem:
-            why.append(f"feed: {self.feed.problem}")
-        if time.monotonic() - self.pump.flushed_s > FLUSH_LATE_S:
-            why.append("flush: late")
-        return why
-
     async def run(
         self, sock: socket.socket, on_ready: Callable[[], None], operations_sock: socket.socket | None = None
     ) -> None:
@@ -224,8 +191,7 @@ class Gateway:
             asyncio.create_task(self.entrance.watch.run(), name="visitors"),
         ]
         if operations_sock is not None:
-            routes = operations.routes(self.not_ready, self._details, self.metrics, self.config.operations.token)
-            tasks.append(asyncio.create_task(serve_operations(operations_sock, routes), name="operations"))
+            tasks.append(asyncio.create_task(serve_operations(operations_sock, self._operations()), name="operations"))
         serving = asyncio.create_task(self._serve(server, sock), name="server")
         try:
             done, _ = await asyncio.wait([serving, *tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -243,12 +209,6 @@ class Gateway:
             await self.repair.aclose()
             await self.history.aclose()
             await self.store.aclose()
-
-    @property
-    def feed(self) -> Feed:
-        """That of the source that is followed."""
-        followed = self.sources.followed
-        return self.feeds[followed.name] if followed else next(iter(self.feeds.values()))
 
     async def _serve(self, server: Server, sock: socket.socket) -> None:
         if self.config.server.reuse_port:
@@ -281,9 +241,9 @@ class Gateway:
             *openapi.routes(self.rules, __version__, gzip_min_bytes),
             *operations.document_routes(asyncapi),
             *(
-                operations.public_routes(self.not_ready)
+                operations.public_routes(self.vitals.not_ready)
                 if self.config.operations.address
-                else operations.routes(self.not_ready, self._details, self.metrics, self.config.operations.token)
+                else self._operations()
             ),
             *page.routes(STATIC),
         ]
@@ -292,6 +252,10 @@ class Gateway:
                 "the page is not built; everything else works (build it with `make build`, which needs Node)"
             )
         return routes
+
+    def _operations(self) -> list[Route]:
+        vitals, token = self.vitals, self.config.operations.token
+        return operations.routes(vitals.not_ready, vitals.details, self.metrics, token)
 
     def _wanted(self) -> set[Topic]:
         """What somebody is subscribed to, and the prices and shorter bars that its bars are made of."""
@@ -305,44 +269,6 @@ class Gateway:
                     if source := self.market.divisor(channel.series):
                         wanted.add(Topic(channel.symbol, source))
         return wanted
-
-    def _details(self) -> dict[str, object]:
-        return {"feed": self.feed.mode, "sources": self.sources.health()}
-
-    def _gauges(self) -> dict[str, float]:
-        hub = self.hub
-        return {
-            "feed_linked": float(hub.state.reason != "redis"),
-            "feed_live": float(hub.state.live),
-            "history_available": float(self.store.available),
-            "feed_age_seconds": time.monotonic() - self.ingest.heard_s if self.ingest.heard_s else -1.0,
-            "clock_ahead_seconds": self.clock.ahead_ms / 1000,
-            "load_level": float(self.pump.load.level),
-            "kline_gaps_open": float(self.watch.gaps.open),
-            "symbols": len(self.market.symbols()),
-            "channels": len(hub.channels),
-            "sessions_behind": sum(len(tier.behind) for tier in hub.tiers),
-            "sessions_slowed": sum(len(tier.sessions()) for tier in hub.tiers[1:]),
-            "cohorts": sum(len(tier.cohorts) for tier in hub.tiers),
-        }
-
-    def _totals(self) -> dict[str, float]:
-        return {
-            "repaired_klines": self.repair.repaired,
-            "feed_reconnects": sum(feed.reconnects for feed in self.feeds.values()),
-            "feed_thinned": sum(feed.thinned for feed in self.feeds.values()),
-            "feed_switches": sum(feed.switches for feed in self.feeds.values()),
-            "source_switches": self.sources.switches,
-            **{f"history_{name}": count for name, count in self.history.counters.items()},
-        }
-
-    def _totals_by_interval(self) -> dict[str, Mapping[str, int]]:
-        gaps = self.watch.gaps
-        return {
-            "kline_gaps": gaps.found,
-            "kline_gaps_repaired": gaps.repaired,
-            "kline_gaps_given_up": gaps.given_up,
-        }
 
 
 def _fleet(sinks: Sequence[Sink]) -> SocketFleet:

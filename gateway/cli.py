@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 import os
+import re
 import signal
 import sys
 from contextlib import contextmanager
@@ -184,17 +185,21 @@ def to_toml(sections: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _toml_section(name: str, keys: Mapping[str, Any]) -> str:
-    deeper = {f"{name}.{key}": value for key, value in keys.items() if isinstance(value, dict)}
-    own = "".join(f"{key} = {_toml_value(value)}\n" for key, value in keys.items() if not isinstance(value, dict))
+    deeper = {f"{name}.{_toml_key(key)}": value for key, value in keys.items() if isinstance(value, dict)}
+    own = "".join(
+        f"{_toml_key(key)} = {_toml_value(value)}\n" for key, value in keys.items() if not isinstance(value, dict)
+    )
     return "\n".join([f"[{name}]\n{own}", *(_toml_section(*section) for section in deeper.items())])
+
+
+def _toml_key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml_value(key)
 
 
 def _toml_value(value: object) -> str:
     match value:
         case list() | tuple():
             return f"[{', '.join(map(_toml_value, value))}]"
-        case dict():
-            return f"{{{', '.join(f'{_toml_value(key)} = {_toml_value(entry)}' for key, entry in value.items())}}}"
         case bool():
             return str(value).lower()
         case str():
