@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from gateway.config import Config
     from gateway.embedded.server import EmbeddedServer
 
-WAIT_S = 10.0
+WAIT_S = 20.0
 """Longest a test waits for something that takes a fraction of a second on an idle machine."""
 
 SYMBOL = "BTCUSDT"
