@@ -8,6 +8,7 @@ const MINUTE = 60_000;
 
 let asked: URL[];
 let away: boolean;
+let most: number;
 let streamed: Held | null;
 /** The gateway's answers, one after the other, the last one again and again. */
 let answers: (() => Promise<Response> | Response)[];
@@ -17,6 +18,7 @@ beforeEach(() => {
   vi.spyOn(Math, "random").mockReturnValue(0);
   asked = [];
   away = false;
+  most = Number.POSITIVE_INFINITY;
   streamed = null;
   answers = [() => json({ klines: [bar(1), bar(2), forming(3)], stale: false })];
 });
@@ -36,7 +38,7 @@ const reader = (options: Partial<ReaderOptions> = {}): Reader =>
       },
       ...options,
     },
-    { held: () => streamed, away: () => away },
+    { held: () => streamed, away: () => away, most: () => most },
   );
 const down = (): Response => {
   throw new TypeError("fetch failed");
@@ -177,9 +179,16 @@ test("older klines are read up to an open time", async () => {
   expect(String(asked[0])).toBe("http://gateway/v1/klines?symbol=BTCUSDT&interval=1m&limit=10&endTime=5");
 });
 
+test("no more is asked for than the gateway gives", async () => {
+  most = 100;
+  await reader().klines("BTCUSDT", "1m", 500);
+  await reader().older("BTCUSDT", "1m", 5, 500);
+  expect(asked.map((url) => url.searchParams.get("limit"))).toEqual(["100", "100"]);
+});
+
 test("without a fetch of its own it takes the environment's", async () => {
   vi.stubGlobal("fetch", async () => json({ klines: [bar(1)], stale: false }));
-  const past = new Reader({ url: "http://gateway/" }, { held: () => null, away: () => false });
+  const past = new Reader({ url: "http://gateway/" }, { held: () => null, away: () => false, most: () => 500 });
   expect((await past.klines("BTCUSDT", "1m", 500)).klines).toEqual([bar(1)]);
   expect(past.stats.hitRate).toBe(0);
   vi.unstubAllGlobals();

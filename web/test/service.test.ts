@@ -174,6 +174,9 @@ test("of several at once, one that fails does not disturb the others", async () 
 test("older klines are read past the cache", async () => {
   expect(await service.fetchOlder("BTCUSDT", "1m", 1)).toHaveLength(3);
   expect(service.stats).toMatchObject({ requests: 1, series: 0 });
+  expect(service.page).toBe(500);
+  FakeSocket.last.hello({ limits: { max_subscriptions: 1, max_message_bytes: 1, history_max: 300 } });
+  expect(service.page).toBe(300);
 });
 
 test("what is likely next is fetched in the background, unless that is switched off", async () => {

@@ -36,6 +36,8 @@ export interface Streamed {
   held(symbol: string, interval: string): Held | null;
   /** The stream is down: nothing held can be vouched for. */
   away(): boolean;
+  /** The most klines the gateway gives at a time, as far as it has said so. */
+  most(): number;
 }
 
 export const LIMIT = 500;
@@ -99,7 +101,7 @@ export class Reader {
 
   /** Klines up to an open time, for somebody who scrolls back: asked for each time, as they are rarely seen twice. */
   async older(symbol: string, interval: string, endTime: number, limit: number): Promise<readonly Kline[]> {
-    return (await this.#ask({ symbol, interval, limit, endTime })).klines;
+    return (await this.#ask({ symbol, interval, limit: this.#bound(limit), endTime })).klines;
   }
 
   /** Fills the cache in advance. */
@@ -155,6 +157,10 @@ export class Reader {
     return streamed === null || (streamed.asked < limit && cached !== null) ? cached : streamed;
   }
 
+  #bound(limit: number): number {
+    return Math.min(limit, this.#streamed.most());
+  }
+
   #fresh(held: Held): boolean {
     return Date.now() - held.at <= this.#ttlMs;
   }
@@ -173,7 +179,7 @@ export class Reader {
       this.#counts.joined += 1;
       return running;
     }
-    const reading = this.#ask({ symbol, interval, limit })
+    const reading = this.#ask({ symbol, interval, limit: this.#bound(limit) })
       .then(({ klines, stale }) => {
         const held: Held = { klines, asked: limit, at: Date.now(), stale };
         this.#cache.put(symbol, interval, held);

@@ -60,6 +60,7 @@ export class KlineDataService {
   constructor(options: ServiceOptions) {
     this.#reader = new Reader(options, {
       held: (symbol, interval) => this.stream.held(symbol, interval),
+      most: () => this.#most(),
       // Before the first connection there is nothing to have lost.
       away: () => this.stream.info.heardAt > 0 && this.stream.info.phase !== "open",
     });
@@ -151,6 +152,11 @@ export class KlineDataService {
     };
   }
 
+  /** The most klines to be had at a time. */
+  get page(): number {
+    return Math.min(LIMIT, this.#most());
+  }
+
   /** Somebody looks at this market now: what is likely to follow is fetched in the background. */
   looked(symbol: string, interval: string, known: readonly string[]): void {
     this.#prefetcher.looked(symbol, interval, known);
@@ -189,6 +195,10 @@ export class KlineDataService {
     clearInterval(this.#clock);
     this.#prefetcher.close();
     this.stream.close();
+  }
+
+  #most(): number {
+    return this.stream.info.hello?.limits.history_max ?? Number.POSITIVE_INFINITY;
   }
 
   /** Ages change with time alone, so this is called by a clock as well as by events. */
