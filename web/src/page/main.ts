@@ -122,9 +122,7 @@ function lookAt(route: Route): void {
 function showMarkets(): void {
   const { symbol, interval } = look.route;
   intervals.show(markets?.intervals ?? (interval === "" ? [] : [interval]), interval);
-  const query = sparkQuery(markets?.intervals ?? []);
-  setText(element("spark-span"), query === null ? "" : `${query.bars} × ${query.interval}`);
-  list.show(listed(markets?.symbols ?? []), symbol, query);
+  list.show(listed(markets?.symbols ?? []), symbol, sparkQuery(markets?.intervals ?? []));
 }
 
 async function readMarkets(): Promise<void> {

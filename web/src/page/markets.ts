@@ -274,7 +274,7 @@ function showTicker(row: Row): void {
     const way = c > row.last ? "up" : "down";
     row.price.dataset["move"] = way;
     row.flashes += 1;
-    row.item.dataset["flash"] = `${way}-${row.flashes % 2}`;
+    row.price.dataset["flash"] = String(row.flashes % 2);
   }
   row.last = c;
   if (P === undefined) return;
