@@ -42,6 +42,7 @@ export interface Streamed {
 
 export const LIMIT = 500;
 const RETRIES = 2;
+const TOO_MANY = 429;
 const UNAVAILABLE = 503;
 
 export class Reader {
@@ -94,7 +95,8 @@ export class Reader {
     try {
       return answer(await this.#read(symbol, interval, limit), false, false);
     } catch (error) {
-      if (held === null || refused(error)) throw error;
+      // What is asked too often is not wrong: what is held will do.
+      if (held === null || (refused(error) && error.status !== TOO_MANY)) throw error;
       return answer(held, true, true);
     }
   }
@@ -224,7 +226,7 @@ export class Reader {
   }
 }
 
-/** The request itself is wrong: asking again changes nothing. */
-function refused(error: unknown): boolean {
-  return error instanceof HttpError && error.status >= 400 && error.status < 500 && error.status !== 429;
+/** The gateway is well and says no: asking again at once changes nothing. */
+function refused(error: unknown): error is HttpError {
+  return error instanceof HttpError && error.status >= 400 && error.status < 500;
 }

@@ -1,7 +1,7 @@
 // The searchable list of markets with live prices. Only rows one can see are subscribed to and painted:
 // a list of a thousand markets costs what fits the screen.
 
-import type { KlineDataService, Subscription, Ticker } from "../client";
+import { allBars, type KlineDataService, type Subscription, type Ticker } from "../client";
 import { make, oncePerFrame, setText } from "./dom";
 import { pair, percent, price, sign } from "./format";
 import { digitsOfTicker } from "./precision";
@@ -19,15 +19,15 @@ interface Row {
   last: number;
   /** Two names in turn: the same one would not start the animation again. */
   flashes: number;
-  closes: readonly number[] | null;
+  closes: readonly number[];
+  /** While the sparkline's past is on its way. */
+  reading: Subscription | null;
   drawn: number;
 }
 
 /** Rows that only fly past while scrolling are not asked for. */
 const SETTLE_MS = 120;
 const SPARKS_MS = 1_000;
-/** Sparklines read at a time. */
-const READERS = 3;
 const GHOSTS = 24;
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -55,7 +55,6 @@ export class MarketList {
   readonly #observer: IntersectionObserver;
   readonly #paintSoon = oncePerFrame(() => this.#paint());
   #settling: ReturnType<typeof setTimeout> | undefined;
-  #readers = 0;
   #query: ReturnType<typeof sparkQuery> = null;
   #active: Row | null = null;
   #chosen = "";
@@ -134,7 +133,8 @@ export class MarketList {
       digits: 0,
       last: 0,
       flashes: 0,
-      closes: null,
+      closes: [],
+      reading: null,
       drawn: 0,
     };
     svg.append(row.spark);
@@ -147,6 +147,7 @@ export class MarketList {
   #remove(row: Row): void {
     this.#observer.unobserve(row.item);
     row.subscription?.close();
+    stopReading(row);
     row.item.remove();
     this.#visible.delete(row);
     this.#changed.delete(row);
@@ -176,6 +177,7 @@ export class MarketList {
       } else {
         row.subscription?.close();
         row.subscription = null;
+        stopReading(row);
       }
     }
     this.#readSparks();
@@ -186,28 +188,22 @@ export class MarketList {
     this.#changed.clear();
   }
 
-  /** A few at a time, behind everything that was asked for. */
+  /** Through the stream, all visible ones in one command: so many requests by themselves would be too many. */
   #readSparks(): void {
-    while (this.#readers < READERS && this.#query !== null) {
-      const row = [...this.#visible].find(({ closes }) => closes === null);
-      if (row === undefined) return;
-      row.closes = [];
-      this.#readers += 1;
-      this.#service
-        .fetchKlines(row.symbol, this.#query.interval, this.#query.bars)
-        .then(({ klines }) => {
-          row.closes = klines.map((kline) => kline.close);
+    if (this.#query === null) return;
+    const { interval, bars } = this.#query;
+    for (const row of this.#visible) {
+      if (row.reading !== null || row.closes.length > 0) continue;
+      row.reading = this.#service.stream.klines(row.symbol, interval, bars, (event) => {
+        if (event.kind === "reset") {
+          row.closes = allBars(event.series)
+            .slice(-bars)
+            .map((kline) => kline.close);
           drawSpark(row);
-        })
-        .catch(() => {
-          // A list without a line is a list; it is tried again when the row is next seen.
-          row.closes = null;
-          this.#visible.delete(row);
-        })
-        .finally(() => {
-          this.#readers -= 1;
-          this.#readSparks();
-        });
+        }
+        // It is the gateway's word now, and one look is enough.
+        if (event.kind === "status" && event.status.state !== "waiting") queueMicrotask(() => stopReading(row));
+      });
     }
   }
 
@@ -281,6 +277,11 @@ function showTicker(row: Row): void {
   setText(row.change, percent(P));
   row.change.dataset["sign"] = sign(P);
   row.item.dataset["sign"] = sign(P);
+}
+
+function stopReading(row: Row): void {
+  row.reading?.close();
+  row.reading = null;
 }
 
 function drawSpark(row: Row): void {
