@@ -112,11 +112,15 @@ function lookAt(route: Route): void {
   look = new Look(route, stream, chart, paintSoon);
   // Only now: what both look at is shared, not asked for again.
   before.close();
-  service.looked(route.symbol, route.interval, markets?.symbols ?? []);
-  remember(service.learned);
+  prefetch();
   element("chart").ariaLabel = `Candlestick chart of ${route.symbol}, ${route.interval}`;
   showMarkets();
   paintSoon();
+}
+
+function prefetch(): void {
+  service.looked(look.route.symbol, look.route.interval, markets?.symbols ?? []);
+  remember(service.learned);
 }
 
 function showMarkets(): void {
@@ -127,8 +131,11 @@ function showMarkets(): void {
 
 async function readMarkets(): Promise<void> {
   try {
+    const first = markets === null;
     markets = await fetchMarkets(base);
     marketsFailed = false;
+    // An address that names a market is followed before there is a list to choose the next one from.
+    if (first && look.route.symbol !== "") prefetch();
   } catch (error) {
     // A gateway that is away is told by the badge; anything else here would be our bug.
     if (!(error instanceof HttpError || error instanceof TypeError)) throw error;
