@@ -9,6 +9,10 @@ test("at first the table tells, in the same quote asset, and only markets there 
   expect(predictor.likely("BTCEUR", KNOWN, 3)).toEqual(["ETHEUR"]);
 });
 
+test("endings that two base assets happen to share are no quote asset", () => {
+  expect(new Predictor().likely("BTCUSDT", [...KNOWN, "LTCUSDT", "KNCUSDT"], 2)).toEqual(["ETHUSDT", "SOLUSDT"]);
+});
+
 test("a market the table does not have is followed by the usual ones", () => {
   expect(new Predictor({}).likely("XRPUSDT", KNOWN, 9)).toEqual(["BTCUSDT", "ETHUSDT", "SOLUSDT"]);
   expect(new Predictor({}).likely("BTCUSDT", KNOWN, 9)).toEqual(["ETHUSDT", "SOLUSDT"]);

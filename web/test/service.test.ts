@@ -198,6 +198,16 @@ test("what is likely next is fetched in the background, unless that is switched 
   expect(service.prefetching).toBe(false);
 });
 
+test("nothing is fetched in advance while the source is away", async () => {
+  FakeSocket.last.hello();
+  service.subscribe("BTCUSDT", "1m", onBar);
+  await turn();
+  serve({ state: "stale" });
+  service.hint("ETHUSDT", "1m");
+  await vi.advanceTimersByTimeAsync(SETTLE_MS);
+  expect(asked).toEqual([]);
+});
+
 test("without a socket of its own it takes the environment's", () => {
   service.close();
   vi.stubGlobal("WebSocket", FakeSocket);

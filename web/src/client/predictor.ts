@@ -98,12 +98,13 @@ function sum(values: Iterable<number>): number {
   return total;
 }
 
-/** Where the quote asset begins: the longest ending that other markets share. */
+/** Where the quote asset begins: a long ending that many markets share. */
 function split(symbol: string, known: readonly string[]): { readonly base: string; readonly quote: string } {
-  for (let length = 2; length < symbol.length - 1; length += 1) {
-    const base = symbol.slice(0, length);
+  let best = { base: symbol, quote: "", score: 0 };
+  for (let length = 1; length < symbol.length - 1; length += 1) {
     const quote = symbol.slice(length);
-    if (known.some((other) => other !== symbol && other.endsWith(quote))) return { base, quote };
+    const score = quote.length * known.filter((other) => other !== symbol && other.endsWith(quote)).length;
+    if (score > best.score) best = { base: symbol.slice(0, length), quote, score };
   }
-  return { base: symbol, quote: "" };
+  return best;
 }

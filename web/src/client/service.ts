@@ -75,7 +75,7 @@ export class KlineDataService {
     this.#prefetcher = new Prefetcher(
       this.#predictor,
       {
-        pointless: (symbol, interval) => this.#reader.pointless(symbol, interval),
+        pointless: (symbol, interval) => this.stream.stale || this.#reader.pointless(symbol, interval),
         fetch: (symbol, interval) => this.#reader.ahead(symbol, interval),
       },
       options.prefetch || {},

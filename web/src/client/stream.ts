@@ -124,6 +124,11 @@ export class KlineStream {
     return channel === undefined || channel.heardAt === 0 ? null : heldOf(channel);
   }
 
+  /** Whether the source of anything listened to is away. */
+  get stale(): boolean {
+    return [...this.#channels.values()].some(({ status }) => status.state === "stale");
+  }
+
   /** Called at every change of the connection; returns how to stop it. */
   onLink(listener: (info: StreamInfo) => void): () => void {
     this.#listeners.add(listener);

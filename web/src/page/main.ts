@@ -89,6 +89,8 @@ let firstChartMs: number | null = null;
 /** The address changes, and the page follows it. */
 function go(route: Route): void {
   location.hash = formatHash(route);
+  // At once, not when the browser comes to telling it: the next key may be there before.
+  follow();
 }
 
 /** Where there is no neighbour, nothing happens. */
