@@ -48,6 +48,7 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     environment: "node",
     restoreMocks: true,
+    testTimeout: 30_000,
     coverage: {
       provider: "v8",
       reportsDirectory: "../reports/web",
