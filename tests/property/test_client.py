@@ -42,6 +42,8 @@ class World:
         """The bar that is forming."""
         self.first = 5
         """The oldest that is stored."""
+        self.shown = 0
+        """The newest bar that was said."""
         self.connected = False
         self.desk = Desk()
         self.closed = Closed([SYMBOL], "1m", lambda: None, size=4)
@@ -61,6 +63,7 @@ class World:
                 self.hear(
                     {"op": "update", "t": T0, "u": [[1, said(self.next)], [1, said(self.next + 1, closed=False)]]}
                 )
+                self.shown = self.next + 1
             self.next += 1
             self.first = max(self.first, self.next - self.kept)
 
@@ -68,7 +71,7 @@ class World:
         if self.connected:
             self.hear([T0, 1, 105])
         if (newest := self.latest.take()) is not None:
-            assert newest[2] == opens(self.next) or not self.connected
+            assert newest[2] == opens(self.shown), "an older value than the newest"
 
     def lose(self, _: int) -> None:
         self.connected = False
@@ -82,6 +85,7 @@ class World:
         if self.started is None:
             self.started = self.next
         shown = self.next if forming else None
+        self.shown = self.next if forming else self.next - 1
         cursor = command.get("resume", {}).get(CHANNEL)
         if cursor is None:
             self.hear(snapshot(1, self.next - 1, forming=shown))
@@ -94,6 +98,7 @@ class World:
     def resync(self, count: int) -> None:
         if self.connected:
             first = max(self.first, self.next - count)
+            self.shown = self.next
             self.hear(snapshot(1, *range(first, self.next), forming=self.next, resync=True))
 
     def take(self, count: int) -> None:
