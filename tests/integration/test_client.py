@@ -22,6 +22,7 @@ from gateway.client import (
     Unauthorized,
     Unavailable,
     Unreachable,
+    retry,
 )
 from tests.builders import MINUTE_MS, T0
 from tests.integration.live import SYMBOL, WAIT_S, Publisher, make_config, process, serving, until
@@ -55,6 +56,12 @@ async def restarted(server: EmbeddedServer) -> AsyncIterator[Publisher]:
     server.start()
     async with Publisher(server) as publisher:
         yield publisher
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long a gateway takes to start on a busy machine, the client looks for it again soon."""
+    monkeypatch.setattr(retry, "MOST_S", 0.2)
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ steps = st.lists(
         st.tuples(st.just("form"), st.just(0)),
         st.tuples(st.just("lose"), st.integers(0, 4)),
         st.tuples(st.just("connect"), st.booleans()),
+        st.tuples(st.just("away"), st.integers(1, 40)),
         st.tuples(st.just("resync"), st.integers(0, 8)),
         st.tuples(st.just("take"), st.integers(1, 5)),
         st.tuples(st.just("look"), st.integers(1, 6)),
@@ -94,6 +95,12 @@ class World:
         recovered = after + 1 >= self.first
         bars = range(after + 1, self.next) if recovered else range(self.next - 1, self.next)
         self.hear(snapshot(1, *bars, forming=shown, recovered=recovered))
+
+    def away(self, count: int) -> None:
+        """An outage of so many bars, with a gateway that stores fewer or more than that."""
+        self.lose(0)
+        self.close(count)
+        self.connect(True)
 
     def resync(self, count: int) -> None:
         if self.connected:
