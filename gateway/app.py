@@ -16,7 +16,7 @@ from starlette.middleware import Middleware
 
 from gateway import __version__
 from gateway.access.request_rates import RequestRates
-from gateway.api import binance_rest, functions, gaps, klines, openapi, operations, page, reply, udf
+from gateway.api import binance_rest, crew_operations, functions, gaps, klines, openapi, operations, page, reply, udf
 from gateway.api.binance_stream import BinanceService
 from gateway.api.entrance import Entrance
 from gateway.api.errors import EXCEPTION_HANDLERS
@@ -24,6 +24,7 @@ from gateway.api.guard import Guard
 from gateway.api.stream import StreamService
 from gateway.clock import SteadyClock
 from gateway.config import ConfigError
+from gateway.crew import end_with_supervisor
 from gateway.feed.modes import make_feed
 from gateway.feed.sources import Sources
 from gateway.feed.together import end
@@ -59,9 +60,10 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from starlette.routing import BaseRoute
+    from starlette.routing import BaseRoute, Route
 
     from gateway.config import Config
+    from gateway.crew import Crew
     from gateway.feed.auto import Feed
     from gateway.model.kline import Kline
     from gateway.model.ticker import Ticker
@@ -113,8 +115,9 @@ class LiveView:
 class Gateway:
     """Every part of one process, joined."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, crew: Crew | None = None) -> None:
         self.config = config
+        self.crew = crew
         symbols = SymbolRule(config.market.symbol_pattern)
         intervals = config.market.intervals
         stored = config.market.stored or intervals
@@ -224,8 +227,10 @@ class Gateway:
             asyncio.create_task(self.entrance.watch.run(), name="visitors"),
         ]
         if operations_sock is not None:
-            routes = operations.routes(self.not_ready, self._details, self.metrics, self.config.operations.token)
-            tasks.append(asyncio.create_task(serve_operations(operations_sock, routes), name="operations"))
+            tasks.append(asyncio.create_task(serve_operations(operations_sock, self._operations()), name="operations"))
+        if self.crew is not None:
+            own = operations.routes(self.not_ready, self._details, self.metrics, self.crew.secret)
+            tasks.append(asyncio.create_task(serve_operations(self.crew.bind(), own), name="crew"))
         serving = asyncio.create_task(self._serve(server, sock), name="server")
         try:
             done, _ = await asyncio.wait([serving, *tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -280,11 +285,7 @@ class Gateway:
             *udf.routes(self.history, self.rules, self.config.dialects, gzip_min_bytes),
             *openapi.routes(self.rules, __version__, gzip_min_bytes),
             *operations.document_routes(asyncapi),
-            *(
-                operations.public_routes(self.not_ready)
-                if self.config.operations.address
-                else operations.routes(self.not_ready, self._details, self.metrics, self.config.operations.token)
-            ),
+            *self._operations(public=bool(self.config.operations.address)),
             *page.routes(STATIC),
         ]
         if not STATIC.is_dir():
@@ -292,6 +293,14 @@ class Gateway:
                 "the page is not built; everything else works (build it with `make build`, which needs Node)"
             )
         return routes
+
+    def _operations(self, *, public: bool = False) -> list[Route]:
+        token = self.config.operations.token
+        # Where there are several workers, the one that is asked speaks for all: the first route that fits answers.
+        whole = crew_operations.routes(self.crew, token, public=public) if self.crew else []
+        if public:
+            return [*whole, *operations.public_routes(self.not_ready)]
+        return [*whole, *operations.routes(self.not_ready, self._details, self.metrics, token)]
 
     def _wanted(self) -> set[Topic]:
         """What somebody is subscribed to, and the prices and shorter bars that its bars are made of."""
@@ -355,11 +364,12 @@ async def serve(
     *,
     on_ready: Callable[[str], None] | None = None,
     reread: Callable[[], Config] | None = None,
+    crew: Crew | None = None,
 ) -> None:
     """Run a gateway until SIGINT or SIGTERM; `on_ready` is called with the page's address once it answers.
 
-    With `reread` a SIGHUP makes it read the settings again. Raises `OSError` where the address cannot be bound,
-    `ConfigError` for certificates and keys that cannot be used.
+    With `reread` a SIGHUP makes it read the settings again; as one of a `crew` it ends with its supervisor. Raises
+    `OSError` where the address cannot be bound, `ConfigError` for certificates and keys that cannot be used.
     """
     check_tls(config.server)
     with contextlib.ExitStack() as stack:
@@ -368,7 +378,7 @@ async def serve(
         operations_sock = None
         if config.operations.address:
             operations_host, _, operations_port = config.operations.address.rpartition(":")
-            bound = bind(operations_host.strip("[]"), int(operations_port))
+            bound = bind(operations_host.strip("[]"), int(operations_port), share=config.server.reuse_port)
             operations_sock = stack.enter_context(contextlib.closing(bound))
             logger.info("operations at %s", address_of(operations_sock))
         address = address_of(sock, "https" if config.server.tls_certificate else "http")
@@ -377,7 +387,9 @@ async def serve(
             if on_ready:
                 on_ready(address)
 
-        gateway = Gateway(config)
+        gateway = Gateway(config, crew)
+        if crew is not None:
+            end_with_supervisor()
         if reread is not None:
             loop = asyncio.get_running_loop()
             loop.add_signal_handler(signal.SIGHUP, _reload, gateway, reread)

@@ -12,7 +12,7 @@ import logging
 import os
 import signal
 import sys
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,16 +79,27 @@ def main() -> None:
 @click.option("--host", help="Address to listen on; 0.0.0.0 opens it to the network.")
 @port_option
 @click.option("--redis", "redis_url", metavar="URL", help="Where the collector writes.")
-def serve(file: Path | None, host: str | None, port: int | None, redis_url: str | None) -> None:
+@click.option("--workers", type=click.IntRange(1), help="Processes on the port, one a core.  [default: 1]")
+@click.option("--worker", is_flag=True, hidden=True, help="Be one of them; a line on standard input tells which.")
+def serve(
+    file: Path | None, host: str | None, port: int | None, redis_url: str | None, workers: int | None, worker: bool
+) -> None:
     """Run the gateway."""
-    options: dict[str, dict[str, Any]] = {"server": {"host": host, "port": port}, "redis": {"url": redis_url}}
+    server = {"host": host, "port": port, "workers": workers}
+    options: dict[str, dict[str, Any]] = {"server": server, "redis": {"url": redis_url}}
     config = _load(file, options)
-    from gateway.app import serve as run_gateway
 
     def say(address: str) -> None:
         _say(f"Serving on {address}")
 
-    _run(config, run_gateway(config, on_ready=say, reread=lambda: _read(file, options)), ConfigError)
+    if worker:
+        _serve_as_one_of_many(file, options, say)
+    elif config.server.workers > 1:
+        _supervise(config, file, redis_url, say)
+    else:
+        from gateway.app import serve as run_gateway
+
+        _run(config, run_gateway(config, on_ready=say, reread=lambda: _read(file, options)), ConfigError)
 
 
 @main.command()
@@ -222,6 +233,40 @@ def _read(file: Path | None, options: Mapping[str, Mapping[str, Any]], default: 
         if (given := {key: value for key, value in keys.items() if value is not None})
     }
     return load_config(file, os.environ, overrides)
+
+
+def _supervise(config: Config, file: Path | None, redis_url: str | None, say: Callable[[str], None]) -> None:
+    from gateway.listening import address_of
+    from gateway.workers import Workers, WorkersError, reserve, worker_command
+
+    async def run() -> None:
+        with closing(reserve(config.server)) as sock:
+            host, port = sock.getsockname()[:2]
+            given = {"--config": file, "--host": host, "--port": port, "--redis": redis_url}
+            command = worker_command([str(word) for key, value in given.items() if value for word in (key, value)])
+            address = address_of(sock, "https" if config.server.tls_certificate else "http")
+            await Workers(config, command).run(lambda: say(f"{address} with {config.server.workers} workers"))
+
+    if sys.platform != "linux":
+        raise Refused("server.workers: only Linux spreads connections over the processes of a port")
+    _run(config, run(), WorkersError)
+
+
+def _serve_as_one_of_many(
+    file: Path | None, options: Mapping[str, Mapping[str, Any]], say: Callable[[str], None]
+) -> None:
+    from gateway.app import serve as run_gateway
+    from gateway.crew import join
+    from gateway.ops.logs import name_lines
+
+    crew = join()
+    name_lines(worker=crew.number)
+
+    def read() -> Config:
+        return crew.share(_read(file, options))
+
+    config = read()
+    _run(config, run_gateway(config, on_ready=say, reread=read, crew=crew), ConfigError)
 
 
 @contextmanager
