@@ -126,10 +126,10 @@ def join() -> Crew:
 
 def end_with_supervisor() -> None:
     """The supervisor holds the other end of our standard input: when it has gone, nobody would end this process."""
-    loop = asyncio.get_running_loop()
+    loop, told = asyncio.get_running_loop(), sys.stdin.fileno()
 
     def gone() -> None:
-        loop.remove_reader(0)
+        loop.remove_reader(told)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    loop.add_reader(0, gone)
+    loop.add_reader(told, gone)
