@@ -16,8 +16,9 @@ from starlette.middleware import Middleware
 
 from gateway import __version__
 from gateway.access.request_rates import RequestRates
-from gateway.api import binance_rest, crew_operations, functions, gaps, klines, openapi, operations, page, reply, udf
+from gateway.api import binance_rest, functions, gaps, klines, openapi, operations, page, reply, udf
 from gateway.api.binance_stream import BinanceService
+from gateway.api.crew_operations import Surface
 from gateway.api.entrance import Entrance
 from gateway.api.errors import EXCEPTION_HANDLERS
 from gateway.api.guard import Guard
@@ -41,6 +42,7 @@ from gateway.ingest import Ingest
 from gateway.keepalive import Keepalive
 from gateway.link.deployment import deployment
 from gateway.listening import address_of, bind, check_tls
+from gateway.live_view import LiveView
 from gateway.market.market import Market
 from gateway.model.symbol import SymbolRule
 from gateway.operations_server import serve_operations
@@ -51,6 +53,7 @@ from gateway.pump import Pump
 from gateway.reload import reloaded
 from gateway.repair import Repair
 from gateway.server import Server
+from gateway.vitals import Vitals
 from gateway.watch import Watch
 from gateway.wire.binance_commands import StreamNames
 from gateway.wire.fleet import SocketFleet
@@ -58,58 +61,18 @@ from gateway.wire.native_commands import NativeCommands
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
-    from starlette.routing import BaseRoute, Route
+    from starlette.routing import BaseRoute
 
     from gateway.config import Config
     from gateway.crew import Crew
-    from gateway.feed.auto import Feed
-    from gateway.model.kline import Kline
-    from gateway.model.ticker import Ticker
     from gateway.session.session import Session, Sink
     from gateway.wire.socket import ClientSocket
 
 logger = logging.getLogger(__name__)
 
 STATIC = Path(str(files("gateway"))) / "static"
-LIVE_WAIT_S = 10.0
-"""Longest a process that shares its port waits for its feed: when the source is away, all are equally stale."""
-
-LIVE_STEP_S = 0.02
-
-FLUSH_LATE_S = 1.0
-"""A flush that has not come for so long: the process serves nobody."""
-
-
-class LiveView:
-    """The live market as history sees it: what is known, and whether its source is there."""
-
-    def __init__(self, market: Market, hub: Hub[Session]) -> None:
-        self._market = market
-        self._hub = hub
-
-    @property
-    def fed(self) -> bool:
-        return self._market.fed
-
-    def knows(self, symbol: str) -> bool:
-        return self._market.knows(symbol)
-
-    def symbols(self) -> list[str]:
-        return self._market.symbols()
-
-    def stale(self, symbol: str) -> bool:
-        return not self._hub.state.live or self._market.lapsed(symbol)
-
-    def forming(self, symbol: str, interval: str) -> Kline | None:
-        return self._market.forming(symbol, interval)
-
-    def closed(self, symbol: str, interval: str) -> Iterable[Kline]:
-        return self._market.closed(symbol, interval)
-
-    def ticker(self, symbol: str) -> Ticker | None:
-        return self._market.ticker(symbol)
 
 
 class Gateway:
@@ -167,14 +130,29 @@ class Gateway:
             for name, redis in where.items()
         }
         self.keepalive = Keepalive(config.stream, self.hub.sessions, self.counters)
+        self.vitals = Vitals(
+            clock=clock,
+            market=self.market,
+            hub=self.hub,
+            store=self.store,
+            history=self.history,
+            repair=self.repair,
+            watch=self.watch,
+            ingest=self.ingest,
+            pump=self.pump,
+            sources=self.sources,
+            feeds=self.feeds,
+        )
         self.metrics = Metrics(
             self.counters,
-            self._gauges,
-            self._totals,
-            totals_by_interval=self._totals_by_interval,
+            self.vitals.gauges,
+            self.vitals.totals,
+            totals_by_interval=self.vitals.totals_by_interval,
             by_source=self.sources.metrics,
-            feed_mode=lambda: self.feed.mode,
+            feed_mode=lambda: self.vitals.feed.mode,
         )
+        vitals = self.vitals
+        self.surface = Surface(vitals.not_ready, vitals.details, self.metrics, config.operations.token, crew)
         self.app = Starlette(
             routes=self._routes(),
             middleware=self._middleware(),
@@ -199,18 +177,6 @@ class Gateway:
         if waiting:
             logger.warning("settings that need a restart were left as they were: %s", ", ".join(waiting))
 
-    def not_ready(self) -> list[str]:
-        """Why clients do not get fresh data just now; empty when they do."""
-        why = []
-        state = self.hub.state
-        if not state.live:
-            why.append(f"feed: {state.reason}")
-        if self.feed.problem:
-            why.append(f"feed: {self.feed.problem}")
-        if time.monotonic() - self.pump.flushed_s > FLUSH_LATE_S:
-            why.append("flush: late")
-        return why
-
     async def run(
         self, sock: socket.socket, on_ready: Callable[[], None], operations_sock: socket.socket | None = None
     ) -> None:
@@ -227,11 +193,14 @@ class Gateway:
             asyncio.create_task(self.entrance.watch.run(), name="visitors"),
         ]
         if operations_sock is not None:
-            tasks.append(asyncio.create_task(serve_operations(operations_sock, self._operations()), name="operations"))
-        if self.crew is not None:
-            own = operations.routes(self.not_ready, self._details, self.metrics, self.crew.secret)
-            tasks.append(asyncio.create_task(serve_operations(self.crew.bind(), own), name="crew"))
-        serving = asyncio.create_task(self._serve(server, sock), name="server")
+            tasks.append(
+                asyncio.create_task(serve_operations(operations_sock, self.surface.whole()), name="operations")
+            )
+        if crew := self.crew:
+            tasks.append(asyncio.create_task(serve_operations(crew.bind(), self.surface.own(crew)), name="crew"))
+        shared = self.config.server.reuse_port
+        live = (lambda: self.hub.state.live) if shared else (lambda: True)
+        serving = asyncio.create_task(server.serve_once(live, sock), name="server")
         try:
             done, _ = await asyncio.wait([serving, *tasks], return_when=asyncio.FIRST_COMPLETED)
             if serving not in done:
@@ -248,21 +217,6 @@ class Gateway:
             await self.repair.aclose()
             await self.history.aclose()
             await self.store.aclose()
-
-    @property
-    def feed(self) -> Feed:
-        """That of the source that is followed."""
-        followed = self.sources.followed
-        return self.feeds[followed.name] if followed else next(iter(self.feeds.values()))
-
-    async def _serve(self, server: Server, sock: socket.socket) -> None:
-        if self.config.server.reuse_port:
-            # From the moment it listens a share of the new clients is this process's: not before they get fresh data.
-            for _ in range(round(LIVE_WAIT_S / LIVE_STEP_S)):
-                if self.hub.state.live:
-                    break
-                await asyncio.sleep(LIVE_STEP_S)
-        await server.serve(sockets=[sock])
 
     def _middleware(self) -> list[Middleware]:
         config = self.config
@@ -285,7 +239,7 @@ class Gateway:
             *udf.routes(self.history, self.rules, self.config.dialects, gzip_min_bytes),
             *openapi.routes(self.rules, __version__, gzip_min_bytes),
             *operations.document_routes(asyncapi),
-            *self._operations(public=bool(self.config.operations.address)),
+            *(self.surface.public() if self.config.operations.address else self.surface.whole()),
             *page.routes(STATIC),
         ]
         if not STATIC.is_dir():
@@ -293,14 +247,6 @@ class Gateway:
                 "the page is not built; everything else works (build it with `make build`, which needs Node)"
             )
         return routes
-
-    def _operations(self, *, public: bool = False) -> list[Route]:
-        token = self.config.operations.token
-        # Where there are several workers, the one that is asked speaks for all: the first route that fits answers.
-        whole = crew_operations.routes(self.crew, token, public=public) if self.crew else []
-        if public:
-            return [*whole, *operations.public_routes(self.not_ready)]
-        return [*whole, *operations.routes(self.not_ready, self._details, self.metrics, token)]
 
     def _wanted(self) -> set[Topic]:
         """What somebody is subscribed to, and the prices and shorter bars that its bars are made of."""
@@ -314,44 +260,6 @@ class Gateway:
                     if source := self.market.divisor(channel.series):
                         wanted.add(Topic(channel.symbol, source))
         return wanted
-
-    def _details(self) -> dict[str, object]:
-        return {"feed": self.feed.mode, "sources": self.sources.health()}
-
-    def _gauges(self) -> dict[str, float]:
-        hub = self.hub
-        return {
-            "feed_linked": float(hub.state.reason != "redis"),
-            "feed_live": float(hub.state.live),
-            "history_available": float(self.store.available),
-            "feed_age_seconds": time.monotonic() - self.ingest.heard_s if self.ingest.heard_s else -1.0,
-            "clock_ahead_seconds": self.clock.ahead_ms / 1000,
-            "load_level": float(self.pump.load.level),
-            "kline_gaps_open": float(self.watch.gaps.open),
-            "symbols": len(self.market.symbols()),
-            "channels": len(hub.channels),
-            "sessions_behind": sum(len(tier.behind) for tier in hub.tiers),
-            "sessions_slowed": sum(len(tier.sessions()) for tier in hub.tiers[1:]),
-            "cohorts": sum(len(tier.cohorts) for tier in hub.tiers),
-        }
-
-    def _totals(self) -> dict[str, float]:
-        return {
-            "repaired_klines": self.repair.repaired,
-            "feed_reconnects": sum(feed.reconnects for feed in self.feeds.values()),
-            "feed_thinned": sum(feed.thinned for feed in self.feeds.values()),
-            "feed_switches": sum(feed.switches for feed in self.feeds.values()),
-            "source_switches": self.sources.switches,
-            **{f"history_{name}": count for name, count in self.history.counters.items()},
-        }
-
-    def _totals_by_interval(self) -> dict[str, Mapping[str, int]]:
-        gaps = self.watch.gaps
-        return {
-            "kline_gaps": gaps.found,
-            "kline_gaps_repaired": gaps.repaired,
-            "kline_gaps_given_up": gaps.given_up,
-        }
 
 
 def _fleet(sinks: Sequence[Sink]) -> SocketFleet:

@@ -7,12 +7,11 @@ in the settings answer at once. Exit status: 0 ended as asked, 1 could not run, 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import signal
 import sys
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ import msgspec
 
 from gateway import __version__
 from gateway.config import ConfigError, is_key_name, load_config, masked
+from gateway.config.toml import to_toml
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Mapping
@@ -92,14 +92,24 @@ def serve(
     def say(address: str) -> None:
         _say(f"Serving on {address}")
 
-    if worker:
-        _serve_as_one_of_many(file, options, say)
-    elif config.server.workers > 1:
-        _supervise(config, file, redis_url, say)
-    else:
-        from gateway.app import serve as run_gateway
+    def read() -> Config:
+        return _read(file, options)
 
-        _run(config, run_gateway(config, on_ready=say, reread=lambda: _read(file, options)), ConfigError)
+    if config.server.workers > 1 and not worker:
+        from gateway.workers import WorkersError, supervise
+
+        given = {"--config": file, "--redis": redis_url}
+        words = [str(word) for key, value in given.items() if value for word in (key, value)]
+        return _run(config, supervise(config, words, on_ready=say), WorkersError)
+    from gateway.app import serve as run_gateway
+
+    crew = None
+    if worker:
+        from gateway.crew import join
+
+        crew = join()
+        config, read = crew.share(config), lambda: crew.share(_read(file, options))
+    _run(config, run_gateway(config, on_ready=say, reread=read, crew=crew), ConfigError)
 
 
 @main.command()
@@ -189,32 +199,6 @@ def check_config(file: Path | None) -> None:
     click.echo(to_toml(masked(_load(file, {}))), nl=False)
 
 
-def to_toml(sections: Mapping[str, Mapping[str, Any]]) -> str:
-    """Sections of numbers, texts, lists of them, and sections in these, as a TOML document."""
-    return "\n".join(_toml_section(name, keys) for name, keys in sections.items())
-
-
-def _toml_section(name: str, keys: Mapping[str, Any]) -> str:
-    deeper = {f"{name}.{key}": value for key, value in keys.items() if isinstance(value, dict)}
-    own = "".join(f"{key} = {_toml_value(value)}\n" for key, value in keys.items() if not isinstance(value, dict))
-    return "\n".join([f"[{name}]\n{own}", *(_toml_section(*section) for section in deeper.items())])
-
-
-def _toml_value(value: object) -> str:
-    match value:
-        case list() | tuple():
-            return f"[{', '.join(map(_toml_value, value))}]"
-        case dict():
-            return f"{{{', '.join(f'{_toml_value(key)} = {_toml_value(entry)}' for key, entry in value.items())}}}"
-        case bool():
-            return str(value).lower()
-        case str():
-            # A JSON string is a basic string of TOML, but for one character that JSON leaves as it is.
-            return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-        case _:
-            return repr(value)
-
-
 def _load(file: Path | None, options: Mapping[str, Mapping[str, Any]], default: Path | None = DEFAULT_FILE) -> Config:
     """The same for the start: what cannot be used ends the command."""
     try:
@@ -233,40 +217,6 @@ def _read(file: Path | None, options: Mapping[str, Mapping[str, Any]], default: 
         if (given := {key: value for key, value in keys.items() if value is not None})
     }
     return load_config(file, os.environ, overrides)
-
-
-def _supervise(config: Config, file: Path | None, redis_url: str | None, say: Callable[[str], None]) -> None:
-    from gateway.listening import address_of
-    from gateway.workers import Workers, WorkersError, reserve, worker_command
-
-    async def run() -> None:
-        with closing(reserve(config.server)) as sock:
-            host, port = sock.getsockname()[:2]
-            given = {"--config": file, "--host": host, "--port": port, "--redis": redis_url}
-            command = worker_command([str(word) for key, value in given.items() if value for word in (key, value)])
-            address = address_of(sock, "https" if config.server.tls_certificate else "http")
-            await Workers(config, command).run(lambda: say(f"{address} with {config.server.workers} workers"))
-
-    if sys.platform != "linux":
-        raise Refused("server.workers: only Linux spreads connections over the processes of a port")
-    _run(config, run(), WorkersError)
-
-
-def _serve_as_one_of_many(
-    file: Path | None, options: Mapping[str, Mapping[str, Any]], say: Callable[[str], None]
-) -> None:
-    from gateway.app import serve as run_gateway
-    from gateway.crew import join
-    from gateway.ops.logs import name_lines
-
-    crew = join()
-    name_lines(worker=crew.number)
-
-    def read() -> Config:
-        return crew.share(_read(file, options))
-
-    config = read()
-    _run(config, run_gateway(config, on_ready=say, reread=read, crew=crew), ConfigError)
 
 
 @contextmanager

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 import msgspec
 from msgspec import Struct, structs
 
+from gateway.ops.logs import name_lines
+
 if TYPE_CHECKING:
     from gateway.config import Config
 
@@ -120,8 +122,10 @@ class Crew(Struct, frozen=True):
 
 
 def join() -> Crew:
-    """The place that the supervisor tells a worker on its standard input."""
-    return msgspec.json.decode(sys.stdin.buffer.readline(), type=Crew)
+    """The place that the supervisor tells a worker on its standard input. Its lines in the log say it from now on."""
+    crew = msgspec.json.decode(sys.stdin.buffer.readline(), type=Crew)
+    name_lines(worker=crew.number)
+    return crew
 
 
 def end_with_supervisor() -> None:

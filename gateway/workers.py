@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gateway.crew import Crew, CrewError
-from gateway.listening import bind
+from gateway.listening import address_of, bind
 
 if TYPE_CHECKING:
     import socket
@@ -239,5 +239,15 @@ def reserve(config: ServerConfig) -> socket.socket:
     return bind(config.host, config.port, share=True)
 
 
-def worker_command(options: Sequence[str]) -> list[str]:
-    return [sys.executable, "-m", "gateway", "serve", "--worker", *options]
+async def supervise(config: Config, options: Sequence[str], on_ready: Callable[[str], None]) -> None:
+    """Run `server.workers` gateways until a signal ends them; `options` of the command line are theirs too.
+
+    Raises `OSError` where the address cannot be bound, `WorkersError` when they cannot serve.
+    """
+    if sys.platform != "linux":
+        raise WorkersError("server.workers: only Linux spreads connections over the processes of a port")
+    with contextlib.closing(reserve(config.server)) as sock:
+        host, port = sock.getsockname()[:2]
+        command = [sys.executable, "-m", "gateway", "serve", "--worker", "--host", host, "--port", str(port), *options]
+        address = address_of(sock, "https" if config.server.tls_certificate else "http")
+        await Workers(config, command).run(lambda: on_ready(f"{address} with {config.server.workers} workers"))

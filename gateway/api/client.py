@@ -44,16 +44,14 @@ logger = logging.getLogger(__name__)
 CONTROL_MAX_BYTES = 256 * 1024
 """Replies that may wait for one client; past it, its commands are not read until it has read some."""
 
-RESYNC_RETRY_S = 1.0
-
 
 class Client:
     """One client: its socket, its session, and the commands that wait while one of them reads history."""
 
-    __slots__ = ("_dialect", "_inbox", "_service", "_visitor", "_working", "session", "socket")
+    __slots__ = ("_dialect", "_inbox", "service", "_visitor", "_working", "session", "socket")
 
     def __init__(self, service: StreamService, socket: ClientSocket, visitor: Visitor, dialect: NativeDialect) -> None:
-        self._service = service
+        self.service = service
         self._visitor = visitor
         self.socket = socket
         self._dialect = dialect
@@ -70,7 +68,7 @@ class Client:
             "history_max": config.history_max,
         }
         hello = dialect.hello(f"kline-gateway/{__version__}", service.clock_ms(), config.tick_ms, limits)
-        self._say(hello)
+        self.say(hello)
         socket.attach(self)
         service.entrance.begin(visitor, socket)
 
@@ -95,7 +93,7 @@ class Client:
             self.socket.pause()
             return
         try:
-            self._obey(self._service.commands.decode(text))
+            self._obey(self.service.commands.decode(text))
         except CommandError as error:
             self._refuse(error)
         except Exception:
@@ -103,23 +101,23 @@ class Client:
             self.socket.close(Close.INTERNAL)
 
     def lost(self) -> None:
-        self._service.clients.pop(self.session, None)
-        self._service.hub.remove(self.session)
-        self._service.counters.connections -= 1
+        self.service.clients.pop(self.session, None)
+        self.service.hub.remove(self.session)
+        self.service.counters.connections -= 1
         if offence := self.socket.offence:
-            self._service.counters.disconnects[offence.code] += 1
-        self._service.entrance.leave(self._visitor)
+            self.service.counters.disconnects[offence.code] += 1
+        self.service.entrance.leave(self._visitor)
 
     def warned(self, retry_ms: int) -> None:
-        self._say(self._dialect.shutdown(retry_ms))
+        self.say(self._dialect.shutdown(retry_ms))
 
     def draining(self) -> None:
-        self._service.pump.flush_last(self.session)
+        self.service.pump.flush_last(self.session)
 
     # Commands.
 
     def _obey(self, command: Command) -> None:
-        service, session = self._service, self.session
+        service, session = self.service, self.session
         if not self._visitor.admitted and not isinstance(command, Authenticate | Ping):
             raise CommandError(ErrorCode.UNAUTHORIZED, "a token is needed first: send auth", command.id)
         match command:
@@ -130,21 +128,21 @@ class Client:
                 self._within(self._visitor.listed(len(names), _now_us()), id)
                 gone = [channel for name in names if (channel := self._held(name))]
                 service.hub.unsubscribe(session, gone)
-                self._say(self._dialect.unsubscribed(id, names))
+                self.say(self._dialect.unsubscribed(id, names))
             case ListChannels(id):
                 channels = map(service.hub.channels.__getitem__, session.watchlist.ns)
-                self._say(self._dialect.channel_list(id, {channel.name: channel.n for channel in channels}))
+                self.say(self._dialect.channel_list(id, {channel.name: channel.n for channel in channels}))
             case SetProfile():
                 profile = set_profile(service.hub, session, command, service.config.tick_ms)
-                self._say(self._dialect.profile(command.id, profile))
+                self.say(self._dialect.profile(command.id, profile))
             case Ping(id):
-                self._say(self._dialect.pong(id, service.clock_ms()))
+                self.say(self._dialect.pong(id, service.clock_ms()))
             case Authenticate():
                 self._work(self._authenticate(command))
 
     async def _authenticate(self, command: Authenticate) -> None:
         """A token that is refused changes nothing: one that was shown before still holds."""
-        entrance = self._service.entrance
+        entrance = self.service.entrance
         try:
             grant = await entrance.show(self._visitor, command.token, self._held_names())
         except TokenRefused as error:
@@ -152,30 +150,30 @@ class Client:
             code = ErrorCode.FORBIDDEN if error.reason == "channels" else ErrorCode.UNAUTHORIZED
             self._refuse(CommandError(code, error.message, command.id))
         else:
-            self._say(self._dialect.authenticated(command.id, grant.expires_ms))
+            self.say(self._dialect.authenticated(command.id, grant.expires_ms))
 
     def _within(self, verdict: Verdict, id: CommandId) -> None:
         """Raises `CommandError` for what is too much, and ends the connection of who does not stop."""
         if verdict is Verdict.CUT:
-            self._service.entrance.cut(self._visitor, Close.RATE_LIMIT)
+            self.service.entrance.cut(self._visitor, Close.RATE_LIMIT)
         if verdict is not Verdict.PASS:
             raise CommandError(ErrorCode.RATE_LIMIT, "too many messages or channels at a time; slow down", id)
 
     def _refuse(self, error: CommandError) -> None:
-        self._service.counters.command_errors[error.code] += 1
+        self.service.counters.command_errors[error.code] += 1
         if not self.socket.closing:
-            self._say(self._dialect.error(error))
+            self.say(self._dialect.error(error))
 
     def _subscribe(self, command: Subscribe) -> None:
         channels: dict[str, Channel | CommandError] = {}
-        room = self._service.config.max_subscriptions - len(self.session.watchlist.ns)
+        room = self.service.config.max_subscriptions - len(self.session.watchlist.ns)
         for text, name in command.channels.items():
             channels[text] = channel = self._channel(name)
             if not isinstance(channel, CommandError) and channel.n not in self.session.watchlist:
                 room -= 1
                 if room < 0:
                     channels[text] = CommandError(
-                        ErrorCode.TOO_MANY_SUBSCRIPTIONS, f"at most {self._service.config.max_subscriptions} channels"
+                        ErrorCode.TOO_MANY_SUBSCRIPTIONS, f"at most {self.service.config.max_subscriptions} channels"
                     )
         pasts = {
             text: channel
@@ -190,7 +188,7 @@ class Client:
     def _channel(self, name: ChannelName | CommandError) -> Channel | CommandError:
         if isinstance(name, CommandError):
             return name
-        service = self._service
+        service = self.service
         if not self._visitor.allows(name.text):
             return CommandError(ErrorCode.FORBIDDEN, "the token is not for this channel")
         if service.market.fed and not service.market.knows(name.symbol):
@@ -209,7 +207,7 @@ class Client:
     async def _subscribe_with_past(
         self, command: Subscribe, channels: dict[str, Channel | CommandError], wanted: dict[str, KlineChannel]
     ) -> None:
-        results = await asyncio.gather(*(self._service.snapshots.read(channel) for channel in wanted.values()))
+        results = await asyncio.gather(*(self.service.snapshots.read(channel) for channel in wanted.values()))
         pasts: dict[str, Past] = {}
         for text, result in zip(wanted, results, strict=True):
             if isinstance(result, CommandError):
@@ -224,7 +222,7 @@ class Client:
         """The step that joins past and present: no `await` in it, so nothing can come between."""
         if self.socket.closing:
             return
-        service, session, dialect = self._service, self.session, self._dialect
+        service, session, dialect = self.service, self.session, self._dialect
         accepted = {text: channel for text, channel in channels.items() if not isinstance(channel, CommandError)}
         service.hub.subscribe(session, accepted.values())
         self._visitor.subscribed |= bool(accepted)
@@ -236,8 +234,6 @@ class Client:
         frames = [dialect.subscribed(command.id, results)]
         for text, channel in accepted.items():
             if isinstance(channel, KlineChannel):
-                if command.history:
-                    session.history[channel.n] = command.history
                 cursor, past = command.resume.get(text), pasts.get(text)
                 frames.append(service.snapshots.kline(channel, past, command.history, cursor))
                 if past is not None and not service.snapshots.meets_memory(channel, past):
@@ -246,55 +242,22 @@ class Client:
                     service.hub.torn.add(session)
             elif isinstance(channel, TickerChannel):
                 frames.append(dialect.ticker_snapshot(channel.n, channel.name, channel.live, service.hub.state))
-        self._say(b"".join(frames))
-
-    async def resync(self) -> None:
-        """Send what was torn again, with as much history as it was asked with; again and again until it can be read."""
-        again = False
-        while self.session.torn and not self.socket.closing:
-            for n in list(self.session.torn):
-                if self.session.control:
-                    # It takes nothing just now, and snapshots must not pile up in front of it.
-                    break
-                if not self._awaits(n):
-                    continue
-                channel = self._service.hub.channels[n]
-                assert isinstance(channel, KlineChannel)
-                read = await self._service.snapshots.read_marked(channel)
-                if isinstance(read, CommandError) or not self._awaits(n):
-                    continue
-                past, stale = read
-                if (stale or not again) and not self._service.snapshots.meets_memory(channel, past):
-                    # Read a moment too early, or kept from before an outage. What is still missing when the store has
-                    # been asked again is the source's own hole.
-                    continue
-                self._service.hub.subscribe(self.session, [channel])
-                self.session.torn.discard(n)
-                self._service.counters.resyncs += 1
-                # All that is kept: what was missed may reach further back than what was asked for.
-                history = self._service.config.history_max
-                self._say(self._service.snapshots.kline(channel, past, history, None, resync=True))
-            if self.session.torn:
-                await asyncio.sleep(RESYNC_RETRY_S)
-                again = True
-
-    def _awaits(self, n: int) -> bool:
-        return n in self.session.torn and not self.socket.closing
+        self.say(b"".join(frames))
 
     # Replies.
 
     def _held_names(self) -> list[str]:
-        channels = self._service.hub.channels
+        channels = self.service.hub.channels
         return [channels[n].name for n in self.session.watchlist.ns]
 
     def _held(self, name: str) -> Channel | None:
-        channel = self._service.hub.find(name)
+        channel = self.service.hub.find(name)
         return channel if channel is not None and channel.n in self.session.watchlist else None
 
-    def _say(self, frames: bytes) -> None:
+    def say(self, frames: bytes) -> None:
         session = self.session
         session.control.append(frames)
-        self._service.pump.flush_control(session)
+        self.service.pump.flush_control(session)
         if session.drained is None and sum(map(len, session.control)) > CONTROL_MAX_BYTES:
             session.drained = self.socket.resume
             self.socket.pause()
@@ -304,7 +267,7 @@ class Client:
         self._working = True
         self.socket.pause()
         task = asyncio.create_task(coroutine)
-        self._service.start(task)
+        self.service.start(task)
         task.add_done_callback(self._worked)
 
     def _worked(self, task: asyncio.Task[None]) -> None:

@@ -13,15 +13,47 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gateway import __version__
+from gateway.api import operations
 from gateway.api.errors import Code, error_response
 from gateway.api.operations import NO_STORE, bears
 from gateway.crew import Answer
 from gateway.ops.by_worker import by_worker
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from starlette.requests import Request
 
     from gateway.crew import Crew
+    from gateway.ops.metrics import Metrics
+
+
+class Surface:
+    """What a gateway tells of itself, and of its crew where it has one: there the first route that fits answers."""
+
+    def __init__(
+        self,
+        reasons: Callable[[], list[str]],
+        details: Callable[[], Mapping[str, object]],
+        metrics: Metrics,
+        token: str,
+        crew: Crew | None,
+    ) -> None:
+        self._reasons, self._details, self._metrics = reasons, details, metrics
+        self._token, self._crew = token, crew
+
+    def whole(self) -> list[Route]:
+        crew = routes(self._crew, self._token) if self._crew else []
+        return [*crew, *operations.routes(self._reasons, self._details, self._metrics, self._token)]
+
+    def public(self) -> list[Route]:
+        """Without details."""
+        crew = routes(self._crew, self._token, public=True) if self._crew else []
+        return [*crew, *operations.public_routes(self._reasons)]
+
+    def own(self, crew: Crew) -> list[Route]:
+        """This worker's alone, for the others of its crew."""
+        return operations.routes(self._reasons, self._details, self._metrics, crew.secret)
 
 
 def routes(crew: Crew, token: str, *, public: bool = False) -> list[Route]:

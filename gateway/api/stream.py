@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from starlette.routing import WebSocketRoute
 
 from gateway.api.client import Client
+from gateway.api.resync import resync
 from gateway.api.snapshots import Snapshots
 from gateway.wire import compact, native
 from gateway.wire.deflate import negotiate
@@ -81,7 +82,7 @@ class StreamService:
     def resync(self, session: Session) -> None:
         """Send the channels of a session that were torn, anew and with history."""
         if client := self.clients.get(session):
-            self.start(asyncio.create_task(client.resync()))
+            self.start(asyncio.create_task(resync(client)))
 
     async def aclose(self) -> None:
         for task in self._tasks:

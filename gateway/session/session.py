@@ -87,7 +87,6 @@ class Session(Member):
         "drained",
         "ends_s",
         "floor",
-        "history",
         "load_notice",
         "max_rate",
         "misses",
@@ -104,8 +103,6 @@ class Session(Member):
         self.control: list[bytes] = []
         self.notice: tuple[int, str] | None = None
         self.load_notice = b""
-        # How much history each kline channel was asked with, where any was: a resync brings as much again.
-        self.history: dict[int, int] = {}
         # Called once after replies have been written, while somebody waits for that.
         self.drained: Callable[[], None] | None = None
         # What it asked for: bytes, updates a second (0: no limit), the tier that makes. How it keeps up: throttle.py.
@@ -117,10 +114,6 @@ class Session(Member):
         self.stalled_since_s: float | None = None
         # When its connection has lived long enough, on the loop's clock; None: nobody has said yet.
         self.ends_s: float | None = None
-
-    def forget(self, n: int) -> None:
-        super().forget(n)
-        self.history.pop(n, None)
 
     def take(self, hub: Hub[Session], budget_bytes: int, now_ms: int) -> bytes:
         """The frames this session is due now, at most about `budget_bytes`: replies, then notices, then news by lane.

@@ -206,7 +206,7 @@ class TestNotificationsThatAreOff:
             Publisher(server, publishes=False) as collector,
             serving(make_config(server, feed=feed("keyspace")), ready=False) as up,
         ):
-            await until(lambda: up.inside.feed.problem, "the finding")
+            await until(lambda: up.inside.vitals.feed.problem, "the finding")
             reasons = (await up.ready(503)).json()["reasons"]
             assert "CONFIG SET notify-keyspace-events K$z" in reasons[-1]
             async with Redis.from_url(server.url) as redis:
@@ -238,7 +238,7 @@ class TestNotificationsThatAreOff:
             await redis.acl_setuser("reader", enabled=True, nopass=True, keys=["*"], channels=["*"], commands=commands)
             config = at(make_config(server, feed=feed("keyspace", enable_notifications=True)), "reader:x@", server)
             async with serving(config, ready=False) as up:
-                await until(lambda: "we may not" in up.inside.feed.problem, "the finding")
+                await until(lambda: "we may not" in up.inside.vitals.feed.problem, "the finding")
                 assert (await up.ready(503)).json()["reasons"][0] == "feed: redis"
 
 
@@ -259,7 +259,7 @@ class TestAuto:
             config = seconds(server, "auto")
             async with serving(config, ready=False) as up:
                 async with collecting(config):
-                    await until(lambda: up.inside.feed.mode == mode, f"the switch to {mode}")
+                    await until(lambda: up.inside.vitals.feed.mode == mode, f"the switch to {mode}")
                     await up.ready()
                     async with client(up) as someone:
                         await someone.subscribe(*CHANNELS, history=20)
@@ -275,7 +275,7 @@ class TestAuto:
         async with collecting(config, publish=True), client(up) as someone:
             await someone.subscribe(*CHANNELS, history=20)
             views = [someone.view(channel) for channel in CHANNELS]
-            await until(lambda: up.inside.feed.mode == "pubsub", "the way back")
+            await until(lambda: up.inside.vitals.feed.mode == "pubsub", "the way back")
             later = [(view.cursor or 0) + 2000 for view in views]
             await someone.until(lambda: all(map(reached, views, later)))
             assert all(map(without_a_hole, views))
@@ -283,9 +283,9 @@ class TestAuto:
     async def test_finds_polling_where_notifications_promise_and_do_not_come(self, server: EmbeddedServer) -> None:
         config = seconds(server, "auto")
         async with serving(config, ready=False) as up, collecting(config), Redis.from_url(server.url) as redis:
-            await until(lambda: up.inside.feed.mode == "keyspace", "the first switch")
+            await until(lambda: up.inside.vitals.feed.mode == "keyspace", "the first switch")
             await redis.config_set("notify-keyspace-events", "")
-            await until(lambda: up.inside.feed.mode == "poll", "the second switch")
+            await until(lambda: up.inside.vitals.feed.mode == "poll", "the second switch")
             await up.ready()
 
     async def test_finds_polling_where_no_subscription_is_allowed(self, server: EmbeddedServer) -> None:
@@ -295,6 +295,6 @@ class TestAuto:
             config = make_config(server, feed=feed("auto", auto_after_s=0.4))
             config = at(config, "reader:x@", server)
             async with serving(config) as up:
-                assert up.inside.feed.mode == "poll"
+                assert up.inside.vitals.feed.mode == "poll"
                 await collector.ticker("2")
                 await until(lambda: (t := up.inside.market.ticker(SYMBOL)) is not None and t.last == "2", "the price")

@@ -115,15 +115,15 @@ class TestCommand:
             process.communicate(timeout=WAIT_S)
             assert process.returncode == 0
 
-    def test_they_end_with_a_supervisor_that_is_killed(self, redis_server: EmbeddedServer) -> None:
+    async def test_they_end_with_a_supervisor_that_is_killed(self, redis_server: EmbeddedServer) -> None:
         with command("serve", "--workers", "2", "--port", "0", "--redis", redis_server.url) as process:
             line(process, "with 2 workers")
             members = worker_ids(process.pid)
             assert len(members) == 2
             process.kill()
-            # They hold its standard error: it ends when the last of them has.
+            # They hold its standard error: it ends with the last of them.
             process.communicate(timeout=WAIT_S)
-            assert not any(map(alive, members))
+            await until(lambda: not any(map(alive, members)))
 
     def test_a_port_in_use_is_told_once(self, redis_server: EmbeddedServer) -> None:
         with reserve(ServerConfig(port=0)) as taken:

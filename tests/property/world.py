@@ -20,11 +20,10 @@ import pytest
 from gateway import fanout, ingest, pump, repair
 from gateway.access.visitor import Allowances
 from gateway.access.visitor import Visitor as Guest
-from gateway.api import client as client_module
+from gateway.api import resync as resync_module
 from gateway.api.client import Client
 from gateway.api.entrance import Entrance
 from gateway.api.stream import DIALECTS, StreamService
-from gateway.app import LiveView
 from gateway.clock import SteadyClock
 from gateway.config import Config, HistoryConfig, MarketConfig, StreamConfig
 from gateway.embedded.encode import kline_event
@@ -34,6 +33,7 @@ from gateway.history.service import History
 from gateway.hub.channel import KlineChannel, TickerChannel
 from gateway.hub.hub import Hub
 from gateway.ingest import Ingest
+from gateway.live_view import LiveView
 from gateway.market.market import Market
 from gateway.model.interval import INTERVALS
 from gateway.model.kline import Kline
@@ -103,7 +103,7 @@ def virtual_time(clock: Clock) -> Generator[None]:
         patch.setattr(pump, "SLICE_S", -1.0)
         patch.setattr(pump, "LOOKS_AT_CLOCK", 1)
         patch.setattr(fanout, "SLICE_SESSIONS", 1)
-        patch.setattr(client_module, "RESYNC_RETRY_S", 0)
+        patch.setattr(resync_module, "RETRY_S", 0)
         yield
 
 
@@ -423,7 +423,6 @@ class World:
             assert session.places.keys() <= ns
             assert session.owed.keys() <= ns
             assert session.torn <= ns
-            assert session.history.keys() <= ns
             assert session.cohort is None or not (session.places or session.owed or session.torn)
 
     def check_in_step(self) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import logging
 import os
 import signal
 import socket
@@ -14,7 +15,8 @@ import msgspec
 import pytest
 
 from gateway.config import Config, LimitsConfig, StreamConfig
-from gateway.crew import Answer, Crew, CrewError, join
+from gateway.crew import Answer, Crew, CrewError, end_with_supervisor, join
+from gateway.ops.logs import TextFormatter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -52,7 +54,13 @@ def test_places_differ_by_their_number_only_and_crews_in_all() -> None:
 def test_a_worker_is_told_its_place_on_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     place = Crew.gather(3)[2]
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(msgspec.json.encode(place) + b"\nrest")))
-    assert join() == place
+    plain = logging.getLogRecordFactory()
+    try:
+        assert join() == place
+        record = logging.getLogger("x").makeRecord("x", logging.INFO, "", 0, "said", (), None)
+        assert TextFormatter().format(record).endswith("said worker=3")
+    finally:
+        logging.setLogRecordFactory(plain)
 
 
 @asynccontextmanager
@@ -70,10 +78,12 @@ async def answering(place: Crew, reply: Callable[[bytes], bytes], *, hangs: bool
         await writer.wait_closed()
 
     async with await asyncio.start_unix_server(answer, sock=place.bind()):
-        yield
-        for task in answers:
-            assert task is not None
-            await task
+        try:
+            yield
+        finally:
+            for task in answers:
+                assert task is not None
+                await task
 
 
 class TestAsking:
@@ -138,15 +148,13 @@ class TestAsking:
 
 
 def test_a_worker_ends_with_its_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
-    from gateway import crew
-
     async def scenario() -> None:
         ours, theirs = socket.socketpair()
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
-        monkeypatch.setattr(crew.sys, "stdin", ours.makefile("r"))
+        monkeypatch.setattr(sys, "stdin", ours.makefile("r"))
         loop.add_signal_handler(signal.SIGTERM, ended.set)
         try:
-            crew.end_with_supervisor()
+            end_with_supervisor()
             theirs.close()
             await asyncio.wait_for(ended.wait(), 5)
         finally:

@@ -259,9 +259,7 @@ class TestTorn:
 
 
 def test_nothing_is_kept_of_a_channel_that_was_given_up(desk: Desk) -> None:
-    desk.session.history = {desk.kline.n: 300}
     desk.hub.unsubscribe(desk.session, [desk.kline])
-    assert desk.session.history == {}
     assert desk.session.places == {}
 
 

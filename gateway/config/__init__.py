@@ -1,0 +1,41 @@
+"""Settings. Nothing imports them as a global: `app.py` hands each part the section it needs."""
+
+from gateway.config.file import load_config, mask_url, masked
+from gateway.config.sections import (
+    TEMPLATES,
+    Config,
+    ConfigError,
+    DialectsConfig,
+    FeedConfig,
+    HistoryConfig,
+    HttpConfig,
+    LimitsConfig,
+    LogConfig,
+    MarketConfig,
+    RedisConfig,
+    ServerConfig,
+    StreamConfig,
+    TokensConfig,
+    is_key_name,
+)
+
+__all__ = [
+    "Config",
+    "ConfigError",
+    "DialectsConfig",
+    "FeedConfig",
+    "HistoryConfig",
+    "HttpConfig",
+    "LimitsConfig",
+    "LogConfig",
+    "MarketConfig",
+    "RedisConfig",
+    "ServerConfig",
+    "StreamConfig",
+    "TEMPLATES",
+    "TokensConfig",
+    "is_key_name",
+    "load_config",
+    "mask_url",
+    "masked",
+]

@@ -1,0 +1,217 @@
+"""What can be set, section by section: types, bounds and defaults. `config.toml` says what each is for."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from gateway.model.symbol import DEFAULT_SYMBOL_PATTERN
+
+Seconds = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=1)]
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Step = Annotated[str, Meta(pattern=r"^[0-9]{1,9}(\.[0-9]{1,15})?$")]
+KEY_NAME = r"[\w.@-]{1,64}"
+is_key_name = re.compile(KEY_NAME).fullmatch
+is_origin_pattern = re.compile(r"self|\*|https?://(\*\.)?[A-Za-z0-9.\[\]:-]+").fullmatch
+Address = Annotated[str, Meta(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^\s:/@]+):[0-9]{1,5}$")]
+"""`host:port`; an IPv6 address in brackets."""
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the message names the key and what is expected."""
+
+
+class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One `[section]` of the file."""
+
+
+class ServerConfig(Section, frozen=True):
+    host: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
+    port: Port = 8000
+    backlog: Count = 4096
+    shutdown_s: Seconds = 10.0
+    reuse_port: bool = False
+    workers: Count = 1
+    head_max_bytes: Annotated[int, Meta(ge=1024, le=8192)] = 8192
+    head_s: Seconds = 10.0
+    exchange_s: Seconds = 60.0
+    tls_certificate: str = ""
+    tls_key: str = ""
+
+
+class RedisConfig(Section, frozen=True):
+    url: Annotated[str, Meta(pattern=r"^(redis|rediss|unix)://")] = "redis://127.0.0.1:6379/0"
+    username: str = ""
+    password: str = ""
+    password_file: str = ""
+    tls_ca: str = ""
+    tls_cert: str = ""
+    tls_key: str = ""
+    tls_check_hostname: bool = True
+    sentinels: tuple[Address, ...] = ()
+    sentinel_master: str = "mymaster"
+    sentinel_username: str = ""
+    sentinel_password: str = ""
+    sentinel_password_file: str = ""
+    cluster: tuple[Address, ...] = ()
+    cluster_pubsub: Literal["plain", "sharded"] = "plain"
+    cluster_rescan_s: Seconds = 30.0
+    connect_timeout_s: Seconds = 2.0
+    command_timeout_s: Seconds = 2.0
+    retry_s: Annotated[tuple[Seconds, ...], Meta(min_length=1)] = (1.0, 2.0, 4.0)
+    watchdog_s: Seconds = 3.0
+    prefix: str = ""
+    ticker_key: str = "ticker:{symbol}"
+    ticker_updated_key: str = "ticker:{symbol}:lastUpdate"
+    klines_key: str = "klines:{symbol}:{interval}"
+    last_closed_key: str = "lastClosed:{symbol}:{interval}"
+    ticker_channel: str = "ticker:{symbol}"
+    klines_channel: str = "klines:{symbol}:{interval}"
+
+
+class FeedConfig(Section, frozen=True):
+    mode: Literal["auto", "pubsub", "keyspace", "poll"] = "auto"
+    auto_after_s: Seconds = 5.0
+    enable_notifications: bool = False
+    poll_min_ms: Annotated[int, Meta(ge=10)] = 100
+    poll_max_ms: Annotated[int, Meta(ge=10)] = 1000
+    poll_rest_s: Seconds = 5.0
+
+
+SERVERS = ("url", "sentinels", "cluster")
+"""Keys that say where a Redis is: a source that has one of them does without those of `[redis]`."""
+
+
+TEMPLATES = {
+    "ticker_key": ("{symbol}",),
+    "ticker_updated_key": ("{symbol}",),
+    "klines_key": ("{symbol}", "{interval}"),
+    "last_closed_key": ("{symbol}", "{interval}"),
+    "ticker_channel": ("{symbol}",),
+    "klines_channel": ("{symbol}", "{interval}"),
+}
+"""Names of keys and channels, and what each is made of."""
+
+
+class MarketConfig(Section, frozen=True):
+    symbol_pattern: str = DEFAULT_SYMBOL_PATTERN
+    intervals: Annotated[tuple[str, ...], Meta(min_length=1)] = ("1m", "5m", "15m", "1h", "4h", "1d")
+    stored: tuple[str, ...] = ()
+    quiet: Literal["gap", "skip"] = "gap"
+    close_grace_ms: Annotated[int, Meta(ge=0)] = 2000
+    overdue_s: Seconds = 5.0
+    stale_after_s: Seconds = 15.0
+    switch_after_s: Seconds = 2.0
+
+
+class StreamConfig(Section, frozen=True):
+    tick_ms: Annotated[int, Meta(ge=5, le=1000)] = 60
+    budget_bytes: Annotated[int, Meta(ge=1024)] = 65536
+    closed_log: Annotated[int, Meta(ge=2)] = 16
+    history_max: Annotated[int, Meta(ge=1, le=5000)] = 500
+    max_subscriptions: Count = 1024
+    max_message_bytes: Annotated[int, Meta(ge=256, le=1 << 20)] = 8192
+    max_connections: Count = 20000
+    deflate: bool = True
+    send_buffer_bytes: Annotated[int, Meta(ge=4096)] = 32768
+    unsent_bytes: Annotated[int, Meta(ge=0)] = 16384
+    slow_abort_s: Seconds = 30.0
+    heartbeat_s: Seconds = 5.0
+    ping_interval_s: Seconds = 20.0
+    ping_timeout_s: Seconds = 60.0
+    max_age_s: Annotated[float, Meta(ge=0)] = 0.0
+
+
+class HistoryConfig(Section, frozen=True):
+    cache_symbols: Count = 100
+    klines_ttl_s: Seconds = 60.0
+    ticker_ttl_s: Seconds = 5.0
+    gzip_min_bytes: Annotated[int, Meta(ge=0)] = 1024
+
+
+class HttpConfig(Section, frozen=True):
+    cors_origins: tuple[str, ...] = ("*",)
+
+
+class AccessConfig(Section, frozen=True):
+    origins: tuple[str, ...] = ("self",)
+    trusted_proxies: tuple[str, ...] = ()
+    client_address_header: Literal["x-forwarded-for", "forwarded"] = "x-forwarded-for"
+
+
+class TokensConfig(Section, frozen=True):
+    required: bool = False
+    api_keys: tuple[Annotated[str, Meta(pattern=rf"^{KEY_NAME}:[0-9a-f]{{64}}$")], ...] = ()
+    jwt_algorithm: Literal["HS256", "RS256", "ES256"] = "RS256"
+    jwt_key_file: str = ""
+    jwt_secret: str = ""
+    jwks: str = ""
+    jwks_max_age_s: Seconds = 300.0
+    issuer: str = ""
+    audience: str = ""
+    leeway_s: Annotated[float, Meta(ge=0, le=300)] = 10.0
+    auth_within_s: Seconds = 10.0
+    revoked_file: str = ""
+    single_use: bool = False
+
+
+class LimitsConfig(Section, frozen=True):
+    connections_per_ip: Count = 2000
+    connections_per_token: Count = 500
+    handshakes_per_s: Seconds = 2000.0
+    handshakes_burst: Count = 20000
+    handshakes_per_ip_s: Seconds = 100.0
+    handshakes_per_ip_burst: Count = 2000
+    first_subscribe_s: Seconds = 30.0
+    messages_per_s: Seconds = 10.0
+    messages_burst: Count = 250
+    channels_per_s: Seconds = 200.0
+    channels_burst: Count = 4096
+    http_per_min: Seconds = 100.0
+    http_burst: Count = 100
+    shared: bool = False
+    tracked: Annotated[int, Meta(ge=1000)] = 100000
+    exempt: tuple[str, ...] = ()
+    exempt_tokens: tuple[str, ...] = ()
+
+
+class OperationsConfig(Section, frozen=True):
+    address: Annotated[str, Meta(pattern=r"^$|^\S+:\d{1,5}$")] = ""
+    token: str = ""
+
+
+class DialectsConfig(Section, frozen=True):
+    exchange: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,32}$")] = "BINANCE"
+    quote_assets: tuple[str, ...] = ("USDT", "USDC", "FDUSD", "TUSD", "USDP", "USD1", "EURI", "IDRT", "BIDR", "DOGE")
+    tick_sizes: dict[str, Step] = {}
+    step_sizes: dict[str, Step] = {}
+
+
+class LogConfig(Section, frozen=True):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["text", "json"] = "text"
+
+
+class Config(Section, frozen=True):
+    """All settings. Defaults are those of `config.toml`; a test holds the two together.
+
+    `sources` are several collectors' Redis by name, each complete: what its table left out is that of `[redis]`.
+    """
+
+    server: ServerConfig = ServerConfig()
+    redis: RedisConfig = RedisConfig()
+    feed: FeedConfig = FeedConfig()
+    sources: dict[str, RedisConfig] = {}
+    market: MarketConfig = MarketConfig()
+    stream: StreamConfig = StreamConfig()
+    history: HistoryConfig = HistoryConfig()
+    http: HttpConfig = HttpConfig()
+    access: AccessConfig = AccessConfig()
+    tokens: TokensConfig = TokensConfig()
+    limits: LimitsConfig = LimitsConfig()
+    operations: OperationsConfig = OperationsConfig()
+    dialects: DialectsConfig = DialectsConfig()
+    log: LogConfig = LogConfig()

@@ -1,0 +1,99 @@
+"""How the process is, read off its parts when somebody asks: ready or why not, and the numbers of `/metrics`."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.clock import SteadyClock
+    from gateway.feed.auto import Feed
+    from gateway.feed.sources import Sources
+    from gateway.history.service import History
+    from gateway.history.stores import Stores
+    from gateway.hub.hub import Hub
+    from gateway.ingest import Ingest
+    from gateway.market.market import Market
+    from gateway.pump import Pump
+    from gateway.repair import Repair
+    from gateway.session.session import Session
+    from gateway.watch import Watch
+
+FLUSH_LATE_S = 1.0
+"""A flush that has not come for so long: the process serves nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """Keeps nothing of its own."""
+
+    clock: SteadyClock
+    market: Market
+    hub: Hub[Session]
+    store: Stores
+    history: History
+    repair: Repair
+    watch: Watch
+    ingest: Ingest
+    pump: Pump
+    sources: Sources
+    feeds: Mapping[str, Feed]
+
+    def not_ready(self) -> list[str]:
+        """Why clients do not get fresh data just now; empty when they do."""
+        why = []
+        state = self.hub.state
+        if not state.live:
+            why.append(f"feed: {state.reason}")
+        if self.feed.problem:
+            why.append(f"feed: {self.feed.problem}")
+        if time.monotonic() - self.pump.flushed_s > FLUSH_LATE_S:
+            why.append("flush: late")
+        return why
+
+    @property
+    def feed(self) -> Feed:
+        """That of the source that is followed."""
+        followed = self.sources.followed
+        return self.feeds[followed.name] if followed else next(iter(self.feeds.values()))
+
+    def details(self) -> dict[str, object]:
+        return {"feed": self.feed.mode, "sources": self.sources.health()}
+
+    def gauges(self) -> dict[str, float]:
+        hub = self.hub
+        return {
+            "feed_linked": float(hub.state.reason != "redis"),
+            "feed_live": float(hub.state.live),
+            "history_available": float(self.store.available),
+            "feed_age_seconds": time.monotonic() - self.ingest.heard_s if self.ingest.heard_s else -1.0,
+            "clock_ahead_seconds": self.clock.ahead_ms / 1000,
+            "load_level": float(self.pump.load.level),
+            "kline_gaps_open": float(self.watch.gaps.open),
+            "symbols": len(self.market.symbols()),
+            "channels": len(hub.channels),
+            "sessions_behind": sum(len(tier.behind) for tier in hub.tiers),
+            "sessions_slowed": sum(len(tier.sessions()) for tier in hub.tiers[1:]),
+            "cohorts": sum(len(tier.cohorts) for tier in hub.tiers),
+        }
+
+    def totals(self) -> dict[str, float]:
+        return {
+            "repaired_klines": self.repair.repaired,
+            "feed_reconnects": sum(feed.reconnects for feed in self.feeds.values()),
+            "feed_thinned": sum(feed.thinned for feed in self.feeds.values()),
+            "feed_switches": sum(feed.switches for feed in self.feeds.values()),
+            "source_switches": self.sources.switches,
+            **{f"history_{name}": count for name, count in self.history.counters.items()},
+        }
+
+    def totals_by_interval(self) -> dict[str, Mapping[str, int]]:
+        gaps = self.watch.gaps
+        return {
+            "kline_gaps": gaps.found,
+            "kline_gaps_repaired": gaps.repaired,
+            "kline_gaps_given_up": gaps.given_up,
+        }
