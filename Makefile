@@ -96,6 +96,10 @@ CLIENT_STAMPS := $(VENV)/clients.stamp $(VENV)/clients-connector.stamp \
 endif
 endif
 
+# Tests with real servers wait most of their time, and so run side by side.
+SLOW := tests/integration tests/clients tests/browser
+JOBS ?= 4
+
 check-python: $(VENV)/dev.stamp page $(CLIENT_STAMPS)
 	@set -eu; without=; set --; \
 	if [ "$(BROWSER)" = 0 ]; then echo 'Without the browser tests, as asked.'; without='not browser'; \
@@ -106,9 +110,10 @@ check-python: $(VENV)/dev.stamp page $(CLIENT_STAMPS)
 		test -z "$(CI)" || exit 1; set -- --deselect=$(CRYPTOFEED); fi; \
 	test -z "$$without" || set -- "$$@" -m "$$without"; \
 	if [ -n "$(ARGS)" ]; then $(BIN)/pytest "$$@" $(ARGS); exit; fi; \
-	$(BIN)/coverage run -m pytest "$$@"; \
+	$(BIN)/coverage run -m pytest $(SLOW:%=--ignore=%); \
 	$(BIN)/coverage report; \
-	$(BIN)/python -m scripts.pure_coverage
+	$(BIN)/python -m scripts.pure_coverage; \
+	$(BIN)/pytest -n $(JOBS) --dist loadscope "$$@" $(SLOW)
 
 $(VENV)/%.stamp: requirements/%.txt | $(BIN)/python
 	$(BIN)/python -m venv $(VENV)/$*

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from gateway.config import Config
     from gateway.embedded.server import EmbeddedServer
 
-WAIT_S = 10.0
+WAIT_S = 20.0
 """Longest a test waits for something that takes a fraction of a second on an idle machine."""
 
 SYMBOL = "BTCUSDT"
@@ -91,11 +91,14 @@ class Publisher:
     async def __aexit__(self, *_: object) -> None:
         await self._redis.aclose()
 
-    async def ticker(self, last: str, symbol: str = SYMBOL) -> None:
+    async def ticker(self, last: str, symbol: str = SYMBOL, *, updated: bool = False) -> None:
+        """`updated`: the key that says when is written too. It says long ago, which makes a stored price an old one."""
         self.seen_ms += 1
         figures = dict.fromkeys(("open", "high", "low", "volume", "quote_volume", "change", "change_percent"), "1")
         news = ticker(last, symbol, trades=1, event_time_ms=self.seen_ms, **figures)
         await self._redis.set(f"ticker:{symbol}", ticker_value(news))
+        if updated:
+            await self._redis.set(f"ticker:{symbol}:lastUpdate", self.seen_ms)
         await self.publish(f"ticker:{symbol}", ticker_event(news))
 
     async def forming(self, number: int, prices: str = PRICES, **changes: Any) -> None:

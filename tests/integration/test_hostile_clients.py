@@ -35,6 +35,7 @@ async def disconnects(at: Serving, code: int) -> float:
         (masked(Opcode.PING) * 200, 1008),
         (masked(Opcode.TEXT, b" " * 9000), 1009),
     ],
+    ids=["unmasked", "binary", "no UTF-8", "a flood of pings", "too big"],
 )
 async def test_who_breaks_the_protocol_is_counted_by_code(
     redis_server: EmbeddedServer, path: str, data: bytes, code: int

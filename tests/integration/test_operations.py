@@ -55,7 +55,7 @@ async def test_an_address_of_its_own_keeps_details_from_the_public(redis_server:
             assert set((await http.get(f"{public}/readyz")).json()) == {"ready"}
             behind = f"http://127.0.0.1:{port}"
             assert "gateway_connections" in (await http.get(f"{behind}/metrics")).text
-            assert set((await http.get(f"{behind}/readyz")).json()) == {"ready", "reasons"}
+            assert set((await http.get(f"{behind}/readyz")).json()) == {"ready", "reasons", "feed", "sources"}
             assert (await http.get(f"{behind}/v1/symbols")).status_code == 404
     finally:
         running.cancel()
@@ -75,7 +75,7 @@ async def test_a_token_keeps_details_from_the_public(redis_server: EmbeddedServe
         assert (refused.status_code, refused.json()["code"]) == (401, "UNAUTHORIZED")
         assert set((await http.get("/readyz", headers=headers)).json()) == {"ready"}
         assert "gateway_connections" in (await http.get("/metrics", headers=BEARER)).text
-        assert set((await http.get("/readyz", headers=BEARER)).json()) == {"ready", "reasons"}
+        assert set((await http.get("/readyz", headers=BEARER)).json()) == {"ready", "reasons", "feed", "sources"}
 
 
 async def test_browsers_are_told_not_to_guess_and_the_page_what_it_may_do(redis_server: EmbeddedServer) -> None:

@@ -31,11 +31,11 @@ class Twins:
     up: Serving
     someone: Client
 
-    async def ticker(self, last: str, *to: str) -> None:
+    async def ticker(self, last: str, *to: str, updated: bool = False) -> None:
         # Both collectors number their tickers alike, whether they are up or not.
         for name, publisher in self.publishers.items():
             if not to or name in to:
-                await publisher.ticker(last)
+                await publisher.ticker(last, updated=updated)
             else:
                 publisher.seen_ms += 1
 
@@ -120,7 +120,7 @@ async def test_what_happened_just_before_the_loss_is_read_from_the_other_one() -
     async with twins() as both:
         first, second = both.followed, both.other
         await both.closed(3, second)
-        await both.ticker("2", second)
+        await both.ticker("2", second, updated=True)
         await asyncio.sleep(0.1)
         both.servers[first].kill()
         await both.someone.until(lambda: both.numbers() == [0, 1, 2, 3] and both.last() == "2")
