@@ -9,7 +9,7 @@ import shutil
 import socket
 import ssl
 import subprocess
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +58,12 @@ KINDS = {
              + " uwsgi_temp_path uwsgi; scgi_temp_path scgi;"),
         ),
     ),
-    "haproxy": Kind("haproxy.cfg", ("-db", "-f", "{folder}/haproxy.cfg"), (("bind :443", "bind 127.0.0.1:{port}"),)),
+    "haproxy": Kind(
+        "haproxy.cfg",
+        ("-db", "-f", "{folder}/haproxy.cfg"),
+        # It refuses to start with fewer open files than its connections may need.
+        (("bind :443", "bind 127.0.0.1:{port}"), ("    maxconn 40000", "    maxconn 100")),
+    ),
     "caddy": Kind(
         "Caddyfile",
         ("run", "--config", "{folder}/Caddyfile", "--adapter", "caddyfile"),
@@ -75,6 +80,12 @@ KINDS = {
 class Proxy:
     port: int
     trust: ssl.SSLContext
+    process: subprocess.Popen[bytes]
+
+    def listens(self) -> bool:
+        assert self.process.poll() is None, "it has ended"
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     @asynccontextmanager
     async def client(self, address: str = "127.0.0.1", **headers: str) -> AsyncIterator[ClientConnection]:
@@ -108,7 +119,7 @@ def proxied(name: str, folder: Path, gateway_port: int) -> Iterator[Proxy]:
             [program, *arguments], cwd=folder, stdout=log, stderr=log, env={**os.environ, "HOME": str(folder)}
         )
     try:
-        yield Proxy(port, trust)
+        yield Proxy(port, trust, process)
     except BaseException:
         print((folder / "proxy.log").read_text())  # noqa: T201
         raise
@@ -119,11 +130,6 @@ def proxied(name: str, folder: Path, gateway_port: int) -> Iterator[Proxy]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def listening(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def settings(folder: Path, redis_url: str) -> tuple[str, ...]:
@@ -155,9 +161,10 @@ async def test_a_proxy_passes_streams_on_tells_who_asks_and_sends_them_to_the_ne
     await publisher.ticker("100")
     port = free_port()
     serve = (*settings(tmp_path, redis_server.url), str(port))
-    with command(*serve) as first, proxied(name, tmp_path, port) as proxy:
+    with command(*serve) as first, ExitStack() as stack:
         line(first, "Serving on")
-        await until(lambda: listening(proxy.port), f"{name} on its port")
+        proxy = stack.enter_context(proxied(name, tmp_path, port))
+        await until(proxy.listens, f"{name} on its port")
 
         async with proxy.client() as client:
             await subscribed(client)
