@@ -51,8 +51,8 @@ format: $(VENV)/dev.stamp ## rewrite the Python sources in the project's style
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-build: $(VENV)/demo.stamp page ## the page, and a wheel with it in dist/
-	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+build: $(VENV)/demo.stamp page ## the page, a wheel with it, and one of the Python client alone, in dist/
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist . ./clients/python
 	@ls dist/*.whl
 
 # The order matters: the others may only use versions that dev.txt has.

@@ -74,6 +74,13 @@ ROWS = (
     Row(("embedded",)),
     Row(("cli",)),
     Row(("__main__",)),
+    # Below everything, though it needs next to nothing: nothing may need it. See `test_the_client_stands_alone`.
+    Row(
+        tuple(f"client.{name}" for name in ("desk", "errors", "inboxes", "retry", "values", "views", "wire")),
+        pure=True,
+        outside=(),
+    ),
+    Row(("client",), outside=("pandas", "websockets")),
 )
 
 # What a pure module may not import, because it waits, reads a clock, draws lots or talks to the outside.
@@ -200,6 +207,15 @@ def test_imports_go_up_only(module: str) -> None:
             package_of(target) == package_of(module) or {package_of(target), package_of(module)} <= {"cli", "__main__"}
         )
         assert row < own or same_group, f"{at(module, imported.line)}: gateway.{module} may not import gateway.{target}"
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if package_of(module) == "client"])
+def test_the_client_stands_alone(module: str) -> None:
+    # It is installed without the server's packages: see clients/python/pyproject.toml.
+    allowed = {"gateway.model.interval"}
+    for imported in imports(module):
+        if inner(imported) is not None and not imported.name.startswith("gateway.client."):
+            assert imported.name in allowed, f"{at(module, imported.line)}: {imported.name}"
 
 
 @each_pure_module

@@ -38,6 +38,8 @@ SLOW_BYTES_PER_S = 8192
 STEP_S = 0.02
 WAIT_S = 30.0
 HEARTBEAT_S = 1.0
+QUIET_S = 2.0
+"""Two beats of the slowest tier."""
 SILENT_BEATS = 3
 """After so many missed heartbeats the protocol tells a client to give up: it shows nothing as live any more."""
 
@@ -222,14 +224,14 @@ class Rig:
                 raise TimeoutError(f"{what}: not within {most_s:g} s; {self.ready} of {self.clients} clients are ready")
             self._step(STEP_S)
 
-    def finish(self, drain_s: float = 1.0) -> Verdict:
+    def finish(self) -> Verdict:
         """Stop the feed, let everybody take what is on its way, and judge by the recording."""
         self.wait(self.all_live, "everybody back and live")
         # A bar or two more on healthy connections: what is missing by now would never have come.
         self.run(1.5)
         self.collector.stop()
         self._swarm.limit_slow(0)
-        self.run(drain_s)
+        self._drain()
         ledger = Ledger(self.collector.ledger())
         self._recorder.write(ledger)
         sums: dict[str, int] = {}
@@ -259,6 +261,17 @@ class Rig:
             ordered=self.ordered,
             statuses=statuses,
         )
+
+    def _drain(self) -> None:
+        """Until nothing comes any more: who has read slowly may have much in front of it, and a slow tier's beats."""
+        totals = self._swarm.totals
+        deadline_s, before = time.monotonic() + WAIT_S, None
+        while time.monotonic() < deadline_s:
+            come = (totals.updates, totals.updates_slow, totals.closed, totals.closed_slow, totals.notices["snapshot"])
+            if come == before:
+                return
+            before = come
+            self.run(QUIET_S)
 
     def _step(self, most_s: float) -> None:
         self._swarm.step(most_s)

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 LIMIT_MS = 6000.0
 """A frozen gateway under a client that has just been given an old price: both limits, one after the other."""
 
-DRAIN_S = 3.0
-
 
 def run(seed: int, seconds: float, say: Callable[[str], None], keep: Path | None = None) -> Verdict:
     """Raises `TimeoutError` when the world does not recover. `keep`: where recording and log go, instead of nowhere."""
@@ -46,7 +44,7 @@ def run(seed: int, seconds: float, say: Callable[[str], None], keep: Path | None
                     say(line(rig, now_s, broken))
                     said_s = int(now_s) + 1
                 rig.run(0.05)
-            return rig.finish(DRAIN_S)
+            return rig.finish()
 
 
 def line(rig: Rig, now_s: float, broken: list[str]) -> str:

@@ -182,7 +182,9 @@ async def serving(config: Config, *, ready: bool = True) -> AsyncIterator[Servin
 
 
 @asynccontextmanager
-async def process(config: Config, *, ready: bool = True, log: Path | None = None) -> AsyncIterator[Serving]:
+async def process(
+    config: Config, *, ready: bool = True, log: Path | None = None, port: int = 0
+) -> AsyncIterator[Serving]:
     """A gateway in a process of its own, as it is installed: uvloop, signals, standard output; its log into a file."""
     sections = {name: getattr(config, name) for name in ("redis", "market", "stream", "server", "tokens", "log")}
     keys = (
@@ -203,7 +205,7 @@ async def process(config: Config, *, ready: bool = True, log: Path | None = None
         "gateway",
         "serve",
         "--port",
-        "0",
+        str(port),
         env={**os.environ, **settings, "PYTHONUNBUFFERED": "1"},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE if errors is None else errors,
