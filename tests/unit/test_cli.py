@@ -17,7 +17,6 @@ from click.testing import CliRunner
 from gateway import __version__, cli
 from gateway.access.api_keys import ApiKeys
 from gateway.config import Config, LogConfig, load_config
-from gateway.config.toml import to_toml
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
@@ -93,14 +92,6 @@ class TestCheckConfig:
         shown = gateway("check-config", GATEWAY_REDIS__URL="redis://user:s3cret@h:1/0").stdout
         assert "s3cret" not in shown
         assert 'url = "redis://user:***@h:1/0"' in shown
-
-    def test_truth_values_are_tomls(self) -> None:
-        assert to_toml({"a": {"b": True}, "c": {"d": False}}) == "[a]\nb = true\n\n[c]\nd = false\n"
-        table = {"a": {"sizes": {"AAA": "0.01", "B.B": "5"}, "none": {}}}
-        assert tomllib.loads(to_toml(table)) == table
-
-    def test_sections_in_sections_have_both_names(self) -> None:
-        assert to_toml({"a": {"x": {"n": 1}, "m": 2}}) == "[a]\nm = 2\n\n[a.x]\nn = 1\n"
 
 
 class TestMistakes:
