@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 PYTHON ?=
 BROWSER ?= 1
 CLIENTS ?= 1
+PROXIES ?= 1
 ARGS ?=
 
 WEB_SOURCES := $(shell find web -name node_modules -prune -o -name coverage -prune -o -name dist -prune -o -type f -print 2>/dev/null)
@@ -23,7 +24,7 @@ NPM := npm --prefix web --no-fund --no-audit --no-update-notifier
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 	@echo
-	@echo 'Variables: PYTHON=python3.11 (interpreter), BROWSER=0 (test without Chromium), CLIENTS=0 (without client libraries), CHROMIUM=/path, ARGS="..." (for demo, bench and pytest)'
+	@echo 'Variables: PYTHON=python3.11 (interpreter), BROWSER=0 (test without Chromium), CLIENTS=0 (without client libraries), PROXIES=0 (without nginx and the like), CHROMIUM=/path, ARGS="..." (for demo, bench and pytest)'
 
 demo: $(VENV)/demo.stamp page ## the gateway with a simulated market on http://127.0.0.1:8000; Ctrl-C ends it
 	@$(BIN)/python scripts/foreground.py $(BIN)/gateway demo $(ARGS)
@@ -105,6 +106,8 @@ check-python: $(VENV)/dev.stamp page $(CLIENT_STAMPS)
 	if [ "$(BROWSER)" = 0 ]; then echo 'Without the browser tests, as asked.'; without='not browser'; \
 	elif [ -z "$(NODE_FOUND)" ]; then echo 'Without the browser tests: there is no page to test.'; without='not browser'; \
 	else CHROMIUM=$$(scripts/chromium.sh); export CHROMIUM; fi; \
+	if [ "$(PROXIES)" = 0 ]; then echo 'Without the proxies, as asked.'; without="$${without:+$$without and }not proxies"; \
+	else scripts/proxies.sh; fi; \
 	if [ -z "$(CLIENT_STAMPS)" ]; then echo 'Without the client libraries.'; without="$${without:+$$without and }not clients"; \
 	elif [ -z "$(CC_FOUND)" ]; then echo 'Without cryptofeed, which needs a C compiler.'; \
 		test -z "$(CI)" || exit 1; set -- --deselect=$(CRYPTOFEED); fi; \

@@ -18,12 +18,14 @@ from gateway import __version__
 from gateway.access.request_rates import RequestRates
 from gateway.api import binance_rest, functions, gaps, klines, openapi, operations, page, reply, udf
 from gateway.api.binance_stream import BinanceService
+from gateway.api.crew_operations import Surface
 from gateway.api.entrance import Entrance
 from gateway.api.errors import EXCEPTION_HANDLERS
 from gateway.api.guard import Guard
 from gateway.api.stream import StreamService
 from gateway.clock import SteadyClock
 from gateway.config import ConfigError
+from gateway.crew import end_with_supervisor
 from gateway.feed.modes import make_feed
 from gateway.feed.sources import Sources
 from gateway.feed.together import end
@@ -61,26 +63,24 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Sequence
 
-    from starlette.routing import BaseRoute, Route
+    from starlette.routing import BaseRoute
 
     from gateway.config import Config
+    from gateway.crew import Crew
     from gateway.session.session import Session, Sink
     from gateway.wire.socket import ClientSocket
 
 logger = logging.getLogger(__name__)
 
 STATIC = Path(str(files("gateway"))) / "static"
-LIVE_WAIT_S = 10.0
-"""Longest a process that shares its port waits for its feed: when the source is away, all are equally stale."""
-
-LIVE_STEP_S = 0.02
 
 
 class Gateway:
     """Every part of one process, joined."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, crew: Crew | None = None) -> None:
         self.config = config
+        self.crew = crew
         symbols = SymbolRule(config.market.symbol_pattern)
         intervals = config.market.intervals
         stored = config.market.stored or intervals
@@ -151,6 +151,8 @@ class Gateway:
             by_source=self.sources.metrics,
             feed_mode=lambda: self.vitals.feed.mode,
         )
+        vitals = self.vitals
+        self.surface = Surface(vitals.not_ready, vitals.details, self.metrics, config.operations.token, crew)
         self.app = Starlette(
             routes=self._routes(),
             middleware=self._middleware(),
@@ -191,8 +193,14 @@ class Gateway:
             asyncio.create_task(self.entrance.watch.run(), name="visitors"),
         ]
         if operations_sock is not None:
-            tasks.append(asyncio.create_task(serve_operations(operations_sock, self._operations()), name="operations"))
-        serving = asyncio.create_task(self._serve(server, sock), name="server")
+            tasks.append(
+                asyncio.create_task(serve_operations(operations_sock, self.surface.whole()), name="operations")
+            )
+        if crew := self.crew:
+            tasks.append(asyncio.create_task(serve_operations(crew.bind(), self.surface.own(crew)), name="crew"))
+        shared = self.config.server.reuse_port
+        live = (lambda: self.hub.state.live) if shared else (lambda: True)
+        serving = asyncio.create_task(server.serve_once(live, sock), name="server")
         try:
             done, _ = await asyncio.wait([serving, *tasks], return_when=asyncio.FIRST_COMPLETED)
             if serving not in done:
@@ -209,15 +217,6 @@ class Gateway:
             await self.repair.aclose()
             await self.history.aclose()
             await self.store.aclose()
-
-    async def _serve(self, server: Server, sock: socket.socket) -> None:
-        if self.config.server.reuse_port:
-            # From the moment it listens a share of the new clients is this process's: not before they get fresh data.
-            for _ in range(round(LIVE_WAIT_S / LIVE_STEP_S)):
-                if self.hub.state.live:
-                    break
-                await asyncio.sleep(LIVE_STEP_S)
-        await server.serve(sockets=[sock])
 
     def _middleware(self) -> list[Middleware]:
         config = self.config
@@ -240,11 +239,7 @@ class Gateway:
             *udf.routes(self.history, self.rules, self.config.dialects, gzip_min_bytes),
             *openapi.routes(self.rules, __version__, gzip_min_bytes),
             *operations.document_routes(asyncapi),
-            *(
-                operations.public_routes(self.vitals.not_ready)
-                if self.config.operations.address
-                else self._operations()
-            ),
+            *(self.surface.public() if self.config.operations.address else self.surface.whole()),
             *page.routes(STATIC),
         ]
         if not STATIC.is_dir():
@@ -252,10 +247,6 @@ class Gateway:
                 "the page is not built; everything else works (build it with `make build`, which needs Node)"
             )
         return routes
-
-    def _operations(self) -> list[Route]:
-        vitals, token = self.vitals, self.config.operations.token
-        return operations.routes(vitals.not_ready, vitals.details, self.metrics, token)
 
     def _wanted(self) -> set[Topic]:
         """What somebody is subscribed to, and the prices and shorter bars that its bars are made of."""
@@ -281,11 +272,12 @@ async def serve(
     *,
     on_ready: Callable[[str], None] | None = None,
     reread: Callable[[], Config] | None = None,
+    crew: Crew | None = None,
 ) -> None:
     """Run a gateway until SIGINT or SIGTERM; `on_ready` is called with the page's address once it answers.
 
-    With `reread` a SIGHUP makes it read the settings again. Raises `OSError` where the address cannot be bound,
-    `ConfigError` for certificates and keys that cannot be used.
+    With `reread` a SIGHUP makes it read the settings again; as one of a `crew` it ends with its supervisor. Raises
+    `OSError` where the address cannot be bound, `ConfigError` for certificates and keys that cannot be used.
     """
     check_tls(config.server)
     with contextlib.ExitStack() as stack:
@@ -294,7 +286,7 @@ async def serve(
         operations_sock = None
         if config.operations.address:
             operations_host, _, operations_port = config.operations.address.rpartition(":")
-            bound = bind(operations_host.strip("[]"), int(operations_port))
+            bound = bind(operations_host.strip("[]"), int(operations_port), share=config.server.reuse_port)
             operations_sock = stack.enter_context(contextlib.closing(bound))
             logger.info("operations at %s", address_of(operations_sock))
         address = address_of(sock, "https" if config.server.tls_certificate else "http")
@@ -303,7 +295,9 @@ async def serve(
             if on_ready:
                 on_ready(address)
 
-        gateway = Gateway(config)
+        gateway = Gateway(config, crew)
+        if crew is not None:
+            end_with_supervisor()
         if reread is not None:
             loop = asyncio.get_running_loop()
             loop.add_signal_handler(signal.SIGHUP, _reload, gateway, reread)

@@ -7,10 +7,8 @@ in the settings answer at once. Exit status: 0 ended as asked, 1 could not run, 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
-import re
 import signal
 import sys
 from contextlib import contextmanager
@@ -22,6 +20,7 @@ import msgspec
 
 from gateway import __version__
 from gateway.config import ConfigError, is_key_name, load_config, masked
+from gateway.config.toml import to_toml
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Mapping
@@ -80,16 +79,37 @@ def main() -> None:
 @click.option("--host", help="Address to listen on; 0.0.0.0 opens it to the network.")
 @port_option
 @click.option("--redis", "redis_url", metavar="URL", help="Where the collector writes.")
-def serve(file: Path | None, host: str | None, port: int | None, redis_url: str | None) -> None:
+@click.option("--workers", type=click.IntRange(1), help="Processes on the port, one a core.  [default: 1]")
+@click.option("--worker", is_flag=True, hidden=True, help="Be one of them; a line on standard input tells which.")
+def serve(
+    file: Path | None, host: str | None, port: int | None, redis_url: str | None, workers: int | None, worker: bool
+) -> None:
     """Run the gateway."""
-    options: dict[str, dict[str, Any]] = {"server": {"host": host, "port": port}, "redis": {"url": redis_url}}
+    server = {"host": host, "port": port, "workers": workers}
+    options: dict[str, dict[str, Any]] = {"server": server, "redis": {"url": redis_url}}
     config = _load(file, options)
-    from gateway.app import serve as run_gateway
 
     def say(address: str) -> None:
         _say(f"Serving on {address}")
 
-    _run(config, run_gateway(config, on_ready=say, reread=lambda: _read(file, options)), ConfigError)
+    def read() -> Config:
+        return _read(file, options)
+
+    if config.server.workers > 1 and not worker:
+        from gateway.workers import WorkersError, supervise
+
+        given = {"--config": file, "--redis": redis_url}
+        words = [str(word) for key, value in given.items() if value for word in (key, value)]
+        return _run(config, supervise(config, words, on_ready=say), WorkersError)
+    from gateway.app import serve as run_gateway
+
+    crew = None
+    if worker:
+        from gateway.crew import join
+
+        crew = join()
+        config, read = crew.share(config), lambda: crew.share(_read(file, options))
+    _run(config, run_gateway(config, on_ready=say, reread=read, crew=crew), ConfigError)
 
 
 @main.command()
@@ -177,36 +197,6 @@ def make_key(name: str) -> None:
 def check_config(file: Path | None) -> None:
     """Print the settings in force as TOML, passwords masked."""
     click.echo(to_toml(masked(_load(file, {}))), nl=False)
-
-
-def to_toml(sections: Mapping[str, Mapping[str, Any]]) -> str:
-    """Sections of numbers, texts, lists of them, and sections in these, as a TOML document."""
-    return "\n".join(_toml_section(name, keys) for name, keys in sections.items())
-
-
-def _toml_section(name: str, keys: Mapping[str, Any]) -> str:
-    deeper = {f"{name}.{_toml_key(key)}": value for key, value in keys.items() if isinstance(value, dict)}
-    own = "".join(
-        f"{_toml_key(key)} = {_toml_value(value)}\n" for key, value in keys.items() if not isinstance(value, dict)
-    )
-    return "\n".join([f"[{name}]\n{own}", *(_toml_section(*section) for section in deeper.items())])
-
-
-def _toml_key(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml_value(key)
-
-
-def _toml_value(value: object) -> str:
-    match value:
-        case list() | tuple():
-            return f"[{', '.join(map(_toml_value, value))}]"
-        case bool():
-            return str(value).lower()
-        case str():
-            # A JSON string is a basic string of TOML, but for one character that JSON leaves as it is.
-            return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-        case _:
-            return repr(value)
 
 
 def _load(file: Path | None, options: Mapping[str, Mapping[str, Any]], default: Path | None = DEFAULT_FILE) -> Config:

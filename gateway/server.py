@@ -5,6 +5,7 @@ Knows no markets and no sessions; what a client is told is its edge's.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import time
 from typing import TYPE_CHECKING
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
 
 GC_THRESHOLDS = (20_000, 20, 20)
 """Python's default walks the youngest objects 700 allocations at a time, which is every few messages here."""
+
+LIVE_WAIT_S = 10.0
+"""Longest a process that shares its port waits for its feed: when the source is away, all are equally stale."""
+
+LIVE_STEP_S = 0.02
 
 
 class Server(uvicorn.Server):
@@ -61,6 +67,14 @@ class Server(uvicorn.Server):
         )
         self._settings = config
         self._on_ready = on_ready
+
+    async def serve_once(self, live: Callable[[], bool], sock: socket.socket) -> None:
+        """Listen when it is live: from then on a share of the port's new clients is this process's."""
+        for _ in range(round(LIVE_WAIT_S / LIVE_STEP_S)):
+            if live():
+                break
+            await asyncio.sleep(LIVE_STEP_S)
+        await self.serve(sockets=[sock])
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _READY_S = 20.0
 _STOP_S = 15.0
 _PORTS = range(10_000, 20_000)
+_WORKER = re.compile(r'worker="\d+",?')
 
 
 class GatewayError(Exception):
@@ -79,7 +81,9 @@ class Gateway:
             files.append(log)
         port = port or free_port()
         command = [sys.executable, *program, "serve", "--port", str(port), "--redis", redis_url]
-        with log.open("ab") as output, pinned(cores()[0]):
+        # Several workers are there to use more than one core: they share all of them with the harness.
+        several = overrides.get("server", {}).get("workers", 1) > 1
+        with log.open("ab") as output, pinned(cores()[0] | cores()[1] if several else cores()[0]):
             process = subprocess.Popen(
                 [*command, "--config", settings.name], stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
             )
@@ -97,13 +101,18 @@ class Gateway:
             raise GatewayError(str(error)) from error
 
     def metrics(self) -> dict[str, float]:
-        """Its own counters, as `/metrics` gives them; empty where it has none. Costs the gateway some ms."""
+        """Its own counters, as `/metrics` gives them, added up over its workers; empty where it has none. Costs the
+        gateway some ms."""
+        found: dict[str, float] = {}
         with suppress(OSError, http.client.HTTPException, ValueError):
             status, body = self.get("/metrics")
             if status == 200:
-                lines = (line for line in body.decode().splitlines() if line and not line.startswith("#"))
-                return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
-        return {}
+                for line in body.decode().splitlines():
+                    if line and not line.startswith("#"):
+                        name, _, value = line.rpartition(" ")
+                        name = _WORKER.sub("", name).replace("{}", "")
+                        found[name] = found.get(name, 0.0) + float(value)
+        return found
 
     def get(self, target: str) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection(self.host, self.port, timeout=5)
@@ -151,7 +160,8 @@ class Gateway:
         while time.monotonic() < deadline:
             self.usage()
             with suppress(OSError, http.client.HTTPException):
-                if self.get("/readyz")[0] in (200, 404):
+                status, body = self.get("/readyz")
+                if status == 404 or (status == 200 and b'"away"' not in body):
                     return
             time.sleep(0.05)
         raise GatewayError(f"the gateway was not ready after {_READY_S:g} s:\n{self.log_tail()}")

@@ -32,10 +32,10 @@ def routes(
 
     async def readyz(request: Request) -> Response:
         why = reasons()
-        return _readiness(why, {"reasons": why, **details()} if _bears(request, token) else {})
+        return _readiness(why, {"reasons": why, **details()} if bears(request, token) else {})
 
     async def scrape(request: Request) -> Response:
-        if not _bears(request, token):
+        if not bears(request, token):
             return error_response(Code.UNAUTHORIZED, "a token is needed", headers={"www-authenticate": "Bearer"})
         return Response(metrics.render(), headers=NO_STORE, media_type="text/plain; version=0.0.4")
 
@@ -66,7 +66,8 @@ def _readiness(why: list[str], details: Mapping[str, object]) -> Response:
     return JSONResponse({"ready": not why, **details}, 503 if why else 200, headers=NO_STORE)
 
 
-def _bears(request: Request, token: str) -> bool:
+def bears(request: Request, token: str) -> bool:
+    """Whether it shows the token; any does where there is none."""
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     # Compared in constant time, as bytes: text outside of ASCII is not refused by an exception.
     right = hmac.compare_digest(given.strip().encode("latin-1", "replace"), token.encode())

@@ -34,6 +34,7 @@ class ServerConfig(Section, frozen=True):
     backlog: Count = 4096
     shutdown_s: Seconds = 10.0
     reuse_port: bool = False
+    workers: Count = 1
     head_max_bytes: Annotated[int, Meta(ge=1024, le=8192)] = 8192
     head_s: Seconds = 10.0
     exchange_s: Seconds = 60.0

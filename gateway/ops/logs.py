@@ -53,6 +53,18 @@ def setup_logging(config: LogConfig, stream: TextIO | None = None) -> None:
     logging.captureWarnings(True)
 
 
+def name_lines(**fields: object) -> None:
+    """Have every line from now on carry these as well: which of several processes says it."""
+    make = logging.getLogRecordFactory()
+
+    def named(*args: Any, **options: Any) -> logging.LogRecord:
+        record = make(*args, **options)
+        vars(record).update(fields)
+        return record
+
+    logging.setLogRecordFactory(named)
+
+
 class TextFormatter(logging.Formatter):
     """`2026-01-31T12:00:00.123Z info gateway.pump: message key=value`, a traceback indented below."""
 

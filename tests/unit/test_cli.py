@@ -93,14 +93,6 @@ class TestCheckConfig:
         assert "s3cret" not in shown
         assert 'url = "redis://user:***@h:1/0"' in shown
 
-    def test_truth_values_are_tomls(self) -> None:
-        assert cli.to_toml({"a": {"b": True}, "c": {"d": False}}) == "[a]\nb = true\n\n[c]\nd = false\n"
-        table = {"a": {"sizes": {"AAA": "0.01", "B.B": "5"}, "none": {}}}
-        assert tomllib.loads(cli.to_toml(table)) == table
-
-    def test_sections_in_sections_have_both_names(self) -> None:
-        assert cli.to_toml({"a": {"x": {"n": 1}, "m": 2}}) == "[a]\nm = 2\n\n[a.x]\nn = 1\n"
-
 
 class TestMistakes:
     @pytest.mark.parametrize(

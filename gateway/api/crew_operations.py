@@ -1,0 +1,95 @@
+"""Health, readiness and metrics of all workers, whichever of them is asked.
+
+Each worker answers for itself at its own socket; here the answers are put together, and nothing is judged but which of
+them count.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from gateway import __version__
+from gateway.api import operations
+from gateway.api.errors import Code, error_response
+from gateway.api.operations import NO_STORE, bears
+from gateway.crew import Answer
+from gateway.ops.by_worker import by_worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from starlette.requests import Request
+
+    from gateway.crew import Crew
+    from gateway.ops.metrics import Metrics
+
+
+class Surface:
+    """What a gateway tells of itself, and of its crew where it has one: there the first route that fits answers."""
+
+    def __init__(
+        self,
+        reasons: Callable[[], list[str]],
+        details: Callable[[], Mapping[str, object]],
+        metrics: Metrics,
+        token: str,
+        crew: Crew | None,
+    ) -> None:
+        self._reasons, self._details, self._metrics = reasons, details, metrics
+        self._token, self._crew = token, crew
+
+    def whole(self) -> list[Route]:
+        crew = routes(self._crew, self._token) if self._crew else []
+        return [*crew, *operations.routes(self._reasons, self._details, self._metrics, self._token)]
+
+    def public(self) -> list[Route]:
+        """Without details."""
+        crew = routes(self._crew, self._token, public=True) if self._crew else []
+        return [*crew, *operations.public_routes(self._reasons)]
+
+    def own(self, crew: Crew) -> list[Route]:
+        """This worker's alone, for the others of its crew."""
+        return operations.routes(self._reasons, self._details, self._metrics, crew.secret)
+
+
+def routes(crew: Crew, token: str, *, public: bool = False) -> list[Route]:
+    """To stand before those of `operations.py`. `public`: only what a load balancer asks for, without details."""
+
+    async def healthz(_: Request) -> Response:
+        answers = await crew.ask_all("/healthz")
+        alive = {str(number): isinstance(answer, Answer) for number, answer in answers.items()}
+        body = {"status": "ok", "version": __version__}
+        return JSONResponse(body if public else {**body, "workers": alive}, headers=NO_STORE)
+
+    async def readyz(request: Request) -> Response:
+        # A worker that is away gets no new clients, so the others stay ready; one that is there and serves stale data
+        # would get its share of them.
+        workers: dict[str, dict[str, Any]] = {}
+        for number, answer in (await crew.ask_all("/readyz")).items():
+            workers[str(number)] = orjson.loads(answer.body) if isinstance(answer, Answer) else {"away": str(answer)}
+        there = [worker for worker in workers.values() if "away" not in worker]
+        ready = bool(there) and all(worker["ready"] for worker in there)
+        why = [f"worker {number}: {why}" for number, worker in workers.items() for why in worker.pop("reasons", [])]
+        shown = {"reasons": why or ["no worker answers"] * (not there), "workers": workers}
+        details = shown if not public and bears(request, token) else {}
+        return JSONResponse({"ready": ready, **details}, 200 if ready else 503, headers=NO_STORE)
+
+    async def scrape(request: Request) -> Response:
+        if not bears(request, token):
+            return error_response(Code.UNAUTHORIZED, "a token is needed", headers={"www-authenticate": "Bearer"})
+        answers = await crew.ask_all("/metrics")
+        texts = {number: answer.body.decode() for number, answer in answers.items() if isinstance(answer, Answer)}
+        whole = (
+            f"# HELP gateway_workers Processes that are to serve\n# TYPE gateway_workers gauge\n"
+            f"gateway_workers {crew.count}\n"
+            f"# HELP gateway_workers_up Processes that answer\n# TYPE gateway_workers_up gauge\n"
+            f"gateway_workers_up {len(texts)}\n"
+        )
+        return Response(whole + by_worker(texts), headers=NO_STORE, media_type="text/plain; version=0.0.4")
+
+    found = [Route("/healthz", healthz), Route("/readyz", readyz)]
+    return found if public else [*found, Route("/metrics", scrape)]

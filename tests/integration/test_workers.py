@@ -1,0 +1,230 @@
+"""`gateway serve --workers N`: several real processes on one port, killed, hung and reloaded under clients that check
+what they get; and the supervisor alone with commands that fail."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gateway import workers
+from gateway.config import Config, ServerConfig, load_config
+from gateway.workers import Workers, WorkersError, reserve
+from loadtest.nemesis.rig import Rig
+from loadtest.processes import family
+from tests.integration.live import WAIT_S, until
+from tests.integration.test_command_line import command, line
+
+if TYPE_CHECKING:
+    from gateway.embedded.server import EmbeddedServer
+
+CLIENTS = 40
+
+
+def answer(rig: Rig, path: str) -> Any:
+    return json.loads(rig.gateway.get(path)[1])
+
+
+def worker_ids(pid: int) -> list[int]:
+    return family(pid)[1:]
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    # One whose parent has gone waits for somebody to take note of its end.
+    return state != "Z"
+
+
+def supervised(rig: Rig) -> int:
+    assert rig.gateway.pid is not None
+    return rig.gateway.pid
+
+
+def all_ready(rig: Rig) -> bool:
+    return all(worker.get("ready") for worker in answer(rig, "/readyz")["workers"].values())
+
+
+class TestServing:
+    """With clients that record what they get, and the load tests' checker."""
+
+    SETTINGS: dict[str, dict[str, Any]] = {"server": {"workers": 2, "shutdown_s": 4.0}}
+
+    def test_clients_are_spread_and_counted_in_all(self, tmp_path: Path) -> None:
+        with Rig(tmp_path, clients=CLIENTS, settings=self.SETTINGS) as rig:
+            rig.wait(lambda: all_ready(rig), "both workers")
+            text = rig.gateway.get("/metrics")[1].decode()
+            each = [
+                float(found.rpartition(" ")[2])
+                for found in text.splitlines()
+                if found.startswith("gateway_connections{worker=")
+            ]
+            # The kernel draws by the client's port: that one of two gets none of 40 does not happen in a lifetime.
+            assert len(each) == 2
+            assert sum(each) == CLIENTS
+            assert min(each) > 0
+            assert rig.gateway.metrics()["gateway_connections"] == CLIENTS
+            assert "gateway_workers_up 2\n" in text
+            assert answer(rig, "/healthz")["workers"] == {"1": True, "2": True}
+
+    def test_one_is_killed_and_its_clients_go_on_with_the_other_without_a_hole(self, tmp_path: Path) -> None:
+        with Rig(tmp_path, clients=CLIENTS, settings=self.SETTINGS) as rig:
+            rig.wait(lambda: all_ready(rig), "both workers")
+            rig.run(1.5)
+            first, second = worker_ids(supervised(rig))
+            os.kill(first, signal.SIGKILL)
+            rig.wait(lambda: worker_ids(supervised(rig)) != [first, second], "its end")
+            rig.wait(rig.all_live, "everybody back")
+            rig.wait(lambda: len(worker_ids(supervised(rig))) == 2 and all_ready(rig), "a new one")
+            assert second in worker_ids(supervised(rig))
+            assert "was ended by SIGKILL" in rig.gateway.log_tail()
+            verdict = rig.finish()
+            assert verdict.ok, verdict
+            assert verdict.klines_checked > CLIENTS
+
+    def test_all_are_sent_away_gently(self, tmp_path: Path) -> None:
+        with Rig(tmp_path, clients=CLIENTS, settings=self.SETTINGS) as rig:
+            rig.wait(lambda: all_ready(rig), "both workers")
+            members = worker_ids(supervised(rig))
+            rig.end_gateway()
+            assert rig.gateway.stop() == 0
+            assert rig.closes("closed 1012") == CLIENTS
+            assert not any(map(alive, members))
+
+
+class TestCommand:
+    def test_settings_are_read_again_by_all(self, redis_server: EmbeddedServer, tmp_path: Path) -> None:
+        path = tmp_path / "settings.toml"
+        path.write_text("[server]\nworkers = 2\n")
+        with command("serve", "--config", str(path), "--port", "0", "--redis", redis_server.url) as process:
+            line(process, "with 2 workers")
+            path.write_text('[server]\nworkers = 2\n[log]\nformat = "json"\n')
+            process.send_signal(signal.SIGHUP)
+            assert process.stderr is not None
+            said = {json.loads(text)["worker"] for text in two_matching(process.stderr, "settings read again")}
+            assert said == {1, 2}
+            process.terminate()
+            process.communicate(timeout=WAIT_S)
+            assert process.returncode == 0
+
+    async def test_they_end_with_a_supervisor_that_is_killed(self, redis_server: EmbeddedServer) -> None:
+        with command("serve", "--workers", "2", "--port", "0", "--redis", redis_server.url) as process:
+            line(process, "with 2 workers")
+            members = worker_ids(process.pid)
+            assert len(members) == 2
+            process.kill()
+            # They hold its standard error: it ends with the last of them.
+            process.communicate(timeout=WAIT_S)
+            await until(lambda: not any(map(alive, members)))
+
+    def test_a_port_in_use_is_told_once(self, redis_server: EmbeddedServer) -> None:
+        with reserve(ServerConfig(port=0)) as taken:
+            taken.listen()
+            port = str(taken.getsockname()[1])
+            with command("serve", "--workers", "2", "--port", port, "--redis", redis_server.url) as process:
+                _, errors = process.communicate(timeout=WAIT_S)
+            assert process.returncode == 1
+            assert errors.count("cannot listen") == 1
+
+    def test_workers_that_cannot_start_end_the_command(self, redis_server: EmbeddedServer, tmp_path: Path) -> None:
+        path = tmp_path / "settings.toml"
+        path.write_text(
+            f'[server]\nworkers = 2\ntls_certificate = "{tmp_path}/no.pem"\ntls_key = "{tmp_path}/no.key"\n'
+        )
+        with command("serve", "--config", str(path), "--port", "0", "--redis", redis_server.url) as process:
+            _, errors = process.communicate(timeout=WAIT_S)
+        assert process.returncode == 1
+        assert "before it served" in errors
+        assert "Traceback" not in errors
+
+
+def two_matching(stream: Any, text: str) -> list[str]:
+    found: list[str] = []
+    for row in stream:
+        if text in row and row.startswith("{"):
+            found.append(row)
+            if len(found) == 2:
+                return found
+    raise AssertionError("it ended")
+
+
+SERVES = "import time; print('serves', flush=True); time.sleep(60)"
+
+
+def supervisor(program: str, count: int = 2) -> Workers:
+    config = load_config(None, {}, {"server": {"workers": count, "shutdown_s": 0.2}})
+    assert isinstance(config, Config)
+    return Workers(config, [sys.executable, "-c", program])
+
+
+class TestSupervisor:
+    """Commands of a line instead of gateways."""
+
+    @pytest.fixture(autouse=True)
+    def in_a_hurry(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(workers, "WAITS_S", (0.01,))
+        monkeypatch.setattr(workers, "LOOK_S", 0.05)
+        monkeypatch.setattr(workers, "CUT_S", 0.1)
+
+    async def test_one_that_fails_at_once_fails_the_start(self) -> None:
+        with pytest.raises(WorkersError, match="ended with status 3 before it served"):
+            await supervisor("raise SystemExit(3)").run(lambda: pytest.fail("it is not ready"))
+
+    async def test_one_that_never_serves_fails_the_start(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(workers, "START_S", 0.2)
+        with pytest.raises(WorkersError, match="was ended by SIGKILL before it served"):
+            await supervisor("import time; time.sleep(60)").run(lambda: pytest.fail("it is not ready"))
+
+    async def test_when_none_can_be_kept_up_it_gives_up(self, tmp_path: Path) -> None:
+        # Serves the first time, and never again.
+        once = f"import os; os.open({str(tmp_path / 'once')!r}, os.O_CREAT | os.O_EXCL); print('serves', flush=True)"
+        with pytest.raises(WorkersError, match=f"no worker serves, .* {workers.HOPELESS} times in a row"):
+            await supervisor(once, count=1).run(lambda: None)
+
+    async def test_one_that_hangs_is_killed_and_replaced(self, caplog: pytest.LogCaptureFixture) -> None:
+        # These never answer at their sockets.
+        running = asyncio.create_task(supervisor(SERVES, count=1).run(lambda: None))
+        await until(lambda: "does not answer" in caplog.text and caplog.text.count("was ended by SIGKILL") >= 2)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await running
+
+    async def test_one_that_does_not_end_is_killed(self) -> None:
+        ready = asyncio.Event()
+        stubborn = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + SERVES
+        running = asyncio.create_task(supervisor(stubborn).run(ready.set))
+        await asyncio.wait_for(ready.wait(), WAIT_S)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(running, WAIT_S)
+
+    async def test_a_second_signal_is_passed_on_as_an_interrupt(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(workers, "CUT_S", 60.0)
+        ready = asyncio.Event()
+        patient = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + SERVES
+        running = asyncio.create_task(supervisor(patient).run(ready.set))
+        await asyncio.wait_for(ready.wait(), WAIT_S)
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.sleep(0.05)
+        await asyncio.wait_for(running, WAIT_S)
+
+    async def test_a_reload_before_it_serves_comes_after(self, tmp_path: Path) -> None:
+        told = tmp_path / "told"
+        # Until it has a handler a SIGHUP would end it.
+        program = (
+            "import pathlib, signal, time; time.sleep(0.3)\n"
+            f"signal.signal(signal.SIGHUP, lambda *_: pathlib.Path({str(told)!r}).touch())\n" + SERVES
+        )
+        running = asyncio.create_task(supervisor(program, count=1).run(lambda: None))
+        await asyncio.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGHUP)
+        await until(told.exists)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await running
