@@ -51,6 +51,7 @@ from gateway.pump import Pump
 from gateway.reload import reloaded
 from gateway.repair import Repair
 from gateway.server import Server
+from gateway.survey import Survey
 from gateway.vitals import Vitals
 from gateway.watch import Watch
 from gateway.wire.binance_commands import StreamNames
@@ -95,9 +96,16 @@ class Gateway:
             for name, redis in where.items()
         }
         self.store = Stores(stores, lambda: self.sources.by_health())
+        self.survey = Survey(self.hub, self.market, stores, config.market.symbol_stale_after_s, clock)
         self.pulses = [Pulse(stores[name], redis.retry_s) for name, redis in where.items()]
         self.rolled = RolledStore(self.store, config.market)
-        self.history = History(self.rolled, LiveView(self.market, self.hub), config.history, config.stream.history_max)
+        self.history = History(
+            self.rolled,
+            LiveView(self.market, self.hub),
+            config.history,
+            config.stream.history_max,
+            observe=self.counters.observe_history,
+        )
         self.rules = QueryRules(symbols, intervals, config.stream.history_max)
         self.repair = Repair(self.rolled, self.market, intervals, config.redis.retry_s, clock)
         self.watch = Watch(config.market, self.store, self.market, self.repair, lambda: self.hub.state.live, clock)
@@ -150,6 +158,7 @@ class Gateway:
             totals_by_interval=self.vitals.totals_by_interval,
             by_source=self.sources.metrics,
             feed_mode=lambda: self.vitals.feed.mode,
+            readings=self.survey.readings,
         )
         self.app = Starlette(
             routes=self._routes(),

@@ -67,7 +67,7 @@ ROWS = (
     Row(("api",)),
     Row(("keepalive", "drain")),
     Row(("listening", "operations_server", "server")),
-    Row(("live_view", "vitals")),
+    Row(("live_view", "vitals", "survey")),
     Row(("app",)),
     Row(("embedded",)),
     Row(("cli",)),
