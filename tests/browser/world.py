@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
+import click
 import httpx
 
 from gateway.embedded.server import EmbeddedServer
@@ -132,10 +133,10 @@ def _end(process: subprocess.Popen[str]) -> None:
 def main() -> None:
     """For tests in another language: says where the gateway serves, then obeys a word a line until the input ends."""
     with World() as world:
-        print(world.url, flush=True)
+        click.echo(world.url)
         for line in sys.stdin:
             {"stop": world.stop_gateway, "start": world.start_gateway}[line.strip()]()
-            print("done", flush=True)
+            click.echo("done")
 
 
 if __name__ == "__main__":
