@@ -9,7 +9,7 @@ CLIENTS ?= 1
 PROXIES ?= 1
 ARGS ?=
 
-WEB_SOURCES := $(shell find web -name node_modules -prune -o -name coverage -prune -o -type f -print 2>/dev/null)
+WEB_SOURCES := $(shell find web -name node_modules -prune -o -name coverage -prune -o -name dist -prune -o -type f -print 2>/dev/null)
 PAGE := gateway/static/index.html
 NODE_FOUND := $(shell node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)' 2>/dev/null && npm --version 2>/dev/null)
 NO_NODE := Node 20.19 or newer with npm was not found
@@ -74,13 +74,13 @@ audit: $(VENV)/audit.stamp ## known holes in what is locked; asks osv.dev and th
 	npm --prefix web audit --no-fund --no-update-notifier
 
 clean: ## remove everything that the other targets made
-	rm -rf $(VENV) web/node_modules web/coverage gateway/static build dist reports .coverage .hypothesis
+	rm -rf $(VENV) web/node_modules web/coverage web/dist gateway/static build dist reports .coverage .hypothesis
 	rm -rf tests/clients/node/node_modules test-results .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Parts of the targets above
 
-check-web: page
+check-web: page $(VENV)/dev.stamp
 ifneq ($(NODE_FOUND),)
 	$(NPM) run typecheck
 	$(NPM) run lint

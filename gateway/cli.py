@@ -40,7 +40,7 @@ config_option = click.option(
 )
 port_option = click.option("--port", type=click.IntRange(0, 65535), help="TCP port to listen on; 0: any free one.")
 symbols_option = click.option(
-    "--symbols", type=click.IntRange(1), default=30, show_default=True, help="How many trading pairs to simulate."
+    "--symbols", type=click.IntRange(1), default=100, show_default=True, help="How many trading pairs to simulate."
 )
 rate_option = click.option(
     "--rate",

@@ -48,12 +48,13 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     environment: "node",
     restoreMocks: true,
+    testTimeout: 30_000,
     coverage: {
       provider: "v8",
       reportsDirectory: "../reports/web",
       // The page's own files are exercised by the browser tests; everything without a document is measured here.
-      include: ["src/client/**", "src/page/{format,route,precision,view}.ts"],
-      exclude: ["src/client/types.ts", "src/client/index.ts"],
+      include: ["src/client/**", "src/adapters/**", "src/page/{format,route,precision,view}.ts"],
+      exclude: ["src/client/types.ts", "src/**/index.ts"],
       thresholds: { lines: 100, functions: 100, branches: 100, statements: 100 },
     },
   },

@@ -172,6 +172,9 @@ class Client:
         self._link.wake()
 
     def _stream(self, inbox: Inbox, news: asyncio.Event) -> Stream[Any]:
+        if self._running is None:
+            # Nobody would ever be connected, and the loop over it would wait for good.
+            raise RuntimeError("use it as `async with Client(...) as client`")
         self._wakers[id(inbox)] = news
         self._desk.add(inbox)
         self._link.wake()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 WEB = Path(__file__).parents[2] / "web"
 PATIENCE_S = 15.0
@@ -23,8 +23,18 @@ class Browser:
         )
         self._answer()
 
-    def open(self, url: str, *, width: int = 1280, height: int = 800, scheme: str = "dark") -> Page:
-        self.do("open", url=url, width=width, height=height, scheme=scheme)
+    def open(
+        self,
+        url: str,
+        *,
+        width: int = 1280,
+        height: int = 800,
+        scheme: str = "dark",
+        clock: bool = False,
+        files: Mapping[str, str] | None = None,
+    ) -> Page:
+        """`clock`: the page's time can be forwarded. `files`: folders to serve beside the gateway's own, by path."""
+        self.do("open", url=url, width=width, height=height, scheme=scheme, clock=clock, files=files or {})
         return Page(self)
 
     def do(self, command: str, **arguments: Any) -> Any:
@@ -105,6 +115,20 @@ class Page:
 
     def offline(self, on: bool) -> None:
         self._browser.do("offline", on=on)
+
+    def forward(self, ms: int) -> None:
+        """Its clocks go on at once by so much, as after a sleep."""
+        self._browser.do("forward", ms=ms)
+
+    def heap_bytes(self) -> int:
+        """In use once what nobody needs is gone."""
+        used: int = self._browser.do("heap")
+        return used
+
+    def axe(self) -> list[str]:
+        """What axe-core finds serious or worse."""
+        found: list[str] = self._browser.do("axe")
+        return found
 
     def screenshot(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,11 +11,14 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from tests.browser.conftest import RESULTS
+from tests.browser.slow_line import SlowLine
+from tests.browser.world import World
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.browser.page import Page
-    from tests.browser.world import World
 
     OpenPage = Callable[..., Page]
 
@@ -86,12 +89,14 @@ def assert_whole(page: Page, world: World, symbol: str, before: dict[str, Any]) 
         assert bar == {name: theirs[bar["openTime"]][name] for name in bar}
 
 
+@pytest.mark.usefixtures("refusals_expected")
 def test_redis_killed_is_told_and_healed(own_world: World, open_page: OpenPage) -> None:
     page, symbol, before = look_at(own_world, open_page)
     with Bot(own_world, symbol) as bot:
         own_world.redis.kill()
         page.until("s.level !== 'green' && s.channel === 'stale'")
         assert page.text("#badge-text") == "Source away"
+        page.screenshot(RESULTS / "browser" / "stale.png")
         assert page.state()["view"] == "chart"
         assert page.state()["link"] == "open"
         time.sleep(3)
@@ -102,6 +107,7 @@ def test_redis_killed_is_told_and_healed(own_world: World, open_page: OpenPage) 
     assert bot.closed[-1] >= page.state()["lastClosed"] - SECOND_MS
 
 
+@pytest.mark.usefixtures("refusals_expected")
 def test_redis_frozen_is_told_and_healed(own_world: World, open_page: OpenPage) -> None:
     page, symbol, before = look_at(own_world, open_page)
     own_world.redis.freeze()
@@ -147,3 +153,52 @@ def test_market_chosen_while_the_gateway_is_away_can_be_tried_again(own_world: W
     # Not as a person clicks: by chance the page has found the gateway by itself a moment ago, and the button is gone.
     page.evaluate("document.querySelector('#notice-button').click()")
     page.shows(other, "1s", 5)
+
+
+@pytest.mark.usefixtures("refusals_expected")
+def test_tab_that_slept_ten_minutes_is_whole_again(world: World, open_page: OpenPage) -> None:
+    symbol = world.symbols()[0]
+    page = open_page(f"{world.url}#{symbol}/1s", clock=True)
+    page.shows(symbol, "1s")
+    before = page.state()
+    page.offline(True)
+    # The page's ten minutes are these seconds of the market.
+    time.sleep(3)
+    page.forward(10 * 60 * SECOND_MS)
+    page.until("s.level === 'red'")
+    page.offline(False)
+    page.until("s.link === 'open' && s.channel === 'live'", HEALED_S)
+    assert_whole(page, world, symbol, before)
+
+
+@pytest.mark.usefixtures("refusals_expected")
+def test_offline_what_was_seen_is_still_there_and_says_its_age(world: World, open_page: OpenPage) -> None:
+    first, second = world.symbols()[:2]
+    page = open_page(f"{world.url}#{first}/1m")
+    page.shows(first, "1m")
+    page.click(f"#market-{second}")
+    page.shows(second, "1m")
+    page.offline(True)
+    page.until("s.link !== 'open'")
+    page.click(f"#market-{first}")
+    page.until(f"s.symbol === '{first}' && s.view === 'chart' && s.level !== 'green'")
+    assert page.state()["shown"]["from"] == "cache"
+    assert len(page.state()["bars"]) >= 500
+    page.until("/[0-9] s$/.test(document.querySelector('#badge-age').innerText)")
+    page.offline(False)
+    page.shows(first, "1m")
+
+
+def test_stalled_line_is_told_and_full_speed_comes_back(open_page: OpenPage) -> None:
+    with World(symbols=60, rate=20) as busy, SlowLine(busy.url) as line:
+        page = open_page(f"{line.url}#{busy.symbols()[0]}/1m", width=1280, height=2800)
+        page.shows(busy.symbols()[0], "1m")
+        full = page.state()["intervalMs"]
+        page.until("s.updates > 1000")
+        line.bytes_per_s = 100
+        time.sleep(8)
+        line.bytes_per_s = None
+        page.until(f"s.intervalMs > {full} && !document.querySelector('#throttle').hidden", HEALED_S)
+        assert "this connection is slow" in page.text("#throttle")
+        page.screenshot(RESULTS / "browser" / "throttled.png")
+        page.until(f"s.intervalMs === {full} && document.querySelector('#throttle').hidden", HEALED_S)

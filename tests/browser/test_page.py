@@ -209,7 +209,7 @@ def test_everything_one_can_use_has_a_name(world: World, open_page: OpenPage) ->
     assert page.evaluate("document.querySelector('#chart').ariaLabel") == (
         f"Candlestick chart of {market_of(world)}, 1m"
     )
-    assert page.evaluate("document.querySelector('#badge-text').ariaLive") == "polite"
+    assert page.evaluate("document.querySelector('#badge-said').ariaLive") == "polite"
 
 
 def test_page_needs_nothing_from_elsewhere_and_keeps_to_its_policy(world: World, open_page: OpenPage) -> None:

@@ -127,3 +127,16 @@ def _end(process: subprocess.Popen[str]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
+
+
+def main() -> None:
+    """For tests in another language: says where the gateway serves, then obeys a word a line until the input ends."""
+    with World() as world:
+        print(world.url, flush=True)
+        for line in sys.stdin:
+            {"stop": world.stop_gateway, "start": world.start_gateway}[line.strip()]()
+            print("done", flush=True)
+
+
+if __name__ == "__main__":
+    main()

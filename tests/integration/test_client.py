@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pandas as pd
 import pytest
 
+from gateway.access.api_keys import hash_of, make_key
 from gateway.client import (
     Client,
     GatewayError,
@@ -18,8 +19,10 @@ from gateway.client import (
     InvalidSymbol,
     MissedBars,
     Stream,
+    Unauthorized,
     Unavailable,
     Unreachable,
+    retry,
 )
 from tests.builders import MINUTE_MS, T0
 from tests.integration.live import SYMBOL, WAIT_S, Publisher, make_config, process, serving, until
@@ -53,6 +56,12 @@ async def restarted(server: EmbeddedServer) -> AsyncIterator[Publisher]:
     server.start()
     async with Publisher(server) as publisher:
         yield publisher
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long a gateway takes to start on a busy machine, the client looks for it again soon."""
+    monkeypatch.setattr(retry, "MOST_S", 0.2)
 
 
 @pytest.fixture
@@ -287,6 +296,21 @@ class TestErrors:
                 assert await numbers(bars, 1) == [0]
 
 
+async def test_a_token_opens_the_stream_and_the_past(redis_server: EmbeddedServer, publisher: Publisher) -> None:
+    await publisher.ticker("1")
+    await publisher.closed(0)
+    key = make_key(bytes(32))
+    tokens = {"required": True, "api_keys": (f"bot:{hash_of(key)}",)}
+    async with serving(make_config(redis_server, tokens=tokens)) as up:
+        async with Client(up.address, token=key) as client:
+            assert await numbers(client.klines(SYMBOL, "1m", mode="closed", history=1), 1) == [0]
+        async with Client(up.address) as stranger:
+            with pytest.raises(Unauthorized):
+                await following(stranger.tickers(SYMBOL))
+            with pytest.raises(Unauthorized):
+                await stranger.history(SYMBOL, "1m")
+
+
 class TestEnd:
     async def test_nothing_is_left_when_a_consumer_is_cancelled(self, up: Serving) -> None:
         before = asyncio.all_tasks()
@@ -351,5 +375,7 @@ async def test_history_as_rows_and_as_a_frame(publisher: Publisher, up: Serving)
         assert frame.index[0] == pd.Timestamp(T0, unit="ms", tz="UTC")
         assert list(frame["close"]) == [float(bar.close) for bar in rows]
         assert list(map(str, frame.dtypes)) == ["float64"] * 6 + ["int64", "bool"]
+        nothing = await client.history(SYMBOL, "1m", start=T0 + 60 * MINUTE_MS)
+        assert (nothing, list(nothing.frame().columns)) == ([], list(frame.columns))
         assert SYMBOL in await client.symbols()
         assert await client.intervals() == ["1m"]

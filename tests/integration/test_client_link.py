@@ -204,3 +204,5 @@ async def test_a_mistake_in_the_arguments_is_told_at_once() -> None:
             client.klines("X", "1m", **mistake)
     with pytest.raises(GatewayError, match="INVALID_INTERVAL"):
         client.klines("X", "7m")
+    with pytest.raises(RuntimeError, match="async with"):
+        client.klines("X", "1m")

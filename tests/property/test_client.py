@@ -24,6 +24,7 @@ steps = st.lists(
         st.tuples(st.just("form"), st.just(0)),
         st.tuples(st.just("lose"), st.integers(0, 4)),
         st.tuples(st.just("connect"), st.booleans()),
+        st.tuples(st.just("away"), st.integers(1, 40)),
         st.tuples(st.just("resync"), st.integers(0, 8)),
         st.tuples(st.just("take"), st.integers(1, 5)),
         st.tuples(st.just("look"), st.integers(1, 6)),
@@ -42,6 +43,8 @@ class World:
         """The bar that is forming."""
         self.first = 5
         """The oldest that is stored."""
+        self.shown = 0
+        """The newest bar that was said."""
         self.connected = False
         self.desk = Desk()
         self.closed = Closed([SYMBOL], "1m", lambda: None, size=4)
@@ -61,6 +64,7 @@ class World:
                 self.hear(
                     {"op": "update", "t": T0, "u": [[1, said(self.next)], [1, said(self.next + 1, closed=False)]]}
                 )
+                self.shown = self.next + 1
             self.next += 1
             self.first = max(self.first, self.next - self.kept)
 
@@ -68,7 +72,7 @@ class World:
         if self.connected:
             self.hear([T0, 1, 105])
         if (newest := self.latest.take()) is not None:
-            assert newest[2] == opens(self.next) or not self.connected
+            assert newest[2] == opens(self.shown), "an older value than the newest"
 
     def lose(self, _: int) -> None:
         self.connected = False
@@ -82,6 +86,7 @@ class World:
         if self.started is None:
             self.started = self.next
         shown = self.next if forming else None
+        self.shown = self.next if forming else self.next - 1
         cursor = command.get("resume", {}).get(CHANNEL)
         if cursor is None:
             self.hear(snapshot(1, self.next - 1, forming=shown))
@@ -91,9 +96,16 @@ class World:
         bars = range(after + 1, self.next) if recovered else range(self.next - 1, self.next)
         self.hear(snapshot(1, *bars, forming=shown, recovered=recovered))
 
+    def away(self, count: int) -> None:
+        """An outage of so many bars, with a gateway that stores fewer or more than that."""
+        self.lose(0)
+        self.close(count)
+        self.connect(True)
+
     def resync(self, count: int) -> None:
         if self.connected:
             first = max(self.first, self.next - count)
+            self.shown = self.next
             self.hear(snapshot(1, *range(first, self.next), forming=self.next, resync=True))
 
     def take(self, count: int) -> None:

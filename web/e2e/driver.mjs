@@ -1,16 +1,22 @@
 // Drives the page for the tests: one JSON command a line on stdin, one JSON answer a line on stdout.
 // It knows what a browser can do and nothing of what the page should do: that is the tests' part.
 //
-//   {"do":"open","url":…,"width":…,"height":…,"scheme":"dark"}   {"do":"evaluate","script":…}
+//   {"do":"open","url":…,"width":…,"height":…,"scheme":"dark","clock":true,"files":{"/path/":folder}}
+//   {"do":"evaluate","script":…}
 //   {"do":"until","script":…,"ms":…}   {"do":"click","selector":…}   {"do":"type","text":…}   {"do":"press","key":…}
-//   {"do":"offline","on":…}   {"do":"screenshot","path":…}   {"do":"problems"}
+//   {"do":"offline","on":…}   {"do":"forward","ms":…}   {"do":"heap"}   {"do":"axe"}
+//   {"do":"screenshot","path":…}   {"do":"problems"}
 //   < {"ok":…}  or  {"error":"…"}
 
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout } from "node:timers/promises";
 import { launch } from "./browser.mjs";
 
 const POLL_MS = 50;
+const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 const browser = await launch();
 let context = null;
@@ -18,8 +24,11 @@ let page = null;
 let problems = [];
 
 const commands = {
-  /** A new page, as of somebody who was never here. */
-  async open({ url, width, height, scheme }) {
+  /**
+   * A new page, as of somebody who was never here. `clock`: its time can be forwarded. `files`: what the page's own
+   * server has not, by path; so the example pages are of the gateway's origin, as an application's own would be.
+   */
+  async open({ url, width, height, scheme, clock, files }) {
     await context?.close();
     const touch = width < 600;
     context = await browser.newContext({
@@ -29,7 +38,13 @@ const commands = {
       hasTouch: touch,
       isMobile: touch,
     });
+    for (const [path, folder] of Object.entries(files)) {
+      await context.route(`**${path}**`, (route) =>
+        route.fulfill({ path: join(folder, new URL(route.request().url()).pathname.slice(path.length)) }),
+      );
+    }
     page = await context.newPage();
+    if (clock) await page.clock.install();
     problems = [];
     page.on("console", (message) => {
       if (["error", "warning"].includes(message.type())) problems.push(`${message.type()}: ${message.text()}`);
@@ -52,6 +67,24 @@ const commands = {
   type: ({ text }) => page.keyboard.type(text),
   press: ({ key }) => page.keyboard.press(key),
   offline: ({ on }) => context.setOffline(on),
+  /** As after a sleep: the clocks have gone on, and what was due meanwhile happens once. */
+  forward: ({ ms }) => page.clock.fastForward(ms),
+  /** Bytes in use once what nobody needs is gone. */
+  async heap() {
+    const session = await context.newCDPSession(page);
+    await session.send("HeapProfiler.collectGarbage");
+    const { usedSize } = await session.send("Runtime.getHeapUsage");
+    await session.detach();
+    return usedSize;
+  },
+  /** What axe-core finds serious or worse: its rule, and where. */
+  async axe() {
+    await page.evaluate(axe);
+    const { violations } = await page.evaluate("axe.run()");
+    return violations
+      .filter(({ impact }) => impact === "serious" || impact === "critical")
+      .map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html.slice(0, 120)).join("; ")}`);
+  },
   async screenshot({ path }) {
     await page.screenshot({ path });
   },

@@ -9,12 +9,19 @@ import {
   newestBar,
   newestClosed,
   type Series,
+  seriesOf,
 } from "../src/client/fold";
 import type { Kline } from "../src/client/types";
 import { bar, forming, MINUTE, snapshot } from "./builders";
 
 const KEEP = 100;
 const held: Series = { closed: [bar(1), bar(2)], forming: forming(3) };
+
+test("bars in a row and a series are two forms of the same", () => {
+  for (const series of [EMPTY, held, { closed: [bar(1)], forming: null }]) {
+    expect(seriesOf(allBars(series))).toEqual(series);
+  }
+});
 
 describe("a snapshot", () => {
   test("replaces everything held", () => {

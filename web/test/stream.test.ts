@@ -288,11 +288,15 @@ describe("a reconnect", () => {
     const stop = stream.onLink((info) => phases.push(info.phase));
     FakeSocket.last.hello();
     FakeSocket.last.say({ op: "throttle", interval_ms: 200, reason: "load" });
+    expect(stream.info.throttled).toBe("load");
+    FakeSocket.last.say({ op: "throttle", interval_ms: 50, reason: "recovered" });
+    expect(stream.info.throttled).toBeNull();
+    FakeSocket.last.say({ op: "throttle", interval_ms: 200, reason: "load" });
     expect(stream.info.intervalMs).toBe(200);
     FakeSocket.last.end();
     stop();
     await vi.advanceTimersByTimeAsync(0);
-    expect(phases).toEqual(["open", "open", "open", "waiting"]);
+    expect(phases).toEqual(["open", "open", "open", "open", "open", "waiting"]);
   });
 
   test("is tried at once when asked to check", () => {

@@ -1,7 +1,7 @@
 // One channel as this client holds it: its series or ticker, how trustworthy it is, and who listens.
 // It knows no commands and no connection; stream.ts tells it what came.
 
-import { type Change, EMPTY, foldKline, foldSnapshot, foldTicker, newestClosed, type Series } from "./fold";
+import { type Change, EMPTY, foldKline, foldSnapshot, foldTicker, newestClosed, type Series } from "./fold.ts";
 import type {
   ChannelError,
   ChannelState,
@@ -11,7 +11,7 @@ import type {
   StaleReason,
   Ticker,
   TickerSnapshot,
-} from "./types";
+} from "./types.ts";
 
 /** `waiting`: no snapshot yet on this connection; `failed`: see `error`. */
 export interface ChannelStatus {
@@ -47,6 +47,8 @@ export class Channel {
   history: number;
   /** The gateway's number for it on this connection. */
   number: number | null = null;
+  /** Closed klines that were asked for when the series held now was served. */
+  reach = 0;
   /** Refusals in a row that ask to try again. */
   failures = 0;
   readonly #isKline: boolean;
@@ -77,8 +79,20 @@ export class Channel {
     return this.#status.state === "waiting" ? (newestClosed(this.#series)?.openTime ?? null) : null;
   }
 
+  get series(): Series {
+    return this.#series;
+  }
+
+  /** Begins with what was held before, as if the connection had broken since. */
+  seed(series: Series, reach: number, heardAt: number): void {
+    this.reach = reach;
+    this.#series = series;
+    this.#heardAt = heardAt;
+  }
+
   snapshot(snapshot: KlineSnapshot | TickerSnapshot): void {
     this.failures = 0;
+    this.reach = this.history;
     this.#heardAt = Date.now();
     if ("klines" in snapshot) {
       const { series, change } = foldSnapshot(this.#series, snapshot, this.#keep);

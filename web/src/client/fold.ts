@@ -5,7 +5,7 @@
 // - folding changes nothing in place, so what a listener was given stays what it was;
 // - news that cannot be placed (older than what is held, or a diff of nothing) leaves the series untouched.
 
-import type { Kline, KlineNews, KlineSnapshot, Ticker } from "./types";
+import type { Kline, KlineNews, KlineSnapshot, Ticker } from "./types.ts";
 
 /** What the client holds of a kline channel. */
 export interface Series {
@@ -68,6 +68,14 @@ export function newestClosed(series: Series): Kline | null {
 /** The bar a chart shows last. */
 export function newestBar(series: Series): Kline | null {
   return series.forming ?? newestClosed(series);
+}
+
+/** The other way round: the last of the bars may be forming. */
+export function seriesOf(bars: readonly Kline[]): Series {
+  const last = bars.at(-1);
+  return last === undefined || last.isClosed
+    ? { closed: bars, forming: null }
+    : { closed: bars.slice(0, -1), forming: last };
 }
 
 /** All bars, oldest first. */

@@ -1,6 +1,6 @@
 // Green, yellow or red: how far what is on the screen can be trusted. Pure; the page only paints it.
 
-import type { LinkPhase } from "./link";
+import type { LinkPhase } from "./link.ts";
 
 export type Level = "green" | "yellow" | "red";
 

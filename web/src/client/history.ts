@@ -1,11 +1,13 @@
 // The past and the lists, over HTTP. One function per path, errors as the gateway words them.
 
-import type { Kline } from "./types";
+import type { Kline } from "./types.ts";
 
 export interface KlinesQuery {
   readonly symbol: string;
   readonly interval: string;
   readonly limit?: number;
+  /** The newest open time wanted, ms. */
+  readonly endTime?: number;
 }
 
 export interface KlinesAnswer {
@@ -14,6 +16,10 @@ export interface KlinesAnswer {
   /** Ascending and without a gap the source does not have; the last one may be forming (`isClosed` false). */
   readonly klines: readonly Kline[];
   readonly stale: boolean;
+  /** Made of shorter klines: the source has none of this interval. */
+  readonly derived?: boolean;
+  /** Open times that are missing between the klines. */
+  readonly gaps?: readonly { readonly from: number; readonly to: number }[];
 }
 
 export interface Markets {
@@ -45,6 +51,7 @@ export async function fetchKlines(base: string, query: KlinesQuery, options: Fet
   url.searchParams.set("symbol", query.symbol);
   url.searchParams.set("interval", query.interval);
   if (query.limit !== undefined) url.searchParams.set("limit", String(query.limit));
+  if (query.endTime !== undefined) url.searchParams.set("endTime", String(query.endTime));
   return (await get(url, options)) as unknown as KlinesAnswer;
 }
 

@@ -1,10 +1,15 @@
 // The client library's public names.
 
-export type { ChannelStatus, KlineEvent, StatusEvent, TickerEvent } from "./channel";
-export { allBars, newestBar, newestClosed, type Series } from "./fold";
-export { type Freshness, freshness, type Level, type Why } from "./freshness";
-export { fetchKlines, fetchMarkets, HttpError, type KlinesAnswer, type Markets } from "./history";
-export type { LinkPhase, Socket, SocketConstructor } from "./link";
-export { KlineStream, type StreamInfo, type StreamOptions, type Subscription } from "./stream";
-export type { Kline, Ticker } from "./types";
-export { checkOnWake } from "./wake";
+export type { ChannelStatus, KlineEvent, StatusEvent, TickerEvent } from "./channel.ts";
+export { allBars, newestBar, newestClosed, type Series } from "./fold.ts";
+export { type Freshness, freshness, type Level, type Why } from "./freshness.ts";
+export { fetchKlines, fetchMarkets, HttpError, type KlinesAnswer, type Markets } from "./history.ts";
+export type { LinkPhase, Socket, SocketConstructor } from "./link.ts";
+export { CORRELATIONS, type Correlations, type Learned, Predictor } from "./predictor.ts";
+export type { PrefetchOptions } from "./prefetch.ts";
+export type { Klines } from "./reader.ts";
+export { KlineDataService, type SeriesStatus, type ServiceOptions, type SubscribeOptions } from "./service.ts";
+export type { CacheStats, Timing } from "./stats.ts";
+export { KlineStream, type StreamInfo, type StreamOptions, type Subscription } from "./stream.ts";
+export type { Kline, StaleReason, ThrottleReason, Ticker } from "./types.ts";
+export { checkOnWake } from "./wake.ts";

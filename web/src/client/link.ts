@@ -1,8 +1,8 @@
 // The life of one connection to the stream: connect, notice that it died, wait, connect again.
 // It knows no channels and folds nothing; what arrives is handed on as decoded messages.
 
-import { backoffMs } from "./backoff";
-import type { ClientCommand, Hello, ServerMessage } from "./types";
+import { backoffMs } from "./backoff.ts";
+import type { ClientCommand, Hello, ServerMessage } from "./types.ts";
 
 /** `refused`: the gateway closed with a code that says not to come back; only `check()` tries again. */
 export type LinkPhase = "connecting" | "open" | "waiting" | "refused" | "closed";

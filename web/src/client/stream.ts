@@ -1,9 +1,20 @@
 // Subscriptions over one connection: which channels are wanted, asking for them in few commands, and taking them up
 // again after a reconnect without a hole. What a channel holds is channel.ts's, the connection's life link.ts's.
 
-import { Channel, type ChannelStatus, type KlineEvent, type Listener, type TickerEvent } from "./channel";
-import { Link, type LinkPhase, type SocketConstructor } from "./link";
-import type { ChannelError, Hello, KlineNews, ServerMessage, Status, Subscribed, Ticker } from "./types";
+import type { Held } from "./cache.ts";
+import { Channel, type ChannelStatus, type KlineEvent, type Listener, type TickerEvent } from "./channel.ts";
+import { allBars, seriesOf } from "./fold.ts";
+import { Link, type LinkPhase, type SocketConstructor } from "./link.ts";
+import type {
+  ChannelError,
+  Hello,
+  KlineNews,
+  ServerMessage,
+  Status,
+  Subscribed,
+  ThrottleReason,
+  Ticker,
+} from "./types.ts";
 
 export interface Subscription {
   readonly channel: string;
@@ -19,6 +30,14 @@ export interface StreamOptions {
   readonly WebSocket?: SocketConstructor;
   /** Most closed klines held per channel. */
   readonly keep?: number;
+  readonly shelf?: Shelf;
+}
+
+/** Where a series waits while nobody listens to it. */
+export interface Shelf {
+  /** What a new subscription with that much history can continue from. */
+  seed(symbol: string, interval: string, history: number): Held | null;
+  keep(symbol: string, interval: string, held: Held): void;
 }
 
 export interface StreamInfo {
@@ -28,6 +47,8 @@ export interface StreamInfo {
   readonly hello: Hello | null;
   /** How often the gateway serves this connection at most. */
   readonly intervalMs: number | null;
+  /** Why it is slower than the gateway's beat; `null`: it is not. */
+  readonly throttled: ThrottleReason | null;
   /** The gateway's clock minus ours. */
   readonly clockOffsetMs: number;
   /** News items since the stream was opened. */
@@ -43,6 +64,7 @@ const RETRY_MOST_MS = 30_000;
 export class KlineStream {
   readonly #link: Link;
   readonly #keep: number;
+  readonly #shelf: Shelf | undefined;
   readonly #channels = new Map<string, Channel>();
   readonly #byNumber = new Map<number, Channel>();
   readonly #asked = new Map<number, readonly Channel[]>();
@@ -55,11 +77,18 @@ export class KlineStream {
   #hello: Hello | null = null;
   #historyMax = Number.POSITIVE_INFINITY;
   #intervalMs: number | null = null;
+  #throttled: ThrottleReason | null = null;
   #clockOffsetMs = 0;
   #updates = 0;
 
-  constructor({ url, WebSocket = globalThis.WebSocket as SocketConstructor, keep = DEFAULT_KEEP }: StreamOptions) {
+  constructor({
+    url,
+    WebSocket = globalThis.WebSocket as SocketConstructor,
+    keep = DEFAULT_KEEP,
+    shelf,
+  }: StreamOptions) {
     this.#keep = keep;
+    this.#shelf = shelf;
     this.#link = new Link(url, WebSocket, {
       opened: (hello) => this.#opened(hello),
       received: (message) => this.#received(message),
@@ -74,6 +103,7 @@ export class KlineStream {
       heardAt: this.#link.heardAt,
       hello: this.#hello,
       intervalMs: this.#intervalMs,
+      throttled: this.#throttled,
       clockOffsetMs: this.#clockOffsetMs,
       updates: this.#updates,
     };
@@ -86,6 +116,17 @@ export class KlineStream {
 
   ticker(symbol: string, listener: (event: TickerEvent) => void): Subscription {
     return this.#listen(`ticker:${symbol}`, 0, listener as Listener);
+  }
+
+  /** What is held of a series that somebody listens to, once something has come. */
+  held(symbol: string, interval: string): Held | null {
+    const channel = this.#channels.get(`kline:${symbol}:${interval}`);
+    return channel === undefined || channel.heardAt === 0 ? null : heldOf(channel);
+  }
+
+  /** Whether the source of anything listened to is away. */
+  get stale(): boolean {
+    return [...this.#channels.values()].some(({ status }) => status.state === "stale");
   }
 
   /** Called at every change of the connection; returns how to stop it. */
@@ -108,6 +149,7 @@ export class KlineStream {
     let channel = this.#channels.get(name);
     if (channel === undefined) {
       channel = new Channel(name, history, this.#keep);
+      this.#seed(channel, listener);
       this.#channels.set(name, channel);
       this.#subscribeSoon(channel);
     } else {
@@ -133,7 +175,17 @@ export class KlineStream {
     };
   }
 
+  #seed(channel: Channel, listener: Listener): void {
+    const [kind, symbol = "", interval = ""] = channel.name.split(":");
+    const held = kind === "kline" ? this.#shelf?.seed(symbol, interval, channel.history) : null;
+    if (held == null) return;
+    channel.seed(seriesOf(held.klines), held.asked, held.at);
+    channel.replay(listener);
+  }
+
   #release(channel: Channel): void {
+    const [kind, symbol = "", interval = ""] = channel.name.split(":");
+    if (kind === "kline" && channel.heardAt > 0) this.#shelf?.keep(symbol, interval, heldOf(channel));
     this.#channels.delete(channel.name);
     this.#toSubscribe.delete(channel);
     if (channel.number !== null) this.#byNumber.delete(channel.number);
@@ -192,6 +244,7 @@ export class KlineStream {
     this.#hello = hello;
     this.#historyMax = hello.limits.history_max;
     this.#intervalMs = hello.tick_ms;
+    this.#throttled = null;
     this.#clockOffsetMs = hello.time - Date.now();
     this.#toUnsubscribe.clear();
     for (const channel of this.#channels.values()) this.#toSubscribe.add(channel);
@@ -228,6 +281,7 @@ export class KlineStream {
         break;
       case "throttle":
         this.#intervalMs = message.interval_ms;
+        this.#throttled = message.reason === "recovered" ? null : message.reason;
         this.#tellLink();
         break;
       case "error":
@@ -296,6 +350,12 @@ export class KlineStream {
     this.#ids += 1;
     return this.#ids;
   }
+}
+
+function heldOf({ series, reach, heardAt, status }: Channel): Held {
+  // A live channel is up to date however quiet it is.
+  const at = status.state === "live" ? Date.now() : heardAt;
+  return { klines: allBars(series), asked: reach, at, stale: status.state !== "live" };
 }
 
 function* chunks<T>(all: readonly T[]): Generator<T[]> {

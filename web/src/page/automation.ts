@@ -1,8 +1,9 @@
 // A read-only window into the page for tests and scripts: `window.klineGateway`.
 // It tells what the chart itself holds, not what the page believes it holds.
 
-import type { Level, StreamInfo } from "../client";
+import type { CacheStats, Level, StreamInfo } from "../client";
 import type { ShownBar } from "./chart";
+import type { Shown } from "./look";
 import type { View } from "./view";
 
 export interface PageState {
@@ -25,6 +26,12 @@ export interface PageState {
   /** News items folded since the page was opened. */
   readonly updates: number;
   readonly digits: number;
+  /** Where the first candles of this chart came from, and how long after the choice they stood in it. */
+  readonly shown: Shown | null;
+  /** When the first chart stood, since the page was asked for, ms; `null`: not yet. */
+  readonly firstChartMs: number | null;
+  readonly cache: CacheStats;
+  readonly intervalMs: number | null;
 }
 
 declare global {

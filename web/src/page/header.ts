@@ -1,9 +1,10 @@
 // What stands above and around the chart: price, 24 h figures, legend, badge, countdown, footer. It only paints.
 
-import type { Level, StreamInfo, Ticker, Why } from "../client";
+import type { CacheStats, Level, StreamInfo, Ticker, Why } from "../client";
 import type { ShownBar } from "./chart";
 import { element, make, setText } from "./dom";
 import { age, compact, countdown, percent, price, sign } from "./format";
+import type { Shown } from "./look";
 import type { View } from "./view";
 
 const BADGE: Record<Why, string> = {
@@ -69,10 +70,35 @@ export function showLegend(bar: ShownBar | null, digits: number): void {
   });
 }
 
-export function showBadge(level: Level, why: Why, reason: string | undefined, dataAgeMs: number | null): void {
+export function badgeText(why: Why, reason: string | undefined): string {
+  return why === "stale" ? (STALE[reason ?? ""] ?? BADGE.stale) : BADGE[why];
+}
+
+export function showBadge(level: Level, text: string, dataAgeMs: number | null): void {
   element("badge").dataset["level"] = level;
-  setText(element("badge-text"), why === "stale" ? (STALE[reason ?? ""] ?? BADGE.stale) : BADGE[why]);
+  setText(element("badge-text"), text);
+  // Said aloud apart from the button: its age changes all the time.
+  setText(element("badge-said"), text);
   setText(element("badge-age"), dataAgeMs === null ? "" : age(dataAgeMs));
+}
+
+/** The mark for cached data: where the candles came from, and how fast. */
+export function showSource(shown: Shown | null): void {
+  const chip = element("source");
+  chip.hidden = shown === null;
+  if (shown === null) return;
+  const cached = shown.from === "cache";
+  const ms = Math.max(1, Math.round(shown.ms));
+  chip.dataset["from"] = shown.from;
+  setText(chip, `${cached ? "⚡ " : ""}${ms} ms`);
+  chip.title = cached ? `Shown from the cache in ${ms} ms, then continued live` : `Shown by the gateway in ${ms} ms`;
+  chip.ariaLabel = chip.title;
+}
+
+export function showThrottle(text: string | null): void {
+  const chip = element("throttle");
+  chip.hidden = text === null;
+  setText(chip, text ?? "");
 }
 
 export function showCountdown(leftMs: number | null): void {
@@ -88,9 +114,10 @@ export function showNotice(view: View): void {
   element("notice-button").hidden = view.kind === "empty";
 }
 
-export function showFooter(info: StreamInfo, updatesPerSecond: number, bars: number): void {
+export function showFooter(info: StreamInfo, updatesPerSecond: number, bars: number, cache: CacheStats): void {
   setText(element("foot-rate"), `${updatesPerSecond} update${updatesPerSecond === 1 ? "" : "s"}/s`);
   setText(element("foot-bars"), `${bars} candles`);
   setText(element("foot-tick"), info.intervalMs === null ? "" : `every ${info.intervalMs} ms at most`);
+  setText(element("foot-cache"), `${cache.series} series kept`);
   setText(element("foot-server"), info.hello?.server ?? "");
 }

@@ -25,6 +25,12 @@ export class IntervalBar {
     }
   }
 
+  /** The interval so many places to the right of the chosen one. */
+  neighbour(step: number): string | null {
+    const at = this.#buttons().findIndex((button) => button.getAttribute("aria-checked") === "true");
+    return this.#names[at + step] ?? null;
+  }
+
   #button(name: string): HTMLButtonElement {
     const button = make("button", "interval", name);
     button.type = "button";

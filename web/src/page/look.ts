@@ -18,17 +18,26 @@ import type { Route } from "./route";
 
 /** All the gateway stores by default; it is clamped to what the gateway allows. */
 const HISTORY = 500;
+/** Where the first candles came from, and how long after the choice they stood in the chart. */
+export interface Shown {
+  readonly from: "cache" | "gateway";
+  readonly ms: number;
+}
+
 const NOTHING: ChannelStatus = { state: "waiting" };
 
 export class Look {
   readonly route: Route;
   readonly since = Date.now();
+  readonly #startedAt = performance.now();
   readonly #chart: CandleChart;
   readonly #changed: () => void;
-  readonly #subscriptions: readonly Subscription[];
+  #subscriptions: readonly Subscription[] = [];
+  #starting = true;
   #series: Series = { closed: [], forming: null };
   #ticker: Ticker | null = null;
   #digits = 0;
+  #shown: Shown | null = null;
 
   /** A route with an empty part looks at nothing. */
   constructor(route: Route, stream: KlineStream, chart: CandleChart, changed: () => void) {
@@ -47,6 +56,7 @@ export class Look {
               changed();
             }),
           ];
+    this.#starting = false;
   }
 
   close(): void {
@@ -81,6 +91,11 @@ export class Look {
     return this.#subscriptions[0]?.status ?? NOTHING;
   }
 
+  /** `null`: there are no candles yet. */
+  get shown(): Shown | null {
+    return this.#shown;
+  }
+
   /** When the candles' last news came; `null`: never. */
   get heardAt(): number | null {
     return this.#subscriptions[0]?.heardAt || null;
@@ -92,6 +107,10 @@ export class Look {
       const bars = allBars(event.series);
       this.#take(event.series, bars);
       this.#chart.reset(bars, jump);
+      if (this.#shown === null && bars.length > 0) {
+        // What is held is told at once, what has to be asked for is told later.
+        this.#shown = { from: this.#starting ? "cache" : "gateway", ms: performance.now() - this.#startedAt };
+      }
     } else if (event.kind === "bars") {
       this.#take(event.series, event.bars);
       for (const bar of event.bars) this.#chart.push(bar);

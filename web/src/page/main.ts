@@ -1,29 +1,53 @@
 // The page's composition root: it makes the parts and joins them. What is looked at follows from the address alone.
 
-import { checkOnWake, fetchMarkets, freshness, HttpError, KlineStream, type Level, type Markets } from "../client";
+import { checkOnWake, fetchMarkets, freshness, HttpError, KlineDataService, type Level, type Markets } from "../client";
 import { expose } from "./automation";
 import { CandleChart, type ShownBar } from "./chart";
+import { ConnectionPanel } from "./connection";
 import { element, oncePerFrame, setText } from "./dom";
-import { showBadge, showCountdown, showFooter, showLegend, showNotice, showPrice, showTicker } from "./header";
+import {
+  badgeText,
+  showBadge,
+  showCountdown,
+  showFooter,
+  showLegend,
+  showNotice,
+  showPrice,
+  showSource,
+  showThrottle,
+  showTicker,
+} from "./header";
 import { IntervalBar } from "./intervals";
+import { Journal, throttleText } from "./journal";
+import { wireKeys } from "./keys";
 import { Look } from "./look";
 import { MarketList } from "./markets";
+import { recall, remember } from "./memory";
+import { listed } from "./order";
 import { complete, formatHash, parseHash, type Route } from "./route";
 import { wireSheet } from "./sheet";
+import { sparkQuery } from "./sparkline";
 import { type View, viewOf } from "./view";
 
 const CLOCK_MS = 250;
 const RATE_MS = 1_000;
 const MARKETS_RETRY_MS = 3_000;
 const MARKETS_REFRESH_MS = 60_000;
+/** Until a cached chart has been continued: no alarm for what is over in a moment. */
+const JOINING_MS = 1_000;
 
 // Relative to the page, so that it works behind any path prefix.
 const base = document.baseURI;
-const streamUrl = new URL("v1/stream", base);
-streamUrl.protocol = streamUrl.protocol === "https:" ? "wss:" : "ws:";
+const EXPLAINED: Record<Level, string> = {
+  green: "Everything shown is live. The gateway says so itself, and would say if it were not.",
+  yellow: "What is shown may be a moment old. It continues without a hole as soon as that is over.",
+  red: "What is shown is old. It stays on the screen, and is brought up to date without a hole once the source is back.",
+};
 
 const app = element("app");
-const stream = new KlineStream({ url: streamUrl.href });
+const service = new KlineDataService({ url: base, learned: recall() });
+const { stream } = service;
+const journal = new Journal();
 const paintSoon = oncePerFrame(paint);
 
 const chart = new CandleChart(element("chart"), (bar) => {
@@ -33,12 +57,23 @@ const chart = new CandleChart(element("chart"), (bar) => {
 const intervals = new IntervalBar(element("intervals"), (interval) => go({ ...look.route, interval }));
 const list = new MarketList(
   { list: element("market-list"), search: element<HTMLInputElement>("search"), none: element("market-none") },
-  stream,
-  (symbol) => {
-    closeSheet();
-    go({ ...look.route, symbol });
+  service,
+  {
+    chosen: (symbol) => {
+      closeSheet();
+      go({ ...look.route, symbol });
+    },
+    considered: (symbol) => service.hint(symbol, look.route.interval),
   },
 );
+const panel = new ConnectionPanel(() => ({
+  info: stream.info,
+  stats: service.stats,
+  dataAgeMs: dataAgeMs(),
+  updatesPerSecond,
+  journal,
+  text: EXPLAINED[level],
+}));
 const closeSheet = wireSheet({ opened: () => list.focus(), closed: () => list.clear() });
 
 let look = new Look({ symbol: "", interval: "" }, stream, chart, paintSoon);
@@ -48,10 +83,19 @@ let hovered: ShownBar | null = null;
 let view: View = { kind: "loading" };
 let level: Level = "yellow";
 let priceBefore: number | null = null;
+let updatesPerSecond = 0;
+let firstChartMs: number | null = null;
 
 /** The address changes, and the page follows it. */
 function go(route: Route): void {
   location.hash = formatHash(route);
+  // At once, not when the browser comes to telling it: the next key may be there before.
+  follow();
+}
+
+/** Where there is no neighbour, nothing happens. */
+function goTo({ symbol, interval }: { readonly symbol?: string | null; readonly interval?: string | null }): void {
+  go({ symbol: symbol ?? look.route.symbol, interval: interval ?? look.route.interval });
 }
 
 /** Looks at what the address says, as far as it says something and the lists are known. */
@@ -64,25 +108,36 @@ function follow(): void {
 }
 
 function lookAt(route: Route): void {
-  look.close();
+  const before = look;
   hovered = null;
-  priceBefore = null;
+  if (route.symbol !== before.route.symbol) priceBefore = null;
   look = new Look(route, stream, chart, paintSoon);
+  // Only now: what both look at is shared, not asked for again.
+  before.close();
+  prefetch();
   element("chart").ariaLabel = `Candlestick chart of ${route.symbol}, ${route.interval}`;
   showMarkets();
   paintSoon();
 }
 
+function prefetch(): void {
+  service.looked(look.route.symbol, look.route.interval, markets?.symbols ?? []);
+  remember(service.learned);
+}
+
 function showMarkets(): void {
   const { symbol, interval } = look.route;
   intervals.show(markets?.intervals ?? (interval === "" ? [] : [interval]), interval);
-  list.show(markets?.symbols ?? [], symbol);
+  list.show(listed(markets?.symbols ?? []), symbol, sparkQuery(markets?.intervals ?? []));
 }
 
 async function readMarkets(): Promise<void> {
   try {
+    const first = markets === null;
     markets = await fetchMarkets(base);
     marketsFailed = false;
+    // An address that names a market is followed before there is a list to choose the next one from.
+    if (first && look.route.symbol !== "") prefetch();
   } catch (error) {
     // A gateway that is away is told by the badge; anything else here would be our bug.
     if (!(error instanceof HttpError || error instanceof TypeError)) throw error;
@@ -105,6 +160,12 @@ function paint(): void {
   priceBefore = price;
   showTicker(look.ticker, digits);
   showLegend(hovered ?? look.newest, digits);
+  showSource(look.shown);
+  if (firstChartMs === null && look.shown !== null) firstChartMs = performance.now();
+}
+
+function dataAgeMs(): number | null {
+  return look.heardAt === null ? null : Date.now() - look.heardAt;
 }
 
 /** What changes with time alone, too: ages, the badge, whether to go on waiting. */
@@ -112,11 +173,11 @@ function paintState(): void {
   const now = Date.now();
   const { phase, heardAt, clockOffsetMs } = stream.info;
   const { route, status, newest } = look;
-  const dataAgeMs = look.heardAt === null ? null : now - look.heardAt;
+  const ageMs = dataAgeMs();
   const fresh = freshness({
     link: phase,
     channel: status.state,
-    dataAgeMs,
+    dataAgeMs: ageMs,
     silenceMs: heardAt === 0 ? 0 : now - heardAt,
   });
   level = fresh.level;
@@ -131,14 +192,19 @@ function paintState(): void {
   });
   app.dataset["view"] = view.kind;
   app.dataset["level"] = level;
-  showBadge(level, fresh.why, status.reason, dataAgeMs);
+  const joining = phase === "open" && status.state === "waiting" && now - look.since < JOINING_MS;
+  if (!joining || ageMs === null) showBadge(level, badgeText(fresh.why, status.reason), ageMs);
+  journal.channel(status, now);
+  showThrottle(throttleText(stream.info));
+  panel.paint();
   showCountdown(newest === null ? null : newest.closeTime + 1 - (now + clockOffsetMs));
   showNotice(view);
 }
 
 function showRate(before: number): void {
   const { updates } = stream.info;
-  showFooter(stream.info, updates - before, look.bars);
+  updatesPerSecond = updates - before;
+  showFooter(stream.info, updatesPerSecond, look.bars, service.stats);
   const shown = look.price === null ? "" : `${element("price").textContent} ${look.route.symbol} · `;
   document.title = `${shown}kline gateway`;
   setTimeout(() => showRate(updates), RATE_MS);
@@ -157,8 +223,19 @@ window.addEventListener("hashchange", follow);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => chart.paint());
 // The axis measures its labels once: again when the page's own font has come.
 void document.fonts.ready.then(() => chart.paint());
-checkOnWake(stream, document, window);
-stream.onLink(paintSoon);
+checkOnWake(service, document, window);
+stream.onLink((info) => {
+  journal.link(info, Date.now());
+  paintSoon();
+});
+element<HTMLInputElement>("prefetch").addEventListener("change", (event) => {
+  service.prefetching = (event.target as HTMLInputElement).checked;
+});
+wireKeys({
+  market: (step) => goTo({ symbol: list.neighbour(step) }),
+  interval: (step) => goTo({ interval: intervals.neighbour(step) }),
+  connection: () => panel.toggle(),
+});
 
 expose(() => ({
   ...look.route,
@@ -171,6 +248,10 @@ expose(() => ({
   lastPrice: look.price,
   updates: stream.info.updates,
   digits: look.digits,
+  shown: look.shown,
+  firstChartMs,
+  cache: service.stats,
+  intervalMs: stream.info.intervalMs,
 }));
 
 follow();

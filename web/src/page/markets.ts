@@ -1,57 +1,88 @@
-// The searchable list of markets with live prices. Only rows one can see are subscribed to:
+// The searchable list of markets with live prices. Only rows one can see are subscribed to and painted:
 // a list of a thousand markets costs what fits the screen.
 
-import type { KlineStream, Subscription, Ticker } from "../client";
-import { make, setText } from "./dom";
+import { allBars, type KlineDataService, type Subscription, type Ticker } from "../client";
+import { make, oncePerFrame, setText } from "./dom";
 import { pair, percent, price, sign } from "./format";
 import { digitsOfTicker } from "./precision";
+import { HEIGHT, sparkPath, type sparkQuery, WIDTH } from "./sparkline";
 
 interface Row {
   readonly symbol: string;
   readonly item: HTMLElement;
   readonly price: HTMLElement;
   readonly change: HTMLElement;
+  readonly spark: SVGPathElement;
   subscription: Subscription | null;
+  ticker: Ticker | null;
   digits: number;
   last: number;
+  /** Two names in turn: the same one would not start the animation again. */
+  flashes: number;
+  closes: readonly number[];
+  /** While the sparkline's past is on its way. */
+  reading: Subscription | null;
+  drawn: number;
 }
 
 /** Rows that only fly past while scrolling are not asked for. */
 const SETTLE_MS = 120;
+const SPARKS_MS = 1_000;
+const GHOSTS = 24;
+const SVG = "http://www.w3.org/2000/svg";
+
+export interface MarketElements {
+  readonly list: HTMLElement;
+  readonly search: HTMLInputElement;
+  readonly none: HTMLElement;
+}
+
+export interface MarketEvents {
+  chosen(symbol: string): void;
+  /** The pointer rests on it, or the keys have come to it. */
+  considered(symbol: string): void;
+}
 
 export class MarketList {
   readonly #list: HTMLElement;
   readonly #search: HTMLInputElement;
   readonly #none: HTMLElement;
-  readonly #stream: KlineStream;
-  readonly #choose: (symbol: string) => void;
+  readonly #service: KlineDataService;
+  readonly #events: MarketEvents;
   readonly #rows = new Map<string, Row>();
   readonly #visible = new Set<Row>();
+  readonly #changed = new Set<Row>();
   readonly #observer: IntersectionObserver;
+  readonly #paintSoon = oncePerFrame(() => this.#paint());
   #settling: ReturnType<typeof setTimeout> | undefined;
+  #query: ReturnType<typeof sparkQuery> = null;
   #active: Row | null = null;
   #chosen = "";
 
-  constructor(
-    elements: { list: HTMLElement; search: HTMLInputElement; none: HTMLElement },
-    stream: KlineStream,
-    choose: (symbol: string) => void,
-  ) {
+  constructor(elements: MarketElements, service: KlineDataService, events: MarketEvents) {
     this.#list = elements.list;
     this.#search = elements.search;
     this.#none = elements.none;
-    this.#stream = stream;
-    this.#choose = choose;
+    this.#service = service;
+    this.#events = events;
     this.#observer = new IntersectionObserver((entries) => this.#seen(entries), { root: this.#list });
     this.#search.addEventListener("input", () => this.#filter());
     this.#search.addEventListener("keydown", (event) => this.#key(event));
     this.#list.addEventListener("click", (event) => {
-      const symbol = (event.target as HTMLElement).closest<HTMLElement>(".market")?.dataset["symbol"];
-      if (symbol !== undefined) this.#choose(symbol);
+      const symbol = symbolAt(event);
+      if (symbol !== undefined) events.chosen(symbol);
     });
+    this.#list.addEventListener("pointerover", (event) => {
+      const symbol = symbolAt(event);
+      if (symbol !== undefined && event.pointerType === "mouse") events.considered(symbol);
+    });
+    for (let count = 0; count < GHOSTS; count += 1) this.#list.append(ghost());
+    setInterval(() => this.#paintSparks(), SPARKS_MS);
   }
 
-  show(symbols: readonly string[], chosen: string): void {
+  show(symbols: readonly string[], chosen: string, query: ReturnType<typeof sparkQuery>): void {
+    this.#query = query;
+    if (symbols.length > 0 && this.#rows.size === 0) this.#list.replaceChildren();
     const wanted = new Set(symbols);
     for (const [symbol, row] of this.#rows) if (!wanted.has(symbol)) this.#remove(row);
     for (const symbol of symbols) if (!this.#rows.has(symbol)) this.#add(symbol);
@@ -72,6 +103,13 @@ export class MarketList {
     this.#filter();
   }
 
+  /** The market so many rows below the chosen one. */
+  neighbour(step: number): string | null {
+    const shown = this.#shown();
+    const at = shown.findIndex((row) => row.symbol === this.#chosen);
+    return shown[(at + step + shown.length) % shown.length]?.symbol ?? null;
+  }
+
   #add(symbol: string): void {
     const { base, quote } = pair(symbol);
     const item = make("div", "market");
@@ -80,16 +118,27 @@ export class MarketList {
     item.dataset["symbol"] = symbol;
     const name = make("span", "market-name", base);
     if (quote !== "") name.append(make("small", "", `/${quote}`));
+    const svg = document.createElementNS(SVG, "svg");
+    svg.setAttribute("class", "spark");
+    svg.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
+    svg.setAttribute("aria-hidden", "true");
     const row: Row = {
       symbol,
       item,
       price: make("span", "market-price", "–"),
       change: make("span", "market-change"),
+      spark: document.createElementNS(SVG, "path"),
       subscription: null,
+      ticker: null,
       digits: 0,
       last: 0,
+      flashes: 0,
+      closes: [],
+      reading: null,
+      drawn: 0,
     };
-    item.append(name, row.price, row.change);
+    svg.append(row.spark);
+    item.append(name, svg, row.price, row.change);
     this.#rows.set(symbol, row);
     this.#list.append(item);
     this.#observer.observe(item);
@@ -98,8 +147,10 @@ export class MarketList {
   #remove(row: Row): void {
     this.#observer.unobserve(row.item);
     row.subscription?.close();
+    stopReading(row);
     row.item.remove();
     this.#visible.delete(row);
+    this.#changed.delete(row);
     this.#rows.delete(row.symbol);
   }
 
@@ -117,14 +168,48 @@ export class MarketList {
   #subscribeVisible(): void {
     for (const row of this.#rows.values()) {
       if (this.#visible.has(row)) {
-        row.subscription ??= this.#stream.ticker(row.symbol, (event) => {
-          if (event.kind === "ticker") showTicker(row, event.ticker);
+        row.subscription ??= this.#service.stream.ticker(row.symbol, (event) => {
+          if (event.kind !== "ticker") return;
+          row.ticker = event.ticker;
+          this.#changed.add(row);
+          this.#paintSoon();
         });
       } else {
         row.subscription?.close();
         row.subscription = null;
+        stopReading(row);
       }
     }
+    this.#readSparks();
+  }
+
+  #paint(): void {
+    for (const row of this.#changed) showTicker(row);
+    this.#changed.clear();
+  }
+
+  /** Through the stream, all visible ones in one command: so many requests by themselves would be too many. */
+  #readSparks(): void {
+    if (this.#query === null) return;
+    const { interval, bars } = this.#query;
+    for (const row of this.#visible) {
+      if (row.reading !== null || row.closes.length > 0) continue;
+      row.reading = this.#service.stream.klines(row.symbol, interval, bars, (event) => {
+        if (event.kind === "reset") {
+          row.closes = allBars(event.series)
+            .slice(-bars)
+            .map((kline) => kline.close);
+          drawSpark(row);
+        }
+        // It is the gateway's word now, and one look is enough.
+        if (event.kind === "status" && event.status.state !== "waiting") queueMicrotask(() => stopReading(row));
+      });
+    }
+  }
+
+  /** The line's end follows the price, but not at every tick of it. */
+  #paintSparks(): void {
+    for (const row of this.#visible) if (row.last !== row.drawn) drawSpark(row);
   }
 
   #shown(): Row[] {
@@ -149,7 +234,7 @@ export class MarketList {
   #key(event: KeyboardEvent): void {
     if (event.key === "Enter" && this.#active !== null) {
       event.preventDefault();
-      this.#choose(this.#active.symbol);
+      this.#events.chosen(this.#active.symbol);
       return;
     }
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
@@ -160,18 +245,48 @@ export class MarketList {
     const next = shown[(at + step + shown.length) % shown.length];
     if (next === undefined) return;
     this.#activate(next);
+    this.#events.considered(next.symbol);
     next.item.scrollIntoView({ block: "nearest" });
   }
 }
 
-function showTicker(row: Row, ticker: Ticker): void {
-  const { c, P } = ticker;
+function symbolAt(event: Event): string | undefined {
+  return (event.target as HTMLElement).closest<HTMLElement>(".market")?.dataset["symbol"];
+}
+
+function ghost(): HTMLElement {
+  const item = make("div", "market ghosts");
+  item.ariaHidden = "true";
+  item.append(...["a", "b", "c", "d"].map(() => make("span", "ghost", "00000")));
+  return item;
+}
+
+function showTicker(row: Row): void {
+  const { c, P } = row.ticker ?? {};
   if (c === undefined) return;
-  row.digits = Math.max(row.digits, digitsOfTicker(ticker));
+  row.digits = Math.max(row.digits, digitsOfTicker(row.ticker));
   setText(row.price, price(c, row.digits));
-  if (row.last !== 0 && c !== row.last) row.price.dataset["move"] = c > row.last ? "up" : "down";
+  if (row.last !== 0 && c !== row.last) {
+    const way = c > row.last ? "up" : "down";
+    row.price.dataset["move"] = way;
+    row.flashes += 1;
+    row.price.dataset["flash"] = String(row.flashes % 2);
+  }
   row.last = c;
   if (P === undefined) return;
   setText(row.change, percent(P));
   row.change.dataset["sign"] = sign(P);
+  row.item.dataset["sign"] = sign(P);
+}
+
+function stopReading(row: Row): void {
+  row.reading?.close();
+  row.reading = null;
+}
+
+function drawSpark(row: Row): void {
+  const closes = row.closes ?? [];
+  row.drawn = row.last;
+  if (closes.length > 0)
+    row.spark.setAttribute("d", sparkPath(row.last === 0 ? closes : [...closes.slice(0, -1), row.last]));
 }

@@ -1,0 +1,112 @@
+// A data loader for KLineChart 10: `chart.setDataLoader(klineChartLoader(service))`. It takes the chart's words and not
+// its package.
+
+import type { Kline, KlineDataService } from "../client/index.ts";
+import { follow } from "./follow.ts";
+
+export interface Period {
+  type: "second" | "minute" | "hour" | "day" | "week" | "month" | "year";
+  span: number;
+}
+
+export interface Candle {
+  timestamp: number;
+  open: number;
+  high: number;
+  low: number;
+  close: number;
+  volume: number;
+  turnover: number;
+}
+
+interface Watched {
+  readonly symbol: { readonly ticker: string };
+  readonly period: Period;
+}
+
+export interface GetBars extends Watched {
+  readonly type: "init" | "forward" | "backward" | "update";
+  /** Open time of the bar at the edge, ms. */
+  readonly timestamp: number | null;
+  callback(bars: Candle[], more?: boolean | { forward?: boolean; backward?: boolean }): void;
+}
+
+export interface SubscribeBar extends Watched {
+  callback(bar: Candle): void;
+}
+
+export interface LoaderOptions {
+  /**
+   * The past has changed (a gap that was too long, a correction), and the chart takes no older bar:
+   * call `chart.resetData()`.
+   */
+  readonly onReset?: () => void;
+}
+
+const UNITS = { second: "s", minute: "m", hour: "h", day: "d", week: "w", month: "M", year: "y" } as const;
+
+/** One loader a chart. */
+export function klineChartLoader(service: KlineDataService, { onReset = () => {} }: LoaderOptions = {}) {
+  const stops = new Map<string, () => void>();
+  let inits = 0;
+  let given: number | null = null;
+  const key = ({ symbol, period }: Watched): string => `${symbol.ticker}/${intervalOf(period)}`;
+  const unsubscribeBar = (watched: Watched): void => {
+    stops.get(key(watched))?.();
+    stops.delete(key(watched));
+  };
+  return {
+    /** `forward` is the chart's word for further back in time. */
+    async getBars({ type, timestamp, symbol, period, callback }: GetBars): Promise<void> {
+      const interval = intervalOf(period);
+      if (type === "init") {
+        inits += 1;
+        const own = inits;
+        const klines = await service.fetchKlines(symbol.ticker, interval, service.page).then(
+          (found) => found.klines,
+          // The chart knows no errors. The stream tells when there is something after all.
+          () => [],
+        );
+        // The chart would take a late answer of a market that was left for the one that is shown.
+        if (own !== inits) return;
+        given = klines.at(-1)?.openTime ?? null;
+        callback(klines.map(candle), { forward: klines.length >= service.page, backward: false });
+      } else if (type === "forward" && timestamp !== null) {
+        const own = inits;
+        const [older, more] = await service.fetchOlder(symbol.ticker, interval, timestamp - 1, service.page).then(
+          (found) => [found, found.length >= service.page] as const,
+          // It asks again when somebody scrolls there again.
+          () => [[], true] as const,
+        );
+        if (own === inits) callback(older.map(candle), { forward: more, backward: false });
+      } else {
+        // What is newer comes by itself.
+        callback([], false);
+      }
+    },
+
+    subscribeBar(watched: SubscribeBar): void {
+      unsubscribeBar(watched);
+      const followed = {
+        symbol: watched.symbol.ticker,
+        interval: intervalOf(watched.period),
+        history: service.page,
+        given,
+      };
+      stops.set(
+        key(watched),
+        follow(service, followed, (bar) => watched.callback(candle(bar)), onReset),
+      );
+    },
+
+    unsubscribeBar,
+  };
+}
+
+function intervalOf({ type, span }: Period): string {
+  return `${span}${UNITS[type]}`;
+}
+
+function candle({ openTime, open, high, low, close, volume, quoteVolume }: Kline): Candle {
+  return { timestamp: openTime, open, high, low, close, volume, turnover: quoteVolume };
+}

@@ -1,0 +1,76 @@
+// Keeps series of TradingView's lightweight-charts up to date. It takes their shape and not their package, so that any
+// version with `setData` and `update` will do.
+
+import type { Kline, KlineDataService, SeriesStatus } from "../client/index.ts";
+
+export interface CandlePoint {
+  /** Seconds since the epoch, UTC. */
+  time: number;
+  open: number;
+  high: number;
+  low: number;
+  close: number;
+}
+
+export interface VolumePoint {
+  time: number;
+  value: number;
+  color?: string;
+}
+
+/** What is used of an `ISeriesApi`. The chart's `Time` is wider than a number; methods accept that. */
+interface Series<Point> {
+  setData(points: Point[]): void;
+  update(point: Point): void;
+}
+
+export interface ChartOptions {
+  readonly symbol: string;
+  readonly interval: string;
+  /** Closed klines to begin with. Default 500. */
+  readonly history?: number;
+  readonly volumes?: Series<VolumePoint>;
+  readonly volumeColor?: (bar: Kline) => string;
+  readonly onStatus?: (status: SeriesStatus) => void;
+  /** After everything was drawn anew: a place to fit the time scale. */
+  readonly onReset?: (bars: readonly Kline[]) => void;
+}
+
+const SECOND_MS = 1_000;
+
+/**
+ * Draws a series and follows it; returns how to stop. The chart throws at a bar older than its newest, so none is ever
+ * pushed: what changes the past is drawn anew.
+ */
+export function followWithLightweightCharts(
+  service: KlineDataService,
+  candles: Series<CandlePoint>,
+  { symbol, interval, history = 500, volumes, volumeColor, onStatus, onReset }: ChartOptions,
+): () => void {
+  const volume = (bar: Kline): VolumePoint => ({
+    time: bar.openTime / SECOND_MS,
+    value: bar.volume,
+    ...(volumeColor && { color: volumeColor(bar) }),
+  });
+  return service.subscribe(
+    symbol,
+    interval,
+    (bar) => {
+      candles.update(candle(bar));
+      volumes?.update(volume(bar));
+    },
+    onStatus,
+    {
+      history,
+      onReset: (bars) => {
+        candles.setData(bars.map(candle));
+        volumes?.setData(bars.map(volume));
+        onReset?.(bars);
+      },
+    },
+  );
+}
+
+function candle({ openTime, open, high, low, close }: Kline): CandlePoint {
+  return { time: openTime / SECOND_MS, open, high, low, close };
+}

@@ -1,0 +1,73 @@
+// What happened to the connection, as a person would tell it. Pure: news in, entries out, the newest first.
+
+import type { ChannelStatus, StreamInfo, ThrottleReason } from "../client";
+
+export interface Entry {
+  readonly at: number;
+  readonly level: "green" | "yellow" | "red";
+  readonly text: string;
+}
+
+const KEPT = 50;
+
+const THROTTLE: Record<ThrottleReason, string> = {
+  slow_client: "this connection is slow",
+  load: "the gateway is busy",
+  client: "as asked for",
+  recovered: "",
+};
+
+/** Why updates come at longer intervals than the gateway's beat; `null`: they do not. */
+export function throttleText({ throttled, intervalMs }: StreamInfo): string | null {
+  if (throttled === null || intervalMs === null) return null;
+  return `Every ${intervalMs} ms: ${THROTTLE[throttled]}`;
+}
+
+export class Journal {
+  #entries: readonly Entry[] = [];
+  #phase: StreamInfo["phase"] | null = null;
+  #throttle: string | null = null;
+  #stale = false;
+  #connections = 0;
+
+  get entries(): readonly Entry[] {
+    return this.#entries;
+  }
+
+  /** Times the connection was lost and found again. */
+  get reconnects(): number {
+    return Math.max(0, this.#connections - 1);
+  }
+
+  link(info: StreamInfo, now: number): void {
+    const before = this.#phase;
+    this.#phase = info.phase;
+    if (info.phase === "open" && before !== "open") {
+      this.#connections += 1;
+      this.#throttle = null;
+      this.#note(now, "green", this.#connections === 1 ? "Connected" : "Connected again, resumed");
+    } else if (info.phase === "waiting" && before === "open") {
+      this.#note(now, "red", "Connection lost");
+    } else if (info.phase === "refused" && before !== "refused") {
+      this.#note(now, "red", "Refused by the gateway");
+    }
+    const throttle = throttleText(info);
+    if (info.phase !== "open" || throttle === this.#throttle) return;
+    this.#throttle = throttle;
+    this.#note(now, throttle === null ? "green" : "yellow", throttle ?? "Full speed again");
+  }
+
+  channel({ state, reason }: ChannelStatus, now: number): void {
+    if (state === "stale" && !this.#stale) {
+      this.#stale = true;
+      this.#note(now, "yellow", reason === "redis" ? "The gateway's source is away" : "The source is silent");
+    } else if (state === "live" && this.#stale) {
+      this.#stale = false;
+      this.#note(now, "green", "The source is back");
+    }
+  }
+
+  #note(at: number, level: Entry["level"], text: string): void {
+    this.#entries = [{ at, level, text }, ...this.#entries].slice(0, KEPT);
+  }
+}

@@ -1,0 +1,347 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { datafeed, followWithLightweightCharts, klineChartLoader } from "../src/adapters";
+import type { Candle, GetBars } from "../src/adapters/klinecharts";
+import { type Bar, intervalOf } from "../src/adapters/tradingview";
+import { bar, forming } from "./builders";
+import { FakeGateway, minutes } from "./fake-gateway";
+import { FakeSocket } from "./fake-socket";
+
+let gateway: FakeGateway;
+
+beforeEach(() => {
+  vi.useFakeTimers({ now: 1_000_000 });
+  vi.spyOn(Math, "random").mockReturnValue(0);
+  FakeSocket.all = [];
+  gateway = new FakeGateway();
+});
+
+afterEach(() => {
+  gateway.service.close();
+  expect(vi.getTimerCount()).toBe(0);
+  vi.useRealTimers();
+});
+
+const turn = (): Promise<unknown> => vi.advanceTimersByTimeAsync(5);
+/** A cached past that has become too old for the gateway to continue. */
+const tooOld = { recovered: false, klines: [bar(90), bar(91)], forming: forming(92) };
+
+describe("lightweight-charts", () => {
+  /** Behaves as the chart does: an older bar is an exception. */
+  class ChartSeries<Point extends { time: number }> {
+    points: Point[] = [];
+    setData(points: Point[]): void {
+      this.points = points;
+    }
+    update(point: Point): void {
+      const last = this.points.at(-1);
+      if (last !== undefined && point.time < last.time) throw new Error("Cannot update oldest data");
+      this.points = [...this.points.filter(({ time }) => time !== point.time), point];
+    }
+  }
+
+  test("is drawn, followed, drawn anew where the past changes, and left", async () => {
+    const candles = new ChartSeries<{ time: number; open: number; high: number; low: number; close: number }>();
+    const volumes = new ChartSeries<{ time: number; value: number; color?: string }>();
+    const resets: number[] = [];
+    const levels: string[] = [];
+    const stop = followWithLightweightCharts(gateway.service, candles, {
+      symbol: "BTCUSDT",
+      interval: "1m",
+      volumes,
+      volumeColor: ({ close }) => (close > 10 ? "green" : "red"),
+      onReset: (bars) => resets.push(bars.length),
+      onStatus: ({ level }) => levels.push(level),
+    });
+    await turn();
+    expect(FakeSocket.last.sent[0]).toMatchObject({ history: 500 });
+    gateway.serve();
+    gateway.say(bar(3, { close: 9 }));
+    gateway.say(forming(4));
+    gateway.say(bar(2, { close: 7 }));
+    expect(candles.points.map(({ time, close }) => [time, close])).toEqual([
+      [60, 11],
+      [120, 7],
+      [180, 9],
+      [240, 11],
+    ]);
+    expect(volumes.points.map(({ color }) => color)).toEqual(["green", "red", "red", "green"]);
+    expect(resets).toEqual([3, 4]);
+    expect(levels.at(-1)).toBe("green");
+    stop();
+    gateway.say(forming(4, { close: 1 }));
+    expect(candles.points.at(-1)?.close).toBe(11);
+  });
+
+  test("needs neither volumes nor colours", async () => {
+    const candles = new ChartSeries<{ time: number; open: number; high: number; low: number; close: number }>();
+    const volumes = new ChartSeries<{ time: number; value: number }>();
+    followWithLightweightCharts(gateway.service, candles, { symbol: "BTCUSDT", interval: "1m", history: 10 });
+    followWithLightweightCharts(gateway.service, candles, { symbol: "BTCUSDT", interval: "1m", volumes });
+    await turn();
+    gateway.serve();
+    gateway.say(forming(3, { close: 8 }));
+    expect(candles.points.at(-1)?.close).toBe(8);
+    expect(volumes.points).toHaveLength(3);
+  });
+});
+
+describe("KLineChart", () => {
+  const symbol = { ticker: "BTCUSDT" };
+  const period = { type: "minute", span: 1 } as const;
+  let loader: ReturnType<typeof klineChartLoader>;
+  let resets: number;
+  let bars: Candle[];
+  let given: { bars: Candle[]; more: unknown }[];
+
+  beforeEach(() => {
+    resets = 0;
+    bars = [];
+    given = [];
+    loader = klineChartLoader(gateway.service, { onReset: () => (resets += 1) });
+  });
+
+  const load = (type: GetBars["type"], timestamp: number | null = null): Promise<void> =>
+    loader.getBars({ type, timestamp, symbol, period, callback: (got, more) => given.push({ bars: got, more }) });
+  const subscribe = (): void => loader.subscribeBar({ symbol, period, callback: (got) => bars.push(got) });
+
+  test("loads the past and goes on from there, whatever came between", async () => {
+    await load("init");
+    expect(minutes(given[0]?.bars ?? [])).toEqual([1, 2, 3]);
+    expect(given[0]?.bars[0]).toEqual({
+      timestamp: 60_000,
+      open: 10,
+      high: 12,
+      low: 9,
+      close: 11,
+      volume: 5,
+      turnover: 50,
+    });
+    expect(given[0]?.more).toEqual({ forward: false, backward: false });
+    gateway.stored = [bar(1), bar(2), bar(3), bar(4), forming(5)];
+    subscribe();
+    await turn();
+    gateway.serve();
+    gateway.say(bar(5));
+    expect(minutes(bars)).toEqual([3, 3, 4, 5, 5]);
+    expect(resets).toBe(0);
+    subscribe();
+    loader.unsubscribeBar({ symbol, period });
+    loader.unsubscribeBar({ symbol, period });
+    gateway.say(forming(6));
+    expect(minutes(bars).at(-1)).toBe(5);
+  });
+
+  test("is told to start over where no bar it takes could mend it", async () => {
+    await load("init");
+    subscribe();
+    await turn();
+    gateway.serve(tooOld);
+    gateway.say(forming(92, { close: 1 }));
+    expect(resets).toBe(0);
+    await turn();
+    expect(resets).toBe(1);
+    gateway.say(bar(90, { close: 1 }));
+    loader.unsubscribeBar({ symbol, period });
+    await turn();
+    expect(resets).toBe(1);
+  });
+
+  test("scrolls back page by page, to the end", async () => {
+    gateway.stored = Array.from({ length: 700 }, (_, index) => bar(index + 1));
+    await load("init");
+    await load("forward", 201 * 60_000);
+    expect(minutes(given[1]?.bars ?? [])).toHaveLength(200);
+    expect(given.map(({ more }) => more)).toEqual([
+      { forward: true, backward: false },
+      { forward: false, backward: false },
+    ]);
+    await load("backward", 700 * 60_000);
+    await load("forward", null);
+    expect(given[2]).toEqual({ bars: [], more: false });
+    expect(given[3]).toEqual({ bars: [], more: false });
+  });
+
+  test("shows nothing while nothing can be had, and is told when there is something", async () => {
+    gateway.down = true;
+    const silent = klineChartLoader(gateway.service);
+    const empty: unknown[] = [];
+    const init = silent.getBars({ type: "init", timestamp: null, symbol, period, callback: (got) => empty.push(got) });
+    await turn();
+    await init;
+    expect(empty).toEqual([[]]);
+    void load("init");
+    await turn();
+    void load("forward", 60_000);
+    await turn();
+    expect(given).toEqual([
+      { bars: [], more: { forward: false, backward: false } },
+      { bars: [], more: { forward: true, backward: false } },
+    ]);
+    gateway.stored = [];
+    subscribe();
+    silent.subscribeBar({ symbol, period, callback: () => {} });
+    await turn();
+    gateway.serve();
+    expect(resets).toBe(0);
+    gateway.serve({ klines: [bar(1)], resync: true });
+    await turn();
+    expect(resets).toBe(1);
+    expect(bars).toEqual([]);
+  });
+
+  test("is not given the late answer of a market that was left", async () => {
+    const late = [load("forward", 60_000), load("init"), load("init")];
+    await turn();
+    await Promise.all(late);
+    expect(given).toHaveLength(1);
+  });
+});
+
+describe("Advanced Charts", () => {
+  const info = { name: "BTCUSDT" };
+  let feed: ReturnType<typeof datafeed>;
+  let resets: string[];
+  let bars: Bar[];
+
+  beforeEach(() => {
+    resets = [];
+    bars = [];
+    feed = datafeed(gateway.service, {
+      url: "http://gateway/",
+      fetch: gateway.fetch,
+      onReset: () => resets.push("chart"),
+    });
+  });
+
+  const past = async (from: number, to: number, countBack: number, firstDataRequest: boolean) => {
+    const answers: unknown[] = [];
+    const period = { from: from * 60, to: to * 60, countBack, firstDataRequest };
+    feed.getBars(
+      info,
+      "1",
+      period,
+      (got, meta) => answers.push({ minutes: minutes(got), ...meta }),
+      (reason) => answers.push(reason),
+    );
+    await turn();
+    return answers;
+  };
+  const subscribe = (listener: string): void =>
+    feed.subscribeBars(
+      info,
+      "1",
+      (got) => bars.push(got),
+      listener,
+      () => resets.push("cache"),
+    );
+
+  test("answers later than it was asked, and asks again until the gateway says what it has", async () => {
+    gateway.answers["/udf/config"] = { supported_resolutions: ["1"] };
+    gateway.down = true;
+    const configurations: object[] = [];
+    feed.onReady((configuration) => configurations.push(configuration));
+    await turn();
+    expect(configurations).toEqual([]);
+    gateway.down = false;
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(configurations).toEqual([{ supported_resolutions: ["1"] }]);
+  });
+
+  test("finds symbols and resolves them, or says why not", async () => {
+    gateway.answers["/udf/search"] = [{ symbol: "BTCUSDT" }];
+    gateway.answers["/udf/symbols"] = { name: "BTCUSDT", pricescale: 100 };
+    const heard: unknown[] = [];
+    feed.searchSymbols("btc", "", "crypto", (found) => heard.push(found));
+    feed.resolveSymbol(
+      "BTCUSDT",
+      (found) => heard.push(found),
+      (reason) => heard.push(reason),
+    );
+    await turn();
+    gateway.answers["/udf/symbols"] = { s: "error", errmsg: "unknown_symbol" };
+    feed.resolveSymbol(
+      "FOO",
+      (found) => heard.push(found),
+      (reason) => heard.push(reason),
+    );
+    await turn();
+    gateway.down = true;
+    feed.searchSymbols("btc", "", "crypto", (found) => heard.push(found));
+    await turn();
+    expect(heard).toEqual([[{ symbol: "BTCUSDT" }], { name: "BTCUSDT", pricescale: 100 }, "unknown_symbol", []]);
+    expect(gateway.asked[0]).toBe("/udf/search?query=btc&exchange=&type=crypto");
+  });
+
+  test("gives as many bars as asked, before `to`, and says when there are none", async () => {
+    gateway.stored = Array.from({ length: 1_200 }, (_, index) => bar(index + 1));
+    const [first] = (await past(1_100, 1_200, 300, true)) as { minutes: number[] }[];
+    expect([first?.minutes.at(0), first?.minutes.at(-1)]).toEqual([701, 1_199]);
+    const [second] = (await past(600, 701, 600, false)) as { minutes: number[] }[];
+    expect([second?.minutes.at(0), second?.minutes.at(-1)]).toEqual([1, 700]);
+    expect(await past(-100, 1, 100, false)).toEqual([{ minutes: [], noData: true }]);
+    gateway.down = true;
+    expect(await past(-100, 1, 100, false)).toEqual(["fetch failed"]);
+    gateway.service.close();
+  });
+
+  test("goes on from the past without a hole, and after being left and taken up again", async () => {
+    await past(1, 10, 3, true);
+    subscribe("one");
+    await turn();
+    gateway.serve({ klines: [bar(3)], forming: forming(4) });
+    expect(minutes(bars.splice(0))).toEqual([3, 3, 4]);
+    expect(bars).toEqual([]);
+    feed.unsubscribeBars("one");
+    feed.unsubscribeBars("one");
+    subscribe("two");
+    await turn();
+    gateway.serve({ klines: [bar(4)], forming: forming(5) });
+    // Never an older one: the library calls that a time violation.
+    expect(minutes(bars)).toEqual([4, 4, 5]);
+    expect(resets).toEqual([]);
+  });
+
+  test("has the cache forgotten, then the chart reset, at a gap no bar can fill", async () => {
+    await past(1, 10, 3, true);
+    subscribe("one");
+    await turn();
+    gateway.serve(tooOld);
+    await turn();
+    expect(resets).toEqual(["cache", "chart"]);
+    const plain = datafeed(gateway.service, { url: "http://gateway/" });
+    plain.subscribeBars(
+      { name: "B", ticker: "BTCUSDT" },
+      "1",
+      () => {},
+      "two",
+      () => resets.push("cache"),
+    );
+    await turn();
+    expect(resets).toEqual(["cache", "chart", "cache"]);
+  });
+
+  test("tells the gateway's time in seconds", async () => {
+    const times: number[] = [];
+    FakeSocket.last.hello({ time: Date.now() + 5_000 });
+    feed.getServerTime((seconds) => times.push(seconds));
+    expect(times).toEqual([]);
+    await turn();
+    expect(times).toEqual([Math.floor(Date.now() / 1_000) + 5]);
+  });
+
+  test.each([
+    ["1", "1m"],
+    ["15", "15m"],
+    ["60", "1h"],
+    ["240", "4h"],
+    ["1S", "1s"],
+    ["D", "1d"],
+    ["1D", "1d"],
+    ["3D", "3d"],
+    ["W", "1w"],
+    ["1M", "1M"],
+    ["M", "1M"],
+  ])("resolution %s is the interval %s", (resolution, interval) => {
+    expect(intervalOf(resolution)).toBe(interval);
+  });
+});

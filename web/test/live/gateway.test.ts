@@ -1,0 +1,150 @@
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
+import { datafeed } from "../../src/adapters";
+import { fetchMarkets, type Kline, KlineDataService, type Klines, type SeriesStatus } from "../../src/client";
+import { Cuttable, LiveSocket, World } from "./world";
+
+const SECOND = 1_000;
+const PATIENCE = { timeout: 20_000, interval: 50 };
+
+let world: World;
+let symbols: readonly string[];
+let service: KlineDataService;
+
+beforeAll(async () => {
+  world = await World.start();
+  ({ symbols } = await fetchMarkets(world.url));
+}, 60_000);
+afterAll(() => world.end());
+
+beforeEach(() => {
+  service = new KlineDataService({ url: world.url, WebSocket: LiveSocket });
+});
+afterEach(() => service.close());
+
+const closedTimes = (bars: readonly Kline[]): number[] => [
+  ...new Set(bars.filter((bar) => bar.isClosed).map((bar) => bar.openTime)),
+];
+const everySecond = (times: readonly number[]): number[] =>
+  Array.from({ length: times.length }, (_, index) => (times[0] ?? 0) + index * SECOND);
+
+/** Follows the seconds of a market. */
+function follow(): { bars: Kline[]; statuses: SeriesStatus[] } {
+  const [bars, statuses]: [Kline[], SeriesStatus[]] = [[], []];
+  service.subscribe(
+    symbols[0] ?? "",
+    "1s",
+    (bar) => bars.push(bar),
+    (status) => statuses.push(status),
+    { history: 500 },
+  );
+  return { bars, statuses };
+}
+
+test("the past of all markets comes whole, and the second time without a request", async () => {
+  const first = await service.fetchMultipleKlines(symbols, "1m");
+  for (const found of first.values()) {
+    const { klines, cached, stale } = found as Klines;
+    expect(klines.length).toBeGreaterThanOrEqual(500);
+    expect([cached, stale]).toEqual([false, false]);
+    expect(new Set(klines.slice(1).map((bar, index) => bar.openTime - (klines[index]?.openTime ?? 0)))).toEqual(
+      new Set([60 * SECOND]),
+    );
+  }
+  const { requests } = service.stats;
+  const again = await service.fetchMultipleKlines(symbols, "1m");
+  expect([...again.values()].every((found) => (found as Klines).cached)).toBe(true);
+  expect(service.stats.requests).toBe(requests);
+});
+
+test("what the stream adds is what the gateway stores, each closed kline once and in order", async () => {
+  const { bars, statuses } = follow();
+  await vi.waitFor(() => expect(closedTimes(bars).length).toBeGreaterThan(502), PATIENCE);
+  expect(closedTimes(bars)).toEqual(everySecond(closedTimes(bars)));
+  expect(statuses.at(-1)?.level).toBe("green");
+  const stored = new Map(
+    (await service.fetchOlder(symbols[0] ?? "", "1s", Date.now())).map((bar) => [bar.openTime, bar]),
+  );
+  const closed = bars.filter((bar) => bar.isClosed && stored.get(bar.openTime)?.isClosed).slice(-100);
+  expect(closed.length).toBe(100);
+  expect(closed).toEqual(closed.map((bar) => stored.get(bar.openTime)));
+});
+
+test("a connection that was cut is taken up again without a hole", async () => {
+  const { bars, statuses } = follow();
+  await vi.waitFor(() => expect(statuses.at(-1)?.level).toBe("green"), PATIENCE);
+  Cuttable.last?.terminate();
+  await vi.waitFor(() => expect(statuses.some(({ why }) => why === "reconnecting")).toBe(true), PATIENCE);
+  const before = closedTimes(bars).length;
+  await vi.waitFor(() => expect(closedTimes(bars).length).toBeGreaterThan(before + 2), PATIENCE);
+  expect(closedTimes(bars)).toEqual(everySecond(closedTimes(bars)));
+});
+
+test("while the gateway is away what is held is served and marked; after its restart all is whole", async () => {
+  const { bars, statuses } = follow();
+  await vi.waitFor(() => expect(statuses.at(-1)?.level).toBe("green"), PATIENCE);
+  await service.fetchKlines(symbols[1] ?? "", "1m");
+  await world.do("stop");
+  await vi.waitFor(() => expect(statuses.at(-1)?.why).toBe("reconnecting"), PATIENCE);
+  expect(await service.fetchKlines(symbols[1] ?? "", "1m")).toMatchObject({ cached: true, stale: true });
+  expect(await service.fetchKlines(symbols[0] ?? "", "1s")).toMatchObject({ cached: true, stale: true });
+  await world.do("start");
+  service.check();
+  await vi.waitFor(() => expect(statuses.at(-1)?.level).toBe("green"), PATIENCE);
+  const before = closedTimes(bars).length;
+  await vi.waitFor(() => expect(closedTimes(bars).length).toBeGreaterThan(before + 1), PATIENCE);
+  expect(closedTimes(bars)).toEqual(everySecond(closedTimes(bars)));
+}, 60_000);
+
+test("a refusal has the gateway's code", async () => {
+  await expect(service.fetchKlines("NOSUCHUSDT", "1m")).rejects.toMatchObject({ code: "INVALID_SYMBOL", status: 400 });
+  await expect(service.fetchKlines(symbols[0] ?? "", "7m")).rejects.toMatchObject({ code: "INVALID_INTERVAL" });
+  const statuses: SeriesStatus[] = [];
+  service.subscribe(
+    "NOSUCHUSDT",
+    "1m",
+    () => {},
+    (status) => statuses.push(status),
+  );
+  await vi.waitFor(() => expect(statuses.at(-1)?.error?.code).toBe("INVALID_SYMBOL"), PATIENCE);
+});
+
+test("markets that are likely next are there before they are asked for", async () => {
+  await vi.waitFor(() => expect(service.stream.info.phase).toBe("open"), PATIENCE);
+  service.looked("BTCUSDT", "5m", symbols);
+  await vi.waitFor(() => expect(service.stats.prefetched).toBeGreaterThanOrEqual(3), PATIENCE);
+  expect(await service.fetchKlines("ETHUSDT", "5m")).toMatchObject({ cached: true, stale: false });
+});
+
+test("Advanced Charts' datafeed finds, resolves, loads and follows a symbol of the gateway", async () => {
+  const feed = datafeed(service, { url: world.url });
+  const configuration = await new Promise<Record<string, unknown>>((resolve) =>
+    feed.onReady((found) => resolve(found as Record<string, unknown>)),
+  );
+  expect(configuration["supported_resolutions"]).toEqual(["1S", "1", "5"]);
+  const found = await new Promise<object[]>((resolve) => feed.searchSymbols("btc", "", "", resolve));
+  expect(found[0]).toMatchObject({ symbol: "BTCUSDT" });
+  const info = await new Promise<{ name: string; pricescale: number }>((resolve, reject) =>
+    feed.resolveSymbol("BTCUSDT", (got) => resolve(got as { name: string; pricescale: number }), reject),
+  );
+  expect(info).toMatchObject({ name: "BTCUSDT", session: "24x7", timezone: "Etc/UTC" });
+  await expect(new Promise((resolve, reject) => feed.resolveSymbol("NOSUCHUSDT", resolve, reject))).rejects.toBe(
+    "unknown_symbol",
+  );
+  const to = Math.floor(Date.now() / SECOND) + 1;
+  const period = { from: to - 300, to, countBack: 300, firstDataRequest: true };
+  const loaded = await new Promise<{ time: number }[]>((resolve, reject) =>
+    feed.getBars(info, "1S", period, resolve, reject),
+  );
+  const pushed: { time: number }[] = [];
+  feed.subscribeBars(
+    info,
+    "1S",
+    (bar) => pushed.push(bar),
+    "one",
+    () => {},
+  );
+  await vi.waitFor(() => expect(new Set(pushed.map((bar) => bar.time)).size).toBeGreaterThan(3), PATIENCE);
+  const times = [...new Set([...loaded, ...pushed].map((bar) => bar.time))];
+  expect(times).toEqual(everySecond(times));
+  feed.unsubscribeBars("one");
+});

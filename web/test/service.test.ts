@@ -1,0 +1,217 @@
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import type { Kline } from "../src/client";
+import { KlineDataService, type Klines, type SeriesStatus, type ServiceOptions } from "../src/client";
+import { SETTLE_MS } from "../src/client/prefetch";
+import { bar, forming, snapshot } from "./builders";
+import { FakeSocket } from "./fake-socket";
+
+let service: KlineDataService;
+let asked: string[];
+let bars: Kline[];
+let statuses: SeriesStatus[];
+
+beforeEach(() => {
+  vi.useFakeTimers({ now: 1_000_000 });
+  vi.spyOn(Math, "random").mockReturnValue(0);
+  FakeSocket.all = [];
+  asked = [];
+  bars = [];
+  statuses = [];
+  service = make();
+});
+
+afterEach(() => {
+  service.close();
+  expect(vi.getTimerCount()).toBe(0);
+  vi.useRealTimers();
+});
+
+function make(options: Partial<ServiceOptions> = {}): KlineDataService {
+  return new KlineDataService({
+    url: "https://gateway/prefix/",
+    WebSocket: FakeSocket,
+    fetch: async (url) => {
+      const symbol = (url as URL).searchParams.get("symbol") ?? "";
+      asked.push(symbol);
+      const known = symbol.endsWith("USDT");
+      const body = known
+        ? { klines: [bar(1), bar(2), forming(3)], stale: false }
+        : { code: "INVALID_SYMBOL", error: "no" };
+      return new Response(JSON.stringify(body), { status: known ? 200 : 404 });
+    },
+    ...options,
+  });
+}
+
+const turn = (): Promise<unknown> => vi.advanceTimersByTimeAsync(0);
+const onBar = (got: Kline): number => bars.push(got);
+const onStatus = (status: SeriesStatus): number => statuses.push(status);
+const times = (): number[] => bars.splice(0).map((got) => got.openTime / 60_000);
+const sent = (): Record<string, unknown> => FakeSocket.last.take().at(-1) ?? {};
+
+function serve(over = {}, channel = "kline:BTCUSDT:1m"): void {
+  FakeSocket.last.say({ op: "subscribed", id: sent()["id"], channels: { [channel]: { n: 1 } } });
+  FakeSocket.last.say(snapshot({ n: 1, channel, klines: [bar(1), bar(2)], forming: forming(3), ...over }));
+}
+const news = (item: unknown): void => FakeSocket.last.say({ op: "update", t: Date.now(), u: [[1, item]] });
+
+test("bars come in order, none older than the last, and from one subscription for all who listen", async () => {
+  const unsubscribe = service.subscribe("BTCUSDT", "1m", onBar, undefined, { history: 1 });
+  FakeSocket.last.hello();
+  await turn();
+  expect(FakeSocket.last.url).toBe("wss://gateway/prefix/v1/stream");
+  serve();
+  expect(times()).toEqual([2, 3]);
+  const others: Kline[] = [];
+  const unsubscribeOther = service.subscribe("BTCUSDT", "1m", (got) => others.push(got));
+  expect(others.map((got) => got.openTime / 60_000)).toEqual([3]);
+  news(bar(3));
+  news(forming(4));
+  expect(times()).toEqual([3, 4]);
+  // A correction of what was shown before: nothing is taken back.
+  news(bar(2, { close: 99 }));
+  expect(times()).toEqual([4]);
+  unsubscribe();
+  await turn();
+  expect(FakeSocket.last.take()).toEqual([]);
+  unsubscribeOther();
+  await turn();
+  expect(sent()).toMatchObject({ op: "unsubscribe" });
+});
+
+test("who can draw anew is told to; the rest follows as bars", async () => {
+  const resets: number[][] = [];
+  service.subscribe("BTCUSDT", "1m", onBar, undefined, {
+    history: 300,
+    onReset: (all) => resets.push(all.map((got) => got.openTime / 60_000)),
+  });
+  FakeSocket.last.hello();
+  await turn();
+  serve({ klines: [], forming: null });
+  news(forming(3));
+  news(bar(2));
+  expect(resets).toEqual([[], [2, 3]]);
+  expect(times()).toEqual([3]);
+});
+
+test("the past that is held shows at once, and the stream goes on from it without a hole", async () => {
+  FakeSocket.last.hello();
+  expect((await service.fetchKlines("BTCUSDT", "1m")).cached).toBe(false);
+  const stop = service.subscribe("BTCUSDT", "1m", onBar, onStatus, { history: 500 });
+  expect(times()).toEqual([1, 2, 3]);
+  expect(statuses.at(-1)).toMatchObject({ level: "yellow", why: "reconnecting", dataAgeMs: 0 });
+  await turn();
+  const command = FakeSocket.last.sent.at(-1);
+  expect(command).toMatchObject({ resume: { "kline:BTCUSDT:1m": 2 * 60_000 } });
+  serve({ recovered: true, klines: [bar(3), bar(4)], forming: forming(5) });
+  expect(times()).toEqual([3, 4, 5]);
+  expect(statuses.at(-1)).toMatchObject({ level: "green", why: "live" });
+  // What is streamed is the cache's newest, and stays when nobody listens any more.
+  expect((await service.fetchKlines("BTCUSDT", "1m")).klines.at(-1)).toEqual(forming(5));
+  stop();
+  expect((await service.fetchKlines("BTCUSDT", "1m")).klines.at(-1)).toEqual(forming(5));
+  expect(asked).toEqual(["BTCUSDT"]);
+  service.subscribe("BTCUSDT", "1m", onBar, undefined, { history: 500 });
+  expect(times()).toEqual([1, 2, 3, 4, 5]);
+});
+
+test("a series left before anything came is nothing to keep, and tickers are not kept", async () => {
+  service.subscribe("BTCUSDT", "1m", onBar)();
+  service.stream.ticker("BTCUSDT", () => {}).close();
+  expect(service.stats.series).toBe(0);
+});
+
+test("status tells source, age and refusals, once each", async () => {
+  const stop = service.subscribe("BTCUSDT", "1m", onBar, onStatus);
+  expect(statuses).toEqual([{ level: "yellow", why: "loading", dataAgeMs: null }]);
+  FakeSocket.last.hello();
+  await turn();
+  serve();
+  FakeSocket.last.say({ op: "status", channels: { 1: "stale" }, reason: "redis", since: 1 });
+  expect(statuses.at(-1)).toMatchObject({ level: "yellow", why: "stale", reason: "redis", dataAgeMs: 0 });
+  FakeSocket.last.say({ op: "status", channels: { 1: "live" } });
+  const before = statuses.length;
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(statuses.length).toBe(before);
+  await vi.advanceTimersByTimeAsync(6_000);
+  expect(statuses.at(-1)).toMatchObject({ level: "yellow", why: "late", dataAgeMs: 11_000 });
+  stop();
+
+  const others: SeriesStatus[] = [];
+  service.subscribe("NOSUCH", "1m", onBar, onStatus);
+  service.subscribe("NOSUCH", "1m", onBar, (status) => others.push(status))();
+  expect(others).toHaveLength(1);
+  await turn();
+  const error = { code: "INVALID_SYMBOL", message: "no" };
+  FakeSocket.last.say({ op: "subscribed", id: sent()["id"], channels: { "kline:NOSUCH:1m": { error } } });
+  expect(statuses.at(-1)).toEqual({ level: "red", why: "failed", dataAgeMs: null, error });
+});
+
+test("offline, what is held is served and marked; after a long sleep the series is whole again", async () => {
+  FakeSocket.last.hello();
+  service.subscribe("BTCUSDT", "1m", onBar, onStatus, { history: 500 });
+  await turn();
+  serve();
+  times();
+  FakeSocket.last.end();
+  expect(await service.fetchKlines("BTCUSDT", "1m")).toMatchObject({ cached: true, stale: true });
+  vi.setSystemTime(Date.now() + 10 * 60_000);
+  service.check();
+  FakeSocket.last.hello();
+  const missed = Array.from({ length: 10 }, (_, index) => bar(3 + index));
+  serve({ recovered: true, klines: missed, forming: forming(13) });
+  expect(times()).toEqual([3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]);
+  expect(await service.fetchKlines("BTCUSDT", "1m")).toMatchObject({ cached: true, stale: false });
+});
+
+test("of several at once, one that fails does not disturb the others", async () => {
+  const found = await service.fetchMultipleKlines(["BTCUSDT", "NOSUCH", "ETHUSDT"], "1m");
+  expect([...found.keys()]).toEqual(["BTCUSDT", "NOSUCH", "ETHUSDT"]);
+  expect((found.get("ETHUSDT") as Klines).klines).toHaveLength(3);
+  expect(found.get("NOSUCH")).toMatchObject({ code: "INVALID_SYMBOL" });
+});
+
+test("older klines are read past the cache", async () => {
+  expect(await service.fetchOlder("BTCUSDT", "1m", 1)).toHaveLength(3);
+  expect(service.stats).toMatchObject({ requests: 1, series: 0 });
+  expect(service.page).toBe(500);
+  FakeSocket.last.hello({ limits: { max_subscriptions: 1, max_message_bytes: 1, history_max: 300 } });
+  expect(service.page).toBe(300);
+});
+
+test("what is likely next is fetched in the background, unless that is switched off", async () => {
+  const known = ["BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT"];
+  service.looked("BTCUSDT", "1m", known);
+  await vi.advanceTimersByTimeAsync(SETTLE_MS);
+  expect(asked).toEqual(["ETHUSDT", "SOLUSDT", "XRPUSDT"]);
+  expect((await service.fetchKlines("ETHUSDT", "1m")).cached).toBe(true);
+  expect(service.prefetching).toBe(true);
+  service.prefetching = false;
+  service.hint("BTCUSDT", "5m");
+  await vi.advanceTimersByTimeAsync(SETTLE_MS);
+  expect(asked.length).toBe(3);
+  service.looked("ETHUSDT", "1m", known);
+  expect(service.learned).toEqual({ BTCUSDT: { ETHUSDT: 1 } });
+  service.close();
+  service = make({ prefetch: false, learned: service.learned, correlations: {}, url: "http://gateway/" });
+  expect(FakeSocket.last.url).toBe("ws://gateway/v1/stream");
+  expect(service.prefetching).toBe(false);
+});
+
+test("nothing is fetched in advance while the source is away", async () => {
+  FakeSocket.last.hello();
+  service.subscribe("BTCUSDT", "1m", onBar);
+  await turn();
+  serve({ state: "stale" });
+  service.hint("ETHUSDT", "1m");
+  await vi.advanceTimersByTimeAsync(SETTLE_MS);
+  expect(asked).toEqual([]);
+});
+
+test("without a socket of its own it takes the environment's", () => {
+  service.close();
+  vi.stubGlobal("WebSocket", FakeSocket);
+  service = new KlineDataService({ url: "http://gateway/" });
+  expect(FakeSocket.all.length).toBe(2);
+  vi.unstubAllGlobals();
+});
