@@ -111,6 +111,7 @@ check-python: $(VENV)/dev.stamp page $(CLIENT_STAMPS)
 	if [ -z "$(CLIENT_STAMPS)" ]; then echo 'Without the client libraries.'; without="$${without:+$$without and }not clients"; \
 	elif [ -z "$(CC_FOUND)" ]; then echo 'Without cryptofeed, which needs a C compiler.'; \
 		test -z "$(CI)" || exit 1; set -- --deselect=$(CRYPTOFEED); fi; \
+	scripts/prometheus.sh; \
 	test -z "$$without" || set -- "$$@" -m "$$without"; \
 	if [ -n "$(ARGS)" ]; then $(BIN)/pytest "$$@" $(ARGS); exit; fi; \
 	$(BIN)/coverage run -m pytest $(SLOW:%=--ignore=%); \

@@ -48,11 +48,11 @@ from gateway.model.symbol import SymbolRule
 from gateway.operations_server import serve_operations
 from gateway.ops.counters import Counters
 from gateway.ops.logs import setup_logging
-from gateway.ops.metrics import Metrics
 from gateway.pump import Pump
 from gateway.reload import reloaded
 from gateway.repair import Repair
 from gateway.server import Server
+from gateway.survey import Survey
 from gateway.vitals import Vitals
 from gateway.watch import Watch
 from gateway.wire.binance_commands import StreamNames
@@ -97,7 +97,8 @@ class Gateway:
         self.store = Stores(stores, lambda: self.sources.by_health())
         self.pulses = [Pulse(stores[name], redis.retry_s) for name, redis in where.items()]
         self.rolled = RolledStore(self.store, config.market)
-        self.history = History(self.rolled, LiveView(self.market, self.hub), config.history, config.stream.history_max)
+        live, timed = LiveView(self.market, self.hub), self.counters.observe_history
+        self.history = History(self.rolled, live, config.history, config.stream.history_max, observe=timed)
         self.rules = QueryRules(symbols, intervals, config.stream.history_max)
         self.repair = Repair(self.rolled, self.market, intervals, config.redis.retry_s, clock)
         self.watch = Watch(config.market, self.store, self.market, self.repair, lambda: self.hub.state.live, clock)
@@ -143,14 +144,8 @@ class Gateway:
             sources=self.sources,
             feeds=self.feeds,
         )
-        self.metrics = Metrics(
-            self.counters,
-            self.vitals.gauges,
-            self.vitals.totals,
-            totals_by_interval=self.vitals.totals_by_interval,
-            by_source=self.sources.metrics,
-            feed_mode=lambda: self.vitals.feed.mode,
-        )
+        survey = Survey(self.hub, self.market, stores, config.market.symbol_stale_after_s, clock)
+        self.metrics = self.vitals.metrics(self.counters, survey)
         vitals = self.vitals
         self.surface = Surface(vitals.not_ready, vitals.details, self.metrics, config.operations.token, crew)
         self.app = Starlette(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from gateway.ops.counters import COUNT_TICKS
 from gateway.session.throttle import UNSENT_SLOW_BYTES
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class Beat(NamedTuple):
     """There is time to compress what few share."""
     announcement: Callable[[Dialect], bytes] | None
     """What everybody is told besides the news."""
+    counted: bool
+    """Whether this beat's updates are counted, for others too."""
 
 
 class Fanout:
@@ -47,7 +50,7 @@ class Fanout:
         hub: Hub[Session],
         counters: Counters,
         fleet_of: Callable[[Sequence[Sink]], Fleet],
-        on_late: Callable[[Session], None],
+        on_late: Callable[[Session, str], None],
     ) -> None:
         self._hub = hub
         self._counters = counters
@@ -61,8 +64,9 @@ class Fanout:
         self._budget_bytes = budget_bytes
         self._heartbeat_ticks = heartbeat_ticks
 
-    def serve(self, tier: Tier[Session], beat: Beat) -> Iterator[None]:
-        """Write the beat that the tier has begun, a slice of its sessions at each step."""
+    def serve(self, tier: Tier[Session], beat: Beat) -> Iterator[int]:
+        """Write the beat that the tier has begun, a slice of its sessions at each step; yields how many
+        of them were written to."""
         roster, fleet = tier.roster, self._fleet(tier)
         tick = self._hub.tick
         for start in range(0, len(roster), SLICE_SESSIONS):
@@ -85,11 +89,11 @@ class Fanout:
                     frame = b""
                 frames.append(frame)
             missed = fleet.offer(start, frames)
-            self._count(frames, start, missed)
+            written = self._count(frames, start, missed)
             for place in missed:
-                self._on_late(roster[place])
+                self._on_late(roster[place], "socket_full")
             tier.reached = start + len(frames)
-            yield
+            yield written
 
     def probe(self, tier: Tier[Session]) -> None:
         """Look behind the kernel's buffers of some of those in step: slow readers show there first."""
@@ -99,7 +103,7 @@ class Fanout:
         start = self._hub.tick // tier.period_ticks % parts * share
         for place in fleet.clogged(start, min(start + share, len(roster)), UNSENT_SLOW_BYTES):
             if roster[place].cohort is not None:
-                self._on_late(roster[place])
+                self._on_late(roster[place], "kernel_full")
 
     def _fleet(self, tier: Tier[Session]) -> Fleet:
         """The sockets of the tier's roster, lined up once for as long as it stands."""
@@ -108,20 +112,26 @@ class Fanout:
         fleet: Fleet = tier.fleet
         return fleet
 
-    def _count(self, frames: list[bytes], start: int, missed: list[int]) -> None:
+    def _count(self, frames: list[bytes], start: int, missed: list[int]) -> int:
         written = len(frames) - frames.count(b"") - len(missed)
-        self._counters.writes += written
-        self._counters.bytes_out += sum(map(len, frames)) - sum(len(frames[place - start]) for place in missed)
+        size_bytes = sum(map(len, frames)) - sum(len(frames[place - start]) for place in missed)
+        self._counters.wrote(written, size_bytes)
+        return written
 
     def _frame(self, tier: Tier[Session], cohort: Cohort, beat: Beat) -> bytes | None:
         """What a cohort is written at this beat: notices, its news, a heartbeat when it is time; b"": nothing, `None`:
         too much for one write."""
         tick, state, dialect = self._hub.tick, self._hub.state, cohort.style[0]
-        body = b"".join(cohort.watchlist.pick(tier.sheets[cohort.style]))
+        picked = cohort.watchlist.pick(tier.sheets[cohort.style])
+        body = b"".join(picked)
         cohort.framed_tick = tick
         cohort.told_before = cohort.told
         if len(body) > self._budget_bytes:
             return None
+        if beat.counted or tier.moved:
+            updates = COUNT_TICKS * (len(picked) - picked.count(b"")) if beat.counted else 0
+            closed = tier.closed_of(cohort.watchlist)
+            self._counters.sent(dialect.name, updates * cohort.size, closed * cohort.size)
         notice = beat.announcement(dialect) if beat.announcement else b""
         if cohort.told is not state:
             cohort.told = state

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from gateway.feed.decode import FeedError, decode_kline, decode_ticker
 from gateway.feed.surge import Surge
 from gateway.hub.dialect import FeedState
+from gateway.ops.counters import Stage
 
 if TYPE_CHECKING:
     from gateway.clock import SteadyClock
@@ -56,6 +57,8 @@ class Ingest:
         # brings what could have been folded in one by one with some room to spare.
         self._share_s = config.stream.tick_ms / 1000 * INGEST_SHARE
         self._messages = 0
+        self._first_s = 0.0
+        self._last: tuple[Topic, bytes, int] | None = None
         self.spent_s = 0.0
         """What this tick's ingest has taken so far."""
         self._surge = Surge()
@@ -75,6 +78,9 @@ class Ingest:
         self.heard_s = time.monotonic()
         now_ms = self._clock_ms()
         self._counters.messages_in += len(batch)
+        if not self._messages:
+            self._first_s = self.heard_s
+        self._last = (*batch[-1], now_ms)
         if self.surging:
             offer = self._surge.offer
             for topic, payload in batch:
@@ -103,6 +109,7 @@ class Ingest:
 
     def end_tick(self, now_ms: int) -> None:
         """At the tick: fold in what was kept, and see whether the surge is over."""
+        self._observe_lag()
         kept = len(self._surge)
         started_s = time.thread_time() if kept else 0.0
         for topic, payload in self._surge.take():
@@ -112,6 +119,22 @@ class Ingest:
             self.surging = False
         self._messages = 0
         self.spent_s = 0.0
+
+    def _observe_lag(self) -> None:
+        """How long this tick's news has been under way: its first message waited longest for the tick, its last one
+        (with a time of its own, where it has one) stands for the rest."""
+        if self._last is None:
+            return
+        (symbol, interval), payload, arrived_ms = self._last
+        self._last = None
+        self._counters.observe_stage(Stage.INGEST_TO_FLUSH, time.monotonic() - self._first_s)
+        try:
+            update = decode_kline(payload, symbol, interval, 0) if interval else decode_ticker(payload, symbol, 0)
+        except FeedError:
+            # Counted already.
+            return
+        if update.event_time_ms:
+            self._counters.observe_stage(Stage.FEED_TO_INGEST, (arrived_ms - update.event_time_ms) / 1000)
 
     def _affordable(self, folded: int, started_s: float) -> float:
         """How many messages a tick could fold in one by one, going by what those just folded took."""

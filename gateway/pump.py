@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from gateway.fanout import Beat, Fanout
 from gateway.hub.hub import TIER_PERIODS
+from gateway.ops.counters import COUNT_TICKS, Stage
 from gateway.session import throttle
 from gateway.session.close_codes import Close
 from gateway.session.load import PACES, Load
@@ -97,6 +98,8 @@ class Pump:
             await self.flush()
             self.flushed_s = time.monotonic()
             self._counters.observe_flush(self.flushed_s - started_s)
+            if self.flushed_s - due_s > self._tick_s:
+                self._counters.overruns += 1
             # Ingest that ran between the slices of the flush is in the flush's time already.
             self._weigh(ingest_s + self.flushed_s - due_s, self.flushed_s)
 
@@ -111,11 +114,15 @@ class Pump:
         for series in changes.gaps:
             self._repair.series(series)
         self._hub.publish(changes)
+        self._counters.published += self._hub.news
         slice_end_s = now_s + SLICE_S
-        beat = Beat(now_ms, not self.load.level, self._announcement if self._announced else None)
+        counted = not self._hub.tick % COUNT_TICKS
+        beat = Beat(now_ms, not self.load.level, self._announcement if self._announced else None, counted)
         for tier in self._hub.due(self.load.held(self._hub.tick)):
-            for _ in self._fanout.serve(tier, beat):
-                if time.monotonic() > slice_end_s:
+            for written in self._fanout.serve(tier, beat):
+                at_s = time.monotonic()
+                self._counters.observe_stage(Stage.FLUSH_TO_SOCKET, at_s - now_s, written)
+                if at_s > slice_end_s:
                     await asyncio.sleep(0)
                     slice_end_s = time.monotonic() + SLICE_S
             self._fanout.probe(tier)
@@ -167,8 +174,11 @@ class Pump:
             return
         if self._announced:
             session.load_notice = self._announcement(session.style[0])
-        if session.sink.busy() or session.sink.unsent_bytes() > throttle.unsent_max(session):
-            self._missed(session, now_s)
+        if session.sink.busy():
+            self._missed(session, "socket_full", now_s)
+            return
+        if session.sink.unsent_bytes() > throttle.unsent_max(session):
+            self._missed(session, "kernel_full", now_s)
             return
         throttle.taken(session)
         if session.allowance is not None and not session.allowance.has_any(now_s):
@@ -184,25 +194,25 @@ class Pump:
         if not frames and session.allowance and self._hub.tick % self._heartbeat_ticks < TIER_PERIODS[session.tier]:
             frames = session.style[0].heartbeat(now_ms)
         if frames and session.sink.offer(frames):
-            self._counters.writes += 1
-            self._counters.bytes_out += len(frames)
+            self._counters.wrote(1, len(frames))
+            self._counters.sent(session.style[0].name, *session.sent)
             if session.allowance is not None:
                 session.allowance.spend(len(frames))
         if session.drained is not None:
             drained, session.drained = session.drained, None
             drained()
 
-    def _missed(self, session: Session, now_s: float) -> None:
-        self._counters.missed_beats += 1
+    def _missed(self, session: Session, cause: str, now_s: float) -> None:
+        self._counters.missed[cause] += 1
         self._retier(session, throttle.missed(session, now_s), "slow_client")
         if session.stalled_since_s is not None and now_s - session.stalled_since_s > self._slow_abort_s:
             self._counters.disconnects[Close.SLOW.code] += 1
             session.sink.abort()
 
-    def _fall_late(self, session: Session) -> None:
+    def _fall_late(self, session: Session, cause: str) -> None:
         """In step until now, but its socket takes nothing or is read too slowly."""
         self._hub.fall_behind(session)
-        self._missed(session, time.monotonic())
+        self._missed(session, cause, time.monotonic())
 
     def _calm(self, now_s: float) -> None:
         """Once a second: whoever keeps up in a slow tier may go a rung faster."""

@@ -6,6 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gateway.ops.metrics import Metrics
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -17,9 +19,11 @@ if TYPE_CHECKING:
     from gateway.hub.hub import Hub
     from gateway.ingest import Ingest
     from gateway.market.market import Market
+    from gateway.ops.counters import Counters
     from gateway.pump import Pump
     from gateway.repair import Repair
     from gateway.session.session import Session
+    from gateway.survey import Survey
     from gateway.watch import Watch
 
 FLUSH_LATE_S = 1.0
@@ -62,6 +66,17 @@ class Vitals:
 
     def details(self) -> dict[str, object]:
         return {"feed": self.feed.mode, "sources": self.sources.health()}
+
+    def metrics(self, counters: Counters, survey: Survey) -> Metrics:
+        return Metrics(
+            counters,
+            self.gauges,
+            self.totals,
+            totals_by_interval=self.totals_by_interval,
+            by_source=self.sources.metrics,
+            feed_mode=lambda: self.feed.mode,
+            readings=survey.readings,
+        )
 
     def gauges(self) -> dict[str, float]:
         hub = self.hub

@@ -63,6 +63,7 @@ class FakeSocket:
         self.aborted = False
         self.closed_for: Close | None = None
         self.offence: Close | None = None
+        self.farewell = 0
         self.written: list[bytes] = []
         self._stuck = False
 

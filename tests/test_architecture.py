@@ -69,6 +69,7 @@ ROWS = (
     Row(("keepalive", "drain")),
     Row(("listening", "operations_server", "server")),
     Row(("workers",), outside=("msgspec",)),
+    Row(("survey",)),
     Row(("live_view", "vitals")),
     Row(("app",)),
     Row(("embedded",)),

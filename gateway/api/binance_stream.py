@@ -144,7 +144,7 @@ class BinanceClient:
         self.socket = socket
         self.session = Session(socket, (dialect, False))
         service.hub.add(self.session)
-        service.counters.connections += 1
+        service.counters.entered(dialect.name)
         socket.attach(self)
         service.entrance.begin(visitor, socket)
 
@@ -174,7 +174,7 @@ class BinanceClient:
             reply = error_frame(error)
         except Exception:
             logger.exception("command failed")
-            self.socket.close(Close.INTERNAL)
+            self._service.entrance.cut(self._visitor, Close.INTERNAL)
             return
         if self.socket.closing:
             return
@@ -186,6 +186,8 @@ class BinanceClient:
         self._service.counters.connections -= 1
         if offence := self.socket.offence:
             self._service.counters.disconnects[offence.code] += 1
+        elif self.socket.farewell:
+            self._service.counters.left(self.socket.farewell)
         self._service.entrance.leave(self._visitor)
 
     def warned(self, retry_ms: int) -> None:

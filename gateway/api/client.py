@@ -60,7 +60,7 @@ class Client:
         self._working = False
         service.clients[self.session] = self
         service.hub.add(self.session)
-        service.counters.connections += 1
+        service.counters.entered(dialect.name)
         config = service.config
         limits = {
             "max_subscriptions": config.max_subscriptions,
@@ -98,7 +98,7 @@ class Client:
             self._refuse(error)
         except Exception:
             logger.exception("command failed")
-            self.socket.close(Close.INTERNAL)
+            self.service.entrance.cut(self._visitor, Close.INTERNAL)
 
     def lost(self) -> None:
         self.service.clients.pop(self.session, None)
@@ -106,6 +106,8 @@ class Client:
         self.service.counters.connections -= 1
         if offence := self.socket.offence:
             self.service.counters.disconnects[offence.code] += 1
+        elif self.socket.farewell:
+            self.service.counters.left(self.socket.farewell)
         self.service.entrance.leave(self._visitor)
 
     def warned(self, retry_ms: int) -> None:
@@ -276,7 +278,7 @@ class Client:
             return
         if error := task.exception():
             logger.error("command failed", exc_info=error)
-            self.socket.close(Close.INTERNAL)
+            self.service.entrance.cut(self._visitor, Close.INTERNAL)
             return
         while self._inbox and not self._working:
             self._decoded(self._inbox.popleft())

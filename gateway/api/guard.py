@@ -53,22 +53,29 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = list(self._headers)
+        path = scope["path"]
+        status = 500
+        started_s = time.monotonic()
 
         async def send_headed(message: Message) -> None:
+            nonlocal status
             if message["type"] == "http.response.start":
+                status = message["status"]
                 known = {name for name, _ in message["headers"]}
                 message["headers"] = [*message["headers"], *(pair for pair in headers if pair[0] not in known)]
             await send(message)
 
-        path = scope["path"]
         refusal = None
-        if path.startswith(DATA) and path not in OPEN:
-            refusal = await self._checked(HTTPConnection(scope), path, headers)
-        if refusal is None:
-            await self._app(scope, receive, send_headed)
-        else:
-            self._entrance.counters.refusals[refusal.reason] += 1
-            await _shaped(path, refusal)(scope, receive, send_headed)
+        try:
+            if path.startswith(DATA) and path not in OPEN:
+                refusal = await self._checked(HTTPConnection(scope), path, headers)
+            if refusal is None:
+                await self._app(scope, receive, send_headed)
+            else:
+                self._entrance.counters.refusals[refusal.reason] += 1
+                await _shaped(path, refusal)(scope, receive, send_headed)
+        finally:
+            self._entrance.counters.answered(_surface(path), status, time.monotonic() - started_s)
 
     async def _checked(self, request: HTTPConnection, path: str, headers: list[tuple[bytes, bytes]]) -> Refusal | None:
         entrance = self._entrance
@@ -103,6 +110,13 @@ class Guard:
         if grant is None or grant.http_per_min is None:
             return self._rate
         return Rate.per_minute(grant.http_per_min, max(1, round(grant.http_per_min)))
+
+
+def _surface(path: str) -> str:
+    """Which API a path belongs to, as a label: one of a few."""
+    if not path.startswith(DATA):
+        return "other"
+    return {"/v1/": "native", "/fun": "functions", "/api": "binance"}.get(path[:4], "udf")
 
 
 def _shaped(path: str, refusal: Refusal) -> Response:

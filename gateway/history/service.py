@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from gateway.history.cache import ReadCache
 from gateway.history.flight import Flight
@@ -19,7 +19,7 @@ from gateway.model.interval import INTERVALS
 from gateway.wire.native import kline_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from gateway.config import HistoryConfig
     from gateway.history.live import LiveMarket
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 REREAD_S = 1.0
 """A hole between what is kept and what is live asks for a new read, but not more often than this: the collector may
 write a closed kline a little later than it publishes it, and some holes are the market's own."""
+
+
+A = TypeVar("A", bound=tuple[object, bool, bool])
 
 
 class Reads(Protocol):
@@ -106,12 +109,15 @@ class History:
         config: HistoryConfig,
         limit_max: int,
         clock_s: Callable[[], float] = time.monotonic,
+        observe: Callable[[str, float], None] = lambda served, seconds: None,
     ) -> None:
-        """`limit_max`: how many closed klines of a series are kept; requests for more are read each time."""
+        """`limit_max`: how many closed klines of a series are kept; requests for more are read each time. `observe` is
+        told of each answer how it was come by (`kept`, `stale`, `read`, `failed`) and how many seconds it took."""
         self.live = live
         self._store = store
         self._limit_max = limit_max
         self._clock_s = clock_s
+        self._observe = observe
         self._pasts: ReadCache[Past] = ReadCache(config.cache_symbols, config.klines_ttl_s, clock_s)
         self._tickers: ReadCache[Ticker | None] = ReadCache(config.cache_symbols, config.ticker_ttl_s, clock_s)
         self._ranges: Flight[Past] = Flight()
@@ -143,14 +149,7 @@ class History:
         The forming kline counts as one. Raises `UnknownSymbol` or `StoreUnavailable`.
         """
         span = INTERVALS[interval]
-        past, cached, stale = await self._past(symbol, span)
-        if self._reaches_back(past, limit, start_ms, end_ms):
-            past = await self._ranges.join(
-                (symbol, interval, limit, start_ms, end_ms),
-                lambda: self._read_range(symbol, span, limit, start_ms, end_ms),
-            )
-            memory = self._memory(symbol, interval)
-            past, cached, stale = past.with_memory(memory, len(past) + len(memory)), False, False
+        past, cached, stale = await self._timed(self._reach(symbol, span, limit, start_ms, end_ms))
         # No await from here on: what is live now is what the answer ends with.
         last_bar = self.live.forming(symbol, interval) if forming else None
         if last_bar and not (follows(past.bars, last_bar) and within(last_bar, start_ms, end_ms)):
@@ -168,13 +167,40 @@ class History:
         """The live ticker, else the stored one. Raises `UnknownSymbol` or `StoreUnavailable`."""
         if ticker := self.live.ticker(symbol):
             return TickerAnswer(ticker, cached=False, stale=self.live.stale(symbol))
-        found = await self._tickers.get(symbol, "", lambda: self._read_ticker(symbol))
+        found = await self._timed(self._tickers.get(symbol, "", lambda: self._read_ticker(symbol)))
         stale = found.stale or found.value is None or self._live_stale(symbol)
         return TickerAnswer(found.value, found.cached, stale)
 
     async def aclose(self) -> None:
         for part in (self._pasts, self._tickers, self._ranges):
             await part.aclose()
+
+    async def _timed(self, answer: Awaitable[A]) -> A:
+        started_s, served = self._clock_s(), "failed"
+        try:
+            found = await answer
+            _, cached, stale = found
+            served = "stale" if stale else "kept" if cached else "read"
+            return found
+        except UnknownSymbol:
+            served = "read"
+            raise
+        finally:
+            self._observe(served, self._clock_s() - started_s)
+
+    async def _reach(
+        self, symbol: str, span: Interval, limit: int, start_ms: int | None, end_ms: int | None
+    ) -> tuple[Past, bool, bool]:
+        """A past that has what is asked for, where the store does; whether it was kept, and whether it is stale."""
+        past, cached, stale = await self._past(symbol, span)
+        if not self._reaches_back(past, limit, start_ms, end_ms):
+            return past, cached, stale
+        past = await self._ranges.join(
+            (symbol, span.name, limit, start_ms, end_ms),
+            lambda: self._read_range(symbol, span, limit, start_ms, end_ms),
+        )
+        memory = self._memory(symbol, span.name)
+        return past.with_memory(memory, len(past) + len(memory)), False, False
 
     async def _past(self, symbol: str, span: Interval) -> tuple[Past, bool, bool]:
         async def read() -> Past:

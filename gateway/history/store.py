@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -76,6 +77,10 @@ class Store:
         self._reason = ""
         self._since_ms = 0
         self.malformed = 0
+        self.failures: Counter[str] = Counter()
+        """Reads that failed, by reason; those that an open circuit kept from being sent are not among them."""
+        self.ping_s: float | None = None
+        """How long the last ping took to be answered."""
         self._redis = redis or deployment(config)
 
     @property
@@ -83,8 +88,15 @@ class Store:
         """Whether the last reads got through."""
         return self._since_ms == 0
 
+    @property
+    def circuit(self) -> str:
+        """`closed`, or `open` while reads fail at once."""
+        return "closed" if self._breaker.closed else "open"
+
     async def ping(self) -> None:
+        started_s = self._clock_s()
         await self._run("PING")
+        self.ping_s = self._clock_s() - started_s
 
     async def closed_klines(
         self, symbol: str, interval: str, limit: int, start_ms: int | None = None, end_ms: int | None = None
@@ -225,6 +237,7 @@ class Store:
                 self._reason = "refused"
             case _:
                 self._reason = "connection"
+        self.failures[self._reason] += 1
         if not self._since_ms:
             logger.warning("store cannot be read (%s): %s", self._reason, error)
             self._since_ms = self._clock_ms()

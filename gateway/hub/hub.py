@@ -95,6 +95,11 @@ class Hub(Generic[M]):
         assert isinstance(channel, MarketChannel)
         return channel
 
+    @property
+    def news(self) -> int:
+        """How many channels had news at this tick."""
+        return len(self._touched)
+
     def find(self, name: str) -> Channel | None:
         """The channel of that name, if anybody ever used it."""
         return self._by_name.get(name)

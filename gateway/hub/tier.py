@@ -15,7 +15,7 @@ from gateway.hub.channel import KlineChannel, View
 from gateway.hub.member import M
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Sequence
     from collections.abc import Set as AbstractSet
 
     from gateway.hub.channel import Channel, Lane
@@ -64,16 +64,21 @@ class Tier(Generic[M]):
         self._base: list[Any] = []
         self._places: list[int] = []
         self._dirty: set[Channel] = set()
-        # This beat's: places before it where it moved them, and the numbers that have fragments.
-        self._moved: dict[int, int] = {}
+        self.conflated = 0
+        """Values that a newer one replaced before the beat that would have sent them."""
+        self.moved: dict[int, int] = {}
+        """Of channels with closed klines in this beat: the place in the log before it."""
+        # The numbers that have fragments at this beat.
         self._written: list[int] = []
 
     def is_due(self, tick: int) -> bool:
         return tick % self.period_ticks == 0
 
-    def mark(self, channels: Iterable[Channel]) -> None:
+    def mark(self, channels: Collection[Channel]) -> None:
         if self.cohorts or self.behind:
+            before = len(self._dirty)
             self._dirty.update(channels)
+            self.conflated += before + len(channels) - len(self._dirty)
 
     def admit(self, session: M, channels: Sequence[Channel]) -> None:
         """Take a session in. It is behind until it has been served once; an empty tier has forgotten everything."""
@@ -118,7 +123,7 @@ class Tier(Generic[M]):
         if held:
             self._dirty = {channel for channel in dirty if channel.lane in held and not self._has_closed(channel)}
             dirty -= self._dirty
-        self._moved.clear()
+        self.moved.clear()
         for sheet in self.sheets.values():
             sheet.extend([b""] * (size - len(sheet)))
             for n in self._written:
@@ -134,6 +139,13 @@ class Tier(Generic[M]):
                         sheet[channel.n] = channel.fragment(dialect, old)
             self._base[channel.n] = channel.value
 
+    def closed_of(self, watchlist: Watchlist) -> int:
+        """How many closed klines this beat has for a watchlist."""
+        if not self.moved:
+            return 0
+        moved = self.moved.keys() & watchlist.ns[: watchlist.klines]
+        return sum(self._places[n] - self.moved[n] for n in moved)
+
     def standing(self, session: M, cohort: Cohort) -> tuple[int, dict[int, int], FeedState]:
         """What a session in step has: everything up to a tick, and up to a place in each log, and the feed's state.
 
@@ -143,7 +155,7 @@ class Tier(Generic[M]):
         if session.place < self.reached:
             return self.last_beat, {n: self._places[n] for n in klines}, cohort.told
         told = cohort.told_before if cohort.framed_tick == self.last_beat else cohort.told
-        return self.previous_beat, {n: self._moved.get(n, self._places[n]) for n in klines}, told
+        return self.previous_beat, {n: self.moved.get(n, self._places[n]) for n in klines}, told
 
     def sessions(self) -> list[M]:
         return [*self.behind, *self._in_step]
@@ -202,7 +214,7 @@ class Tier(Generic[M]):
         # A native channel's place is never before its log's start: `overrun` has seen to that. The others go on there.
         closed = channel.closed_since(max(place, channel.closed_start)) if end > place else []
         if end > place:
-            self._moved[n] = place
+            self.moved[n] = place
             self._places[n] = end
         for (dialect, closed_only), sheet in self.sheets.items():
             fragments = [dialect.closed(n, kline) for kline in closed]

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from gateway.session.throttle import Allowance
 
 
+NOTHING_SENT = (0, 0)
+
+
 class Sink(Protocol):
     """Where a session's bytes go: a socket."""
 
@@ -91,6 +94,7 @@ class Session(Member):
         "max_rate",
         "misses",
         "notice",
+        "sent",
         "sink",
         "stalled_since_s",
     )
@@ -114,6 +118,8 @@ class Session(Member):
         self.stalled_since_s: float | None = None
         # When its connection has lived long enough, on the loop's clock; None: nobody has said yet.
         self.ends_s: float | None = None
+        # How much news the last `take` gave, and how many closed klines among it.
+        self.sent = NOTHING_SENT
 
     def take(self, hub: Hub[Session], budget_bytes: int, now_ms: int) -> bytes:
         """The frames this session is due now, at most about `budget_bytes`: replies, then notices, then news by lane.
@@ -121,6 +127,7 @@ class Session(Member):
         What does not fit stays owed. Replies and one piece of news always go out, so that there is always progress.
         """
         dialect = self.style[0]
+        self.sent = NOTHING_SENT
         frames, self.control = self.control, []
         if self.told is not hub.state and self.watchlist.ns:
             self.told = hub.state
@@ -150,6 +157,7 @@ class Session(Member):
         waiting += [n for n in ns if channels[n].changed_tick > served and n not in self.owed]
         fragments: list[bytes] = []
         left = self._closed(hub, fragments, budget_bytes)
+        closed = len(fragments)
         if self.torn:
             # Nothing of a torn channel may come before its resync: a client that reconnects now must still miss it.
             waiting = [n for n in waiting if n not in self.torn]
@@ -168,6 +176,7 @@ class Session(Member):
         if left is None and not waiting:
             # Closed klines alone are still owed: the places know them, `owed` keeps the session behind.
             self.owed = dict.fromkeys(n for n in ns if self._owes_closed(channels[n]))
+        self.sent = (len(fragments), closed)
         return fragments
 
     def _closed(self, hub: Hub[Session], fragments: list[bytes], left: int) -> int | None:

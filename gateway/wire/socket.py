@@ -65,6 +65,7 @@ class ClientSocket(asyncio.Protocol):
         "descriptor",
         "direct",
         "ending",
+        "farewell",
         "heard_s",
         "offence",
         "transport",
@@ -85,6 +86,8 @@ class ClientSocket(asyncio.Protocol):
         """When the client last sent anything, on the loop's clock."""
         self.offence: Close | None = None
         """How the client broke the protocol, if it did; known before it is lost."""
+        self.farewell = 0
+        """How the client went by itself: its close code, 1006 without one; 0 while it is here and where it was sent."""
         self._registry = registry
         self._parser = FrameParser(max_message_bytes, deflate=deflate)
         self._paused = False
@@ -141,7 +144,7 @@ class ClientSocket(asyncio.Protocol):
             sent = 0
         except OSError:
             # The transport meets the same error when it reads, and ends the connection in order.
-            self.closing = True
+            self._gone()
             return False
         if sent < len(frames):
             self.keep(frames, sent)
@@ -188,11 +191,11 @@ class ClientSocket(asyncio.Protocol):
 
     def eof_received(self) -> None:
         """The client sends no more. It may have read all, or not: the transport closes once it has."""
-        self.closing = True
+        self._gone()
         self._end_soon()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.closing = True
+        self._gone()
         self._registry.discard(self)
         self._receiver_lost()
 
@@ -231,6 +234,8 @@ class ClientSocket(asyncio.Protocol):
             self._count_control()
         elif opcode == CLOSE:
             code = parse_close(payload)
+            if not self.closing:
+                self.farewell = code
             self._receiver_lost()
             if not self.closing:
                 self.closing = True
@@ -246,6 +251,11 @@ class ClientSocket(asyncio.Protocol):
         # Half a frame more: sums of fractions must not cost the last one of a burst.
         if self._control_s - self.heard_s > (CONTROL_BURST + 0.5) / CONTROL_PER_S:
             raise FrameError(Close.POLICY.code, "too many control frames")
+
+    def _gone(self) -> None:
+        if not self.closing:
+            self.closing = True
+            self.farewell = 1006
 
     def _receiver_lost(self) -> None:
         receiver, self._receiver = self._receiver, None

@@ -132,10 +132,12 @@ def _end(process: subprocess.Popen[str]) -> None:
 def main() -> None:
     """For tests in another language: says where the gateway serves, then obeys a word a line until the input ends."""
     with World() as world:
-        print(world.url, flush=True)
+        sys.stdout.write(f"{world.url}\n")
+        sys.stdout.flush()
         for line in sys.stdin:
             {"stop": world.stop_gateway, "start": world.start_gateway}[line.strip()]()
-            print("done", flush=True)
+            sys.stdout.write("done\n")
+            sys.stdout.flush()
 
 
 if __name__ == "__main__":

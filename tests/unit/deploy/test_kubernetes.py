@@ -71,5 +71,5 @@ def test_nothing_runs_as_root_or_writes() -> None:
 
 def test_the_metrics_to_scale_by_exist() -> None:
     text = Metrics(Counters(), dict, dict).render().decode()
-    for name in ("gateway_connections ", "gateway_loop_lag_seconds_bucket{"):
-        assert f"\n{name}" in text
+    for kind in ("gateway_connections gauge", "gateway_loop_lag_seconds histogram"):
+        assert f"\n# TYPE {kind}\n" in text

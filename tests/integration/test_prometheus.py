@@ -1,0 +1,273 @@
+"""What operators look at: a real Prometheus draws every curve of the dashboard, and each alert comes and goes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import subprocess
+import time
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from websockets.asyncio.client import connect
+
+from gateway import watch
+from gateway.market import gaps
+from gateway.model.interval import DAY_MS
+from tests.integration.live import client, make_config, process, serving
+from tests.integration.prometheus import DEPLOY, WAIT_S, alert_names, dashboard_queries, program, prometheus
+from tests.integration.raw import handshake, peer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Coroutine
+    from pathlib import Path
+
+    from gateway.embedded.server import EmbeddedServer
+    from tests.integration.live import Serving
+    from tests.integration.prometheus import Prometheus
+
+SYMBOLS = [f"SYM{number:02}USDT" for number in range(40)]
+TICKERS = [f"ticker:{symbol}" for symbol in SYMBOLS]
+BARS = f"kline:{SYMBOLS[0]}:1s"
+BUDGET_BYTES = 4096
+CLIENTS = 6
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def bar(symbol: str, interval: str, open_ms: int, length_ms: int) -> dict[str, Any]:
+    """A closed kline as collectors write it."""
+    figures = dict.fromkeys(("o", "h", "l", "c"), "1.5") | {"v": "2", "q": "3", "n": 4}
+    return {"t": open_ms, "T": open_ms + length_ms - 1, "s": symbol, "i": interval, "x": True, **figures}
+
+
+class Collector:
+    """Prices ten times a second, bars of a second for one symbol, in the present; it can fall silent."""
+
+    def __init__(self, server: EmbeddedServer) -> None:
+        self.redis = Redis.from_url(server.url)
+        self.silent = False
+        self._price = 0
+        self._next_ms = (now_ms() // 1000 - 5) * 1000
+
+    async def run(self) -> None:
+        while True:
+            if not self.silent:
+                # The server is away at times.
+                with contextlib.suppress(RedisError, OSError):
+                    await self.step()
+            await asyncio.sleep(0.1)
+
+    async def step(self) -> None:
+        self._price += 1
+        async with self.redis.pipeline(transaction=False) as pipe:
+            for symbol in SYMBOLS:
+                price = {"s": symbol, "c": str(self._price), **dict.fromkeys("ohlvq", "1")}
+                pipe.set(f"ticker:{symbol}", json.dumps(price))
+                pipe.publish(f"ticker:{symbol}", json.dumps({"e": "24hrMiniTicker", "E": now_ms(), **price}))
+            while self._next_ms + 1000 <= now_ms():
+                self._bar(pipe, bar(SYMBOLS[0], "1s", self._next_ms, 1000))
+                self._next_ms += 1000
+            await pipe.execute()
+
+    async def days(self, *ago: int, told: bool = False) -> None:
+        today_ms = now_ms() // DAY_MS * DAY_MS
+        async with self.redis.pipeline(transaction=False) as pipe:
+            for days in ago:
+                self._bar(pipe, bar(SYMBOLS[1], "1d", today_ms - days * DAY_MS, DAY_MS), told=told)
+            await pipe.execute()
+
+    def _bar(self, pipe: Any, news: dict[str, Any], *, told: bool = True) -> None:
+        name, text = f"klines:{news['s']}:{news['i']}", json.dumps(news)
+        pipe.zadd(name, {text: news["T"]})
+        if told:
+            pipe.publish(name, json.dumps({"e": "kline", "E": now_ms(), "s": news["s"], "k": news}))
+
+
+class Reader:
+    """Asks over HTTP, again and again: for what is kept, and where `misses`, for what is not."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self.http = http
+        self.misses = False
+
+    async def run(self) -> None:
+        functions = {"symbol": SYMBOLS[0], "timeframe": "1s", "limit": 5}
+        while True:
+            await self.http.post("/functions/v1/get-klines", json=functions)
+            await self.http.get("/api/v3/ping")
+            await self.http.get("/udf/time")
+            if self.misses:
+                for symbol in SYMBOLS[2:12]:
+                    await self.http.get(f"/v1/klines?symbol={symbol}&interval=1d")
+            await asyncio.sleep(0.1)
+
+
+@asynccontextmanager
+async def going(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def stalled(up: Serving, count: int) -> AsyncIterator[None]:
+    """Clients that ask for everything and read nothing."""
+    async with AsyncExitStack() as stack:
+        for _ in range(count):
+            silent = await stack.enter_async_context(peer(up.port, handshake("/v1/stream"), receive_buffer=4096))
+            silent.say(op="subscribe", channels=[BARS, *TICKERS], id=1)
+        yield
+
+
+@asynccontextmanager
+async def busy() -> AsyncIterator[None]:
+    """Something keeps the event loop."""
+
+    async def hog() -> None:
+        while True:
+            time.sleep(0.05)  # noqa: ASYNC251 - what must not happen in a gateway
+            await asyncio.sleep(0.001)
+
+    async with going(hog()):
+        yield
+
+
+async def seldom_things(up: Serving, collector: Collector) -> None:
+    """One of each event that some curve counts."""
+    await collector.redis.publish(f"ticker:{SYMBOLS[0]}", "{")
+    async with connect(f"ws://127.0.0.1:{up.port}/v1/stream", proxy=None) as odd:
+        await odd.send('{"op":"nonsense"}')
+        await odd.recv()
+    async with peer(up.port, handshake("/v1/stream")) as rude:
+        rude.writer.write(b"\xff\xff")
+        await rude.rest()
+    async with httpx.AsyncClient(base_url=up.address, trust_env=False) as http:
+        upgrade = dict(line.split(": ", 1) for line in handshake().decode().split("\r\n")[1:] if line)
+        refused = await http.get("/v1/stream", headers=upgrade | {"origin": "https://elsewhere.example"})
+        assert refused.status_code == 403
+        assert (await http.get("/v1/ticker?symbol=%20")).status_code == 400
+
+
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "PERIOD_S", 0.1)
+    monkeypatch.setattr(gaps, "WAITS_MS", (100,) * 1000)
+
+
+@pytest.mark.parametrize(
+    "command", [("check", "config", "prometheus.yml"), ("test", "rules", "rules.test.yml")], ids=lambda it: it[0]
+)
+def test_promtool_finds_nothing_wrong(command: tuple[str, ...]) -> None:
+    result = subprocess.run(
+        [program("promtool"), *command], cwd=DEPLOY / "prometheus", capture_output=True, text=True, timeout=30
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.timeout(150)
+async def test_every_curve_has_data_and_each_alert_comes_and_goes(redis_server: EmbeddedServer, tmp_path: Path) -> None:
+    program("prometheus")
+    small = dict.fromkeys(("budget_bytes", "send_buffer_bytes", "unsent_bytes"), BUDGET_BYTES)
+    config = make_config(
+        redis_server,
+        redis={"command_timeout_s": 1.5},
+        market={"intervals": ("1s", "1d"), "stale_after_s": 1.0, "symbol_stale_after_s": 1.0, "close_grace_ms": 100},
+        history={"klines_ttl_s": 0.5},
+        stream={"slow_abort_s": 60.0, **small},
+        limits={"exempt": ("127.0.0.1",)},
+    )
+    collector = Collector(redis_server)
+    await collector.step()
+    async with AsyncExitStack() as stack:
+        up = await stack.enter_async_context(serving(config))
+        asking = httpx.AsyncClient(base_url=up.address, trust_env=False, timeout=WAIT_S)
+        reader = Reader(await stack.enter_async_context(asking))
+        await stack.enter_async_context(going(collector.run(), reader.run()))
+        for _ in range(CLIENTS):
+            someone = await stack.enter_async_context(client(up))
+            await someone.subscribe(BARS, *TICKERS)
+        watching = await stack.enter_async_context(prometheus(tmp_path, up.port))
+
+        async with stalled(up, 2):
+            await seldom_things(up, collector)
+            await each_has_data(watching)
+        await until_well(watching)
+
+        await collector.days(4, 3, 1, told=True)
+        await watching.until_firing("GatewayDataGap")
+        await collector.days(2)
+        await watching.until_clear("GatewayDataGap")
+
+        collector.silent = True
+        await watching.until_firing("GatewayFeedSilent")
+        await watching.until_firing("GatewayStaleSymbols")
+        collector.silent = False
+        await watching.until_clear("GatewayFeedSilent")
+        await watching.until_clear("GatewayStaleSymbols")
+
+        reader.misses = True
+        await watching.until_firing("GatewayCacheMisses")
+        reader.misses = False
+        await watching.until_clear("GatewayCacheMisses")
+
+        async with stalled(up, CLIENTS):
+            await watching.until_firing("GatewaySlowClients")
+        await watching.until_clear("GatewaySlowClients")
+
+        async with busy():
+            await watching.until_firing("GatewayFlushOverrun")
+        await watching.until_clear("GatewayFlushOverrun")
+
+        redis_server.freeze()
+        await watching.until_firing("GatewayHistorySlow")
+        redis_server.thaw()
+        await watching.until_clear("GatewayHistorySlow")
+
+        redis_server.kill()
+        reader.misses = True
+        await watching.until_firing("GatewayRedisLost")
+        await watching.until_firing("GatewayErrors")
+        reader.misses = False
+        redis_server.start()
+        await watching.until_clear("GatewayRedisLost")
+        await watching.until_clear("GatewayErrors")
+
+        assert watching.seen == alert_names() - {"GatewayDown"}
+
+
+async def test_a_gateway_that_does_not_answer_is_down(redis_server: EmbeddedServer, tmp_path: Path) -> None:
+    program("prometheus")
+    async with process(make_config(redis_server), ready=False) as up, prometheus(tmp_path, up.port) as watching:
+        assert up.process is not None
+        up.process.send_signal(signal.SIGSTOP)
+        await watching.until_firing("GatewayDown")
+        up.process.send_signal(signal.SIGCONT)
+        await watching.until_clear("GatewayDown")
+
+
+async def each_has_data(watching: Prometheus) -> None:
+    missing = dashboard_queries()
+    deadline_s = time.monotonic() + WAIT_S
+    while missing := [(title, query) for title, query in missing if not await watching.query(query)]:
+        assert time.monotonic() < deadline_s, missing
+        await asyncio.sleep(0.1)
+
+
+async def until_well(watching: Prometheus) -> None:
+    deadline_s = time.monotonic() + WAIT_S
+    while firing := await watching.firing():
+        assert time.monotonic() < deadline_s, firing
+        await asyncio.sleep(0.1)
