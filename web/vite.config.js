@@ -53,7 +53,11 @@ export default defineConfig({
       provider: "v8",
       reportsDirectory: "../reports/web",
       // The page's own files are exercised by the browser tests; everything without a document is measured here.
-      include: ["src/client/**", "src/adapters/**", "src/page/{format,route,precision,view}.ts"],
+      include: [
+        "src/client/**",
+        "src/adapters/**",
+        "src/page/{format,route,precision,view,journal,order,sparkline}.ts",
+      ],
       exclude: ["src/client/types.ts", "src/**/index.ts"],
       thresholds: { lines: 100, functions: 100, branches: 100, statements: 100 },
     },

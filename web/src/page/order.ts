@@ -12,5 +12,5 @@ export function listed(symbols: readonly string[]): readonly string[] {
     const fame = FAME.get(symbol.slice(0, symbol.length - (QUOTES[quote]?.length ?? 0)));
     return quote < 0 || fame === undefined ? unknown : quote * FAME.size + fame;
   };
-  return symbols.toSorted((one, other) => place(one) - place(other) || (one < other ? -1 : 1));
+  return symbols.toSorted().sort((one, other) => place(one) - place(other));
 }
