@@ -5,6 +5,7 @@ import type { CacheStats, StreamInfo } from "../client";
 import { element, make, setText } from "./dom";
 import { age } from "./format";
 import type { Journal } from "./journal";
+import type { Shown } from "./look";
 
 export interface ConnectionInput {
   readonly info: StreamInfo;
@@ -13,6 +14,8 @@ export interface ConnectionInput {
   readonly updatesPerSecond: number;
   readonly journal: Journal;
   readonly text: string;
+  readonly candles: number;
+  readonly shown: Shown | null;
 }
 
 const clock = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium", timeZone: "UTC" });
@@ -57,9 +60,8 @@ export class ConnectionPanel {
 
   paint(): void {
     if (this.#panel.hidden) return;
-    const { info, stats, dataAgeMs, updatesPerSecond, journal, text } = this.#read();
+    const { info, stats, dataAgeMs, updatesPerSecond, journal, text, candles, shown } = this.#read();
     setText(element("connection-text"), text);
-    const ms = (value: number): string => (value < 1 ? "<1 ms" : `${Math.round(value)} ms`);
     showFacts([
       ["Newest data", dataAgeMs === null ? "–" : `${age(dataAgeMs)} ago`],
       ["Updates", `${updatesPerSecond}/s`],
@@ -67,8 +69,8 @@ export class ConnectionPanel {
       ["Reconnects", String(journal.reconnects)],
       ["Clock offset", `${info.clockOffsetMs} ms`],
       ["Series kept", String(stats.series)],
-      ["From cache", stats.cached.count === 0 ? "–" : ms(stats.cached.p50Ms)],
-      ["From gateway", stats.fetched.count === 0 ? "–" : ms(stats.fetched.p50Ms)],
+      ["Candles", String(candles)],
+      ["This chart", shown === null ? "–" : `${Math.max(1, Math.round(shown.ms))} ms, ${shown.from}`],
       ["Fetched ahead", `${stats.prefetched}, ${stats.prefetchUsed} used`],
     ]);
     if (this.#shown === journal.entries) return;

@@ -73,6 +73,8 @@ const panel = new ConnectionPanel(() => ({
   updatesPerSecond,
   journal,
   text: EXPLAINED[level],
+  candles: look.bars,
+  shown: look.shown,
 }));
 const closeSheet = wireSheet({ opened: () => list.focus(), closed: () => list.clear() });
 
