@@ -141,6 +141,7 @@ class TestClosed:
             bars = client.klines(SYMBOL, "1m", mode="closed", after_ms=T0)
             assert await numbers(bars, 2) == [1, 2]
             # One that comes later on the same connection begins where it comes.
+            await until(lambda: client.status.live)
             late = client.klines(SYMBOL, "1m", mode="closed")
             await publisher.closed(3)
             assert await numbers(bars, 1) == await numbers(late, 1) == [3]
@@ -182,7 +183,8 @@ class TestClosed:
             async with Client(first.address) as client:
                 bars = client.klines(SYMBOL, "1m", mode="closed", history=1)
                 assert await numbers(bars, 1) == [0]
-                # Its place is known by the snapshot alone.
+                # Its place is known by the snapshot alone: history may have come before that.
+                await until(lambda: client.status.live)
                 fresh = client.klines(SYMBOL, "1m", mode="closed")
                 await publisher.closed(1)
                 assert await numbers(bars, 1) == [1]
