@@ -11,8 +11,6 @@ import pytest
 import yaml
 
 from gateway.config import load_config
-from gateway.ops.counters import Counters
-from gateway.ops.metrics import Metrics
 
 FOLDER = Path(__file__).parents[3] / "deploy" / "kubernetes"
 DOCUMENTS: dict[str, dict[str, Any]] = {
@@ -67,9 +65,3 @@ def test_nothing_runs_as_root_or_writes() -> None:
         "allowPrivilegeEscalation": False,
         "capabilities": {"drop": ["ALL"]},
     }
-
-
-def test_the_metrics_to_scale_by_exist() -> None:
-    text = Metrics(Counters(), dict, dict).render().decode()
-    for kind in ("gateway_connections gauge", "gateway_loop_lag_seconds histogram"):
-        assert f"\n# TYPE {kind}\n" in text
