@@ -138,6 +138,8 @@ endif
 
 $(PAGE): web/node_modules/.package-lock.json $(WEB_SOURCES)
 	$(NPM) run build
+	$(NPM) run build:lib
+	$(NPM) run build:examples
 	@touch $@
 
 web/node_modules/.package-lock.json: web/package.json web/package-lock.json

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,7 +70,7 @@ def open_page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Call
         if request.session.testsfailed == failed_before:
             problems = page.problems()
             if "refusals_expected" in request.fixturenames:
-                problems = [problem for problem in problems if "ERR_" not in problem and " 503 " not in problem]
+                problems = [problem for problem in problems if not re.search(r"ERR_|status of (404|503)", problem)]
             assert problems == []
 
 

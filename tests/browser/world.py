@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
+import click
 import httpx
 
 from gateway.embedded.server import EmbeddedServer
@@ -132,12 +133,10 @@ def _end(process: subprocess.Popen[str]) -> None:
 def main() -> None:
     """For tests in another language: says where the gateway serves, then obeys a word a line until the input ends."""
     with World() as world:
-        sys.stdout.write(f"{world.url}\n")
-        sys.stdout.flush()
+        click.echo(world.url)
         for line in sys.stdin:
             {"stop": world.stop_gateway, "start": world.start_gateway}[line.strip()]()
-            sys.stdout.write("done\n")
-            sys.stdout.flush()
+            click.echo("done")
 
 
 if __name__ == "__main__":

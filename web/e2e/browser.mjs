@@ -13,6 +13,8 @@ const FLAGS = [
   "--disable-background-networking",
   "--disable-component-update",
   "--disable-sync",
+  // Files that the driver serves come from no address, and a page from nowhere may not talk to this machine.
+  "--disable-features=LocalNetworkAccessChecks",
 ];
 
 /** `CHROMIUM` names another program than the usual places. */

@@ -8,6 +8,7 @@
 //   {"do":"screenshot","path":…}   {"do":"problems"}
 //   < {"ok":…}  or  {"error":"…"}
 
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { join } from "node:path";
@@ -39,9 +40,10 @@ const commands = {
       isMobile: touch,
     });
     for (const [path, folder] of Object.entries(files)) {
-      await context.route(`**${path}**`, (route) =>
-        route.fulfill({ path: join(folder, new URL(route.request().url()).pathname.slice(path.length)) }),
-      );
+      await context.route(`**${path}**`, async (route) => {
+        const name = join(folder, new URL(route.request().url()).pathname.slice(path.length));
+        await route.fulfill(existsSync(name) ? { path: name } : { status: 404 });
+      });
     }
     page = await context.newPage();
     if (clock) await page.clock.install();

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { datafeed, followWithLightweightCharts, klineChartLoader } from "../src/adapters";
+import { datafeed, followWithLightweightCharts, klineChartLoader, periodOf } from "../src/adapters";
 import type { Candle, GetBars } from "../src/adapters/klinecharts";
 import { type Bar, intervalOf } from "../src/adapters/tradingview";
 import { bar, forming } from "./builders";
@@ -103,6 +103,12 @@ describe("KLineChart", () => {
   const load = (type: GetBars["type"], timestamp: number | null = null): Promise<void> =>
     loader.getBars({ type, timestamp, symbol, period, callback: (got, more) => given.push({ bars: got, more }) });
   const subscribe = (): void => loader.subscribeBar({ symbol, period, callback: (got) => bars.push(got) });
+
+  test("has words of its own for intervals", () => {
+    expect(periodOf("15m")).toEqual({ type: "minute", span: 15 });
+    expect(periodOf("1M")).toEqual({ type: "month", span: 1 });
+    expect(() => periodOf("1x")).toThrow(RangeError);
+  });
 
   test("loads the past and goes on from there, whatever came between", async () => {
     await load("init");

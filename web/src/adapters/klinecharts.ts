@@ -9,7 +9,8 @@ export interface Period {
   span: number;
 }
 
-export interface Candle {
+/** A type and not an interface: only so it fits the chart's own, which takes further fields. */
+export type Candle = {
   timestamp: number;
   open: number;
   high: number;
@@ -17,7 +18,7 @@ export interface Candle {
   close: number;
   volume: number;
   turnover: number;
-}
+};
 
 interface Watched {
   readonly symbol: { readonly ticker: string };
@@ -101,6 +102,13 @@ export function klineChartLoader(service: KlineDataService, { onReset = () => {}
 
     unsubscribeBar,
   };
+}
+
+/** `15m` -> 15 minutes, in the chart's words. */
+export function periodOf(interval: string): Period {
+  const type = (Object.keys(UNITS) as Period["type"][]).find((name) => UNITS[name] === interval.slice(-1));
+  if (type === undefined) throw new RangeError(`${interval} is not an interval`);
+  return { type, span: Number.parseInt(interval, 10) };
 }
 
 function intervalOf({ type, span }: Period): string {

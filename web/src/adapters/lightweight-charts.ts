@@ -18,10 +18,10 @@ export interface VolumePoint {
   color?: string;
 }
 
-/** What is used of an `ISeriesApi`. The chart's `Time` is wider than a number; methods accept that. */
-interface Series<Point> {
-  setData(points: Point[]): void;
-  update(point: Point): void;
+/** What is used of an `ISeriesApi`. Its points' time is a type of the chart's own, which a number is not. */
+interface Series {
+  setData(points: never[]): void;
+  update(point: never): void;
 }
 
 export interface ChartOptions {
@@ -29,7 +29,7 @@ export interface ChartOptions {
   readonly interval: string;
   /** Closed klines to begin with. Default 500. */
   readonly history?: number;
-  readonly volumes?: Series<VolumePoint>;
+  readonly volumes?: Series;
   readonly volumeColor?: (bar: Kline) => string;
   readonly onStatus?: (status: SeriesStatus) => void;
   /** After everything was drawn anew: a place to fit the time scale. */
@@ -44,7 +44,7 @@ const SECOND_MS = 1_000;
  */
 export function followWithLightweightCharts(
   service: KlineDataService,
-  candles: Series<CandlePoint>,
+  candles: Series,
   { symbol, interval, history = 500, volumes, volumeColor, onStatus, onReset }: ChartOptions,
 ): () => void {
   const volume = (bar: Kline): VolumePoint => ({
@@ -56,15 +56,15 @@ export function followWithLightweightCharts(
     symbol,
     interval,
     (bar) => {
-      candles.update(candle(bar));
-      volumes?.update(volume(bar));
+      candles.update(candle(bar) as never);
+      volumes?.update(volume(bar) as never);
     },
     onStatus,
     {
       history,
       onReset: (bars) => {
-        candles.setData(bars.map(candle));
-        volumes?.setData(bars.map(volume));
+        candles.setData(bars.map(candle) as never[]);
+        volumes?.setData(bars.map(volume) as never[]);
         onReset?.(bars);
       },
     },

@@ -1,0 +1,41 @@
+import { StrictMode, useState } from "react";
+import { createRoot } from "react-dom/client";
+import { interval, service, symbol } from "./shared.ts";
+import { useKlines } from "./useKlines.ts";
+
+function LastBars({ symbol }: { readonly symbol: string }) {
+  const { bars, status } = useKlines(service, symbol, interval);
+  return (
+    <section>
+      <p id="status">{status === null ? "…" : status.level}</p>
+      <p id="count">{bars.length}</p>
+      <ol id="bars">
+        {bars.slice(-5).map((bar) => (
+          <li key={bar.openTime} data-time={bar.openTime}>
+            {new Date(bar.openTime).toISOString().slice(11, 19)} {bar.close}
+          </li>
+        ))}
+      </ol>
+    </section>
+  );
+}
+
+function Example() {
+  const [chosen, choose] = useState(symbol);
+  return (
+    <>
+      {[symbol, "ETHUSDT"].map((name) => (
+        <button key={name} id={name} type="button" onClick={() => choose(name)}>
+          {name}
+        </button>
+      ))}
+      <LastBars symbol={chosen} />
+    </>
+  );
+}
+
+createRoot(document.querySelector("#root") as HTMLElement).render(
+  <StrictMode>
+    <Example />
+  </StrictMode>,
+);
