@@ -1,5 +1,5 @@
 """Names, types and meanings of all metrics, in Prometheus' text format. Read when scraped; the hot path never comes
-here. `deploy/README.md` says what to do about each."""
+here. `deploy/METRICS.md` says what to do about each."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 The mission's tick without its system calls, which are most of it: 300 tickers ten times a second, 1,000 clients with
 100 of them each, lists of their own, a tick of 60 ms. Messages are decoded and folded in, fragments encoded and joined,
-frames made; nothing is written. Off: the same without what is counted by slice, cohort and tick; what is left are six
+frames made; nothing is written. Off: the same without what is counted by slice, cohort and tick; what is left are a few
 additions a tick, and one a read. Once in `COUNT_TICKS` updates are counted: those ticks are in the average. A scrape
 comes every 15 s or so, once in 250 ticks. Per operation: one tick, one scrape.
 """

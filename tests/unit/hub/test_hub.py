@@ -348,3 +348,13 @@ class TestHeldBack:
         assert house.ticker.changed_tick == house.hub.tick
         house.hub.fall_behind(guest)
         assert guest.owed == {}
+
+
+def test_channels_with_news_are_counted_at_each_tick(house: House) -> None:
+    house.guest(house.ticker, house.kline)
+    house.beat()
+    house.stage.price("5")
+    house.beat()
+    assert house.hub.news == 2, "the ticker, and the bar that it moves"
+    house.beat()
+    assert house.hub.news == 0

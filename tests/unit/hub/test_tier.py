@@ -333,3 +333,27 @@ def test_channels_made_later_fit_in(row: Row) -> None:
     row.publish(made)
     row.beat(2)
     assert row.sheet() == [b"", b"", b" t2:*>8"]
+
+
+def test_what_a_newer_value_replaced_before_the_beat_is_counted(row: Row) -> None:
+    row.member()
+    row.stage.price("1")
+    row.publish(row.ticker)
+    row.publish(row.ticker, row.kline)
+    assert row.tier.conflated == 1
+    row.beat(1)
+    row.publish(row.ticker)
+    assert row.tier.conflated == 1
+
+
+def test_closed_klines_of_a_beat_are_counted_by_watchlist(row: Row) -> None:
+    member, other = row.member(), row.member(row.ticker)
+    row.stage.closes(1)
+    row.stage.closes(2)
+    row.publish()
+    row.beat(1)
+    assert row.tier.closed_of(member.watchlist) == 2
+    assert row.tier.closed_of(other.watchlist) == 0
+    row.publish(row.ticker)
+    row.beat(2)
+    assert row.tier.closed_of(member.watchlist) == 0

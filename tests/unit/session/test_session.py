@@ -274,3 +274,14 @@ def test_what_a_session_holds_does_not_grow_with_what_it_misses(desk: Desk) -> N
         desk.price(str(bar))
         desk.beat()
     assert held() == before
+
+
+def test_what_was_given_is_told_by_number(desk: Desk) -> None:
+    desk.stage.closes(1)
+    desk.price("7")
+    desk.beat()
+    desk.take()
+    assert desk.session.sent == (2, 1), "a closed kline and a ticker"
+    desk.beat()
+    desk.take()
+    assert desk.session.sent == (0, 0)

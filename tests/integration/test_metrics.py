@@ -1,0 +1,86 @@
+"""What a running gateway counts, and that the number of its series does not grow with its market."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from websockets.asyncio.client import connect
+
+from tests.integration.live import BARS, PRICE, client, make_config, serving, until
+
+if TYPE_CHECKING:
+    from gateway.embedded.server import EmbeddedServer
+    from tests.integration.live import Publisher, Serving
+
+
+async def series(up: Serving) -> set[str]:
+    lines = (await up.get("/metrics")).text.splitlines()
+    return {line.rpartition(" ")[0] for line in lines if line and line[0] != "#"}
+
+
+async def test_three_hundred_symbols_make_no_more_series_than_one(
+    redis_server: EmbeddedServer, publisher: Publisher
+) -> None:
+    await publisher.ticker("1")
+    async with serving(make_config(redis_server)) as up, client(up) as someone:
+        await someone.subscribe(PRICE)
+        await publisher.ticker("2")
+        await someone.until(lambda: (someone.view(PRICE).ticker or {"c": ""})["c"] == "2")
+        await up.get("/metrics")
+        before = await series(up)
+        symbols = [f"SYM{number:03}USDT" for number in range(300)]
+        for symbol in symbols:
+            await publisher.ticker("3", symbol)
+        await until(lambda: len(up.inside.market.symbols()) == 301, "the symbols")
+        await someone.subscribe(*(f"ticker:{symbol}" for symbol in symbols))
+        for symbol in symbols:
+            await publisher.ticker("4", symbol)
+        await someone.until(lambda: (someone.view(f"ticker:{symbols[-1]}").ticker or {"c": ""})["c"] == "4")
+        after = await series(up)
+        assert await up.metric("gateway_symbols") == 301
+    assert after == before
+    assert not any("USDT" in name for name in after)
+
+
+async def test_who_is_here_what_they_got_and_how_they_went(redis_server: EmbeddedServer, publisher: Publisher) -> None:
+    await publisher.ticker("1")
+    await publisher.closed(0)
+    async with serving(make_config(redis_server)) as up:
+        async with client(up) as one, connect(f"ws://127.0.0.1:{up.port}/ws/btcusdt@kline_1m", proxy=None):
+            await one.subscribe(BARS, PRICE)
+            assert await up.metric('gateway_connections{dialect="native",tier="0"}') == 1
+            assert await up.metric('gateway_connections{dialect="binance",tier="0"}') == 1
+            await publisher.closed(1)
+            await until(lambda: up.inside.counters.closed_out["native"] == 1, "the closed kline in the count")
+        await until(lambda: not up.inside.hub.sessions, "the goodbye")
+        assert await up.metric('gateway_client_disconnects_total{code="1000"}') == 2
+        assert await up.metric('gateway_accepted_connections_total{dialect="native"}') == 1
+        for stage in ("ingest_to_flush", "flush_to_socket"):
+            assert await up.metric(f'gateway_delivery_lag_seconds_count{{stage="{stage}"}}') > 0
+
+
+async def test_the_way_from_the_exchange_is_measured_by_its_own_time(
+    redis_server: EmbeddedServer, publisher: Publisher
+) -> None:
+    await publisher.ticker("1")
+    async with serving(make_config(redis_server)) as up:
+        stage = up.inside.counters.stages["feed_to_ingest"]
+        await publisher.publish("ticker:BTCUSDT", '{"s":"BTCUSDT","c":"2"}')
+        await until(lambda: up.inside.counters.stages["ingest_to_flush"].counts != [0] * 14, "a tick with news")
+        assert sum(stage.counts) == 0, "a payload without a time says nothing about the way"
+        publisher.seen_ms = time.time_ns() // 1_000_000 - 3000
+        await publisher.ticker("3")
+        await until(lambda: sum(stage.counts) == 1, "the measurement")
+        assert 2.9 < stage.total_s < 30
+
+
+async def test_requests_are_counted_by_api_and_status(redis_server: EmbeddedServer, publisher: Publisher) -> None:
+    await publisher.ticker("1")
+    async with serving(make_config(redis_server)) as up:
+        for path in ("/api/v3/ping", "/udf/time", "/v1/symbols", "/v1/klines?symbol=-&interval=1m", "/nowhere"):
+            await up.get(path)
+        counted = (await up.get("/metrics")).text
+        for surface, code in (("binance", 200), ("udf", 200), ("native", 200), ("native", 400), ("other", 404)):
+            assert f'gateway_http_requests_total{{code="{code}",surface="{surface}"}} 1.0' in counted
+        assert await up.metric('gateway_http_request_seconds_count{surface="native"}') == 2
