@@ -136,6 +136,7 @@ class Pump:
             self._on_torn(session)
         if self._hub.tick % max(1, round(1 / self._tick_s)) == 0:
             self._calm(now_s)
+            self._counters.sum_up(now_s)
 
     def flush_control(self, session: Session) -> None:
         """Write a session's replies now if its socket is free; else they go with its next beat."""

@@ -52,7 +52,7 @@ def parsed(text: str | bytes) -> Any:
 class FakeSocket:
     """A client's socket. While `stalled` it takes one write and is busy after it, as a full kernel buffer makes it."""
 
-    order = 0
+    order = id = 0
 
     def __init__(self) -> None:
         self.closing = False
@@ -63,7 +63,7 @@ class FakeSocket:
         self.aborted = False
         self.closed_for: Close | None = None
         self.offence: Close | None = None
-        self.farewell = 0
+        self.farewell = self.sent_away = 0
         self.written: list[bytes] = []
         self._stuck = False
 

@@ -144,7 +144,7 @@ class BinanceClient:
         self.socket = socket
         self.session = Session(socket, (dialect, False))
         service.hub.add(self.session)
-        service.counters.entered(dialect.name)
+        service.counters.entered(socket.id, dialect.name, visitor.group)
         socket.attach(self)
         service.entrance.begin(visitor, socket)
 
@@ -173,7 +173,7 @@ class BinanceClient:
             self._service.counters.command_errors[f"BINANCE_{error.code}"] += 1
             reply = error_frame(error)
         except Exception:
-            logger.exception("command failed")
+            logger.exception("command failed", extra={"connection": self.socket.id})
             self._service.entrance.cut(self._visitor, Close.INTERNAL)
             return
         if self.socket.closing:
@@ -183,11 +183,16 @@ class BinanceClient:
 
     def lost(self) -> None:
         self._service.hub.remove(self.session)
-        self._service.counters.connections -= 1
         if offence := self.socket.offence:
             self._service.counters.disconnects[offence.code] += 1
-        elif self.socket.farewell:
-            self._service.counters.left(self.socket.farewell)
+        self._service.counters.ended(
+            self.socket.id,
+            self.session.style[0].name,
+            self._visitor.group,
+            farewell=self.socket.farewell,
+            sent_away=self.socket.sent_away,
+            now_s=time.monotonic(),
+        )
         self._service.entrance.leave(self._visitor)
 
     def warned(self, retry_ms: int) -> None:

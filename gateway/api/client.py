@@ -60,7 +60,7 @@ class Client:
         self._working = False
         service.clients[self.session] = self
         service.hub.add(self.session)
-        service.counters.entered(dialect.name)
+        service.counters.entered(socket.id, dialect.name, visitor.group)
         config = service.config
         limits = {
             "max_subscriptions": config.max_subscriptions,
@@ -97,17 +97,22 @@ class Client:
         except CommandError as error:
             self._refuse(error)
         except Exception:
-            logger.exception("command failed")
+            logger.exception("command failed", extra={"connection": self.socket.id})
             self.service.entrance.cut(self._visitor, Close.INTERNAL)
 
     def lost(self) -> None:
         self.service.clients.pop(self.session, None)
         self.service.hub.remove(self.session)
-        self.service.counters.connections -= 1
         if offence := self.socket.offence:
             self.service.counters.disconnects[offence.code] += 1
-        elif self.socket.farewell:
-            self.service.counters.left(self.socket.farewell)
+        self.service.counters.ended(
+            self.socket.id,
+            self.session.style[0].name,
+            self._visitor.group,
+            farewell=self.socket.farewell,
+            sent_away=self.socket.sent_away,
+            now_s=time.monotonic(),
+        )
         self.service.entrance.leave(self._visitor)
 
     def warned(self, retry_ms: int) -> None:
@@ -277,7 +282,7 @@ class Client:
         if self.socket.closing or task.cancelled():
             return
         if error := task.exception():
-            logger.error("command failed", exc_info=error)
+            logger.error("command failed", exc_info=error, extra={"connection": self.socket.id})
             self.service.entrance.cut(self._visitor, Close.INTERNAL)
             return
         while self._inbox and not self._working:

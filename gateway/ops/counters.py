@@ -104,13 +104,28 @@ class Counters:
 
     # Once per connection or request.
 
-    def entered(self, dialect: str) -> None:
+    def entered(self, connection: int, dialect: str, peer: str) -> None:
         self.connections += 1
         self.accepted[dialect] += 1
+        logger.debug("client came", extra={"connection": connection, "dialect": dialect, "peer": peer})
 
-    def left(self, code: int) -> None:
-        """A client went by itself, with a close code or (1006) without one."""
-        self.departures[str(code) if code in CLIENT_CODES else "other"] += 1
+    def ended(self, connection: int, dialect: str, peer: str, *, farewell: int, sent_away: int, now_s: float) -> None:
+        """A connection is over. `farewell`: the code with which the client went by itself, or 1006 without one; else
+        `sent_away`, the gateway's. One log line a burst tells who was sent away; with "debug", one each."""
+        self.connections -= 1
+        extra = {"connection": connection, "dialect": dialect, "peer": peer, "code": farewell or sent_away}
+        if farewell:
+            self.departures[str(farewell) if farewell in CLIENT_CODES else "other"] += 1
+            logger.debug("client went", extra=extra)
+        elif logger.isEnabledFor(logging.DEBUG):
+            logger.debug("client sent away", extra=extra)
+        elif line := self._bursts.add(f"sent away {sent_away}", "client sent away", now_s):
+            logger.info("%s", line, extra=extra)
+
+    def sum_up(self, now_s: float) -> None:
+        """Every now and then: the log's last line of bursts that are over."""
+        for line in self._bursts.due(now_s):
+            logger.warning("%s", line)
 
     def answered(self, surface: str, status: int, seconds: float) -> None:
         self.answers[surface, status] += 1

@@ -12,6 +12,7 @@ import socket
 import struct
 import sys
 from fcntl import ioctl
+from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.session.close_codes import Close
@@ -33,6 +34,9 @@ CONTROL_PER_S = 20.0
 
 # A client that says goodbye gets this long to read the answer.
 CLOSE_GRACE_S = 2.0
+
+
+_IDS = count(1)
 
 
 class Receiver(Protocol):
@@ -67,7 +71,9 @@ class ClientSocket(asyncio.Protocol):
         "ending",
         "farewell",
         "heard_s",
+        "id",
         "offence",
+        "sent_away",
         "transport",
     )
 
@@ -86,6 +92,10 @@ class ClientSocket(asyncio.Protocol):
         """When the client last sent anything, on the loop's clock."""
         self.offence: Close | None = None
         """How the client broke the protocol, if it did; known before it is lost."""
+        self.id = next(_IDS)
+        """What it is called in the log; no other connection of this process ever is."""
+        self.sent_away = 0
+        """The close code with which the gateway has ended it, 0 while it has not."""
         self.farewell = 0
         """How the client went by itself: its close code, 1006 without one; 0 while it is here and where it was sent."""
         self._registry = registry
@@ -158,6 +168,7 @@ class ClientSocket(asyncio.Protocol):
         """Say goodbye, after which nothing may be written; the connection ends once that is read, or after a while."""
         if not self.closing:
             self.closing = True
+            self.sent_away = reason.code
             self.transport.write(close_frame(reason.code, text or reason.reason))
             self._end_soon()
             self._receiver_lost()
@@ -165,6 +176,7 @@ class ClientSocket(asyncio.Protocol):
     def abort(self) -> None:
         """End the connection now: before a client that reads nothing, a goodbye would wait behind the rest."""
         self.closing = True
+        self.sent_away = self.sent_away or Close.SLOW.code
         self.transport.abort()
 
     def pause(self) -> None:
