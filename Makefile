@@ -97,9 +97,9 @@ CLIENT_STAMPS := $(VENV)/clients.stamp $(VENV)/clients-connector.stamp \
 endif
 endif
 
-# Tests with real servers wait most of their time, and so run side by side.
+# Tests with real servers wait most of their time, and so run side by side, but for those that want the machine.
 SLOW := tests/integration tests/clients tests/browser
-JOBS ?= 4
+JOBS ?= 2
 
 check-python: $(VENV)/dev.stamp page $(CLIENT_STAMPS)
 	@set -eu; without=; set --; \
@@ -112,12 +112,12 @@ check-python: $(VENV)/dev.stamp page $(CLIENT_STAMPS)
 	elif [ -z "$(CC_FOUND)" ]; then echo 'Without cryptofeed, which needs a C compiler.'; \
 		test -z "$(CI)" || exit 1; set -- --deselect=$(CRYPTOFEED); fi; \
 	scripts/prometheus.sh; \
-	test -z "$$without" || set -- "$$@" -m "$$without"; \
-	if [ -n "$(ARGS)" ]; then $(BIN)/pytest "$$@" $(ARGS); exit; fi; \
+	if [ -n "$(ARGS)" ]; then $(BIN)/pytest "$$@" $${without:+-m "$$without"} $(ARGS); exit; fi; \
 	$(BIN)/coverage run -m pytest $(SLOW:%=--ignore=%); \
 	$(BIN)/coverage report; \
 	$(BIN)/python -m scripts.pure_coverage; \
-	$(BIN)/pytest -n $(JOBS) --dist loadscope "$$@" $(SLOW)
+	$(BIN)/pytest -n $(JOBS) --dist loadscope "$$@" -m "not alone$${without:+ and $$without}" $(SLOW); \
+	$(BIN)/pytest "$$@" -m "alone$${without:+ and $$without}" $(SLOW)
 
 $(VENV)/%.stamp: requirements/%.txt | $(BIN)/python
 	$(BIN)/python -m venv $(VENV)/$*

@@ -13,11 +13,12 @@ from urllib.parse import urlencode, urlsplit
 import httpx
 import pytest
 
+from tests.browser.world import World
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.browser.page import Page
-    from tests.browser.world import World
 
     OpenPage = Callable[..., Page]
 
@@ -45,6 +46,13 @@ class Pages(SimpleHTTPRequestHandler):
 
     def log_message(self, format: str, *_: Any) -> None:
         """Said by the browser's console where it matters."""
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    """A gateway that lets other people's pages in."""
+    with World(origins="*") as world:
+        yield world
 
 
 @pytest.fixture

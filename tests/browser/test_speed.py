@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SOAK_S = float(os.environ.get("BROWSER_SOAK_S", "8"))
 """How long memory is watched. What the project says about it was measured with 600."""
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(120 + SOAK_S)]
+pytestmark = [pytest.mark.browser, pytest.mark.alone, pytest.mark.timeout(120 + SOAK_S)]
 
 SYMBOLS = 100
 RATE = 10.0

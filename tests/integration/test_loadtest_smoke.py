@@ -11,6 +11,8 @@ import pytest
 
 from loadtest.result import Result, bytes_per_write
 
+pytestmark = pytest.mark.alone
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

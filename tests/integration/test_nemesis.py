@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.alone
+
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = float(os.environ.get("NEMESIS_SECONDS", "60"))
 SEED = os.environ.get("NEMESIS_SEED", "1")
