@@ -27,11 +27,13 @@ _STOP_S = 10.0
 class World:
     """Started as a user would start it, on free ports; stopped in the order that leaves nothing behind."""
 
-    def __init__(self, *, symbols: int = 8, rate: float = 8.0, collect: bool = True) -> None:
+    def __init__(self, *, symbols: int = 8, rate: float = 8.0, collect: bool = True, token: str = "") -> None:
+        """`token`: what the operations surface asks for."""
         self.redis = EmbeddedServer()
         self._symbols = symbols
         self._rate = rate
         self._collect = collect
+        self._token = token
         self._collector: subprocess.Popen[str] | None = None
         self._gateway: subprocess.Popen[str] | None = None
         self.url = ""
@@ -60,7 +62,7 @@ class World:
     def start_gateway(self) -> None:
         """The first time on a free port, later on the same one, as a deployment does."""
         port = urlsplit(self.url).port or 0
-        environment = {"GATEWAY_MARKET__INTERVALS": ",".join(INTERVALS)}
+        environment = {"GATEWAY_MARKET__INTERVALS": ",".join(INTERVALS), "GATEWAY_OPERATIONS__TOKEN": self._token}
         self._gateway = _run("serve", "--port", str(port), "--redis", self.redis.url, environment=environment)
         assert self._gateway.stdout is not None
         line = self._gateway.stdout.readline()
