@@ -7,6 +7,7 @@ import contextlib
 import logging
 import signal
 import time
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -16,7 +17,7 @@ from starlette.middleware import Middleware
 
 from gateway import __version__
 from gateway.access.request_rates import RequestRates
-from gateway.api import binance_rest, functions, gaps, klines, openapi, operations, page, reply, udf
+from gateway.api import binance_rest, functions, gaps, klines, openapi, operations, page, reply, status, udf
 from gateway.api.binance_stream import BinanceService
 from gateway.api.crew_operations import Surface
 from gateway.api.entrance import Entrance
@@ -52,6 +53,7 @@ from gateway.pump import Pump
 from gateway.reload import reloaded
 from gateway.repair import Repair
 from gateway.server import Server
+from gateway.status.view import StatusView
 from gateway.survey import Survey
 from gateway.vitals import Vitals
 from gateway.watch import Watch
@@ -146,8 +148,13 @@ class Gateway:
         )
         survey = Survey(self.hub, self.market, stores, config.market.symbol_stale_after_s, clock)
         self.metrics = self.vitals.metrics(self.counters, survey)
-        vitals = self.vitals
-        self.surface = Surface(vitals.not_ready, vitals.details, self.metrics, config.operations.token, crew)
+        self.status = StatusView(config, self.vitals, self.counters)
+        vitals, token, told = (
+            self.vitals,
+            config.operations.token,
+            partial(status.routes, self.status, self.ingest.tracing),
+        )
+        self.surface = Surface(vitals.not_ready, vitals.details, self.metrics, token, crew, told)
         self.app = Starlette(
             routes=self._routes(),
             middleware=self._middleware(),
@@ -186,6 +193,7 @@ class Gateway:
             asyncio.create_task(self.clock.run(), name="clock"),
             asyncio.create_task(self.watch.run(), name="watch"),
             asyncio.create_task(self.entrance.watch.run(), name="visitors"),
+            asyncio.create_task(self.status.run(), name="status"),
         ]
         if operations_sock is not None:
             tasks.append(
@@ -221,8 +229,7 @@ class Gateway:
 
     def _routes(self) -> list[BaseRoute]:
         gzip_min_bytes = self.config.history.gzip_min_bytes
-        asyncapi = (Path(str(files("gateway"))) / "asyncapi.json").read_bytes()
-        routes: list[BaseRoute] = [
+        return [
             *self.stream.routes(),
             *self.binance.routes(),
             *klines.routes(self.history, self.rules, gzip_min_bytes),
@@ -233,15 +240,10 @@ class Gateway:
             ),
             *udf.routes(self.history, self.rules, self.config.dialects, gzip_min_bytes),
             *openapi.routes(self.rules, __version__, gzip_min_bytes),
-            *operations.document_routes(asyncapi),
+            *operations.document_routes(),
             *(self.surface.public() if self.config.operations.address else self.surface.whole()),
             *page.routes(STATIC),
         ]
-        if not STATIC.is_dir():
-            logger.warning(
-                "the page is not built; everything else works (build it with `make build`, which needs Node)"
-            )
-        return routes
 
     def _wanted(self) -> set[Topic]:
         """What somebody is subscribed to, and the prices and shorter bars that its bars are made of."""

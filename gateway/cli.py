@@ -21,6 +21,7 @@ import msgspec
 from gateway import __version__
 from gateway.config import ConfigError, is_key_name, load_config, masked
 from gateway.config.toml import to_toml
+from gateway.operator_commands import top, trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Mapping
@@ -72,6 +73,10 @@ class Refused(click.ClickException):
 @click.version_option(__version__, prog_name="kline-gateway")
 def main() -> None:
     """Streams crypto klines and tickers from Redis to charts and bots."""
+
+
+main.add_command(top)
+main.add_command(trace)
 
 
 @main.command()

@@ -14,6 +14,7 @@ from gateway.feed.decode import FeedError, decode_kline, decode_ticker
 from gateway.feed.surge import Surge
 from gateway.hub.dialect import FeedState
 from gateway.ops.counters import Stage
+from gateway.trace import Tracing
 
 if TYPE_CHECKING:
     from gateway.clock import SteadyClock
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from gateway.feed.topics import Topic
     from gateway.hub.hub import Hub
     from gateway.market.market import Market
+    from gateway.model.kline import KlineUpdate
+    from gateway.model.ticker import TickerUpdate
     from gateway.ops.counters import Counters
     from gateway.repair import Repair
     from gateway.session.session import Session
@@ -66,6 +69,7 @@ class Ingest:
         """Whether payloads are conflated before they are decoded."""
         self.heard_s = 0.0
         """When the feed last said anything, on the monotonic clock."""
+        self.tracing = Tracing()
 
     def configure(self, config: Config) -> None:
         """Take the settings that may change while the process runs."""
@@ -81,14 +85,18 @@ class Ingest:
         if not self._messages:
             self._first_s = self.heard_s
         self._last = (*batch[-1], now_ms)
+        fold = self._fold
+        if self.tracing.traces:
+            self.tracing.read()
+            fold = self._fold_traced
         if self.surging:
             offer = self._surge.offer
             for topic, payload in batch:
                 for urgent in offer(topic, payload):
-                    self._fold(topic, urgent, now_ms)
+                    fold(topic, urgent, now_ms)
         else:
             for topic, payload in batch:
-                self._fold(topic, payload, now_ms)
+                fold(topic, payload, now_ms)
         self._messages += len(batch)
         self.spent_s += time.thread_time() - started_s
         if self.spent_s > self._share_s:
@@ -107,13 +115,34 @@ class Ingest:
         except FeedError as error:
             self._counters.feed_error(error.reason, f"{symbol} {interval}: {error}", self.heard_s)
 
+    def _fold_traced(self, topic: Topic, payload: bytes, now_ms: int) -> None:
+        """The same for somebody who follows a symbol."""
+        symbol, interval = topic
+        step = self.tracing.begin(topic)
+        if step is None:
+            self._fold(topic, payload, now_ms)
+            return
+        try:
+            update: KlineUpdate | TickerUpdate
+            if interval:
+                update = decode_kline(payload, symbol, interval, now_ms)
+            else:
+                update = decode_ticker(payload, symbol, now_ms)
+            step.decoded(update)
+            self._market.apply(update, now_ms)
+            step.folded()
+        except FeedError as error:
+            self.tracing.fail(step, error.reason)
+            self._counters.feed_error(error.reason, f"{symbol} {interval}: {error}", self.heard_s)
+
     def end_tick(self, now_ms: int) -> None:
         """At the tick: fold in what was kept, and see whether the surge is over."""
         self._observe_lag()
         kept = len(self._surge)
         started_s = time.thread_time() if kept else 0.0
+        fold = self._fold_traced if self.tracing.traces else self._fold
         for topic, payload in self._surge.take():
-            self._fold(topic, payload, now_ms)
+            fold(topic, payload, now_ms)
         self._counters.conflated = self._surge.conflated
         if self.surging and self._messages <= self._affordable(kept, started_s):
             self.surging = False

@@ -115,10 +115,16 @@ class Pump:
             self._repair.series(series)
         self._hub.publish(changes)
         self._counters.published += self._hub.news
+        tracing = self._ingest.tracing if self._ingest.tracing.traces else None
+        if tracing:
+            tracing.published(self._hub)
         slice_end_s = now_s + SLICE_S
         counted = not self._hub.tick % COUNT_TICKS
         beat = Beat(now_ms, not self.load.level, self._announcement if self._announced else None, counted)
-        for tier in self._hub.due(self.load.held(self._hub.tick)):
+        due = self._hub.due(self.load.held(self._hub.tick))
+        if tracing:
+            tracing.encoded(self._hub)
+        for tier in due:
             for written in self._fanout.serve(tier, beat):
                 at_s = time.monotonic()
                 self._counters.observe_stage(Stage.FLUSH_TO_SOCKET, at_s - now_s, written)
@@ -131,6 +137,10 @@ class Pump:
                 if not place % LOOKS_AT_CLOCK and time.monotonic() > slice_end_s:
                     await asyncio.sleep(0)
                     slice_end_s = time.monotonic() + SLICE_S
+            if tracing:
+                tracing.served(tier, self._hub)
+        if tracing:
+            tracing.end_tick(self._hub)
         torn, self._hub.torn = self._hub.torn, set()
         for session in torn:
             self._on_torn(session)

@@ -53,6 +53,7 @@ class FakeSocket:
     """A client's socket. While `stalled` it takes one write and is busy after it, as a full kernel buffer makes it."""
 
     order = id = 0
+    peer = "192.0.2.1"
 
     def __init__(self) -> None:
         self.closing = False

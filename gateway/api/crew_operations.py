@@ -18,6 +18,7 @@ from gateway.api.errors import Code, error_response
 from gateway.api.operations import NO_STORE, bears
 from gateway.crew import Answer
 from gateway.ops.by_worker import by_worker
+from gateway.status.verdict import of_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,13 +39,15 @@ class Surface:
         metrics: Metrics,
         token: str,
         crew: Crew | None,
+        more: Callable[[str], list[Route]] = lambda token: [],
     ) -> None:
+        """`more`: what else a process tells to those who bear a token."""
         self._reasons, self._details, self._metrics = reasons, details, metrics
-        self._token, self._crew = token, crew
+        self._token, self._crew, self._more = token, crew, more
 
     def whole(self) -> list[Route]:
         crew = routes(self._crew, self._token) if self._crew else []
-        return [*crew, *operations.routes(self._reasons, self._details, self._metrics, self._token)]
+        return [*crew, *self._of_process(self._token)]
 
     def public(self) -> list[Route]:
         """Without details."""
@@ -53,7 +56,10 @@ class Surface:
 
     def own(self, crew: Crew) -> list[Route]:
         """This worker's alone, for the others of its crew."""
-        return operations.routes(self._reasons, self._details, self._metrics, crew.secret)
+        return self._of_process(crew.secret)
+
+    def _of_process(self, token: str) -> list[Route]:
+        return [*operations.routes(self._reasons, self._details, self._metrics, token), *self._more(token)]
 
 
 def routes(crew: Crew, token: str, *, public: bool = False) -> list[Route]:
@@ -91,5 +97,16 @@ def routes(crew: Crew, token: str, *, public: bool = False) -> list[Route]:
         )
         return Response(whole + by_worker(texts), headers=NO_STORE, media_type="text/plain; version=0.0.4")
 
-    found = [Route("/healthz", healthz), Route("/readyz", readyz)]
-    return found if public else [*found, Route("/metrics", scrape)]
+    async def everything(request: Request) -> Response:
+        answers = await crew.ask_all("/status.json")
+        told = {number: orjson.loads(answer.body) for number, answer in answers.items() if isinstance(answer, Answer)}
+        if not told:
+            return error_response(Code.OVERLOADED, "no worker answers")
+        return JSONResponse(of_all(told, crew.count, request.query_params.get("worker", "")), headers=NO_STORE)
+
+    def guarded(endpoint: operations.Endpoint) -> operations.Endpoint:
+        return operations.guarded(endpoint, token)
+
+    found: list[Route] = [Route("/healthz", healthz), Route("/readyz", readyz)]
+    details = [Route("/metrics", scrape), Route("/status.json", guarded(everything))]
+    return found if public else [*found, *details]

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 BINANCE, UDF = "/api/", "/udf"
 DATA = ("/v1/", "/functions/", BINANCE, UDF)
 """Where paths of data begin. What begins otherwise has no route to any."""
-OPEN = frozenset({"/v1/openapi.json", "/v1/asyncapi.json"})
+OPEN = frozenset({"/v1/openapi.json", "/v1/asyncapi.json", "/v1/status", "/v1/trace"})
+"""No data. The latter two are the operations surface's, which has a token of its own."""
 
 NOSNIFF = (b"x-content-type-options", b"nosniff")
 HSTS = (b"strict-transport-security", b"max-age=31536000")

@@ -6,6 +6,7 @@ Details are for those who run it only, where that is configured: behind a token,
 from __future__ import annotations
 
 import hmac
+from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from starlette.responses import JSONResponse, Response
@@ -15,11 +16,13 @@ from gateway import __version__
 from gateway.api.errors import Code, error_response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from starlette.requests import Request
 
     from gateway.ops.metrics import Metrics
+
+    Endpoint = Callable[[Request], Awaitable[Response]]
 
 NO_STORE = {"cache-control": "no-store"}
 
@@ -34,12 +37,10 @@ def routes(
         why = reasons()
         return _readiness(why, {"reasons": why, **details()} if bears(request, token) else {})
 
-    async def scrape(request: Request) -> Response:
-        if not bears(request, token):
-            return error_response(Code.UNAUTHORIZED, "a token is needed", headers={"www-authenticate": "Bearer"})
+    async def scrape(_: Request) -> Response:
         return Response(metrics.render(), headers=NO_STORE, media_type="text/plain; version=0.0.4")
 
-    return [Route("/healthz", _healthz), Route("/readyz", readyz), Route("/metrics", scrape)]
+    return [Route("/healthz", _healthz), Route("/readyz", readyz), Route("/metrics", guarded(scrape, token))]
 
 
 def public_routes(reasons: Callable[[], list[str]]) -> list[Route]:
@@ -51,11 +52,24 @@ def public_routes(reasons: Callable[[], list[str]]) -> list[Route]:
     return [Route("/healthz", _healthz), Route("/readyz", readyz)]
 
 
-def document_routes(asyncapi: bytes) -> list[Route]:
+def document_routes() -> list[Route]:
+    asyncapi = files("gateway").joinpath("asyncapi.json").read_bytes()
+
     async def document(_: Request) -> Response:
         return Response(asyncapi, media_type="application/json")
 
     return [Route("/v1/asyncapi.json", document)]
+
+
+def guarded(endpoint: Endpoint, token: str) -> Endpoint:
+    """An endpoint for those who bear the token, where there is one."""
+
+    async def answer(request: Request) -> Response:
+        if not bears(request, token):
+            return error_response(Code.UNAUTHORIZED, "a token is needed", headers={"www-authenticate": "Bearer"})
+        return await endpoint(request)
+
+    return answer
 
 
 async def _healthz(_: Request) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from starlette.routing import Mount
@@ -14,8 +15,10 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import Scope
 
+logger = logging.getLogger(__name__)
+
 # The page brings a policy along for wherever it is served from; as a header it can forbid frames too.
-_HEADERS = {
+HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -31,7 +34,10 @@ FOREVER = "public, max-age=31536000, immutable"
 
 def routes(built: Path) -> list[Mount]:
     """Nothing where the page has not been built."""
-    return [Mount("/", _Page(directory=built, html=True))] if built.is_dir() else []
+    if not built.is_dir():
+        logger.warning("the page is not built; everything else works (build it with `make build`, which needs Node)")
+        return []
+    return [Mount("/", _Page(directory=built, html=True))]
 
 
 class _Page(StaticFiles):
@@ -45,5 +51,5 @@ class _Page(StaticFiles):
         response = super().file_response(full_path, stat_result, scope, status_code)
         hashed = scope["path"].startswith("/assets/")
         response.headers["cache-control"] = FOREVER if hashed else "no-cache"
-        response.headers.update(_HEADERS)
+        response.headers.update(HEADERS)
         return response

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -117,6 +118,11 @@ class GapWatch:
         """Those that are not repaired, then those that were, the latest first."""
         lasting = [gap for watched in self._watched.values() for gap in watched.gaps if gap.proven]
         return [*lasting, *reversed(self._ended)]
+
+    def latest(self, count: int) -> list[Gap]:
+        """The newest of those that are looked for, then of those that were repaired."""
+        ongoing = (gap for gap in reversed(self._open) if gap.proven)
+        return list(islice(chain(ongoing, reversed(self._ended)), count))
 
     def _tail(self, span: Interval, last: Kline, now_ms: int) -> tuple[int, int] | None:
         """What should have closed by now after the newest closed kline."""

@@ -34,6 +34,11 @@ class Sink(Protocol):
     """When the client last sent anything, on the loop's clock."""
 
     @property
+    def peer(self) -> str:
+        """The other end's address: the client's, or that of a proxy before it."""
+        ...
+
+    @property
     def order(self) -> int:
         """Sinks near in it are near in the kernel's memory: written to one after the other they cost less."""
         ...

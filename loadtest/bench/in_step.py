@@ -34,6 +34,7 @@ class Nowhere:
 
     closing = False
     heard_s = 0.0
+    peer = "nowhere"
     order = 0
 
     def offer(self, frames: bytes) -> bool:

@@ -50,6 +50,13 @@ def empty_world() -> Iterator[World]:
 
 
 @pytest.fixture
+def guarded_world() -> Iterator[World]:
+    """A gateway that tells how it is to those who have a token."""
+    with World(symbols=2, token="operations only") as world:
+        yield world
+
+
+@pytest.fixture
 def open_page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Callable[..., Page]]:
     """Opens a page; afterwards its console must be clean, whatever the test was about.
 
@@ -70,7 +77,7 @@ def open_page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Call
         if request.session.testsfailed == failed_before:
             problems = page.problems()
             if "refusals_expected" in request.fixturenames:
-                problems = [problem for problem in problems if not re.search(r"ERR_|status of (404|503)", problem)]
+                problems = [problem for problem in problems if not re.search(r"ERR_|status of (401|404|503)", problem)]
             assert problems == []
 
 

@@ -27,13 +27,16 @@ _STOP_S = 10.0
 class World:
     """Started as a user would start it, on free ports; stopped in the order that leaves nothing behind."""
 
-    def __init__(self, *, symbols: int = 8, rate: float = 8.0, collect: bool = True, origins: str = "self") -> None:
-        """`origins`: of the pages that may open streams."""
+    def __init__(
+        self, *, symbols: int = 8, rate: float = 8.0, collect: bool = True, origins: str = "self", token: str = ""
+    ) -> None:
+        """`origins`: of the pages that may open streams. `token`: what the operations surface asks for."""
         self.redis = EmbeddedServer()
         self._symbols = symbols
         self._rate = rate
         self._collect = collect
         self._origins = origins
+        self._token = token
         self._collector: subprocess.Popen[str] | None = None
         self._gateway: subprocess.Popen[str] | None = None
         self.url = ""
@@ -62,7 +65,11 @@ class World:
     def start_gateway(self) -> None:
         """The first time on a free port, later on the same one, as a deployment does."""
         port = urlsplit(self.url).port or 0
-        environment = {"GATEWAY_MARKET__INTERVALS": ",".join(INTERVALS), "GATEWAY_ACCESS__ORIGINS": self._origins}
+        environment = {
+            "GATEWAY_MARKET__INTERVALS": ",".join(INTERVALS),
+            "GATEWAY_ACCESS__ORIGINS": self._origins,
+            "GATEWAY_OPERATIONS__TOKEN": self._token,
+        }
         self._gateway = _run("serve", "--port", str(port), "--redis", self.redis.url, environment=environment)
         assert self._gateway.stdout is not None
         line = self._gateway.stdout.readline()

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +76,11 @@ class TestServing:
             assert 'gateway_loop_lag_seconds_bucket{worker="1",le=' in text
             assert "gateway_workers_up 2\n" in text
             assert answer(rig, "/healthz")["workers"] == {"1": True, "2": True}
+            told = answer(rig, "/status.json?worker=2")
+            assert told["worker"] == 2
+            assert [worker["worker"] for worker in told["workers"]] == [1, 2]
+            assert sum(worker["clients"] for worker in told["workers"]) == CLIENTS
+            assert told["clients"]["now"] == told["workers"][1]["clients"]
 
     def test_one_is_killed_and_its_clients_go_on_with_the_other_without_a_hole(self, tmp_path: Path) -> None:
         with Rig(tmp_path, clients=CLIENTS, settings=self.SETTINGS) as rig:
