@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import sys
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
