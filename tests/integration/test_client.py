@@ -84,7 +84,9 @@ class TestLatest:
             bars = client.klines(SYMBOL, "1m")
             assert (await following(bars)).close == Decimal(105)
             await publisher.forming(3, "100 111.50 90 111.50", event_time_ms=T0 + 3 * MINUTE_MS + 2000)
-            bar = await following(bars)
+            # The first beat may say again what the snapshot said.
+            while (bar := await following(bars)).close == 105:
+                pass
             assert (str(bar.high), str(bar.close), bar.closed) == ("111.50", "111.50", False)
             assert (bar.symbol, bar.interval, bar.close_time_ms) == (SYMBOL, "1m", T0 + 4 * MINUTE_MS - 1)
             await publisher.closed(3, "100 112 90 111", volume="2.50", trades=7)
