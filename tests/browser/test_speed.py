@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     OpenPage = Callable[..., Page]
     Note = Callable[..., None]
 
-SOAK_S = float(os.environ.get("BROWSER_SOAK_S", "8"))
-"""How long memory is watched. What the project says about it was measured with 600."""
+SOAK_S = float(os.environ.get("BROWSER_SOAK_S", "4"))
+"""How long memory is watched. Longer runs tell more."""
 pytestmark = [pytest.mark.browser, pytest.mark.alone, pytest.mark.timeout(120 + SOAK_S)]
 
 SYMBOLS = 100
