@@ -214,3 +214,13 @@ class TestQuiet:
         stage.close(0, 1, 2, 4)
         stage.look(5)
         assert stage.gaps == [(1, 1, "repaired")]
+
+
+def test_the_latest_are_those_that_are_looked_for_then_those_that_were_repaired(stage: Stage) -> None:
+    stage.close(0, 2)
+    stage.look(3)
+    for gap in stage.watch.gaps():
+        stage.watch.prove(gap)
+    found = stage.watch.latest(5)
+    assert [gap.from_ms for gap in found] == [gap.from_ms for gap in stage.watch.gaps()]
+    assert stage.watch.latest(0) == []

@@ -110,6 +110,11 @@ def test_who_wants_closed_klines_only_is_owed_nothing_else() -> None:
 
 
 class TestControl:
+    def test_what_everybody_is_told_of_the_load_is_said_once(self, desk: Desk) -> None:
+        desk.session.load_notice = b"<load>"
+        assert desk.take().startswith(b"<load>")
+        assert desk.session.load_notice == b""
+
     def test_replies_go_first_then_the_feeds_state_then_notices_then_news(self, desk: Desk) -> None:
         desk.session.control = [b"<reply>", b"<another>"]
         desk.session.notice = (200, "slow_client")

@@ -160,6 +160,7 @@ class TestMessages:
     def test_throttle_and_heartbeat(self, dialect: NativeDialect) -> None:
         assert said(dialect.throttle(200, "load")) == {"op": "throttle", "interval_ms": "200", "reason": "load"}
         assert said(dialect.heartbeat(T0)) == {"op": "heartbeat", "t": str(T0)}
+        assert said(dialect.shutdown(2150)) == {"op": "shutdown", "retry_ms": "2150"}
 
     def test_hello_says_who_speaks_and_the_limits(self, dialect: NativeDialect) -> None:
         assert said(dialect.hello("kline-gateway/1", T0, 50, {"history_max": 500})) == {

@@ -1,0 +1,25 @@
+"""Names and patterns that settings are held to, and that they stay as they are."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.config import Config
+from gateway.config.sections import is_key_name, is_origin_pattern
+
+
+def test_settings_cannot_be_changed_afterwards() -> None:
+    with pytest.raises(AttributeError):
+        Config().server.port = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [("self", True), ("*", True), ("https://*.example.com", True), ("http://[::1]:80", True), ("example.com", False)],
+)
+def test_origins_are_whole_ones_or_patterns(text: str, fits: bool) -> None:
+    assert bool(is_origin_pattern(text)) is fits
+
+
+def test_names_of_keys_are_short_and_plain() -> None:
+    assert [bool(is_key_name(name)) for name in ("bot-1", "a b", "x" * 65)] == [True, False, False]
