@@ -203,7 +203,7 @@ class StatusView:
 
         return [
             {
-                "id": session.order,
+                "id": session.sink.id,
                 **({"address": session.sink.peer} if self._tell_addresses else {}),
                 "dialect": session.style[0].name,
                 "interval_ms": self.vitals.hub.tiers[session.tier].period_ticks * self._tick_ms,

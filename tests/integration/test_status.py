@@ -197,7 +197,7 @@ async def test_who_reads_nothing_is_named_and_its_address_only_to_those_who_run_
             await asyncio.sleep(0.002)
         now = (await http.get("/status.json")).json()["clients"]
         (slowest,) = now["slowest"]
-        assert (slowest["id"], slowest["dialect"], slowest["channels"]) == (session.order, "native", 2)
+        assert (slowest["id"], slowest["dialect"], slowest["channels"]) == (session.sink.id, "native", 2)
         assert slowest["slower_by"] >= 1
         assert slowest["stalled_ms"] > 0
         assert slowest.get("address") == ("127.0.0.1" if operations else None)
