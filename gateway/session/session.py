@@ -34,6 +34,11 @@ class Sink(Protocol):
     """When the client last sent anything, on the loop's clock."""
 
     @property
+    def id(self) -> int:
+        """What the log calls the connection."""
+        ...
+
+    @property
     def peer(self) -> str:
         """The other end's address: the client's, or that of a proxy before it."""
         ...
