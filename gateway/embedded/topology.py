@@ -46,7 +46,11 @@ class Replicated:
         command(self.sentinels[0], "SENTINEL", "FAILOVER", self.name)
 
     def promoted(self) -> bool:
-        return info(self.replica)["role"] == "master"
+        try:
+            return info(self.replica)["role"] == "master"
+        except redis.ConnectionError:
+            # It cuts its clients off as it changes its part.
+            return False
 
 
 @contextmanager

@@ -15,6 +15,8 @@ from tests.browser.world import World
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+# The last: what is written in the moment in which the other side goes.
+REFUSALS = re.compile(r"ERR_|status of (401|404|503)|already in CLOSING or CLOSED state")
 RESULTS = Path(__file__).parents[2] / "test-results"
 
 
@@ -77,7 +79,7 @@ def open_page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Call
         if request.session.testsfailed == failed_before:
             problems = page.problems()
             if "refusals_expected" in request.fixturenames:
-                problems = [problem for problem in problems if not re.search(r"ERR_|status of (401|404|503)", problem)]
+                problems = [problem for problem in problems if not REFUSALS.search(problem)]
             assert problems == []
 
 

@@ -121,7 +121,8 @@ async def _ready(found: Prometheus) -> None:
         try:
             if await found.query("up == 1"):
                 return
-        except httpx.TransportError:
+        except (httpx.TransportError, ValueError):
+            # Not there yet, or not ready to answer a query.
             pass
         assert time.monotonic() < deadline_s, "it has not seen the gateway"
         await asyncio.sleep(0.1)
