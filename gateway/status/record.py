@@ -40,6 +40,7 @@ class Reading:
     """Since the feed last said anything; `None`: it never has."""
     stale: str
     """Why what is served is stale; "" while it is live."""
+    stale_since_ms: int
     load: str
     disconnects: Mapping[str, int]
     """Connections the gateway ended, by reason."""
@@ -105,11 +106,12 @@ class Record:
 
     def _compare(self, before: Reading, now: Reading) -> None:
         at_ms = now.at_ms
-        if now.stale != before.stale:
+        # Two outages between which no reading fell differ in when they began.
+        if (now.stale, now.stale_since_ms) != (before.stale, before.stale_since_ms):
             if not now.stale:
                 self._note(at_ms, "live", f"after {(at_ms - self._stale_since_ms) / 1000:.0f} s")
             else:
-                if not before.stale:
+                if not before.stale or now.stale == before.stale:
                     self._stale_since_ms = at_ms
                 self._note(at_ms, "stale", now.stale)
         if now.load != before.load:

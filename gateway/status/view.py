@@ -177,6 +177,7 @@ class StatusView:
             behind=sum(len(tier.behind) for tier in vitals.hub.tiers),
             feed_age_ms=self._feed_age_ms(),
             stale=vitals.hub.state.reason,
+            stale_since_ms=vitals.hub.state.since_ms,
             load=vitals.pump.load.level.name.lower(),
             disconnects={f"{code} {_CLOSES.get(code, '')}": n for code, n in counters.disconnects.items()},
             refusals=dict(counters.refusals),

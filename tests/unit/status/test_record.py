@@ -23,6 +23,7 @@ FIRST = Reading(
     behind=1,
     feed_age_ms=12,
     stale="",
+    stale_since_ms=0,
     load="normal",
     disconnects={},
     refusals={},
@@ -87,6 +88,15 @@ def test_an_outage_is_told_from_its_beginning_to_its_end(record: Record) -> None
     record.take(back)
     record.take(after(12, back, stale=""))
     assert told(record)[1:] == [("stale", "redis", 1), ("stale", "repair", 1), ("live", "after 42 s", 1)]
+
+
+def test_an_outage_that_follows_another_within_a_second_is_told_too(record: Record) -> None:
+    first = after(1, stale="redis", stale_since_ms=T0_MS)
+    second = after(20, first, stale_since_ms=T0_MS + 20_500)
+    record.take(first)
+    record.take(second)
+    record.take(after(3, second, stale="", stale_since_ms=0))
+    assert told(record)[1:] == [("stale", "redis", 1), ("stale", "redis", 1), ("live", "after 3 s", 1)]
 
 
 def test_a_process_that_starts_without_its_feed_says_how_long_that_took() -> None:
