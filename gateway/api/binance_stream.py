@@ -183,17 +183,7 @@ class BinanceClient:
 
     def lost(self) -> None:
         self._service.hub.remove(self.session)
-        if offence := self.socket.offence:
-            self._service.counters.disconnects[offence.code] += 1
-        self._service.counters.ended(
-            self.socket.id,
-            self.session.style[0].name,
-            self._visitor.group,
-            farewell=self.socket.farewell,
-            sent_away=self.socket.sent_away,
-            now_s=time.monotonic(),
-        )
-        self._service.entrance.leave(self._visitor)
+        self._service.entrance.end(self._visitor, self.socket, self.session.style[0].name)
 
     def warned(self, retry_ms: int) -> None:
         dialect, _ = self.session.style

@@ -103,17 +103,7 @@ class Client:
     def lost(self) -> None:
         self.service.clients.pop(self.session, None)
         self.service.hub.remove(self.session)
-        if offence := self.socket.offence:
-            self.service.counters.disconnects[offence.code] += 1
-        self.service.counters.ended(
-            self.socket.id,
-            self.session.style[0].name,
-            self._visitor.group,
-            farewell=self.socket.farewell,
-            sent_away=self.socket.sent_away,
-            now_s=time.monotonic(),
-        )
-        self.service.entrance.leave(self._visitor)
+        self.service.entrance.end(self._visitor, self.socket, self.session.style[0].name)
 
     def warned(self, retry_ms: int) -> None:
         self.say(self._dialect.shutdown(retry_ms))

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from gateway.config import Config
     from gateway.ops.counters import Counters
     from gateway.session.close_codes import Close
+    from gateway.wire.socket import ClientSocket
 
 logger = logging.getLogger(__name__)
 
@@ -131,6 +132,20 @@ class Entrance:
         self.counters.disconnects[reason.code] += 1
         if visitor.socket is not None:
             visitor.socket.close(reason)
+
+    def end(self, visitor: Visitor, socket: ClientSocket, dialect: str) -> None:
+        """A connection that was begun is gone: count how it ended, and make its place free."""
+        if offence := socket.offence:
+            self.counters.disconnects[offence.code] += 1
+        self.counters.ended(
+            socket.id,
+            dialect,
+            visitor.group,
+            farewell=socket.farewell,
+            sent_away=socket.sent_away,
+            now_s=time.monotonic(),
+        )
+        self.leave(visitor)
 
     def leave(self, visitor: Visitor) -> None:
         self.door.leave(visitor)
