@@ -25,6 +25,9 @@ class LiveView:
     def fed(self) -> bool:
         return self._market.fed
 
+    def lacks(self, symbol: str) -> bool:
+        return self._market.lacks(symbol)
+
     def knows(self, symbol: str) -> bool:
         return self._market.knows(symbol)
 

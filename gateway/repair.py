@@ -103,6 +103,7 @@ class Repair:
         async with asyncio.TaskGroup() as group:
             for symbol in sorted(symbols):
                 group.create_task(self._symbol(symbol))
+        self._market.read = True
         logger.info("read the state of %d symbols in %.0f ms", len(symbols), (time.monotonic() - started_s) * 1000)
 
     async def _symbol(self, symbol: str) -> None:

@@ -95,7 +95,7 @@ class BinanceService:
         """The channel of a stream; raises `RequestError` where nobody has data for its symbol."""
         if not stream.symbol:
             return self.hub.market_channel(stream.view, stream.name)
-        if self.market.fed and not self.market.knows(stream.symbol):
+        if self.market.lacks(stream.symbol):
             raise RequestError(INVALID_REQUEST, f"Invalid request: invalid stream, no data for {stream.symbol}")
         if stream.view is View.STRICT:
             return self.hub.strict_channel(stream.symbol, stream.interval, stream.name)

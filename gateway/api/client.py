@@ -188,7 +188,7 @@ class Client:
         service = self.service
         if not self._visitor.allows(name.text):
             return CommandError(ErrorCode.FORBIDDEN, "the token is not for this channel")
-        if service.market.fed and not service.market.knows(name.symbol):
+        if service.market.lacks(name.symbol):
             return CommandError(ErrorCode.INVALID_SYMBOL, f"nobody has data for {name.symbol}")
         if name.interval:
             return service.hub.kline_channel(name.symbol, name.interval)

@@ -103,6 +103,7 @@ class MarketConfig(Section, frozen=True):
     quiet: Literal["gap", "skip"] = "gap"
     close_grace_ms: Annotated[int, Meta(ge=0)] = 2000
     overdue_s: Seconds = 5.0
+    unknown_after_s: Annotated[float, Meta(ge=0)] = 2.0
     stale_after_s: Seconds = 15.0
     symbol_stale_after_s: Seconds = 60.0
     switch_after_s: Seconds = 2.0

@@ -16,7 +16,10 @@ class LiveMarket(Protocol):
 
     @property
     def fed(self) -> bool:
-        """Whether the feed has ever delivered or been read; before that, missing data proves nothing."""
+        """Whether it is known which symbols there are; not while there is none."""
+
+    def lacks(self, symbol: str) -> bool:
+        """Whether nobody has data for the symbol; not while more may be on its way."""
 
     def knows(self, symbol: str) -> bool: ...
 

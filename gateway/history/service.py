@@ -261,7 +261,7 @@ class History:
 
     async def _expect_known(self, symbol: str) -> None:
         """Nothing was found: is that an unknown symbol? Not before the feed has said what there is."""
-        if self.live.fed and not self.live.knows(symbol) and not await self._store.has_data(symbol):
+        if self.live.lacks(symbol) and not await self._store.has_data(symbol):
             raise UnknownSymbol(symbol)
 
     def _memory(self, symbol: str, interval: str) -> tuple[Kline, ...]:

@@ -5,6 +5,7 @@ Knows no subscribers, no JSON and no time of day: the caller passes `now_ms`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -90,8 +91,12 @@ class Market:
         self._intervals = [INTERVALS[name] for name in config.intervals]
         self._grace_ms = config.close_grace_ms
         self._log_size = log_size
-        self.fed = False
-        """Whether anything has been heard or read; before that, no symbol is called unknown."""
+        self.read = False
+        """Whether all that is stored has been read once."""
+        # No symbol is called unknown until none has been new for a while: collectors bring them one by one.
+        self._settle_ms = config.unknown_after_s * 1000
+        self._grown = False
+        self._settled_ms = math.inf
         self._states: dict[str, SymbolState] = {}
         self._waiting: set[Series] = set()
         self._changes = Changes()
@@ -100,10 +105,19 @@ class Market:
         self._derivation = Derivation(config)
         self._now_ms = 0
 
+    @property
+    def fed(self) -> bool:
+        """Whether it is known which symbols there are; not while there is none."""
+        return self.read and any(state.known for state in self._states.values())
+
     def knows(self, symbol: str) -> bool:
         """Whether there is data for the symbol, not only somebody who asked for it."""
         state = self._states.get(symbol)
         return state is not None and state.known
+
+    def lacks(self, symbol: str) -> bool:
+        """Whether the symbol can be called unknown: all is read, and no symbol has been new for a while."""
+        return self.read and not self._grown and self._now_ms >= self._settled_ms and not self.knows(symbol)
 
     def symbols(self) -> list[str]:
         return sorted(state.symbol for state in self._states.values() if state.known)
@@ -200,6 +214,9 @@ class Market:
     def advance(self, now_ms: int) -> None:
         """Let time pass for series that wait for a closing kline."""
         self._now_ms = now_ms
+        if self._grown:
+            self._grown = False
+            self._settled_ms = now_ms + self._settle_ms
         self._fold_watched()
         self._roll()
         for series in [series for series in self._waiting if series.settle(now_ms, self._grace_ms)]:
@@ -299,5 +316,6 @@ class Market:
 
     def _known(self, symbol: str) -> SymbolState:
         state = self.expect(symbol)
-        self.fed = state.known = True
+        if not state.known:
+            state.known = self._grown = True
         return state

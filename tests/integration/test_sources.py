@@ -139,6 +139,8 @@ async def test_when_the_last_one_is_lost_too_clients_are_told() -> None:
             publisher.seen_ms += 100
             for number in range(5):
                 await publisher.closed(number)
+            # A stored price without its time is no news to who has one, so this one has to be heard.
+            await until(lambda: both.up.inside.sources.all[name].linked_now, "the link")
             await publisher.ticker("7")
             await both.someone.until(lambda: both.numbers() == [0, 1, 2, 3, 4] and both.last() == "7")
             await both.someone.until(lambda: both.said()[-1] == "live")

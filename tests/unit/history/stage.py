@@ -69,6 +69,9 @@ class Live:
     def knows(self, symbol: str) -> bool:
         return symbol in self.names
 
+    def lacks(self, symbol: str) -> bool:
+        return self.fed and symbol not in self.names
+
     def symbols(self) -> list[str]:
         return sorted(self.names)
 

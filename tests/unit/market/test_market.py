@@ -20,11 +20,15 @@ if TYPE_CHECKING:
     from gateway.model.ticker import TickerUpdate
 
 GRACE_MS = 2000
+UNKNOWN_AFTER_MS = 3000
 
 
 @pytest.fixture
 def market() -> Market:
-    return Market(MarketConfig(intervals=("1m", "5m"), close_grace_ms=GRACE_MS), log_size=4)
+    return Market(
+        MarketConfig(intervals=("1m", "5m"), close_grace_ms=GRACE_MS, unknown_after_s=UNKNOWN_AFTER_MS / 1000),
+        log_size=4,
+    )
 
 
 def at(minute: float) -> int:
@@ -85,6 +89,39 @@ def test_an_expected_symbol_becomes_known_with_its_first_news(market: Market) ->
     assert market.expect("BTCUSDT") is state
 
 
+def test_the_list_of_symbols_is_known_once_all_is_read_and_there_is_one(market: Market) -> None:
+    market.apply(ticker_update("100"), T0)
+    assert not market.fed
+    market.read = True
+    assert market.fed
+
+
+def test_of_an_empty_store_nobody_can_say_which_symbols_there_are(market: Market) -> None:
+    market.read = True
+    market.advance(at(1))
+    market.advance(at(9))
+    assert not market.fed
+    assert not market.lacks("ETHUSDT")
+
+
+def test_a_symbol_is_called_unknown_once_all_is_read_and_none_has_been_new_for_a_while(market: Market) -> None:
+    market.apply(ticker_update("100"), T0)
+    market.advance(T0)
+    market.advance(at(1))
+    assert not market.lacks("ETHUSDT"), "more may be stored"
+    market.read = True
+    assert market.lacks("ETHUSDT")
+    assert not market.lacks("BTCUSDT")
+    market.apply(ticker_update("100", symbol="XRPUSDT"), at(1))
+    assert not market.lacks("ETHUSDT"), "one is new: others may follow"
+    market.advance(at(1))
+    market.advance(at(1) + UNKNOWN_AFTER_MS - 1)
+    assert not market.lacks("ETHUSDT")
+    market.apply(ticker_update("101", at(1), symbol="XRPUSDT"), at(1))
+    market.advance(at(1) + UNKNOWN_AFTER_MS)
+    assert market.lacks("ETHUSDT"), "news of one that is known does not count"
+
+
 # Tickers
 
 
@@ -95,7 +132,6 @@ def test_a_ticker_sets_the_last_price_and_moves_the_bar_of_every_interval(market
         assert market.forming("BTCUSDT", interval) == kline(
             0, "100 100 100 100", interval=interval, provisional=True, event_time_ms=at(0.5)
         )
-    assert market.fed
     assert changed(market) == {"tickers": {"BTCUSDT"}, "series": {"BTCUSDT:1m", "BTCUSDT:5m"}}
 
 
@@ -123,7 +159,6 @@ def test_a_diff_of_a_ticker_nobody_knows_is_refused_and_changes_nothing(market: 
     for symbol in ("BTCUSDT", "ETHUSDT"):
         with pytest.raises(FeedError, match="missing_field: c"):
             market.apply(ticker_update(None, symbol=symbol, high="120"), T0)
-    assert not market.fed
     assert market.symbols() == []
     assert market.ticker("ETHUSDT") is None
     assert not market.take_changes()
@@ -163,7 +198,7 @@ def test_the_same_ticker_again_changes_nothing(market: Market) -> None:
 def test_a_stored_ticker_is_taken_and_moves_no_bar(market: Market) -> None:
     market.restore(ticker("100"))
     assert market.ticker("BTCUSDT") == ticker("100")
-    assert market.fed
+    assert market.knows("BTCUSDT")
     assert market.forming("BTCUSDT", "1m") is None
     assert changed(market) == {"tickers": {"BTCUSDT"}}
 
@@ -231,7 +266,7 @@ def test_a_contradictory_kline_is_refused_and_changes_nothing(market: Market, cl
     wrong = kline_update(kline(0, "100 99 90 95", closed=closed))
     with pytest.raises(FeedError, match="contradictory_kline"):
         market.apply(wrong, T0)
-    assert not market.fed
+    assert not market.knows("BTCUSDT")
     market.apply(kline_update(kline(0)), T0)
     market.take_changes()
     with pytest.raises(FeedError, match="contradictory_kline"):
@@ -308,7 +343,6 @@ def test_a_price_long_after_the_newest_closed_kline_is_a_gap_too(market: Market)
 def test_the_store_makes_a_symbol_known(market: Market) -> None:
     market.reseed("BTCUSDT", "1m", closed_klines([0, 1]), at(2.1))
     assert market.knows("BTCUSDT")
-    assert market.fed
     assert market.closed("BTCUSDT", "1m") == tuple(closed_klines([0, 1]))
     assert changed(market) == {"series": {"BTCUSDT:1m"}, "corrected": {"BTCUSDT:1m"}}
 
