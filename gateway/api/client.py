@@ -204,7 +204,9 @@ class Client:
     async def _subscribe_with_past(
         self, command: Subscribe, channels: dict[str, Channel | CommandError], wanted: dict[str, KlineChannel]
     ) -> None:
-        results = await asyncio.gather(*(self.service.snapshots.read(channel) for channel in wanted.values()))
+        results = await asyncio.gather(
+            *(self._read_past(channel, command.resume.get(text)) for text, channel in wanted.items())
+        )
         pasts: dict[str, Past] = {}
         for text, result in zip(wanted, results, strict=True):
             if isinstance(result, CommandError):
@@ -212,6 +214,10 @@ class Client:
             else:
                 pasts[text] = result
         self._register(command, channels, pasts)
+
+    async def _read_past(self, channel: KlineChannel, cursor: int | None) -> Past | CommandError:
+        snapshots = self.service.snapshots
+        return await (snapshots.read(channel) if cursor is None else snapshots.read_after(channel, cursor))
 
     def _register(
         self, command: Subscribe, channels: dict[str, Channel | CommandError], pasts: dict[str, Past]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from gateway.history.past import Past
-from gateway.history.service import UnknownSymbol
+from gateway.history.service import REREAD_S, UnknownSymbol
 from gateway.history.store import StoreUnavailable
 from gateway.session.commands import CommandError, ErrorCode
 from gateway.wire.native import NativeDialect, kline_json
@@ -36,11 +37,29 @@ class Snapshots:
         read = await self.read_marked(channel)
         return read if isinstance(read, CommandError) else read[0]
 
-    async def read_marked(self, channel: KlineChannel) -> tuple[Past, bool] | CommandError:
+    async def read_after(self, channel: KlineChannel, cursor: int) -> Past | CommandError:
+        """The same for a client that has everything up to the cursor. Where we lag behind that, for we have just
+        started or read a moment too early, it is read again; while the source is away, it has to be tried again."""
+        read = await self.read_marked(channel)
+        if not isinstance(read, CommandError) and self._lags(channel, read[0], cursor):
+            await asyncio.sleep(REREAD_S)
+            read = await self.read_marked(channel, REREAD_S)
+        if isinstance(read, CommandError):
+            return read
+        past, stale = read
+        if (stale or self._hub.state.unread) and self._lags(channel, past, cursor):
+            return CommandError(ErrorCode.UNAVAILABLE, "what was missed cannot be read just now, try again")
+        return past
+
+    async def read_marked(
+        self, channel: KlineChannel, max_age_s: float | None = None
+    ) -> tuple[Past, bool] | CommandError:
         """The same, and whether they are stale: what is missing then may well be stored."""
         series = channel.series
         try:
-            answer = await self._history.klines(series.symbol, series.interval.name, self._history_max, forming=False)
+            answer = await self._history.klines(
+                series.symbol, series.interval.name, self._history_max, forming=False, max_age_s=max_age_s
+            )
         except StoreUnavailable:
             return CommandError(ErrorCode.UNAVAILABLE, "history is out of reach just now, try again")
         except UnknownSymbol as error:
@@ -51,6 +70,13 @@ class Snapshots:
         """Whether nothing is missing between the stored klines and those in memory."""
         past = stored.with_memory(tuple(channel.series.closed), self._history_max)
         return _hole(past, channel.series.interval) is None
+
+    def _lags(self, channel: KlineChannel, stored: Past, cursor: int) -> bool:
+        """Whether the client knows of newer klines than we do, or what it lacks is in a hole of our own."""
+        said = _said_until(channel.series)
+        past = stored.with_memory(tuple(channel.series.closed), self._history_max)
+        hole = _hole(past, channel.series.interval)
+        return said is None or said < cursor or (hole is not None and cursor <= hole)
 
     def kline(
         self, channel: KlineChannel, stored: Past | None, history: int, cursor: int | None, *, resync: bool = False
@@ -82,9 +108,11 @@ def _hole(past: Past, interval: Interval) -> int | None:
 
 
 def in_memory(channel: KlineChannel, cursor: int) -> bool:
-    """Whether every closed kline after the one at `cursor` is still in memory."""
-    oldest = next(iter(channel.series.closed), None)
-    return oldest is not None and oldest.open_time_ms <= channel.series.interval.next_open(cursor)
+    """Whether every closed kline after the one at `cursor` is still in memory, and that one is no news to us."""
+    oldest, newest = next(iter(channel.series.closed), None), channel.series.closed.last
+    if oldest is None or newest is None:
+        return False
+    return oldest.open_time_ms <= channel.series.interval.next_open(cursor) and cursor <= newest.open_time_ms
 
 
 def _said_until(series: Series) -> int | None:

@@ -143,13 +143,15 @@ class History:
         end_ms: int | None = None,
         *,
         forming: bool = True,
+        max_age_s: float | None = None,
     ) -> KlinesAnswer:
         """Bars by open time, both ends included: the first `limit` from the start, or without one the last `limit`.
 
-        The forming kline counts as one. Raises `UnknownSymbol` or `StoreUnavailable`.
+        The forming kline counts as one. `max_age_s`: how old kept ones may be, where less than usual. Raises
+        `UnknownSymbol` or `StoreUnavailable`.
         """
         span = INTERVALS[interval]
-        past, cached, stale = await self._timed(self._reach(symbol, span, limit, start_ms, end_ms))
+        past, cached, stale = await self._timed(self._reach(symbol, span, limit, start_ms, end_ms, max_age_s))
         # No await from here on: what is live now is what the answer ends with.
         last_bar = self.live.forming(symbol, interval) if forming else None
         if last_bar and not (follows(past.bars, last_bar) and within(last_bar, start_ms, end_ms)):
@@ -189,10 +191,16 @@ class History:
             self._observe(served, self._clock_s() - started_s)
 
     async def _reach(
-        self, symbol: str, span: Interval, limit: int, start_ms: int | None, end_ms: int | None
+        self,
+        symbol: str,
+        span: Interval,
+        limit: int,
+        start_ms: int | None,
+        end_ms: int | None,
+        max_age_s: float | None,
     ) -> tuple[Past, bool, bool]:
         """A past that has what is asked for, where the store does; whether it was kept, and whether it is stale."""
-        past, cached, stale = await self._past(symbol, span)
+        past, cached, stale = await self._past(symbol, span, max_age_s)
         if not self._reaches_back(past, limit, start_ms, end_ms):
             return past, cached, stale
         past = await self._ranges.join(
@@ -202,14 +210,14 @@ class History:
         memory = self._memory(symbol, span.name)
         return past.with_memory(memory, len(past) + len(memory)), False, False
 
-    async def _past(self, symbol: str, span: Interval) -> tuple[Past, bool, bool]:
+    async def _past(self, symbol: str, span: Interval, max_age_s: float | None) -> tuple[Past, bool, bool]:
         async def read() -> Past:
             past = await self._read_past(symbol, span)
             if not past:
                 await self._expect_known(symbol)
             return past
 
-        found = await self._pasts.get(symbol, span.name, read)
+        found = await self._pasts.get(symbol, span.name, read, max_age_s)
         past = self._with_memory(symbol, span, found.value)
         if found.cached and not found.stale and self._holed(symbol, span, past):
             found = await self._pasts.get(symbol, span.name, read, max_age_s=REREAD_S)

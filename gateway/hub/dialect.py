@@ -66,3 +66,8 @@ class FeedState:
     @property
     def live(self) -> bool:
         return not self.reason
+
+    @property
+    def unread(self) -> bool:
+        """Whether the source has, or may have, what we have not read."""
+        return self.reason in ("redis", "repair")

@@ -13,7 +13,6 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.frames import Opcode
 
-from gateway.history.service import REREAD_S
 from gateway.wire import compact
 from tests.builders import MINUTE_MS, T0
 from tests.fakes import Folder
@@ -381,6 +380,10 @@ class TestJoin:
             await feed
 
 
+def at(minute: int) -> int:
+    return T0 + minute * MINUTE_MS
+
+
 class TestResume:
     @pytest.fixture
     async def up(self, redis_server: EmbeddedServer, publisher: Publisher) -> AsyncIterator[Serving]:
@@ -388,22 +391,9 @@ class TestResume:
         async with begun(redis_server, publisher, closed_log=16) as found:
             yield found
 
-    async def test_brings_exactly_what_was_missed(self, up: Serving, publisher: Publisher) -> None:
-        folder = Folder()
-        async with client(up, folder) as someone:
-            await someone.subscribe(BARS, history=50)
-        for number in range(2, 30):
-            await publisher.closed(number)
-        # The store is not read more often than this, whatever is missing.
-        await asyncio.sleep(REREAD_S)
-        async with client(up, folder) as someone:
-            await someone.subscribe(BARS, resume={BARS: folder.views[BARS].cursor})
-            (snapshot,) = someone.said("snapshot")
-            assert snapshot["recovered"] is True
-            assert len(snapshot["klines"]) == 28
-            assert numbers(someone.view(BARS).closed) == list(range(30))
-
-    async def test_never_says_that_a_hole_was_recovered(self, up: Serving, publisher: Publisher) -> None:
+    async def test_brings_exactly_what_was_missed_though_the_store_was_read_a_moment_ago(
+        self, up: Serving, publisher: Publisher
+    ) -> None:
         folder = Folder()
         async with client(up, folder) as someone:
             await someone.subscribe(BARS, history=50)
@@ -411,10 +401,42 @@ class TestResume:
             await publisher.closed(number)
         await until(lambda: up.inside.market.expect(SYMBOL).series["1m"].closed.end == 30, "the last bar")
         async with client(up, folder) as someone:
-            # What was read a moment ago and what is in memory do not meet.
+            # What was read then and what is in memory do not meet.
             await someone.subscribe(BARS, resume={BARS: folder.views[BARS].cursor})
             (snapshot,) = someone.said("snapshot")
-            assert snapshot["recovered"] is False or len(snapshot["klines"]) == 28
+            assert snapshot["recovered"] is True
+            assert len(snapshot["klines"]) == 28
+            assert numbers(someone.view(BARS).closed) == list(range(30))
+
+    async def test_of_who_knows_more_waits_for_the_news_that_it_has(self, up: Serving, publisher: Publisher) -> None:
+        # Another gateway has told it of bars that this one hears of only now.
+        async with client(up) as someone:
+            await someone.say({"op": "subscribe", "id": "ahead", "channels": [BARS], "resume": {BARS: at(3)}})
+            for number in range(2, 6):
+                await publisher.closed(number)
+            await someone.until(lambda: someone.said("snapshot"))
+            (snapshot,) = someone.said("snapshot")
+            assert snapshot["recovered"] is True
+            assert [int(bar["openTime"]) for bar in snapshot["klines"]] == [at(4), at(5)]
+
+    async def test_while_the_source_is_away_is_to_be_tried_again(
+        self, redis_server: EmbeddedServer, publisher: Publisher, up: Serving
+    ) -> None:
+        async with client(up) as someone:
+            redis_server.kill()
+            await up.ready(503)
+            answer = await someone.subscribe(BARS, PRICE, resume={BARS: at(3)})
+            assert answer["channels"][BARS]["error"]["code"] == "UNAVAILABLE"
+            assert "n" in answer["channels"][PRICE]
+            redis_server.start()
+            async with Publisher(redis_server) as back:
+                for number in range(6):
+                    await back.closed(number)
+                await up.ready()
+                await someone.subscribe(BARS, resume={BARS: at(3)})
+                (snapshot,) = [message for message in someone.said("snapshot") if message["channel"] == BARS]
+                assert snapshot["recovered"] is True
+                assert [int(bar["openTime"]) for bar in snapshot["klines"]] == [at(4), at(5)]
 
     async def test_of_who_has_missed_nothing_brings_nothing(self, up: Serving) -> None:
         folder = Folder()
