@@ -107,7 +107,8 @@ class Pump:
         now_s = time.monotonic()
         now_ms = self._clock_ms()
         self._ingest.watch_silence(now_s, now_ms)
-        if not self._repair.running:
+        # What the source may still have is waited for, however long it is away.
+        if not self._repair.running and not self._hub.state.unread:
             self._market.advance(now_ms)
         self._ingest.end_tick(now_ms)
         changes = self._market.take_changes()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from gateway.feed.decode import complete_kline, complete_ticker
 from gateway.market.derivation import Derivation
 from gateway.market.merge import extremes, price
-from gateway.market.series import CHANGED, CORRECTED, NOTHING, Series
+from gateway.market.series import CORRECTED, NOTHING, Series
 from gateway.model.interval import INTERVALS, MONTH_MAX_MS
 from gateway.model.kline import Kline, KlineUpdate
 
@@ -219,8 +219,9 @@ class Market:
             self._settled_ms = now_ms + self._settle_ms
         self._fold_watched()
         self._roll()
-        for series in [series for series in self._waiting if series.settle(now_ms, self._grace_ms)]:
-            self._note(series, CHANGED)
+        for series in list(self._waiting):
+            if news := series.settle(now_ms, self._grace_ms):
+                self._note(series, news)
 
     def take_changes(self) -> Changes:
         self._fold_watched()

@@ -42,6 +42,8 @@ class Series:
 
     __slots__ = (
         "_bars",
+        "_read_ms",
+        "_shown_ms",
         "_verified_ms",
         "closed",
         "feeds",
@@ -71,8 +73,12 @@ class Series:
         self.mute = False
         """Whether the source is known to speak of bars only when they close: then prices are all there is before."""
         self._bars: list[Bar] = []
-        # The store has been read up to this open time: a hole before it is the source's.
+        # The newest bar that was shown while it was open: what closes before it is out of order.
+        self._shown_ms = 0
+        # The source has gone on to this open time, and the store has been read since: a hole before it is the source's.
         self._verified_ms = 0
+        # The store has been read since there was a bar of this open time, if only one of prices.
+        self._read_ms = 0
 
     @property
     def forming(self) -> Kline | None:
@@ -92,30 +98,31 @@ class Series:
         return self._bars[0].word if self._bars and not self._bars[0].closed else None
 
     def fold_kline(self, kline: Kline, now_ms: int) -> News:
+        news = self._fold_kline(kline, now_ms)
+        self._show()
+        return news
+
+    def _fold_kline(self, kline: Kline, now_ms: int) -> News:
         last = self.closed.last
         if last is not None and kline.open_time_ms <= last.open_time_ms:
             return self._late(kline)
-        if self._bars and kline.open_time_ms < self._bars[0].open_time_ms:
-            # The bar was given up when its grace ended, and a later one is on the screens.
-            if not kline.closed:
-                return NOTHING
-            self.closed.append(kline)
-            self.settle(now_ms)
-            return CORRECTED
+        # The bar was given up when its grace ended, or never heard of, and a later one is on the screens.
+        passed = bool(self._bars) and kline.open_time_ms < self._bars[0].open_time_ms
+        if passed and not kline.closed:
+            return NOTHING
         bar = self._bar(kline.open_time_ms)
         if bar is None:
             return NOTHING
-        self.mute = kline.closed and (self.mute or bar.provisional)
+        if not passed:
+            self.mute = kline.closed and (self.mute or bar.provisional)
         if not bar.fold_kline(kline):
             return NOTHING
-        self.settle(now_ms)
-        return CHANGED
+        return max(CHANGED, self._settle(now_ms))
 
     def fold_diff(self, open_time_ms: int, fields: KlineFields, event_time_ms: int, now_ms: int) -> News:
         for bar in self._bars:
             if bar.open_time_ms == open_time_ms and bar.fold_diff(fields, event_time_ms):
-                self.settle(now_ms)
-                return CHANGED
+                return max(CHANGED, self.settle(now_ms))
         return NOTHING
 
     def fold_price(self, price: Price, now_ms: int) -> News:
@@ -130,57 +137,70 @@ class Series:
         bar = self._bar(self.interval.open_time(at_ms))
         if bar is None or not bar.fold_price(price):
             return NOTHING
-        self.settle(now_ms)
-        return NOTHING if bars[0] is shown else CHANGED
+        return max(self.settle(now_ms), NOTHING if bars[0] is shown else CHANGED)
 
-    def settle(self, now_ms: int, grace_ms: int | None = None) -> bool:
+    def settle(self, now_ms: int, grace_ms: int | None = None) -> News:
         """Move what has closed into the log, in order; says whether another bar is shown now.
 
         With `grace_ms`, a bar that has held up others for so long is given up: the caller's clock has the last word.
         """
-        moved = False
+        news = self._settle(now_ms, grace_ms)
+        self._show()
+        return news
+
+    def _settle(self, now_ms: int, grace_ms: int | None = None) -> News:
+        news = NOTHING
         while self._bars:
             bar = self._bars[0]
             over = grace_ms is not None and self.waits_since_ms is not None and now_ms - self.waits_since_ms >= grace_ms
             if bar.closed and (over or self._follows(bar)):
                 kline = bar.value()
                 assert kline is not None
-                self.closed.append(kline)
+                news = max(news, self._close(kline))
             elif bar.closed or len(self._bars) == 1 or not over:
                 break
             del self._bars[0]
             self.waits_since_ms = None
-            moved = True
+            news = max(news, CHANGED)
         if self._held():
             if self.waits_since_ms is None:
                 self.waits_since_ms = now_ms
         else:
             self.waits_since_ms = None
         self.gap = self.gap or self._misses_one()
-        return moved
+        return news
 
     def reseed(self, klines: list[Kline], now_ms: int) -> News:
         """Take what the store holds: closed klines, ascending. What it does not hold does not exist."""
-        newest = [bar.open_time_ms for bar in self._bars[-1:]] + [kline.open_time_ms for kline in klines[-1:]]
-        self._verified_ms = max(newest, default=self._verified_ms)
-        news = NOTHING
-        fresh = self.closed.last is None
-        shown = self._bars[0] if self._bars else None
+        # That there are prices of a bar does not say that the source has closed, and stored, the one before.
+        confirmed = [bar.open_time_ms for bar in self._bars if bar.confirmed]
+        self._verified_ms = max(
+            confirmed[-1:] + [kline.open_time_ms for kline in klines[-1:]], default=self._verified_ms
+        )
+        self._read_ms = max((bar.open_time_ms for bar in self._bars[-1:]), default=self._read_ms)
+        news = CORRECTED if klines and self.closed.last is None else NOTHING
         for kline in klines:
             last = self.closed.last
             if (last is None or kline.open_time_ms > last.open_time_ms) and (
                 not self._bars or kline.open_time_ms < self._bars[0].open_time_ms
             ):
-                # A bar that got to the front in this very step has been seen by nobody: what goes before it is news.
-                corrects = fresh or (bool(self._bars) and self._bars[0] is shown)
-                self.closed.append(kline)
-                news = max(news, CORRECTED if corrects else CHANGED)
+                news = max(news, self._close(kline))
             else:
-                news = max(news, self.fold_kline(kline, now_ms))
-        if self.settle(now_ms):
-            news = max(news, CHANGED)
+                news = max(news, self._fold_kline(kline, now_ms))
+        news = max(news, self._settle(now_ms))
+        self._show()
         self.gap = False
         return news
+
+    def _show(self) -> None:
+        """The step is over: what is at the front now is seen. What got there and left it again was not."""
+        if self._bars and not self._bars[0].closed:
+            self._shown_ms = max(self._shown_ms, self._bars[0].open_time_ms)
+
+    def _close(self, kline: Kline) -> News:
+        """Append to the log: in order, or behind a bar that has been shown already."""
+        self.closed.append(kline)
+        return CORRECTED if kline.open_time_ms < self._shown_ms else CHANGED
 
     def _late(self, kline: Kline) -> News:
         """A kline not after the newest closed one: a repetition, a correction, or one that was missing."""
@@ -217,8 +237,9 @@ class Series:
         """Whether a closed kline must have been missed. A price may just be early; a kline of a later bar is proof."""
         if not self._bars:
             return False
-        if not self._follows(self._bars[0]):
-            return True
+        first = self._bars[0]
+        if not self._follows(first):
+            return first.confirmed or first.open_time_ms > self._read_ms
         return any(bar.confirmed and bar.open_time_ms > self._verified_ms for bar in self._bars[1:])
 
 

@@ -245,8 +245,38 @@ def test_a_closed_kline_behind_a_hole_waits_unseen_for_what_is_missing() -> None
     series.fold_kline(kline(2, closed=True), at(3))
     assert (closed(series), shown(series), series.gap) == ([0], None, True)
     assert series.waits_since_ms == at(3)
-    assert series.fold_kline(kline(1, closed=True), at(3.01)) is CORRECTED
+    assert series.fold_kline(kline(1, closed=True), at(3.01)) is CHANGED, "nobody has seen anything later"
     assert state(series) == (closed_klines([0, 1, 2]), 3, [], True, None)
+
+
+def test_a_closed_kline_behind_a_hole_and_before_the_bar_that_is_shown_waits_for_what_is_missing() -> None:
+    series = series_after(0)
+    fold_price(series, 3, "120")
+    assert series.fold_kline(kline(2, closed=True), at(3.1)) is CHANGED
+    assert (closed(series), shown(series), series.gap) == ([0], None, True)
+    assert series.reseed(closed_klines([0, 1]), at(3.2)) is CORRECTED
+    assert (closed(series), shown(series), series.gap) == ([0, 1, 2], 3, False)
+
+
+def test_a_closed_kline_before_the_bar_that_is_shown_is_a_correction_when_its_grace_is_over_too() -> None:
+    series = series_after(0)
+    fold_price(series, 3, "120")
+    series.fold_kline(kline(2, closed=True), at(3.1))
+    assert series.settle(at(3.1) + GRACE_MS, GRACE_MS) is CORRECTED
+    assert (closed(series), shown(series)) == ([0, 2], 3)
+
+
+def test_a_price_does_not_prove_that_the_bars_before_it_are_stored() -> None:
+    series = series_after(0)
+    fold_price(series, 3, "120")
+    series.reseed(closed_klines([0]), at(3.1))
+    assert not series.gap
+    fold_price(series, 3, "121")
+    assert not series.gap, "the store has nothing new to say"
+    series.fold_kline(kline(2, closed=True), at(3.2))
+    assert (closed(series), series.gap) == ([0], True), "but now it may"
+    series.reseed(closed_klines([0, 2]), at(3.3))
+    assert (closed(series), shown(series), series.gap) == ([0, 2], 3, False), "the hole is the source's own"
 
 
 def test_a_closed_kline_behind_a_hole_waits_no_longer_than_the_grace() -> None:
