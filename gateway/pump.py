@@ -109,7 +109,7 @@ class Pump:
         self._ingest.watch_silence(now_s, now_ms)
         # What the source may still have is waited for, however long it is away.
         if not self._repair.running and not self._hub.state.unread:
-            self._market.advance(now_ms)
+            self._market.advance(now_ms, self._repair.being_read)
         self._ingest.end_tick(now_ms)
         changes = self._market.take_changes()
         for series in changes.gaps:

@@ -16,7 +16,7 @@ from gateway.market.rollup import Parts
 from gateway.model.interval import INTERVALS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Container, Coroutine
 
     from gateway.history.rolled import RolledStore
     from gateway.market.market import Market
@@ -59,6 +59,11 @@ class Repair:
     def running(self) -> bool:
         """Whether a run over everything is under way: until it ends, nobody's time is up."""
         return self._all is not None and not self._all.done()
+
+    @property
+    def being_read(self) -> Container[Series]:
+        """The series that are read one by one, or wait to be."""
+        return self._single
 
     def everything(self, done: Callable[[], None]) -> None:
         """Start to read the state of every symbol; `done` is called once all of it is in."""

@@ -17,7 +17,7 @@ from gateway.model.interval import INTERVALS, MONTH_MAX_MS
 from gateway.model.kline import Kline, KlineUpdate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
     from gateway.config import MarketConfig
     from gateway.market.merge import Price
@@ -211,8 +211,8 @@ class Market:
         state = self._states.get(symbol)
         return state is not None and state.ticker is not None and state.ticker is state.lapsed
 
-    def advance(self, now_ms: int) -> None:
-        """Let time pass for series that wait for a closing kline."""
+    def advance(self, now_ms: int, being_read: Container[Series] = ()) -> None:
+        """Let time pass for series that wait for a closing kline, but for those whose store has yet to answer."""
         self._now_ms = now_ms
         if self._grown:
             self._grown = False
@@ -220,7 +220,7 @@ class Market:
         self._fold_watched()
         self._roll()
         for series in list(self._waiting):
-            if news := series.settle(now_ms, self._grace_ms):
+            if news := series.settle(now_ms, None if series in being_read else self._grace_ms):
                 self._note(series, news)
 
     def take_changes(self) -> Changes:

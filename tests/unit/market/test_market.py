@@ -333,6 +333,16 @@ def test_a_missed_closing_kline_is_a_gap_until_the_store_has_been_read(market: M
     assert not market.take_changes(), "nobody waits any more"
 
 
+def test_a_closed_kline_waits_as_long_as_the_store_is_read_for_what_comes_before_it(market: Market) -> None:
+    market.apply(kline_update(kline(0, closed=True)), at(1))
+    market.apply(kline_update(kline(2, closed=True)), at(3))
+    series = series_of(market)
+    market.advance(at(3) + 9 * GRACE_MS, {series})
+    assert market.closed("BTCUSDT", "1m") == (kline(0, closed=True),)
+    market.advance(at(3) + 9 * GRACE_MS)
+    assert market.closed("BTCUSDT", "1m") == (kline(0, closed=True), kline(2, closed=True))
+
+
 def test_a_price_long_after_the_newest_closed_kline_is_a_gap_too(market: Market) -> None:
     market.apply(kline_update(kline(0, closed=True)), at(1))
     market.take_changes()
