@@ -6,6 +6,7 @@ Owns the processes and the time that passes; what is broken when is the caller's
 from __future__ import annotations
 
 import signal
+import socket
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -109,6 +110,7 @@ class Rig:
         self._log = self.log or self.folder / "gateway.log"
         self.port = free_port()
         self.gateways: list[Gateway] = []
+        self._unborn: set[int | None] = set()
         stack.callback(self._stop_gateways)
         self.start_gateway()
         self.gateways[-1].wait()
@@ -159,6 +161,10 @@ class Rig:
     def end_gateway(self) -> None:
         """SIGTERM; the swarm goes on meanwhile."""
         gateway = self.gateway
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", self.port)):
+                # It is starting still: it has nobody to say goodbye to, and may not have heard of signals yet.
+                self._unborn.add(gateway.pid)
         gateway.signal(signal.SIGTERM)
         self.wait(lambda: gateway.ended, "the end of the gateway")
 
@@ -246,7 +252,11 @@ class Rig:
             behind += client.follower.finish(self.collector.last_prices)
             for name, value in client.follower.sums.items():
                 sums[name] = sums.get(name, 0) + value
-        statuses = [gateway.stop() for gateway in self.gateways]
+        statuses = [
+            status
+            for gateway in self.gateways
+            if (status := gateway.stop()) != -signal.SIGTERM or gateway.pid not in self._unborn
+        ]
         self._recorder.flush()
         checker = judge(self._recording)
         text = self._log.read_text(errors="replace") if self._log.is_file() else ""
