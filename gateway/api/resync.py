@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 RETRY_S = 1.0
 
+FRESH_S = RETRY_S / 2
+"""What was read no longer ago than this was read since the try before."""
+
 
 async def resync(client: Client) -> None:
     """Send what of the client's is torn; again and again until it can be read."""
@@ -21,7 +24,7 @@ async def resync(client: Client) -> None:
     def awaited(n: int) -> bool:
         return n in session.torn and not client.socket.closing
 
-    again = False
+    tried: set[int] = set()
     while session.torn and not client.socket.closing:
         for n in list(session.torn):
             if session.control:
@@ -31,13 +34,14 @@ async def resync(client: Client) -> None:
                 continue
             channel = service.hub.channels[n]
             assert isinstance(channel, KlineChannel)
-            read = await service.snapshots.read_marked(channel)
+            read = await service.snapshots.read_marked(channel, FRESH_S if n in tried else None)
             if isinstance(read, CommandError) or not awaited(n):
                 continue
             past, stale = read
-            if (stale or not again) and not service.snapshots.meets_memory(channel, past):
+            if (stale or n not in tried) and not service.snapshots.meets_memory(channel, past):
                 # Read a moment too early, or kept from before an outage. What is still missing when the store has been
                 # asked again is the source's own hole.
+                tried.add(n)
                 continue
             service.hub.subscribe(session, [channel])
             session.torn.discard(n)
@@ -46,4 +50,3 @@ async def resync(client: Client) -> None:
             client.say(service.snapshots.kline(channel, past, service.config.history_max, None, resync=True))
         if session.torn:
             await asyncio.sleep(RETRY_S)
-            again = True

@@ -69,13 +69,13 @@ class Snapshots:
     def meets_memory(self, channel: KlineChannel, stored: Past) -> bool:
         """Whether nothing is missing between the stored klines and those in memory."""
         past = stored.with_memory(tuple(channel.series.closed), self._history_max)
-        return _hole(past, channel.series.interval) is None
+        return past.torn_after(channel.series.interval) is None
 
     def _lags(self, channel: KlineChannel, stored: Past, cursor: int) -> bool:
         """Whether the client knows of newer klines than we do, or what it lacks is in a hole of our own."""
         said = _said_until(channel.series)
         past = stored.with_memory(tuple(channel.series.closed), self._history_max)
-        hole = _hole(past, channel.series.interval)
+        hole = past.torn_after(channel.series.interval)
         return said is None or said < cursor or (hole is not None and cursor <= hole)
 
     def kline(
@@ -99,14 +99,6 @@ class Snapshots:
         return _SPEECH.kline_snapshot(channel.n, channel.name, klines, series.forming, self._hub.state, extra)
 
 
-def _hole(past: Past, interval: Interval) -> int | None:
-    """Open time of the kline before the hole between what was stored and what is in memory, if there is one."""
-    joint = past.span(None, past.memory[0].open_time_ms - 1)[1] if past.memory else 0
-    if joint and interval.next_open(past.opens[joint - 1]) < past.opens[joint]:
-        return past.opens[joint - 1]
-    return None
-
-
 def in_memory(channel: KlineChannel, cursor: int) -> bool:
     """Whether every closed kline after the one at `cursor` is still in memory, and that one is no news to us."""
     oldest, newest = next(iter(channel.series.closed), None), channel.series.closed.last
@@ -127,7 +119,7 @@ def _continues(past: Past, after: int, cursor: int, interval: Interval) -> bool:
 
     What was stored and what is in memory must meet: while the store is away, kept klines may end too early.
     """
-    hole = _hole(past, interval)
+    hole = past.torn_after(interval)
     if hole is not None and cursor <= hole:
         return False
     if after < len(past) and past.opens[after] == interval.next_open(cursor):

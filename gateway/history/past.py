@@ -18,6 +18,7 @@ from gateway.history.stitch import unique
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from gateway.model.interval import Interval
     from gateway.model.kline import Kline
 
 _HEADS_MAX = 4
@@ -101,6 +102,14 @@ class Past:
         news.memory = memory
         news._take_over(self)
         return news
+
+    def torn_after(self, span: Interval) -> int | None:
+        """Open time of the bar before a hole where what was stored and what is in memory should meet; `None` where
+        they do."""
+        joint = self.span(None, self.memory[0].open_time_ms - 1)[1] if self.memory else 0
+        if joint and span.next_open(self.opens[joint - 1]) < self.memory[0].open_time_ms:
+            return self.opens[joint - 1]
+        return None
 
     def span(self, start_ms: int | None, end_ms: int | None) -> tuple[int, int]:
         """Indices [first, last) of the bars that open within both ends, included."""

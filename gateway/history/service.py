@@ -226,14 +226,14 @@ class History:
 
     def _with_memory(self, symbol: str, span: Interval, past: Past) -> Past:
         news = past.with_memory(self._memory(symbol, span.name), self._limit_max)
-        if news is not past:
+        # One with a hole is not kept: the next bar in memory would meet it, and hide that.
+        if news is not past and news.torn_after(span) is None:
             self._pasts.replace(symbol, span.name, news)
         return news
 
     def _holed(self, symbol: str, span: Interval, past: Past) -> bool:
         """Whether a bar is missing where stored and in-memory klines meet, or before the forming one."""
-        joint = past.span(None, past.memory[0].open_time_ms - 1)[1] if past.memory else 0
-        if joint and span.next_open(past.opens[joint - 1]) < past.memory[0].open_time_ms:
+        if past.torn_after(span) is not None:
             return True
         forming = self.live.forming(symbol, span.name)
         return forming is not None and bool(past) and span.next_open(past.opens[-1]) < forming.open_time_ms

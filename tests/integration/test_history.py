@@ -139,7 +139,7 @@ async def store(server: Redis) -> AsyncGenerator[Store]:
 
 @pytest.fixture
 async def gateway(server: Redis, store: Store) -> AsyncGenerator[Gateway]:
-    market = LiveMarket(MarketConfig(intervals=INTERVALS), 16)
+    market = LiveMarket(MarketConfig(intervals=INTERVALS, unknown_after_s=0.0), 16)
     # The time to live is counted on a clock of the test; timeouts and waits of the store are real.
     running = Gateway(httpx.AsyncClient(), market, store)
     history = History(RolledStore(store, MarketConfig()), market, HistoryConfig(), 500, lambda: running.now_s)
@@ -356,6 +356,8 @@ async def test_the_stored_ticker_is_served_when_the_feed_has_none(server: Redis,
 
 async def test_only_a_symbol_without_any_key_is_unknown(server: Redis, gateway: Gateway) -> None:
     gateway.market.hear(0, x=False)
+    gateway.market.read = True
+    gateway.market.advance(T0)
     server.client.set("ticker:ETHUSDT", '{"s":"ETHUSDT","c":"1.0"}')
     known = await gateway.http.get("/v1/klines?symbol=ETHUSDT&interval=1m")
     unknown = await gateway.http.get("/v1/klines?symbol=FOOUSDT&interval=1m")

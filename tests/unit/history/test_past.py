@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.history.past import Head, Past
+from gateway.model.interval import INTERVALS
 from gateway.wire.native import kline_json
 from tests.unit.history.stage import bar, bars, numbers, open_ms
 
@@ -84,6 +85,26 @@ def test_what_was_cut_off_makes_it_incomplete() -> None:
     assert past(bars(0, 3)).with_memory((bar(4),), 5).complete
     assert not past(bars(0, 3)).with_memory((bar(4),), 4).complete
     assert not past(bars(0, 3), complete=False).with_memory((bar(4),), 5).complete
+
+
+@pytest.mark.parametrize(
+    ("stored", "memory", "after"),
+    [
+        (bars(0, 3), [], None),
+        ([], [bar(4)], None),
+        (bars(0, 3), [bar(4)], None),
+        (bars(0, 3), [bar(3), bar(4)], None),
+        (bars(0, 3), [bar(5)], 3),
+        ([bar(0), bar(3)], [bar(4)], None),
+        (bars(0, 3), [bar(5), bar(7)], 3),
+        (bars(3, 4), [bar(1)], None),
+    ],
+)
+def test_it_is_torn_where_memory_does_not_go_on_from_what_was_stored(
+    stored: list[Kline], memory: list[Kline], after: int | None
+) -> None:
+    joined = past(stored).with_memory(tuple(memory), 500)
+    assert joined.torn_after(INTERVALS["1m"]) == (None if after is None else open_ms(after))
 
 
 def test_spans_include_both_ends() -> None:

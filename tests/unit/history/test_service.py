@@ -107,6 +107,17 @@ async def test_a_hole_before_the_bars_in_memory_is_read_again_at_most_once_a_sec
     assert on.stored.reads == 2
 
 
+async def test_a_hole_is_not_forgotten_when_the_bars_in_memory_move_on() -> None:
+    on = stage()
+    await asked(on)
+    on.live.memory, on.live.last_bar = [bar(22)], forming(23)
+    assert await asked(on, 4) == [18, 19, 22, 23]
+    on.clock.now_s += 1.0
+    on.stored.klines += bars(20, 23)
+    on.live.memory, on.live.last_bar = [bar(23)], forming(24)
+    assert await asked(on, 6) == [19, 20, 21, 22, 23, 24]
+
+
 async def test_a_hole_before_the_forming_bar_is_read_again() -> None:
     on = stage()
     await asked(on)
