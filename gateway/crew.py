@@ -21,6 +21,8 @@ from msgspec import Struct, structs
 from gateway.ops.logs import name_lines
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gateway.config import Config
 
 ANSWER_S = 0.5
@@ -80,9 +82,13 @@ class Crew(Struct, frozen=True):
         except OSError as error:
             raise CrewError(error.strerror or str(error)) from error
 
-    async def ask_all(self, path: str) -> dict[int, Answer | CrewError]:
-        numbers = range(1, self.count + 1)
-        answers = await asyncio.gather(*(self.ask(number, path) for number in numbers), return_exceptions=True)
+    async def ask_all(
+        self, path: str, within_s: float = ANSWER_S, numbers: Sequence[int] | None = None
+    ) -> dict[int, Answer | CrewError]:
+        """What each worker answers, or each of `numbers`."""
+        numbers = range(1, self.count + 1) if numbers is None else numbers
+        asked = (self.ask(number, path, within_s) for number in numbers)
+        answers = await asyncio.gather(*asked, return_exceptions=True)
         found: dict[int, Answer | CrewError] = {}
         for number, answer in zip(numbers, answers, strict=True):
             if isinstance(answer, BaseException) and not isinstance(answer, CrewError):

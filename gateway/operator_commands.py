@@ -22,13 +22,16 @@ token_option = click.option(
 )
 
 
+worker_option = click.option(
+    "--worker", type=click.IntRange(1), help="Of several workers, ask this one alone.  [default: all]"
+)
+
+
 @click.command()
 @url_option
 @token_option
 @click.option("--once", is_flag=True, help="Print it once and end, for scripts.")
-@click.option(
-    "--worker", type=click.IntRange(1), help="Whose numbers to show, of several workers.  [default: the first]"
-)
+@worker_option
 def top(url: str, token: str, once: bool, worker: int | None) -> None:
     """Show how a running gateway is: do users get fresh data, and if not, why."""
     from gateway.status.remote import run_top
@@ -42,16 +45,17 @@ def top(url: str, token: str, once: bool, worker: int | None) -> None:
 @url_option
 @token_option
 @click.option("--count", type=click.IntRange(1), default=20, show_default=True, help="Updates to follow.")
-def trace(symbol: str, url: str, token: str, count: int) -> None:
+@worker_option
+def trace(symbol: str, url: str, token: str, count: int, worker: int | None) -> None:
     """Follow updates of SYMBOL through a running gateway: what each stage takes, in ms.
 
     feed: from the source's event time until it is read here. published: waits for the tick. Of the clients, +N get it
-    at a later beat.
+    at a later beat. Several workers follow each update by themselves, each for its own clients: a line each.
     """
     from gateway.status.remote import run_trace
 
     with _answering():
-        run_trace(url, token, symbol.upper(), count)
+        run_trace(url, token, symbol.upper(), count, worker)
 
 
 @contextmanager

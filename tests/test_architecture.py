@@ -64,7 +64,11 @@ ROWS = (
     Row(("fanout",)),
     Row(("watch",)),
     Row(("pump",)),
-    Row(("status.freshness", "status.record", "status.screen", "status.verdict"), pure=True, outside=()),
+    Row(
+        ("status.freshness", "status.record", "status.screen", "status.together", "status.verdict"),
+        pure=True,
+        outside=(),
+    ),
     Row(("survey",)),
     Row(("vitals",)),
     Row(("status.view",)),

@@ -1,4 +1,4 @@
-"""Health, readiness and metrics of all workers, whichever of them is asked.
+"""Health, readiness, metrics, status and traces of all workers, whichever of them is asked.
 
 Each worker answers for itself at its own socket; here the answers are put together, and nothing is judged but which of
 them count.
@@ -7,6 +7,7 @@ them count.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import orjson
 from starlette.responses import JSONResponse, Response
@@ -14,11 +15,12 @@ from starlette.routing import Route
 
 from gateway import __version__
 from gateway.api import operations
-from gateway.api.errors import Code, error_response
+from gateway.api.errors import Code, coded_route, error_response
 from gateway.api.operations import NO_STORE, bears
-from gateway.crew import Answer
+from gateway.api.status import TRACE_WAIT_MAX_S
+from gateway.crew import ANSWER_S, Answer, CrewError
 from gateway.ops.by_worker import by_worker
-from gateway.status.verdict import of_all
+from gateway.status.together import of_all, stalest, traces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -98,15 +100,56 @@ def routes(crew: Crew, token: str, *, public: bool = False) -> list[Route]:
         return Response(whole + by_worker(texts), headers=NO_STORE, media_type="text/plain; version=0.0.4")
 
     async def everything(request: Request) -> Response:
-        answers = await crew.ask_all("/status.json")
-        told = {number: orjson.loads(answer.body) for number, answer in answers.items() if isinstance(answer, Answer)}
+        told, _ = _told(await crew.ask_all("/status.json"))
         if not told:
             return error_response(Code.OVERLOADED, "no worker answers")
         return JSONResponse(of_all(told, crew.count, request.query_params.get("worker", "")), headers=NO_STORE)
+
+    async def status(request: Request) -> Response:
+        answers = await _each(request, "/v1/status", ANSWER_S)
+        told, refusal = _told(answers)
+        if not told:
+            return refusal
+        number = stalest(told)
+        return JSONResponse({**told[number], "worker": number}, headers=NO_STORE)
+
+    async def trace(request: Request) -> Response:
+        answers = await _each(request, "/v1/trace", TRACE_WAIT_MAX_S + ANSWER_S)
+        told, refusal = _told(answers)
+        if not told:
+            return refusal
+        away = {str(number): str(answer) for number, answer in answers.items() if isinstance(answer, CrewError)}
+        body = {"symbol": request.query_params.get("symbol"), "updates": traces(told), "workers": list(told)}
+        timestamp = max(worker["timestamp"] for worker in told.values())
+        return JSONResponse({**body, "away": away, "timestamp": timestamp}, headers=NO_STORE)
+
+    async def _each(request: Request, path: str, within_s: float) -> dict[int, Answer | CrewError]:
+        """What each worker answers to the same question, or the one that `worker` names."""
+        query = dict(request.query_params)
+        chosen = query.pop("worker", None)
+        numbers = [number for number in range(1, crew.count + 1) if chosen in (None, str(number))]
+        return await crew.ask_all(f"{path}?{urlencode(query)}", within_s, numbers)
 
     def guarded(endpoint: operations.Endpoint) -> operations.Endpoint:
         return operations.guarded(endpoint, token)
 
     found: list[Route] = [Route("/healthz", healthz), Route("/readyz", readyz)]
-    details = [Route("/metrics", scrape), Route("/status.json", guarded(everything))]
+    details = [
+        Route("/metrics", scrape),
+        Route("/status.json", guarded(everything)),
+        coded_route("/v1/status", guarded(status), "GET"),
+        coded_route("/v1/trace", guarded(trace), "GET"),
+    ]
     return found if public else [*found, *details]
+
+
+def _told(answers: Mapping[int, Answer | CrewError]) -> tuple[dict[int, Any], Response]:
+    """What the workers say, and what is to be said where none of them has an answer."""
+    there = {number: answer for number, answer in answers.items() if isinstance(answer, Answer)}
+    told = {number: orjson.loads(answer.body) for number, answer in there.items() if answer.status == 200}
+    for answer in there.values():
+        if answer.status != 200:
+            return told, Response(answer.body, answer.status, NO_STORE, "application/json")
+    if not answers:
+        return told, error_response(Code.BAD_REQUEST, "there is no such worker")
+    return told, error_response(Code.OVERLOADED, "no worker answers")

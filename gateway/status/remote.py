@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
@@ -104,15 +105,22 @@ def _paint(told: Mapping[str, Any], why: str) -> None:
     sys.stdout.flush()
 
 
-def run_trace(url: str, token: str, symbol: str, count: int) -> None:
-    """Print the next `count` updates of a symbol as they come. Raises `NoAnswer`."""
+def run_trace(url: str, token: str, symbol: str, count: int, worker: int | None = None) -> None:
+    """Print the next `count` updates of a symbol as they come; of several workers, as each of them sees them, or as
+    `worker` does. Raises `NoAnswer`."""
     click.echo(screen.trace_head())
     left = count
-    while left:
+    missed: Mapping[str, str] = {}
+    while left > 0:
         query = {"symbol": symbol, "count": 1 if left == count else min(left, 10), "wait_s": TRACE_WAIT_S}
+        query |= {"worker": worker} if worker else {}
         told = ask(url, "/v1/trace", token, query, patience_s=PATIENCE_S + TRACE_WAIT_S)
         if not told["updates"]:
             click.echo(f"no update of {symbol} in {TRACE_WAIT_S} s", err=True)
         for update in told["updates"]:
             click.echo(screen.trace_row(update))
-        left -= len(told["updates"])
+        away = told.get("away", {})
+        for number, why in away.items() - missed.items():
+            click.echo(f"worker {number} does not answer: {why}", err=True)
+        missed = away
+        left -= max(Counter(update.get("worker") for update in told["updates"]).values(), default=0)

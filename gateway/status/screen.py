@@ -41,9 +41,9 @@ def top(told: Mapping[str, Any], width: int, height: int, *, colour: bool) -> li
     lines += [paint(COLOURS[level], f"   {_plain(why)}"[:width]) for why in told["why"]]
     process, feed, clients, symbols = told["process"], told["feed"], told["clients"], told["symbols"]
     up_ms = told["timestamp"] - process["started"]
-    of = f", worker {told['worker']} of {len(told['workers'])}" if "worker" in told else ""
     rows = [
-        f"{clock(told['timestamp'])} UTC, up {span(up_ms)}, version {process['version']}, process {process['pid']}{of}",
+        f"{clock(told['timestamp'])} UTC, up {span(up_ms)}, version {process['version']}, {_whose(told)}",
+        *map(_worker_row, told.get("workers", ())),
         *(_spark_row(name, told["samples"][key], shown) for name, key, shown in _SPARKS),
         "",
         _feed_row(feed),
@@ -85,6 +85,7 @@ def trace_row(update: Mapping[str, Any]) -> str:
     feed_ms = None if event is None else update["read"] - event
     total_ms = None if feed_ms is None or update["written"] is None else feed_ms + update["written"]
     waiting = f"+{update['waiting']}" if update["waiting"] else ""
+    of = f", worker {update['worker']}" if "worker" in update else ""
     cells = [
         *map(_ms, (feed_ms, *taken, total_ms)),
         "-" if update["tick"] is None else str(update["tick"]),
@@ -92,7 +93,7 @@ def trace_row(update: Mapping[str, Any]) -> str:
     ]
     return (
         f"{clock(update['read'], parts=True):<12} {_plain(update['kind']):<15} "
-        f"{' '.join(f'{cell:>9}' for cell in cells)}  {_plain(update['outcome'])}"
+        f"{' '.join(f'{cell:>9}' for cell in cells)}  {_plain(update['outcome'])}{of}"
     )
 
 
@@ -150,6 +151,24 @@ def _spark_row(name: str, values: Sequence[float | None], shown: Any) -> str:
     return f"{name:<12}{newest:>11} {spark(values)}  most {highest}"
 
 
+def _whose(told: Mapping[str, Any]) -> str:
+    """Whose numbers these are."""
+    if "workers" not in told:
+        return f"process {told['process']['pid']}"
+    count = told["workers_wanted"]
+    return (
+        f"worker {told['worker']} of {count}" if "worker" in told else f"all {len(told['workers'])} of {count} workers"
+    )
+
+
+def _worker_row(worker: Mapping[str, Any]) -> str:
+    writes, size, busy = (worker[name] or 0 for name in ("writes_per_s", "bytes_per_s", "busy"))
+    return (
+        f"  worker {worker['worker']:<4}process {worker['process']['pid']:<9}{worker['level']:<9}"
+        f"{worker['clients']:>7,} clients, writes {short(writes):>7}/s, {short(size):>7}B/s, {busy:>4.0%} in flushes"
+    )
+
+
 def _feed_row(feed: Mapping[str, Any]) -> str:
     state = "live" if feed["live"] else f"stale: {feed['reason']}"
     history = "" if feed["history"] else ", history away"
@@ -197,14 +216,17 @@ def _below(told: Mapping[str, Any], width: int, height: int, paint: Any) -> list
         for event in events[: height - len(lines)]:
             times = f" x {event['count']:,}" if event["count"] > 1 else ""
             name = EVENTS.get(event["kind"], event["kind"])
-            lines.append(f"{clock(event['until'])}  {_plain(name)}: {_plain(event['what'])}{times}"[:width])
+            of = f"worker {event['worker']}, " if "worker" in event else ""
+            lines.append(f"{clock(event['until'])}  {of}{_plain(name)}: {_plain(event['what'])}{times}"[:width])
     return lines
 
 
 def _client_row(client: Mapping[str, Any]) -> str:
     stalled = span(client["stalled_ms"]) if client["stalled_ms"] else "-"
+    # Each worker counts its connections by itself.
+    number = f"{client['worker']}#{client['id']}" if "worker" in client else f"#{client['id']}"
     return (
-        f"#{client['id']:<9}{_plain(client.get('address', '-')):<18}{span(client['interval_ms']):>8}"
+        f"{number:<10}{_plain(client.get('address', '-')):<18}{span(client['interval_ms']):>8}"
         f"{stalled:>10}{short(client['unsent_bytes']) + 'B':>10}{client['channels']:>10}  {client['dialect']}"
     )
 

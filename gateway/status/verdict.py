@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 FRESH, DEGRADED, STALE = "fresh", "degraded", "stale"
 
@@ -69,32 +65,6 @@ def judge(facts: Facts) -> Verdict:
     why = [*stale, *_reasons_degraded(facts)]
     level = STALE if stale else DEGRADED if why else FRESH
     return Verdict(level, HEADLINES[level], why)
-
-
-def of_all(told: Mapping[int, Mapping[str, Any]], count: int, chosen: str = "") -> dict[str, Any]:
-    """What one of several workers tells (the `chosen` one, else the first), below the verdict on all `count` of them.
-
-    `told`: what each tells of itself, by number, of those that answer; at least one does.
-    """
-    shown = next((number for number in told if str(number) == chosen), min(told))
-    why = [f"worker {number}: {reason}" for number, worker in told.items() for reason in worker["why"]]
-    levels = [worker["level"] for worker in told.values()]
-    if away := count - len(told):
-        levels.append(DEGRADED)
-        why.insert(0, f"{away} of {count} workers do not answer")
-    level = max(levels, key=list(HEADLINES).index)
-    workers = [
-        {"worker": number, "level": worker["level"], "clients": worker["clients"]["now"], "process": worker["process"]}
-        for number, worker in told.items()
-    ]
-    return {
-        **told[shown],
-        "level": level,
-        "headline": HEADLINES[level],
-        "why": why,
-        "worker": shown,
-        "workers": workers,
-    }
 
 
 def _reasons_stale(facts: Facts) -> list[str]:

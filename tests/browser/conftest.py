@@ -59,6 +59,13 @@ def guarded_world() -> Iterator[World]:
 
 
 @pytest.fixture
+def world_of_two() -> Iterator[World]:
+    """Two workers on one port."""
+    with World(symbols=2, workers=2) as world:
+        yield world
+
+
+@pytest.fixture
 def open_page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Callable[..., Page]]:
     """Opens a page; afterwards its console must be clean, whatever the test was about.
 

@@ -45,6 +45,7 @@ def test_it_says_that_users_get_fresh_data_and_shows_the_numbers(
     # Nothing sticks out to the right, whatever the width.
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     assert page.evaluate(NAMELESS) == []
+    assert page.axe() == []
 
 
 @pytest.mark.usefixtures("refusals_expected")
@@ -67,6 +68,7 @@ def test_a_fault_turns_the_top_line_and_is_remembered(own_world: World, open_pag
 def test_a_token_is_asked_for_and_kept_for_the_tab(guarded_world: World, open_page: OpenPage) -> None:
     page = open_page(f"{guarded_world.url}status")
     page.until("document.querySelector('#locked').checkVisibility()")
+    assert page.axe() == []
     assert page.texts("#content") == []
     page.click("#token")
     page.type("wrong")
@@ -77,3 +79,20 @@ def test_a_token_is_asked_for_and_kept_for_the_tab(guarded_world: World, open_pa
     page.press(["Enter"])
     until_level(page, "fresh")
     assert page.texts("#locked") == []
+
+
+@pytest.mark.parametrize("look", [{"scheme": "light"}, {"scheme": "dark", "width": 390, "height": 844}])
+def test_several_workers_are_shown_as_one_and_each_by_itself(
+    world_of_two: World, open_page: OpenPage, look: dict[str, object]
+) -> None:
+    page = open_page(f"{world_of_two.url}status", **look)
+    until_level(page, "fresh")
+    assert page.text("#process").endswith("all workers")
+    first = "#workers tbody td:first-child"
+    assert page.texts(first) == ["worker 1", "worker 2", "all workers (shown)"]
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert page.axe() == []
+    page.click("#workers tbody tr:nth-child(2) a")
+    page.until("document.querySelector('#workers')?.textContent.includes('worker 2 (shown)')")
+    assert page.texts(first) == ["worker 1", "worker 2 (shown)", "all workers"]
+    assert "worker 2, process" in page.text("#process")

@@ -28,7 +28,14 @@ class World:
     """Started as a user would start it, on free ports; stopped in the order that leaves nothing behind."""
 
     def __init__(
-        self, *, symbols: int = 8, rate: float = 8.0, collect: bool = True, origins: str = "self", token: str = ""
+        self,
+        *,
+        symbols: int = 8,
+        rate: float = 8.0,
+        collect: bool = True,
+        origins: str = "self",
+        token: str = "",
+        workers: int = 1,
     ) -> None:
         """`origins`: of the pages that may open streams. `token`: what the operations surface asks for."""
         self.redis = EmbeddedServer()
@@ -37,6 +44,7 @@ class World:
         self._collect = collect
         self._origins = origins
         self._token = token
+        self._workers = workers
         self._collector: subprocess.Popen[str] | None = None
         self._gateway: subprocess.Popen[str] | None = None
         self.url = ""
@@ -69,6 +77,7 @@ class World:
             "GATEWAY_MARKET__INTERVALS": ",".join(INTERVALS),
             "GATEWAY_ACCESS__ORIGINS": self._origins,
             "GATEWAY_OPERATIONS__TOKEN": self._token,
+            "GATEWAY_SERVER__WORKERS": str(self._workers),
         }
         self._gateway = _run("serve", "--port", str(port), "--redis", self.redis.url, environment=environment)
         assert self._gateway.stdout is not None

@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,6 +81,28 @@ class TestServing:
             assert [worker["worker"] for worker in told["workers"]] == [1, 2]
             assert sum(worker["clients"] for worker in told["workers"]) == CLIENTS
             assert told["clients"]["now"] == told["workers"][1]["clients"]
+            everybody = answer(rig, "/status.json")
+            assert "worker" not in everybody
+            assert everybody["clients"]["now"] == sum(tier["clients"] for tier in everybody["clients"]["tiers"])
+            assert everybody["clients"]["now"] == CLIENTS
+            assert answer(rig, "/v1/status")["worker"] in (1, 2)
+
+    def test_an_update_is_followed_through_each_of_them(self, tmp_path: Path) -> None:
+        with Rig(tmp_path, clients=CLIENTS, settings=self.SETTINGS) as rig:
+            rig.wait(lambda: all_ready(rig), "both workers")
+            symbol = answer(rig, "/v1/status")["symbols"][-1]["symbol"]
+            told = answer(rig, f"/v1/trace?symbol={symbol}&count=3&wait_s=5")
+            assert (told["workers"], told["away"]) == ([1, 2], {})
+            by_worker = {number: [each for each in told["updates"] if each["worker"] == number] for number in (1, 2)}
+            assert [len(updates) for updates in by_worker.values()] == [3, 3]
+            # Each follows the whole feed, and writes to its own clients.
+            assert {each["event"] for each in by_worker[1]} & {each["event"] for each in by_worker[2]}
+            one = answer(rig, f"/v1/trace?symbol={symbol}&count=1&wait_s=5&worker=2")
+            assert [update["worker"] for update in one["updates"]] == [2]
+            url = f"http://127.0.0.1:{rig.gateway.port}"
+            command = [sys.executable, "-m", "gateway", "trace", symbol, "--url", url, "--count", "1"]
+            shown = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S, check=True).stdout
+            assert {row.rpartition(", ")[2] for row in shown.splitlines()[1:]} == {"worker 1", "worker 2"}
 
     def test_one_is_killed_and_its_clients_go_on_with_the_other_without_a_hole(self, tmp_path: Path) -> None:
         with Rig(tmp_path, clients=CLIENTS, settings=self.SETTINGS) as rig:

@@ -8,7 +8,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 300;
 const HEIGHT = 40;
 
-/** @typedef {{ text: string, mark?: string, number?: boolean, stretch?: boolean }} Cell */
+/** @typedef {{ text: string, mark?: string, number?: boolean, stretch?: boolean, href?: string }} Cell */
 /** @typedef {Record<string, any>} Told what `/status.json` holds */
 
 /** @param {string} id */
@@ -201,14 +201,23 @@ function table(id, heads, rows, none) {
   }
   for (const cells of rows) {
     const row = body.insertRow();
-    for (const { text, mark, number, stretch } of cells) {
+    for (const { text, mark, number, stretch, href } of cells) {
       const cell = row.insertCell();
-      cell.textContent = text;
+      if (href === undefined) cell.textContent = text;
+      else cell.append(link(text, href));
       if (mark) cell.dataset["mark"] = mark;
       cell.className = number ? "number" : stretch ? "stretch" : "";
     }
   }
   at(id).replaceChildren(head, body);
+}
+
+/** @param {string} text @param {string} href */
+function link(text, href) {
+  const made = document.createElement("a");
+  made.textContent = text;
+  made.href = href;
+  return made;
 }
 
 /** @param {string} id @param {[string, string, string?][]} pairs */
@@ -314,7 +323,8 @@ function showClients(told) {
     "slowest",
     ["Client", ...(told_addresses ? ["Address"] : []), "Served every", "Stalled", "Unsent", "Channels", "Dialect"],
     clients.slowest.map((/** @type {Told} */ client) => [
-      cell(`#${client["id"]}`),
+      // Each worker counts its connections by itself.
+      cell("worker" in client ? `worker ${client["worker"]} #${client["id"]}` : `#${client["id"]}`),
       ...(told_addresses ? [cell(client["address"])] : []),
       figure(span(client["interval_ms"]), client["slower_by"] ? "fair" : ""),
       figure(client["stalled_ms"] ? span(client["stalled_ms"]) : "–", client["stalled_ms"] ? "bad" : ""),
@@ -354,7 +364,8 @@ function showPast(told) {
     ["Time (UTC)", "What", "Times", ""],
     told["events"].map((/** @type {Told} */ event) => {
       const [name, mark] = EVENTS[event["kind"]] ?? [event["kind"], ""];
-      const what = event["kind"] === "stale" ? (STATES[event["what"]] ?? event["what"]) : event["what"];
+      const said = event["kind"] === "stale" ? (STATES[event["what"]] ?? event["what"]) : event["what"];
+      const what = "worker" in event ? `worker ${event["worker"]}: ${said}` : said;
       return [
         cell(clock.format(event["until"])),
         cell(name, mark),
@@ -366,18 +377,36 @@ function showPast(told) {
   );
 }
 
-/** Which of several the numbers are of: `?worker=2` in the page's address. @param {Told} told */
+/** Which of several the numbers are of: of all, or with `?worker=2` in the page's address of one. @param {Told} told */
 function showWorkers(told) {
+  const workers = told["workers"] ?? [];
   at("workers-card").hidden = !told["workers"];
+  const one = "worker" in told;
   table(
     "workers",
-    ["Worker", "State", "Clients", "Process"],
-    (told["workers"] ?? []).map((/** @type {Told} */ worker) => [
-      cell(worker["worker"] === told["worker"] ? `${worker["worker"]} (shown here)` : `${worker["worker"]}`),
-      cell(worker["level"], worker["level"] === "fresh" ? "good" : worker["level"] === "stale" ? "bad" : "fair"),
-      figure(worker["clients"]),
-      figure(String(worker["process"].pid)),
-    ]),
+    ["Numbers below", "State", "Clients", "Writes out", "Bytes out", "In flushes", "Process"],
+    [
+      ...workers.map((/** @type {Told} */ worker) => [
+        told["worker"] === worker["worker"]
+          ? cell(`worker ${worker["worker"]} (shown)`)
+          : { text: `worker ${worker["worker"]}`, href: `?worker=${worker["worker"]}` },
+        cell(worker["level"], worker["level"] === "fresh" ? "good" : worker["level"] === "stale" ? "bad" : "fair"),
+        figure(worker["clients"]),
+        figure(short(worker["writes_per_s"] ?? 0, "/s").join(" ")),
+        figure(short(worker["bytes_per_s"] ?? 0, "B/s").join(" ")),
+        figure(`${Math.round((worker["busy"] ?? 0) * 100)} %`),
+        figure(String(worker["process"].pid)),
+      ]),
+      [
+        one ? { text: "all workers", href: "?" } : cell("all workers (shown)"),
+        cell(""),
+        figure(workers.reduce((/** @type {number} */ sum, /** @type {Told} */ worker) => sum + worker["clients"], 0)),
+        cell(""),
+        cell(""),
+        cell(""),
+        cell(`${workers.length} of ${told["workers_wanted"]}`),
+      ],
+    ],
     "",
   );
 }
@@ -401,9 +430,10 @@ function show(told) {
   judge(told["level"], told["headline"], told["why"]);
   const process = told["process"];
   const up = span(told["timestamp"] - process.started);
+  const whose = told["worker"] ? `worker ${told["worker"]}, process ${process.pid}` : `process ${process.pid}`;
   say(
     at("process"),
-    `${clock.format(told["timestamp"])} UTC · up ${up} · version ${process.version} · process ${process.pid}`,
+    `${clock.format(told["timestamp"])} UTC · up ${up} · version ${process.version} · ${process.pid ? whose : "all workers"}`,
   );
   showWorkers(told);
   showTiles(told);

@@ -36,11 +36,22 @@ async def get(routes: list[Route], path: str, **headers: str) -> httpx.Response:
         return await http.get(path, headers=headers)
 
 
-def told(monkeypatch: pytest.MonkeyPatch, *answers: Answer | CrewError) -> None:
-    async def ask_all(*_: Any) -> dict[int, Answer | CrewError]:
-        return dict(enumerate(answers, 1))
+def told(monkeypatch: pytest.MonkeyPatch, *answers: Answer | CrewError) -> list[str]:
+    """The paths that the workers are asked for."""
+    asked: list[str] = []
+
+    async def ask_all(_: Crew, path: str, *options: Any) -> dict[int, Answer | CrewError]:
+        asked.append(path)
+        numbers = options[1] if options else range(1, len(answers) + 1)
+        return {number: answers[number - 1] for number in numbers}
 
     monkeypatch.setattr(Crew, "ask_all", ask_all)
+    return asked
+
+
+def trace_of(*read_ms: int) -> Answer:
+    updates = [{"read": at} for at in read_ms]
+    return Answer(200, json.dumps({"symbol": "BTCUSDT", "updates": updates, "timestamp": sum(read_ms)}).encode())
 
 
 @pytest.mark.parametrize(
@@ -72,7 +83,8 @@ async def test_all_are_ready_when_nobody_gets_stale_data(
 async def test_details_and_metrics_need_the_token(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
     told(monkeypatch, FRESH, AWAY)
     routes = surface(crew, "open sesame").whole()
-    assert (await get(routes, "/metrics")).status_code == 401
+    for path in ("/metrics", "/status.json", "/v1/status", "/v1/trace"):
+        assert (await get(routes, path)).status_code == 401
     assert json.loads((await get(routes, "/readyz")).content) == {"ready": True}
     shown = json.loads((await get(routes, "/readyz", authorization="Bearer open sesame")).content)
     assert shown["workers"] == {"1": {"ready": True, "feed": "poll"}, "2": {"away": "Connection refused"}}
@@ -88,6 +100,60 @@ async def test_health_tells_who_is_there(crew: Crew, monkeypatch: pytest.MonkeyP
     told(monkeypatch, AWAY, Answer(200, b""))
     assert json.loads((await get(surface(crew).whole(), "/healthz")).content)["workers"] == {"1": False, "2": True}
     assert "workers" not in json.loads((await get(surface(crew).public(), "/healthz")).content)
+
+
+async def test_an_update_is_followed_through_each_worker(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = told(monkeypatch, trace_of(1, 5), trace_of(4))
+    body = json.loads((await get(surface(crew).whole(), "/v1/trace?symbol=BTCUSDT&count=2&x=%0d%0a%20y")).content)
+    assert [(update["worker"], update["read"]) for update in body["updates"]] == [(1, 1), (2, 4), (1, 5)]
+    assert (body["symbol"], body["workers"], body["away"], body["timestamp"]) == ("BTCUSDT", [1, 2], {}, 6)
+    # What a client writes stays a query.
+    assert asked == ["/v1/trace?symbol=BTCUSDT&count=2&x=%0D%0A+y"]
+
+
+async def test_one_worker_may_be_asked_for_its_trace(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
+    told(monkeypatch, trace_of(1), trace_of(4))
+    body = json.loads((await get(surface(crew).whole(), "/v1/trace?symbol=BTCUSDT&worker=2")).content)
+    assert (body["workers"], body["updates"]) == ([2], [{"worker": 2, "read": 4}])
+
+
+async def test_a_trace_says_which_worker_is_missing(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
+    told(monkeypatch, trace_of(1), AWAY)
+    body = json.loads((await get(surface(crew).whole(), "/v1/trace?symbol=BTCUSDT")).content)
+    assert (body["workers"], body["away"]) == ([1], {"2": "Connection refused"})
+
+
+async def test_freshness_by_symbol_is_that_of_the_stalest_worker(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
+    told(
+        monkeypatch,
+        Answer(200, b'{"ready":true,"quiet":0,"symbols":[]}'),
+        Answer(200, b'{"ready":true,"quiet":4,"symbols":[]}'),
+    )
+    body = json.loads((await get(surface(crew).whole(), "/v1/status")).content)
+    assert (body["worker"], body["quiet"]) == (2, 4)
+
+
+@pytest.mark.parametrize("path", ["/v1/trace", "/v1/status"])
+@pytest.mark.parametrize(
+    ("answers", "query", "status", "code"),
+    [
+        pytest.param((Answer(400, b'{"code":"INVALID_SYMBOL"}'), AWAY), "", 400, "INVALID_SYMBOL", id="refused"),
+        pytest.param((AWAY, AWAY), "", 503, "OVERLOADED", id="nobody"),
+        pytest.param((AWAY, AWAY), "?worker=3", 400, "BAD_REQUEST", id="no such worker"),
+    ],
+)
+async def test_questions_without_an_answer_are_refused_by_name(
+    crew: Crew,
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    answers: tuple[Answer | CrewError, ...],
+    query: str,
+    status: int,
+    code: str,
+) -> None:
+    told(monkeypatch, *answers)
+    answer = await get(surface(crew).whole(), f"{path}{query}")
+    assert (answer.status_code, json.loads(answer.content)["code"]) == (status, code)
 
 
 async def test_alone_a_gateway_speaks_for_itself() -> None:

@@ -56,6 +56,15 @@ CLIENT = {
     "unsent_bytes": 40_000,
     "channels": 3,
 }
+WORKER = {
+    "worker": 1,
+    "level": "fresh",
+    "clients": 1500,
+    "process": {"pid": 71},
+    "writes_per_s": 16_700,
+    "bytes_per_s": 2_500_000,
+    "busy": 0.42,
+}
 EVENT = {"at": NOW_MS, "until": NOW_MS, "kind": "disconnect", "what": "4000 slow client", "count": 1}
 
 
@@ -77,7 +86,25 @@ def test_the_verdict_is_the_first_line_and_its_reasons_follow() -> None:
 
 
 def test_one_of_several_workers_says_which_it_is() -> None:
-    assert shown(worker=2, workers=[{}, {}, {}])[1].endswith("process 42, worker 2 of 3")
+    assert shown(width=120, worker=2, workers=[WORKER], workers_wanted=3)[1].endswith("version 1.2.3, worker 2 of 3")
+
+
+def test_each_of_several_workers_has_a_line_below_the_verdict() -> None:
+    lines = shown(width=120, workers=[WORKER, WORKER | {"worker": 2, "busy": None, "level": "stale"}], workers_wanted=3)
+    assert lines[1].endswith("version 1.2.3, all 2 of 3 workers")
+    assert (
+        lines[2].split()
+        == "worker 1 process 71 fresh 1,500 clients, writes 16.7 k/s, 2.50 MB/s, 42% in flushes".split()
+    )
+    assert lines[3].split()[:5] == ["worker", "2", "process", "71", "stale"]
+    assert lines[3].split()[-3:] == ["0%", "in", "flushes"]
+
+
+def test_of_several_workers_each_client_and_each_event_says_whose_it_is() -> None:
+    event = EVENT | {"worker": 2}
+    lines = shown(width=120, height=60, clients={"slowest": [CLIENT | {"worker": 2}]}, events=[event])
+    assert lines[-3].startswith("2#17 ")
+    assert lines[-1].endswith("worker 2, clients sent away: 4000 slow client")
 
 
 def test_colour_is_for_terminals() -> None:
@@ -176,6 +203,10 @@ def test_a_traced_update_is_told_by_what_each_stage_took() -> None:
     assert trace_row(UPDATE).split() == (
         "22:13:20.003 kline 1m 3.50 0.25 0.25 20.00 0.50 1.00 25.50 7 5+2 written".split()
     )
+
+
+def test_of_several_workers_it_says_which_one_followed_the_update() -> None:
+    assert trace_row(UPDATE | {"worker": 2}).endswith("  written, worker 2")
 
 
 def test_stages_that_were_not_reached_are_left_open() -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from gateway.status.verdict import DEGRADED, FRESH, HEADLINES, STALE, Facts, judge, of_all
+from gateway.status.verdict import DEGRADED, FRESH, HEADLINES, STALE, Facts, judge
 
 
 def test_all_is_well() -> None:
@@ -62,28 +60,3 @@ def test_what_follows_from_the_outage_is_not_told_twice_and_the_weightiest_comes
         "the feed has said nothing since the start",
         "history cannot be read from Redis: what is kept is served",
     ]
-
-
-def worker(level: str = FRESH, *why: str, clients: int = 1) -> dict[str, Any]:
-    return {"level": level, "why": list(why), "clients": {"now": clients}, "process": {"pid": clients}, "feed": clients}
-
-
-def test_of_several_workers_the_worst_decides_and_each_reason_has_its_worker() -> None:
-    told = of_all({1: worker(clients=5), 2: worker(STALE, "no link to Redis", clients=7)}, 2)
-    assert (told["level"], told["headline"]) == (STALE, HEADLINES[STALE])
-    assert told["why"] == ["worker 2: no link to Redis"]
-    assert [(entry["worker"], entry["level"], entry["clients"]) for entry in told["workers"]] == [
-        (1, FRESH, 5),
-        (2, STALE, 7),
-    ]
-
-
-@pytest.mark.parametrize(("chosen", "shown"), [("2", 2), ("", 1), ("3", 1), ("x", 1), ("9" * 5000, 1)])
-def test_the_numbers_are_those_of_one_worker(chosen: str, shown: int) -> None:
-    told = of_all({1: worker(clients=1), 2: worker(clients=2)}, 2, chosen)
-    assert (told["worker"], told["feed"]) == (shown, shown)
-
-
-def test_a_worker_that_does_not_answer_is_missed() -> None:
-    told = of_all({2: worker()}, 3)
-    assert (told["level"], told["why"]) == (DEGRADED, ["2 of 3 workers do not answer"])
