@@ -146,7 +146,7 @@ class Gateway:
             sources=self.sources,
             feeds=self.feeds,
         )
-        survey = Survey(self.hub, self.market, stores, config.market.symbol_stale_after_s, clock)
+        survey = Survey(self.hub, self.market, stores, self.counters, config.market.symbol_stale_after_s, clock)
         self.metrics = self.vitals.metrics(self.counters, survey)
         self.status = StatusView(config, self.vitals, self.counters)
         vitals, token, told = (

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gateway.history.store import Store
     from gateway.hub.hub import Hub
     from gateway.market.market import Market
+    from gateway.ops.counters import Counters
     from gateway.session.session import Session
 
 DIALECTS = ("native", "compact", "binance")
@@ -39,6 +40,7 @@ class Survey:
         hub: Hub[Session],
         market: Market,
         stores: Mapping[str, Store],
+        counters: Counters,
         stale_after_s: float,
         clock_ms: Callable[[], int],
     ) -> None:
@@ -46,6 +48,7 @@ class Survey:
         self._hub = hub
         self._market = market
         self._stores = stores
+        self._counters = counters
         self._stale_after_ms = stale_after_s * 1000
         self._clock_ms = clock_ms
 
@@ -59,6 +62,8 @@ class Survey:
         for dialect, tier in product(DIALECTS, range(len(TIER_PERIODS))):
             labels = {"dialect": dialect, "tier": str(tier)}
             yield Reading("connections", labels, places[dialect, tier])
+        here = sum(session.sink.received_bytes for session in self._hub.sessions)
+        yield Reading("received_bytes_total", {}, self._counters.bytes_in + here)
         slow = Counter(cause for session in self._hub.sessions if (cause := _cause(session)))
         for cause in CAUSES:
             yield Reading("slow_clients", {"cause": cause}, slow[cause])

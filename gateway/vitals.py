@@ -99,6 +99,7 @@ class Vitals:
         return {
             "repaired_klines": self.repair.repaired,
             "feed_reconnects": sum(feed.reconnects for feed in self.feeds.values()),
+            "feed_bytes": sum(feed.received_bytes for feed in self.feeds.values()),
             "feed_thinned": sum(feed.thinned for feed in self.feeds.values()),
             "feed_switches": sum(feed.switches for feed in self.feeds.values()),
             "source_switches": self.sources.switches,

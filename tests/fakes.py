@@ -57,6 +57,7 @@ class FakeSocket:
 
     def __init__(self) -> None:
         self.closing = False
+        self.received_bytes = 0
         self.heard_s = 0.0
         self.stalled = False
         self.paused = False

@@ -20,6 +20,7 @@ from gateway.api.operations import NO_STORE, bears
 from gateway.api.status import TRACE_WAIT_MAX_S
 from gateway.crew import ANSWER_S, Answer, CrewError
 from gateway.ops.by_worker import by_worker
+from gateway.ops.metrics import gauge
 from gateway.status.together import of_all, stalest, traces
 
 if TYPE_CHECKING:
@@ -91,12 +92,7 @@ def routes(crew: Crew, token: str, *, public: bool = False) -> list[Route]:
             return error_response(Code.UNAUTHORIZED, "a token is needed", headers={"www-authenticate": "Bearer"})
         answers = await crew.ask_all("/metrics")
         texts = {number: answer.body.decode() for number, answer in answers.items() if isinstance(answer, Answer)}
-        whole = (
-            f"# HELP gateway_workers Processes that are to serve\n# TYPE gateway_workers gauge\n"
-            f"gateway_workers {crew.count}\n"
-            f"# HELP gateway_workers_up Processes that answer\n# TYPE gateway_workers_up gauge\n"
-            f"gateway_workers_up {len(texts)}\n"
-        )
+        whole = gauge("workers", crew.count) + gauge("workers_up", len(texts))
         return Response(whole + by_worker(texts), headers=NO_STORE, media_type="text/plain; version=0.0.4")
 
     async def everything(request: Request) -> Response:

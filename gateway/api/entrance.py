@@ -137,6 +137,7 @@ class Entrance:
         """A connection that was begun is gone: count how it ended, and make its place free."""
         if offence := socket.offence:
             self.counters.disconnects[offence.code] += 1
+        self.counters.bytes_in += socket.received_bytes
         self.counters.ended(
             socket.id,
             dialect,

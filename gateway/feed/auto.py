@@ -60,6 +60,11 @@ class Feed(Protocol):
     def thinned(self) -> int: ...
 
     @property
+    def received_bytes(self) -> int:
+        """From Redis: all that comes over subscribed links, and of keys that are read what was news."""
+        ...
+
+    @property
     def switches(self) -> int: ...
 
     async def run(self) -> None: ...
@@ -108,7 +113,7 @@ class Auto:
         self._fallbacks = 0
         self._samples = 0
         self._found: set[str] = set()
-        self._reconnects_before = 0
+        self._reconnects_before = self._received_before = 0
         self.switches = 0
 
     @property
@@ -123,6 +128,11 @@ class Auto:
     @property
     def thinned(self) -> int:
         return self._listener.thinned
+
+    @property
+    def received_bytes(self) -> int:
+        own = self._listener.received_bytes + self._reader.received_bytes + self._received_before
+        return own + (self._other.received_bytes if self._other else 0)
 
     async def run(self) -> None:
         try:
@@ -207,6 +217,7 @@ class Auto:
     async def _stop_other(self) -> None:
         if self._other is not None:
             self._reconnects_before += self._other.reconnects
+            self._received_before += self._other.received_bytes
         task, self._other_task, self._other = self._other_task, None, None
         self._other_tap = None
         if task is not None:

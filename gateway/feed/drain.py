@@ -28,6 +28,8 @@ class Drain:
         self._topics = topics
         self._sink = sink
         self._at = at
+        self.received_bytes = 0
+        """Read from the sockets of its links."""
         self.messages = 0
         self.foreign = 0
         """Messages on channels that match the patterns but are not of the contract."""

@@ -39,6 +39,8 @@ class KeyReader:
         self._tails: dict[Topic, Tail] = {}
         self.changes = 0
         """Payloads handed on."""
+        self.received_bytes = 0
+        """Of these payloads."""
         self.foreign = 0
         """Keys of the contract's names that hold something else."""
 
@@ -62,6 +64,7 @@ class KeyReader:
                         self._tickers[symbol] = (value, updated)
                         batch.append((Topic(symbol, ""), _written_at(value, updated)))
             self.changes += len(batch)
+            self.received_bytes += sum(len(payload) for _, payload in batch)
             if batch:
                 self._ingest(batch)
         return self.changes - before

@@ -74,6 +74,10 @@ class Keyspace:
     def reconnects(self) -> int:
         return self._listener.reconnects
 
+    @property
+    def received_bytes(self) -> int:
+        return self._listener.received_bytes + self._reader.received_bytes
+
     async def run(self) -> None:
         await together(self._listener.run(), self._read())
 

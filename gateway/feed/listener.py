@@ -65,6 +65,10 @@ class Listener:
         return self.drain.messages
 
     @property
+    def received_bytes(self) -> int:
+        return self.drain.received_bytes
+
+    @property
     def foreign(self) -> int:
         return self.drain.foreign
 
@@ -75,7 +79,7 @@ class Listener:
     async def run(self) -> None:
         failures = 0
         while True:
-            link = Subscription("p", self.drain.take, self._linked)
+            link = Subscription("p", self.drain, self._linked)
             try:
                 connection = await self._redis.connect()
                 await self._follow(connection, link)

@@ -61,6 +61,10 @@ class Poll:
         self._rest: Iterator[Topic] = iter(())
         self.reconnects = 0
 
+    @property
+    def received_bytes(self) -> int:
+        return self._reader.received_bytes
+
     async def run(self) -> None:
         failures = 0
         while True:

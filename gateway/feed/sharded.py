@@ -72,6 +72,10 @@ class ShardedListener:
         return self.drain.messages
 
     @property
+    def received_bytes(self) -> int:
+        return self.drain.received_bytes
+
+    @property
     def foreign(self) -> int:
         return self.drain.foreign
 
@@ -186,7 +190,7 @@ class _Shard:
         self._stirred = stirred
         self._settled = asyncio.Event()
         self._connection = connection
-        self.link = Subscription("s", drain.take, self._settled.set, self._moved)
+        self.link = Subscription("s", drain, self._settled.set, self._moved)
         self.link.start(connection)
         self._following = asyncio.create_task(self.link.follow(watchdog_s))
         self._following.add_done_callback(self._ended)

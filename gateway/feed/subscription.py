@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from redis.asyncio.connection import AbstractConnection
 
+    from gateway.feed.drain import Drain
+
     Messages = list[list[bytes]]
 
 
@@ -28,7 +30,7 @@ class Subscription(asyncio.Protocol):
     def __init__(
         self,
         kind: str,
-        on_messages: Callable[[Messages], None],
+        drain: Drain,
         on_linked: Callable[[], None],
         on_moved: Callable[[bytes], None] | None = None,
     ) -> None:
@@ -44,7 +46,7 @@ class Subscription(asyncio.Protocol):
         self._unsubscribe = f"{kind}unsubscribe".encode()
         self._message = f"{kind}message".encode()
         self._unacknowledged = 0
-        self._on_messages = on_messages
+        self._drain = drain
         self._on_linked = on_linked
         self._on_moved = on_moved
         self._parser = hiredis.Reader()
@@ -101,6 +103,7 @@ class Subscription(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.heard_s = self._loop.time()
+        self._drain.received_bytes += len(data)
         self._parser.feed(data)
         gets, kind = self._parser.gets, self._message
         messages: Messages = []
@@ -113,7 +116,7 @@ class Subscription(asyncio.Protocol):
         except hiredis.HiredisError as error:
             self.end(f"protocol error: {error}")
         if messages:
-            self._on_messages(messages)
+            self._drain.take(messages)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.end(str(exc) if exc else "closed by the server")

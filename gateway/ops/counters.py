@@ -54,6 +54,8 @@ class Counters:
         self.closed_out: Counter[str] = Counter()
         self.writes = 0
         self.bytes_out = 0
+        self.bytes_in = 0
+        """From clients whose connections are over; of the others each socket knows."""
         self.missed: Counter[str] = Counter()
         self.gaps = 0
         self.connections = 0

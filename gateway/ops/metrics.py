@@ -37,6 +37,7 @@ MEANINGS = {
     "delivery_lag_seconds": "Where an update's time goes, by stage",
     "disconnects_total": "Connections the gateway ended, by close code",
     "feed_age_seconds": "Since the feed last said anything; -1: it never has",
+    "feed_bytes_total": "Bytes read from Redis for the feed",
     "feed_conflated_total": "Messages replaced by a newer one in a surge, before decoding",
     "feed_errors_total": "Feed messages skipped",
     "feed_gaps_total": "Times the feed's link was lost",
@@ -69,6 +70,7 @@ MEANINGS = {
     "loop_lag_seconds": "How late a flush begins",
     "missed_beats_total": "Beats a client could not take",
     "published_updates_total": "Channel values that were news at a tick",
+    "received_bytes_total": "Bytes clients have sent over WebSockets",
     "redis_ping_seconds": "How long Redis took to answer the last ping",
     "refusals_total": "Handshakes and requests refused",
     "refused_connections_total": "Handshakes refused",
@@ -87,6 +89,8 @@ MEANINGS = {
     "symbols": "Symbols with data",
     "symbols_stale": "Symbols nothing has been heard of for market.symbol_stale_after_s",
     "updates_sent_total": "Updates written to clients, counted in one tick of 17",
+    "workers": "Processes that are to serve",
+    "workers_up": "Processes that answer",
     "writes_total": "Writes to clients",
 }
 """By name without the leading `gateway_`."""
@@ -179,6 +183,11 @@ class Metrics(Collector):
         for name, by_source in self._by_source().items():
             for source, value in by_source.items():
                 yield Reading(name, {"source": source}, value)
+
+
+def gauge(name: str, value: float) -> str:
+    """One in the text format, of more than this process."""
+    return f"# HELP gateway_{name} {MEANINGS[name]}\n# TYPE gateway_{name} gauge\ngateway_{name} {value}\n"
 
 
 def _families(readings: Iterable[Reading]) -> Iterable[Metric]:

@@ -32,6 +32,8 @@ class Sink(Protocol):
     """Whether the connection is ending: nothing more is written."""
     heard_s: float
     """When the client last sent anything, on the loop's clock."""
+    received_bytes: int
+    """What the client has sent, frames and all."""
 
     @property
     def id(self) -> int:

@@ -73,6 +73,7 @@ class ClientSocket(asyncio.Protocol):
         "heard_s",
         "id",
         "offence",
+        "received_bytes",
         "sent_away",
         "transport",
     )
@@ -90,6 +91,8 @@ class ClientSocket(asyncio.Protocol):
         self.closing = False
         self.heard_s = now_s
         """When the client last sent anything, on the loop's clock."""
+        self.received_bytes = 0
+        """Since the handshake."""
         self.offence: Close | None = None
         """How the client broke the protocol, if it did; known before it is lost."""
         self.id = next(_IDS)
@@ -198,6 +201,7 @@ class ClientSocket(asyncio.Protocol):
         if self.closing and self._receiver is None:
             return
         self.heard_s = asyncio.get_running_loop().time()
+        self.received_bytes += len(data)
         self._parser.feed(data)
         self._read()
 

@@ -34,6 +34,7 @@ class Nowhere:
 
     closing = False
     heard_s = 0.0
+    received_bytes = 0
     peer = "nowhere"
     id = order = 0
 

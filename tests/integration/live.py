@@ -188,7 +188,17 @@ async def process(
     """A gateway in a process of its own, as it is installed: uvloop, signals, standard output; its log into a file."""
     sections = {name: getattr(config, name) for name in ("redis", "market", "stream", "server", "tokens", "log")}
     keys = (
-        *("url", "retry_s", "intervals", "tick_ms", "shutdown_s", "heartbeat_s", "closed_log", "stale_after_s"),
+        *(
+            "url",
+            "retry_s",
+            "intervals",
+            "tick_ms",
+            "shutdown_s",
+            "heartbeat_s",
+            "closed_log",
+            "stale_after_s",
+            "workers",
+        ),
         *("level", "required", "jwt_algorithm", "jwt_secret", "audience", "api_keys"),
         *("tls_ca", "tls_cert", "tls_key", "cluster", "cluster_pubsub"),
     )
@@ -215,7 +225,8 @@ async def process(
     try:
         assert child.stdout is not None
         line = await asyncio.wait_for(child.stdout.readline(), WAIT_S)
-        found = Serving(line.decode().split()[-1], process=child)
+        address = next(word for word in line.decode().split() if word.startswith("http"))
+        found = Serving(address, process=child)
         if ready:
             await found.ready()
         yield found

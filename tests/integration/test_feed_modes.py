@@ -111,6 +111,7 @@ class TestACollectorThatOnlyWritesKeys:
             told = (await up.get("/readyz")).json()
             assert (told["ready"], told["reasons"], told["feed"]) == (True, [], mode)
             assert await up.metric(f'gateway_feed_mode{{mode="{mode}"}}') == 1
+            assert await up.metric("gateway_feed_bytes_total") > len(prices) * len('{"s":"BTCUSDT","c":"1"}')
 
     async def test_prices_carry_the_time_they_were_written(self, server: EmbeddedServer, mode: str) -> None:
         async with Publisher(server, publishes=False) as collector:

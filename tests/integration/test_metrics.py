@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING
 
@@ -59,6 +60,28 @@ async def test_who_is_here_what_they_got_and_how_they_went(redis_server: Embedde
         assert await up.metric('gateway_accepted_connections_total{dialect="native"}') == 1
         for stage in ("ingest_to_flush", "flush_to_socket"):
             assert await up.metric(f'gateway_delivery_lag_seconds_count{{stage="{stage}"}}') > 0
+
+
+async def test_bytes_in_are_counted_from_the_feed_and_from_clients(
+    redis_server: EmbeddedServer, publisher: Publisher
+) -> None:
+    await publisher.ticker("1")
+    async with serving(make_config(redis_server)) as up:
+        heard = await up.metric("gateway_feed_bytes_total")
+        payload = '{"s":"BTCUSDT","c":"2"}'
+        for _ in range(10):
+            await publisher.publish("ticker:BTCUSDT", payload)
+        framed = len("*4pmessageticker:*ticker:BTCUSDT") + len(payload)
+        (feed,) = up.inside.feeds.values()
+        await until(lambda: feed.received_bytes >= heard + 10 * framed, "the bytes")
+        assert await up.metric("gateway_feed_bytes_total") >= heard + 10 * framed
+        async with client(up) as one:
+            await one.subscribe(PRICE)
+            said = await up.metric("gateway_received_bytes_total")
+            assert said > len(json.dumps({"op": "subscribe", "channels": [PRICE]}))
+        await until(lambda: not up.inside.hub.sessions, "the goodbye")
+        # Of who is gone it is not forgotten, nor counted twice.
+        assert said < await up.metric("gateway_received_bytes_total") < said + 50
 
 
 async def test_the_way_from_the_exchange_is_measured_by_its_own_time(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import time
@@ -20,6 +21,7 @@ from websockets.asyncio.client import connect
 from gateway import watch
 from gateway.market import gaps
 from gateway.model.interval import DAY_MS
+from loadtest.processes import family
 from tests.integration.live import client, make_config, process, serving
 from tests.integration.prometheus import DEPLOY, WAIT_S, alert_names, dashboard_queries, program, prometheus
 from tests.integration.raw import handshake, peer
@@ -245,7 +247,7 @@ async def test_every_curve_has_data_and_each_alert_comes_and_goes(redis_server: 
         await watching.until_clear("GatewayRedisLost")
         await watching.until_clear("GatewayErrors")
 
-        assert watching.seen == alert_names() - {"GatewayDown"}
+        assert watching.seen == alert_names() - {"GatewayDown", "GatewayWorkerAway"}
 
 
 async def test_a_gateway_that_does_not_answer_is_down(redis_server: EmbeddedServer, tmp_path: Path) -> None:
@@ -256,6 +258,38 @@ async def test_a_gateway_that_does_not_answer_is_down(redis_server: EmbeddedServ
         await watching.until_firing("GatewayDown")
         up.process.send_signal(signal.SIGCONT)
         await watching.until_clear("GatewayDown")
+
+
+async def test_a_worker_that_ends_is_missed_until_another_has_its_place(
+    redis_server: EmbeddedServer, tmp_path: Path
+) -> None:
+    program("prometheus")
+    config = make_config(redis_server, server={"workers": 2})
+    async with process(config, ready=False) as up, prometheus(tmp_path, up.port) as watching:
+        assert up.process is not None
+        await until_known(watching, "gateway_workers_up", 2)
+        _, first, spared = family(up.process.pid)
+        async with going(killed_again_and_again(up.process.pid, spared)):
+            await watching.until_firing("GatewayWorkerAway")
+        await watching.until_clear("GatewayWorkerAway")
+        await until_known(watching, "gateway_workers_up", 2)
+        assert first not in family(up.process.pid)
+
+
+async def killed_again_and_again(supervisor: int, spared: int) -> None:
+    while True:
+        for worker in family(supervisor)[1:]:
+            if worker != spared:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(worker, signal.SIGKILL)
+        await asyncio.sleep(0.2)
+
+
+async def until_known(watching: Prometheus, query: str, value: float) -> None:
+    deadline_s = time.monotonic() + WAIT_S
+    while (found := await watching.query(query)) != [value]:
+        assert time.monotonic() < deadline_s, found
+        await asyncio.sleep(0.1)
 
 
 async def each_has_data(watching: Prometheus) -> None:
