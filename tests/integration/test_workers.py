@@ -9,23 +9,27 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from websockets.asyncio.client import connect
 
 from gateway import workers
 from gateway.config import Config, ServerConfig, load_config
 from gateway.workers import Workers, WorkersError, reserve
 from loadtest.nemesis.rig import Rig
 from loadtest.processes import family
-from tests.integration.live import WAIT_S, until
+from tests.integration.live import PRICE, WAIT_S, make_config, process, until
 from tests.integration.test_command_line import command, line
 
 if TYPE_CHECKING:
     from gateway.embedded.server import EmbeddedServer
+    from tests.integration.live import Publisher, Serving
 
 CLIENTS = 40
+PRICES = 20
 
 
 def answer(rig: Rig, path: str) -> Any:
@@ -128,6 +132,58 @@ class TestServing:
             rig.wait(lambda: rig.closes("closed 1012") >= CLIENTS, "all goodbyes")
             assert rig.gateway.stop() == 0
             assert not any(map(alive, members))
+
+
+async def test_what_the_workers_count_adds_up_to_what_their_clients_got(
+    redis_server: EmbeddedServer, publisher: Publisher
+) -> None:
+    await publisher.ticker("0")
+    frames = Counter[int]()
+    subscribed = asyncio.Semaphore(0)
+    served: set[int] = set()
+    over = asyncio.Event()
+
+    async def follow(number: int, up: Serving) -> None:
+        async with connect(f"ws://127.0.0.1:{up.port}/v1/stream", proxy=None) as link:
+            await link.send(json.dumps({"op": "subscribe", "channels": [PRICE]}))
+            async for text in link:
+                message = json.loads(text)
+                if message["op"] == "snapshot":
+                    subscribed.release()
+                elif message["op"] == "update":
+                    frames[number] += 1
+                    if message["u"][-1][1].get("c") == PRICES:
+                        break
+            served.add(number)
+            # All are counted while all are here.
+            await over.wait()
+
+    async with process(make_config(redis_server, server={"workers": 2})) as up:
+        clients = [asyncio.create_task(follow(number, up)) for number in range(CLIENTS)]
+        async with asyncio.timeout(WAIT_S):
+            for _ in clients:
+                await subscribed.acquire()
+        before = await by_worker(up, "gateway_writes_total")
+        for price in range(1, PRICES + 1):
+            await publisher.ticker(str(price))
+            await asyncio.sleep(0.02)
+        await until(lambda: len(served) == CLIENTS, "the last price")
+        connections = await by_worker(up, "gateway_connections")
+        writes = await by_worker(up, "gateway_writes_total")
+        over.set()
+        await asyncio.wait_for(asyncio.gather(*clients), WAIT_S)
+    assert connections.total() == CLIENTS
+    assert set(writes - before) == {"1", "2"}
+    # Before the first price they got what they had asked for: that is written too, and no update.
+    assert (writes - before).total() == frames.total() > CLIENTS
+
+
+async def by_worker(up: Serving, name: str) -> Counter[str]:
+    found = Counter[str]()
+    for row in (await up.get("/metrics")).text.splitlines():
+        if row.startswith(f"{name}{{worker="):
+            found[row.split('"')[1]] += int(float(row.rpartition(" ")[2]))
+    return found
 
 
 class TestCommand:
