@@ -78,7 +78,8 @@ class Subscription(asyncio.Protocol):
             # redis-py never notices a frozen server here; an unanswered PING does. Its time counts from when this loop
             # came to send it.
             await self._pause(watchdog_s / 2)
-            if self.heard_s <= self.pinged_s:
+            # uvloop's clock stands still within a millisecond, in which an idle server has long answered.
+            if not self._answered and self.heard_s <= self.pinged_s:
                 self._transport.abort()
                 raise LinkLost(f"frozen: no answer in {watchdog_s:g} s")
             if not self._answered:

@@ -7,6 +7,7 @@ come with every message goes through `BurstLog`.
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO
@@ -29,6 +30,9 @@ _FOREIGN = {
 }
 # Each request that is no HTTP is worth a warning to this one: any client may fill the log with them.
 _TALKATIVE = "uvicorn.error"
+# The server's lines have a request's target in them, and its query may hold a token: nobody asks for one there, but
+# clients try.
+_QUERY = re.compile(r"\?[^\"\s]+")
 # A line break or an escape sequence in a logged value must not forge a line or reach a terminal.
 _VISIBLE = {code: f"\\x{code:02x}" for code in (*range(0x20), 0x7F, *range(0x80, 0xA0))} | {
     ord("\n"): "\\n",
@@ -69,7 +73,7 @@ class TextFormatter(logging.Formatter):
     """`2026-01-31T12:00:00.123Z info gateway.pump: message key=value`, a traceback indented below."""
 
     def format(self, record: logging.LogRecord) -> str:
-        parts = [f"{_time(record)} {record.levelname.lower()} {_source(record)}: {_visible(record.getMessage())}"]
+        parts = [f"{_time(record)} {record.levelname.lower()} {_source(record)}: {_visible(_said(record))}"]
         parts += [f"{key}={_value(value)}" for key, value in _extras(record).items()]
         line = " ".join(parts)
         if trace := _trace(self, record):
@@ -85,7 +89,7 @@ class JsonFormatter(logging.Formatter):
             "time": _time(record),
             "level": record.levelname.lower(),
             "logger": _source(record),
-            "message": record.getMessage(),
+            "message": _said(record),
         }
         event |= {f"{key}_" if key in event else key: value for key, value in _extras(record).items()}
         if trace := _trace(self, record):
@@ -157,6 +161,11 @@ def _source(record: logging.LogRecord) -> str:
 
 def _extras(record: logging.LogRecord) -> dict[str, Any]:
     return {key: value for key, value in vars(record).items() if key not in _STANDARD}
+
+
+def _said(record: logging.LogRecord) -> str:
+    message = record.getMessage()
+    return _QUERY.sub("?…", message) if record.name in _FOREIGN else message
 
 
 def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:

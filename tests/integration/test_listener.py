@@ -19,6 +19,7 @@ import uvloop
 from gateway.config import RedisConfig
 from gateway.embedded.server import EmbeddedServer
 from gateway.feed.listener import Listener
+from gateway.feed.subscription import Subscription
 from gateway.feed.topics import Topic, Topics
 from gateway.model.symbol import DEFAULT_SYMBOL_PATTERN
 from loadtest.nemesis.proxy import Proxy
@@ -297,6 +298,26 @@ async def test_a_frozen_server_is_found_out_within_the_watchdog_time(server: Emb
         with client(server.url) as link:
             link.publish("ticker:BTCUSDT", b"thawed")
         await sink.until(lambda: sink.messages == [(BTC, b"thawed")])
+
+
+async def test_an_idle_server_that_answers_within_a_step_of_the_clock_is_not_frozen(
+    server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class CoarseClock:
+        def time(self) -> float:
+            return asyncio.get_running_loop().time() // 0.1 * 0.1
+
+    begin = Subscription.__init__
+
+    def begin_with_it(link: Subscription, *arguments: Any) -> None:
+        begin(link, *arguments)
+        monkeypatch.setattr(link, "_loop", CoarseClock())
+
+    monkeypatch.setattr(Subscription, "__init__", begin_with_it)
+    async with listening(server.url, watchdog_s=0.4) as (_, sink):
+        await sink.until(lambda: sink.links == 1)
+        await asyncio.sleep(1.5)
+        assert sink.losses == []
 
 
 async def test_being_too_slow_for_the_server_is_a_gap_and_no_torn_message_comes_of_it() -> None:

@@ -6,7 +6,7 @@ import io
 import json
 import logging
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -188,6 +188,17 @@ class TestSetup:
         setup_logging(LogConfig())
         logging.getLogger("gateway").info("there")
         assert capsys.readouterr().err.endswith("info gateway: there\n")
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_token_that_a_client_put_into_the_address_is_not_told(form: Literal["text", "json"]) -> None:
+    stream = logged(LogConfig(level="debug", format=form))
+    address = "/v1/stream?token=secret&x=1"
+    logging.getLogger("uvicorn.error").info('%s - "WebSocket %s" [accepted]', "192.0.2.1:5", address)
+    logging.getLogger("gateway").info("nothing of ours is cut?x=1")
+    assert "secret" not in stream.getvalue()
+    assert "/v1/stream?…" in stream.getvalue()
+    assert "cut?x=1" in stream.getvalue()
 
 
 class TestBurst:
