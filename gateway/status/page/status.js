@@ -404,7 +404,7 @@ function showWorkers(told) {
         cell(""),
         cell(""),
         cell(""),
-        cell(`${workers.length} of ${told["workers_wanted"]}`),
+        figure(`${workers.length} of ${told["workers_wanted"]}`),
       ],
     ],
     "",
