@@ -37,8 +37,8 @@ async def resync(client: Client) -> None:
             read = await service.snapshots.read_marked(channel, FRESH_S if n in tried else None)
             if isinstance(read, CommandError) or not awaited(n):
                 continue
-            past, stale = read
-            if (stale or n not in tried) and not service.snapshots.meets_memory(channel, past):
+            past, unsure = read
+            if (unsure or n not in tried) and not service.snapshots.meets_memory(channel, past):
                 # Read a moment too early, or kept from before an outage. What is still missing when the store has been
                 # asked again is the source's own hole.
                 tried.add(n)

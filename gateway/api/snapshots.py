@@ -46,15 +46,15 @@ class Snapshots:
             read = await self.read_marked(channel, REREAD_S)
         if isinstance(read, CommandError):
             return read
-        past, stale = read
-        if (stale or self._hub.state.unread) and self._lags(channel, past, cursor):
+        past, unsure = read
+        if unsure and self._lags(channel, past, cursor):
             return CommandError(ErrorCode.UNAVAILABLE, "what was missed cannot be read just now, try again")
         return past
 
     async def read_marked(
         self, channel: KlineChannel, max_age_s: float | None = None
     ) -> tuple[Past, bool] | CommandError:
-        """The same, and whether they are stale: what is missing then may well be stored."""
+        """The same, and whether more may well be stored: the source is away, or could not be asked."""
         series = channel.series
         try:
             answer = await self._history.klines(
@@ -64,7 +64,7 @@ class Snapshots:
             return CommandError(ErrorCode.UNAVAILABLE, "history is out of reach just now, try again")
         except UnknownSymbol as error:
             return CommandError(ErrorCode.INVALID_SYMBOL, str(error))
-        return answer.past, answer.stale
+        return answer.past, answer.unrefreshed or self._hub.state.unread
 
     def meets_memory(self, channel: KlineChannel, stored: Past) -> bool:
         """Whether nothing is missing between the stored klines and those in memory."""

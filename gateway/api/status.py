@@ -22,7 +22,7 @@ from gateway.api.operations import NO_STORE, guarded
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from gateway.market.market import SymbolState
+    from gateway.market.state import SymbolState
     from gateway.status.freshness import Age, Freshness
     from gateway.status.view import StatusView
     from gateway.trace import Tracing

@@ -70,6 +70,9 @@ class KlinesAnswer:
     forming: Kline | None
     cached: bool
     stale: bool
+    """There may be newer ones: the source is away or silent, or the store could not be asked."""
+    unrefreshed: bool = False
+    """The store could not be asked."""
 
     @property
     def bars(self) -> list[Kline]:
@@ -163,7 +166,7 @@ class History:
             last = min(last, first + limit)
             if last - first == limit:
                 last_bar = None
-        return KlinesAnswer(span, past, first, last, last_bar, cached, stale or self._live_stale(symbol))
+        return KlinesAnswer(span, past, first, last, last_bar, cached, stale or self._live_stale(symbol), stale)
 
     async def ticker(self, symbol: str) -> TickerAnswer:
         """The live ticker, else the stored one. Raises `UnknownSymbol` or `StoreUnavailable`."""

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from gateway.hub.dialect import Dialect
-    from gateway.market.market import SymbolState
     from gateway.market.series import Series
+    from gateway.market.state import SymbolState
     from gateway.model.kline import Kline
     from gateway.model.ticker import Ticker
 

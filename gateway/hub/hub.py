@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
     from gateway.hub.channel import Channel, Lane
     from gateway.hub.dialect import Style
-    from gateway.market.market import Changes, Market, SymbolState
+    from gateway.market.market import Market
     from gateway.market.series import Series
+    from gateway.market.state import Changes, SymbolState
 
 TIER_PERIODS = (1, 2, 4, 8, 16)
 """Ticks between two flushes of a session, by tier."""

@@ -21,6 +21,7 @@ from gateway import fanout, ingest, pump, repair
 from gateway.access.visitor import Allowances
 from gateway.access.visitor import Visitor as Guest
 from gateway.api import resync as resync_module
+from gateway.api import snapshots
 from gateway.api.client import Client
 from gateway.api.entrance import Entrance
 from gateway.api.stream import DIALECTS, StreamService
@@ -103,7 +104,9 @@ def virtual_time(clock: Clock) -> Generator[None]:
         patch.setattr(pump, "SLICE_S", -1.0)
         patch.setattr(pump, "LOOKS_AT_CLOCK", 1)
         patch.setattr(fanout, "SLICE_SESSIONS", 1)
-        patch.setattr(resync_module, "RETRY_S", 0)
+        # The next try is at once, and reads anew.
+        for module, name in ((resync_module, "RETRY_S"), (resync_module, "FRESH_S"), (snapshots, "REREAD_S")):
+            patch.setattr(module, name, 0)
         yield
 
 

@@ -8,8 +8,9 @@ import pytest
 
 from gateway.config import MarketConfig
 from gateway.feed.decode import FeedError
-from gateway.market.market import Changes, Market
+from gateway.market.market import Market
 from gateway.market.rollup import Parts, rolled
+from gateway.market.state import Changes
 from gateway.model.interval import INTERVALS
 from gateway.model.kline import Kline
 from tests.builders import MINUTE_MS, T0, closed_klines, kline, kline_diff, kline_update, ticker, ticker_update
