@@ -12,6 +12,7 @@ export class FakeSocket implements Socket {
   readonly url: string;
   readonly protocols: string[];
   readonly sent: Record<string, unknown>[] = [];
+  readyState = 1;
   closed = false;
 
   constructor(url: string, protocols: string[]) {

@@ -211,3 +211,13 @@ test.each([
 test("decode reads a message", () => {
   expect(decode('{"op":"heartbeat","t":5}')).toEqual({ op: "heartbeat", t: 5 });
 });
+
+test("nothing is sent on a socket that is closing", () => {
+  FakeSocket.last.hello();
+  FakeSocket.last.readyState = 2;
+  link.send({ op: "ping", id: 1 });
+  expect(FakeSocket.last.sent).toEqual([]);
+  FakeSocket.last.readyState = 1;
+  link.send({ op: "ping", id: 2 });
+  expect(FakeSocket.last.take()).toEqual([{ op: "ping", id: 2 }]);
+});

@@ -9,6 +9,8 @@ export type LinkPhase = "connecting" | "open" | "waiting" | "refused" | "closed"
 
 /** What the library needs of a WebSocket: the browser's, Node's and the `ws` package's all have it. */
 export interface Socket {
+  /** 1: open. */
+  readonly readyState: number;
   onopen: ((event: never) => void) | null;
   onmessage: ((event: never) => void) | null;
   onclose: ((event: never) => void) | null;
@@ -34,6 +36,8 @@ export const HANDSHAKE_MS = 10_000;
 export const PROBE_MS = 3_000;
 /** A connection that lived so long was a good one: the next failure starts counting anew. */
 export const STABLE_MS = 10_000;
+
+const OPEN = 1;
 
 const DO_NOT_RETURN: ReadonlySet<number> = new Set([1002, 1003, 1007, 1008, 1009, 4002, 4004]);
 const OVERLOADED = 1013;
@@ -79,8 +83,9 @@ export class Link {
     this.#enter("closed");
   }
 
+  /** A socket that is closing takes nothing more: what was wanted is asked for anew on the next connection. */
   send(command: ClientCommand): void {
-    this.#socket?.send(JSON.stringify(command));
+    if (this.#socket?.readyState === OPEN) this.#socket.send(JSON.stringify(command));
   }
 
   /** The machine woke up, the network changed or somebody pressed retry: find out now, not after a timeout. */
