@@ -2,7 +2,7 @@
 // a list of a thousand markets costs what fits the screen.
 
 import { allBars, type KlineDataService, type Subscription, type Ticker } from "../client";
-import { make, oncePerFrame, setText } from "./dom";
+import { make, oncePerFrame, setData, setText } from "./dom";
 import { pair, percent, price, sign } from "./format";
 import { digitsOfTicker } from "./precision";
 import { HEIGHT, sparkPath, type sparkQuery, WIDTH } from "./sparkline";
@@ -17,8 +17,6 @@ interface Row {
   ticker: Ticker | null;
   digits: number;
   last: number;
-  /** Two names in turn: the same one would not start the animation again. */
-  flashes: number;
   closes: readonly number[];
   /** While the sparkline's past is on its way. */
   reading: Subscription | null;
@@ -28,6 +26,9 @@ interface Row {
 /** Rows that only fly past while scrolling are not asked for. */
 const SETTLE_MS = 120;
 const SPARKS_MS = 1_000;
+const FLASH_MS = 300;
+/** How often flashes that are over are taken away, all in one go. */
+const SWEEP_MS = 100;
 const GHOSTS = 24;
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -52,6 +53,8 @@ export class MarketList {
   readonly #rows = new Map<string, Row>();
   readonly #visible = new Set<Row>();
   readonly #changed = new Set<Row>();
+  /** Since when, the oldest first. */
+  readonly #flashing = new Map<Row, number>();
   readonly #observer: IntersectionObserver;
   readonly #paintSoon = oncePerFrame(() => this.#paint());
   #settling: ReturnType<typeof setTimeout> | undefined;
@@ -78,6 +81,7 @@ export class MarketList {
     });
     for (let count = 0; count < GHOSTS; count += 1) this.#list.append(ghost());
     setInterval(() => this.#paintSparks(), SPARKS_MS);
+    setInterval(() => this.#endFlashes(), SWEEP_MS);
   }
 
   show(symbols: readonly string[], chosen: string, query: ReturnType<typeof sparkQuery>): void {
@@ -132,7 +136,6 @@ export class MarketList {
       ticker: null,
       digits: 0,
       last: 0,
-      flashes: 0,
       closes: [],
       reading: null,
       drawn: 0,
@@ -151,6 +154,7 @@ export class MarketList {
     row.item.remove();
     this.#visible.delete(row);
     this.#changed.delete(row);
+    this.#flashing.delete(row);
     this.#rows.delete(row.symbol);
   }
 
@@ -184,8 +188,22 @@ export class MarketList {
   }
 
   #paint(): void {
-    for (const row of this.#changed) showTicker(row);
+    const now = performance.now();
+    for (const row of this.#changed) {
+      if (!showTicker(row)) continue;
+      this.#flashing.delete(row);
+      this.#flashing.set(row, now);
+    }
     this.#changed.clear();
+  }
+
+  #endFlashes(): void {
+    const now = performance.now();
+    for (const [row, since] of this.#flashing) {
+      if (now - since < FLASH_MS) break;
+      delete row.price.dataset["flash"];
+      this.#flashing.delete(row);
+    }
   }
 
   /** Through the stream, all visible ones in one command: so many requests by themselves would be too many. */
@@ -261,22 +279,24 @@ function ghost(): HTMLElement {
   return item;
 }
 
-function showTicker(row: Row): void {
+/** Tells whether the price has moved. */
+function showTicker(row: Row): boolean {
   const { c, P } = row.ticker ?? {};
-  if (c === undefined) return;
+  if (c === undefined) return false;
   row.digits = Math.max(row.digits, digitsOfTicker(row.ticker));
   setText(row.price, price(c, row.digits));
-  if (row.last !== 0 && c !== row.last) {
-    const way = c > row.last ? "up" : "down";
-    row.price.dataset["move"] = way;
-    row.flashes += 1;
-    row.price.dataset["flash"] = String(row.flashes % 2);
+  const moved = row.last !== 0 && c !== row.last;
+  if (moved) {
+    setData(row.price, "move", c > row.last ? "up" : "down");
+    setData(row.price, "flash", "");
   }
   row.last = c;
-  if (P === undefined) return;
-  setText(row.change, percent(P));
-  row.change.dataset["sign"] = sign(P);
-  row.item.dataset["sign"] = sign(P);
+  if (P !== undefined) {
+    setText(row.change, percent(P));
+    setData(row.change, "sign", sign(P));
+    setData(row.item, "sign", sign(P));
+  }
+  return moved;
 }
 
 function stopReading(row: Row): void {
