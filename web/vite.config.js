@@ -1,4 +1,8 @@
 // Builds the page into the gateway's own folder, so that an installed gateway serves it without Node.
+import { readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { brotliCompress, gzip } from "node:zlib";
 import { defineConfig } from "vitest/config";
 
 // Everything comes from the gateway itself, and no text becomes code or style. The page carries its policy along,
@@ -26,8 +30,42 @@ const policy = {
   ],
 };
 
+/** What the first line of code will ask for is on its way before that line has come. */
+const preload = {
+  name: "preload",
+  apply: "build",
+  transformIndexHtml: {
+    order: "post",
+    handler: (_html, { bundle }) =>
+      Object.values(bundle).flatMap(({ fileName, isDynamicEntry }) => {
+        const href = `./${fileName}`;
+        if (isDynamicEntry) return [{ tag: "link", attrs: { rel: "modulepreload", href }, injectTo: "head" }];
+        if (!fileName.endsWith(".woff2")) return [];
+        const attrs = { rel: "preload", as: "font", type: "font/woff2", crossorigin: true, href };
+        return [{ tag: "link", attrs, injectTo: "head" }];
+      }),
+  },
+};
+
+const PACKED = { br: promisify(brotliCompress), gz: promisify(gzip) };
+
+/** Compressed once here, not at every request. */
+const pack = {
+  name: "pack",
+  apply: "build",
+  async writeBundle({ dir }) {
+    for (const name of await readdir(dir, { recursive: true })) {
+      if (!/\.(js|css|svg|html)$/.test(name)) continue;
+      const plain = await readFile(join(dir, name));
+      for (const [ending, compress] of Object.entries(PACKED)) {
+        await writeFile(join(dir, `${name}.${ending}`), await compress(plain));
+      }
+    }
+  },
+};
+
 export default defineConfig({
-  plugins: [policy],
+  plugins: [policy, preload, pack],
   // Relative addresses: the page works behind any path prefix of a proxy.
   base: "./",
   build: {
@@ -36,7 +74,7 @@ export default defineConfig({
     target: "es2022",
     // Small files as data: addresses would need a looser content security policy.
     assetsInlineLimit: 0,
-    modulePreload: { polyfill: false },
+    modulePreload: false,
   },
   server: {
     // `npm run dev` beside a running gateway: `GATEWAY=http://127.0.0.1:8000 npm run dev`.
@@ -56,7 +94,7 @@ export default defineConfig({
       include: [
         "src/client/**",
         "src/adapters/**",
-        "src/page/{format,route,precision,view,journal,order,sparkline}.ts",
+        "src/page/{format,geometry,route,precision,view,journal,order,sparkline}.ts",
       ],
       exclude: ["src/client/types.ts", "src/**/index.ts"],
       thresholds: { lines: 100, functions: 100, branches: 100, statements: 100 },

@@ -15,8 +15,7 @@ from tests.browser.world import World
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# The last: what is written in the moment in which the other side goes.
-REFUSALS = re.compile(r"ERR_|status of (401|404|503)|already in CLOSING or CLOSED state")
+REFUSALS = re.compile(r"ERR_|status of (400|401|404|503)")
 RESULTS = Path(__file__).parents[2] / "test-results"
 
 

@@ -67,6 +67,10 @@ class Page:
     def __init__(self, browser: Browser) -> None:
         self._browser = browser
 
+    def again(self, url: str) -> None:
+        """Leave, and come back with what the browser has kept."""
+        self._browser.do("again", url=url)
+
     def state(self) -> dict[str, Any]:
         """Everything the page tells about itself; see `web/src/page/automation.ts`."""
         state: dict[str, Any] = self.evaluate("window.klineGateway")

@@ -154,6 +154,7 @@ def test_address_that_was_shared_opens_the_same_chart(world: World, open_page: O
     assert page.evaluate("location.hash") == f"#{symbol}/5m"
 
 
+@pytest.mark.usefixtures("refusals_expected")
 def test_unknown_market_is_named_and_another_one_can_be_chosen(world: World, open_page: OpenPage) -> None:
     page = open_page(f"{world.url}#NOSUCHUSDT/1m")
     page.until("s.view === 'error'")

@@ -43,6 +43,7 @@ def test_axe_finds_nothing_serious(name: str, options: dict[str, object], world:
         assert page.axe() == []
 
 
+@pytest.mark.usefixtures("refusals_expected")
 def test_axe_finds_nothing_serious_in_an_error(world: World, open_page: OpenPage) -> None:
     page = open_page(f"{world.url}#NOSUCHUSDT/1m")
     page.until("s.view === 'error'")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import statistics
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.alone, pytest.mark.timeout(120 + 
 
 SYMBOLS = 100
 RATE = 10.0
+NAVIGATIONS = int(os.environ.get("BROWSER_NAVIGATIONS", "3"))
 TALL = {"width": 1280, "height": 4600}
 """So tall that all hundred rows are on the screen."""
 FRAMES = """new Promise((resolve) => {
@@ -64,13 +66,27 @@ def frames_per_s(page: Page) -> tuple[float, float]:
 
 
 def test_first_chart_stands_soon(busy_world: World, open_page: OpenPage, note: Note) -> None:
-    measured = {}
-    for name in ("first_chart_cold_ms", "first_chart_warm_ms"):
-        page = open_page(f"{busy_world.url}#SOLUSDT/5m")
-        page.until("s.firstChartMs !== null")
-        measured[name] = page.state()["firstChartMs"]
-    note(**measured)
-    assert max(measured.values()) < 5000
+    """From the start of the navigation, the browser running and the gateway warm; `cold` has an empty HTTP cache."""
+    measured: dict[str, list[float]] = {}
+    url = f"{busy_world.url}#SOLUSDT/5m"
+
+    def first(name: str, page: Page) -> None:
+        page.until("performance.getEntriesByName('first-chart').length === 1")
+        state = page.state()
+        assert state["firstCandlesMs"] <= state["firstChartMs"]
+        measured.setdefault(f"first_candles_{name}_ms", []).append(state["firstCandlesMs"])
+        measured.setdefault(f"first_chart_{name}_ms", []).append(state["firstChartMs"])
+
+    for _ in range(NAVIGATIONS):
+        page = open_page(url)
+        first("cold", page)
+    for visit in range(1 + NAVIGATIONS):
+        page.again(url)
+        # A browser keeps compiled code from the second visit on.
+        first("warm" if visit else "second", page)
+    medians = {name: statistics.median(values) for name, values in measured.items()}
+    note(**medians)
+    assert max(medians.values()) < 5000
 
 
 def test_market_that_was_seen_is_back_at_once_and_goes_on_live(

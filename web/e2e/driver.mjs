@@ -2,7 +2,7 @@
 // It knows what a browser can do and nothing of what the page should do: that is the tests' part.
 //
 //   {"do":"open","url":…,"width":…,"height":…,"scheme":"dark","clock":true,"files":{"/path/":folder}}
-//   {"do":"evaluate","script":…}
+//   {"do":"again","url":…}   {"do":"evaluate","script":…}
 //   {"do":"until","script":…,"ms":…}   {"do":"click","selector":…}   {"do":"type","text":…}   {"do":"press","key":…}
 //   {"do":"offline","on":…}   {"do":"forward","ms":…}   {"do":"heap"}   {"do":"axe"}
 //   {"do":"screenshot","path":…}   {"do":"problems"}
@@ -17,6 +17,8 @@ import { setTimeout } from "node:timers/promises";
 import { launch } from "./browser.mjs";
 
 const POLL_MS = 50;
+/** The page's code comes after its first candles; other pages have none of it. */
+const STARTED = "document.querySelector('#app[data-view]') === null || window.klineGateway !== undefined";
 const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 const browser = await launch();
@@ -53,6 +55,13 @@ const commands = {
     });
     page.on("pageerror", (error) => problems.push(`exception: ${error.stack}`));
     await page.goto(url);
+    await commands.until({ script: STARTED, ms: 10_000 });
+  },
+  /** The same person comes back: the browser has kept what it was allowed to keep. */
+  async again({ url }) {
+    await page.goto("about:blank");
+    await page.goto(url);
+    await commands.until({ script: STARTED, ms: 10_000 });
   },
   evaluate: ({ script }) => page.evaluate(script),
   /** Waits until the script's value is true; tells whether it came to that. */

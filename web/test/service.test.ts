@@ -215,3 +215,9 @@ test("without a socket of its own it takes the environment's", () => {
   expect(FakeSocket.all.length).toBe(2);
   vi.unstubAllGlobals();
 });
+
+test("what was fetched before there was a service is held as if it had asked", async () => {
+  service.take({ symbol: "BTCUSDT", interval: "1m", klines: [bar(1), bar(2)], stale: false });
+  expect(await service.fetchKlines("BTCUSDT", "1m")).toMatchObject({ cached: true, stale: false, klines: [{}, {}] });
+  expect(asked).toEqual([]);
+});

@@ -4,6 +4,7 @@
 import type { ChannelStatus, KlineEvent } from "./channel.ts";
 import { allBars, newestBar } from "./fold.ts";
 import { type Freshness, freshness } from "./freshness.ts";
+import type { KlinesAnswer } from "./history.ts";
 import type { SocketConstructor } from "./link.ts";
 import { type Correlations, type Learned, Predictor } from "./predictor.ts";
 import { Prefetcher, type PrefetchOptions } from "./prefetch.ts";
@@ -90,6 +91,16 @@ export class KlineDataService {
    */
   fetchKlines(symbol: string, interval: string, limit = LIMIT): Promise<Klines> {
     return this.#reader.klines(symbol, interval, limit);
+  }
+
+  /** Takes an answer that was fetched before the service was there, as if it had asked: a chart can begin with it. */
+  take(answer: KlinesAnswer, asked = LIMIT): void {
+    this.#reader.keep(answer.symbol, answer.interval, {
+      klines: answer.klines,
+      asked,
+      at: Date.now(),
+      stale: answer.stale,
+    });
   }
 
   /** Several at once. One that fails does not disturb the others: its place holds the error. */

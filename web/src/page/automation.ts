@@ -28,7 +28,9 @@ export interface PageState {
   readonly digits: number;
   /** Where the first candles of this chart came from, and how long after the choice they stood in it. */
   readonly shown: Shown | null;
-  /** When the first chart stood, since the page was asked for, ms; `null`: not yet. */
+  /** When the first candles were on the screen, since the page was asked for, ms; `null`: not yet. */
+  readonly firstCandlesMs: number | null;
+  /** When the chart itself was, with its scales, and could be moved. */
   readonly firstChartMs: number | null;
   readonly cache: CacheStats;
   readonly intervalMs: number | null;
@@ -41,7 +43,7 @@ declare global {
 }
 
 /** `read` gives the state at the moment it is asked for. */
-export function expose(read: () => Omit<PageState, "openTimes" | "newest">): void {
+export function expose(read: () => Omit<PageState, "openTimes" | "newest" | "firstCandlesMs">): void {
   Object.defineProperty(window, "klineGateway", {
     get: (): PageState => {
       const state = read();
@@ -49,6 +51,7 @@ export function expose(read: () => Omit<PageState, "openTimes" | "newest">): voi
         ...state,
         openTimes: state.bars.map((bar) => bar.openTime),
         newest: state.bars.at(-1) ?? null,
+        firstCandlesMs: performance.getEntriesByName("first-candles")[0]?.startTime ?? state.firstChartMs,
       });
     },
   });

@@ -17,6 +17,7 @@ import {
 } from "lightweight-charts";
 import type { Kline } from "../client";
 import { price } from "./format";
+import { barsShown, PRICES, RIGHT_BARS, VOLUMES } from "./geometry";
 
 /** What the legend needs of the bar under the cursor. */
 export interface ShownBar {
@@ -29,9 +30,6 @@ export interface ShownBar {
 }
 
 const SECOND_MS = 1_000;
-/** Room for the bars to come. */
-const RIGHT_BARS = 6;
-const PIXELS_PER_BAR = 9;
 
 export class CandleChart {
   readonly #box: HTMLElement;
@@ -50,7 +48,7 @@ export class CandleChart {
       localization: { priceFormatter: (value: number) => price(value, this.#digits) },
       handleScale: { axisPressedMouseMove: { time: true, price: true } },
       timeScale: { secondsVisible: false, timeVisible: true, rightOffset: RIGHT_BARS, minBarSpacing: 1.5 },
-      rightPriceScale: { scaleMargins: { top: 0.12, bottom: 0.24 } },
+      rightPriceScale: { scaleMargins: PRICES },
       // The credit stands in the page's footer: the chart's own logo adds a style element a strict policy forbids.
       layout: { attributionLogo: false },
     });
@@ -61,7 +59,7 @@ export class CandleChart {
       lastValueVisible: false,
       priceLineVisible: false,
     });
-    this.#volumes.priceScale().applyOptions({ scaleMargins: { top: 0.82, bottom: 0 } });
+    this.#volumes.priceScale().applyOptions({ scaleMargins: VOLUMES });
     this.#chart.subscribeCrosshairMove((move) => {
       const candle = move.seriesData.get(this.#candles) as CandlestickData | undefined;
       const volume = move.seriesData.get(this.#volumes) as HistogramData | undefined;
@@ -110,7 +108,7 @@ export class CandleChart {
     this.#candles.setData(bars.map(candleOf));
     this.#volumes.setData(bars.map((bar) => this.#volumeOf(bar)));
     if (!jump) return;
-    const shown = Math.max(30, Math.floor(this.#box.clientWidth / PIXELS_PER_BAR));
+    const shown = barsShown(this.#box.clientWidth);
     this.#chart.priceScale("right").applyOptions({ autoScale: true });
     this.#chart.timeScale().setVisibleLogicalRange({ from: bars.length - shown, to: bars.length + RIGHT_BARS });
   }

@@ -12,6 +12,11 @@ export function setText(target: HTMLElement, text: string): void {
   if (target.textContent !== text) target.textContent = text;
 }
 
+/** The same for a `data-` attribute: one that is written is a style to compute anew. */
+export function setData(target: HTMLElement, name: string, value: string): void {
+  if (target.dataset[name] !== value) target.dataset[name] = value;
+}
+
 export function make<K extends keyof HTMLElementTagNameMap>(
   tag: K,
   className: string,
@@ -34,4 +39,9 @@ export function oncePerFrame(paint: () => void): () => void {
       paint();
     });
   };
+}
+
+/** Resolves with the first task after the next frame: what was drawn before is on the screen. */
+export function nextFrame(): Promise<void> {
+  return new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
 }

@@ -12,12 +12,11 @@ import {
   type Subscription,
   type Ticker,
 } from "../client";
+import { HISTORY } from "./begin";
 import type { CandleChart } from "./chart";
 import { digitsOfBars, digitsOfTicker } from "./precision";
 import type { Route } from "./route";
 
-/** All the gateway stores by default; it is clamped to what the gateway allows. */
-const HISTORY = 500;
 /** Where the first candles came from, and how long after the choice they stood in the chart. */
 export interface Shown {
   readonly from: "cache" | "gateway";
@@ -29,7 +28,8 @@ const NOTHING: ChannelStatus = { state: "waiting" };
 export class Look {
   readonly route: Route;
   readonly since = Date.now();
-  readonly #startedAt = performance.now();
+  readonly #askedAt: number;
+  readonly #held: Shown["from"];
   readonly #chart: CandleChart;
   readonly #changed: () => void;
   #subscriptions: readonly Subscription[] = [];
@@ -39,9 +39,14 @@ export class Look {
   #digits = 0;
   #shown: Shown | null = null;
 
-  /** A route with an empty part looks at nothing. */
-  constructor(route: Route, stream: KlineStream, chart: CandleChart, changed: () => void) {
+  /**
+   * A route with an empty part looks at nothing. `askedAt`: when, on the page's own clock, its candles were asked for
+   * already; what is held then came from the gateway just now.
+   */
+  constructor(route: Route, stream: KlineStream, chart: CandleChart, changed: () => void, askedAt?: number) {
     this.route = route;
+    this.#askedAt = askedAt ?? performance.now();
+    this.#held = askedAt === undefined ? "cache" : "gateway";
     this.#chart = chart;
     this.#changed = changed;
     chart.reset([], false);
@@ -109,7 +114,7 @@ export class Look {
       this.#chart.reset(bars, jump);
       if (this.#shown === null && bars.length > 0) {
         // What is held is told at once, what has to be asked for is told later.
-        this.#shown = { from: this.#starting ? "cache" : "gateway", ms: performance.now() - this.#startedAt };
+        this.#shown = { from: this.#starting ? this.#held : "gateway", ms: performance.now() - this.#askedAt };
       }
     } else if (event.kind === "bars") {
       this.#take(event.series, event.bars);

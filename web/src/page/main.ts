@@ -2,9 +2,10 @@
 
 import { checkOnWake, fetchMarkets, freshness, HttpError, KlineDataService, type Level, type Markets } from "../client";
 import { expose } from "./automation";
+import { base, firstAnswer, firstMarkets } from "./begin";
 import { CandleChart, type ShownBar } from "./chart";
 import { ConnectionPanel } from "./connection";
-import { element, oncePerFrame, setText } from "./dom";
+import { element, nextFrame, oncePerFrame, setText } from "./dom";
 import {
   badgeText,
   showBadge,
@@ -36,8 +37,6 @@ const MARKETS_REFRESH_MS = 60_000;
 /** Until a cached chart has been continued: no alarm for what is over in a moment. */
 const JOINING_MS = 1_000;
 
-// Relative to the page, so that it works behind any path prefix.
-const base = document.baseURI;
 const EXPLAINED: Record<Level, string> = {
   green: "Everything shown is live. The gateway says so itself, and would say if it were not.",
   yellow: "What is shown may be a moment old. It continues without a hole as soon as that is over.",
@@ -109,11 +108,11 @@ function follow(): void {
   if (route.symbol !== look.route.symbol || route.interval !== look.route.interval) lookAt(route);
 }
 
-function lookAt(route: Route): void {
+function lookAt(route: Route, askedAt?: number): void {
   const before = look;
   hovered = null;
   if (route.symbol !== before.route.symbol) priceBefore = null;
-  look = new Look(route, stream, chart, paintSoon);
+  look = new Look(route, stream, chart, paintSoon, askedAt);
   // Only now: what both look at is shared, not asked for again.
   before.close();
   prefetch();
@@ -133,10 +132,10 @@ function showMarkets(): void {
   list.show(listed(markets?.symbols ?? []), symbol, sparkQuery(markets?.intervals ?? []));
 }
 
-async function readMarkets(): Promise<void> {
+async function readMarkets(asked = fetchMarkets(base)): Promise<void> {
   try {
     const first = markets === null;
-    markets = await fetchMarkets(base);
+    markets = await asked;
     marketsFailed = false;
     // An address that names a market is followed before there is a list to choose the next one from.
     if (first && look.route.symbol !== "") prefetch();
@@ -163,7 +162,12 @@ function paint(): void {
   showTicker(look.ticker, digits);
   showLegend(hovered ?? look.newest, digits);
   showSource(look.shown);
-  if (firstChartMs === null && look.shown !== null) firstChartMs = performance.now();
+  if (firstChartMs !== null || look.shown === null) return;
+  firstChartMs = performance.now();
+  // The next task is after this frame, in which the chart draws what it was given.
+  setTimeout(() => {
+    firstChartMs = performance.mark("first-chart").startTime;
+  });
 }
 
 function dataAgeMs(): number | null {
@@ -223,8 +227,8 @@ element("skip").addEventListener("click", (event) => {
 });
 window.addEventListener("hashchange", follow);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => chart.paint());
-// The axis measures its labels once: again when the page's own font has come.
-void document.fonts.ready.then(() => chart.paint());
+// The axis measures its labels once: again where the page's own font came later.
+if (document.fonts.status === "loading") void document.fonts.ready.then(() => chart.paint());
 checkOnWake(service, document, window);
 stream.onLink((info) => {
   journal.link(info, Date.now());
@@ -256,7 +260,20 @@ expose(() => ({
   intervalMs: stream.info.intervalMs,
 }));
 
-follow();
-void readMarkets();
+/** Candles first: the list of markets is built once they are on the screen. */
+async function start(): Promise<void> {
+  const answer = await firstAnswer;
+  if (answer !== null) {
+    service.take(answer);
+    const { symbol, interval } = answer;
+    // Since the page was asked for.
+    lookAt({ symbol, interval }, 0);
+  }
+  follow();
+  await nextFrame();
+  await readMarkets(firstMarkets);
+}
+
+void start();
 setInterval(paintState, CLOCK_MS);
 showRate(0);
