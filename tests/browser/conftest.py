@@ -15,7 +15,7 @@ from tests.browser.world import World
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-REFUSALS = re.compile(r"ERR_|status of (400|401|404|503)")
+REFUSALS = re.compile(r"ERR_|HTTP Authentication failed|status of (400|401|404|503)")
 RESULTS = Path(__file__).parents[2] / "test-results"
 
 
@@ -61,6 +61,13 @@ def guarded_world() -> Iterator[World]:
 def world_of_two() -> Iterator[World]:
     """Two workers on one port."""
     with World(symbols=2, workers=2) as world:
+        yield world
+
+
+@pytest.fixture
+def locked_world() -> Iterator[World]:
+    """A gateway that serves those who have a token."""
+    with World(symbols=2, key="for-the-page") as world:
         yield world
 
 

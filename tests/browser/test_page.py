@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.browser.conftest import RESULTS
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -232,3 +234,27 @@ def test_page_waits_for_the_first_market(empty_world: World, open_page: OpenPage
     empty_world.start_collector()
     page.until("s.view === 'chart' && s.level === 'green'")
     assert len(page.state()["bars"]) >= STORED
+
+
+@pytest.mark.usefixtures("refusals_expected")
+def test_a_token_is_asked_for_and_kept_for_the_tab(locked_world: World, open_page: OpenPage) -> None:
+    page = open_page(f"{locked_world.url}#BTCUSDT/1m")
+    page.until("s.view === 'locked'")
+    assert page.text("#notice-title") == "A token is needed"
+    page.screenshot(RESULTS / "browser" / "locked.png")
+    assert page.axe() == []
+    page.click("#token")
+    page.type("no such")
+    page.press(["Enter"])
+    assert page.evaluate("document.querySelector('#token').validity.customError")
+    page.evaluate("document.querySelector('#token').select()")
+    page.type("wrong")
+    page.press(["Enter"])
+    page.until("document.querySelector('#notice-title').textContent === 'That token does not hold'")
+    page.click("#token")
+    page.type("for-the-page")
+    page.press(["Enter"])
+    page.shows("BTCUSDT", "1m")
+    page.until("document.querySelectorAll('.market[data-symbol]').length === 2")
+    page.again(f"{locked_world.url}#ETHUSDT/1m")
+    page.shows("ETHUSDT", "1m")

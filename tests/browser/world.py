@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
@@ -36,8 +37,11 @@ class World:
         origins: str = "self",
         token: str = "",
         workers: int = 1,
+        key: str = "",
     ) -> None:
-        """`origins`: of the pages that may open streams. `token`: what the operations surface asks for."""
+        """`origins`: of the pages that may open streams. `token`: what the operations surface asks for. `key`: what
+        everything but health and page asks for.
+        """
         self.redis = EmbeddedServer()
         self._symbols = symbols
         self._rate = rate
@@ -45,6 +49,7 @@ class World:
         self._origins = origins
         self._token = token
         self._workers = workers
+        self._key = key
         self._collector: subprocess.Popen[str] | None = None
         self._gateway: subprocess.Popen[str] | None = None
         self.url = ""
@@ -78,7 +83,12 @@ class World:
             "GATEWAY_ACCESS__ORIGINS": self._origins,
             "GATEWAY_OPERATIONS__TOKEN": self._token,
             "GATEWAY_SERVER__WORKERS": str(self._workers),
+            # Which markets there are is known at once.
+            "GATEWAY_MARKET__UNKNOWN_AFTER_S": "0",
         }
+        if self._key:
+            environment["GATEWAY_TOKENS__REQUIRED"] = "true"
+            environment["GATEWAY_TOKENS__API_KEYS"] = f"page:{sha256(self._key.encode()).hexdigest()}"
         self._gateway = _run("serve", "--port", str(port), "--redis", self.redis.url, environment=environment)
         assert self._gateway.stdout is not None
         line = self._gateway.stdout.readline()
@@ -106,15 +116,17 @@ class World:
 
     def klines(self, symbol: str, interval: str, limit: int = 500) -> list[dict[str, Any]]:
         """What the gateway itself answers."""
-        answer = httpx.get(
-            f"{self.url}v1/klines", params={"symbol": symbol, "interval": interval, "limit": limit}, timeout=5
-        )
+        answer = self._get("v1/klines", symbol=symbol, interval=interval, limit=limit)
         klines: list[dict[str, Any]] = answer.raise_for_status().json()["klines"]
         return klines
 
     def symbols(self) -> list[str]:
-        symbols: list[str] = httpx.get(f"{self.url}v1/symbols", timeout=5).raise_for_status().json()["symbols"]
+        symbols: list[str] = self._get("v1/symbols").raise_for_status().json()["symbols"]
         return symbols
+
+    def _get(self, path: str, **query: str | int) -> httpx.Response:
+        headers = {"x-api-key": self._key} if self._key else {}
+        return httpx.get(self.url + path, params=query, headers=headers, timeout=5)
 
     def _until_ready(self) -> None:
         """Up, and where there is a market: fed with all of it."""

@@ -25,6 +25,12 @@ test("klines are asked for below the gateway's address, whatever prefix it has",
   ]);
 });
 
+test("a token goes along as the gateway reads it from a request", async () => {
+  const fetch = vi.fn<Fetch>(async () => new Response('{"symbols":[],"intervals":[]}'));
+  await fetchMarkets("https://host/", { fetch, token: "secret" });
+  expect(fetch.mock.calls[0]?.[1]).toMatchObject({ headers: { authorization: "Bearer secret" } });
+});
+
 test("the gateway's errors keep their code and words", async () => {
   const { fetch } = answering(503, '{"error":"history is out of reach","code":"REDIS_ERROR"}');
   const failed = fetchMarkets("https://host/", { fetch });

@@ -216,6 +216,22 @@ test("without a socket of its own it takes the environment's", () => {
   vi.unstubAllGlobals();
 });
 
+test("a token goes along with requests and with each connection, as it is then", async () => {
+  service.close();
+  let token: string | null = "first";
+  const fetch = vi.fn(async () => new Response('{"klines":[],"stale":false}'));
+  service = make({ token: () => token, fetch });
+  expect(FakeSocket.last.protocols).toEqual(["kline.v1.json", "kline.token.first"]);
+  await service.fetchKlines("BTCUSDT", "1m");
+  expect(fetch.mock.calls[0]).toMatchObject([{}, { headers: { authorization: "Bearer first" } }]);
+  token = null;
+  FakeSocket.last.hello();
+  const before = FakeSocket.last;
+  service.stream.reconnect();
+  expect(before.closed).toBe(true);
+  expect(FakeSocket.last.protocols).toEqual(["kline.v1.json"]);
+});
+
 test("what was fetched before there was a service is held as if it had asked", async () => {
   service.take({ symbol: "BTCUSDT", interval: "1m", klines: [bar(1), bar(2)], stale: false });
   expect(await service.fetchKlines("BTCUSDT", "1m")).toMatchObject({ cached: true, stale: false, klines: [{}, {}] });

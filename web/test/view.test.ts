@@ -24,6 +24,8 @@ test.each<[string, Partial<ViewInput>, string, string]>([
   ["says when the gateway is away", { link: "waiting", waitedMs: later }, "error", "The gateway is out of reach"],
   ["says when its lists are away", { markets: "failed", waitedMs: later }, "error", "The gateway is out of reach"],
   ["says when there are no markets", { symbol: "", waitedMs: later }, "empty", "No markets yet"],
+  ["asks for a token", { markets: "locked", bars: 5, link: "waiting" }, "locked", "A token is needed"],
+  ["asks for another token", { markets: "denied" }, "locked", "That token does not hold"],
   ["waits for the list of markets", { symbol: "", markets: "loading", waitedMs: later }, "loading", ""],
   ["names an unknown market", failed("INVALID_SYMBOL"), "error", "No market called BTCUSDT"],
   ["names an unknown interval", failed("INVALID_INTERVAL"), "error", "No 1m candles here"],

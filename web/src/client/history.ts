@@ -30,6 +30,8 @@ export interface Markets {
 export interface FetchOptions {
   readonly signal?: AbortSignal;
   readonly fetch?: typeof globalThis.fetch;
+  /** Where the gateway asks for one. */
+  readonly token?: string | null;
 }
 
 /** The gateway answered with an error, or with something that is not its own. */
@@ -60,8 +62,12 @@ export async function fetchMarkets(base: string, options: FetchOptions = {}): Pr
   return (await get(new URL("v1/symbols", base), options)) as unknown as Markets;
 }
 
-async function get(url: URL, { signal, fetch = globalThis.fetch }: FetchOptions): Promise<Record<string, unknown>> {
-  const response = await fetch(url, { headers: { accept: "application/json" }, ...(signal && { signal }) });
+async function get(
+  url: URL,
+  { signal, fetch = globalThis.fetch, token }: FetchOptions,
+): Promise<Record<string, unknown>> {
+  const headers = { accept: "application/json", ...(token && { authorization: `Bearer ${token}` }) };
+  const response = await fetch(url, { headers, ...(signal && { signal }) });
   const body: unknown = await response.json().catch(() => null);
   if (typeof body !== "object" || body === null) {
     throw new HttpError(response.status, "BAD_ANSWER", "The answer is not the gateway's.");

@@ -29,6 +29,8 @@ export interface LinkEvents {
 }
 
 export const SUBPROTOCOL = "kline.v1.json";
+/** Before a token: the only place in a handshake where a page can put one. */
+const TOKEN_SUBPROTOCOL = "kline.token.";
 /** Three heartbeats. */
 export const SILENCE_MS = 15_000;
 export const HANDSHAKE_MS = 10_000;
@@ -47,6 +49,7 @@ export class Link {
   readonly #url: string;
   readonly #Socket: SocketConstructor;
   readonly #events: LinkEvents;
+  readonly #token: () => string | null;
   #socket: Socket | null = null;
   #phase: LinkPhase = "closed";
   #failures = 0;
@@ -58,7 +61,8 @@ export class Link {
   #retryMs: number | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(url: string, Socket: SocketConstructor, events: LinkEvents) {
+  constructor(url: string, Socket: SocketConstructor, events: LinkEvents, token: () => string | null = () => null) {
+    this.#token = token;
     this.#url = url;
     this.#Socket = Socket;
     this.#events = events;
@@ -91,8 +95,7 @@ export class Link {
   /** The machine woke up, the network changed or somebody pressed retry: find out now, not after a timeout. */
   check(): void {
     if (this.#phase === "waiting" || this.#phase === "refused") {
-      this.#failures = 0;
-      this.#connect();
+      this.reconnect();
     } else if (this.#phase === "open") {
       this.#pings += 1;
       this.send({ op: "ping", id: -this.#pings });
@@ -101,9 +104,16 @@ export class Link {
     }
   }
 
+  /** Another connection instead of this one, as with another token. */
+  reconnect(): void {
+    this.#failures = 0;
+    this.#connect();
+  }
+
   #connect(): void {
     this.#drop();
-    const socket = new this.#Socket(this.#url, [SUBPROTOCOL]);
+    const token = this.#token();
+    const socket = new this.#Socket(this.#url, [SUBPROTOCOL, ...(token ? [TOKEN_SUBPROTOCOL + token] : [])]);
     this.#socket = socket;
     socket.onmessage = (event: { data: unknown }) => this.#received(event.data);
     socket.onclose = (event: { code: number }) => this.#lost(event.code);

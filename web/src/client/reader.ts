@@ -25,6 +25,8 @@ export interface ReaderOptions {
   /** The gateway's address. */
   readonly url: string;
   readonly fetch?: typeof globalThis.fetch;
+  /** Asked each time, so that it may change; goes along with requests and connections. */
+  readonly token?: () => string | null;
   /** Default 100. */
   readonly mostSymbols?: number;
   /** How long an answer counts as fresh. Default 60 s. */
@@ -48,6 +50,7 @@ const UNAVAILABLE = 503;
 export class Reader {
   readonly #url: string;
   readonly #fetch: typeof globalThis.fetch;
+  readonly #token: () => string | null;
   readonly #ttlMs: number;
   readonly #streamed: Streamed;
   readonly #cache: SeriesCache;
@@ -60,7 +63,11 @@ export class Reader {
   #prefetchUsed = 0;
   #failing = false;
 
-  constructor({ url, fetch = globalThis.fetch, mostSymbols = 100, ttlMs = 60_000 }: ReaderOptions, streamed: Streamed) {
+  constructor(
+    { url, fetch = globalThis.fetch, token = () => null, mostSymbols = 100, ttlMs = 60_000 }: ReaderOptions,
+    streamed: Streamed,
+  ) {
+    this.#token = token;
     this.#url = url;
     this.#fetch = (...asked) => fetch(...asked);
     this.#ttlMs = ttlMs;
@@ -204,7 +211,7 @@ export class Reader {
       }
       this.#counts.requests += 1;
       try {
-        const answer = await fetchKlines(this.#url, query, { fetch: this.#fetch });
+        const answer = await fetchKlines(this.#url, query, { fetch: this.#fetch, token: this.#token() });
         this.#settle(true);
         return answer;
       } catch (error) {

@@ -71,6 +71,7 @@ export class KlineDataService {
       url: url.href,
       shelf: this.#reader,
       ...(options.WebSocket && { WebSocket: options.WebSocket }),
+      ...(options.token && { token: options.token }),
     });
     this.#predictor = new Predictor(options.correlations, options.learned);
     this.#prefetcher = new Prefetcher(

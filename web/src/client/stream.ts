@@ -28,6 +28,8 @@ export interface StreamOptions {
   readonly url: string;
   /** Default: the environment's own. */
   readonly WebSocket?: SocketConstructor;
+  /** Asked at each connection. */
+  readonly token?: () => string | null;
   /** Most closed klines held per channel. */
   readonly keep?: number;
   readonly shelf?: Shelf;
@@ -86,14 +88,16 @@ export class KlineStream {
     WebSocket = globalThis.WebSocket as SocketConstructor,
     keep = DEFAULT_KEEP,
     shelf,
+    token,
   }: StreamOptions) {
     this.#keep = keep;
     this.#shelf = shelf;
-    this.#link = new Link(url, WebSocket, {
-      opened: (hello) => this.#opened(hello),
-      received: (message) => this.#received(message),
-      phaseChanged: (phase) => this.#phaseChanged(phase),
-    });
+    const events = {
+      opened: (hello: Hello) => this.#opened(hello),
+      received: (message: ServerMessage) => this.#received(message),
+      phaseChanged: (phase: LinkPhase) => this.#phaseChanged(phase),
+    };
+    this.#link = new Link(url, WebSocket, events, token);
     this.#link.open();
   }
 
@@ -138,6 +142,11 @@ export class KlineStream {
   /** See `Link.check`. */
   check(): void {
     this.#link.check();
+  }
+
+  /** Another connection instead of this one, as with another token; what is listened to goes on with it. */
+  reconnect(): void {
+    this.#link.reconnect();
   }
 
   /** Ends for good. */

@@ -1,6 +1,7 @@
 // The page's first lines: what the first chart is made of is asked for while the rest of the code is on its way.
 
 import { fetchKlines, fetchMarkets, type KlinesAnswer, type Markets } from "../client/history";
+import { token } from "./access";
 import { element, nextFrame } from "./dom";
 import { drawPreview } from "./preview";
 import { complete, formatHash, parseHash } from "./route";
@@ -22,10 +23,11 @@ async function firstKlines(): Promise<KlinesAnswer | null> {
     if (route.symbol === "") return null;
     history.replaceState(null, "", formatHash(route));
   }
-  return fetchKlines(base, { ...route, limit: HISTORY }, { signal: AbortSignal.timeout(PATIENCE_MS) });
+  const signal = AbortSignal.timeout(PATIENCE_MS);
+  return fetchKlines(base, { ...route, limit: HISTORY }, { signal, token: token() });
 }
 
-export const firstMarkets: Promise<Markets> = fetchMarkets(base);
+export const firstMarkets: Promise<Markets> = fetchMarkets(base, { token: token() });
 /** `null`: it was not to be had. */
 export const firstAnswer: Promise<KlinesAnswer | null> = firstKlines().catch(() => null);
 

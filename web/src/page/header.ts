@@ -111,7 +111,8 @@ export function showNotice(view: View): void {
   if (view.kind === "loading" || view.kind === "chart") return;
   setText(element("notice-title"), view.title);
   setText(element("notice-text"), view.text);
-  element("notice-button").hidden = view.kind === "empty";
+  element("notice-button").hidden = view.kind !== "error";
+  element("token-form").hidden = view.kind !== "locked";
 }
 
 export function showFooter(info: StreamInfo, updatesPerSecond: number, bars: number, cache: CacheStats): void {

@@ -10,7 +10,7 @@ export interface KeyEvents {
 
 export function wireKeys(events: KeyEvents): void {
   document.addEventListener("keydown", (event) => {
-    if (event.target instanceof HTMLInputElement && event.target.type === "text") return;
+    if (event.target instanceof HTMLInputElement && event.target.type !== "checkbox") return;
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     switch (event.key) {
       case "j":

@@ -1,6 +1,7 @@
 // The page's composition root: it makes the parts and joins them. What is looked at follows from the address alone.
 
 import { checkOnWake, fetchMarkets, freshness, HttpError, KlineDataService, type Level, type Markets } from "../client";
+import { keepToken, token } from "./access";
 import { expose } from "./automation";
 import { base, firstAnswer, firstMarkets } from "./begin";
 import { CandleChart, type ShownBar } from "./chart";
@@ -28,10 +29,11 @@ import { listed } from "./order";
 import { complete, formatHash, parseHash, type Route } from "./route";
 import { wireSheet } from "./sheet";
 import { sparkQuery } from "./sparkline";
-import { type View, viewOf } from "./view";
+import { type View, type ViewInput, viewOf } from "./view";
 
 const CLOCK_MS = 250;
 const RATE_MS = 1_000;
+const UNAUTHORIZED = 401;
 const MARKETS_RETRY_MS = 3_000;
 const MARKETS_REFRESH_MS = 60_000;
 /** Until a cached chart has been continued: no alarm for what is over in a moment. */
@@ -44,7 +46,7 @@ const EXPLAINED: Record<Level, string> = {
 };
 
 const app = element("app");
-const service = new KlineDataService({ url: base, learned: recall() });
+const service = new KlineDataService({ url: base, token, learned: recall() });
 const { stream } = service;
 const journal = new Journal();
 const paintSoon = oncePerFrame(paint);
@@ -79,7 +81,8 @@ const closeSheet = wireSheet({ opened: () => list.focus(), closed: () => list.cl
 
 let look = new Look({ symbol: "", interval: "" }, stream, chart, paintSoon);
 let markets: Markets | null = null;
-let marketsFailed = false;
+let listing: ViewInput["markets"] = "loading";
+let listingTimer: ReturnType<typeof setTimeout> | undefined;
 let hovered: ShownBar | null = null;
 let view: View = { kind: "loading" };
 let level: Level = "yellow";
@@ -132,25 +135,29 @@ function showMarkets(): void {
   list.show(listed(markets?.symbols ?? []), symbol, sparkQuery(markets?.intervals ?? []));
 }
 
-async function readMarkets(asked = fetchMarkets(base)): Promise<void> {
+async function readMarkets(asked = fetchMarkets(base, { token: token() })): Promise<void> {
   try {
     const first = markets === null;
     markets = await asked;
-    marketsFailed = false;
+    listing = "ready";
     // An address that names a market is followed before there is a list to choose the next one from.
     if (first && look.route.symbol !== "") prefetch();
   } catch (error) {
     // A gateway that is away is told by the badge; anything else here would be our bug.
     if (!(error instanceof HttpError || error instanceof TypeError)) throw error;
-    marketsFailed = true;
+    const unauthorized = error instanceof HttpError && error.status === UNAUTHORIZED;
+    listing = !unauthorized ? "failed" : token() === null ? "locked" : "denied";
   }
   follow();
   showMarkets();
   const unknown = look.status.error?.code === "INVALID_SYMBOL";
   // The collector has come to it since.
   if (unknown && markets?.symbols.includes(look.route.symbol)) lookAt(look.route);
-  const settled = !marketsFailed && !unknown && markets !== null && markets.symbols.length > 0;
-  setTimeout(() => void readMarkets(), settled ? MARKETS_REFRESH_MS : MARKETS_RETRY_MS);
+  clearTimeout(listingTimer);
+  // Asking again brings no token.
+  if (listing === "locked" || listing === "denied") return;
+  const settled = listing === "ready" && !unknown && markets !== null && markets.symbols.length > 0;
+  listingTimer = setTimeout(() => void readMarkets(), settled ? MARKETS_REFRESH_MS : MARKETS_RETRY_MS);
 }
 
 function paint(): void {
@@ -189,7 +196,8 @@ function paintState(): void {
   level = fresh.level;
   view = viewOf({
     ...route,
-    markets: markets === null ? (marketsFailed ? "failed" : "loading") : "ready",
+    // A list that was read once will do while the gateway is away.
+    markets: listing === "failed" && markets !== null ? "ready" : listing,
     bars: look.bars,
     status: status.state,
     error: status.error ?? null,
@@ -220,6 +228,18 @@ element("notice-button").addEventListener("click", () => {
   stream.check();
   lookAt(look.route);
 });
+element<HTMLFormElement>("token-form").addEventListener("submit", (event) => {
+  // Nothing is sent anywhere: it goes along with what is asked for from now on.
+  event.preventDefault();
+  const input = element<HTMLInputElement>("token");
+  const wellFormed = keepToken(input.value.trim());
+  input.setCustomValidity(wellFormed ? "" : "A token has neither spaces nor quotes.");
+  if (!input.reportValidity()) return;
+  input.value = "";
+  stream.reconnect();
+  void readMarkets();
+});
+element("token").addEventListener("input", (event) => (event.target as HTMLInputElement).setCustomValidity(""));
 element("skip").addEventListener("click", (event) => {
   // The address's hash is the market's.
   event.preventDefault();
@@ -232,6 +252,8 @@ if (document.fonts.status === "loading") void document.fonts.ready.then(() => ch
 checkOnWake(service, document, window);
 stream.onLink((info) => {
   journal.link(info, Date.now());
+  // Perhaps for want of a token that holds.
+  if (info.phase === "refused") void readMarkets();
   paintSoon();
 });
 element<HTMLInputElement>("prefetch").addEventListener("change", (event) => {

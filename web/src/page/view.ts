@@ -5,13 +5,15 @@ import type { ChannelStatus, LinkPhase } from "../client";
 export type View =
   | { readonly kind: "loading" }
   | { readonly kind: "chart" }
+  | { readonly kind: "locked"; readonly title: string; readonly text: string }
   | { readonly kind: "empty"; readonly title: string; readonly text: string }
   | { readonly kind: "error"; readonly title: string; readonly text: string };
 
 export interface ViewInput {
   readonly symbol: string;
   readonly interval: string;
-  readonly markets: "loading" | "ready" | "failed";
+  /** `locked`: a token is needed; `denied`: the one that was given does not hold. */
+  readonly markets: "loading" | "ready" | "failed" | "locked" | "denied";
   readonly bars: number;
   readonly status: ChannelStatus["state"];
   readonly error: { readonly code: string; readonly message: string } | null;
@@ -27,6 +29,13 @@ const LOADING: View = { kind: "loading" };
 const CHART: View = { kind: "chart" };
 
 export function viewOf(input: ViewInput): View {
+  // Nothing comes without one, whatever is still shown.
+  if (input.markets === "locked") {
+    return { kind: "locked", title: "A token is needed", text: "Whoever runs this gateway hands them out." };
+  }
+  if (input.markets === "denied") {
+    return { kind: "locked", title: "That token does not hold", text: "It may have expired. Give another one." };
+  }
   // Old bars are better than a message: the badge says how old they are.
   if (input.bars > 0) return CHART;
   if (input.link === "refused") {
