@@ -94,7 +94,7 @@ export default defineConfig({
       include: [
         "src/client/**",
         "src/adapters/**",
-        "src/page/{format,geometry,route,precision,view,journal,order,sparkline}.ts",
+        "src/page/{format,gaps,geometry,route,precision,view,journal,order,sparkline}.ts",
       ],
       exclude: ["src/client/types.ts", "src/**/index.ts"],
       thresholds: { lines: 100, functions: 100, branches: 100, statements: 100 },

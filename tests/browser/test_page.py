@@ -6,14 +6,15 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import redis
 
 from tests.browser.conftest import RESULTS
+from tests.browser.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tests.browser.page import Page
-    from tests.browser.world import World
 
     OpenPage = Callable[..., Page]
 
@@ -234,6 +235,59 @@ def test_page_waits_for_the_first_market(empty_world: World, open_page: OpenPage
     empty_world.start_collector()
     page.until("s.view === 'chart' && s.level === 'green'")
     assert len(page.state()["bars"]) >= STORED
+
+
+@pytest.fixture
+def sparse_world() -> Iterator[World]:
+    """A source with a hole in its candles, and an interval it has none of."""
+    with World(symbols=2, rolled_up="15m") as world:
+        newest = world.klines("BTCUSDT", "5m")[-1]["openTime"]
+        world.stop_gateway()
+        with redis.Redis.from_url(world.redis.url) as store:
+            minute_ms = 60_000
+            store.zremrangebyscore("klines:BTCUSDT:1m", newest - 20 * minute_ms, newest - 17 * minute_ms)
+        world.start_gateway()
+        yield world
+
+
+def test_page_says_where_candles_are_missing_and_where_they_are_rolled_up(
+    sparse_world: World, open_page: OpenPage
+) -> None:
+    page = open_page(f"{sparse_world.url}#BTCUSDT/1m")
+    page.shows("BTCUSDT", "1m")
+    page.until("document.querySelector('#gaps').checkVisibility()")
+    assert page.text("#gaps") == "1 gap"
+    assert page.evaluate("document.querySelector('#gaps').title").startswith("The source has no candles here: ")
+    assert page.texts("#derived") == []
+    page.click(".interval[data-interval='15m']")
+    page.shows("BTCUSDT", "15m")
+    page.until("document.querySelector('#derived').checkVisibility()")
+    assert page.text("#derived") == "Rolled up"
+    page.screenshot(RESULTS / "browser" / "rolled-up.png")
+    page.click(".interval[data-interval='5m']")
+    page.shows("BTCUSDT", "5m")
+    page.until("!document.querySelector('#derived').checkVisibility()")
+    assert page.axe() == []
+
+
+def test_colours_are_the_systems_until_somebody_chooses_them(world: World, open_page: OpenPage) -> None:
+    page = open_page(f"{world.url}#BTCUSDT/1m", scheme="light")
+    page.shows("BTCUSDT", "1m")
+    ground = "getComputedStyle(document.body).backgroundColor"
+    light, dark = "rgb(255, 255, 255)", "rgb(11, 14, 20)"
+    assert page.evaluate(ground) == light
+    page.press(["t"])
+    assert page.evaluate(ground) == dark
+    page.again(f"{world.url}#BTCUSDT/1m")
+    page.shows("BTCUSDT", "1m")
+    assert page.evaluate(ground) == dark
+    page.evaluate("document.querySelector('#scheme').focus()")
+    page.press(["Enter"])
+    assert page.evaluate("document.querySelector('#scheme').ariaLabel") == "Colours: light"
+    page.press(["Enter"])
+    assert page.evaluate("document.querySelector('#scheme').ariaLabel") == "Colours: as the system's"
+    assert page.evaluate(ground) == light
+    assert page.axe() == []
 
 
 @pytest.mark.usefixtures("refusals_expected")

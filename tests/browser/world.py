@@ -38,9 +38,10 @@ class World:
         token: str = "",
         workers: int = 1,
         key: str = "",
+        rolled_up: str = "",
     ) -> None:
         """`origins`: of the pages that may open streams. `token`: what the operations surface asks for. `key`: what
-        everything but health and page asks for.
+        everything but health and page asks for. `rolled_up`: an interval that the collector does not write.
         """
         self.redis = EmbeddedServer()
         self._symbols = symbols
@@ -50,6 +51,7 @@ class World:
         self._token = token
         self._workers = workers
         self._key = key
+        self._intervals = (*INTERVALS, rolled_up) if rolled_up else INTERVALS
         self._collector: subprocess.Popen[str] | None = None
         self._gateway: subprocess.Popen[str] | None = None
         self.url = ""
@@ -79,7 +81,7 @@ class World:
         """The first time on a free port, later on the same one, as a deployment does."""
         port = urlsplit(self.url).port or 0
         environment = {
-            "GATEWAY_MARKET__INTERVALS": ",".join(INTERVALS),
+            "GATEWAY_MARKET__INTERVALS": ",".join(self._intervals),
             "GATEWAY_ACCESS__ORIGINS": self._origins,
             "GATEWAY_OPERATIONS__TOKEN": self._token,
             "GATEWAY_SERVER__WORKERS": str(self._workers),

@@ -55,6 +55,7 @@ export class Channel {
   readonly #keep: number;
   #status = WAITING;
   #heardAt = 0;
+  #derived = false;
   #series = EMPTY;
   #ticker: Ticker | null = null;
 
@@ -79,6 +80,11 @@ export class Channel {
     return this.#status.state === "waiting" ? (newestClosed(this.#series)?.openTime ?? null) : null;
   }
 
+  /** Made of shorter klines: the source has none of this interval. */
+  get derived(): boolean {
+    return this.#derived;
+  }
+
   get series(): Series {
     return this.#series;
   }
@@ -95,6 +101,7 @@ export class Channel {
     this.reach = this.history;
     this.#heardAt = Date.now();
     if ("klines" in snapshot) {
+      this.#derived = snapshot.derived === true;
       const { series, change } = foldSnapshot(this.#series, snapshot, this.#keep);
       this.#series = series;
       this.#tell(change);

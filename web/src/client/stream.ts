@@ -21,6 +21,8 @@ export interface Subscription {
   /** When the channel's last news came (wall clock, ms); 0: never. */
   readonly heardAt: number;
   readonly status: ChannelStatus;
+  /** Its klines are made of shorter ones: the source has none of this interval. */
+  readonly derived: boolean;
   close(): void;
 }
 
@@ -177,6 +179,9 @@ export class KlineStream {
       },
       get status() {
         return held.status;
+      },
+      get derived() {
+        return held.derived;
       },
       close: () => {
         if (held.listeners.delete(listener) && held.listeners.size === 0) this.#release(held);

@@ -5,6 +5,9 @@ import { token } from "./access";
 import { element, nextFrame } from "./dom";
 import { drawPreview } from "./preview";
 import { complete, formatHash, parseHash } from "./route";
+import { applyScheme } from "./scheme";
+
+applyScheme();
 
 /** All the gateway stores by default. */
 export const HISTORY = 500;

@@ -4,7 +4,9 @@ import type { CacheStats, Level, StreamInfo, Ticker, Why } from "../client";
 import type { ShownBar } from "./chart";
 import { element, make, setText } from "./dom";
 import { age, compact, countdown, percent, price, sign } from "./format";
+import { type Gap, gapsText } from "./gaps";
 import type { Shown } from "./look";
+import type { Scheme } from "./scheme";
 import type { View } from "./view";
 
 const BADGE: Record<Why, string> = {
@@ -93,6 +95,25 @@ export function showSource(shown: Shown | null): void {
   setText(chip, `${cached ? "⚡ " : ""}${ms} ms`);
   chip.title = cached ? `Shown from the cache in ${ms} ms, then continued live` : `Shown by the gateway in ${ms} ms`;
   chip.ariaLabel = chip.title;
+}
+
+/** What one should know of the candles' origin. */
+export function showOrigin(derived: boolean, gaps: readonly Gap[]): void {
+  element("derived").hidden = !derived;
+  const chip = element("gaps");
+  chip.hidden = gaps.length === 0;
+  if (gaps.length === 0) return;
+  setText(chip, gaps.length === 1 ? "1 gap" : `${gaps.length} gaps`);
+  const text = gapsText(gaps);
+  if (chip.title === text) return;
+  chip.title = text;
+  chip.ariaLabel = `${chip.textContent}. ${text}`;
+}
+
+export function showScheme(scheme: Scheme): void {
+  const button = element("scheme");
+  button.dataset["scheme"] = scheme;
+  button.ariaLabel = button.title = `Colours: ${scheme === "system" ? "as the system's" : scheme}`;
 }
 
 export function showThrottle(text: string | null): void {

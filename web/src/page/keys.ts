@@ -6,6 +6,7 @@ export interface KeyEvents {
   /** So many intervals to the right. */
   interval(step: number): void;
   connection(): void;
+  scheme(): void;
 }
 
 export function wireKeys(events: KeyEvents): void {
@@ -27,6 +28,9 @@ export function wireKeys(events: KeyEvents): void {
         break;
       case "c":
         events.connection();
+        break;
+      case "t":
+        events.scheme();
         break;
     }
   });

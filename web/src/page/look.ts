@@ -14,6 +14,7 @@ import {
 } from "../client";
 import { HISTORY } from "./begin";
 import type { CandleChart } from "./chart";
+import { type Gap, gapsIn } from "./gaps";
 import { digitsOfBars, digitsOfTicker } from "./precision";
 import type { Route } from "./route";
 
@@ -38,6 +39,7 @@ export class Look {
   #ticker: Ticker | null = null;
   #digits = 0;
   #shown: Shown | null = null;
+  #gaps: readonly Gap[] = [];
 
   /**
    * A route with an empty part looks at nothing. `askedAt`: when, on the page's own clock, its candles were asked for
@@ -92,6 +94,16 @@ export class Look {
     return Math.max(this.#digits, digitsOfTicker(this.#ticker));
   }
 
+  /** Where candles are missing between those there are. */
+  get gaps(): readonly Gap[] {
+    return this.#gaps;
+  }
+
+  /** The source has none of this interval. */
+  get derived(): boolean {
+    return this.#subscriptions[0]?.derived ?? false;
+  }
+
   get status(): ChannelStatus {
     return this.#subscriptions[0]?.status ?? NOTHING;
   }
@@ -127,6 +139,7 @@ export class Look {
     const digits = digitsOfBars(this.#digits, bars);
     if (digits !== this.#digits || this.bars === 0) this.#chart.setDigits(digits);
     this.#digits = digits;
+    if (series.closed !== this.#series.closed) this.#gaps = gapsIn(allBars(series));
     this.#series = series;
   }
 }

@@ -14,7 +14,9 @@ import {
   showFooter,
   showLegend,
   showNotice,
+  showOrigin,
   showPrice,
+  showScheme,
   showSource,
   showThrottle,
   showTicker,
@@ -27,6 +29,7 @@ import { MarketList } from "./markets";
 import { recall, remember } from "./memory";
 import { listed } from "./order";
 import { complete, formatHash, parseHash, type Route } from "./route";
+import { nextScheme, scheme } from "./scheme";
 import { wireSheet } from "./sheet";
 import { sparkQuery } from "./sparkline";
 import { type View, type ViewInput, viewOf } from "./view";
@@ -177,6 +180,11 @@ function paint(): void {
   });
 }
 
+function changeScheme(): void {
+  showScheme(nextScheme());
+  chart.paint();
+}
+
 function dataAgeMs(): number | null {
   return look.heardAt === null ? null : Date.now() - look.heardAt;
 }
@@ -210,6 +218,7 @@ function paintState(): void {
   if (!joining || ageMs === null) showBadge(level, badgeText(fresh.why, status.reason), ageMs);
   journal.channel(status, now);
   showThrottle(throttleText(stream.info));
+  showOrigin(look.derived, look.gaps);
   panel.paint();
   showCountdown(newest === null ? null : newest.closeTime + 1 - (now + clockOffsetMs));
   showNotice(view);
@@ -240,6 +249,8 @@ element<HTMLFormElement>("token-form").addEventListener("submit", (event) => {
   void readMarkets();
 });
 element("token").addEventListener("input", (event) => (event.target as HTMLInputElement).setCustomValidity(""));
+showScheme(scheme());
+element("scheme").addEventListener("click", changeScheme);
 element("skip").addEventListener("click", (event) => {
   // The address's hash is the market's.
   event.preventDefault();
@@ -263,6 +274,7 @@ wireKeys({
   market: (step) => goTo({ symbol: list.neighbour(step) }),
   interval: (step) => goTo({ interval: intervals.neighbour(step) }),
   connection: () => panel.toggle(),
+  scheme: changeScheme,
 });
 
 expose(() => ({
