@@ -232,6 +232,23 @@ test("a token goes along with requests and with each connection, as it is then",
   expect(FakeSocket.last.protocols).toEqual(["kline.v1.json"]);
 });
 
+test("what was looked at is kept in order, each once, and not for ever", () => {
+  for (const [symbol, interval] of [
+    ["BTCUSDT", "1m"],
+    ["BTCUSDT", "1m"],
+    ["BTCUSDT", "5m"],
+  ] as const) {
+    service.looked(symbol, interval, []);
+  }
+  expect(service.visits).toEqual([
+    { at: 1_000_000, symbol: "BTCUSDT", interval: "1m" },
+    { at: 1_000_000, symbol: "BTCUSDT", interval: "5m" },
+  ]);
+  for (let count = 0; count < 1_000; count += 1) service.looked(`S${count}USDT`, "1m", []);
+  expect(service.visits).toHaveLength(1_000);
+  expect(service.visits[0]?.symbol).toBe("S0USDT");
+});
+
 test("what was fetched before there was a service is held as if it had asked", async () => {
   service.take({ symbol: "BTCUSDT", interval: "1m", klines: [bar(1), bar(2)], stale: false });
   expect(await service.fetchKlines("BTCUSDT", "1m")).toMatchObject({ cached: true, stale: false, klines: [{}, {}] });

@@ -1,6 +1,9 @@
-// What prefetch is worth: the same person browses twice, with it and without it. The person is a model with a seed, not
-// a recording of somebody: habits (two markets compared again and again), sectors, and whims.
+// What prefetch is worth: the same session twice, with it and without it. One is recorded: what the page noted while a
+// script's mouse and keys led it through half an hour (`e2e/record.mjs`); the page decided where a key leads, the
+// script's author when to press it. The others are of a model with a seed: habits (two markets compared again and
+// again), sectors, and whims. No recording of a person is among them.
 
+import { readFileSync } from "node:fs";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { type CacheStats, KlineDataService } from "../src/client";
 import { bar } from "./builders";
@@ -17,6 +20,22 @@ const SECTORS = [
 ];
 const KNOWN = SECTORS.flat().map((base) => `${base}USDT`);
 const LOOKS = 400;
+const RECORDED = JSON.parse(readFileSync(new URL("sessions/desk.json", import.meta.url), "utf8")) as {
+  readonly known: readonly string[];
+  readonly looks: readonly (readonly [atMs: number, symbol: string, interval: string])[];
+};
+
+interface Step {
+  readonly symbol: string;
+  readonly interval: string;
+  readonly dwellMs: number;
+}
+
+const RECORDED_STEPS: readonly Step[] = RECORDED.looks.map(([atMs, symbol, interval], index, all) => ({
+  symbol,
+  interval,
+  dwellMs: (all[index + 1]?.[0] ?? atMs) - atMs,
+}));
 
 /** Numbers in [0, 1) that are the same every time. */
 function seeded(seed: number): () => number {
@@ -27,7 +46,7 @@ function seeded(seed: number): () => number {
   };
 }
 
-function trace(seed: number): readonly { readonly symbol: string; readonly dwellMs: number }[] {
+function modelled(seed: number): readonly Step[] {
   const random = seeded(seed);
   const pick = <T>(all: readonly T[]): T => all[Math.floor(random() ** 1.5 * all.length)] as T;
   const seen = ["BTC"];
@@ -37,20 +56,20 @@ function trace(seed: number): readonly { readonly symbol: string; readonly dwell
     const mood = random();
     const next = mood < 0.35 ? pick(seen.slice(-4)) : mood < 0.75 ? pick(sector) : pick(SECTORS.flat());
     seen.push(next);
-    return { symbol: `${next}USDT`, dwellMs: 3_000 + random() ** 3 * 90_000 };
+    return { symbol: `${next}USDT`, interval: "1m", dwellMs: 3_000 + random() ** 3 * 90_000 };
   });
 }
 
-async function browse(seed: number, prefetch: boolean): Promise<CacheStats> {
+async function browse(steps: readonly Step[], known: readonly string[], prefetch: boolean): Promise<CacheStats> {
   const service = new KlineDataService({
     url: "http://gateway/",
     WebSocket: FakeSocket,
     fetch: async () => new Response(JSON.stringify({ klines: [bar(1)], stale: false })),
     ...(!prefetch && { prefetch: false }),
   });
-  for (const { symbol, dwellMs } of trace(seed)) {
-    await service.fetchKlines(symbol, "1m");
-    service.looked(symbol, "1m", KNOWN);
+  for (const { symbol, interval, dwellMs } of steps) {
+    await service.fetchKlines(symbol, interval);
+    service.looked(symbol, interval, known);
     await vi.advanceTimersByTimeAsync(dwellMs);
   }
   service.close();
@@ -60,11 +79,15 @@ async function browse(seed: number, prefetch: boolean): Promise<CacheStats> {
 beforeEach(() => vi.useFakeTimers({ now: 0 }));
 afterEach(() => vi.useRealTimers());
 
-test.each([1, 2, 3])("browsing is answered at once and fresh more often with prefetch (person %i)", async (seed) => {
-  const [without, withIt] = [await browse(seed, false), await browse(seed, true)];
+test.each([
+  ["recorded", RECORDED_STEPS, RECORDED.known],
+  ["model 1", modelled(1), KNOWN],
+  ["model 2", modelled(2), KNOWN],
+] as const)("browsing is answered at once and fresh more often with prefetch (%s)", async (name, steps, known) => {
+  const [without, withIt] = [await browse(steps, known, false), await browse(steps, known, true)];
   const fresh = ({ hits, staleHits, misses }: CacheStats): number => hits / (hits + staleHits + misses);
   process.stdout.write(
-    `person ${seed}: fresh at once ${fresh(without).toFixed(2)} -> ${fresh(withIt).toFixed(2)}, ` +
+    `${name}, ${steps.length} looks: fresh at once ${fresh(without).toFixed(2)} -> ${fresh(withIt).toFixed(2)}, ` +
       `at once ${without.hitRate.toFixed(2)} -> ${withIt.hitRate.toFixed(2)}, waits ${without.misses} -> ${withIt.misses}, ` +
       `requests ${without.requests} -> ${withIt.requests}, of ${withIt.prefetched} ahead ${withIt.prefetchUsed} used\n`,
   );

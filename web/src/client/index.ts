@@ -8,7 +8,13 @@ export type { LinkPhase, Socket, SocketConstructor } from "./link.ts";
 export { CORRELATIONS, type Correlations, type Learned, Predictor } from "./predictor.ts";
 export type { PrefetchOptions } from "./prefetch.ts";
 export type { Klines } from "./reader.ts";
-export { KlineDataService, type SeriesStatus, type ServiceOptions, type SubscribeOptions } from "./service.ts";
+export {
+  KlineDataService,
+  type SeriesStatus,
+  type ServiceOptions,
+  type SubscribeOptions,
+  type Visit,
+} from "./service.ts";
 export type { CacheStats, Timing } from "./stats.ts";
 export { KlineStream, type StreamInfo, type StreamOptions, type Subscription } from "./stream.ts";
 export type { Kline, StaleReason, ThrottleReason, Ticker } from "./types.ts";

@@ -41,7 +41,15 @@ export interface SubscribeOptions {
   readonly onReset?: (bars: readonly Kline[]) => void;
 }
 
+/** What somebody looked at, and since when (wall clock, ms). */
+export interface Visit {
+  readonly at: number;
+  readonly symbol: string;
+  readonly interval: string;
+}
+
 const CLOCK_MS = 1_000;
+const VISITS_KEPT = 1_000;
 
 interface Watched {
   readonly channel: () => { readonly heardAt: number; readonly status: ChannelStatus };
@@ -55,6 +63,7 @@ export class KlineDataService {
   readonly #predictor: Predictor;
   readonly #prefetcher: Prefetcher;
   readonly #watched = new Set<Watched>();
+  readonly #visits: Visit[] = [];
   readonly #stopLink: () => void;
   #clock: ReturnType<typeof setInterval> | undefined;
 
@@ -171,6 +180,9 @@ export class KlineDataService {
 
   /** Somebody looks at this market now: what is likely to follow is fetched in the background. */
   looked(symbol: string, interval: string, known: readonly string[]): void {
+    const last = this.#visits.at(-1);
+    if (last?.symbol !== symbol || last.interval !== interval) this.#visits.push({ at: Date.now(), symbol, interval });
+    if (this.#visits.length > VISITS_KEPT) this.#visits.shift();
     this.#prefetcher.looked(symbol, interval, known);
   }
 
@@ -190,6 +202,11 @@ export class KlineDataService {
   /** What was learned of this user's switches: plain data, to be given back next time. */
   get learned(): Learned {
     return this.#predictor.learned;
+  }
+
+  /** The last 1,000 things that were looked at, the latest last: a session that can be replayed. */
+  get visits(): readonly Visit[] {
+    return this.#visits;
   }
 
   get stats(): CacheStats {

@@ -1,7 +1,7 @@
 // A read-only window into the page for tests and scripts: `window.klineGateway`.
 // It tells what the chart itself holds, not what the page believes it holds.
 
-import type { CacheStats, Level, StreamInfo } from "../client";
+import type { CacheStats, Level, StreamInfo, Visit } from "../client";
 import type { ShownBar } from "./chart";
 import type { Shown } from "./look";
 import type { View } from "./view";
@@ -33,6 +33,8 @@ export interface PageState {
   /** When the chart itself was, with its scales, and could be moved. */
   readonly firstChartMs: number | null;
   readonly cache: CacheStats;
+  /** What was looked at, one after the other: nobody but this page's own scripts is told. */
+  readonly visits: readonly Visit[];
   readonly intervalMs: number | null;
 }
 

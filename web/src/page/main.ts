@@ -291,6 +291,7 @@ expose(() => ({
   shown: look.shown,
   firstChartMs,
   cache: service.stats,
+  visits: service.visits,
   intervalMs: stream.info.intervalMs,
 }));
 
