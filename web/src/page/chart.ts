@@ -30,12 +30,16 @@ export interface ShownBar {
 }
 
 const SECOND_MS = 1_000;
+/** The client library keeps 5,000 closed klines of a series. */
+const MOST_DRAWN = 6_000;
 
 export class CandleChart {
   readonly #box: HTMLElement;
   readonly #chart: IChartApi;
   readonly #candles: ISeriesApi<"Candlestick">;
   readonly #volumes: ISeriesApi<"Histogram">;
+  #drawn = 0;
+  #newest = 0;
   #digits = 2;
   #upVolume = "";
   #downVolume = "";
@@ -107,6 +111,8 @@ export class CandleChart {
   reset(bars: readonly Kline[], jump: boolean): void {
     this.#candles.setData(bars.map(candleOf));
     this.#volumes.setData(bars.map((bar) => this.#volumeOf(bar)));
+    this.#drawn = bars.length;
+    this.#newest = bars.at(-1)?.openTime ?? 0;
     if (!jump) return;
     const shown = barsShown(this.#box.clientWidth);
     this.#chart.priceScale("right").applyOptions({ autoScale: true });
@@ -117,6 +123,13 @@ export class CandleChart {
   push(bar: Kline): void {
     this.#candles.update(candleOf(bar));
     this.#volumes.update(this.#volumeOf(bar));
+    this.#drawn += bar.openTime === this.#newest ? 0 : 1;
+    this.#newest = bar.openTime;
+  }
+
+  /** Whether it holds far more than a series does: it drops nothing by itself, however long the page is open. */
+  get full(): boolean {
+    return this.#drawn > MOST_DRAWN;
   }
 
   setDigits(digits: number): void {

@@ -131,6 +131,7 @@ export class Look {
     } else if (event.kind === "bars") {
       this.#take(event.series, event.bars);
       for (const bar of event.bars) this.#chart.push(bar);
+      if (this.#chart.full) this.#chart.reset(allBars(event.series), false);
     }
     this.#changed();
   }
