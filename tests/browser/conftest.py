@@ -15,7 +15,9 @@ from tests.browser.world import World
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-REFUSALS = re.compile(r"ERR_|HTTP Authentication failed|status of (400|401|404|503)")
+REFUSALS = re.compile(
+    r"ERR_|HTTP Authentication failed|closed before the connection is established|status of (400|401|404|503)"
+)
 RESULTS = Path(__file__).parents[2] / "test-results"
 
 
