@@ -16,7 +16,7 @@ from gateway.market.rollup import Parts
 from gateway.model.interval import INTERVALS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Coroutine
+    from collections.abc import Callable, Collection, Coroutine
 
     from gateway.history.rolled import RolledStore
     from gateway.market.market import Market
@@ -61,7 +61,7 @@ class Repair:
         return self._all is not None and not self._all.done()
 
     @property
-    def being_read(self) -> Container[Series]:
+    def being_read(self) -> Collection[Series]:
         """The series that are read one by one, or wait to be."""
         return self._single
 

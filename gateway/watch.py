@@ -32,6 +32,12 @@ PERIOD_S = 1.0
 SERIES_AT_ONCE = 1000
 """Series looked at before others get their turn: under a millisecond."""
 
+GAPS_AT_ONCE = 1000
+"""Gaps of which the store is asked at one look; the others stay due for the next."""
+
+REPAIRS_MAX = 32
+"""Series that are read again at a time because of the watch; the others stay due."""
+
 
 class Watch:
     """`run` is the beat. Nothing is looked for while the feed is away: what is missed then is repaired as a whole."""
@@ -55,9 +61,12 @@ class Watch:
         self._asked: dict[Series, str] = {}
 
     async def run(self) -> None:
+        live = False
         while True:
             await asyncio.sleep(PERIOD_S)
-            if self._live():
+            # A link that has just come up has a moment to say what time it is there.
+            before, live = live, self._live()
+            if before and live:
                 try:
                     await self.look()
                 except StoreUnavailable:
@@ -72,7 +81,7 @@ class Watch:
             self._derive(series)
             if place % SERIES_AT_ONCE == SERIES_AT_ONCE - 1:
                 await asyncio.sleep(0)
-        if due := self.gaps.due(now_ms):
+        if due := self.gaps.due(now_ms)[:GAPS_AT_ONCE]:
             await self._look_for(due, now_ms)
         for line in self._bursts.due(time.monotonic()):
             logger.warning("%s", line)
@@ -96,10 +105,12 @@ class Watch:
             ahead = claimed_ms is not None and claimed_ms >= gap.from_ms
             if ahead:
                 self.gaps.prove(gap)
+            if ahead or claimed_ms is None or gap.inner:
+                if len(self._repair.being_read) >= REPAIRS_MAX:
+                    continue
+                self._repair.series(gap.series)
             if gap.looks and gap.proven:
                 self._report(gap)
-            if ahead or claimed_ms is None or gap.inner:
-                self._repair.series(gap.series)
             self.gaps.looked(gap, now_ms)
 
     def _report(self, gap: Gap) -> None:

@@ -1,14 +1,16 @@
 """Which closed klines should be there and are not, and when to look for them again. Pure: no store, no clock.
 
-A kline is missing when a later one has closed, or when it has not come so long after its close time. Each run of
-missing klines of a series is a gap: open, and looked for in the store at growing intervals, until it is repaired or
-given up. A symbol that has gone silent is one gap that grows; it costs nothing once it is given up.
+A kline is missing when a later one has closed, or when it has not come so long after its close time, by the time that
+the feed itself goes by: one that is hours behind owes nothing yet. Each run of missing klines of a series is a gap:
+open, and looked for in the store at growing intervals, until it is repaired or given up. A symbol that has gone silent
+is one gap that grows; it costs nothing once it is given up. However a gap moves, shrinks or falls apart, none of its
+klines is looked for more than `LOOKS_MAX` times.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import chain, islice
 from typing import TYPE_CHECKING
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
 WAITS_MS = (5_000, 10_000, 20_000, 40_000, 80_000, 160_000, 320_000, 640_000)
 """Between two looks at the store; after the last one the gap is given up."""
+
+LOOKS_MAX = 2 * (len(WAITS_MS) + 1)
+"""Looks at the store for any one kline: those while the source is silent, and those once it has gone on without it."""
 
 GAPS_PER_SERIES_MAX = 16
 ENDED_MAX = 256
@@ -52,11 +57,16 @@ class Gap:
 
 @dataclass(slots=True)
 class _Watched:
-    """One series as it was at the last look. `holes`: between the closed klines in memory."""
+    """One series as it was at the last look. `holes`: between the closed klines in memory; `tail`: after them."""
 
     end: int = -1
     holes: list[tuple[int, int]] = field(default_factory=list)
+    tail: tuple[int, int] | None = None
     gaps: list[Gap] = field(default_factory=list)
+    told_ms: int = 0
+    """The source's own time by its newest word on the series; 0 before the first."""
+    behind_ms: int = 0
+    """How far that was behind our clock when it came."""
 
 
 class GapWatch:
@@ -69,6 +79,8 @@ class GapWatch:
         self._watched: dict[Series, _Watched] = {}
         self._open: dict[Gap, None] = {}
         self._ended: deque[Gap] = deque(maxlen=ENDED_MAX)
+        # The newest time that any series has told, for those that have not told one of their own.
+        self._told_ms = self._behind_ms = 0
         self.found: Counter[str] = Counter()
         self.repaired: Counter[str] = Counter()
         self.given_up: Counter[str] = Counter()
@@ -91,8 +103,9 @@ class GapWatch:
         if changed:
             watched.end = series.closed.end
             watched.holes = [hole for hole in _holes(series) if not self._skip or _proven(hole, watched.gaps)]
-        tail = self._tail(series.interval, last, now_ms)
-        if tail or (changed and (watched.holes or watched.gaps)):
+        tail = self._tail(series.interval, last, now_ms - self._behind(series, last, watched, now_ms))
+        moved, watched.tail = tail != watched.tail, tail
+        if moved or (changed and (watched.holes or watched.gaps)):
             self._compare(series, watched, [*watched.holes, *([tail] if tail else [])], now_ms)
 
     def due(self, now_ms: int) -> list[Gap]:
@@ -124,6 +137,21 @@ class GapWatch:
         ongoing = (gap for gap in reversed(self._open) if gap.proven)
         return list(islice(chain(ongoing, reversed(self._ended)), count))
 
+    def _behind(self, series: Series, last: Kline, watched: _Watched, now_ms: int) -> int:
+        """How far the source is behind our clock, as far as its words on this series show it."""
+        word = series.word
+        told_ms = 0
+        if word is not None and word.open_time_ms > last.open_time_ms and word.event_time_ms <= word.close_time_ms:
+            told_ms = word.event_time_ms
+        elif last.event_time_ms:
+            # Heard, not read from the store. An event time after the close may be nothing but when it came.
+            told_ms = last.close_time_ms
+        if told_ms > watched.told_ms:
+            watched.told_ms, watched.behind_ms = told_ms, max(0, now_ms - told_ms)
+            if told_ms > self._told_ms:
+                self._told_ms, self._behind_ms = told_ms, watched.behind_ms
+        return watched.behind_ms if watched.told_ms else self._behind_ms
+
     def _tail(self, span: Interval, last: Kline, now_ms: int) -> tuple[int, int] | None:
         """What should have closed by now after the newest closed kline."""
         late_ms = now_ms - self._overdue_ms
@@ -137,12 +165,17 @@ class GapWatch:
         # What has left the memory cannot be seen any more, so it stays as it is.
         kept = [gap for gap in watched.gaps if gap.to_ms < series.closed.first_open_time_ms]
         known = watched.gaps[len(kept) :]
+        before = [(gap, replace(gap)) for gap in known]
         for from_ms, to_ms in missing:
-            gap = next((gap for gap in known if gap.from_ms <= to_ms and from_ms <= gap.to_ms), None)
-            if gap is None:
+            gap, was = next(
+                ((gap, was) for gap, was in before if was.from_ms <= to_ms and from_ms <= was.to_ms), (None, None)
+            )
+            if gap is None or was is None:
                 gap = self._begin(series, from_ms, now_ms)
-            else:
+            elif gap in known:
                 known.remove(gap)
+            else:
+                gap = self._part(was)
             gap.from_ms, gap.to_ms = from_ms, to_ms
             inner = (from_ms, to_ms) in watched.holes
             if inner and not gap.inner:
@@ -150,8 +183,13 @@ class GapWatch:
                 self._look_again(gap, now_ms)
             gap.inner = inner
             kept.append(gap)
+        last = series.closed.last
         for gap in known:
-            self._end(gap, GapState.REPAIRED)
+            if last is not None and gap.from_ms > last.open_time_ms:
+                # By the source's own time, which was not known before, it is not due yet.
+                self._open.pop(gap, None)
+            else:
+                self._end(gap, GapState.REPAIRED)
         for gap in kept[:-GAPS_PER_SERIES_MAX]:
             self._end(gap, GapState.GIVEN_UP)
         watched.gaps = kept[-GAPS_PER_SERIES_MAX:]
@@ -162,6 +200,17 @@ class GapWatch:
         if not self._skip:
             self.prove(gap)
         return gap
+
+    def _part(self, whole: Gap) -> Gap:
+        """Another part of a gap that has fallen apart: what was done for the whole was done for each."""
+        part = replace(whole)
+        # Only a gap that is proven is seen as holes.
+        self.found[part.series.interval.name] += 1
+        if part.state is GapState.OPEN:
+            self._open[part] = None
+        else:
+            self.given_up[part.series.interval.name] += 1
+        return part
 
     def _look_again(self, gap: Gap, now_ms: int) -> None:
         gap.state = GapState.OPEN

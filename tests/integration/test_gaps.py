@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from gateway import watch
 from gateway.embedded.encode import kline_event, kline_member
+from gateway.history.stores import Stores
 from gateway.market import gaps
 from gateway.model.interval import DAY_MS
 from tests.builders import kline
@@ -50,6 +51,12 @@ class Days:
 
     async def publish(self, ago: int) -> None:
         await self.redis.publish(KEY, kline_event(SYMBOL, "1d", day(ago)))
+
+    async def publish_noon(self, ago: int) -> None:
+        """The bar of that day, half of which is over."""
+        bar = day(ago)
+        noon = bar._replace(closed=False, event_time_ms=bar.open_time_ms + DAY_MS // 2)
+        await self.redis.publish(KEY, kline_event(SYMBOL, "1d", noon))
 
 
 @pytest.fixture
@@ -188,6 +195,47 @@ async def test_an_interval_is_found_to_be_lacking_when_a_new_symbol_turns_up(
         await someone.subscribe(f"kline:{SYMBOL}:3d", history=10)
         assert someone.said("snapshot")[0]["derived"] is True
         assert len(someone.view(f"kline:{SYMBOL}:3d").closed) >= 2
+
+
+async def test_a_feed_of_the_past_owes_nothing_and_is_read_no_more_than_others(
+    redis_server: EmbeddedServer, days: Days, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gaps, "WAITS_MS", (40,) * 1000)
+    await days.store(*range(600, 500, -1))
+    async with up(redis_server) as found, client(found) as someone:
+        await someone.subscribe(DAYS, history=10)
+        await days.publish_noon(500)
+        await until(lambda: found.inside.watch.gaps._told_ms, "a look that knows the time")
+        before = await reads(days)
+        for ago in range(500, 490, -1):
+            await days.store(ago)
+            await days.publish(ago)
+            await days.publish_noon(ago - 1)
+        await someone.until(lambda: someone.view(DAYS).cursor == day(491).open_time_ms)
+        assert (await told(found), await found.metric("gateway_kline_gaps_open")) == ([], 0)
+        assert await reads(days) == before
+        assert someone.view(DAYS).resyncs == 0
+
+
+async def test_where_everything_is_missing_the_store_is_not_read_for_all_at_once(
+    redis_server: EmbeddedServer, days: Days, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "REPAIRS_MAX", 3)
+    for number in range(12):
+        symbol, bar = f"S{number}USDT", day(4)
+        await days.redis.zadd(f"klines:{symbol}:1d", {kline_member(symbol, "1d", bar): bar.close_time_ms})
+    busy = []
+    read = Stores.closed_klines
+
+    async def watched(self: Stores, *asked: Any) -> list[Kline]:
+        busy.append(len(found.inside.repair.being_read))
+        return await read(self, *asked)
+
+    async with up(redis_server) as found:
+        monkeypatch.setattr(Stores, "closed_klines", watched)
+        await until(lambda: sum(found.inside.watch.gaps.given_up.values()) == 12, "all to be given up")
+        assert max(busy) <= 3
+        assert found.inside.watch.gaps.open == 0
 
 
 async def reads(days: Days) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from gateway.market.gaps import GAPS_PER_SERIES_MAX, WAITS_MS, Gap, GapState, GapWatch
@@ -22,7 +24,12 @@ class Stage:
 
     def close(self, *numbers: int) -> None:
         """The store has these; nothing between them."""
-        self.series.reseed(closed_klines(numbers, interval=self.series.interval.name), self.now_ms)
+        stored = closed_klines(numbers, interval=self.series.interval.name)
+        self.series.reseed([bar._replace(event_time_ms=0) for bar in stored], self.now_ms)
+
+    def hear(self, number: int, **changes: Any) -> None:
+        """The source speaks of a bar."""
+        self.series.fold_kline(kline(number, interval=self.series.interval.name, **changes), self.now_ms)
 
     def look(self, minutes: float) -> None:
         """Look at a time that is so many minutes after `T0`."""
@@ -82,7 +89,7 @@ def test_months_are_as_long_as_they_are() -> None:
     stage = Stage("1M")
     first = kline(interval="1d", closed=True)._replace(open_time_ms=T0 - 22 * 86_400_000)
     december_ms = T0 + 8 * 86_400_000
-    stage.series.reseed([first._replace(close_time_ms=december_ms - 1)], T0)
+    stage.series.reseed([first._replace(close_time_ms=december_ms - 1, event_time_ms=0)], T0)
     stage.look(37 * 24 * 60)
     assert stage.gaps == []
     stage.look(40 * 24 * 60)
@@ -184,6 +191,100 @@ def test_a_series_full_of_holes_is_told_of_up_to_a_limit(stage: Stage) -> None:
     assert stage.watch.given_up["1m"] == 2 * GAPS_PER_SERIES_MAX - 1 - GAPS_PER_SERIES_MAX
 
 
+class TestBehind:
+    """A source whose time is not ours."""
+
+    HOURS = 600
+
+    def test_one_that_is_hours_behind_owes_nothing_yet(self, stage: Stage) -> None:
+        stage.close(0)
+        for number in range(1, 5):
+            stage.hear(number)
+            stage.look(self.HOURS + number)
+            stage.hear(number, closed=True)
+            stage.look(self.HOURS + number + 1)
+        assert (stage.gaps, stage.watch.found) == ([], {})
+
+    def test_but_what_it_leaves_out_is_missing_as_soon(self, stage: Stage) -> None:
+        stage.close(0)
+        stage.hear(1)
+        stage.look(self.HOURS + 1)
+        stage.look(self.HOURS + 2)
+        assert stage.gaps == []
+        stage.look(self.HOURS + 2 + OVERDUE_MS / MINUTE_MS)
+        assert stage.gaps == [(1, 1, "open")], "a second of the bar had passed when it spoke"
+
+    def test_one_that_only_sends_closed_klines_shows_its_time_by_them(self, stage: Stage) -> None:
+        stage.close(0)
+        stage.hear(1, closed=True, event_time_ms=T0 + self.HOURS * MINUTE_MS)
+        stage.look(self.HOURS)
+        assert stage.gaps == []
+        stage.look(self.HOURS + 1.2)
+        assert stage.gaps == [(2, 2, "open")]
+
+    def test_one_that_says_when_it_speaks_of_a_bar_long_over_is_not_behind(self, stage: Stage) -> None:
+        stage.close(0)
+        stage.hear(1, event_time_ms=T0 + 10 * MINUTE_MS)
+        stage.look(10)
+        assert stage.gaps == [(1, 8, "open")]
+
+    def test_one_that_is_ahead_is_judged_by_our_clock(self, stage: Stage) -> None:
+        stage.close(0)
+        stage.hear(1)
+        stage.look(-60)
+        assert stage.gaps == []
+        stage.look(3)
+        assert stage.gaps == [(1, 1, "open")]
+
+    def test_a_series_that_has_said_nothing_goes_by_the_others(self, stage: Stage) -> None:
+        other = Stage()
+        stage.hear(1, closed=True)
+        stage.look(self.HOURS)
+        other.close(0)
+        stage.watch.look(other.series, stage.now_ms)
+        assert stage.gaps == []
+
+    def test_the_newest_word_of_any_series_tells_the_time(self, stage: Stage) -> None:
+        older, silent = Stage(), Stage()
+        stage.hear(60, closed=True)
+        stage.look(self.HOURS)
+        older.hear(1, closed=True)
+        silent.close(58)
+        for other in (older, silent):
+            stage.watch.look(other.series, stage.now_ms)
+        assert stage.gaps == [(59, 59, "open")]
+
+    def test_what_was_taken_for_missing_before_it_spoke_is_not(self, stage: Stage) -> None:
+        stage.close(0)
+        stage.look(self.HOURS)
+        assert stage.watch.open == 1
+        stage.hear(1)
+        stage.look(self.HOURS + 1)
+        assert (stage.gaps, stage.watch.open, stage.watch.repaired) == ([], 0, {})
+
+
+class TestParts:
+    def test_a_part_of_a_gap_is_not_looked_for_anew(self, stage: Stage) -> None:
+        stage.close(0)
+        stage.look(5)
+        for _ in range(3):
+            stage.watch.looked(stage.only, stage.now_ms)
+        stage.close(0, 2)
+        stage.look(5)
+        inner, tail = stage.watch.gaps()
+        assert (inner.looks, tail.looks) == (0, 3), "the source has gone on without the first one"
+        assert stage.watch.open == 2 == stage.watch.found["1m"]
+
+    def test_a_part_of_one_that_was_given_up_is_given_up(self, stage: Stage) -> None:
+        stage.close(0)
+        stage.look(5)
+        stage.give_up()
+        stage.close(0, 2)
+        stage.look(5)
+        assert stage.gaps == [(1, 1, "open"), (3, 3, "given_up")]
+        assert (stage.watch.found, stage.watch.given_up) == ({"1m": 2}, {"1m": 2})
+
+
 class TestQuiet:
     def test_silence_is_looked_into_but_not_told_of(self) -> None:
         stage = Stage(skip=True)
@@ -214,6 +315,15 @@ class TestQuiet:
         stage.close(0, 1, 2, 4)
         stage.look(5)
         assert stage.gaps == [(1, 1, "repaired")]
+
+    def test_a_part_of_what_nobody_missed_is_not_missed(self) -> None:
+        stage = Stage(skip=True)
+        stage.close(0)
+        stage.look(6)
+        stage.hear(2, closed=True)
+        stage.series.settle(stage.now_ms, 0)
+        stage.look(6)
+        assert (stage.gaps, stage.watch.found) == ([], {})
 
 
 def test_the_latest_are_those_that_are_looked_for_then_those_that_were_repaired(stage: Stage) -> None:
