@@ -6,30 +6,30 @@ itself: nobody is refused for it, and nobody gets more than one process's share 
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+import msgspec
+from redis.exceptions import NoScriptError, RedisError
 
 from gateway.access.bucket import Taken
 from gateway.access.buckets import Buckets
+from gateway.link.deployment import deployment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.access.bucket import Rate
     from gateway.config import RedisConfig
+    from gateway.link.deployment import Deployment
 
 logger = logging.getLogger(__name__)
 
 KEY_PREFIX = "gateway:rate:"
 TIMEOUT_S = 0.25
-"""A request waits for its place in the count no longer than this."""
-CONNECTIONS_MAX = 8
+"""A request waits no longer than this for any step: a connection, an answer."""
 AWAY_S = 5.0
 """How long a Redis that failed is not asked again."""
 
@@ -48,6 +48,7 @@ end
 redis.call('SET', KEYS[1], string.format('%.0f', after), 'PX', math.ceil((after - now) / 1000))
 return {after - now, math.floor(-wait / interval), 0}
 """
+_DIGEST = hashlib.sha1(_TAKE.encode(), usedforsecurity=False).hexdigest()
 
 
 class RequestRates:
@@ -62,37 +63,36 @@ class RequestRates:
         self._clock_us = clock_us
         self._away_until_us = 0
         self.fallbacks = 0
-        self._redis: Redis | None = None
+        self._redis: Deployment | None = None
         if shared is not None:
-            self._redis = Redis.from_pool(
-                BlockingConnectionPool.from_url(
-                    shared.url,
-                    max_connections=CONNECTIONS_MAX,
-                    timeout=TIMEOUT_S,
-                    socket_connect_timeout=TIMEOUT_S,
-                    socket_timeout=TIMEOUT_S,
-                    protocol=2,
-                    retry=Retry(NoBackoff(), 0),
-                )
-            )
-            self._script: Any = self._redis.register_script(_TAKE)
+            hurried = {"connect_timeout_s": TIMEOUT_S, "command_timeout_s": TIMEOUT_S}
+            self._redis = deployment(msgspec.structs.replace(shared, **hurried))
 
     async def take(self, key: str, rate: Rate, cost: int = 1) -> Taken:
         """`full_us` of the answer is from now on, whoever's clock it was."""
         now_us = self._clock_us()
         if self._redis is not None and now_us >= self._away_until_us:
             try:
-                arguments = [rate.interval_us, rate.burst, cost]
-                full_us, left, wait_us = await self._script(keys=[KEY_PREFIX + key], args=arguments)
+                shared = await self._take(self._redis, KEY_PREFIX + key, rate, cost)
             except (RedisError, OSError, TimeoutError) as error:
                 if now_us >= self._away_until_us:
                     logger.warning("request rates are counted by this process alone for now: %s", error)
                 self.fallbacks += 1
                 self._away_until_us = self._clock_us() + round(AWAY_S * 1_000_000)
             else:
-                return Taken(int(full_us), int(left), int(wait_us))
+                return shared
         taken = self._buckets.take(key, now_us, rate, cost)
         return taken._replace(full_us=max(0, taken.full_us - now_us))
+
+    @staticmethod
+    async def _take(redis: Deployment, key: str, rate: Rate, cost: int) -> Taken:
+        arguments = (1, key, rate.interval_us, rate.burst, cost)
+        try:
+            answer = await redis.execute("EVALSHA", _DIGEST, *arguments)
+        except NoScriptError:
+            # A server that has just started, or taken over. This makes it know the script.
+            answer = await redis.execute("EVAL", _TAKE, *arguments)
+        return Taken(*map(int, answer))
 
     async def aclose(self) -> None:
         if self._redis is not None:

@@ -43,6 +43,9 @@ LOOK_AGAIN_S = 0.5
 SPLIT = {"MGET", "EXISTS"}
 """Commands whose keys may live in several slots: one request for each key."""
 
+SCRIPTS = {"EVAL", "EVALSHA"}
+"""Commands that name a script and the number of keys before the keys."""
+
 
 class Cluster:
     """A `Deployment`. PUBLISH reaches every node, so one link to any of them hears all of it."""
@@ -108,7 +111,7 @@ class Cluster:
         await self._look()
         places: dict[Address | None, list[int]] = defaultdict(list)
         for place, command in enumerate(commands):
-            places[self.slots.owner(_bytes(command[1]))].append(place)
+            places[self.slots.owner(_key(command))].append(place)
         if None in places:
             raise self._unserved()
         owners = [owner for owner in places if owner is not None]
@@ -163,7 +166,7 @@ class Cluster:
         return int(facts.get(b"cluster_current_epoch", 0)), Slots(answer, node)
 
     async def _routed(self, *command: Word) -> Any:
-        key = _bytes(command[1])
+        key = _key(command)
         await self._look()
         owner = self.slots.owner(key)
         asking = False
@@ -205,6 +208,11 @@ class Cluster:
 def _redirected(error: MovedError | AskError, asked: Address) -> Address:
     """Where to; a node that does not know its own host means the one that was asked."""
     return Address(error.host or asked.host, error.port)
+
+
+def _key(command: Sequence[Word]) -> bytes:
+    """The first key; all others are where it is."""
+    return _bytes(command[3 if command[0] in SCRIPTS else 1])
 
 
 def _bytes(word: Word) -> bytes:

@@ -33,7 +33,7 @@ class Deployment(Protocol):
         ...
 
     async def execute(self, *command: Word, at: Address | None = None) -> Any:
-        """Carry a read out where its keys are (they follow the command's name), or where `at` says."""
+        """Carry a command out where its keys are (they follow the name, a script's as for EVAL), or where `at` says."""
         ...
 
     async def execute_all(self, commands: Sequence[Sequence[Word]]) -> list[Any]:

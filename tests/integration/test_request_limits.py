@@ -14,11 +14,13 @@ from gateway.access.bucket import Rate
 from gateway.access.request_rates import KEY_PREFIX, RequestRates
 from gateway.api.errors import Code
 from gateway.config import RedisConfig
+from gateway.embedded.topology import cluster, command
 from tests.integration.live import WAIT_S, make_config, serving
 from tests.tokens import AUDIENCE, SECRET, secret_issuer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from gateway.embedded.server import EmbeddedServer
     from tests.integration.live import Publisher
@@ -181,6 +183,53 @@ class TestShared:
         ):
             both = await asyncio.gather(at_once(one, NATIVE, 40), at_once(another, NATIVE, 40))
             assert both[0] + both[1] == {200: 20, 429: 60}
+
+    async def test_they_do_so_as_a_user_with_a_password_from_a_file_that_changes(
+        self, redis_server: EmbeddedServer, publisher: Publisher, tmp_path: Path
+    ) -> None:
+        secret = tmp_path / "password"
+        secret.write_text("first\n")
+        command(redis_server, "ACL", "SETUSER", "gate", "on", ">first", "~*", "&*", "+@all")
+        redis = {"username": "gate", "password_file": str(secret)}
+        limits = {**SLOW, "shared": True}
+        async with (
+            http(redis_server, publisher, limits=limits, redis=redis) as one,
+            http(redis_server, publisher, limits=limits, redis=redis) as another,
+        ):
+            both = await asyncio.gather(at_once(one, NATIVE, 6), at_once(another, NATIVE, 6))
+            assert both[0] + both[1] == {200: 12}
+            secret.write_text("second")
+            command(redis_server, "ACL", "SETUSER", "gate", "resetpass", ">second")
+            command(redis_server, "CLIENT", "KILL", "USER", "gate")
+            command(redis_server, "SCRIPT", "FLUSH")
+            both = await asyncio.gather(at_once(one, NATIVE, 20), at_once(another, NATIVE, 20))
+            assert both[0] + both[1] == {200: 8, 429: 32}
+
+    async def test_they_do_so_in_a_cluster_while_slots_move(self) -> None:
+        with cluster() as nodes:
+            config = RedisConfig(url="redis://elsewhere.invalid:1/0", cluster=nodes.addresses)
+            gateways = [RequestRates(1000, config) for _ in range(2)]
+            try:
+                keys = [f"203.0.113.{number}" for number in range(12)]
+                assert len({nodes.owner(KEY_PREFIX + key).port for key in keys}) == 3
+                took: Counter[str] = Counter()
+
+                async def take_all(times: int) -> None:
+                    for key in keys * times:
+                        answers = await asyncio.gather(*(rates.take(key, self.RATE) for rates in gateways))
+                        took[key] += sum(not taken.wait_us for taken in answers)
+
+                await take_all(5)
+                assert took == dict.fromkeys(keys, 10)
+                moved = KEY_PREFIX + keys[0]
+                target = next(node for node in nodes.masters if node is not nodes.owner(moved))
+                await asyncio.to_thread(nodes.move_slot, moved, target)
+                await take_all(10)
+                assert took == dict.fromkeys(keys, 20)
+                assert [rates.fallbacks for rates in gateways] == [0, 0]
+            finally:
+                for rates in gateways:
+                    await rates.aclose()
 
     async def test_it_answers_as_the_bucket_of_one_process_does(self, redis_server: EmbeddedServer) -> None:
         alone = RequestRates(1000, clock_us=lambda: 5_000_000)
