@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from loadtest.attacks import Attack
     from loadtest.messages import Plan
 
-AGAIN_S = 5.0
-"""An attacker that is cut comes back after so long, with all that a new connection may do."""
+AGAIN_S = 1.0
+"""An attacker that is cut comes back after so long."""
+
+SPREAD_S = 5.0
+"""They do not all begin in the same moment."""
 
 _HOSTS = 250
 
@@ -59,8 +62,7 @@ class Attackers:
             tasks = [asyncio.create_task(self._attack(n, kind)) for n, kind in enumerate(self._kinds) if phase]
 
     async def _attack(self, number: int, kind: str) -> None:
-        # Not all in the same moment, and not from one address.
-        await asyncio.sleep(number % 100 / 100 * AGAIN_S)
+        await asyncio.sleep(number % 100 / 100 * SPREAD_S)
         source = f"127.0.2.{number % _HOSTS + 1}"
         while True:
             with suppress(OSError):

@@ -109,6 +109,10 @@ class Checks(Struct, frozen=True):
     examples: list[str]
 
 
+REFUSED = "429"
+"""How an attacker's connection may end as well, once its address has been cut for floods: it is not let in again."""
+
+
 class AttackResult(Struct, frozen=True):
     """What became of one kind of attackers in a phase. `outcomes`: how their connections ended -> how often."""
 
@@ -121,7 +125,9 @@ class AttackResult(Struct, frozen=True):
     @property
     def wrong(self) -> int:
         """Connections that ended otherwise; an attack none of whose ends was seen counts as one."""
-        return sum(self.outcomes.values()) - self.outcomes.get(self.expected, 0) if self.outcomes else 1
+        if not (expected := self.outcomes.get(self.expected, 0)):
+            return sum(self.outcomes.values()) or 1
+        return sum(self.outcomes.values()) - expected - self.outcomes.get(REFUSED, 0)
 
 
 class Result(Struct, frozen=True):

@@ -43,3 +43,9 @@ def take(full_us: int, now_us: int, rate: Rate, cost: int = 1) -> Taken:
     if wait_us > 0:
         return Taken(full_us, (capacity_us - (begun_us - now_us)) // rate.interval_us, wait_us)
     return Taken(after_us, -wait_us // rate.interval_us, 0)
+
+
+def charge(full_us: int, now_us: int, rate: Rate, cost: int) -> int:
+    """When a bucket will be full that `cost` is taken from whatever it holds: it may owe as much as it can hold."""
+    capacity_us = rate.interval_us * rate.burst
+    return max(full_us, min(max(full_us, now_us) + rate.interval_us * cost, now_us + 2 * capacity_us))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from gateway.access.bucket import Taken, take
+from gateway.access.bucket import Taken, charge, take
 
 if TYPE_CHECKING:
     from gateway.access.bucket import Rate
@@ -26,8 +26,15 @@ class Buckets:
 
     def take(self, key: str, now_us: int, rate: Rate, cost: int = 1) -> Taken:
         taken = take(self._full_us.get(key, 0), now_us, rate, cost)
-        self._full_us[key] = taken.full_us
+        self._keep(key, taken.full_us)
+        return taken
+
+    def charge(self, key: str, now_us: int, rate: Rate, cost: int) -> None:
+        """Take it whether it is there or not."""
+        self._keep(key, charge(self._full_us.get(key, 0), now_us, rate, cost))
+
+    def _keep(self, key: str, full_us: int) -> None:
+        self._full_us[key] = full_us
         self._full_us.move_to_end(key)
         if len(self._full_us) > self._most:
             self._full_us.popitem(last=False)
-        return taken

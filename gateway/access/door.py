@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.access.bucket import SECOND_US, Rate, take
 from gateway.access.buckets import Buckets
+from gateway.session.close_codes import Close
 
 if TYPE_CHECKING:
     from gateway.access.grants import Grant
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 FULL_RETRY_S = 5.0
 """What a refused client is told to wait where nothing says how long it will take; it should add jitter."""
+
+
+FLOODS = frozenset({Close.RATE_LIMIT, Close.POLICY})
+"""Why a connection is cut that has done too much: the next one would bring a fresh allowance."""
 
 
 class Refusal(NamedTuple):
@@ -90,6 +95,11 @@ class Door:
         self._drop(self._by_group, visitor.group)
         if visitor.grant is not None:
             self._drop(self._by_subject, visitor.grant.subject)
+
+    def cut(self, visitor: Visitor, reason: Close, now_us: int) -> None:
+        """A connection is ended by force. A flood costs its address handshakes, so that coming back gains nothing."""
+        if reason in FLOODS and not visitor.exempt:
+            self._arrivals.charge(visitor.group, now_us, self._address_rate, self._limits.handshakes_per_cut)
 
     def _has_place(self, grant: Grant) -> bool:
         return self._by_subject[grant.subject] < self._limits.connections_per_token

@@ -130,6 +130,7 @@ class Entrance:
 
     def cut(self, visitor: Visitor, reason: Close) -> None:
         self.counters.disconnects[reason.code] += 1
+        self.door.cut(visitor, reason, _now_us())
         if visitor.socket is not None:
             visitor.socket.close(reason)
 
@@ -137,6 +138,7 @@ class Entrance:
         """A connection that was begun is gone: count how it ended, and make its place free."""
         if offence := socket.offence:
             self.counters.disconnects[offence.code] += 1
+            self.door.cut(visitor, offence, _now_us())
         self.counters.bytes_in += socket.received_bytes
         self.counters.ended(
             socket.id,

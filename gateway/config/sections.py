@@ -167,6 +167,7 @@ class LimitsConfig(Section, frozen=True):
     handshakes_burst: Count = 20000
     handshakes_per_ip_s: Seconds = 100.0
     handshakes_per_ip_burst: Count = 2000
+    handshakes_per_cut: Count = 500
     first_subscribe_s: Seconds = 30.0
     messages_per_s: Seconds = 10.0
     messages_burst: Count = 250

@@ -14,6 +14,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from gateway.access.api_keys import hash_of, make_key
+from gateway.wire import socket as socket_module
 from gateway.wire.native import SUBPROTOCOL
 from tests.integration.live import BARS, PRICE, client, make_config, process, serving, until
 from tests.tokens import AUDIENCE, SECRET, secret_issuer
@@ -58,6 +59,11 @@ async def knock(up: Serving, path: str = STREAM, **options: Any) -> tuple[int, d
 
 def bearer(token: str) -> dict[str, Any]:
     return {"additional_headers": {"Authorization": f"Bearer {token}"}}
+
+
+def at(address: str) -> dict[str, Any]:
+    """What a proxy says of who is behind it."""
+    return {"additional_headers": {"X-Forwarded-For": address}}
 
 
 async def refusals(up: Serving, reason: str) -> float:
@@ -301,6 +307,45 @@ class TestNumbers:
             answers = await asyncio.gather(*(knock(up) for _ in range(30)))
             assert sorted(status for status, _, _ in answers) == [101] * 10 + [429] * 20
             assert await refusals(up, "address_rate") == 20
+
+    @pytest.mark.parametrize("flood", ["commands", "pings"])
+    async def test_a_flooder_that_comes_back_is_refused_and_his_neighbours_behind_the_proxy_are_not(
+        self, redis_server: EmbeddedServer, publisher: Publisher, flood: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(socket_module, "CLOSE_GRACE_S", 0.1)
+        limits = {
+            "messages_burst": 5,
+            "handshakes_per_ip_s": 0.01,
+            "handshakes_per_ip_burst": 10,
+            "handshakes_per_cut": 4,
+            "exempt": ("203.0.113.99",),
+        }
+
+        async def flooded(address: str) -> int:
+            """Come in as somebody at that address, and flood until that ends: close code or status."""
+            try:
+                async with connect(up.address.replace("http", "ws") + STREAM, proxy=None, **at(address)) as socket:
+                    for _ in range(200):
+                        await (socket.send('{"op":"list"}') if flood == "commands" else socket.ping())
+                    async for _ in socket:
+                        pass
+                    return socket.close_code or 0
+            except ConnectionClosed as end:
+                return end.rcvd.code if end.rcvd else 0
+            except InvalidStatus as refusal:
+                return refusal.response.status_code
+
+        code = 4002 if flood == "commands" else 1008
+        access = {"trusted_proxies": ("127.0.0.0/8",)}
+        async with gateway(redis_server, publisher, limits=limits, access=access) as up:
+            assert [await flooded("203.0.113.1") for _ in range(4)] == [code, code, 429, 429]
+            status, _, headers = await knock(up, **at("203.0.113.1"))
+            assert status == 429
+            assert int(headers["Retry-After"]) >= 1
+            assert await refusals(up, "address_rate") == 3
+            assert (await knock(up, **at("203.0.113.2")))[0] == 101
+            if flood == "pings":
+                assert [await flooded("203.0.113.99") for _ in range(4)] == [code] * 4
 
     async def test_nobody_is_believed_about_his_address_but_a_trusted_proxy(
         self, redis_server: EmbeddedServer, publisher: Publisher

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.access.bucket import SECOND_US, Rate, take
+from gateway.access.bucket import SECOND_US, Rate, charge, take
 
 
 def taken(full_us: int, now_us: int, rate: Rate, times: int) -> tuple[int, int]:
@@ -55,3 +55,14 @@ def test_what_costs_more_than_the_burst_passes_from_a_full_bucket_only() -> None
     emptied = take(0, 0, rate, 50)
     assert (emptied.wait_us, emptied.left) == (0, 0)
     assert take(take(0, 0, rate).full_us, 0, rate, 50).wait_us == 100_000
+
+
+def test_a_charge_is_taken_from_an_empty_bucket_too_but_no_more_than_it_can_hold() -> None:
+    rate = Rate.per_second(10, 3)
+    full_us = charge(0, 0, rate, 2)
+    assert take(full_us, 0, rate).wait_us == 0
+    full_us = charge(full_us, 0, rate, 2)
+    assert take(full_us, 0, rate).wait_us == 200_000
+    assert charge(full_us, 0, rate, 1000) == 600_000 == charge(600_000, 0, rate, 1)
+    assert take(600_000, 399_999, rate).wait_us == 1
+    assert charge(600_000, -SECOND_US, rate, 1) == 600_000, "a clock that was behind gives nothing back"

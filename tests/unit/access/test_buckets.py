@@ -22,3 +22,12 @@ def test_the_longest_quiet_is_forgotten_so_that_memory_is_bounded() -> None:
     for number in range(10_000):
         buckets.take(str(number), 0, RATE)
     assert len(buckets) == 3
+
+
+def test_who_owes_waits_and_is_remembered_like_everybody() -> None:
+    buckets = Buckets(3)
+    buckets.charge("a", 0, RATE, 3)
+    assert buckets.take("a", 0, RATE).wait_us == 2_000_000
+    for number in range(5):
+        buckets.charge(str(number), 0, RATE, 1)
+    assert len(buckets) == 3

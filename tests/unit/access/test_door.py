@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from gateway.access.bucket import SECOND_US
 from gateway.access.door import Door, Refusal
 from gateway.access.grants import Grant
 from gateway.access.visitor import Allowances, Visitor
 from gateway.config import LimitsConfig
+from gateway.session.close_codes import Close
 
 
 def door(max_connections: int = 100, **limits: Any) -> Door:
@@ -50,6 +52,44 @@ class TestKnock:
         assert [entrance.knock("a", 0, exempt=True) for _ in range(9)] == [None] * 9
         entrance.enter(visitor())
         assert reason(entrance.knock("a", 0, exempt=True)) == "full"
+
+
+class TestCuts:
+    LIMITS: Any = {"handshakes_per_ip_s": 10, "handshakes_per_ip_burst": 20, "handshakes_per_cut": 15}
+
+    def test_who_is_cut_for_a_flood_and_comes_back_each_second_is_soon_refused(self) -> None:
+        entrance = door(**self.LIMITS)
+        answers = []
+        for second in range(20):
+            refusal = entrance.knock("203.0.113.7", second * SECOND_US, exempt=False)
+            answers.append(reason(refusal))
+            if refusal is None:
+                entrance.cut(visitor(), Close.RATE_LIMIT, second * SECOND_US)
+            else:
+                assert 0 < refusal.retry_after_s <= 1.5
+        assert answers.count(None) == (20 + 19 * 10 + 15) // 16, "each visit costs 16, and the last one may owe 15"
+        assert set(answers) == {None, "address_rate"}
+        assert entrance.knock("203.0.113.8", 20 * SECOND_US, exempt=False) is None
+
+    @pytest.mark.parametrize("why", [why for why in Close if why not in (Close.RATE_LIMIT, Close.POLICY)])
+    def test_other_ends_cost_nothing(self, why: Close) -> None:
+        entrance = door(**self.LIMITS)
+        for _ in range(9):
+            entrance.cut(visitor(), why, 0)
+        assert [entrance.knock("203.0.113.7", 0, exempt=False) for _ in range(20)] == [None] * 20
+
+    def test_nor_do_those_of_who_is_exempt(self) -> None:
+        entrance = door(**self.LIMITS)
+        for _ in range(9):
+            entrance.cut(visitor(exempt=True), Close.POLICY, 0)
+        assert [entrance.knock("203.0.113.7", 0, exempt=False) for _ in range(20)] == [None] * 20
+
+    def test_many_that_are_cut_at_once_close_the_door_for_a_while_only(self) -> None:
+        entrance = door(**self.LIMITS)
+        for _ in range(1000):
+            entrance.cut(visitor(), Close.POLICY, 0)
+        assert reason(entrance.knock("203.0.113.7", 2 * SECOND_US, exempt=False)) == "address_rate"
+        assert entrance.knock("203.0.113.7", 2_100_000, exempt=False) is None
 
 
 class TestPlaces:

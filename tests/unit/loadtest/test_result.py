@@ -103,6 +103,8 @@ def test_what_could_not_be_measured_is_not_met(key: str) -> None:
     ("outcomes", "wrong"),
     [
         pytest.param({"closed 1008": 5}, 0, id="as expected"),
+        pytest.param({"closed 1008": 5, "429": 9}, 0, id="refused when it came back"),
+        pytest.param({"429": 9}, 9, id="refused from the start"),
         pytest.param({"closed 1008": 5, "not cut": 2, "cut": 1}, 3, id="otherwise"),
         pytest.param({}, 1, id="no end was seen"),
     ],
