@@ -54,7 +54,7 @@ ROWS = (
     Row(("link",), outside=("redis",)),
     Row(
         (
-            *("feed.listener", "feed.sharded", "feed.sources", "feed.subscription"),
+            *("feed.attempts", "feed.listener", "feed.sharded", "feed.sources", "feed.subscription"),
             *("feed.keys", "feed.keyspace", "feed.poll", "feed.auto", "feed.modes", "feed.together"),
         )
     ),

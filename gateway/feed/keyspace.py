@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError, ResponseError
 
+from gateway.feed.attempts import Attempts, reason_of
 from gateway.feed.listener import Listener
 from gateway.feed.together import together
 
@@ -58,10 +59,10 @@ class Keyspace:
         there: Deployment,
         database: int,
     ) -> None:
-        self._retry_s = redis.retry_s
         self._enables = config.enable_notifications
         self._reader = reader
         self._sink = sink
+        self._attempts = Attempts(redis.retry_s, sink, logger, "feed not running")
         self._listener = Listener(redis, topics.of_key_events(database), self, there)
         self._changed: set[Topic] = set()
         self._work = asyncio.Event()
@@ -96,7 +97,6 @@ class Keyspace:
         self._work.set()
 
     async def _read(self) -> None:
-        failures = 0
         while True:
             await self._work.wait()
             self._work.clear()
@@ -107,18 +107,13 @@ class Keyspace:
                 await asyncio.sleep(COALESCE_S)
                 changed, self._changed = self._changed, changed
                 await self._reader.read(changed)
-                failures = 0
+                self._attempts.succeeded()
             except (RedisError, OSError) as error:
                 # Marked again: whatever else happens, these have not been read.
                 self._changed |= changed
                 self._told_linked = False
-                reason = str(error) or type(error).__name__
-                self.problem = reason if isinstance(error, NotificationsOff) else ""
-                self._sink.unlinked(reason)
-                wait_s = self._retry_s[min(failures, len(self._retry_s) - 1)]
-                failures += 1
-                logger.warning("feed not running: %s; next attempt in %g s", reason, wait_s)
-                await asyncio.sleep(wait_s)
+                self.problem = reason_of(error) if isinstance(error, NotificationsOff) else ""
+                await self._attempts.failed(error)
                 self._work.set()
 
     async def _begin(self) -> None:

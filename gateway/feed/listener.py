@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from redis.exceptions import RedisError
 
+from gateway.feed.attempts import Attempts
 from gateway.feed.drain import BatchSink, Drain
 from gateway.feed.subscription import LinkLost, Subscription
 from gateway.link.deployment import deployment
@@ -59,40 +60,27 @@ class Listener:
         self._redis = redis or deployment(config)
         self.drain = Drain(topics, sink, at=PATTERN_CHANNEL)
         self.reconnects = 0
-
-    @property
-    def messages(self) -> int:
-        return self.drain.messages
+        self._attempts = Attempts(config.retry_s, sink, logger, "feed link lost")
 
     @property
     def received_bytes(self) -> int:
         return self.drain.received_bytes
 
     @property
-    def foreign(self) -> int:
-        return self.drain.foreign
-
-    @property
     def thinned(self) -> int:
         return self.drain.thinned
 
     async def run(self) -> None:
-        failures = 0
         while True:
             link = Subscription("p", self.drain, self._linked)
             try:
                 connection = await self._redis.connect()
                 await self._follow(connection, link)
             except (RedisError, OSError, LinkLost) as error:
-                reason = str(error) or type(error).__name__
-            if link.linked:
-                failures = 0
-            wait_s = self._config.retry_s[min(failures, len(self._config.retry_s) - 1)]
-            failures += 1
-            self.reconnects += 1
-            self._sink.unlinked(reason)
-            logger.warning("feed link lost: %s; next attempt in %g s", reason, wait_s)
-            await asyncio.sleep(wait_s)
+                if link.linked:
+                    self._attempts.succeeded()
+                self.reconnects += 1
+                await self._attempts.failed(error)
 
     async def _follow(self, connection: AbstractConnection, link: Subscription) -> None:
         """Read until the link breaks, freezes or should go elsewhere; always ends with an exception."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError
 
+from gateway.feed.attempts import Attempts
 from gateway.feed.marks import Marks
 from gateway.feed.pace import Pace
 from gateway.feed.topics import Topic
@@ -50,7 +51,6 @@ class Poll:
         sink: FeedSink,
         wanted: Callable[[], set[Topic]],
     ) -> None:
-        self._retry_s = redis.retry_s
         self._config = config
         self._kinds = ("", *intervals)
         self._reader = reader
@@ -60,29 +60,24 @@ class Poll:
         self._symbols: set[str] = set()
         self._rest: Iterator[Topic] = iter(())
         self.reconnects = 0
+        self._attempts = Attempts(redis.retry_s, sink, logger, "keys cannot be read")
 
     @property
     def received_bytes(self) -> int:
         return self._reader.received_bytes
 
     async def run(self) -> None:
-        failures = 0
         while True:
             try:
                 await self._reader.ping()
                 # From here on every look finds what has changed since; what came before is read by the sink.
                 self._marks = Marks()
                 self._sink.linked()
-                failures = 0
+                self._attempts.succeeded()
                 await self._look_on()
             except (RedisError, OSError) as error:
-                reason = str(error) or type(error).__name__
-            wait_s = self._retry_s[min(failures, len(self._retry_s) - 1)]
-            failures += 1
-            self.reconnects += 1
-            self._sink.unlinked(reason)
-            logger.warning("keys cannot be read: %s; next attempt in %g s", reason, wait_s)
-            await asyncio.sleep(wait_s)
+                self.reconnects += 1
+                await self._attempts.failed(error)
 
     async def _look_on(self) -> None:
         """Look until it fails."""

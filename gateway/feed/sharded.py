@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from redis.crc import key_slot
 from redis.exceptions import RedisError
 
+from gateway.feed.attempts import Attempts
 from gateway.feed.drain import Drain
 from gateway.feed.subscription import LinkLost, Subscription
 
@@ -60,6 +61,7 @@ class ShardedListener:
         self._cluster = cluster
         self.drain = Drain(topics, sink, at=SHARD_CHANNEL)
         self.reconnects = 0
+        self._attempts = Attempts(config.retry_s, sink, logger, "feed link lost")
         self._up = False
         self._channels: set[bytes] = set()
         self._scanned_s = -float("inf")
@@ -68,38 +70,24 @@ class ShardedListener:
         """Something has happened to a link: see to it."""
 
     @property
-    def messages(self) -> int:
-        return self.drain.messages
-
-    @property
     def received_bytes(self) -> int:
         return self.drain.received_bytes
-
-    @property
-    def foreign(self) -> int:
-        return self.drain.foreign
 
     @property
     def thinned(self) -> int:
         return self.drain.thinned
 
     async def run(self) -> None:
-        failures = 0
         try:
             while True:
                 try:
                     await self._tend()
-                    failures = 0
-                    continue
                 except (RedisError, OSError, LinkLost) as error:
-                    reason = str(error) or type(error).__name__
-                wait_s = self._config.retry_s[min(failures, len(self._config.retry_s) - 1)]
-                failures += 1
-                self.reconnects += 1
-                self._up = False
-                self._sink.unlinked(reason)
-                logger.warning("feed link lost: %s; next attempt in %g s", reason, wait_s)
-                await asyncio.sleep(wait_s)
+                    self.reconnects += 1
+                    self._up = False
+                    await self._attempts.failed(error)
+                else:
+                    self._attempts.succeeded()
         finally:
             for node in list(self._shards):
                 await self._leave(node)
