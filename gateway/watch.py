@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 PERIOD_S = 1.0
 
-SERIES_AT_ONCE = 1000
+SERIES_AT_ONCE = 500
 """Series looked at before others get their turn: under a millisecond."""
 
 GAPS_AT_ONCE = 1000
