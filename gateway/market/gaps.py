@@ -63,6 +63,8 @@ class _Watched:
     holes: list[tuple[int, int]] = field(default_factory=list)
     tail: tuple[int, int] | None = None
     gaps: list[Gap] = field(default_factory=list)
+    withdrawn: list[Gap] = field(default_factory=list)
+    """Taken for overdue, until the source's own time said that it is not."""
     told_ms: int = 0
     """The source's own time by its newest word on the series; 0 before the first."""
     behind_ms: int = 0
@@ -105,7 +107,7 @@ class GapWatch:
             watched.holes = [hole for hole in _holes(series) if not self._skip or _proven(hole, watched.gaps)]
         tail = self._tail(series.interval, last, now_ms - self._behind(series, last, watched, now_ms))
         moved, watched.tail = tail != watched.tail, tail
-        if moved or (changed and (watched.holes or watched.gaps)):
+        if moved or (changed and (watched.holes or watched.gaps or watched.withdrawn)):
             self._compare(series, watched, [*watched.holes, *([tail] if tail else [])], now_ms)
 
     def due(self, now_ms: int) -> list[Gap]:
@@ -164,7 +166,7 @@ class GapWatch:
         """Bring the known gaps of a series up to what is missing."""
         # What has left the memory cannot be seen any more, so it stays as it is.
         kept = [gap for gap in watched.gaps if gap.to_ms < series.closed.first_open_time_ms]
-        known = watched.gaps[len(kept) :]
+        known = watched.gaps[len(kept) :] + watched.withdrawn
         before = [(gap, replace(gap)) for gap in known]
         for from_ms, to_ms in missing:
             gap, was = next(
@@ -174,6 +176,8 @@ class GapWatch:
                 gap = self._begin(series, from_ms, now_ms)
             elif gap in known:
                 known.remove(gap)
+                if gap.state is GapState.OPEN:
+                    self._open[gap] = None
             else:
                 gap = self._part(was)
             gap.from_ms, gap.to_ms = from_ms, to_ms
@@ -183,10 +187,10 @@ class GapWatch:
                 self._look_again(gap, now_ms)
             gap.inner = inner
             kept.append(gap)
-        last = series.closed.last
+        assert series.closed.last is not None
+        watched.withdrawn = [gap for gap in known if gap.from_ms > series.closed.last.open_time_ms]
         for gap in known:
-            if last is not None and gap.from_ms > last.open_time_ms:
-                # By the source's own time, which was not known before, it is not due yet.
+            if gap in watched.withdrawn:
                 self._open.pop(gap, None)
             else:
                 self._end(gap, GapState.REPAIRED)

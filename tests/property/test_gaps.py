@@ -15,9 +15,9 @@ from tests.builders import MINUTE_MS, T0, kline
 OVERDUE_MS = 5000
 LOG = 16
 
-fates = st.sampled_from(("heard", "heard", "stored", "late", "lost", "silent"))
+fates = st.sampled_from(("heard", "heard", "stored", "late", "lost", "silent", "slow"))
 """Of one bar. `stored`: only the store has it; `late`: it is heard three bars later; `silent`: the source says nothing
-while it lasts and has never had it."""
+while it lasts and has never had it; `slow`: it speaks of it until the next one, by a clock that hardly moves."""
 
 
 class Watched:
@@ -65,6 +65,9 @@ class Watched:
             if fate != "silent":
                 self.hear(number, closed=False)
             for quarter in range(1, 4):
+                if fate == "slow":
+                    told = kline(number)
+                    self.series.fold_kline(told._replace(event_time_ms=told.event_time_ms + quarter), T0)
                 self.look(number + quarter / 4)
             if fate == "heard":
                 self.hear(number, closed=True)
@@ -76,11 +79,14 @@ class Watched:
             self.look(number + 1)
 
 
-@given(behind_ms=st.integers(0, 10**9), bars=st.lists(fates, max_size=60))
+@given(behind_ms=st.integers(0, 10**9), early=st.booleans(), bars=st.lists(fates, max_size=60))
 def test_no_kline_is_looked_for_more_often_than_allowed_and_never_twice_at_once(
-    behind_ms: int, bars: list[str]
+    behind_ms: int, early: bool, bars: list[str]
 ) -> None:
     world = Watched(behind_ms)
+    if early:
+        # Before the source has said what time it is there.
+        world.look(1)
     world.live(bars)
     for minute in range(len(bars) + 2, len(bars) + 200):
         world.look(minute)

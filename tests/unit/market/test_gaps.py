@@ -262,6 +262,29 @@ class TestBehind:
         stage.look(self.HOURS + 1)
         assert (stage.gaps, stage.watch.open, stage.watch.repaired) == ([], 0, {})
 
+    def test_if_it_is_missing_later_it_is_not_looked_for_anew(self, stage: Stage) -> None:
+        stage.close(0)
+        stage.look(self.HOURS)
+        for _ in range(3):
+            stage.watch.looked(stage.only, stage.now_ms)
+        stage.hear(1)
+        stage.look(self.HOURS + 1)
+        assert stage.watch.due(stage.now_ms) == []
+        stage.look(self.HOURS + 3)
+        assert (stage.gaps, stage.only.looks) == ([(1, 1, "open")], 3)
+        stage.close(0, 1)
+        stage.look(self.HOURS + 3)
+        assert (stage.gaps, stage.watch.repaired) == ([(1, 1, "repaired")], {"1m": 1})
+
+    def test_what_was_given_up_before_is_so_later(self, stage: Stage) -> None:
+        stage.close(0)
+        stage.look(self.HOURS)
+        stage.give_up()
+        stage.hear(1)
+        stage.look(self.HOURS + 1)
+        stage.look(self.HOURS + 3)
+        assert (stage.gaps, stage.watch.open) == ([(1, 1, "given_up")], 0)
+
 
 class TestParts:
     def test_a_part_of_a_gap_is_not_looked_for_anew(self, stage: Stage) -> None:
