@@ -188,11 +188,14 @@ class GapWatch:
             gap.inner = inner
             kept.append(gap)
         assert series.closed.last is not None
-        watched.withdrawn = [gap for gap in known if gap.from_ms > series.closed.last.open_time_ms]
+        last_ms = series.closed.last.open_time_ms
+        early, watched.withdrawn = watched.withdrawn, []
         for gap in known:
-            if gap in watched.withdrawn:
+            if gap.to_ms > last_ms:
+                gap.from_ms = max(gap.from_ms, series.interval.next_open(last_ms))
+                watched.withdrawn.append(gap)
                 self._open.pop(gap, None)
-            else:
+            elif gap not in early:
                 self._end(gap, GapState.REPAIRED)
         for gap in kept[:-GAPS_PER_SERIES_MAX]:
             self._end(gap, GapState.GIVEN_UP)

@@ -262,6 +262,17 @@ class TestBehind:
         stage.look(self.HOURS + 1)
         assert (stage.gaps, stage.watch.open, stage.watch.repaired) == ([], 0, {})
 
+    def test_nor_is_it_repaired_when_it_comes(self, stage: Stage) -> None:
+        stage.close(0)
+        stage.look(4)
+        assert stage.gaps == [(1, 2, "open")]
+        stage.hear(1)
+        stage.look(4.1)
+        for number in (1, 2):
+            stage.hear(number, closed=True)
+            stage.look(3.1 + number)
+        assert (stage.gaps, stage.watch.open, stage.watch.repaired) == ([], 0, {})
+
     def test_if_it_is_missing_later_it_is_not_looked_for_anew(self, stage: Stage) -> None:
         stage.close(0)
         stage.look(self.HOURS)
