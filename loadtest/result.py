@@ -127,7 +127,8 @@ class AttackResult(Struct, frozen=True):
         """Connections that ended otherwise; an attack none of whose ends was seen counts as one."""
         if not (expected := self.outcomes.get(self.expected, 0)):
             return sum(self.outcomes.values()) or 1
-        return sum(self.outcomes.values()) - expected - self.outcomes.get(REFUSED, 0)
+        refused = self.outcomes.get(REFUSED, 0) if self.expected != REFUSED else 0
+        return sum(self.outcomes.values()) - expected - refused
 
 
 class Result(Struct, frozen=True):

@@ -115,6 +115,11 @@ def test_an_attacker_must_end_as_its_attack_deserves(outcomes: dict[str, int], w
     assert (verdict.value, verdict.ok) == (wrong, wrong == 0)
 
 
+def test_who_is_to_be_refused_is_not_counted_twice() -> None:
+    attack = AttackResult("attack", "http_flood", "429", 10, {"429": 7, "cut": 2})
+    assert attack.wrong == 2
+
+
 def test_an_attack_that_was_not_made_is_not_survived() -> None:
     (verdict,) = judge(msgspec.structs.replace(NOTHING, wrong_ends=0), [phase()], checks())
     assert (verdict.value, verdict.ok) == (None, False)
