@@ -168,6 +168,9 @@ class GapWatch:
         kept = [gap for gap in watched.gaps if gap.to_ms < series.closed.first_open_time_ms]
         known = watched.gaps[len(kept) :] + watched.withdrawn
         before = [(gap, replace(gap)) for gap in known]
+        assert series.closed.last is not None
+        last_ms = series.closed.last.open_time_ms
+        rest: list[Gap] = []
         for from_ms, to_ms in missing:
             gap, was = next(
                 ((gap, was) for gap, was in before if was.from_ms <= to_ms and from_ms <= was.to_ms), (None, None)
@@ -180,6 +183,8 @@ class GapWatch:
                     self._open[gap] = None
             else:
                 gap = self._part(was)
+            if was is not None and last_ms < to_ms < was.to_ms:
+                rest.append(replace(was, from_ms=series.interval.next_open(to_ms)))
             gap.from_ms, gap.to_ms = from_ms, to_ms
             inner = (from_ms, to_ms) in watched.holes
             if inner and not gap.inner:
@@ -187,9 +192,7 @@ class GapWatch:
                 self._look_again(gap, now_ms)
             gap.inner = inner
             kept.append(gap)
-        assert series.closed.last is not None
-        last_ms = series.closed.last.open_time_ms
-        early, watched.withdrawn = watched.withdrawn, []
+        early, watched.withdrawn = watched.withdrawn, rest
         for gap in known:
             if gap.to_ms > last_ms:
                 gap.from_ms = max(gap.from_ms, series.interval.next_open(last_ms))
