@@ -105,21 +105,26 @@ class Repair:
         started_s = time.monotonic()
         symbols = await self._store.symbols()
         symbols.update(self._market.symbols())
-        async with asyncio.TaskGroup() as group:
-            for symbol in sorted(symbols):
-                group.create_task(self._symbol(symbol))
+        # Prices last: on a slow line the klines take a while, and no price may be old when it is called live again.
+        for read in (self._klines, self._ticker):
+            async with asyncio.TaskGroup() as group:
+                for symbol in sorted(symbols):
+                    group.create_task(read(symbol))
         self._market.read = True
         logger.info("read the state of %d symbols in %.0f ms", len(symbols), (time.monotonic() - started_s) * 1000)
 
-    async def _symbol(self, symbol: str) -> None:
+    async def _klines(self, symbol: str) -> None:
+        async with self._gate:
+            for interval in self._intervals:
+                await self._read(symbol, interval)
+
+    async def _ticker(self, symbol: str) -> None:
         async with self._gate:
             ticker = await self._store.ticker(symbol)
             if ticker is not None:
                 self._market.restore(ticker)
             else:
                 self._market.lapse(symbol)
-            for interval in self._intervals:
-                await self._read(symbol, interval)
 
     async def _series(self, series: Series) -> None:
         # Where a collector pauses, all series are read: more at a time would only wait for a connection, and give up.

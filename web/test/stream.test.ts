@@ -74,6 +74,18 @@ test("what is asked for before the connection is open is sent after the hello", 
   expect(FakeSocket.last.take()).toEqual([{ op: "subscribe", id: 1, channels: [KLINE], history: 300 }]);
 });
 
+test("a channel says whether its klines are made of others, as the newest snapshot has it", async () => {
+  FakeSocket.last.hello();
+  const subscription = stream.klines("BTCUSDT", "1m", 300, listen);
+  await turn();
+  serve();
+  expect(subscription.derived).toBe(false);
+  FakeSocket.last.say(snapshot({ klines: [bar(1)], derived: true }));
+  expect(subscription.derived).toBe(true);
+  FakeSocket.last.say(snapshot({ klines: [bar(1)] }));
+  expect(subscription.derived).toBe(false);
+});
+
 test("history is no more than the gateway allows", () => {
   stream.klines("BTCUSDT", "1m", 300, listen);
   FakeSocket.last.hello({ limits: { history_max: 50 } });
