@@ -54,12 +54,18 @@ class SlowLine:
                 self._threads.append(thread)
                 thread.start()
 
+    def _pause(self, sent_bytes: int) -> None:
+        """As long as so much takes, or until the line is as fast as any again: what went out may have been large."""
+        began_s = time.monotonic()
+        while (rate := self.bytes_per_s) and time.monotonic() - began_s < sent_bytes / rate:
+            time.sleep(0.02)
+
     def _carry(self, source: socket.socket, sink: socket.socket, slow: bool) -> None:
         try:
             while data := source.recv(_CHUNK_BYTES if slow and self.bytes_per_s else 65536):
                 sink.sendall(data)
-                if slow and self.bytes_per_s:
-                    time.sleep(len(data) / self.bytes_per_s)
+                if slow:
+                    self._pause(len(data))
         except OSError:
             pass
         finally:

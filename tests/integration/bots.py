@@ -119,7 +119,7 @@ async def running(*, extended: bool = False, **stream: Any) -> AsyncIterator[str
             {
                 "server": {"port": 0, "shutdown_s": 1},
                 "redis": {"url": redis.url},
-                "market": {"intervals": INTERVALS},
+                "market": {"intervals": INTERVALS, "unknown_after_s": 0.0},
                 "stream": stream,
             },
         )

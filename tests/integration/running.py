@@ -60,7 +60,9 @@ async def running(klines_ttl_s: float = 60.0) -> AsyncIterator[Running]:
         collecting = tasks.create_task(collector.run())
         await collector.seeded.wait()
         config = Config(
-            redis=link, market=MarketConfig(intervals=INTERVALS), history=HistoryConfig(klines_ttl_s=klines_ttl_s)
+            redis=link,
+            market=MarketConfig(intervals=INTERVALS, unknown_after_s=0.0),
+            history=HistoryConfig(klines_ttl_s=klines_ttl_s),
         )
         gateway = Gateway(config)
         ready = asyncio.Event()

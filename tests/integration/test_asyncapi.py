@@ -80,7 +80,7 @@ async def running(**stream: Any) -> AsyncIterator[tuple[str, EmbeddedServer]]:
             {
                 "server": {"port": 0, "shutdown_s": 1},
                 "redis": {"url": redis.url, "watchdog_s": 1.0, "retry_s": [0.1]},
-                "market": {"intervals": intervals},
+                "market": {"intervals": intervals, "unknown_after_s": 0.0},
                 "stream": stream,
             },
         )
