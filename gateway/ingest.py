@@ -34,6 +34,10 @@ SURGE_OVER = 0.7
 FUTURE_MS = 1000
 """How far the source's clock may be ahead of ours."""
 
+PRICES_WAIT_S = 10.0
+"""How long a source that is back may bring everything but prices, as on a slow line, until it is called live all the
+same: it may have given them up."""
+
 INGEST_SHARE = 0.3
 """Part of a tick that may go into folding messages in one by one."""
 
@@ -69,6 +73,9 @@ class Ingest:
         """Whether payloads are conflated before they are decoded."""
         self.heard_s = 0.0
         """When the feed last said anything, on the monotonic clock."""
+        # When it last told a price, 0 before the first; and since when it is back.
+        self._priced_s = 0.0
+        self._back_s = 0.0
         self.tracing = Tracing()
 
     def configure(self, config: Config) -> None:
@@ -112,6 +119,7 @@ class Ingest:
                 self._market.apply(update, now_ms)
             else:
                 self._market.apply(decode_ticker(payload, symbol, now_ms), now_ms)
+                self._priced_s = self.heard_s
         except FeedError as error:
             self._counters.feed_error(error.reason, f"{symbol} {interval}: {error}", self.heard_s)
 
@@ -128,6 +136,7 @@ class Ingest:
                 update = decode_kline(payload, symbol, interval, now_ms)
             else:
                 update = decode_ticker(payload, symbol, now_ms)
+                self._priced_s = self.heard_s
             step.decoded(update)
             self._market.apply(update, now_ms)
             step.folded()
@@ -196,16 +205,29 @@ class Ingest:
         if stored_ms and age_ms > -FUTURE_MS:
             stored_s = now_s - max(0, age_ms) / 1000
             self.heard_s = max(self.heard_s, stored_s) if self.heard_s else stored_s
+            self._priced_s = max(self._priced_s, stored_s)
         elif not self.heard_s:
             self.heard_s = now_s
-        self._hub.set_state(FeedState())
-        self.watch_silence(now_s, self._clock_ms())
+        self._back_s = now_s
+        self._hub.set_state(FeedState() if self._has_prices(now_s) else self._silent(now_s - self._priced_s))
+        self.watch_silence(now_s)
 
-    def watch_silence(self, now_s: float, now_ms: int) -> None:
+    def watch_silence(self, now_s: float) -> None:
         """A link that brings nothing for long is as bad as none; say so, and say when it is over."""
         state = self._hub.state
         silent = now_s - self.heard_s > self._stale_after_s
         if state.live and silent:
-            self._hub.set_state(FeedState("silent", now_ms - round((now_s - self.heard_s) * 1000)))
+            self._hub.set_state(self._silent(now_s - self.heard_s))
+            self._back_s = math.inf
         elif state.reason == "silent" and not silent:
-            self._hub.set_state(FeedState())
+            self._back_s = min(self._back_s, now_s)
+            if self._has_prices(now_s):
+                self._hub.set_state(FeedState())
+
+    def _silent(self, for_s: float) -> FeedState:
+        return FeedState("silent", self._clock_ms() - round(for_s * 1000))
+
+    def _has_prices(self, now_s: float) -> bool:
+        """Whether prices are as new as the rest of what a source brings that is back, as far as it has any."""
+        new = now_s - self._priced_s <= self._stale_after_s
+        return new or not self._priced_s or now_s - self._back_s > PRICES_WAIT_S

@@ -106,7 +106,7 @@ class Pump:
     async def flush(self) -> None:
         now_s = time.monotonic()
         now_ms = self._clock_ms()
-        self._ingest.watch_silence(now_s, now_ms)
+        self._ingest.watch_silence(now_s)
         # What the source may still have is waited for, however long it is away.
         if not self._repair.running and not self._hub.state.unread:
             self._market.advance(now_ms, self._repair.being_read)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
+from gateway import ingest
 from gateway.embedded.exchange import Pace
 from gateway.embedded.server import EmbeddedServer
 from gateway.embedded.simulate import Simulation, make_collector
@@ -161,6 +163,33 @@ async def test_a_feed_that_is_linked_and_silent_says_so(redis_server: EmbeddedSe
         await someone.subscribe(PRICE)
         await someone.until(lambda: ("stale", "silent") in states(someone))
         await publisher.ticker("2")
+        await someone.until(lambda: states(someone)[-1] == ("live", ""))
+
+
+async def test_a_source_that_is_back_is_live_once_its_prices_are(
+    redis_server: EmbeddedServer, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await publisher.ticker("1")
+    await publisher.closed(0)
+    config = make_config(redis_server, market={"stale_after_s": 0.5})
+    async with serving(config, ready=False) as up, client(up) as someone:
+        await someone.subscribe(PRICE, BARS)
+        await publisher.ticker("1")
+        for number in (1, 2):
+            await someone.until(lambda: states(someone) and states(someone)[-1] == ("stale", "silent"))
+            # As on a line that is slow, klines come first.
+            await publisher.closed(number)
+            await until(lambda: time.monotonic() - up.inside.ingest.heard_s < 0.3, "the news")
+            await asyncio.sleep(0.1)
+            assert states(someone)[-1] == ("stale", "silent"), "the price is an old one"
+            await publisher.ticker(str(number + 1))
+            await someone.until(lambda: states(someone)[-1] == ("live", ""))
+        # One that gives up its prices for good is not waited for for ever.
+        await someone.until(lambda: states(someone)[-1] == ("stale", "silent"))
+        monkeypatch.setattr(ingest, "PRICES_WAIT_S", 0.1)
+        for number in range(3, 9):
+            await publisher.closed(number)
+            await asyncio.sleep(0.1)
         await someone.until(lambda: states(someone)[-1] == ("live", ""))
 
 
