@@ -34,9 +34,11 @@ SURGE_OVER = 0.7
 FUTURE_MS = 1000
 """How far the source's clock may be ahead of ours."""
 
+PRICES_SPREAD_S = 1.0
+"""Between the first price of a source that is back and that of its last symbol."""
+
 PRICES_WAIT_S = 10.0
-"""How long a source that is back may bring everything but prices, as on a slow line, until it is called live all the
-same: it may have given them up."""
+"""How long a source that is back may bring everything but prices until it is called live all the same."""
 
 INGEST_SHARE = 0.3
 """Part of a tick that may go into folding messages in one by one."""
@@ -73,9 +75,9 @@ class Ingest:
         """Whether payloads are conflated before they are decoded."""
         self.heard_s = 0.0
         """When the feed last said anything, on the monotonic clock."""
-        # When it last told a price, 0 before the first; and since when it is back.
+        # When it last told a price, 0 before the first. Since when it is back, and since when with new prices.
         self._priced_s = 0.0
-        self._back_s = 0.0
+        self._back_s = self._priced_back_s = math.inf
         self.tracing = Tracing()
 
     def configure(self, config: Config) -> None:
@@ -208,8 +210,10 @@ class Ingest:
             self._priced_s = max(self._priced_s, stored_s)
         elif not self.heard_s:
             self.heard_s = now_s
-        self._back_s = now_s
-        self._hub.set_state(FeedState() if self._has_prices(now_s) else self._silent(now_s - self._priced_s))
+        self._back_s, self._priced_back_s = now_s, math.inf
+        # Those that were stored have all been read.
+        whole = not self._priced_s or self._has_prices(now_s)
+        self._hub.set_state(FeedState() if whole else self._silent(now_s - self._priced_s))
         self.watch_silence(now_s)
 
     def watch_silence(self, now_s: float) -> None:
@@ -218,16 +222,19 @@ class Ingest:
         silent = now_s - self.heard_s > self._stale_after_s
         if state.live and silent:
             self._hub.set_state(self._silent(now_s - self.heard_s))
-            self._back_s = math.inf
+            self._back_s = self._priced_back_s = math.inf
         elif state.reason == "silent" and not silent:
             self._back_s = min(self._back_s, now_s)
             if self._has_prices(now_s):
+                self._priced_back_s = min(self._priced_back_s, now_s)
+            spread_s = min(PRICES_SPREAD_S, self._stale_after_s / 2)
+            whole = not self._priced_s or now_s - self._priced_back_s >= spread_s
+            # As on a line that is slow, prices may come last; but it may also have given them up.
+            if whole or now_s - self._back_s > PRICES_WAIT_S:
                 self._hub.set_state(FeedState())
 
     def _silent(self, for_s: float) -> FeedState:
         return FeedState("silent", self._clock_ms() - round(for_s * 1000))
 
     def _has_prices(self, now_s: float) -> bool:
-        """Whether prices are as new as the rest of what a source brings that is back, as far as it has any."""
-        new = now_s - self._priced_s <= self._stale_after_s
-        return new or not self._priced_s or now_s - self._back_s > PRICES_WAIT_S
+        return now_s - self._priced_s <= self._stale_after_s

@@ -47,7 +47,9 @@ class Snapshots:
         if isinstance(read, CommandError):
             return read
         past, unsure = read
-        if unsure and self._lags(channel, past, cursor):
+        # One that is empty, and nobody has said a word of the series yet: the source has lost what it had.
+        lost = not past and channel.series.word is None
+        if (unsure or lost) and self._lags(channel, past, cursor):
             return CommandError(ErrorCode.UNAVAILABLE, "what was missed cannot be read just now, try again")
         return past
 
@@ -76,7 +78,7 @@ class Snapshots:
         said = _said_until(channel.series)
         past = stored.with_memory(tuple(channel.series.closed), self._history_max)
         hole = past.torn_after(channel.series.interval)
-        return said is None or said < cursor or (hole is not None and cursor <= hole)
+        return not past or said is None or said < cursor or (hole is not None and cursor <= hole)
 
     def kline(
         self, channel: KlineChannel, stored: Past | None, history: int, cursor: int | None, *, resync: bool = False
