@@ -32,8 +32,9 @@ CLOSINGS = 5
 PATIENCE_S = 30
 PAST = 100
 MOVED = """(state, place, all) =>
-    place && !state.closed && all[place - 1].time === state.time && all[place - 1].close !== state.close"""
-"""Whether a state is that of a bar which has moved since the state before it, and still forms."""
+    place && all[place - 1].time === state.time && all[place - 1].close !== state.close"""
+"""Whether a state is that of a bar which has moved since the state before it. A busy gateway tells each bar of a second
+but once before it closes."""
 
 
 class Pages(SimpleHTTPRequestHandler):
