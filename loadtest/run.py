@@ -8,6 +8,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -128,6 +129,9 @@ class Run:
             return Gateway(*self._options.address, pid=self._options.pid)
         return Gateway.start(redis_url, self._scenario.gateway)
 
+    def _are_ready(self, wanted: int) -> bool:
+        return self._observer.total("ready") >= wanted
+
     def _connect(self, gateway: Gateway) -> list[MemoryStep]:
         """Bring the clients in, step by step; memory is noted before any traffic."""
         clients = self._scenario.clients
@@ -137,7 +141,7 @@ class Run:
         steps = [_memory(0, start, start)] if start else []
         for total in clients.steps or (clients.count,):
             self._crew.tell(Command("connect", value=total), *self._crew.swarm)
-            self._watch(lambda wanted=total: self._observer.total("ready") >= wanted, _JOIN_S, gateway)  # type: ignore[misc]
+            self._watch(partial(self._are_ready, total), _JOIN_S, gateway)
             self._watch(lambda: False, _SETTLE_S, gateway)
             if start and (now := gateway.usage()):
                 steps.append(_memory(self._observer.total("ready"), now, start))

@@ -70,13 +70,15 @@ class Snapshots:
 
     def meets_memory(self, channel: KlineChannel, stored: Past) -> bool:
         """Whether nothing is missing between the stored klines and those in memory."""
-        past = stored.with_memory(tuple(channel.series.closed), self._history_max)
-        return past.torn_after(channel.series.interval) is None
+        return self._joined(stored, channel.series).torn_after(channel.series.interval) is None
+
+    def _joined(self, stored: Past, series: Series) -> Past:
+        return stored.with_memory(tuple(series.closed), self._history_max)
 
     def _lags(self, channel: KlineChannel, stored: Past, cursor: int) -> bool:
         """Whether the client knows of newer klines than we do, or what it lacks is in a hole of our own."""
         said = _said_until(channel.series)
-        past = stored.with_memory(tuple(channel.series.closed), self._history_max)
+        past = self._joined(stored, channel.series)
         hole = past.torn_after(channel.series.interval)
         return not past or said is None or said < cursor or (hole is not None and cursor <= hole)
 
@@ -85,8 +87,7 @@ class Snapshots:
     ) -> bytes:
         """A snapshot with the last `history` closed klines, or with those after `cursor` where it can be continued."""
         series = channel.series
-        memory = tuple(series.closed)
-        past = Past(memory, False, kline_json) if stored is None else stored.with_memory(memory, self._history_max)
+        past = Past(tuple(series.closed), False, kline_json) if stored is None else self._joined(stored, series)
         extra: dict[str, bool] = {"derived": True} if series.rollup is not None else {}
         if resync:
             extra["resync"] = True

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.typing import Subprotocol
 
 from gateway.client import wire
 from gateway.client.errors import BadMessage, GatewayError, Refused, error_of
@@ -50,7 +51,7 @@ class Link:
         self._url = url
         self._desk = desk
         self._headers = headers
-        self._subprotocols = [wire.COMPACT, wire.JSON] if compact else [wire.JSON]
+        self._subprotocols = [Subprotocol(name) for name in ((wire.COMPACT, wire.JSON) if compact else (wire.JSON,))]
         self._timeout_s = timeout_s
         self._wake = asyncio.Event()
         self._patience = Patience()
@@ -86,7 +87,7 @@ class Link:
         """One connection, from handshake to end; returns why it ended, and the gateway's close code."""
         connecting = connect(
             self._url,
-            subprotocols=self._subprotocols,  # type: ignore[arg-type]
+            subprotocols=self._subprotocols,
             additional_headers=self._headers(),
             compression=None,
             open_timeout=self._timeout_s,
