@@ -151,7 +151,7 @@ $(BIN)/python:
 
 $(VENV)/dev.stamp: requirements/dev.txt pyproject.toml | $(BIN)/python
 	$(PIP) install --require-hashes -r requirements/dev.txt
-	$(PIP) install --no-build-isolation --no-deps --editable .
+	$(PIP) install --no-build-isolation --no-deps --editable . --editable ./clients/python
 	@touch $(VENV)/demo.stamp $@
 
 $(VENV)/demo.stamp: requirements/demo.txt pyproject.toml | $(BIN)/python

@@ -16,50 +16,50 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from gateway import __version__
-from gateway.access.request_rates import RequestRates
-from gateway.api import binance_rest, functions, gaps, klines, openapi, operations, page, reply, status, udf
-from gateway.api.binance_stream import BinanceService
-from gateway.api.crew_operations import Surface
-from gateway.api.entrance import Entrance
-from gateway.api.errors import EXCEPTION_HANDLERS
-from gateway.api.guard import Guard
-from gateway.api.stream import StreamService
-from gateway.clock import SteadyClock
+from gateway.access.rate_limiter import RateLimiter
 from gateway.config import ConfigError
-from gateway.crew import end_with_supervisor
-from gateway.feed.modes import make_feed
-from gateway.feed.sources import Sources
-from gateway.feed.together import end
-from gateway.feed.topics import Topic, Topics
-from gateway.history.pulse import Pulse
+from gateway.config.reload import reloaded
+from gateway.delivery.channel import KlineChannel, MarketChannel
+from gateway.delivery.hub import Hub
+from gateway.feed.factory import make_feed
+from gateway.feed.failover import SourceFailover
+from gateway.feed.tasks import end
+from gateway.history.aggregating_store import AggregatingStore
+from gateway.history.combined_store import CombinedStore
+from gateway.history.live_view import LiveView
+from gateway.history.probe import StoreProbe
 from gateway.history.query import QueryRules
-from gateway.history.rolled import RolledStore
 from gateway.history.service import History
 from gateway.history.store import Store
-from gateway.history.stores import Stores
-from gateway.hub.channel import KlineChannel, MarketChannel
-from gateway.hub.hub import Hub
-from gateway.ingest import Ingest
-from gateway.keepalive import Keepalive
-from gateway.link.deployment import deployment
-from gateway.listening import address_of, bind, check_tls
-from gateway.live_view import LiveView
+from gateway.http import binance_rest, functions, gaps, klines, openapi, operations, page, reply, status, udf
+from gateway.http.admission import Admission
+from gateway.http.errors import EXCEPTION_HANDLERS
+from gateway.http.guard import Guard
+from gateway.http.worker_operations import Surface
 from gateway.market.market import Market
 from gateway.model.symbol import SymbolRule
-from gateway.operations_server import serve_operations
+from gateway.ops.collector import MetricsCollector
 from gateway.ops.counters import Counters
+from gateway.ops.health import Health
 from gateway.ops.logs import setup_logging
-from gateway.pump import Pump
-from gateway.reload import reloaded
-from gateway.repair import Repair
-from gateway.server import Server
-from gateway.status.view import StatusView
-from gateway.survey import Survey
-from gateway.vitals import Vitals
-from gateway.watch import Watch
-from gateway.wire.binance_commands import StreamNames
-from gateway.wire.fleet import SocketFleet
-from gateway.wire.native_commands import NativeCommands
+from gateway.ops.status.view import StatusView
+from gateway.protocol.binance_commands import StreamNames
+from gateway.protocol.native_commands import NativeCommands
+from gateway.redis.contract import Topic, Topics
+from gateway.redis.deployment import deployment
+from gateway.runtime.backfill import Backfill
+from gateway.runtime.clock import SteadyClock
+from gateway.runtime.flush import Flusher
+from gateway.runtime.gap_watch import GapWatch
+from gateway.runtime.ingest import Ingest
+from gateway.runtime.keepalive import Keepalive
+from gateway.server.lifecycle import Server
+from gateway.server.listening import address_of, bind, check_tls
+from gateway.server.operations import serve_operations
+from gateway.server.socket_batch import SocketBatch
+from gateway.server.worker_group import end_with_supervisor
+from gateway.stream.binance import BinanceService
+from gateway.stream.native import StreamService
 
 if TYPE_CHECKING:
     import socket
@@ -68,9 +68,9 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from gateway.config import Config
-    from gateway.crew import Crew
-    from gateway.session.session import Session, Sink
-    from gateway.wire.socket import ClientSocket
+    from gateway.delivery.session import Session, Sink
+    from gateway.server.client_socket import ClientSocket
+    from gateway.server.worker_group import WorkerGroup
 
 logger = logging.getLogger(__name__)
 
@@ -80,9 +80,9 @@ STATIC = Path(str(files("gateway"))) / "static"
 class Gateway:
     """Every part of one process, joined."""
 
-    def __init__(self, config: Config, crew: Crew | None = None) -> None:
+    def __init__(self, config: Config, worker_group: WorkerGroup | None = None) -> None:
         self.config = config
-        self.crew = crew
+        self.worker_group = worker_group
         symbols = SymbolRule(config.market.symbol_pattern)
         intervals = config.market.intervals
         stored = config.market.stored or intervals
@@ -96,30 +96,32 @@ class Gateway:
             name: Store(redis, intervals, symbols.pattern, redis=self.deployments[name])
             for name, redis in where.items()
         }
-        self.store = Stores(stores, lambda: self.sources.by_health())
-        self.pulses = [Pulse(stores[name], redis.retry_s) for name, redis in where.items()]
-        self.rolled = RolledStore(self.store, config.market)
+        self.store = CombinedStore(stores, lambda: self.sources.by_health())
+        self.store_probes = [StoreProbe(stores[name], redis.retry_s) for name, redis in where.items()]
+        self.rolled = AggregatingStore(self.store, config.market)
         live, timed = LiveView(self.market, self.hub), self.counters.observe_history
         self.history = History(self.rolled, live, config.history, config.stream.history_max, observe=timed)
         self.rules = QueryRules(symbols, intervals, config.stream.history_max)
-        self.repair = Repair(self.rolled, self.market, intervals, config.redis.retry_s, clock)
-        self.watch = Watch(config.market, self.store, self.market, self.repair, lambda: self.hub.state.live, clock)
-        self.entrance = Entrance(config, self.counters)
-        self.rates = RequestRates(config.limits.tracked, config.redis if config.limits.shared else None)
+        self.backfill = Backfill(self.rolled, self.market, intervals, config.redis.retry_s, clock)
+        self.watch = GapWatch(config.market, self.store, self.market, self.backfill, lambda: self.hub.state.live, clock)
+        self.admission = Admission(config, self.counters)
+        self.rates = RateLimiter(config.limits.tracked, config.redis if config.limits.shared else None)
         commands = NativeCommands(symbols, intervals, config.stream.history_max)
         self.stream = StreamService(
-            config, self.market, self.hub, self.history, self.counters, commands, self.entrance, clock
+            config, self.market, self.hub, self.history, self.counters, commands, self.admission, clock
         )
-        self.ingest = Ingest(config, self.market, self.hub, self.repair, self.counters, clock)
-        torn = self.stream.resync
-        self.pump = Pump(config, self.market, self.hub, self.repair, self.ingest, self.counters, torn, _fleet, clock)
-        self.stream.pump = self.pump
-        self.entrance.overloaded = lambda: self.pump.load.refuses
+        self.ingest = Ingest(config, self.market, self.hub, self.backfill, self.counters, clock)
+        to_resync = self.stream.resync
+        self.flusher = Flusher(
+            config, self.market, self.hub, self.backfill, self.ingest, self.counters, to_resync, _socket_batch, clock
+        )
+        self.stream.flusher = self.flusher
+        self.admission.overloaded = lambda: self.flusher.load.refuses
         names = StreamNames(symbols, intervals)
         self.binance = BinanceService(
-            config, self.market, self.hub, self.pump, self.counters, names, self.entrance, clock
+            config, self.market, self.hub, self.flusher, self.counters, names, self.admission, clock
         )
-        self.sources = Sources(where, self.ingest, config.market.switch_after_s, time.monotonic)
+        self.sources = SourceFailover(where, self.ingest, config.market.switch_after_s, time.monotonic)
         self.feeds = {
             name: make_feed(
                 config.feed,
@@ -133,28 +135,30 @@ class Gateway:
             for name, redis in where.items()
         }
         self.keepalive = Keepalive(config.stream, self.hub.sessions, self.counters)
-        self.vitals = Vitals(
+        self.health_report = Health(
             clock=clock,
             market=self.market,
             hub=self.hub,
             store=self.store,
             history=self.history,
-            repair=self.repair,
+            backfill=self.backfill,
             watch=self.watch,
             ingest=self.ingest,
-            pump=self.pump,
+            flusher=self.flusher,
             sources=self.sources,
             feeds=self.feeds,
         )
-        survey = Survey(self.hub, self.market, stores, self.counters, config.market.symbol_stale_after_s, clock)
-        self.metrics = self.vitals.metrics(self.counters, survey)
-        self.status = StatusView(config, self.vitals, self.counters)
-        vitals, token, told = (
-            self.vitals,
+        collector = MetricsCollector(
+            self.hub, self.market, stores, self.counters, config.market.symbol_stale_after_s, clock
+        )
+        self.metrics = self.health_report.metrics(self.counters, collector)
+        self.status = StatusView(config, self.health_report, self.counters)
+        health_report, token, told = (
+            self.health_report,
             config.operations.token,
             partial(status.routes, self.status, self.ingest.tracing),
         )
-        self.surface = Surface(vitals.not_ready, vitals.details, self.metrics, token, crew, told)
+        self.surface = Surface(health_report.not_ready, health_report.details, self.metrics, token, worker_group, told)
         self.app = Starlette(
             routes=self._routes(),
             middleware=self._middleware(),
@@ -169,7 +173,7 @@ class Gateway:
             setup_logging(config.log)
         self.stream.config = self.binance.config = config.stream
         self.ingest.configure(config)
-        self.pump.configure(config)
+        self.flusher.configure(config)
         self.keepalive.configure(config.stream)
         if "http.cors_origins" in changed:
             # Requests that are under way end in the old stack.
@@ -187,20 +191,22 @@ class Gateway:
         tasks = [
             *(asyncio.create_task(feed.run(), name="feed") for feed in self.feeds.values()),
             asyncio.create_task(self.sources.run(), name="sources"),
-            asyncio.create_task(self.pump.run(), name="flush"),
-            *(asyncio.create_task(pulse.run(), name="pulse") for pulse in self.pulses),
+            asyncio.create_task(self.flusher.run(), name="flush"),
+            *(asyncio.create_task(pulse.run(), name="pulse") for pulse in self.store_probes),
             asyncio.create_task(self.keepalive.run(), name="keepalive"),
             asyncio.create_task(self.clock.run(), name="clock"),
             asyncio.create_task(self.watch.run(), name="watch"),
-            asyncio.create_task(self.entrance.watch.run(), name="visitors"),
+            asyncio.create_task(self.admission.watch.run(), name="visitors"),
             asyncio.create_task(self.status.run(), name="status"),
         ]
         if operations_sock is not None:
             tasks.append(
                 asyncio.create_task(serve_operations(operations_sock, self.surface.whole()), name="operations")
             )
-        if crew := self.crew:
-            tasks.append(asyncio.create_task(serve_operations(crew.bind(), self.surface.own(crew)), name="crew"))
+        if worker_group := self.worker_group:
+            tasks.append(
+                asyncio.create_task(serve_operations(worker_group.bind(), self.surface.own(worker_group)), name="crew")
+            )
         shared = self.config.server.reuse_port
         live = (lambda: self.hub.state.live) if shared else (lambda: True)
         serving = asyncio.create_task(server.serve_once(live, sock), name="server")
@@ -217,14 +223,14 @@ class Gateway:
             await end([serving, *tasks])
             await self.stream.aclose()
             await self.rates.aclose()
-            await self.repair.aclose()
+            await self.backfill.aclose()
             await self.history.aclose()
             await self.store.aclose()
 
     def _middleware(self) -> list[Middleware]:
         config = self.config
         tls = bool(config.server.tls_certificate)
-        guard = Middleware(Guard, entrance=self.entrance, rates=self.rates, limits=config.limits, tls=tls)
+        guard = Middleware(Guard, admission=self.admission, rates=self.rates, limits=config.limits, tls=tls)
         return [reply.cors(config.http), guard]
 
     def _routes(self) -> list[BaseRoute]:
@@ -259,9 +265,9 @@ class Gateway:
         return wanted
 
 
-def _fleet(sinks: Sequence[Sink]) -> SocketFleet:
+def _socket_batch(sinks: Sequence[Sink]) -> SocketBatch:
     # Whatever a session here writes to is a client's socket.
-    return SocketFleet(cast("Sequence[ClientSocket]", sinks))
+    return SocketBatch(cast("Sequence[ClientSocket]", sinks))
 
 
 async def serve(
@@ -269,7 +275,7 @@ async def serve(
     *,
     on_ready: Callable[[str], None] | None = None,
     reread: Callable[[], Config] | None = None,
-    crew: Crew | None = None,
+    worker_group: WorkerGroup | None = None,
 ) -> None:
     """Run a gateway until SIGINT or SIGTERM; `on_ready` is called with the page's address once it answers.
 
@@ -292,8 +298,8 @@ async def serve(
             if on_ready:
                 on_ready(address)
 
-        gateway = Gateway(config, crew)
-        if crew is not None:
+        gateway = Gateway(config, worker_group)
+        if worker_group is not None:
             end_with_supervisor()
         if reread is not None:
             loop = asyncio.get_running_loop()

@@ -21,7 +21,7 @@ import msgspec
 from gateway import __version__
 from gateway.config import ConfigError, is_key_name, load_config, masked
 from gateway.config.toml import to_toml
-from gateway.operator_commands import top, trace
+from gateway.ops.status.commands import top, trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Mapping
@@ -101,20 +101,20 @@ def serve(
         return _read(file, options)
 
     if config.server.workers > 1 and not worker:
-        from gateway.workers import WorkersError, supervise
+        from gateway.server.workers import WorkersError, supervise
 
         given = {"--config": file, "--redis": redis_url}
         words = [str(word) for key, value in given.items() if value for word in (key, value)]
         return _run(config, supervise(config, words, on_ready=say), WorkersError)
     from gateway.app import serve as run_gateway
 
-    crew = None
+    worker_group = None
     if worker:
-        from gateway.crew import join
+        from gateway.server.worker_group import join
 
-        crew = join()
-        config, read = crew.share(config), lambda: crew.share(_read(file, options))
-    _run(config, run_gateway(config, on_ready=say, reread=read, crew=crew), ConfigError)
+        worker_group = join()
+        config, read = worker_group.share(config), lambda: worker_group.share(_read(file, options))
+    _run(config, run_gateway(config, on_ready=say, reread=read, worker_group=worker_group), ConfigError)
 
 
 @main.command()
@@ -127,11 +127,11 @@ def demo(port: int | None, symbols: int, rate: float, publish: bool) -> None:
     # Settings of a real installation, in ./config.toml, are none of the demo's business.
     config = _load(None, {"server": {"port": port}}, default=None)
     from gateway.app import serve as run_gateway
-    from gateway.embedded.demo import run_demo
-    from gateway.embedded.exchange import Pace
-    from gateway.embedded.pairs import choose_pairs
-    from gateway.embedded.server import ServerError
-    from gateway.embedded.simulate import Simulation
+    from simulator.demo import run_demo
+    from simulator.exchange import Pace
+    from simulator.pairs import choose_pairs
+    from simulator.server import ServerError
+    from simulator.simulate import Simulation
 
     def invite(address: str) -> None:
         _say(f"Open {address} in a browser. Ctrl-C ends the demo.")
@@ -174,9 +174,9 @@ def simulate(
     """Write a simulated market into Redis, as a collector would."""
     names = [name.strip() for name in intervals.split(",")] if intervals is not None else None
     config = _load(file, {"redis": {"url": redis_url}, "market": {"intervals": names}})
-    from gateway.embedded.exchange import Pace
-    from gateway.embedded.pairs import choose_pairs
-    from gateway.embedded.simulate import Simulation, run_simulate
+    from simulator.exchange import Pace
+    from simulator.pairs import choose_pairs
+    from simulator.simulate import Simulation, run_simulate
 
     with _checked():
         choose_pairs(symbols)

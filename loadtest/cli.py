@@ -13,7 +13,6 @@ import click
 import msgspec
 
 from gateway.config import ConfigError
-from gateway.embedded.server import ServerError
 from loadtest import baseline as floor
 from loadtest import bench as benches
 from loadtest import feed_modes
@@ -29,6 +28,7 @@ from loadtest.result import Result
 from loadtest.run import Options, Run
 from loadtest.scenario import SCENARIOS, ScenarioError, load
 from loadtest.volume import measure
+from simulator.server import ServerError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

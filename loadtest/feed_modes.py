@@ -12,10 +12,10 @@ import orjson
 from redis import Redis
 from websockets.sync.client import connect
 
-from gateway.embedded.pairs import choose_pairs
-from gateway.embedded.server import EmbeddedServer
 from loadtest.gateway_process import Gateway
 from loadtest.processes import cores, pinned, usage
+from simulator.pairs import choose_pairs
+from simulator.server import EmbeddedServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

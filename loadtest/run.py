@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gateway.embedded.server import EmbeddedServer
 from loadtest import baseline
 from loadtest.attacks import ATTACKS
 from loadtest.crew import Crew
@@ -35,6 +34,7 @@ from loadtest.result import (
     judge,
     writes_per_beat,
 )
+from simulator.server import EmbeddedServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,18 +12,18 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from gateway.config import MarketConfig, StreamConfig
-from gateway.embedded.pairs import choose_pairs
-from gateway.hub.channel import View
-from gateway.hub.dialect import FeedState
-from gateway.hub.hub import Hub
-from gateway.hub.member import Member
+from gateway.delivery.channel import View
+from gateway.delivery.dialect import FeedState
+from gateway.delivery.hub import Hub
+from gateway.delivery.member import Member
 from gateway.market.market import Market
 from gateway.model.ticker import TickerUpdate
-from gateway.wire.compact import CompactDialect
-from gateway.wire.native import NativeDialect
+from gateway.protocol.compact import CompactDialect
+from gateway.protocol.native import NativeDialect
+from simulator.pairs import choose_pairs
 
 if TYPE_CHECKING:
-    from gateway.hub.dialect import Dialect
+    from gateway.delivery.dialect import Dialect
     from gateway.model.ticker import TickerFields
 
 _START_MS = 1_700_000_000_000
@@ -104,10 +104,10 @@ def measure(symbols: int = 100, rate: float = 10.0, seconds: float = 60.0) -> li
         hub.publish(market.take_changes())
         (tier,) = hub.due()
         for cohort in tier.cohorts.values():
-            body = b"".join(cohort.watchlist.pick(tier.sheets[cohort.style]))
+            body = b"".join(cohort.subscription_set.pick(tier.fragment_tables[cohort.style]))
             frame = cohort.style[0].beat(body, _START_MS + at_ms, spare=True) if body else b""
             totals[next(key for key in dialects if key[0] is cohort.style[0])] += len(frame)
-        tier.reached = len(tier.roster)
+        tier.reached = len(tier.members)
     return [
         Volume(dialect.name, deflate, total * 60 / seconds, total / updates)
         for (dialect, deflate), total in totals.items()

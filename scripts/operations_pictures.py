@@ -27,9 +27,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyte
 
-from gateway.embedded.server import EmbeddedServer
-from gateway.status.remote import NoAnswer, ask
+from gateway.ops.status.remote import NoAnswer, ask
 from loadtest.gateway_process import Gateway
+from simulator.server import EmbeddedServer
 from tests.browser.page import Browser
 
 if TYPE_CHECKING:

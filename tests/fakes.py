@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Iterator, Sequence
 
+    from gateway.delivery.close_codes import Close
+    from gateway.delivery.session import Sink
     from gateway.model.kline import Kline
-    from gateway.session.close_codes import Close
-    from gateway.session.session import Sink
 
 TEXT = 1
 
@@ -58,14 +58,14 @@ class FakeSocket:
     def __init__(self) -> None:
         self.closing = False
         self.received_bytes = 0
-        self.heard_s = 0.0
+        self.last_message_s = 0.0
         self.stalled = False
         self.paused = False
         self.unsent = 0
         self.aborted = False
         self.closed_for: Close | None = None
         self.offence: Close | None = None
-        self.farewell = self.sent_away = 0
+        self.client_close_code = self.sent_away = 0
         self.written: list[bytes] = []
         self._stuck = False
 
@@ -121,10 +121,10 @@ class FakeFleet:
         self._sinks = sinks
 
     def offer(self, start: int, frames: Sequence[bytes]) -> list[int]:
-        places = enumerate(frames, start)
-        return [place for place, frame in places if frame and not self._sinks[place].offer(frame)]
+        log_offsets = enumerate(frames, start)
+        return [place for place, frame in log_offsets if frame and not self._sinks[place].offer(frame)]
 
-    def clogged(self, start: int, stop: int, most_bytes: int) -> list[int]:
+    def backed_up(self, start: int, stop: int, most_bytes: int) -> list[int]:
         return [place for place in range(start, stop) if self._sinks[place].unsent_bytes() > most_bytes]
 
 

@@ -13,12 +13,12 @@ import contextlib
 from collections import deque
 from typing import TYPE_CHECKING
 
-from gateway.client import Client, MissedBars
+from kline_gateway_client import Client, MissedBars
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from gateway.client import Kline
+    from kline_gateway_client import Kline
 
 
 class Crossing:

@@ -11,12 +11,12 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING
 
-from gateway.client import Client
+from kline_gateway_client import Client
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gateway.client import Status, Stream, Ticker
+    from kline_gateway_client import Status, Stream, Ticker
 
 HOME, CLEAR_LINE, CLEAR_BELOW, HIDE, SHOW = "\x1b[H", "\x1b[K", "\x1b[J", "\x1b[?25l", "\x1b[?25h"
 GREEN, RED, DIM, PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[2m", "\x1b[0m"

@@ -13,22 +13,22 @@ from typing import TYPE_CHECKING, Protocol
 
 from redis.exceptions import RedisError
 
-from gateway.feed.evidence import KLINES, TICKERS, Evidence
 from gateway.feed.keyspace import told
-from gateway.feed.listener import Listener
-from gateway.feed.together import end, together
-from gateway.feed.topics import Topic
+from gateway.feed.mode_detector import KLINES, TICKERS, FeedModeDetector
+from gateway.feed.pubsub import PubSubFeed
+from gateway.feed.tasks import end, together
+from gateway.redis.contract import Topic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from gateway.config import FeedConfig, RedisConfig
-    from gateway.feed.keys import KeyReader
-    from gateway.feed.listener import Batch, FeedSink
-    from gateway.feed.topics import Topics
-    from gateway.link.deployment import Deployment
+    from gateway.feed.key_reader import KeyReader
+    from gateway.feed.pubsub import Batch, FeedSink
     from gateway.model.kline import Kline
     from gateway.model.ticker import Ticker
+    from gateway.redis.contract import Topics
+    from gateway.redis.deployment import Deployment
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class Feed(Protocol):
     async def run(self) -> None: ...
 
 
-class Held(Protocol):
+class MarketView(Protocol):
     """What of the market is compared with the keys (`market.Market`)."""
 
     def symbols(self) -> list[str]: ...
@@ -80,7 +80,7 @@ class Held(Protocol):
     def closed(self, symbol: str, interval: str) -> Iterable[Kline]: ...
 
 
-class Auto:
+class AutoFeed:
     def __init__(
         self,
         redis: RedisConfig,
@@ -89,7 +89,7 @@ class Auto:
         reader: KeyReader,
         sink: FeedSink,
         there: Deployment,
-        held: Held,
+        held: MarketView,
         make: Callable[[str, FeedSink], Feed],
     ) -> None:
         """`make`: a feed of another mode, for a sink."""
@@ -102,7 +102,7 @@ class Auto:
         self._held = held
         self._make = make
         self._pubsub = _Tap(sink)
-        self._listener = Listener(redis, topics, self._pubsub, there)
+        self._listener = PubSubFeed(redis, topics, self._pubsub, there)
         self._other: Feed | None = None
         self._other_tap: _Tap | None = None
         self._other_task: asyncio.Task[None] | None = None
@@ -154,7 +154,7 @@ class Auto:
     async def _act(self, now_s: float) -> None:
         missing = self._evidence.behind(now_s)
         in_force = self._other_tap or self._pubsub
-        if not in_force.linked_now and now_s - max(self._begun_s, in_force.unlinked_s) >= self._unlinked_max_s:
+        if not in_force.is_connected and now_s - max(self._begun_s, in_force.disconnected_s) >= self._unlinked_max_s:
             missing = {TICKERS, KLINES}
         if self.mode != "pubsub" and self._published() and self._stayed(now_s):
             await self._switch("pubsub", "messages come on the channels")
@@ -185,7 +185,7 @@ class Auto:
 
     def _published(self) -> bool:
         spoken = self._pubsub.take_spoken()
-        return self._pubsub.linked_now and self._evidence.published(self._missing, spoken)
+        return self._pubsub.is_connected and self._evidence.published(self._missing, spoken)
 
     def _stayed(self, now_s: float) -> bool:
         """Whether the mode has been kept long enough: the longer, the more often it has come to it again."""
@@ -206,10 +206,10 @@ class Auto:
         self._pubsub.aside = mode != "pubsub"
         if mode == "pubsub":
             # What came between the last reading of the keys and the first message.
-            self._sink.linked()
+            self._sink.connected()
         else:
             # Nothing has arrived for a while, and until the other feed is linked nothing will.
-            self._sink.unlinked(why)
+            self._sink.disconnected(why)
             self._other_tap = _Tap(self._sink)
             self._other = self._make(mode, self._other_tap)
             self._other_task = asyncio.create_task(self._other.run())
@@ -228,7 +228,7 @@ class Auto:
             self._other_task.result()
 
     def _begin_anew(self) -> None:
-        self._evidence = Evidence(self._config.auto_after_s)
+        self._evidence = FeedModeDetector(self._config.auto_after_s)
         self._begun_s = time.monotonic()
 
 
@@ -241,8 +241,8 @@ class _Tap:
     def __init__(self, sink: FeedSink) -> None:
         self._sink = sink
         self.aside = False
-        self.linked_now = False
-        self.unlinked_s = time.monotonic()
+        self.is_connected = False
+        self.disconnected_s = time.monotonic()
         self._spoken: set[Topic] = set()
         self._spoken_before: set[Topic] = set()
 
@@ -250,17 +250,17 @@ class _Tap:
     def surging(self) -> bool:
         return self._sink.surging
 
-    def linked(self) -> None:
-        self.linked_now = True
+    def connected(self) -> None:
+        self.is_connected = True
         if not self.aside:
-            self._sink.linked()
+            self._sink.connected()
 
-    def unlinked(self, reason: str) -> None:
-        if self.linked_now:
-            self.unlinked_s = time.monotonic()
-        self.linked_now = False
+    def disconnected(self, reason: str) -> None:
+        if self.is_connected:
+            self.disconnected_s = time.monotonic()
+        self.is_connected = False
         if not self.aside:
-            self._sink.unlinked(reason)
+            self._sink.disconnected(reason)
 
     def ingest(self, batch: Batch) -> None:
         if self.aside:

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError, ResponseError
 
-from gateway.feed.attempts import Attempts, reason_of
-from gateway.feed.listener import Listener
-from gateway.feed.together import together
+from gateway.feed.backoff import Backoff, reason_of
+from gateway.feed.pubsub import PubSubFeed
+from gateway.feed.tasks import together
 
 if TYPE_CHECKING:
     from gateway.config import FeedConfig, RedisConfig
-    from gateway.feed.keys import KeyReader
-    from gateway.feed.listener import Batch, FeedSink
-    from gateway.feed.topics import Topic, Topics
-    from gateway.link.deployment import Deployment
+    from gateway.feed.key_reader import KeyReader
+    from gateway.feed.pubsub import Batch, FeedSink
+    from gateway.redis.contract import Topic, Topics
+    from gateway.redis.deployment import Deployment
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ def told(setting: str) -> bool:
     return "K" in setting and ("A" in setting or ("$" in setting and "z" in setting))
 
 
-class Keyspace:
+class KeyspaceFeed:
     """Runs until cancelled. Its link is a `Listener`, whose sink it is."""
 
     mode = "keyspace"
@@ -62,8 +62,8 @@ class Keyspace:
         self._enables = config.enable_notifications
         self._reader = reader
         self._sink = sink
-        self._attempts = Attempts(redis.retry_s, sink, logger, "feed not running")
-        self._listener = Listener(redis, topics.of_key_events(database), self, there)
+        self._attempts = Backoff(redis.retry_s, sink, logger, "feed not running")
+        self._listener = PubSubFeed(redis, topics.of_key_events(database), self, there)
         self._changed: set[Topic] = set()
         self._work = asyncio.Event()
         self._link_up = False
@@ -84,13 +84,13 @@ class Keyspace:
 
     # The link's side, without `await`
 
-    def linked(self) -> None:
+    def connected(self) -> None:
         self._link_up = True
         self._work.set()
 
-    def unlinked(self, reason: str) -> None:
+    def disconnected(self, reason: str) -> None:
         self._link_up = self._told_linked = False
-        self._sink.unlinked(reason)
+        self._sink.disconnected(reason)
 
     def ingest(self, batch: Batch) -> None:
         self._changed.update(topic for topic, _ in batch)
@@ -124,7 +124,7 @@ class Keyspace:
         self.problem = ""
         if self._link_up:
             self._told_linked = True
-            self._sink.linked()
+            self._sink.connected()
 
     async def _switch_on(self, setting: str) -> None:
         needed = f"notify-keyspace-events is {setting!r}; needed: CONFIG SET notify-keyspace-events {EVENTS}"

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError
 
-from gateway.feed.attempts import Attempts
-from gateway.feed.marks import Marks
-from gateway.feed.pace import Pace
-from gateway.feed.topics import Topic
+from gateway.feed.backoff import Backoff
+from gateway.feed.key_changes import KeyChangeTracker
+from gateway.feed.poll_interval import PollInterval
+from gateway.redis.contract import Topic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from gateway.config import FeedConfig, RedisConfig
-    from gateway.feed.keys import KeyReader
-    from gateway.feed.listener import FeedSink
+    from gateway.feed.key_reader import KeyReader
+    from gateway.feed.pubsub import FeedSink
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ REREAD_S = 10.0
 """Between two readings of a subscribed series whose `lastClosed` stands still: a correction leaves it as it is."""
 
 
-class Poll:
+class PollFeed:
     """Runs until cancelled. `wanted` says what is subscribed to just now."""
 
     mode = "poll"
@@ -56,11 +56,11 @@ class Poll:
         self._reader = reader
         self._sink = sink
         self._wanted = wanted
-        self._marks = Marks()
+        self._marks = KeyChangeTracker()
         self._symbols: set[str] = set()
         self._rest: Iterator[Topic] = iter(())
         self.reconnects = 0
-        self._attempts = Attempts(redis.retry_s, sink, logger, "keys cannot be read")
+        self._attempts = Backoff(redis.retry_s, sink, logger, "keys cannot be read")
 
     @property
     def received_bytes(self) -> int:
@@ -71,8 +71,8 @@ class Poll:
             try:
                 await self._reader.ping()
                 # From here on every look finds what has changed since; what came before is read by the sink.
-                self._marks = Marks()
-                self._sink.linked()
+                self._marks = KeyChangeTracker()
+                self._sink.connected()
                 self._attempts.succeeded()
                 await self._look_on()
             except (RedisError, OSError) as error:
@@ -81,7 +81,7 @@ class Poll:
 
     async def _look_on(self) -> None:
         """Look until it fails."""
-        pace = Pace(self._config.poll_min_ms / 1000, self._config.poll_max_ms / 1000)
+        pace = PollInterval(self._config.poll_min_ms / 1000, self._config.poll_max_ms / 1000)
         clock = asyncio.get_running_loop().time
         discover_s = reread_s = 0.0
         while True:

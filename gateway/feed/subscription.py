@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from redis.asyncio.connection import AbstractConnection
 
-    from gateway.feed.drain import Drain
+    from gateway.feed.batcher import MessageBatcher
 
     Messages = list[list[bytes]]
 
@@ -30,14 +30,14 @@ class Subscription(asyncio.Protocol):
     def __init__(
         self,
         kind: str,
-        drain: Drain,
+        drain: MessageBatcher,
         on_linked: Callable[[], None],
         on_moved: Callable[[bytes], None] | None = None,
     ) -> None:
         """`on_linked`: all that was asked for is acknowledged. `on_moved`: a shard has given a channel away."""
-        self.linked = False
+        self.connected = False
         self._loop = asyncio.get_running_loop()
-        self.heard_s = self.pinged_s = self._loop.time()
+        self.last_message_s = self.pinged_s = self._loop.time()
         """When the last byte came, and when the last PING went out, on the loop's clock."""
         # Whether the last PING has its answer: then nothing older than it is still under way.
         self._answered = True
@@ -67,7 +67,7 @@ class Subscription(asyncio.Protocol):
             command: tuple[Any, ...] = (self._subscribe.upper(), *group)
             self._unacknowledged += len(command) - 1
             commands.append(hiredis.pack_command(command))
-        self.linked = False
+        self.connected = False
         self._transport.writelines(commands)
 
     async def follow(self, watchdog_s: float) -> None:
@@ -79,7 +79,7 @@ class Subscription(asyncio.Protocol):
             # came to send it.
             await self._pause(watchdog_s / 2)
             # uvloop's clock stands still within a millisecond, in which an idle server has long answered.
-            if not self._answered and self.heard_s <= self.pinged_s:
+            if not self._answered and self.last_message_s <= self.pinged_s:
                 self._transport.abort()
                 raise LinkLost(f"frozen: no answer in {watchdog_s:g} s")
             if not self._answered:
@@ -103,7 +103,7 @@ class Subscription(asyncio.Protocol):
         self._transport.write(hiredis.pack_command(("PING",)))
 
     def data_received(self, data: bytes) -> None:
-        self.heard_s = self._loop.time()
+        self.last_message_s = self._loop.time()
         self._drain.received_bytes += len(data)
         self._parser.feed(data)
         gets, kind = self._parser.gets, self._message
@@ -136,7 +136,7 @@ class Subscription(asyncio.Protocol):
         elif isinstance(message, list) and message[0] == self._subscribe:
             self._unacknowledged -= 1
             if not self._unacknowledged:
-                self.linked = True
+                self.connected = True
                 self._on_linked()
         elif isinstance(message, list) and message[0] == self._unsubscribe and self._on_moved:
             self._on_moved(message[1])

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
-from gateway.history.flight import Flight
+from gateway.history.single_flight import SingleFlight
 from gateway.history.store import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class ReadCache(Generic[V]):
         self._ttl_s = ttl_s
         self._clock_s = clock_s
         self._entries: OrderedDict[str, dict[str, _Entry[V]]] = OrderedDict()
-        self._flight: Flight[V] = Flight()
+        self._flight: SingleFlight[V] = SingleFlight()
         self.hits = 0
         self.misses = 0
         self.stale_served = 0

@@ -15,13 +15,13 @@ class LiveMarket(Protocol):
     """Reads never wait: what they return is the state of this instant."""
 
     @property
-    def fed(self) -> bool:
+    def has_symbols(self) -> bool:
         """Whether it is known which symbols there are; not while there is none."""
 
-    def lacks(self, symbol: str) -> bool:
+    def is_unknown(self, symbol: str) -> bool:
         """Whether nobody has data for the symbol; not while more may be on its way."""
 
-    def knows(self, symbol: str) -> bool: ...
+    def has_data(self, symbol: str) -> bool: ...
 
     def symbols(self) -> list[str]:
         """All known symbols, sorted."""

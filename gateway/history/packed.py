@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-class PackedBars(Sequence[Kline]):
+class PackedKlines(Sequence[Kline]):
     """An immutable sequence of closed klines."""
 
     __slots__ = ("_rows",)
 
     def __init__(self, bars: Iterable[Kline]) -> None:
-        self._rows: list[str] = bars._rows if isinstance(bars, PackedBars) else [_pack(bar) for bar in bars]
+        self._rows: list[str] = bars._rows if isinstance(bars, PackedKlines) else [_pack(bar) for bar in bars]
 
     @overload
     def __getitem__(self, index: int) -> Kline: ...
@@ -35,7 +35,7 @@ class PackedBars(Sequence[Kline]):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def same(self, place: int, other: PackedBars, other_place: int) -> bool:
+    def same(self, place: int, other: PackedKlines, other_place: int) -> bool:
         """Whether the bar at `place` is the one at `other_place` of the other."""
         return self._rows[place] == other._rows[other_place]
 

@@ -12,18 +12,18 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from gateway.history.cache import ReadCache
-from gateway.history.flight import Flight
-from gateway.history.past import Past
-from gateway.history.stitch import follows, within
+from gateway.history.encoded import EncodedKlines
+from gateway.history.merge import follows, within
+from gateway.history.single_flight import SingleFlight
 from gateway.model.interval import INTERVALS
-from gateway.wire.native import kline_json
+from gateway.protocol.native import kline_json
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from gateway.config import HistoryConfig
+    from gateway.history.aggregating_store import Found
     from gateway.history.live import LiveMarket
-    from gateway.history.rolled import Found
     from gateway.model.interval import Interval
     from gateway.model.kline import Kline
     from gateway.model.ticker import Ticker
@@ -64,7 +64,7 @@ class KlinesAnswer:
     """`past[first:last]` and perhaps the forming kline. `bars` gives them as values, `past` has them encoded."""
 
     interval: Interval
-    past: Past
+    past: EncodedKlines
     first: int
     last: int
     forming: Kline | None
@@ -121,9 +121,9 @@ class History:
         self._limit_max = limit_max
         self._clock_s = clock_s
         self._observe = observe
-        self._pasts: ReadCache[Past] = ReadCache(config.cache_symbols, config.klines_ttl_s, clock_s)
+        self._pasts: ReadCache[EncodedKlines] = ReadCache(config.cache_symbols, config.klines_ttl_s, clock_s)
         self._tickers: ReadCache[Ticker | None] = ReadCache(config.cache_symbols, config.ticker_ttl_s, clock_s)
-        self._ranges: Flight[Past] = Flight()
+        self._ranges: SingleFlight[EncodedKlines] = SingleFlight()
 
     @property
     def counters(self) -> dict[str, int]:
@@ -201,7 +201,7 @@ class History:
         start_ms: int | None,
         end_ms: int | None,
         max_age_s: float | None,
-    ) -> tuple[Past, bool, bool]:
+    ) -> tuple[EncodedKlines, bool, bool]:
         """A past that has what is asked for, where the store does; whether it was kept, and whether it is stale."""
         past, cached, stale = await self._past(symbol, span, max_age_s)
         if not self._reaches_back(past, limit, start_ms, end_ms):
@@ -213,8 +213,8 @@ class History:
         memory = self._memory(symbol, span.name)
         return past.with_memory(memory, len(past) + len(memory)), False, False
 
-    async def _past(self, symbol: str, span: Interval, max_age_s: float | None) -> tuple[Past, bool, bool]:
-        async def read() -> Past:
+    async def _past(self, symbol: str, span: Interval, max_age_s: float | None) -> tuple[EncodedKlines, bool, bool]:
+        async def read() -> EncodedKlines:
             past = await self._read_past(symbol, span)
             if not past:
                 await self._expect_known(symbol)
@@ -227,21 +227,21 @@ class History:
             past = self._with_memory(symbol, span, found.value)
         return past, found.cached, found.stale
 
-    def _with_memory(self, symbol: str, span: Interval, past: Past) -> Past:
+    def _with_memory(self, symbol: str, span: Interval, past: EncodedKlines) -> EncodedKlines:
         news = past.with_memory(self._memory(symbol, span.name), self._limit_max)
         # One with a hole is not kept: the next bar in memory would meet it, and hide that.
         if news is not past and news.torn_after(span) is None:
             self._pasts.replace(symbol, span.name, news)
         return news
 
-    def _holed(self, symbol: str, span: Interval, past: Past) -> bool:
+    def _holed(self, symbol: str, span: Interval, past: EncodedKlines) -> bool:
         """Whether a bar is missing where stored and in-memory klines meet, or before the forming one."""
         if past.torn_after(span) is not None:
             return True
         forming = self.live.forming(symbol, span.name)
         return forming is not None and bool(past) and span.next_open(past.opens[-1]) < forming.open_time_ms
 
-    def _reaches_back(self, past: Past, limit: int, start_ms: int | None, end_ms: int | None) -> bool:
+    def _reaches_back(self, past: EncodedKlines, limit: int, start_ms: int | None, end_ms: int | None) -> bool:
         """Whether the request wants bars older than those kept, and there may be some."""
         if past.complete:
             return False
@@ -250,19 +250,19 @@ class History:
         first, last = past.span(None, end_ms)
         return last - first < limit and (limit > self._limit_max or end_ms is not None)
 
-    async def _read_past(self, symbol: str, span: Interval) -> Past:
+    async def _read_past(self, symbol: str, span: Interval) -> EncodedKlines:
         # One more than is kept: so it is known whether the store has older ones.
         found = await self._store.closed_klines(symbol, span.name, self._limit_max + 1)
         stored, derived = found.klines, found.parts is not None
         # Of parts there may be more than one answer reads.
         complete = len(stored) <= self._limit_max and not (derived and stored)
-        return Past(stored[-self._limit_max :], complete, kline_json, derived=derived)
+        return EncodedKlines(stored[-self._limit_max :], complete, kline_json, derived=derived)
 
     async def _read_range(
         self, symbol: str, span: Interval, limit: int, start_ms: int | None, end_ms: int | None
-    ) -> Past:
+    ) -> EncodedKlines:
         found = await self._store.closed_klines(symbol, span.name, limit, start_ms, end_ms)
-        return Past(found.klines, False, kline_json, derived=found.parts is not None)
+        return EncodedKlines(found.klines, False, kline_json, derived=found.parts is not None)
 
     async def _read_ticker(self, symbol: str) -> Ticker | None:
         ticker = await self._store.ticker(symbol)
@@ -272,11 +272,11 @@ class History:
 
     async def _expect_known(self, symbol: str) -> None:
         """Nothing was found: is that an unknown symbol? Not before the feed has said what there is."""
-        if self.live.lacks(symbol) and not await self._store.has_data(symbol):
+        if self.live.is_unknown(symbol) and not await self._store.has_data(symbol):
             raise UnknownSymbol(symbol)
 
     def _memory(self, symbol: str, interval: str) -> tuple[Kline, ...]:
         return tuple(self.live.closed(symbol, interval))
 
     def _live_stale(self, symbol: str) -> bool:
-        return self.live.knows(symbol) and self.live.stale(symbol)
+        return self.live.has_data(symbol) and self.live.stale(symbol)

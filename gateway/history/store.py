@@ -17,21 +17,21 @@ from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from gateway.feed.decode import FeedError, complete_kline, complete_ticker, decode_kline, decode_ticker
-from gateway.feed.topics import Topics
 from gateway.history.breaker import Breaker
+from gateway.history.merge import unique, within
 from gateway.history.query import TIME_MAX_MS
-from gateway.history.stitch import unique, within
-from gateway.link.deployment import deployment
 from gateway.model.interval import INTERVALS
+from gateway.redis.contract import Topics
+from gateway.redis.deployment import deployment
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Sequence
 
     from gateway.config import RedisConfig
-    from gateway.link.deployment import Deployment
-    from gateway.link.dial import Address, Word
     from gateway.model.kline import Kline
     from gateway.model.ticker import Ticker
+    from gateway.redis.connections import Address, CommandPart
+    from gateway.redis.deployment import Deployment
 
 logger = logging.getLogger(__name__)
 
@@ -197,7 +197,7 @@ class Store:
         self.malformed += 1
         logger.debug("stored %s of %s skipped: %s", what, of, error)
 
-    async def _run(self, *command: Word, at: Address | None = None) -> Any:
+    async def _run(self, *command: CommandPart, at: Address | None = None) -> Any:
         return await self._guarded(lambda: self._redis.execute(*command, at=at))
 
     async def _guarded(self, read: Callable[[], Awaitable[Any]]) -> Any:

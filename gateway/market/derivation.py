@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.market.rollup import Rollup, divisors
+from gateway.market.aggregate import Aggregation, divisors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,9 +30,9 @@ class Derivation:
     def __init__(self, config: MarketConfig) -> None:
         self._divisors = divisors_by_interval(config)
         self._skip_quiet = config.quiet == "skip"
-        self._due: dict[Rollup, None] = {}
+        self._due: dict[Aggregation, None] = {}
         # Only the open bar has changed, and nobody watches: by symbol, until somebody looks.
-        self._later: dict[str, dict[Rollup, None]] = {}
+        self._later: dict[str, dict[Aggregation, None]] = {}
 
     def divisor(self, series: Series, siblings: Mapping[str, Series]) -> str | None:
         """The largest interval that the source has and this series, which it lacks, can be made of."""
@@ -45,32 +45,32 @@ class Derivation:
         series.heard = True
         self._stop(series)
 
-    def derive(self, series: Series, source: Series) -> Rollup:
+    def derive(self, series: Series, source: Series) -> Aggregation:
         """Make a series of another one's klines from now on."""
-        if series.rollup is None or series.rollup.source is not source:
+        if series.aggregation is None or series.aggregation.source is not source:
             self._stop(series)
-            series.rollup = Rollup(source, series, skip=self._skip_quiet)
-            source.feeds += (series.rollup,)
-        return series.rollup
+            series.aggregation = Aggregation(source, series, skip=self._skip_quiet)
+            source.feeds += (series.aggregation,)
+        return series.aggregation
 
     def mark(self, source: Series, *, corrected: bool, watched: bool) -> None:
         """A series has changed, and with it what is made of it."""
-        for rollup in source.feeds:
+        for aggregation in source.feeds:
             if corrected:
-                rollup.recheck()
-            waiting = self._due if watched or rollup.behind else self._later.setdefault(source.symbol, {})
-            waiting[rollup] = None
+                aggregation.recheck()
+            waiting = self._due if watched or aggregation.behind else self._later.setdefault(source.symbol, {})
+            waiting[aggregation] = None
 
     def roll(self, now_ms: int, looked_at: str | None = None) -> list[tuple[Series, News]]:
         """Roll up what is due, or what belongs to the symbol that somebody looks at."""
         waiting = self._due if looked_at is None else self._later.pop(looked_at, {})
-        done = [(rollup.target, rollup.roll(now_ms)) for rollup in waiting]
+        done = [(aggregation.target, aggregation.roll(now_ms)) for aggregation in waiting]
         waiting.clear()
         return done
 
     def _stop(self, series: Series) -> None:
-        if (rollup := series.rollup) is not None:
-            series.rollup = None
-            rollup.source.feeds = tuple(other for other in rollup.source.feeds if other is not rollup)
-            self._due.pop(rollup, None)
-            self._later.get(series.symbol, {}).pop(rollup, None)
+        if (aggregation := series.aggregation) is not None:
+            series.aggregation = None
+            aggregation.source.feeds = tuple(other for other in aggregation.source.feeds if other is not aggregation)
+            self._due.pop(aggregation, None)
+            self._later.get(series.symbol, {}).pop(aggregation, None)

@@ -71,7 +71,7 @@ class _Watched:
     """How far that was behind our clock when it came."""
 
 
-class GapWatch:
+class GapTracker:
     """`look` at every series now and then; `due` says what to look for in the store, `looked` that it was done."""
 
     def __init__(self, overdue_ms: int, *, skip: bool = False) -> None:
@@ -95,7 +95,7 @@ class GapWatch:
     def look(self, series: Series, now_ms: int) -> None:
         """See what of a series is missing now."""
         last = series.closed.last
-        if last is None or series.rollup is not None:
+        if last is None or series.aggregation is not None:
             # What is made of others lacks what they lack.
             return
         watched = self._watched.get(series)

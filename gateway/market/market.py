@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
 
     from gateway.config import MarketConfig
+    from gateway.market.aggregate import Parts
     from gateway.market.merge import Price
-    from gateway.market.rollup import Parts
     from gateway.market.series import News
     from gateway.model.ticker import Ticker, TickerUpdate
 
@@ -60,18 +60,18 @@ class Market:
         self._now_ms = 0
 
     @property
-    def fed(self) -> bool:
+    def has_symbols(self) -> bool:
         """Whether it is known which symbols there are; not while there is none."""
         return self.read and any(state.known for state in self._states.values())
 
-    def knows(self, symbol: str) -> bool:
+    def has_data(self, symbol: str) -> bool:
         """Whether there is data for the symbol, not only somebody who asked for it."""
         state = self._states.get(symbol)
         return state is not None and state.known
 
-    def lacks(self, symbol: str) -> bool:
+    def is_unknown(self, symbol: str) -> bool:
         """Whether the symbol can be called unknown: all is read, and no symbol has been new for a while."""
-        return self.read and not self._grown and self._now_ms >= self._settled_ms and not self.knows(symbol)
+        return self.read and not self._grown and self._now_ms >= self._settled_ms and not self.has_data(symbol)
 
     def symbols(self) -> list[str]:
         return sorted(state.symbol for state in self._states.values() if state.known)
@@ -86,7 +86,7 @@ class Market:
 
     def watch(self, symbol: str, watchers: int) -> None:
         """Note that so many more (or fewer) want the symbol's bars up to date at every tick."""
-        state = self.expect(symbol)
+        state = self.get_or_create(symbol)
         self._freshen(state)
         state.watchers += watchers
 
@@ -99,7 +99,7 @@ class Market:
         series = self.series(symbol, interval)
         return tuple(series.closed) if series else ()
 
-    def expect(self, symbol: str) -> SymbolState:
+    def get_or_create(self, symbol: str) -> SymbolState:
         """A symbol's state, made empty where there is no data yet."""
         state = self._states.get(symbol)
         if state is None:
@@ -145,8 +145,8 @@ class Market:
             self._derivation.hear(series)
         self._note(series, series.reseed(klines, now_ms))
         if parts is not None and not series.heard:
-            rollup = self._derivation.derive(series, state.series[parts.interval])
-            self._note(series, rollup.seed(parts.klines, now_ms))
+            aggregation = self._derivation.derive(series, state.series[parts.interval])
+            self._note(series, aggregation.seed(parts.klines, now_ms))
 
     def restore(self, ticker: Ticker) -> None:
         """Take a stored ticker, unless a newer one is known."""
@@ -270,7 +270,7 @@ class Market:
             self._waiting.discard(series)
 
     def _known(self, symbol: str) -> SymbolState:
-        state = self.expect(symbol)
+        state = self.get_or_create(symbol)
         if not state.known:
             state.known = self._grown = True
         return state

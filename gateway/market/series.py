@@ -15,8 +15,8 @@ from gateway.market.closed_log import ClosedLog
 from gateway.market.merge import Bar
 
 if TYPE_CHECKING:
+    from gateway.market.aggregate import Aggregation
     from gateway.market.merge import Price
-    from gateway.market.rollup import Rollup
     from gateway.model.interval import Interval
     from gateway.model.kline import Kline, KlineFields
 
@@ -51,7 +51,7 @@ class Series:
         "heard",
         "interval",
         "mute",
-        "rollup",
+        "aggregation",
         "symbol",
         "waits_since_ms",
     )
@@ -66,9 +66,9 @@ class Series:
         """Since when a bar waits for an earlier one, if any does: `settle` must be called again."""
         self.heard = False
         """Whether the source has klines of this interval: one was sent, or is stored."""
-        self.rollup: Rollup | None = None
+        self.aggregation: Aggregation | None = None
         """What makes this series of another's klines, where the source has none."""
-        self.feeds: tuple[Rollup, ...] = ()
+        self.feeds: tuple[Aggregation, ...] = ()
         """What makes others of this one's klines."""
         self.mute = False
         """Whether the source is known to speak of bars only when they close: then prices are all there is before."""

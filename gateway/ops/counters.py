@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 # Upper bounds in seconds, around a tick's length and far beyond.
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
-COUNT_TICKS = 17
+COUNT_FLUSHES = 17
 """Updates to clients are counted in one tick of so many and multiplied: all of them would cost 3 % of a core. A prime,
 so that every tier's beats, and what comes once a second, fall on it equally often."""
 
@@ -111,13 +111,15 @@ class Counters:
         self.accepted[dialect] += 1
         logger.debug("client came", extra={"connection": connection, "dialect": dialect, "peer": peer})
 
-    def ended(self, connection: int, dialect: str, peer: str, *, farewell: int, sent_away: int, now_s: float) -> None:
+    def ended(
+        self, connection: int, dialect: str, peer: str, *, client_close_code: int, sent_away: int, now_s: float
+    ) -> None:
         """A connection is over. `farewell`: the code with which the client went by itself, or 1006 without one; else
         `sent_away`, the gateway's. One log line a burst tells who was sent away; with "debug", one each."""
         self.connections -= 1
-        extra = {"connection": connection, "dialect": dialect, "peer": peer, "code": farewell or sent_away}
-        if farewell:
-            self.departures[str(farewell) if farewell in CLIENT_CODES else "other"] += 1
+        extra = {"connection": connection, "dialect": dialect, "peer": peer, "code": client_close_code or sent_away}
+        if client_close_code:
+            self.departures[str(client_close_code) if client_close_code in CLIENT_CODES else "other"] += 1
             logger.debug("client went", extra=extra)
         elif logger.isEnabledFor(logging.DEBUG):
             logger.debug("client sent away", extra=extra)

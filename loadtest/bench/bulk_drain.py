@@ -11,10 +11,10 @@ from __future__ import annotations
 import redis
 from hiredis import Reader
 
-from gateway.embedded.server import EmbeddedServer
 from loadtest.bench.runner import Case
 from loadtest.resp import Publisher, connect, encode
 from loadtest.ticker_feed import ticker_json
+from simulator.server import EmbeddedServer
 
 _MESSAGES = 20_000
 _PER_SEND = 500

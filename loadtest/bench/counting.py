@@ -17,13 +17,13 @@ import orjson
 
 from gateway.app import Gateway
 from gateway.config import Config
-from gateway.feed.topics import Topic
-from gateway.hub.dialect import FeedState
-from gateway.ops.counters import COUNT_TICKS, Counters
-from gateway.pump import Pump
-from gateway.session.session import Session
-from gateway.wire.native import NativeDialect
-from loadtest.bench.in_step import Nowhere
+from gateway.delivery.dialect import FeedState
+from gateway.delivery.session import Session
+from gateway.ops.counters import COUNT_FLUSHES, Counters
+from gateway.protocol.native import NativeDialect
+from gateway.redis.contract import Topic
+from gateway.runtime.flush import Flusher
+from loadtest.bench.in_sync import Nowhere
 from loadtest.bench.runner import Case
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class _Fleet:
     def offer(self, start: int, frames: Sequence[bytes]) -> list[int]:
         return []
 
-    def clogged(self, start: int, stop: int, most_bytes: int) -> list[int]:
+    def backed_up(self, start: int, stop: int, most_bytes: int) -> list[int]:
         return []
 
 
@@ -67,11 +67,11 @@ class _House:
         hub = gateway.hub
         hub.state = FeedState()
         dialect = NativeDialect()
-        parts = (gateway.config, gateway.market, hub, gateway.repair, gateway.ingest, counters, _nothing, _Fleet)
-        self.pump = Pump(*parts, gateway.clock)
+        parts = (gateway.config, gateway.market, hub, gateway.backfill, gateway.ingest, counters, _nothing, _Fleet)
+        self.flusher = Flusher(*parts, gateway.clock)
         if isinstance(counters, _Deaf):
             gateway.ingest._observe_lag = lambda: None  # type: ignore[method-assign]
-            fanout: Any = self.pump._fanout
+            fanout: Any = self.flusher._fanout
             serve = fanout.serve
             fanout.serve = lambda tier, beat: serve(tier, beat._replace(counted=False))
             fanout._count = lambda *_: 0
@@ -90,10 +90,10 @@ class _House:
         for _ in range(_PER_TICK // _READ):
             self.gateway.ingest.ingest([self._message() for _ in range(_READ)])
         # It lets others run in between: there are none.
-        self._loop.run_until_complete(self.pump.flush())
+        self._loop.run_until_complete(self.flusher.flush())
 
     def ticks(self) -> None:
-        for _ in range(COUNT_TICKS):
+        for _ in range(COUNT_FLUSHES):
             self.tick()
 
     def scrape(self) -> None:
@@ -115,7 +115,7 @@ def _nothing(session: Session) -> None: ...
 
 def _ticking(counters: Counters) -> Case:
     house = _House(counters)
-    return Case(house.ticks, COUNT_TICKS, close=house.close)
+    return Case(house.ticks, COUNT_FLUSHES, close=house.close)
 
 
 def _scraping() -> Case:

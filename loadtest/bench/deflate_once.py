@@ -9,8 +9,8 @@ from __future__ import annotations
 import random
 import zlib
 
-from gateway.wire.deflate import deflated_frame
-from gateway.wire.frame import TEXT, frame
+from gateway.protocol.deflate import deflated_frame
+from gateway.protocol.frame import TEXT, frame
 from loadtest.bench.runner import Case
 
 _CLIENTS = 100

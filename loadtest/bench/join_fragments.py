@@ -18,21 +18,21 @@ _FRAGMENT = b',[123,{"c":12345678.1234,"v":431234.18500,"q":125012345678.123450,
 _draw = random.Random(1)
 _SHEET = [_FRAGMENT if place % 2 else b"" for place in range(300)]
 _PLACES = [sorted(_draw.sample(range(300), 100)) for _ in range(_CLIENTS)]
-_GETTERS = [itemgetter(*places) for places in _PLACES]
+_GETTERS = [itemgetter(*log_offsets) for log_offsets in _PLACES]
 
 
 def _generator() -> Case:
     def work() -> None:
-        for places in _PLACES:
-            b"".join(_SHEET[place] for place in places if _SHEET[place])
+        for log_offsets in _PLACES:
+            b"".join(_SHEET[place] for place in log_offsets if _SHEET[place])
 
     return Case(work, _CLIENTS)
 
 
 def _comprehension() -> Case:
     def work() -> None:
-        for places in _PLACES:
-            b"".join([_SHEET[place] for place in places])
+        for log_offsets in _PLACES:
+            b"".join([_SHEET[place] for place in log_offsets])
 
     return Case(work, _CLIENTS)
 

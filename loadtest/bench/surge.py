@@ -7,10 +7,10 @@ and folded in. Per operation: one message from the feed.
 from __future__ import annotations
 
 from gateway.config import MarketConfig
+from gateway.feed.conflate import Conflator
 from gateway.feed.decode import decode_ticker
-from gateway.feed.surge import Surge
-from gateway.feed.topics import Topic
 from gateway.market.market import Market
+from gateway.redis.contract import Topic
 from loadtest.bench.runner import Case
 
 _NOW_MS = 1_732_320_000_000
@@ -41,7 +41,7 @@ def _each() -> Case:
 
 def _newest() -> Case:
     market = Market(MarketConfig(), 16, lazy=True)
-    surge = Surge()
+    surge = Conflator()
 
     def work() -> None:
         for topic, payload in _BATCH:

@@ -12,7 +12,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
-from gateway.embedded.server import EmbeddedServer
 from loadtest.checker import Checker
 from loadtest.client import Client, State
 from loadtest.dialects import NATIVE
@@ -27,6 +26,7 @@ from loadtest.resp import ask, encode
 from loadtest.scenario import Clients, Feed, Phase, Scenario
 from loadtest.stamps import UNITS_PER_MS, stamp_at
 from loadtest.swarm import Swarm
+from simulator.server import EmbeddedServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import click
 import httpx
 
-from gateway.embedded.server import EmbeddedServer
+from simulator.server import EmbeddedServer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -50,10 +50,10 @@ class TlsFront:
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         behind_reader, behind_writer = await asyncio.open_connection(*self._behind)
         with contextlib.suppress(OSError):
-            await asyncio.gather(_pump(reader, behind_writer), _pump(behind_reader, writer))
+            await asyncio.gather(_flusher(reader, behind_writer), _flusher(behind_reader, writer))
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _flusher(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
         while data := await reader.read(65536):
             writer.write(data)

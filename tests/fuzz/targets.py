@@ -6,15 +6,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from gateway.delivery.commands import CommandError
 from gateway.feed.decode import FeedError, complete_kline, complete_ticker, decode_kline, decode_ticker
 from gateway.model.interval import INTERVALS
 from gateway.model.symbol import SymbolRule
-from gateway.session.commands import CommandError
-from gateway.wire.binance_commands import RequestError, StreamNames, decode, error_frame, result
-from gateway.wire.deflate import negotiate
-from gateway.wire.frame import CLOSE, FrameError, FrameParser, Message, parse_close
-from gateway.wire.native import NativeDialect, ticker_json
-from gateway.wire.native_commands import NativeCommands
+from gateway.protocol.binance_commands import RequestError, StreamNames, decode, error_frame, result
+from gateway.protocol.deflate import negotiate
+from gateway.protocol.frame import CLOSE, FrameError, FrameParser, Message, parse_close
+from gateway.protocol.native import NativeDialect, ticker_json
+from gateway.protocol.native_commands import NativeCommands
 
 if TYPE_CHECKING:
     from collections.abc import Callable

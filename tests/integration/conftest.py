@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.embedded.server import EmbeddedServer
+from simulator.server import EmbeddedServer
 from tests.integration.live import Publisher
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ from websockets.exceptions import ConnectionClosed
 
 from gateway.app import Gateway
 from gateway.config import load_config
-from gateway.embedded.encode import kline_event, kline_member, ticker_event, ticker_value
-from gateway.wire.native import SUBPROTOCOL
+from gateway.protocol.native import SUBPROTOCOL
+from simulator.encode import kline_event, kline_member, ticker_event, ticker_value
 from tests.builders import MINUTE_MS, T0, kline, ticker
 from tests.fakes import Folder, View, parsed
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
 
     from gateway.config import Config
-    from gateway.embedded.server import EmbeddedServer
+    from simulator.server import EmbeddedServer
 
 WAIT_S = 20.0
 """Longest a test waits for something that takes a fraction of a second on an idle machine."""
@@ -104,7 +104,7 @@ class Publisher:
     async def forming(self, number: int, prices: str = PRICES, **changes: Any) -> None:
         await self.publish(f"klines:{SYMBOL}:1m", kline_event(SYMBOL, "1m", kline(number, prices, **changes)))
 
-    async def in_step(self) -> None:
+    async def in_sync(self) -> None:
         """Wait until a replica has all that was written."""
         assert await self._redis.wait(1, 5000) >= 1
 

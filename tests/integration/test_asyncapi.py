@@ -17,9 +17,9 @@ from websockets.typing import Subprotocol
 
 from gateway.app import serve
 from gateway.config import load_config
-from gateway.embedded.exchange import Pace
-from gateway.embedded.server import EmbeddedServer
-from gateway.embedded.simulate import Simulation, make_collector
+from simulator.exchange import Pace
+from simulator.server import EmbeddedServer
+from simulator.simulate import Simulation, make_collector
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

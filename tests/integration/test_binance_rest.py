@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from gateway.embedded.pairs import PAIRS
+from simulator.pairs import PAIRS
 from tests.integration.running import SYMBOLS, UNKNOWN_SYMBOL, Running, running
 
 if TYPE_CHECKING:

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
 import pytest
-
-from gateway.access.api_keys import hash_of, make_key
-from gateway.client import (
+from kline_gateway_client import (
     Client,
     GatewayError,
     InvalidInterval,
@@ -24,14 +22,17 @@ from gateway.client import (
     Unreachable,
     retry,
 )
+
+from gateway.access.api_keys import hash_of, make_key
 from tests.builders import MINUTE_MS, T0
 from tests.integration.live import SYMBOL, WAIT_S, Publisher, make_config, process, serving, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from gateway.client import Kline
-    from gateway.embedded.server import EmbeddedServer
+    from kline_gateway_client import Kline
+
+    from simulator.server import EmbeddedServer
     from tests.integration.live import Serving
 
 
@@ -349,10 +350,10 @@ class TestEnd:
                 break
             async with client.tickers(SYMBOL) as prices:
                 await following(prices)
-                await until(lambda: [len(session.watchlist.ns) for session in up.inside.hub.sessions] == [1])
+                await until(lambda: [len(session.subscription_set.ns) for session in up.inside.hub.sessions] == [1])
             with pytest.raises(StopAsyncIteration):
                 await following(prices)
-            await until(lambda: [len(session.watchlist.ns) for session in up.inside.hub.sessions] == [0])
+            await until(lambda: [len(session.subscription_set.ns) for session in up.inside.hub.sessions] == [0])
 
     async def test_streams_end_with_their_client(self, up: Serving) -> None:
         async with Client(up.address) as client:

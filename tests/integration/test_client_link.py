@@ -9,10 +9,11 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from kline_gateway_client import Client, Forbidden, GatewayError, Refused, Unauthorized, retry
+from kline_gateway_client import connection as link
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
 
-from gateway.client import Client, Forbidden, GatewayError, Refused, Unauthorized, link, retry
 from tests.integration.live import WAIT_S, until
 
 if TYPE_CHECKING:

@@ -103,9 +103,8 @@ def test_the_wheel_has_the_client_and_asks_for_one_package(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
         (metadata,) = (archive.read(name).decode() for name in archive.namelist() if name.endswith("/METADATA"))
-    sources = {str(path.relative_to(ROOT)) for path in (ROOT / "gateway" / "client").glob("*.py")}
-    more = {"__init__.py", "py.typed", "client/LICENSE", "model/__init__.py", "model/interval.py"}
-    assert names == sources | {f"gateway/{name}" for name in more}
+    package = ROOT / "clients" / "python" / "kline_gateway_client"
+    assert names == {str(path.relative_to(package.parent)) for path in (*package.glob("*.py"), package / "py.typed")}
     needed = [line for line in metadata.splitlines() if line.startswith("Requires-Dist") and "extra" not in line]
     assert needed == ["Requires-Dist: websockets>=15.0"]
 
@@ -113,7 +112,7 @@ def test_the_wheel_has_the_client_and_asks_for_one_package(wheel: Path) -> None:
 async def test_the_bot_of_the_readme_runs_as_it_stands(home: Path, market: str) -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     blocks = re.findall(r"(?:^ {4}.*\n|^\n(?= {4}))+", text, re.MULTILINE)
-    (bot,) = (block for block in blocks if "from gateway.client import" in block)
+    (bot,) = (block for block in blocks if "from kline_gateway_client import" in block)
     code = re.sub(r"^ {4}", "", bot, flags=re.MULTILINE)
     assert len([line for line in code.splitlines() if line.strip()]) <= 10
     assert code.count("http://127.0.0.1:8000") == 1

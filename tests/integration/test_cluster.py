@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 from redis.asyncio import RedisCluster
 
-from gateway.embedded.topology import ClusterServers, cluster, cluster_info, command
 from tests.builders import MINUTE_MS, T0
 from tests.integration.live import BARS, PRICE, SYMBOL, Publisher, client, make_config, process, serving, until
+from tests.integration.topology import ClusterServers, cluster, cluster_info, command
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from gateway.embedded.server import EmbeddedServer
+    from simulator.server import EmbeddedServer
     from tests.integration.live import Client, Serving
 
 WATCHDOG_S = 0.5
@@ -66,7 +66,7 @@ async def publishing(nodes: ClusterServers, kind: Kind) -> AsyncIterator[Publish
 
 
 @asynccontextmanager
-async def followed(nodes: ClusterServers, kind: Kind, **redis: Any) -> AsyncIterator[tuple[Serving, Client]]:
+async def active(nodes: ClusterServers, kind: Kind, **redis: Any) -> AsyncIterator[tuple[Serving, Client]]:
     """A gateway and a client that has seen the bars 0 to 2."""
     async with publishing(nodes, kind) as publisher:
         await publisher.ticker("1")
@@ -109,7 +109,7 @@ async def test_what_is_stored_and_published_arrives_wherever_its_slot_is(nodes: 
 @each_kind
 async def test_a_slot_moves_and_no_closed_bar_is_missed(nodes: ClusterServers, kind: Kind) -> None:
     # Nothing may wait for the next look at the map.
-    async with followed(nodes, kind, watchdog_s=60.0) as (up, someone), publishing(nodes, kind) as publisher:
+    async with active(nodes, kind, watchdog_s=60.0) as (up, someone), publishing(nodes, kind) as publisher:
         for turn in range(3):
             target = other_master(nodes, nodes.owner(KLINES))
             first = 3 + 3 * turn
@@ -137,7 +137,7 @@ async def test_as_it_is_installed_on_another_event_loop(nodes: ClusterServers) -
 
 
 async def test_in_the_middle_of_a_migration_keys_are_read_on_both_sides(nodes: ClusterServers) -> None:
-    async with followed(nodes, "plain") as (up, _):
+    async with active(nodes, "plain") as (up, _):
         source = nodes.owner(KLINES)
         target = other_master(nodes, source)
         slot = command(source, "CLUSTER", "KEYSLOT", KLINES)
@@ -156,7 +156,7 @@ async def test_in_the_middle_of_a_migration_keys_are_read_on_both_sides(nodes: C
 @each_kind
 async def test_a_node_dies_and_no_closed_bar_is_missed(replicated_nodes: ClusterServers, kind: Kind) -> None:
     nodes = replicated_nodes
-    async with followed(nodes, kind) as (up, someone):
+    async with active(nodes, kind) as (up, someone):
         owner = nodes.owner(KLINES)
         # What the dead node alone had would be lost with it, for everybody.
         assert command(owner, "WAIT", 1, 5000) == 1
@@ -183,34 +183,34 @@ def _answers(nodes: ClusterServers) -> bool:
 
 
 async def test_the_node_that_is_listened_to_is_lost_and_another_one_takes_its_place(nodes: ClusterServers) -> None:
-    async with followed(nodes, "plain") as (up, someone), publishing(nodes, "plain") as publisher:
-        linked = [node for node in nodes.masters if command(node, "PUBSUB", "NUMPAT")]
-        assert len(linked) == 1
-        command(linked[0], "CLIENT", "KILL", "TYPE", "pubsub")
+    async with active(nodes, "plain") as (up, someone), publishing(nodes, "plain") as publisher:
+        connected = [node for node in nodes.masters if command(node, "PUBSUB", "NUMPAT")]
+        assert len(connected) == 1
+        command(connected[0], "CLIENT", "KILL", "TYPE", "pubsub")
         await until(lambda: source_failures(up) == 1, "the loss")
         await up.ready()
-        assert not command(linked[0], "PUBSUB", "NUMPAT"), "it goes to another one first"
+        assert not command(connected[0], "PUBSUB", "NUMPAT"), "it goes to another one first"
         await publisher.closed(3)
         await someone.until(lambda: numbers(someone) == [0, 1, 2, 3])
 
 
 async def test_a_node_that_has_left_the_cluster_is_left_though_it_answers(replicated_nodes: ClusterServers) -> None:
     nodes = replicated_nodes
-    async with followed(nodes, "plain") as (up, someone):
-        (linked,) = [node for node in nodes.nodes if command(node, "PUBSUB", "NUMPAT")]
-        own = nodes.id(linked)
-        replica = nodes.replicas[nodes.masters.index(linked)]
+    async with active(nodes, "plain") as (up, someone):
+        (connected,) = [node for node in nodes.nodes if command(node, "PUBSUB", "NUMPAT")]
+        own = nodes.id(connected)
+        replica = nodes.replicas[nodes.masters.index(connected)]
         command(replica, "CLUSTER", "FAILOVER")
-        await until(lambda: command(linked, "ROLE")[0] == "slave", "the change of roles")
-        command(linked, "CLUSTER", "RESET", "HARD")
+        await until(lambda: command(connected, "ROLE")[0] == "slave", "the change of roles")
+        command(connected, "CLUSTER", "RESET", "HARD")
         for node in nodes.nodes:
-            if node is not linked:
+            if node is not connected:
                 command(node, "CLUSTER", "FORGET", own)
         await until(lambda: source_failures(up) == 1, "the move")
         assert up.inside.sources.all["redis"].failures == 1
         await up.ready()
-        assert linked.running
-        nodes.masters.remove(linked)
+        assert connected.running
+        nodes.masters.remove(connected)
         async with publishing(nodes, "plain") as publisher:
             await publisher.closed(3)
             await someone.until(lambda: numbers(someone) == [0, 1, 2, 3])
@@ -218,7 +218,7 @@ async def test_a_node_that_has_left_the_cluster_is_left_though_it_answers(replic
 
 async def test_a_master_that_steps_down_and_lives_on_is_no_second_sender(replicated_nodes: ClusterServers) -> None:
     nodes = replicated_nodes
-    async with followed(nodes, "sharded") as (_, someone):
+    async with active(nodes, "sharded") as (_, someone):
         old = nodes.owner(KLINES)
         command(nodes.replicas[nodes.masters.index(old)], "CLUSTER", "FAILOVER")
         await until(lambda: nodes.owner(KLINES) is not old, "the change of roles")
@@ -240,13 +240,13 @@ async def test_the_node_with_the_newest_view_is_believed(nodes: ClusterServers) 
             await publisher.ticker("1")
         config = settings(nodes, "plain", cluster=(*past.addresses, *nodes.addresses))
         async with serving(config) as up:
-            assert up.inside.market.knows(SYMBOL)
+            assert up.inside.market.has_data(SYMBOL)
 
 
 async def test_new_symbols_are_found_and_heard(nodes: ClusterServers) -> None:
-    async with followed(nodes, "sharded") as (up, someone), publishing(nodes, "sharded") as publisher:
+    async with active(nodes, "sharded") as (up, someone), publishing(nodes, "sharded") as publisher:
         await publisher.ticker("1", "NEWUSDT")
-        await until(lambda: up.inside.market.knows("NEWUSDT"), "the new symbol")
+        await until(lambda: up.inside.market.has_data("NEWUSDT"), "the new symbol")
         await someone.subscribe("ticker:NEWUSDT")
         await publisher.ticker("2", "NEWUSDT")
         await someone.until(lambda: (someone.view("ticker:NEWUSDT").ticker or {})["c"] == "2")
@@ -258,7 +258,7 @@ async def test_a_frozen_node_is_noticed_and_the_others_are_heard_meanwhile(nodes
     elsewhere = next(name for n in range(99) if nodes.owner(f"ticker:{(name := f'S{n}USDT')}") is not owner)
     async with publishing(nodes, "sharded") as publisher:
         await publisher.ticker("1", elsewhere)
-    async with followed(nodes, "sharded") as (up, someone), publishing(nodes, "sharded") as publisher:
+    async with active(nodes, "sharded") as (up, someone), publishing(nodes, "sharded") as publisher:
         await someone.subscribe(f"ticker:{elsewhere}")
         await publisher.publish(f"ticker:{elsewhere}", '{"c":"2"}')
         owner.freeze()

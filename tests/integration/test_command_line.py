@@ -19,7 +19,7 @@ import pytest
 import redis
 import websockets
 
-from gateway.embedded.server import EmbeddedServer
+from simulator.server import EmbeddedServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trustme
 
-from gateway.embedded.server import EmbeddedServer
-from gateway.embedded.topology import command
+from simulator.server import EmbeddedServer
 from tests.clients.tls import TlsFront
 from tests.integration.live import BARS, PRICE, Publisher, client, make_config, process, serving, until
+from tests.integration.topology import command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,9 +17,9 @@ import psutil
 import pytest
 import redis
 
-from gateway.embedded import server as server_module
-from gateway.embedded.server import EmbeddedServer, ServerError, find_server
-from gateway.embedded.topology import cluster
+from simulator import server as server_module
+from simulator.server import EmbeddedServer, ServerError, find_server
+from tests.integration.topology import cluster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

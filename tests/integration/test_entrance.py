@@ -14,8 +14,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from gateway.access.api_keys import hash_of, make_key
-from gateway.wire import socket as socket_module
-from gateway.wire.native import SUBPROTOCOL
+from gateway.protocol.native import SUBPROTOCOL
+from gateway.server import client_socket as socket_module
 from tests.integration.live import BARS, PRICE, client, make_config, process, serving, until
 from tests.tokens import AUDIENCE, SECRET, secret_issuer
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from gateway.embedded.server import EmbeddedServer
+    from simulator.server import EmbeddedServer
     from tests.integration.live import Publisher, Serving
 
 STREAM, BINANCE = "/v1/stream", "/ws/btcusdt@kline_1m"
@@ -82,7 +82,7 @@ class TestOrigins:
                 status, body, _ = await knock(up, path, origin=origin)
                 assert (status, body["code"]) == (403, "FORBIDDEN")
             assert await refusals(up, "origin") == 4
-            await until(lambda: up.inside.entrance.door.inside == 0, "their places free")
+            await until(lambda: up.inside.admission.door.inside == 0, "their places free")
 
     async def test_with_a_list_only_the_list_counts(self, redis_server: EmbeddedServer, publisher: Publisher) -> None:
         async with gateway(redis_server, publisher, access={"origins": ("https://*.example.com",)}) as up:
@@ -296,7 +296,7 @@ class TestNumbers:
             await enter("2001:db8::1")
             assert await refused("203.0.113.9") == (503, "too many connections")
             await guests.aclose()
-            await until(lambda: up.inside.entrance.door.inside == 0, "their places free")
+            await until(lambda: up.inside.admission.door.inside == 0, "their places free")
             assert (await knock(up, additional_headers={"X-Forwarded-For": "203.0.113.1"}))[0] == 101
 
     async def test_handshakes_are_limited_by_address_exactly_however_many_come_at_once(
@@ -367,7 +367,7 @@ class TestNumbers:
                 )
                 writer.transport.abort()
             async with client(up):
-                await until(lambda: up.inside.entrance.door.inside == 1, "their places free")
+                await until(lambda: up.inside.admission.door.inside == 1, "their places free")
 
 
 class TestManners:

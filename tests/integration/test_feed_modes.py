@@ -10,10 +10,10 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from gateway.embedded.encode import kline_member
-from gateway.embedded.exchange import Pace
-from gateway.embedded.server import EmbeddedServer
-from gateway.embedded.simulate import Simulation, make_collector
+from simulator.encode import kline_member
+from simulator.exchange import Pace
+from simulator.server import EmbeddedServer
+from simulator.simulate import Simulation, make_collector
 from tests.builders import MINUTE_MS, T0, kline
 from tests.integration.live import BARS, PRICE, SYMBOL, WAIT_S, Publisher, client, make_config, serving, until
 
@@ -164,7 +164,7 @@ class TestACollectorThatOnlyWritesKeys:
             await collector.ticker("1")
             async with serving(make_config(server, feed=feed(mode))) as up:
                 await collector.ticker("7", "NEWUSDT")
-                await until(lambda: up.inside.market.knows("NEWUSDT"), "the new symbol")
+                await until(lambda: up.inside.market.has_data("NEWUSDT"), "the new symbol")
                 assert (await up.get("/v1/ticker?symbol=NEWUSDT")).status_code == 200
 
     async def test_a_key_of_a_foreign_type_disturbs_nobody(self, server: EmbeddedServer, mode: str) -> None:
@@ -207,14 +207,14 @@ class TestNotificationsThatAreOff:
             Publisher(server, publishes=False) as collector,
             serving(make_config(server, feed=feed("keyspace")), ready=False) as up,
         ):
-            await until(lambda: up.inside.vitals.feed.problem, "the finding")
+            await until(lambda: up.inside.health_report.feed.problem, "the finding")
             reasons = (await up.ready(503)).json()["reasons"]
             assert "CONFIG SET notify-keyspace-events K$z" in reasons[-1]
             async with Redis.from_url(server.url) as redis:
                 await redis.config_set("notify-keyspace-events", "AK")
             await up.ready()
             await collector.ticker("3")
-            await until(lambda: up.inside.market.knows(SYMBOL), "the ticker")
+            await until(lambda: up.inside.market.has_data(SYMBOL), "the ticker")
 
     async def test_are_switched_on_where_that_is_allowed_and_after_a_restart_again(self) -> None:
         config = feed("keyspace", enable_notifications=True)
@@ -231,7 +231,7 @@ class TestNotificationsThatAreOff:
                 await up.ready()
                 async with Publisher(server, publishes=False) as collector:
                     await collector.ticker("3")
-                    await until(lambda: up.inside.market.knows(SYMBOL), "the ticker")
+                    await until(lambda: up.inside.market.has_data(SYMBOL), "the ticker")
 
     async def test_that_may_not_be_switched_on_are_a_failure_with_its_reason(self) -> None:
         async with EmbeddedServer() as server, Redis.from_url(server.url) as redis:
@@ -239,7 +239,7 @@ class TestNotificationsThatAreOff:
             await redis.acl_setuser("reader", enabled=True, nopass=True, keys=["*"], channels=["*"], commands=commands)
             config = at(make_config(server, feed=feed("keyspace", enable_notifications=True)), "reader:x@", server)
             async with serving(config, ready=False) as up:
-                await until(lambda: "we may not" in up.inside.vitals.feed.problem, "the finding")
+                await until(lambda: "we may not" in up.inside.health_report.feed.problem, "the finding")
                 assert (await up.ready(503)).json()["reasons"][0] == "feed: redis"
 
 
@@ -260,7 +260,7 @@ class TestAuto:
             config = seconds(server, "auto")
             async with serving(config, ready=False) as up:
                 async with collecting(config):
-                    await until(lambda: up.inside.vitals.feed.mode == mode, f"the switch to {mode}")
+                    await until(lambda: up.inside.health_report.feed.mode == mode, f"the switch to {mode}")
                     await up.ready()
                     async with client(up) as someone:
                         await someone.subscribe(*CHANNELS, history=20)
@@ -276,7 +276,7 @@ class TestAuto:
         async with collecting(config, publish=True), client(up) as someone:
             await someone.subscribe(*CHANNELS, history=20)
             views = [someone.view(channel) for channel in CHANNELS]
-            await until(lambda: up.inside.vitals.feed.mode == "pubsub", "the way back")
+            await until(lambda: up.inside.health_report.feed.mode == "pubsub", "the way back")
             later = [(view.cursor or 0) + 2000 for view in views]
             await someone.until(lambda: all(map(reached, views, later)))
             assert all(map(without_a_hole, views))
@@ -284,9 +284,9 @@ class TestAuto:
     async def test_finds_polling_where_notifications_promise_and_do_not_come(self, server: EmbeddedServer) -> None:
         config = seconds(server, "auto")
         async with serving(config, ready=False) as up, collecting(config), Redis.from_url(server.url) as redis:
-            await until(lambda: up.inside.vitals.feed.mode == "keyspace", "the first switch")
+            await until(lambda: up.inside.health_report.feed.mode == "keyspace", "the first switch")
             await redis.config_set("notify-keyspace-events", "")
-            await until(lambda: up.inside.vitals.feed.mode == "poll", "the second switch")
+            await until(lambda: up.inside.health_report.feed.mode == "poll", "the second switch")
             await up.ready()
 
     async def test_finds_polling_where_no_subscription_is_allowed(self, server: EmbeddedServer) -> None:
@@ -296,6 +296,6 @@ class TestAuto:
             config = make_config(server, feed=feed("auto", auto_after_s=0.4))
             config = at(config, "reader:x@", server)
             async with serving(config) as up:
-                assert up.inside.vitals.feed.mode == "poll"
+                assert up.inside.health_report.feed.mode == "poll"
                 await collector.ticker("2")
                 await until(lambda: (t := up.inside.market.ticker(SYMBOL)) is not None and t.last == "2", "the price")

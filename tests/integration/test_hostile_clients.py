@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 from websockets.frames import Opcode
 
-from gateway.api.client import CONTROL_MAX_BYTES
+from gateway.stream.native_client import CONTROL_MAX_BYTES
 from tests.integration.live import PRICE, client, make_config, serving, until
 from tests.integration.raw import handshake, masked, peer
 
 if TYPE_CHECKING:
-    from gateway.embedded.server import EmbeddedServer
+    from simulator.server import EmbeddedServer
     from tests.integration.live import Publisher, Serving
 
 STREAMS = ["/v1/stream", "/ws"]
@@ -61,7 +61,7 @@ async def test_answers_to_who_reads_none_are_no_more_than_may_wait(
         for _ in range(20):
             attacker.send(Opcode.TEXT, ASKING)
         sessions = [found.session for found in at.inside.stream.clients.values()]
-        await until(lambda: any(session.drained for session in sessions), "a pause")
+        await until(lambda: any(session.on_control_sent for session in sessions), "a pause")
         held = max(sum(map(len, session.control)) for session in sessions)
         assert CONTROL_MAX_BYTES < held <= CONTROL_MAX_BYTES + ANSWER_BYTES
         # Nobody else waits for it; and once it reads, it gets the rest.

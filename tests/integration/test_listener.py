@@ -17,12 +17,12 @@ import redis
 import uvloop
 
 from gateway.config import RedisConfig
-from gateway.embedded.server import EmbeddedServer
-from gateway.feed.listener import Listener
+from gateway.feed.pubsub import PubSubFeed
 from gateway.feed.subscription import Subscription
-from gateway.feed.topics import Topic, Topics
 from gateway.model.symbol import DEFAULT_SYMBOL_PATTERN
+from gateway.redis.contract import Topic, Topics
 from loadtest.nemesis.proxy import Proxy
+from simulator.server import EmbeddedServer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator
@@ -41,20 +41,20 @@ class Sink:
     """Writes down what it is told, and when."""
 
     log: list[str] = field(default_factory=list)
-    unlinked_s: list[float] = field(default_factory=list)
+    disconnected_s: list[float] = field(default_factory=list)
     messages: list[tuple[Topic, bytes]] = field(default_factory=list)
     batches: int = 0
     _told: asyncio.Event = field(default_factory=asyncio.Event)
 
     surging: bool = False
 
-    def linked(self) -> None:
+    def connected(self) -> None:
         self.log.append("linked")
         self._told.set()
 
-    def unlinked(self, reason: str) -> None:
+    def disconnected(self, reason: str) -> None:
         self.log.append(reason)
-        self.unlinked_s.append(asyncio.get_running_loop().time())
+        self.disconnected_s.append(asyncio.get_running_loop().time())
         self._told.set()
 
     def ingest(self, batch: list[tuple[Topic, bytes]]) -> None:
@@ -87,11 +87,11 @@ def server() -> Iterator[EmbeddedServer]:
 
 
 @contextlib.asynccontextmanager
-async def listening(url: str, **settings: Any) -> AsyncGenerator[tuple[Listener, Sink]]:
+async def listening(url: str, **settings: Any) -> AsyncGenerator[tuple[PubSubFeed, Sink]]:
     common: dict[str, Any] = {"retry_s": RETRY_S, "watchdog_s": 5.0, "connect_timeout_s": 0.5}
     config = RedisConfig(url=url, **common | settings)
     sink = Sink()
-    listener = Listener(config, Topics(config, ("1m", "1h"), DEFAULT_SYMBOL_PATTERN), sink)
+    listener = PubSubFeed(config, Topics(config, ("1m", "1h"), DEFAULT_SYMBOL_PATTERN), sink)
     task = asyncio.create_task(listener.run())
     try:
         yield listener, sink
@@ -254,7 +254,7 @@ async def test_a_killed_server_is_a_gap_and_is_tried_again_by_the_schedule_until
         server.kill()
         await sink.until(lambda: len(sink.losses) == 5)
         assert waits(caplog) == ["0.02 s", "0.04 s", "0.08 s", "0.08 s", "0.08 s"]
-        gaps = [later - earlier for earlier, later in zip(sink.unlinked_s, sink.unlinked_s[1:], strict=False)]
+        gaps = [later - earlier for earlier, later in zip(sink.disconnected_s, sink.disconnected_s[1:], strict=False)]
         assert all(gap >= wait for gap, wait in zip(gaps, (0.02, 0.04, 0.08, 0.08), strict=True))
         assert sink.links == 1
         await server.start_async()
@@ -290,7 +290,7 @@ async def test_a_frozen_server_is_found_out_within_the_watchdog_time(server: Emb
         await sink.until(lambda: len(sink.losses) == 1)
         assert sink.losses == ["frozen: no answer in 1 s"]
         # A busy machine may be a little late.
-        assert sink.unlinked_s[0] - frozen_s < 1.4 * watchdog_s
+        assert sink.disconnected_s[0] - frozen_s < 1.4 * watchdog_s
         await sink.until(lambda: len(sink.losses) == 3)
         assert sink.links == 1, "a connection that nobody answers on is no link"
         server.thaw()

@@ -11,7 +11,7 @@ from websockets.asyncio.client import connect
 from tests.integration.live import BARS, PRICE, client, make_config, serving, until
 
 if TYPE_CHECKING:
-    from gateway.embedded.server import EmbeddedServer
+    from simulator.server import EmbeddedServer
     from tests.integration.live import Publisher, Serving
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from gateway.embedded.server import EmbeddedServer
+    from simulator.server import EmbeddedServer
 
 SECRET = "operations only"
 BEARER = {"authorization": f"Bearer {SECRET}"}
@@ -217,7 +217,7 @@ async def test_keys_behind_a_url_may_change_while_tokens_come(redis_server: Embe
         assert set(found) == {401}
         assert issuer.asked == 1, "made-up names do not make it ask again and again"
 
-        keys: Any = up.inside.entrance.authenticator._key_set
+        keys: Any = up.inside.admission.authenticator._key_set
         issuer.text = key_set(before.jwk(), after.jwk())
         keys._tried_s -= 60
         assert [await status(one.token()) for one in (after, before, stranger)] == [200, 200, 401]

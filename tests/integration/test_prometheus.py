@@ -18,9 +18,9 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from websockets.asyncio.client import connect
 
-from gateway import watch
 from gateway.market import gaps
 from gateway.model.interval import DAY_MS
+from gateway.runtime import gap_watch as watch
 from loadtest.processes import family
 from tests.integration.live import client, make_config, process, serving
 from tests.integration.prometheus import DEPLOY, WAIT_S, alert_names, dashboard_queries, program, prometheus
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
     from pathlib import Path
 
-    from gateway.embedded.server import EmbeddedServer
+    from simulator.server import EmbeddedServer
     from tests.integration.live import Serving
     from tests.integration.prometheus import Prometheus
 

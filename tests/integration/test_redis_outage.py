@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from gateway import ingest
-from gateway.embedded.exchange import Pace
-from gateway.embedded.server import EmbeddedServer
-from gateway.embedded.simulate import Simulation, make_collector
+from gateway.runtime import ingest
+from simulator.exchange import Pace
+from simulator.server import EmbeddedServer
+from simulator.simulate import Simulation, make_collector
 from tests.builders import MINUTE_MS, T0
 from tests.integration.live import BARS, PRICE, WAIT_S, Publisher, client, make_config, process, serving, until
 from tests.integration.raw import handshake, peer
@@ -135,7 +135,7 @@ class TestKilled:
                     await someone.until(lambda: someone.view(BARS).state == "live")
                     await someone.until(lambda turn=turn: someone.view(BARS).cursor == T0 + (3 + turn) * MINUTE_MS)  # type: ignore[misc]
             assert numbers(someone.view(BARS)) == list(range(7))
-            await until(lambda: not up.inside.repair.running, "the end of the repairs")
+            await until(lambda: not up.inside.backfill.running, "the end of the repairs")
             names = [task.get_name() for task in asyncio.all_tasks()]
             assert [names.count(name) for name in ("feed", "flush", "keepalive")] == [1, 1, 1]
 
@@ -179,7 +179,7 @@ async def test_a_source_that_is_back_is_live_once_its_prices_are(
             await someone.until(lambda: states(someone) and states(someone)[-1] == ("stale", "silent"))
             # As on a line that is slow, klines come first.
             await publisher.closed(number)
-            await until(lambda: time.monotonic() - up.inside.ingest.heard_s < 0.3, "the news")
+            await until(lambda: time.monotonic() - up.inside.ingest.last_message_s < 0.3, "the news")
             await asyncio.sleep(0.1)
             assert states(someone)[-1] == ("stale", "silent"), "the price is an old one"
             await publisher.ticker(str(number + 1))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from gateway.embedded.server import EmbeddedServer
+    from simulator.server import EmbeddedServer
 
 
 @asynccontextmanager

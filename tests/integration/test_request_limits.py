@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from gateway.access import request_rates
-from gateway.access.bucket import Rate
-from gateway.access.request_rates import KEY_PREFIX, RequestRates
-from gateway.api.errors import Code
+from gateway.access import rate_limiter as request_rates
+from gateway.access.rate_limiter import KEY_PREFIX, RateLimiter
+from gateway.access.token_bucket import Rate
 from gateway.config import RedisConfig
-from gateway.embedded.topology import cluster, command
+from gateway.http.errors import Code
 from tests.integration.live import WAIT_S, make_config, serving
+from tests.integration.topology import cluster, command
 from tests.tokens import AUDIENCE, SECRET, secret_issuer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from gateway.embedded.server import EmbeddedServer
+    from simulator.server import EmbeddedServer
     from tests.integration.live import Publisher
 
 NATIVE = "/v1/ticker?symbol=BTCUSDT"
@@ -214,7 +214,7 @@ class TestShared:
     async def test_they_do_so_in_a_cluster_while_slots_move(self) -> None:
         with cluster() as nodes:
             config = RedisConfig(url="redis://elsewhere.invalid:1/0", cluster=nodes.addresses)
-            gateways = [RequestRates(1000, config) for _ in range(2)]
+            gateways = [RateLimiter(1000, config) for _ in range(2)]
             try:
                 keys = [f"203.0.113.{number}" for number in range(12)]
                 assert len({nodes.owner(KEY_PREFIX + key).port for key in keys}) == 3
@@ -238,8 +238,8 @@ class TestShared:
                     await rates.aclose()
 
     async def test_it_answers_as_the_bucket_of_one_process_does(self, redis_server: EmbeddedServer) -> None:
-        alone = RequestRates(1000, clock_us=lambda: 5_000_000)
-        shared = RequestRates(1000, RedisConfig(url=redis_server.url))
+        alone = RateLimiter(1000, clock_us=lambda: 5_000_000)
+        shared = RateLimiter(1000, RedisConfig(url=redis_server.url))
         try:
             rate = Rate.per_minute(0.001, 7)
             for cost in (1, 2, 3, 1, 1, 1, 9):
@@ -256,7 +256,7 @@ class TestShared:
     async def test_what_is_kept_in_redis_goes_by_itself(
         self, redis_server: EmbeddedServer, publisher: Publisher
     ) -> None:
-        shared = RequestRates(1000, RedisConfig(url=redis_server.url))
+        shared = RateLimiter(1000, RedisConfig(url=redis_server.url))
         try:
             await shared.take("a", Rate.per_second(10, 20), 3)
             assert 0 < await publisher._redis.pttl(KEY_PREFIX + "a") <= 300
@@ -267,7 +267,7 @@ class TestShared:
         self, redis_server: EmbeddedServer
     ) -> None:
         now_us = 0
-        shared = RequestRates(1000, RedisConfig(url=redis_server.url), lambda: now_us)
+        shared = RateLimiter(1000, RedisConfig(url=redis_server.url), lambda: now_us)
         try:
             assert (await shared.take("a", self.RATE)).left == 19
             redis_server.stop()

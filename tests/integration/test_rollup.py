@@ -16,7 +16,7 @@ from tests.integration.live import BARS, WAIT_S, Publisher, client, make_config,
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from gateway.embedded.server import EmbeddedServer
+    from simulator.server import EmbeddedServer
     from tests.fakes import View
     from tests.integration.live import Serving
 

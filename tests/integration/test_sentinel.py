@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway.embedded.topology import Replicated, command, replicated
 from tests.builders import MINUTE_MS, T0
 from tests.integration.live import BARS, PRICE, Publisher, client, make_config, serving, until
+from tests.integration.topology import Replicated, command, replicated
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from gateway.embedded.server import EmbeddedServer
+    from simulator.server import EmbeddedServer
     from tests.integration.live import Client, Serving
 
 WATCHDOG_S = 0.4
@@ -42,13 +42,13 @@ async def promoted(group: Replicated) -> None:
 
 
 @asynccontextmanager
-async def followed(group: Replicated) -> AsyncIterator[tuple[Serving, Client]]:
+async def active(group: Replicated) -> AsyncIterator[tuple[Serving, Client]]:
     """A gateway and a client that has seen the bars 0 to 2, all of which the replica has too."""
     async with Publisher(group.master) as publisher:
         await publisher.ticker("1")
         for number in range(3):
             await publisher.closed(number)
-        await publisher.in_step()
+        await publisher.in_sync()
     async with serving(settings(group)) as up, client(up) as someone:
         await someone.subscribe(BARS, PRICE, history=500)
         assert numbers(someone) == [0, 1, 2]
@@ -80,7 +80,7 @@ async def goes_on(group: Replicated, someone: Client) -> None:
 async def test_the_gateway_goes_over_to_the_new_master_and_misses_no_closed_bar(
     group: Replicated, loss: Callable[[Replicated], None]
 ) -> None:
-    async with followed(group) as (up, someone):
+    async with active(group) as (up, someone):
         await asyncio.to_thread(loss, group)
         await promoted(group)
         await goes_on(group, someone)
@@ -92,7 +92,7 @@ async def test_the_gateway_goes_over_to_the_new_master_and_misses_no_closed_bar(
 
 async def test_a_master_that_answers_but_is_no_longer_the_one_is_left(group: Replicated) -> None:
     """As when it is cut off from the sentinels and not from us."""
-    async with followed(group) as (up, someone), Publisher(group.replica) as publisher:
+    async with active(group) as (up, someone), Publisher(group.replica) as publisher:
         command(group.replica, "REPLICAOF", "NO", "ONE")
         for sentinel in group.sentinels:
             command(sentinel, "SENTINEL", "REMOVE", group.name)
@@ -138,7 +138,7 @@ async def test_sentinels_and_servers_may_have_passwords_of_their_own() -> None:
 
 
 async def test_while_no_sentinel_answers_a_link_that_works_is_kept(group: Replicated) -> None:
-    async with followed(group) as (up, someone), Publisher(group.master) as publisher:
+    async with active(group) as (up, someone), Publisher(group.master) as publisher:
         for sentinel in group.sentinels:
             sentinel.kill()
         await asyncio.sleep(3 * WATCHDOG_S)

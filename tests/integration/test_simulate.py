@@ -14,18 +14,18 @@ import pytest
 from redis.asyncio import Redis
 
 from gateway.config import RedisConfig
-from gateway.embedded import collector as collector_module
-from gateway.embedded.demo import run_demo
-from gateway.embedded.exchange import Pace
-from gateway.embedded.server import EmbeddedServer
-from gateway.embedded.simulate import Simulation, make_collector, run_simulate, wall_ms
 from gateway.feed.decode import complete_kline, complete_ticker, decode_kline, decode_ticker
 from gateway.model.interval import INTERVALS
+from simulator import collector as collector_module
+from simulator.demo import run_demo
+from simulator.exchange import Pace
+from simulator.server import EmbeddedServer
+from simulator.simulate import Simulation, make_collector, run_simulate, wall_ms
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from gateway.embedded.collector import Collector
+    from simulator.collector import Collector
 
 BOUNDARY = 1_732_309_200_000  # a full hour, when bars of all lengths close
 SYMBOLS = ("BTCUSDT", "1000SATSUSDT")
@@ -77,7 +77,7 @@ async def until(condition: Callable[[], bool | Awaitable[bool]], *, within_s: fl
             await asyncio.sleep(0.02)
 
 
-class Listener:
+class PubSubFeed:
     """Everything published, in order; of each closed kline whether it could be read when its news arrived."""
 
     def __init__(self) -> None:
@@ -105,8 +105,8 @@ class Listener:
 
 
 @asynccontextmanager
-async def listening(server: EmbeddedServer) -> AsyncIterator[Listener]:
-    listener = Listener()
+async def listening(server: EmbeddedServer) -> AsyncIterator[PubSubFeed]:
+    listener = PubSubFeed()
     task = asyncio.create_task(listener.listen(server.url))
     async with connect(server.url) as link:
 
@@ -140,7 +140,7 @@ async def stored(link: Any, symbol: str, interval: str) -> list[dict[str, Any]]:
     return klines
 
 
-def assert_told_in_order(listener: Listener) -> None:
+def assert_told_in_order(listener: PubSubFeed) -> None:
     """Per channel: a closed kline once, before anything of the next bar and after everything of its own."""
     newest: dict[str, tuple[int, bool]] = {}
     for channel, event in listener.heard:

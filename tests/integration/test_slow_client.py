@@ -17,8 +17,8 @@ from tests.integration.raw import Peer, handshake, peer
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from gateway.embedded.server import EmbeddedServer
-    from gateway.session.session import Session
+    from gateway.delivery.session import Session
+    from simulator.server import EmbeddedServer
     from tests.integration.live import Client, Publisher, Serving
 
 SYMBOLS = [f"SYM{number:02}USDT" for number in range(40)]
@@ -101,7 +101,7 @@ async def test_others_go_on_and_the_stalled_one_gets_the_newest_and_every_closed
         stalled = await stack.enter_async_context(peer(gateway.port, handshake("/v1/stream"), receive_buffer=4096))
         stalled.say(op="subscribe", channels=[BARS, *PRICES], id=1)
         session = only_session(gateway, known)
-        await until(lambda: session.watchlist.ns, "the subscription")
+        await until(lambda: session.subscription_set.ns, "the subscription")
         async with feeding(publisher) as feed:
             # From here on it reads nothing.
             await until(session.sink.busy, "the stall")
@@ -116,7 +116,7 @@ async def test_others_go_on_and_the_stalled_one_gets_the_newest_and_every_closed
         # One flush, whatever the market did meanwhile, and no replies or notices beside it.
         assert held <= 2 * BUDGET_BYTES
         assert session.control == []
-        assert len(session.owed) <= 1 + len(SYMBOLS)
+        assert len(session.pending) <= 1 + len(SYMBOLS)
         for other in others:
             await other.until(lambda other=other: newest(other.folder) == {str(feed.price)})  # type: ignore[misc]
 
@@ -173,7 +173,7 @@ async def test_a_client_that_talks_and_does_not_read_is_not_listened_to(
 
             talking = asyncio.create_task(talk())
             # Its commands end up waiting on its own side.
-            await until(lambda: session.drained is not None, "the pause")
+            await until(lambda: session.on_control_sent is not None, "the pause")
             talking.cancel()
             await asyncio.sleep(0.2)
             waiting = sum(map(len, session.control))
@@ -181,7 +181,7 @@ async def test_a_client_that_talks_and_does_not_read_is_not_listened_to(
             assert sum(map(len, session.control)) == waiting < 1_000_000
             # Whoever reads again is listened to again.
             reading = asyncio.create_task(fold(chatty, Folder()))
-            await until(lambda: session.drained is None or reading.done(), "the end of the pause")
+            await until(lambda: session.on_control_sent is None or reading.done(), "the end of the pause")
             assert not reading.done(), reading.exception()
             reading.cancel()
             await asyncio.gather(talking, reading, return_exceptions=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway.embedded.server import EmbeddedServer
+from simulator.server import EmbeddedServer
 from tests.builders import MINUTE_MS, T0
 from tests.integration.live import BARS, PRICE, SYMBOL, Publisher, client, make_config, serving, until
 
@@ -44,13 +44,13 @@ class Twins:
             await self.publishers[name].closed(number, **how)
 
     @property
-    def followed(self) -> str:
-        followed = self.up.inside.sources.followed
-        return followed.name if followed else ""
+    def active(self) -> str:
+        active = self.up.inside.sources.active
+        return active.name if active else ""
 
     @property
     def other(self) -> str:
-        return "backup" if self.followed == "main" else "main"
+        return "backup" if self.active == "main" else "main"
 
     def numbers(self) -> list[int]:
         return [(bar.open_time - T0) // MINUTE_MS for bar in self.someone.view(BARS).closed]
@@ -87,7 +87,7 @@ async def twins(**sources: dict[str, Any]) -> AsyncIterator[Twins]:
             )
             async with serving(config) as up, client(up) as someone:
                 sources_ = up.inside.sources.all.values()
-                await until(lambda: all(source.linked_now for source in sources_), "both links")
+                await until(lambda: all(source.is_connected for source in sources_), "both links")
                 await someone.subscribe(BARS, PRICE, history=500)
                 yield Twins(servers, publishers, up, someone)
 
@@ -95,14 +95,14 @@ async def twins(**sources: dict[str, Any]) -> AsyncIterator[Twins]:
 @pytest.mark.parametrize("loss", ["kill", "freeze"])
 async def test_one_of_two_is_lost_and_clients_see_nothing_of_it(loss: str) -> None:
     async with twins() as both:
-        first, second = both.followed, both.other
+        first, second = both.active, both.other
         await both.ticker("2")
         await both.someone.until(lambda: both.last() == "2")
         getattr(both.servers[first], loss)()
         # Of these bars nobody may ever hear but from the store.
         await both.closed(3, second, told=False)
         await both.ticker("3", second)
-        await until(lambda: both.followed == second, "the switch")
+        await until(lambda: both.active == second, "the switch")
         await both.closed(4, second)
         await both.ticker("4", second)
         await both.someone.until(lambda: both.numbers() == [0, 1, 2, 3, 4] and both.last() == "4")
@@ -118,7 +118,7 @@ async def test_one_of_two_is_lost_and_clients_see_nothing_of_it(loss: str) -> No
 
 async def test_what_happened_just_before_the_loss_is_read_from_the_other_one() -> None:
     async with twins() as both:
-        first, second = both.followed, both.other
+        first, second = both.active, both.other
         await both.closed(3, second)
         await both.ticker("2", second, updated=True)
         await asyncio.sleep(0.1)
@@ -140,7 +140,7 @@ async def test_when_the_last_one_is_lost_too_clients_are_told() -> None:
             for number in range(5):
                 await publisher.closed(number)
             # A stored price without its time is no news to who has one, so this one has to be heard.
-            await until(lambda: both.up.inside.sources.all[name].linked_now, "the link")
+            await until(lambda: both.up.inside.sources.all[name].is_connected, "the link")
             await publisher.ticker("7")
             await both.someone.until(lambda: both.numbers() == [0, 1, 2, 3, 4] and both.last() == "7")
             await both.someone.until(lambda: both.said()[-1] == "live")
@@ -148,9 +148,9 @@ async def test_when_the_last_one_is_lost_too_clients_are_told() -> None:
 
 async def test_a_source_that_comes_back_is_not_followed_for_that_and_nothing_goes_back_in_time() -> None:
     async with twins() as both:
-        first, second = both.followed, both.other
+        first, second = both.active, both.other
         both.servers[first].kill()
-        await until(lambda: both.followed == second, "the switch")
+        await until(lambda: both.active == second, "the switch")
         await both.closed(3, second)
         await both.ticker("5", second)
         await both.someone.until(lambda: both.numbers() == [0, 1, 2, 3] and both.last() == "5")
@@ -158,7 +158,7 @@ async def test_a_source_that_comes_back_is_not_followed_for_that_and_nothing_goe
         # It is back with what it had before: an old price, and no newer bar.
         both.servers[first].start()
         async with Publisher(both.servers[first]) as old:
-            await until(lambda: both.up.inside.sources.all[first].linked_now, "the link to the first")
+            await until(lambda: both.up.inside.sources.all[first].is_connected, "the link to the first")
             for number in range(2):
                 await old.closed(number)
             await old.ticker("2")
@@ -166,12 +166,12 @@ async def test_a_source_that_comes_back_is_not_followed_for_that_and_nothing_goe
             await both.closed(4, second)
             await both.ticker("6", second)
             await both.someone.until(lambda: both.numbers() == [0, 1, 2, 3, 4] and both.last() == "6")
-            assert both.followed == second
+            assert both.active == second
             assert set(both.prices()) <= {"5", "6"}
             # Now the second is lost, and the first one's news is older than what was shown.
             both.servers[second].kill()
-            await until(lambda: both.followed == first, "the switch back")
-            await until(lambda: not both.up.inside.repair.running, "the reading")
+            await until(lambda: both.active == first, "the switch back")
+            await until(lambda: not both.up.inside.backfill.running, "the reading")
             await old.ticker("3")
             await old.closed(5)
             await both.someone.until(lambda: both.numbers()[-1] == 5)
@@ -184,32 +184,32 @@ async def test_a_source_that_comes_back_is_not_followed_for_that_and_nothing_goe
 
 async def test_a_collector_that_falls_silent_is_left_though_its_redis_is_well() -> None:
     async with twins() as both:
-        first, second = both.followed, both.other
+        first, second = both.active, both.other
         await both.ticker("2")
         await both.someone.until(lambda: both.last() == "2")
         await both.closed(3, second)
         for price in range(100, 200):
             await both.ticker(str(price), second)
-            if both.followed == second:
+            if both.active == second:
                 break
             await asyncio.sleep(SWITCH_S / 8)
-        assert both.followed == second
+        assert both.active == second
         await both.ticker("300", second)
         await both.someone.until(lambda: both.last() == "300" and both.numbers() == [0, 1, 2, 3])
-        assert both.up.inside.sources.all[first].linked_now
+        assert both.up.inside.sources.all[first].is_connected
         assert both.said() == []
 
 
 async def test_two_that_say_the_same_at_the_same_time_are_not_swapped() -> None:
     async with twins() as both:
-        first = both.followed
+        first = both.active
         for price in range(2, 12):
             await both.ticker(str(price))
             # It has no time of its own: what comes last would count as newest.
             await both.publishers[both.other].publish(f"ticker:{SYMBOL}", f'{{"c":"{price - 1}"}}')
             await asyncio.sleep(SWITCH_S / 4)
         await both.someone.until(lambda: both.last() == "11")
-        assert (both.followed, both.up.inside.sources.switches) == (first, 0)
+        assert (both.active, both.up.inside.sources.switches) == (first, 0)
         assert both.prices() == sorted(both.prices(), key=int)
 
 
@@ -219,15 +219,15 @@ async def test_both_can_be_one_redis_with_two_prefixes() -> None:
         publisher, prefix = both.publishers["main"], {"main": "", "backup": "b:"}[other]
         for price in range(100, 200):
             await publisher.publish(f"{prefix}ticker:{SYMBOL}", f'{{"c":"{price}"}}')
-            if both.followed == other:
+            if both.active == other:
                 break
             await asyncio.sleep(SWITCH_S / 8)
-        assert both.followed == other
+        assert both.active == other
 
 
 async def test_health_and_metrics_name_both() -> None:
     async with twins() as both:
-        first, second = both.followed, both.other
+        first, second = both.active, both.other
         await both.ticker("2")
         await both.someone.until(lambda: both.last() == "2")
         both.servers[second].kill()
@@ -242,9 +242,9 @@ async def test_health_and_metrics_name_both() -> None:
         }
         assert (sources[second]["linked"], sources[second]["followed"]) == (False, False)
         assert sources[second]["failures"] >= 1
-        for name, linked in ((first, 1), (second, 0)):
-            assert await both.up.metric(f'gateway_source_linked{{source="{name}"}}') == linked
-            assert await both.up.metric(f'gateway_source_followed{{source="{name}"}}') == linked
+        for name, connected in ((first, 1), (second, 0)):
+            assert await both.up.metric(f'gateway_source_linked{{source="{name}"}}') == connected
+            assert await both.up.metric(f'gateway_source_followed{{source="{name}"}}') == connected
             assert await both.up.metric(f'gateway_source_messages_total{{source="{name}"}}') >= 1
         assert await both.up.metric(f'gateway_source_failures_total{{source="{second}"}}') >= 1
         assert await both.up.metric("gateway_source_switches_total") == 0

@@ -18,10 +18,10 @@ from jsonschema import Draft202012Validator
 from websockets.asyncio.client import connect
 
 from gateway import cli
-from gateway.api.openapi import document
-from gateway.api.status import LIMIT_MAX, TRACES_MAX
 from gateway.app import serve
-from gateway.status import remote
+from gateway.http.openapi import document
+from gateway.http.status import LIMIT_MAX, TRACES_MAX
+from gateway.ops.status import remote
 from tests.integration.live import BARS, PRICE, SYMBOL, WAIT_S, make_config, serving, until
 from tests.integration.raw import handshake, peer
 from tests.integration.test_operations import BEARER, SECRET, free_port
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from click.testing import Result
 
-    from gateway.embedded.server import EmbeddedServer
+    from simulator.server import EmbeddedServer
     from tests.integration.live import Publisher, Serving
 
 OPERATIONS = ("/status.json", "/v1/status", f"/v1/trace?symbol={SYMBOL}&wait_s=1")
@@ -295,7 +295,7 @@ async def test_top_goes_on_while_the_gateway_is_away(
             raise remote.NoAnswer("timed out")
 
         monkeypatch.setattr(remote, "ask", ask)
-        monkeypatch.setattr("gateway.status.remote.time.sleep", sleep)
+        monkeypatch.setattr("gateway.ops.status.remote.time.sleep", sleep)
         with pytest.raises(KeyboardInterrupt):
             await asyncio.to_thread(remote.run_top, up.address, "", once=False)
     shown = capsys.readouterr().out

@@ -17,7 +17,7 @@ from tests.integration.live import SYMBOL, Publisher, Serving, make_config, serv
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from gateway.embedded.server import EmbeddedServer
+    from simulator.server import EmbeddedServer
 
 AVAILABLE = "gateway_history_available"
 TICKER = f"/v1/ticker?symbol={SYMBOL}"
@@ -28,7 +28,7 @@ KLINES = f"/v1/klines?symbol={SYMBOL}&interval=1m"
 async def up(
     redis_server: EmbeddedServer, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Serving]:
-    monkeypatch.setattr("gateway.history.pulse.PING_S", 0.1)
+    monkeypatch.setattr("gateway.history.probe.PING_S", 0.1)
     await publisher.ticker("1")
     for number in range(3):
         await publisher.closed(number)

@@ -13,7 +13,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.frames import Opcode
 
-from gateway.wire import compact
+from gateway.protocol import compact
 from tests.builders import MINUTE_MS, T0
 from tests.fakes import Folder
 from tests.integration.live import BARS, PRICE, SYMBOL, WAIT_S, Client, Publisher, client, make_config, serving, until
@@ -22,7 +22,7 @@ from tests.integration.raw import handshake, masked, peer
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from gateway.embedded.server import EmbeddedServer
+    from simulator.server import EmbeddedServer
     from tests.integration.live import Serving
 
 
@@ -399,7 +399,7 @@ class TestResume:
             await someone.subscribe(BARS, history=50)
         for number in range(2, 30):
             await publisher.closed(number)
-        await until(lambda: up.inside.market.expect(SYMBOL).series["1m"].closed.end == 30, "the last bar")
+        await until(lambda: up.inside.market.get_or_create(SYMBOL).series["1m"].closed.end == 30, "the last bar")
         async with client(up, folder) as someone:
             # What was read then and what is in memory do not meet.
             await someone.subscribe(BARS, resume={BARS: folder.views[BARS].cursor})

@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from websockets.asyncio.client import connect
 
-from gateway import workers
 from gateway.config import Config, ServerConfig, load_config
-from gateway.workers import Workers, WorkersError, reserve
+from gateway.server import workers
+from gateway.server.workers import Workers, WorkersError, reserve
 from loadtest.nemesis.rig import Rig
 from loadtest.processes import family
 from tests.integration.live import PRICE, WAIT_S, make_config, process, until
 from tests.integration.test_command_line import command, line
 
 if TYPE_CHECKING:
-    from gateway.embedded.server import EmbeddedServer
+    from simulator.server import EmbeddedServer
     from tests.integration.live import Publisher, Serving
 
 CLIENTS = 40

@@ -8,13 +8,13 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kline_gateway_client.decode import decoded
+from kline_gateway_client.errors import MissedBars
+from kline_gateway_client.queues import Closed, Latest
+from kline_gateway_client.subscriptions import Desk
 
-from gateway.client.desk import Desk
-from gateway.client.errors import MissedBars
-from gateway.client.inboxes import Closed, Latest
-from gateway.client.wire import decoded
 from tests.builders import T0
-from tests.unit.client.bars import CHANNEL, SYMBOL, bar, opens, said, snapshot
+from tests.unit.client.klines import CHANNEL, SYMBOL, bar, opens, said, snapshot
 
 HELLO = {"op": "hello", "protocol": 1}
 

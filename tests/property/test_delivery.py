@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.hub.hub import TIER_PERIODS
-from gateway.session.load import Level
+from gateway.delivery.hub import TIER_PERIODS
+from gateway.delivery.load_level import Level
 from tests.property.world import CHANNELS, SPANS, SYMBOLS, Clock, World, virtual_time
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ visitors = st.integers(0, 3)
 symbols = st.sampled_from(SYMBOLS)
 series = st.tuples(symbols, st.sampled_from(SPANS))
 names = st.lists(st.sampled_from(CHANNELS), min_size=1, max_size=len(CHANNELS), unique=True)
-places = st.integers(0, 3)
+log_offsets = st.integers(0, 3)
 
 Step = tuple[Any, ...]
 
@@ -30,11 +30,11 @@ KINDS: dict[str, st.SearchStrategy[Step]] = {
     "ticker": st.tuples(st.just("ticker"), symbols, st.booleans()),
     "forming": st.tuples(st.just("forming"), series),
     "advance": st.tuples(st.just("advance"), st.sampled_from((1, 200, 700, 1500))),
-    "tell": st.tuples(st.just("tell"), places),
+    "tell": st.tuples(st.just("tell"), log_offsets),
     "bars": st.tuples(st.just("bars"), symbols, st.integers(1, 10)),
     # Trouble with it.
-    "lose": st.tuples(st.just("lose"), places),
-    "correct": st.tuples(st.just("correct"), series, places),
+    "lose": st.tuples(st.just("lose"), log_offsets),
+    "correct": st.tuples(st.just("correct"), series, log_offsets),
     "link": st.tuples(st.just("link"), st.booleans()),
     "load": st.tuples(st.just("load"), st.sampled_from(Level)),
     # Clients.
@@ -91,10 +91,10 @@ async def perform(world: World, step: Step) -> None:
             world.lose(place)
         case ("correct", of, back):
             world.correct(of, back)
-        case ("link", linked):
-            world.link(linked)
+        case ("link", connected):
+            world.link(connected)
         case ("load", level):
-            world.pump.load.level = level
+            world.flusher.load.level = level
         case ("connect", who):
             world.connect(world.visitors[who])
         case ("disconnect", who):
@@ -138,7 +138,7 @@ async def play(world: World, script: list[Step]) -> None:
         for span in SPANS:
             world.publish_forming((symbol, span))
     await world.tick(20)
-    await world.in_step()
+    await world.in_sync()
     world.check_caught_up()
     await world.end()
 

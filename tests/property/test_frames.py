@@ -10,8 +10,8 @@ from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN, SERVER, Protocol
 
-from gateway.wire.deflate import deflated_frame, inflate
-from gateway.wire.frame import BINARY, TEXT, FrameError, FrameParser, Message, close_frame, frame, parse_close
+from gateway.protocol.deflate import deflated_frame, inflate
+from gateway.protocol.frame import BINARY, TEXT, FrameError, FrameParser, Message, close_frame, frame, parse_close
 from tests.fakes import server_frames
 
 MAX_BYTES = 300

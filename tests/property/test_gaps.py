@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.market.gaps import GAPS_PER_SERIES_MAX, LOOKS_MAX, WAITS_MS, GapWatch
+from gateway.market.gaps import GAPS_PER_SERIES_MAX, LOOKS_MAX, WAITS_MS, GapTracker
 from gateway.market.series import Series
 from gateway.model.interval import INTERVALS
 from tests.builders import MINUTE_MS, T0, kline
@@ -25,7 +25,7 @@ class Watched:
 
     def __init__(self, behind_ms: int) -> None:
         self.series = Series("BTCUSDT", INTERVALS["1m"], LOG)
-        self.watch = GapWatch(OVERDUE_MS)
+        self.watch = GapTracker(OVERDUE_MS)
         self.behind_ms = behind_ms
         self.stored: set[int] = {0}
         self.asked: Counter[int] = Counter()

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.config import MarketConfig
+from gateway.market.aggregate import Parts, rolled
 from gateway.market.market import Market
-from gateway.market.rollup import Parts, rolled
 from gateway.model.interval import INTERVALS, Interval
 from gateway.model.kline import Kline
 from tests.builders import T0, kline_update

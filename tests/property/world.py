@@ -17,42 +17,44 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway import fanout, ingest, pump, repair
-from gateway.access.visitor import Allowances
-from gateway.access.visitor import Visitor as Guest
-from gateway.api import resync as resync_module
-from gateway.api import snapshots
-from gateway.api.client import Client
-from gateway.api.entrance import Entrance
-from gateway.api.stream import DIALECTS, StreamService
-from gateway.clock import SteadyClock
+from gateway.access.connection import Allowances
+from gateway.access.connection import ConnectionAccess as ClosingClient
 from gateway.config import Config, HistoryConfig, MarketConfig, StreamConfig
-from gateway.embedded.encode import kline_event
-from gateway.feed.topics import Topic
-from gateway.history.rolled import RolledStore
+from gateway.delivery.channel import KlineChannel, TickerChannel
+from gateway.delivery.hub import Hub
+from gateway.history.aggregating_store import AggregatingStore
+from gateway.history.live_view import LiveView
 from gateway.history.service import History
-from gateway.hub.channel import KlineChannel, TickerChannel
-from gateway.hub.hub import Hub
-from gateway.ingest import Ingest
-from gateway.live_view import LiveView
+from gateway.http.admission import Admission
 from gateway.market.market import Market
 from gateway.model.interval import INTERVALS
 from gateway.model.kline import Kline
 from gateway.model.symbol import SymbolRule
 from gateway.ops.counters import Counters
-from gateway.pump import Pump
-from gateway.repair import Repair
-from gateway.wire.native_commands import NativeCommands
+from gateway.protocol.native_commands import NativeCommands
+from gateway.redis.contract import Topic
+from gateway.runtime import backfill as backfill
+from gateway.runtime import fanout, ingest
+from gateway.runtime import flush as flusher
+from gateway.runtime.backfill import Backfill
+from gateway.runtime.clock import SteadyClock
+from gateway.runtime.flush import Flusher
+from gateway.runtime.ingest import Ingest
+from gateway.stream import resync as resync_module
+from gateway.stream import snapshots
+from gateway.stream.native import DIALECTS, StreamService
+from gateway.stream.native_client import Client
+from simulator.encode import kline_event
 from tests.builders import T0
 from tests.fakes import FakeFleet, FakeSocket, Folder, bar_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
 
-    from gateway.hub.channel import Channel
+    from gateway.delivery.channel import Channel
+    from gateway.delivery.session import Session
     from gateway.model.ticker import Ticker
-    from gateway.session.session import Session
-    from gateway.wire.native import NativeDialect
+    from gateway.protocol.native import NativeDialect
 
 SYMBOLS = ("AAAUSDT", "BBBUSDT")
 SPANS = ("1s", "1m")
@@ -98,11 +100,11 @@ class Clock:
 @contextmanager
 def virtual_time(clock: Clock) -> Generator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        for module in (pump, ingest, repair):
+        for module in (flusher, ingest, backfill):
             patch.setattr(module, "time", clock)
         # Every slice of a flush ends at once.
-        patch.setattr(pump, "SLICE_S", -1.0)
-        patch.setattr(pump, "LOOKS_AT_CLOCK", 1)
+        patch.setattr(flusher, "SLICE_S", -1.0)
+        patch.setattr(flusher, "LOOKS_AT_CLOCK", 1)
         patch.setattr(fanout, "SLICE_SESSIONS", 1)
         # The next try is at once, and reads anew.
         for module, name in ((resync_module, "RETRY_S"), (resync_module, "FRESH_S"), (snapshots, "REREAD_S")):
@@ -166,7 +168,7 @@ class Forming:
 
 
 @dataclass(eq=False)
-class Visitor:
+class ConnectionAccess:
     """A client, across its connections."""
 
     dialect: NativeDialect
@@ -192,28 +194,28 @@ class World:
         self.market = Market(CONFIG.market, LOG, lazy=True)
         self.hub: Hub[Session] = Hub(self.market)
         counters = Counters()
-        rolled = RolledStore(self.store, CONFIG.market)
+        rolled = AggregatingStore(self.store, CONFIG.market)
         history = History(
             rolled, LiveView(self.market, self.hub), HistoryConfig(), CONFIG.stream.history_max, clock.monotonic
         )
-        self.repair = Repair(rolled, self.market, SPANS, (0.0,))
+        self.backfill = Backfill(rolled, self.market, SPANS, (0.0,))
         commands = NativeCommands(SymbolRule(), SPANS, CONFIG.stream.history_max)
-        entrance = Entrance(CONFIG, counters)
+        admission = Admission(CONFIG, counters)
         self.service = StreamService(
-            CONFIG, self.market, self.hub, history, counters, commands, entrance, lambda: clock.now_ms
+            CONFIG, self.market, self.hub, history, counters, commands, admission, lambda: clock.now_ms
         )
         steady = SteadyClock(clock.time_ns, clock.time_ns)
-        self.ingest = Ingest(CONFIG, self.market, self.hub, self.repair, counters, steady)
-        self.pump = Pump(
-            CONFIG, self.market, self.hub, self.repair, self.ingest, counters, self.service.resync, FakeFleet
+        self.ingest = Ingest(CONFIG, self.market, self.hub, self.backfill, counters, steady)
+        self.flusher = Flusher(
+            CONFIG, self.market, self.hub, self.backfill, self.ingest, counters, self.service.resync, FakeFleet
         )
-        self.service.pump = self.pump
+        self.service.flusher = self.flusher
         self.bars: dict[Series, Forming] = {}
         self.prices = dict.fromkeys(SYMBOLS, 5)
-        self.linked = False
+        self.connected = False
         self.told_late: list[tuple[Series, Kline]] = []
         """Closed klines that are stored and not published yet."""
-        self.visitors = [Visitor(dialect) for dialect in DIALECTS.values()]
+        self.visitors = [ConnectionAccess(dialect) for dialect in DIALECTS.values()]
         self.sockets: list[weakref.ref[FakeSocket]] = []
         """Of every connection there was: a session that is kept anywhere keeps its socket."""
         self.flushing: asyncio.Task[None] | None = None
@@ -294,7 +296,7 @@ class World:
     def correct(self, series: Series, back: int) -> None:
         """The exchange has something else to say about one of its last bars."""
         stored = sorted(self.store.klines[series].items())[-3:]
-        if stored and self.linked:
+        if stored and self.connected:
             _, kline = stored[back % len(stored)]
             newer = kline._replace(event_time_ms=self.clock.now_ms, volume=f"{kline.volume}1", close=kline.high)
             self._store(series, newer)
@@ -304,39 +306,39 @@ class World:
         self._publish(series, kline_event(*series, kline).encode())
 
     def _publish(self, series: Series, payload: bytes) -> None:
-        if self.linked:
+        if self.connected:
             self.ingest.ingest([(Topic(*series), payload)])
 
-    def link(self, linked: bool) -> None:
-        if linked != self.linked:
-            self.linked = linked
-            self.ingest.linked() if linked else self.ingest.unlinked("gone")
+    def link(self, connected: bool) -> None:
+        if connected != self.connected:
+            self.connected = connected
+            self.ingest.connected() if connected else self.ingest.disconnected("gone")
 
     # Clients.
 
-    def connect(self, visitor: Visitor) -> None:
+    def connect(self, visitor: ConnectionAccess) -> None:
         if visitor.client is None:
             visitor.folder.connected()
             visitor.asked.clear()
             visitor.socket = FakeSocket()
             # Time is the world's own here: what limits go by is not.
-            guest = Guest("local", Allowances(CONFIG.limits, 10), 0.0, exempt=True)
-            assert self.service.entrance.door.enter(guest) is None
+            guest = ClosingClient("local", Allowances(CONFIG.limits, 10), 0.0, exempt=True)
+            assert self.service.admission.door.enter(guest) is None
             visitor.client = Client(self.service, visitor.socket, guest, visitor.dialect)  # type: ignore[arg-type]
             self.sockets.append(weakref.ref(visitor.socket))
 
-    def disconnect(self, visitor: Visitor) -> None:
+    def disconnect(self, visitor: ConnectionAccess) -> None:
         if visitor.client is not None:
             visitor.read()
             visitor.socket.closing = True
             visitor.client.lost()
             visitor.client = None
 
-    def command(self, visitor: Visitor, op: str, **fields: Any) -> None:
+    def command(self, visitor: ConnectionAccess, op: str, **fields: Any) -> None:
         if visitor.client is not None and not visitor.socket.paused:
             visitor.client.received(json.dumps({"op": op, **fields}).encode())
 
-    def subscribe(self, visitor: Visitor, channels: list[str], history: int, *, resume: bool) -> None:
+    def subscribe(self, visitor: ConnectionAccess, channels: list[str], history: int, *, resume: bool) -> None:
         lost = [view for name in channels if (view := visitor.folder.views.get(name)) and name not in visitor.asked]
         cursors = {view.name: view.cursor for view in lost if resume and view.cursor is not None}
         if visitor.client is not None and not visitor.socket.paused:
@@ -349,7 +351,7 @@ class World:
         """Start a beat; it goes on by a slice with every step that follows."""
         await self.finish()
         self.clock.now_ms += TICK_MS
-        self.flushing = asyncio.create_task(self.pump.flush())
+        self.flushing = asyncio.create_task(self.flusher.flush())
         await asyncio.sleep(0)
 
     async def finish(self) -> None:
@@ -364,7 +366,7 @@ class World:
             await self.begin()
             await self.finish()
 
-    async def in_step(self) -> None:
+    async def in_sync(self) -> None:
         """Go on until everybody is, at a beat of all tiers: a session that changes its tier is behind for a moment."""
         for _ in range(200):
             await self.tick()
@@ -372,7 +374,9 @@ class World:
             if all_in_step and all(tier.is_due(self.hub.tick) for tier in self.hub.tiers):
                 return
         behind = [session for session in self.hub.sessions if session.cohort is None]
-        raise AssertionError(f"still behind: {[(s.tier, s.owed, s.torn, s.control, s.allowance) for s in behind]}")
+        raise AssertionError(
+            f"still behind: {[(s.tier, s.pending, s.to_resync, s.control, s.allowance) for s in behind]}"
+        )
 
     async def settle(self) -> None:
         """End every disturbance and let the gateway catch up."""
@@ -387,12 +391,12 @@ class World:
         # A link that is new makes the gateway read what it has missed.
         self.link(False)
         self.link(True)
-        self.pump.load.level = type(self.pump.load.level).NORMAL
+        self.flusher.load.level = type(self.flusher.load.level).NORMAL
         for _ in range(40):
             await asyncio.sleep(0)
         self.clock.now_ms += 2 * GRACE_MS
         await self.tick(20)
-        await self.in_step()
+        await self.in_sync()
 
     # What must hold.
 
@@ -407,7 +411,7 @@ class World:
         """Subscribed in the channel exactly when in the watchlist, and both are what the client believes."""
         counts = dict.fromkeys(range(len(self.hub.channels)), 0)
         for session in self.hub.sessions:
-            for n in session.watchlist.ns:
+            for n in session.subscription_set.ns:
                 counts[n] += 1
         assert counts == {channel.n: channel.subscribers for channel in self.hub.channels}
         in_tiers = [session for tier in self.hub.tiers for session in tier.sessions()]
@@ -415,18 +419,18 @@ class World:
         assert set(in_tiers) == self.hub.sessions
         for visitor in self.visitors:
             if visitor.client is not None:
-                names = {self.hub.channels[n].name for n in visitor.session.watchlist.ns}
+                names = {self.hub.channels[n].name for n in visitor.session.subscription_set.ns}
                 # Replies may still wait for a client that takes nothing.
                 assert visitor.session.control or names == visitor.folder.subscriptions()
 
     def check_bounded(self) -> None:
         """What a session holds depends on its subscriptions, not on how far behind it is."""
         for session in self.hub.sessions:
-            ns = set(session.watchlist.ns)
-            assert session.places.keys() <= ns
-            assert session.owed.keys() <= ns
-            assert session.torn <= ns
-            assert session.cohort is None or not (session.places or session.owed or session.torn)
+            ns = set(session.subscription_set.ns)
+            assert session.log_offsets.keys() <= ns
+            assert session.pending.keys() <= ns
+            assert session.to_resync <= ns
+            assert session.cohort is None or not (session.log_offsets or session.pending or session.to_resync)
 
     def check_in_step(self) -> None:
         """Whoever is in step with a tier that had its beat just now holds exactly what the channels hold."""
@@ -434,16 +438,16 @@ class World:
             if visitor.client is None:
                 continue
             session = visitor.session
-            if session.cohort is not None and self.hub.tiers[session.tier].last_beat == self.hub.tick:
-                for n in session.watchlist.ns:
+            if session.cohort is not None and self.hub.tiers[session.tier].last_flush == self.hub.tick:
+                for n in session.subscription_set.ns:
                     channel = self.hub.channels[n]
                     if channel.lane not in self.hub.held:
                         self._check_view(visitor, channel, closed_only=session.style[1])
-                    if session.cohort.told is self.hub.state:
+                    if session.cohort.feed_state is self.hub.state:
                         told = visitor.folder.views[channel.name].state
                         assert told == ("live" if self.hub.state.live else "stale"), channel.name
 
-    def _check_view(self, visitor: Visitor, channel: Channel, *, closed_only: bool) -> None:
+    def _check_view(self, visitor: ConnectionAccess, channel: Channel, *, closed_only: bool) -> None:
         view = visitor.folder.views[channel.name]
         if isinstance(channel, KlineChannel):
             assert view.base is None or not view.since or view.since[0] > view.base
@@ -466,7 +470,7 @@ class World:
             if visitor.client is None:
                 continue
             session = visitor.session
-            for n in session.watchlist.ns:
+            for n in session.subscription_set.ns:
                 channel = self.hub.channels[n]
                 self._check_view(visitor, channel, closed_only=session.style[1])
                 view = visitor.folder.views[channel.name]
@@ -474,7 +478,7 @@ class World:
                 if isinstance(channel, KlineChannel):
                     self._check_closed(visitor, channel)
 
-    def _check_closed(self, visitor: Visitor, channel: KlineChannel) -> None:
+    def _check_closed(self, visitor: ConnectionAccess, channel: KlineChannel) -> None:
         view, series = visitor.folder.views[channel.name], channel.series
         stored = sorted(self.store.klines[series.symbol, series.interval.name])
         if view.base is not None:
@@ -492,7 +496,7 @@ class World:
             self.disconnect(visitor)
             visitor.socket = FakeSocket()
         await self.service.aclose()
-        await self.repair.aclose()
+        await self.backfill.aclose()
         assert [socket() for socket in self.sockets if socket() is not None] == []
         assert not self.hub.sessions
         assert not any(channel.subscribers for channel in self.hub.channels)

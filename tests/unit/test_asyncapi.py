@@ -11,18 +11,18 @@ import orjson
 import pytest
 
 import gateway
-from gateway.api.stream import PATHS
+from gateway.delivery.commands import ErrorCode
 from gateway.model.interval import INTERVALS
 from gateway.model.symbol import SymbolRule
-from gateway.session.commands import ErrorCode
-from gateway.wire import compact, native
-from gateway.wire.native_commands import NativeCommands
+from gateway.protocol import compact, native
+from gateway.protocol.native_commands import NativeCommands
+from gateway.stream.native import PATHS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PACKAGE = Path(gateway.__file__).parent
-DOCUMENT: dict[str, Any] = json.loads((PACKAGE / "asyncapi.json").read_text(encoding="utf-8"))
+DOCUMENT: dict[str, Any] = json.loads((PACKAGE / "http" / "asyncapi.json").read_text(encoding="utf-8"))
 PROTOCOL = (PACKAGE / "PROTOCOL.md").read_text(encoding="utf-8")
 MESSAGES: dict[str, Any] = DOCUMENT["components"]["messages"]
 STREAM = DOCUMENT["channels"]["stream"]

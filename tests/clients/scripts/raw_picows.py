@@ -9,7 +9,7 @@ from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 from record import SYMBOL, Record, base
 
 
-class Listener(WSListener):
+class PubSubFeed(WSListener):
     def __init__(self, record: Record) -> None:
         self.record = record
 
@@ -30,7 +30,7 @@ class Listener(WSListener):
 
 async def main() -> None:
     record = Record()
-    transport, _ = await ws_connect(lambda: Listener(record), f"ws://{base()}/ws")
+    transport, _ = await ws_connect(lambda: PubSubFeed(record), f"ws://{base()}/ws")
     await transport.wait_disconnected()
     record.tell()
 

@@ -13,16 +13,16 @@ import pytest
 import uvicorn
 import uvloop
 
-from gateway.wire import socket as wire
-from gateway.wire.deflate import deflated_frame, negotiate
-from gateway.wire.frame import TEXT, frame
-from gateway.wire.handshake import HANDOVER, handshake_protocol, http_protocol
+from gateway.protocol.deflate import deflated_frame, negotiate
+from gateway.protocol.frame import TEXT, frame
+from gateway.server import client_socket as wire
+from gateway.server.handshake import HANDOVER, handshake_protocol, http_protocol
 from tests.integration.wire.raw_client import MAX_BYTES, WAIT_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gateway.wire.socket import ClientSocket
+    from gateway.server.client_socket import ClientSocket
 
 
 class Echo:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.wire.deflate import WINDOW_BITS
+from gateway.protocol.deflate import WINDOW_BITS
 from tests.integration.wire.raw_client import (
     CLOSE,
     CONTINUATION,

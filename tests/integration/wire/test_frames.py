@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.wire.frame import FRAGMENTS_MAX
-from gateway.wire.socket import CONTROL_BURST
+from gateway.protocol.frame import FRAGMENTS_MAX
+from gateway.server.client_socket import CONTROL_BURST
 from tests.integration.wire.raw_client import (
     BINARY,
     CLOSE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.wire.handshake import PIPELINE_MAX
+from gateway.server.handshake import PIPELINE_MAX
 from tests.integration.wire.raw_client import KEY, TEXT, Wire, closed, closing, framed, handshake, text
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 import pytest
-
-from gateway.client.errors import (
+from kline_gateway_client.errors import (
     Forbidden,
     GatewayError,
     InvalidSymbol,
@@ -11,7 +10,8 @@ from gateway.client.errors import (
     Unavailable,
     error_of,
 )
-from gateway.session.commands import ErrorCode
+
+from gateway.delivery.commands import ErrorCode
 from tests.builders import MINUTE_MS, T0
 
 

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pytest
+from kline_gateway_client.retry import Patience, backoff_s, is_final
 
-from gateway.client.retry import Patience, backoff_s, is_final
-from gateway.session.close_codes import Close
+from gateway.delivery.close_codes import Close
 
 
 @pytest.mark.parametrize(("failures", "most_s"), [(0, 0.5), (1, 1.0), (3, 4.0), (6, 30.0), (5000, 30.0)])

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
+from kline_gateway_client.values import Kline, Status, Ticker
 
-from gateway.client.values import Kline, Status, Ticker
 from tests.builders import T0
 
 

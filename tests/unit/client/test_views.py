@@ -4,14 +4,14 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from kline_gateway_client.decode import decoded
+from kline_gateway_client.values import Ticker
+from kline_gateway_client.views import KlineView, Past, TickerView, view_of
 
-from gateway.client.values import Ticker
-from gateway.client.views import KlineView, Past, TickerView, view_of
-from gateway.client.wire import decoded
-from gateway.wire.compact import CompactDialect
-from gateway.wire.native import NativeDialect
+from gateway.protocol.compact import CompactDialect
+from gateway.protocol.native import NativeDialect
 from tests.builders import T0, kline, ticker
-from tests.unit.client.bars import CHANNEL, SYMBOL, bar, opens, said, snapshot
+from tests.unit.client.klines import CHANNEL, SYMBOL, bar, opens, said, snapshot
 
 STATES = [
     kline(3, "100 110 90 105"),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gateway.config import HistoryConfig, MarketConfig
-from gateway.history.rolled import RolledStore
+from gateway.history.aggregating_store import AggregatingStore
 from gateway.history.service import History
 from gateway.history.store import StoreUnavailable
 from gateway.model.kline import Kline
@@ -64,13 +64,13 @@ class Live:
     price: Ticker | None = None
     names: list[str] = field(default_factory=lambda: ["BTCUSDT"])
     away: bool = False
-    fed: bool = True
+    has_symbols: bool = True
 
-    def knows(self, symbol: str) -> bool:
+    def has_data(self, symbol: str) -> bool:
         return symbol in self.names
 
-    def lacks(self, symbol: str) -> bool:
-        return self.fed and symbol not in self.names
+    def is_unknown(self, symbol: str) -> bool:
+        return self.has_symbols and symbol not in self.names
 
     def symbols(self) -> list[str]:
         return sorted(self.names)
@@ -159,4 +159,4 @@ def stage(limit_max: int = 500, cache_symbols: int = 100) -> Stage:
     stored = Stored(klines=bars(0, 19), data_of={"BTCUSDT"})
     clock = Clock()
     config = HistoryConfig(cache_symbols=cache_symbols)
-    return Stage(live, stored, clock, History(RolledStore(stored, MarketConfig()), live, config, limit_max, clock))
+    return Stage(live, stored, clock, History(AggregatingStore(stored, MarketConfig()), live, config, limit_max, clock))

@@ -213,7 +213,7 @@ async def test_a_symbol_nobody_has_data_for_is_unknown_once_the_feed_has_spoken(
 
 async def test_before_the_feed_has_spoken_the_answer_is_empty() -> None:
     on = stage()
-    on.live.fed = False
+    on.live.has_symbols = False
     assert (await on.history.klines("FOOUSDT", "1m", 3)).bars == []
     assert (await on.history.ticker("FOOUSDT")).ticker is None
 

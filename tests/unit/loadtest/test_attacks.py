@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway.wire.frame import FrameError, FrameParser
+from gateway.protocol.frame import FrameError, FrameParser
 from loadtest.attacks import ATTACKS
 from loadtest.scenario import load
 

@@ -51,10 +51,10 @@ def test_a_series_is_fed_by_one_other_until_its_own_word_comes(
     other = derivation.derive(series["5m"], series["1m"])
     second = derivation.derive(series["15m"], series["5m"])
     assert {name: one.feeds for name, one in series.items()} == {"1m": (other,), "5m": (second,), "15m": ()}
-    assert [one.rollup for one in series.values()] == [None, other, second]
+    assert [one.aggregation for one in series.values()] == [None, other, second]
     derivation.hear(series["15m"])
     assert {name: one.feeds for name, one in series.items()} == {"1m": (other,), "5m": (), "15m": ()}
-    assert [one.rollup for one in series.values()] == [None, other, None]
+    assert [one.aggregation for one in series.values()] == [None, other, None]
 
 
 def test_what_closes_is_rolled_up_at_the_beat_and_the_rest_when_somebody_looks(

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from gateway.market.gaps import GAPS_PER_SERIES_MAX, WAITS_MS, Gap, GapState, GapWatch
-from gateway.market.rollup import Rollup
+from gateway.market.aggregate import Aggregation
+from gateway.market.gaps import GAPS_PER_SERIES_MAX, WAITS_MS, Gap, GapState, GapTracker
 from gateway.market.series import Series
 from gateway.model.interval import INTERVALS
 from tests.builders import MINUTE_MS, T0, closed_klines, kline
@@ -19,7 +19,7 @@ LOG = 8
 class Stage:
     def __init__(self, interval: str = "1m", *, skip: bool = False) -> None:
         self.series = Series("BTCUSDT", INTERVALS[interval], LOG)
-        self.watch = GapWatch(OVERDUE_MS, skip=skip)
+        self.watch = GapTracker(OVERDUE_MS, skip=skip)
         self.now_ms = T0
 
     def close(self, *numbers: int) -> None:
@@ -67,7 +67,7 @@ def test_nothing_is_expected_of_a_series_without_any_kline(stage: Stage) -> None
 def test_nor_of_one_that_is_made_of_another() -> None:
     stage = Stage()
     stage.close(0)
-    stage.series.rollup = Rollup(Series("BTCUSDT", INTERVALS["1s"], LOG), stage.series)
+    stage.series.aggregation = Aggregation(Series("BTCUSDT", INTERVALS["1s"], LOG), stage.series)
     stage.look(10)
     assert stage.gaps == []
 

@@ -8,8 +8,8 @@ import pytest
 
 from gateway.config import MarketConfig
 from gateway.feed.decode import FeedError
+from gateway.market.aggregate import Parts, rolled
 from gateway.market.market import Market
-from gateway.market.rollup import Parts, rolled
 from gateway.market.state import Changes
 from gateway.model.interval import INTERVALS
 from gateway.model.kline import Kline
@@ -61,9 +61,9 @@ def changed(market: Market) -> dict[str, set[str]]:
 
 
 def test_an_empty_market_knows_nobody(market: Market) -> None:
-    assert not market.fed
+    assert not market.has_symbols
     assert market.symbols() == []
-    assert not market.knows("BTCUSDT")
+    assert not market.has_data("BTCUSDT")
     assert market.ticker("BTCUSDT") is None
     assert market.forming("BTCUSDT", "1m") is None
     assert market.closed("BTCUSDT", "1m") == ()
@@ -72,11 +72,11 @@ def test_an_empty_market_knows_nobody(market: Market) -> None:
 
 
 def test_a_symbol_that_somebody_asked_for_is_not_known_by_that(market: Market) -> None:
-    state = market.expect("BTCUSDT")
-    assert market.expect("BTCUSDT") is state
+    state = market.get_or_create("BTCUSDT")
+    assert market.get_or_create("BTCUSDT") is state
     assert set(state.series) == {"1m", "5m"}
-    assert not market.fed
-    assert not market.knows("BTCUSDT")
+    assert not market.has_symbols
+    assert not market.has_data("BTCUSDT")
     assert market.symbols() == []
     assert market.ticker("BTCUSDT") is None
     assert market.tickers() == []
@@ -84,43 +84,43 @@ def test_a_symbol_that_somebody_asked_for_is_not_known_by_that(market: Market) -
 
 
 def test_an_expected_symbol_becomes_known_with_its_first_news(market: Market) -> None:
-    state = market.expect("BTCUSDT")
+    state = market.get_or_create("BTCUSDT")
     market.apply(ticker_update("100"), T0)
-    assert market.knows("BTCUSDT")
-    assert market.expect("BTCUSDT") is state
+    assert market.has_data("BTCUSDT")
+    assert market.get_or_create("BTCUSDT") is state
 
 
 def test_the_list_of_symbols_is_known_once_all_is_read_and_there_is_one(market: Market) -> None:
     market.apply(ticker_update("100"), T0)
-    assert not market.fed
+    assert not market.has_symbols
     market.read = True
-    assert market.fed
+    assert market.has_symbols
 
 
 def test_of_an_empty_store_nobody_can_say_which_symbols_there_are(market: Market) -> None:
     market.read = True
     market.advance(at(1))
     market.advance(at(9))
-    assert not market.fed
-    assert not market.lacks("ETHUSDT")
+    assert not market.has_symbols
+    assert not market.is_unknown("ETHUSDT")
 
 
 def test_a_symbol_is_called_unknown_once_all_is_read_and_none_has_been_new_for_a_while(market: Market) -> None:
     market.apply(ticker_update("100"), T0)
     market.advance(T0)
     market.advance(at(1))
-    assert not market.lacks("ETHUSDT"), "more may be stored"
+    assert not market.is_unknown("ETHUSDT"), "more may be stored"
     market.read = True
-    assert market.lacks("ETHUSDT")
-    assert not market.lacks("BTCUSDT")
+    assert market.is_unknown("ETHUSDT")
+    assert not market.is_unknown("BTCUSDT")
     market.apply(ticker_update("100", symbol="XRPUSDT"), at(1))
-    assert not market.lacks("ETHUSDT"), "one is new: others may follow"
+    assert not market.is_unknown("ETHUSDT"), "one is new: others may follow"
     market.advance(at(1))
     market.advance(at(1) + UNKNOWN_AFTER_MS - 1)
-    assert not market.lacks("ETHUSDT")
+    assert not market.is_unknown("ETHUSDT")
     market.apply(ticker_update("101", at(1), symbol="XRPUSDT"), at(1))
     market.advance(at(1) + UNKNOWN_AFTER_MS)
-    assert market.lacks("ETHUSDT"), "news of one that is known does not count"
+    assert market.is_unknown("ETHUSDT"), "news of one that is known does not count"
 
 
 # Tickers
@@ -156,7 +156,7 @@ def test_a_diff_changes_its_fields_and_keeps_the_others(market: Market) -> None:
 
 
 def test_a_diff_of_a_ticker_nobody_knows_is_refused_and_changes_nothing(market: Market) -> None:
-    market.expect("ETHUSDT")
+    market.get_or_create("ETHUSDT")
     for symbol in ("BTCUSDT", "ETHUSDT"):
         with pytest.raises(FeedError, match="missing_field: c"):
             market.apply(ticker_update(None, symbol=symbol, high="120"), T0)
@@ -199,7 +199,7 @@ def test_the_same_ticker_again_changes_nothing(market: Market) -> None:
 def test_a_stored_ticker_is_taken_and_moves_no_bar(market: Market) -> None:
     market.restore(ticker("100"))
     assert market.ticker("BTCUSDT") == ticker("100")
-    assert market.knows("BTCUSDT")
+    assert market.has_data("BTCUSDT")
     assert market.forming("BTCUSDT", "1m") is None
     assert changed(market) == {"tickers": {"BTCUSDT"}}
 
@@ -226,7 +226,7 @@ def test_a_kline_is_the_forming_bar_of_its_interval_only(market: Market) -> None
     market.apply(kline_update(kline(0, volume="5", trades=3)), T0)
     assert market.forming("BTCUSDT", "1m") == kline(0, volume="5", trades=3)
     assert market.forming("BTCUSDT", "5m") is None
-    assert market.knows("BTCUSDT")
+    assert market.has_data("BTCUSDT")
     assert changed(market) == {"series": {"BTCUSDT:1m"}}
 
 
@@ -267,7 +267,7 @@ def test_a_contradictory_kline_is_refused_and_changes_nothing(market: Market, cl
     wrong = kline_update(kline(0, "100 99 90 95", closed=closed))
     with pytest.raises(FeedError, match="contradictory_kline"):
         market.apply(wrong, T0)
-    assert not market.knows("BTCUSDT")
+    assert not market.has_data("BTCUSDT")
     market.apply(kline_update(kline(0)), T0)
     market.take_changes()
     with pytest.raises(FeedError, match="contradictory_kline"):
@@ -353,7 +353,7 @@ def test_a_price_long_after_the_newest_closed_kline_is_a_gap_too(market: Market)
 
 def test_the_store_makes_a_symbol_known(market: Market) -> None:
     market.reseed("BTCUSDT", "1m", closed_klines([0, 1]), at(2.1))
-    assert market.knows("BTCUSDT")
+    assert market.has_data("BTCUSDT")
     assert market.closed("BTCUSDT", "1m") == tuple(closed_klines([0, 1]))
     assert changed(market) == {"series": {"BTCUSDT:1m"}, "corrected": {"BTCUSDT:1m"}}
 
@@ -375,7 +375,7 @@ def test_changes_are_told_once(market: Market, update: TickerUpdate | KlineUpdat
 def test_changes_of_any_kind_are_changes(market: Market, what: str) -> None:
     changes = Changes()
     assert not changes
-    getattr(changes, what).add(market.expect("BTCUSDT"))
+    getattr(changes, what).add(market.get_or_create("BTCUSDT"))
     assert changes
 
 
@@ -432,7 +432,7 @@ def test_what_the_source_has_is_told_from_what_can_be_made(market: Market) -> No
     market.apply(ticker_update(), T0)
     five = series_of(market, "5m")
     assert list(market.every_series()) == [series_of(market), five]
-    market.expect("ETHUSDT")
+    market.get_or_create("ETHUSDT")
     assert len(list(market.every_series())) == 2, "nothing is known of the other one"
     assert market.divisor(five) is None
     market.apply(kline_update(kline(0)), T0)
@@ -495,12 +495,12 @@ def test_nobody_watching_a_derived_bar_is_up_to_date_for_whoever_looks() -> None
 
 def test_the_sources_own_word_ends_the_making(market: Market) -> None:
     five = derived(market, closed_klines(range(6)))
-    derives = [five.rollup is not None]
+    derives = [five.aggregation is not None]
     market.apply(kline_update(kline(1, interval="5m"), interval="5m"), at(6))
-    derives.append(five.rollup is not None)
+    derives.append(five.aggregation is not None)
     # It is sent, whatever is stored.
     market.reseed("BTCUSDT", "5m", [], T0, Parts("1m", closed_klines(range(6))))
-    derives.append(five.rollup is not None)
+    derives.append(five.aggregation is not None)
     assert derives == [True, False, False]
 
 
@@ -511,7 +511,7 @@ class TestATickerThatOutlivedItsKey:
         assert not market.lapsed("BTCUSDT")
         market.lapse("BTCUSDT")
         assert market.lapsed("BTCUSDT")
-        assert market.knows("BTCUSDT")
+        assert market.has_data("BTCUSDT")
         market.apply(ticker_update("1", T0 + 1), T0)
         assert not market.lapsed("BTCUSDT")
 
@@ -519,6 +519,6 @@ class TestATickerThatOutlivedItsKey:
         market = Market(MarketConfig(), 16)
         market.lapse("BTCUSDT")
         assert not market.lapsed("BTCUSDT")
-        market.expect("BTCUSDT")
+        market.get_or_create("BTCUSDT")
         market.lapse("BTCUSDT")
         assert not market.lapsed("BTCUSDT")

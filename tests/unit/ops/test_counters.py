@@ -30,7 +30,7 @@ def test_a_clock_that_goes_wrong_is_no_negative_lag() -> None:
 def test_close_codes_of_clients_are_few_whatever_they_send() -> None:
     counters = Counters()
     for code in (1000, 1006, *range(3000, 5000)):
-        counters.ended(1, "native", "a", farewell=code, sent_away=0, now_s=0)
+        counters.ended(1, "native", "a", client_close_code=code, sent_away=0, now_s=0)
     assert counters.departures == {"1000": 1, "1006": 1, "other": 2000}
 
 
@@ -53,9 +53,9 @@ def test_who_is_sent_away_is_told_in_one_line_a_burst(caplog: pytest.LogCaptureF
     caplog.set_level(logging.INFO)
     counters = Counters()
     for connection in range(100):
-        counters.ended(connection, "native", "10.0.0.1", farewell=0, sent_away=4000, now_s=connection / 1000)
-    counters.ended(100, "native", "10.0.0.1", farewell=0, sent_away=1013, now_s=1)
-    counters.ended(101, "native", "10.0.0.1", farewell=1001, sent_away=0, now_s=1)
+        counters.ended(connection, "native", "10.0.0.1", client_close_code=0, sent_away=4000, now_s=connection / 1000)
+    counters.ended(100, "native", "10.0.0.1", client_close_code=0, sent_away=1013, now_s=1)
+    counters.ended(101, "native", "10.0.0.1", client_close_code=1001, sent_away=0, now_s=1)
     lines = [(record.getMessage(), vars(record)["connection"], vars(record)["code"]) for record in caplog.records]
     assert lines == [("client sent away", 0, 4000), ("client sent away", 100, 1013)]
     caplog.clear()
@@ -67,8 +67,8 @@ def test_with_debug_each_coming_and_going_has_its_line(caplog: pytest.LogCapture
     caplog.set_level(logging.DEBUG)
     counters = Counters()
     counters.entered(7, "native", "10.0.0.1")
-    counters.ended(7, "native", "10.0.0.1", farewell=1000, sent_away=0, now_s=0)
+    counters.ended(7, "native", "10.0.0.1", client_close_code=1000, sent_away=0, now_s=0)
     for connection in (8, 9):
-        counters.ended(connection, "native", "10.0.0.1", farewell=0, sent_away=4000, now_s=0)
+        counters.ended(connection, "native", "10.0.0.1", client_close_code=0, sent_away=4000, now_s=0)
     lines = [(record.getMessage(), vars(record)["connection"]) for record in caplog.records]
     assert lines == [("client came", 7), ("client went", 7), ("client sent away", 8), ("client sent away", 9)]

@@ -1,0 +1,44 @@
+"""A client of the gateway for programs on asyncio: klines, tickers and history, through every reconnect.
+
+async with Client("http://127.0.0.1:8000") as client:
+    async for bar in client.klines("BTCUSDT", "1m", mode="closed"):
+        print(bar.open_time, bar.close)
+"""
+
+from kline_gateway_client.client import Client
+from kline_gateway_client.errors import (
+    Forbidden,
+    GatewayError,
+    InvalidInterval,
+    InvalidSymbol,
+    MissedBars,
+    RateLimited,
+    Refused,
+    TooManySubscriptions,
+    Unauthorized,
+    Unavailable,
+    Unreachable,
+)
+from kline_gateway_client.history import History
+from kline_gateway_client.stream import Stream
+from kline_gateway_client.values import Kline, Status, Ticker
+
+__all__ = [
+    "Client",
+    "Forbidden",
+    "GatewayError",
+    "History",
+    "InvalidInterval",
+    "InvalidSymbol",
+    "Kline",
+    "MissedBars",
+    "RateLimited",
+    "Refused",
+    "Status",
+    "Stream",
+    "Ticker",
+    "TooManySubscriptions",
+    "Unauthorized",
+    "Unavailable",
+    "Unreachable",
+]

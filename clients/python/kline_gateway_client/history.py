@@ -1,0 +1,95 @@
+"""The past and the lists, over HTTP: one request at a time in a thread, with nothing but the standard library."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import http.client
+import urllib.error
+import urllib.parse
+import urllib.request
+from typing import TYPE_CHECKING, Any
+
+from kline_gateway_client import decode as wire
+from kline_gateway_client.errors import Forbidden, GatewayError, RateLimited, Unauthorized, Unreachable, error_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    import pandas as pd
+
+    from kline_gateway_client.values import Kline
+
+ANSWER_MAX_BYTES = 64 << 20
+_BY_STATUS: dict[int, type[GatewayError]] = {401: Unauthorized, 403: Forbidden, 429: RateLimited}
+
+
+class History(list["Kline"]):
+    """Klines in ascending order; the last one may still be forming."""
+
+    def __init__(self, klines: Iterable[Kline], *, stale: bool = False) -> None:
+        super().__init__(klines)
+        self.stale = stale
+        """Whether the gateway's source is away: this is what it knew before."""
+
+    def frame(self) -> pd.DataFrame:
+        """The same as a pandas frame by open time (UTC); prices and volumes become floats. Needs pandas."""
+        import pandas as pd
+
+        columns = ("open", "high", "low", "close", "volume", "quote_volume", "trades", "closed")
+        rows = {name: [getattr(kline, name) for kline in self] for name in columns}
+        times = pd.to_datetime([kline.open_time_ms for kline in self], unit="ms", utc=True)
+        frame = pd.DataFrame(rows, index=pd.DatetimeIndex(times, name="open_time"))
+        return frame.astype(dict.fromkeys(columns[:6], float) | {"trades": "int64", "closed": bool})
+
+
+class Archive:
+    """A gateway's HTTP side. Failures are `GatewayError`s with its codes; temporary ones may be tried again."""
+
+    def __init__(self, base_url: str, headers: Callable[[], Mapping[str, str]], timeout_s: float) -> None:
+        self._base_url = base_url
+        self._headers = headers
+        self._timeout_s = timeout_s
+
+    async def klines(self, symbol: str, interval: str, **query: int | None) -> History:
+        answer = await self._get("klines", {"symbol": symbol, "interval": interval, **query})
+        rows = (wire.kline_of(symbol, interval, fields) for fields in answer["klines"])
+        return History(rows, stale=answer.get("stale", False))
+
+    async def symbols(self) -> tuple[list[str], list[str]]:
+        """The symbols and the intervals that there are."""
+        answer = await self._get("symbols", {})
+        return answer["symbols"], answer["intervals"]
+
+    async def _get(self, path: str, query: Mapping[str, str | int | None]) -> dict[str, Any]:
+        given = urllib.parse.urlencode({name: value for name, value in query.items() if value is not None})
+        request = urllib.request.Request(f"{self._base_url}/v1/{path}?{given}")
+        request.add_header("Accept-Encoding", "gzip")
+        for name, value in self._headers().items():
+            # A token is for this host, not for where it may redirect to.
+            request.add_unredirected_header(name, value)
+        status, body = await asyncio.to_thread(self._exchange, request)
+        try:
+            answer = wire.decoded(body)
+        except ValueError:
+            answer = None
+        if status == 200 and isinstance(answer, dict):
+            return answer
+        if isinstance(answer, dict) and "code" in answer:
+            raise error_of(answer["code"], str(answer.get("error", "")))
+        raise _BY_STATUS.get(status, Unreachable)(f"{request.full_url} answers {status}")
+
+    def _exchange(self, request: urllib.request.Request) -> tuple[int, bytes]:
+        try:
+            with urllib.request.urlopen(request, timeout=self._timeout_s) as response:
+                return response.status, _body(response)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, _body(error)
+        except (OSError, EOFError, http.client.HTTPException) as error:
+            raise Unreachable(f"{request.full_url}: {error}") from error
+
+
+def _body(response: http.client.HTTPResponse | urllib.error.HTTPError) -> bytes:
+    body = response.read(ANSWER_MAX_BYTES)
+    return gzip.decompress(body) if response.headers.get("Content-Encoding") == "gzip" else body

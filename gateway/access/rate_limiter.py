@@ -1,0 +1,99 @@
+"""How many HTTP requests each may make: buckets in this process, or in Redis for all gateways together.
+
+Shared buckets are one script call a request, by the clock of Redis. While Redis does not answer each process counts for
+itself: nobody is refused for it, and nobody gets more than one process's share from each.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+from redis.exceptions import NoScriptError, RedisError
+
+from gateway.access.token_bucket import Taken
+from gateway.access.token_buckets import TokenBuckets
+from gateway.redis.deployment import deployment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.access.token_bucket import Rate
+    from gateway.config import RedisConfig
+    from gateway.redis.deployment import Deployment
+
+logger = logging.getLogger(__name__)
+
+KEY_PREFIX = "gateway:rate:"
+TIMEOUT_S = 0.25
+"""A request waits no longer than this for any step: a connection, an answer."""
+AWAY_S = 5.0
+"""How long a Redis that failed is not asked again."""
+
+# The same sums as in bucket.py. Doubles hold whole microseconds exactly until the year 2255.
+_TAKE = """
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local interval, capacity, cost = tonumber(ARGV[1]), ARGV[1] * ARGV[2], tonumber(ARGV[3])
+local full = tonumber(redis.call('GET', KEYS[1]) or '0')
+local begun = math.max(full, now)
+local after = begun + math.min(interval * cost, capacity)
+local wait = after - now - capacity
+if wait > 0 then
+  return {begun - now, math.floor((capacity - (begun - now)) / interval), wait}
+end
+redis.call('SET', KEYS[1], string.format('%.0f', after), 'PX', math.ceil((after - now) / 1000))
+return {after - now, math.floor(-wait / interval), 0}
+"""
+_DIGEST = hashlib.sha1(_TAKE.encode(), usedforsecurity=False).hexdigest()
+
+
+class RateLimiter:
+    def __init__(
+        self,
+        tracked: int,
+        shared: RedisConfig | None = None,
+        clock_us: Callable[[], int] = lambda: time.monotonic_ns() // 1000,
+    ) -> None:
+        """`tracked`: how many clients are remembered here. `shared`: where all gateways count together."""
+        self._buckets = TokenBuckets(tracked)
+        self._clock_us = clock_us
+        self._away_until_us = 0
+        self.fallbacks = 0
+        self._redis: Deployment | None = None
+        if shared is not None:
+            hurried = {"connect_timeout_s": TIMEOUT_S, "command_timeout_s": TIMEOUT_S}
+            self._redis = deployment(msgspec.structs.replace(shared, **hurried))
+
+    async def take(self, key: str, rate: Rate, cost: int = 1) -> Taken:
+        """`full_us` of the answer is from now on, whoever's clock it was."""
+        now_us = self._clock_us()
+        if self._redis is not None and now_us >= self._away_until_us:
+            try:
+                shared = await self._take(self._redis, KEY_PREFIX + key, rate, cost)
+            except (RedisError, OSError, TimeoutError) as error:
+                if now_us >= self._away_until_us:
+                    logger.warning("request rates are counted by this process alone for now: %s", error)
+                self.fallbacks += 1
+                self._away_until_us = self._clock_us() + round(AWAY_S * 1_000_000)
+            else:
+                return shared
+        taken = self._buckets.take(key, now_us, rate, cost)
+        return taken._replace(full_us=max(0, taken.full_us - now_us))
+
+    @staticmethod
+    async def _take(redis: Deployment, key: str, rate: Rate, cost: int) -> Taken:
+        arguments = (1, key, rate.interval_us, rate.burst, cost)
+        try:
+            answer = await redis.execute("EVALSHA", _DIGEST, *arguments)
+        except NoScriptError:
+            # A server that has just started, or taken over. This makes it know the script.
+            answer = await redis.execute("EVAL", _TAKE, *arguments)
+        return Taken(*map(int, answer))
+
+    async def aclose(self) -> None:
+        if self._redis is not None:
+            await self._redis.aclose()

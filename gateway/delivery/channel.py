@@ -1,0 +1,203 @@
+"""A channel: what one can subscribe to, its number, its newest value, and when that changed.
+
+Values are taken from the market once per tick (`refresh`), so that every tier and dialect encodes the same state.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, IntEnum, auto
+from typing import TYPE_CHECKING
+
+from gateway.market.closed_log import ClosedLog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from gateway.delivery.dialect import Dialect
+    from gateway.market.series import Series
+    from gateway.market.state import SymbolState
+    from gateway.model.kline import Kline
+    from gateway.model.ticker import Ticker
+
+
+class Lane(IntEnum):
+    """The order in which a client's budget is spent. Closed klines go before both."""
+
+    KLINE = 0
+    TICKER = 1
+
+
+class View(Enum):
+    """What of its source a channel shows. `NATIVE` has it all; the others are Binance's streams."""
+
+    NATIVE = auto()
+    MINI = auto()
+    FULL = auto()
+    BOOK = auto()
+    STRICT = auto()
+    """Klines that never need a correction: no bar before the closing of the one before it, none that comes late."""
+
+
+class TickerChannel:
+    """One symbol's ticker."""
+
+    __slots__ = ("_full", "_state", "changed_at_flush", "n", "name", "subscribers", "value", "view")
+
+    lane = Lane.TICKER
+    interval = ""
+
+    def __init__(self, n: int, name: str, view: View, state: SymbolState) -> None:
+        self.n = n
+        self.name = name
+        self.view = view
+        self.subscribers = 0
+        self.changed_at_flush = 0
+        self._state = state
+        self.refresh()
+
+    @property
+    def symbol(self) -> str:
+        return self._state.symbol
+
+    @property
+    def live(self) -> Ticker | None:
+        """The market's value right now; `value` is the last tick's."""
+        return self._state.ticker
+
+    def refresh(self) -> None:
+        """Take the value from the market."""
+        self.value = self._state.ticker
+        # Whole fragments by dialect: all sessions that are behind at this value share them.
+        self._full: dict[Dialect, bytes] = {}
+
+    def fragment(self, dialect: Dialect, old: Ticker | None) -> bytes:
+        """The news since `old`, or everything."""
+        return dialect.ticker(self.n, old, self.value) if self.value else b""
+
+    def full(self, dialect: Dialect) -> bytes:
+        fragment = self._full.get(dialect)
+        if fragment is None:
+            fragment = self._full[dialect] = self.fragment(dialect, None)
+        return fragment
+
+
+class MarketChannel:
+    """The tickers of all symbols that have moved since the last time: an array every so often (`!miniTicker@arr`)."""
+
+    __slots__ = ("_everything", "_moved", "changed_at_flush", "n", "name", "subscribers", "value", "view")
+
+    lane = Lane.TICKER
+    symbol = interval = ""
+
+    def __init__(self, n: int, name: str, view: View, everything: Callable[[], Iterable[Ticker]]) -> None:
+        self.n = n
+        self.name = name
+        self.view = view
+        self.subscribers = 0
+        self.changed_at_flush = 0
+        self._everything = everything
+        self._moved: dict[SymbolState, None] = {}
+        self.value: tuple[Ticker, ...] = ()
+
+    def collect(self, states: Iterable[SymbolState]) -> None:
+        self._moved.update(dict.fromkeys(states))
+
+    def refresh(self) -> None:
+        """Take what has moved since the last time."""
+        self.value = tuple([state.ticker for state in self._moved if state.ticker])
+        self._moved = {}
+
+    def fragment(self, dialect: Dialect, old: object) -> bytes:
+        return dialect.tickers(self.n, self.value) if self.value else b""
+
+    def full(self, dialect: Dialect) -> bytes:
+        """For who has missed one: all symbols, as nobody knows which it lacks."""
+        return dialect.tickers(self.n, self._everything())
+
+
+class KlineChannel:
+    """One series. `value` and `closed_end` (the end of its log of closed klines) are those of the last tick."""
+
+    __slots__ = (
+        "_closed",
+        "_full",
+        "changed_at_flush",
+        "closed_end",
+        "log",
+        "n",
+        "name",
+        "series",
+        "subscribers",
+        "value",
+        "view",
+    )
+
+    lane = Lane.KLINE
+
+    def __init__(self, n: int, name: str, view: View, series: Series, log: ClosedLog) -> None:
+        self.n = n
+        self.name = name
+        self.view = view
+        self.series = series
+        self.log = log
+        self.subscribers = 0
+        self.changed_at_flush = 0
+        self.closed_end = 0
+        self._closed: tuple[Kline, ...] = ()
+        self.refresh()
+
+    @property
+    def symbol(self) -> str:
+        return self.series.symbol
+
+    @property
+    def interval(self) -> str:
+        return self.series.interval.name
+
+    def refresh(self) -> None:
+        """Take the value from the market."""
+        self.value = self.series.forming
+        if self.closed_end != self.log.end:
+            # A copy: what is inserted into the log before the next tick must not shift what is read from a place.
+            self.closed_end = self.log.end
+            self._closed = tuple(self.log)
+        self._full: dict[Dialect, bytes] = {}
+
+    def fragment(self, dialect: Dialect, old: Kline | None) -> bytes:
+        """The news of the forming bar since `old`, or all of it."""
+        return dialect.kline(self.n, old, self.value) if self.value else b""
+
+    def full(self, dialect: Dialect) -> bytes:
+        fragment = self._full.get(dialect)
+        if fragment is None:
+            fragment = self._full[dialect] = self.fragment(dialect, None)
+        return fragment
+
+    @property
+    def closed_start(self) -> int:
+        """The first place that can be read from."""
+        return self.closed_end - len(self._closed)
+
+    def closed_since(self, place: int) -> tuple[Kline, ...]:
+        """The closed klines from `place`, which is not before the start, to the last tick."""
+        return self._closed[place - self.closed_start :]
+
+
+class StrictKlineChannel(KlineChannel):
+    """For clients that take no corrections. Its log is its own: what comes late or is amended never enters it."""
+
+    __slots__ = ()
+
+    def __init__(self, n: int, name: str, series: Series, log_size: int) -> None:
+        super().__init__(n, name, View.STRICT, series, ClosedLog(log_size))
+
+    def refresh(self) -> None:
+        last = self.log.last
+        for kline in self.series.closed:
+            if last is None or kline.open_time_ms > last.open_time_ms:
+                self.log.append(kline)
+        super().refresh()
+        self.value = self.series.forming_in_order
+
+
+Channel = TickerChannel | MarketChannel | KlineChannel

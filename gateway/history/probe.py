@@ -1,0 +1,46 @@
+"""Pings the store, so that it is known to be away before a user asks, and to be back before a user has to try."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol
+
+from gateway.history.store import StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+PING_S = 10.0
+"""Between two pings while all is well."""
+
+
+class Pinged(Protocol):
+    async def ping(self) -> None: ...
+
+
+class StoreProbe:
+    """While the store is away, it is pinged by the schedule of retries; an open circuit's probe is such a ping."""
+
+    def __init__(
+        self,
+        store: Pinged,
+        retry_s: tuple[float, ...],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._store = store
+        self._retry_s = retry_s
+        self._sleep = sleep
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        failures = 0
+        while True:
+            try:
+                await self._store.ping()
+                failures = 0
+                wait_s = PING_S
+            except StoreUnavailable as error:
+                # Where the circuit is open, its wait is the one that counts: a ping before that would not go out.
+                wait_s = error.retry_after_s or self._retry_s[min(failures, len(self._retry_s) - 1)]
+                failures += 1
+            await self._sleep(wait_s)

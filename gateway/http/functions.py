@@ -1,0 +1,106 @@
+"""The functions of the app this grew out of: `POST /functions/v1/get-klines` and `get-ticker`, JSON in and out."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from gateway.history.encoded import Head
+from gateway.history.query import QueryError
+from gateway.history.store import StoreUnavailable
+from gateway.http.errors import Code, coded_route, error_response, refused
+from gateway.http.reply import klines_state, live_end, reply, state_json, ticker_fields
+from gateway.protocol.native import ticker_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.routing import Route
+
+    from gateway.history.query import QueryRules
+    from gateway.history.service import History
+    from gateway.model.ticker import Ticker
+
+BODY_MAX_BYTES = 65_536
+"""A request is a few dozen bytes; nobody may make the gateway hold more."""
+
+
+class _Refused(Exception):
+    """The body cannot be used; carries the answer."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__()
+        self.response = response
+
+
+def routes(
+    history: History,
+    rules: QueryRules,
+    gzip_min_bytes: int,
+    clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+) -> list[Route]:
+    async def get_klines(request: Request) -> Response:
+        try:
+            body = await _json_object(request)
+        except _Refused as error:
+            return error.response
+        given = body.get
+        query = rules.klines(given("symbol"), given("timeframe"), given("limit"), interval_name="timeframe")
+        if isinstance(query, QueryError):
+            return refused(query)
+        answer = await history.klines(query.symbol, query.interval.name, query.limit)
+        ticker = await _ticker_if_any(query.symbol)
+        symbol, timeframe = orjson.dumps(query.symbol), orjson.dumps(query.interval.name)
+        opening = b'{"symbol":%s,"timeframe":%s,"klines":[' % (symbol, timeframe)
+        head = answer.past.head(opening, answer.first, answer.last)
+        tail = live_end(answer)
+        if ticker is not None:
+            tail += b',"ticker":' + ticker_json(ticker)
+        tail += klines_state(answer, clock_ms())
+        return await reply(request, head, tail, gzip_min_bytes)
+
+    async def get_ticker(request: Request) -> Response:
+        try:
+            body = await _json_object(request)
+        except _Refused as error:
+            return error.response
+        symbol = rules.symbol(body.get("symbol"))
+        if isinstance(symbol, QueryError):
+            return refused(symbol)
+        answer = await history.ticker(symbol)
+        head = Head(b'{"symbol":' + orjson.dumps(symbol) + ticker_fields(answer.ticker))
+        return await reply(request, head, state_json(answer.cached, answer.stale, clock_ms()), gzip_min_bytes)
+
+    async def _ticker_if_any(symbol: str) -> Ticker | None:
+        """The bars are what was asked for; a ticker that cannot be read just now does not take them away."""
+        try:
+            return (await history.ticker(symbol)).ticker
+        except StoreUnavailable:
+            return None
+
+    return [
+        coded_route("/functions/v1/get-klines", get_klines, "POST"),
+        coded_route("/functions/v1/get-ticker", get_ticker, "POST"),
+    ]
+
+
+async def _json_object(request: Request) -> dict[str, Any]:
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > BODY_MAX_BYTES:
+            details = {"maximum": BODY_MAX_BYTES}
+            raise _Refused(error_response(Code.BAD_REQUEST, "the body is too large", details, status=413))
+        chunks.append(chunk)
+    try:
+        data = orjson.loads(b"".join(chunks))
+    except orjson.JSONDecodeError as error:
+        raise _Refused(error_response(Code.BAD_REQUEST, "the body is not JSON")) from error
+    if not isinstance(data, dict):
+        raise _Refused(error_response(Code.BAD_REQUEST, "the body is not a JSON object"))
+    return data

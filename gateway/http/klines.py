@@ -1,0 +1,109 @@
+"""The native HTTP dialect: `GET /v1/klines`, `/v1/ticker`, `/v1/symbols`."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING
+
+import orjson
+
+from gateway.history.encoded import Head
+from gateway.history.query import QueryError, bad_field
+from gateway.http.errors import coded_route, refused
+from gateway.http.reply import (
+    LIVE,
+    SETTLED,
+    boolean,
+    etag_of,
+    klines_state,
+    live_end,
+    not_modified,
+    reply,
+    state_json,
+    ticker_fields,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.routing import Route
+
+    from gateway.history.query import QueryRules
+    from gateway.history.service import History
+
+_INTEGER = re.compile(r"-?[0-9]{1,18}").fullmatch
+
+
+def routes(
+    history: History,
+    rules: QueryRules,
+    gzip_min_bytes: int,
+    clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+) -> list[Route]:
+    async def klines(request: Request) -> Response:
+        if error := _repeated(request):
+            return refused(error)
+        text = request.query_params.get
+        query = rules.klines(
+            text("symbol"),
+            text("interval"),
+            _integer(text("limit")),
+            _integer(text("startTime")),
+            _integer(text("endTime")),
+        )
+        if isinstance(query, QueryError):
+            return refused(query)
+        answer = await history.klines(query.symbol, query.interval.name, query.limit, query.start_ms, query.end_ms)
+        opening = b'{"symbol":%s,"interval":%s,"klines":[' % (_text(query.symbol), _text(query.interval.name))
+        head = answer.past.head(opening, answer.first, answer.last)
+        end = live_end(answer)
+        etag = etag_of(head, end + boolean(answer.stale) + boolean(answer.past.derived))
+        cache_control = SETTLED if answer.settled else LIVE
+        if unchanged := not_modified(request, etag, cache_control):
+            return unchanged
+        tail = end + klines_state(answer, clock_ms())
+        return await reply(request, head, tail, gzip_min_bytes, etag, cache_control)
+
+    async def ticker(request: Request) -> Response:
+        if error := _repeated(request):
+            return refused(error)
+        symbol = rules.symbol(request.query_params.get("symbol"))
+        if isinstance(symbol, QueryError):
+            return refused(symbol)
+        answer = await history.ticker(symbol)
+        head = Head(b'{"symbol":' + _text(symbol) + ticker_fields(answer.ticker))
+        etag = etag_of(head, boolean(answer.stale))
+        if unchanged := not_modified(request, etag, LIVE):
+            return unchanged
+        return await reply(
+            request, head, state_json(answer.cached, answer.stale, clock_ms()), gzip_min_bytes, etag, LIVE
+        )
+
+    async def symbols(request: Request) -> Response:
+        head = Head(orjson.dumps({"symbols": history.live.symbols(), "intervals": rules.intervals}))
+        etag = etag_of(head, b"")
+        return not_modified(request, etag, LIVE) or await reply(request, head, b"", gzip_min_bytes, etag, LIVE)
+
+    return [
+        coded_route("/v1/klines", klines, "GET"),
+        coded_route("/v1/ticker", ticker, "GET"),
+        coded_route("/v1/symbols", symbols, "GET"),
+    ]
+
+
+def _repeated(request: Request) -> QueryError | None:
+    """A parameter given twice could mean either; guessing would hide the client's mistake."""
+    names = [name for name, _ in request.query_params.multi_items()]
+    return next((bad_field(name[:40], "given more than once") for name in names if names.count(name) > 1), None)
+
+
+def _integer(text: str | None) -> int | str | None:
+    """Digits as an integer; anything else stays text, which the rules refuse by name."""
+    return int(text) if text is not None and _INTEGER(text) else text
+
+
+def _text(value: str) -> bytes:
+    return orjson.dumps(value)

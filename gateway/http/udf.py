@@ -1,0 +1,176 @@
+"""TradingView's Universal Data Feed, `/udf`: what the charting library's UDF datafeed asks for."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING
+
+from starlette.exceptions import HTTPException
+from starlette.responses import PlainTextResponse
+
+from gateway.history.encoded import Head
+from gateway.history.query import TIME_MAX_MS
+from gateway.history.service import UnknownSymbol
+from gateway.history.store import StoreUnavailable
+from gateway.http.listings import Listings
+from gateway.http.mount import STATE, NothingYet, json_response, mount
+from gateway.http.reply import reply
+from gateway.protocol import udf as wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.routing import BaseRoute
+
+    from gateway.config import DialectsConfig
+    from gateway.history.query import QueryRules
+    from gateway.history.service import History
+
+BARS_MAX = 2000
+"""Bars of one answer. A chart asks for a few hundred at a time, and for more when somebody scrolls there."""
+SEARCH_DEFAULT = 30
+SEARCH_MAX = 200
+QUOTES_MAX = 200
+
+_number = re.compile(r"(-?[0-9]{1,15})(?:\.[0-9]*)?").fullmatch
+
+
+class Refused(Exception):
+    """The request cannot be understood; says why."""
+
+
+def routes(
+    history: History,
+    rules: QueryRules,
+    dialects: DialectsConfig,
+    gzip_min_bytes: int,
+    clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+) -> list[BaseRoute]:
+    exchange = dialects.exchange
+    listings = Listings(history, dialects, rules.intervals)
+
+    async def config(request: Request) -> Response:
+        return json_response(wire.configuration(exchange, rules.intervals))
+
+    async def server_time(request: Request) -> Response:
+        return PlainTextResponse(str(clock_ms() // 1000), headers={"cache-control": "no-store"})
+
+    async def symbols(request: Request) -> Response:
+        listing = await listings.find(symbol_of(_required(request, "symbol")))
+        return json_response(wire.symbol_info(listing, exchange, rules.intervals))
+
+    async def search(request: Request) -> Response:
+        given = request.query_params
+        if given.get("type", "") not in ("", wire.SYMBOL_TYPE) or not at_exchange(given.get("exchange", "")):
+            return json_response(wire.search_results((), exchange))
+        query = given.get("query", "").upper().rpartition(":")[2]
+        most = _integer(request, "limit")
+        most = SEARCH_DEFAULT if most is None else max(0, min(most, SEARCH_MAX))
+        found = wire.matching(query, listings.bare(), most)
+        return await reply(request, Head(wire.search_results(found, exchange)), b"", gzip_min_bytes)
+
+    async def bars(request: Request) -> Response:
+        symbol, interval = symbol_of(_required(request, "symbol")), interval_of(_required(request, "resolution"))
+        start_ms, end_ms = _ms(_integer(request, "from")), _ms(_integer(request, "to"))
+        if end_ms is not None:
+            # A bar that opens at `to` belongs to the next request.
+            end_ms -= 1
+        wanted = _integer(request, "countback") or 0
+        if wanted > 0:
+            answer = await history.klines(symbol, interval, min(wanted, BARS_MAX), None, end_ms)
+        else:
+            answer = await history.klines(symbol, interval, BARS_MAX, start_ms, end_ms)
+        found = answer.bars
+        if found:
+            response = await reply(request, Head(wire.history(found)), b"", gzip_min_bytes)
+        else:
+            before = []
+            if start_ms and wanted <= 0:
+                before = (await history.klines(symbol, interval, 1, None, start_ms - 1)).bars
+            response = json_response(wire.no_data(before[0].open_time_ms if before else None))
+        response.headers[STATE] = "stale" if answer.stale else "live"
+        return response
+
+    async def quotes(request: Request) -> Response:
+        names = [name for name in _required(request, "symbols").split(",") if name.strip()]
+        if len(names) > QUOTES_MAX:
+            raise Refused(f"symbols: at most {QUOTES_MAX} at a time")
+        return json_response(wire.quotes([await quote(name.strip()) for name in names]))
+
+    async def quote(name: str) -> bytes:
+        try:
+            symbol = symbol_of(name)
+            listing = await listings.find(symbol)
+            ticker = (await history.ticker(symbol)).ticker
+        except UnknownSymbol:
+            return wire.quote_error(name, "unknown_symbol")
+        except StoreUnavailable:
+            return wire.quote_error(name, "out of reach just now")
+        if ticker is None:
+            return wire.quote_error(name, "no price yet")
+        return wire.quote(name, listing, exchange, ticker)
+
+    def at_exchange(name: str) -> bool:
+        return name.upper() in ("", exchange.upper())
+
+    def symbol_of(name: str) -> str:
+        """`BTCUSDT` or `EXCHANGE:BTCUSDT`."""
+        prefix, _, symbol = name.rpartition(":")
+        if not at_exchange(prefix) or not rules.symbols.admits(symbol):
+            raise UnknownSymbol(name)
+        return symbol
+
+    def interval_of(resolution: str) -> str:
+        interval = wire.interval_of(resolution)
+        if interval not in rules.intervals:
+            raise Refused(f"resolution: {resolution[:20]!r} is not served here")
+        return interval
+
+    endpoints = {
+        "config": config,
+        "time": server_time,
+        "symbols": symbols,
+        "search": search,
+        "history": bars,
+        "quotes": quotes,
+    }
+    return mount("/udf", endpoints, _shaped, Refused)
+
+
+def _required(request: Request, name: str) -> str:
+    value = request.query_params.get(name)
+    if not value:
+        raise Refused(f"{name}: missing")
+    return value
+
+
+def _integer(request: Request, name: str) -> int | None:
+    """Charts pass times through arithmetic in floating point: what is after the point is dropped."""
+    value = request.query_params.get(name)
+    if not value:
+        return None
+    found = _number(value)
+    if found is None:
+        raise Refused(f"{name}: expected a whole number")
+    return int(found[1])
+
+
+def _ms(seconds: int | None) -> int | None:
+    return None if seconds is None else max(0, min(seconds * 1000, TIME_MAX_MS))
+
+
+def _shaped(request: Request, error: Exception) -> Response:
+    """The library looks at `s` and not at the status: what it asked in vain is an answer like others."""
+    match error:
+        case Refused():
+            return json_response(wire.error(str(error)))
+        case UnknownSymbol():
+            return json_response(wire.error("unknown_symbol"))
+        case StoreUnavailable() | NothingYet():
+            return json_response(wire.error("out of reach just now; try again"), 503)
+        case HTTPException():
+            return json_response(wire.error(error.detail), error.status_code)
+    return json_response(wire.error("an error inside the gateway"), 500)

@@ -1,0 +1,117 @@
+"""What is looked up when somebody scrapes, and costs nothing before: who is connected, and how fresh everything is.
+
+Walks over all sessions and series once a scrape (a few ms with 1,000 clients and 300 symbols); changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import product
+from typing import TYPE_CHECKING, NamedTuple
+
+from gateway.delivery import throttle
+from gateway.delivery.hub import TIER_PERIODS
+from gateway.ops.metrics import Reading
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from gateway.delivery.hub import Hub
+    from gateway.delivery.session import Session
+    from gateway.history.store import Store
+    from gateway.market.market import Market
+    from gateway.ops.counters import Counters
+
+DIALECTS = ("native", "compact", "binance")
+CAUSES = ("stalled", "slowed", "capped")
+
+
+class Newest(NamedTuple):
+    """Newest event times; 0 where nothing has been heard."""
+
+    ticker_ms: int
+    forming_ms: int
+    closed_ms: int
+
+
+class MetricsCollector:
+    def __init__(
+        self,
+        hub: Hub[Session],
+        market: Market,
+        stores: Mapping[str, Store],
+        counters: Counters,
+        stale_after_s: float,
+        clock_ms: Callable[[], int],
+    ) -> None:
+        """`stores` by source. `stale_after_s`: how long nothing may have been heard of a symbol."""
+        self._hub = hub
+        self._market = market
+        self._stores = stores
+        self._counters = counters
+        self._stale_after_ms = stale_after_s * 1000
+        self._clock_ms = clock_ms
+
+    def readings(self) -> Iterator[Reading]:
+        yield from self._clients()
+        yield from self._news()
+        yield from self._store()
+
+    def _clients(self) -> Iterator[Reading]:
+        log_offsets = Counter((session.style[0].name, session.tier) for session in self._hub.sessions)
+        for dialect, tier in product(DIALECTS, range(len(TIER_PERIODS))):
+            labels = {"dialect": dialect, "tier": str(tier)}
+            yield Reading("connections", labels, log_offsets[dialect, tier])
+        here = sum(session.sink.received_bytes for session in self._hub.sessions)
+        yield Reading("received_bytes_total", {}, self._counters.bytes_in + here)
+        slow = Counter(cause for session in self._hub.sessions if (cause := _cause(session)))
+        for cause in CAUSES:
+            yield Reading("slow_clients", {"cause": cause}, slow[cause])
+        for number, tier_ in enumerate(self._hub.tiers):
+            yield Reading("conflated_updates_total", {"tier": str(number)}, tier_.conflated)
+
+    def _news(self) -> Iterator[Reading]:
+        now_ms = self._clock_ms()
+        closed: Counter[str] = Counter()
+        by_symbol: dict[str, Newest] = {}
+        for series in self._market.every_series():
+            closed[series.interval.name] += series.closed.end
+            known = by_symbol.get(series.symbol)
+            if known is None:
+                ticker = self._market.ticker(series.symbol)
+                known = Newest(ticker.event_time_ms if ticker else 0, 0, 0)
+            forming, last = series.forming, series.closed.last
+            by_symbol[series.symbol] = Newest(
+                known.ticker_ms,
+                max(known.forming_ms, forming.event_time_ms if forming else 0),
+                # Of stored klines nobody knows when they were said to be closed; when they were is near enough.
+                max(known.closed_ms, (last.event_time_ms or last.close_time_ms) if last else 0),
+            )
+        for interval, count in closed.items():
+            yield Reading("closed_klines_total", {"interval": interval}, count)
+        stale = sum(now_ms - max(newest) > self._stale_after_ms for newest in by_symbol.values())
+        yield Reading("symbols_stale", {}, stale)
+        lanes = zip(("ticker", "forming", "closed"), zip(*by_symbol.values(), strict=True), strict=False)
+        for lane, times_ms in lanes:
+            if newest_ms := max(times_ms):
+                yield Reading("freshness_seconds", {"lane": lane}, max(0, now_ms - newest_ms) / 1000)
+
+    def _store(self) -> Iterator[Reading]:
+        for source, store in self._stores.items():
+            for state in ("closed", "open"):
+                labels = {"source": source, "state": state}
+                yield Reading("history_circuit", labels, float(store.circuit == state))
+            for reason in ("timeout", "connection", "refused"):
+                labels = {"source": source, "reason": reason}
+                yield Reading("history_failures_total", labels, store.failures[reason])
+            if store.ping_s is not None:
+                yield Reading("redis_ping_seconds", {"source": source}, store.ping_s)
+
+
+def _cause(session: Session) -> str | None:
+    """Why a client is served less often than others, if it is."""
+    if session.stalled_since_s is not None:
+        return "stalled"
+    if throttle.rungs(session):
+        return "slowed"
+    return "capped" if session.floor or session.allowance is not None else None

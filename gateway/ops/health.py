@@ -1,0 +1,115 @@
+"""How the process is, read off its parts when somebody asks: ready or why not, and the numbers of `/metrics`."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gateway.ops.metrics import Metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.delivery.hub import Hub
+    from gateway.delivery.session import Session
+    from gateway.feed.auto import Feed
+    from gateway.feed.failover import SourceFailover
+    from gateway.history.combined_store import CombinedStore
+    from gateway.history.service import History
+    from gateway.market.market import Market
+    from gateway.ops.collector import MetricsCollector
+    from gateway.ops.counters import Counters
+    from gateway.runtime.backfill import Backfill
+    from gateway.runtime.clock import SteadyClock
+    from gateway.runtime.flush import Flusher
+    from gateway.runtime.gap_watch import GapWatch
+    from gateway.runtime.ingest import Ingest
+
+FLUSH_LATE_S = 1.0
+"""A flush that has not come for so long: the process serves nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Keeps nothing of its own."""
+
+    clock: SteadyClock
+    market: Market
+    hub: Hub[Session]
+    store: CombinedStore
+    history: History
+    backfill: Backfill
+    watch: GapWatch
+    ingest: Ingest
+    flusher: Flusher
+    sources: SourceFailover
+    feeds: Mapping[str, Feed]
+
+    def not_ready(self) -> list[str]:
+        """Why clients do not get fresh data just now; empty when they do."""
+        why = []
+        state = self.hub.state
+        if not state.live:
+            why.append(f"feed: {state.reason}")
+        if self.feed.problem:
+            why.append(f"feed: {self.feed.problem}")
+        if time.monotonic() - self.flusher.flushed_s > FLUSH_LATE_S:
+            why.append("flush: late")
+        return why
+
+    @property
+    def feed(self) -> Feed:
+        """That of the source that is followed."""
+        active = self.sources.active
+        return self.feeds[active.name] if active else next(iter(self.feeds.values()))
+
+    def details(self) -> dict[str, object]:
+        return {"feed": self.feed.mode, "sources": self.sources.health()}
+
+    def metrics(self, counters: Counters, collector: MetricsCollector) -> Metrics:
+        return Metrics(
+            counters,
+            self.gauges,
+            self.totals,
+            totals_by_interval=self.totals_by_interval,
+            by_source=self.sources.metrics,
+            feed_mode=lambda: self.feed.mode,
+            readings=collector.readings,
+        )
+
+    def gauges(self) -> dict[str, float]:
+        hub = self.hub
+        return {
+            "feed_linked": float(hub.state.reason != "redis"),
+            "feed_live": float(hub.state.live),
+            "history_available": float(self.store.available),
+            "feed_age_seconds": time.monotonic() - self.ingest.last_message_s if self.ingest.last_message_s else -1.0,
+            "clock_ahead_seconds": self.clock.ahead_ms / 1000,
+            "load_level": float(self.flusher.load.level),
+            "kline_gaps_open": float(self.watch.gaps.open),
+            "symbols": len(self.market.symbols()),
+            "channels": len(hub.channels),
+            "sessions_behind": sum(len(tier.behind) for tier in hub.tiers),
+            "sessions_slowed": sum(len(tier.sessions()) for tier in hub.tiers[1:]),
+            "cohorts": sum(len(tier.cohorts) for tier in hub.tiers),
+        }
+
+    def totals(self) -> dict[str, float]:
+        return {
+            "repaired_klines": self.backfill.repaired,
+            "feed_reconnects": sum(feed.reconnects for feed in self.feeds.values()),
+            "feed_bytes": sum(feed.received_bytes for feed in self.feeds.values()),
+            "feed_thinned": sum(feed.thinned for feed in self.feeds.values()),
+            "feed_switches": sum(feed.switches for feed in self.feeds.values()),
+            "source_switches": self.sources.switches,
+            **{f"history_{name}": count for name, count in self.history.counters.items()},
+        }
+
+    def totals_by_interval(self) -> dict[str, Mapping[str, int]]:
+        gaps = self.watch.gaps
+        return {
+            "kline_gaps": gaps.found,
+            "kline_gaps_repaired": gaps.repaired,
+            "kline_gaps_given_up": gaps.given_up,
+        }

@@ -1,0 +1,128 @@
+"""Binance's stream commands and stream names: a client's text -> typed request, replies -> frames. Pure.
+
+Replies and errors as the live server gives them (nested `error`, `id` null where it could not be read), which is what
+clients parse; the documentation's flat form is seen nowhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from gateway.delivery.channel import View
+from gateway.model.interval import HOUR_MS, INTERVALS
+from gateway.protocol.frame import TEXT, frame
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from gateway.model.symbol import SymbolRule
+
+RequestId = int | str | None
+
+UNKNOWN_PROPERTY, EXPECTED_BOOLEAN, INVALID_REQUEST, INVALID_JSON = 0, 1, 2, 3
+TOO_MANY_REQUESTS = -1003
+
+
+class RequestError(Exception):
+    """What the client asked for cannot be had; the connection lives on."""
+
+    def __init__(self, code: int, message: str, id: RequestId = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.id = id
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A stream's name taken apart. `name` is the client's own, but for parts in mixed case: Binance's."""
+
+    name: str
+    view: View
+    symbol: str = ""
+    interval: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    method: str
+    id: RequestId
+    params: list[Any]
+
+
+class StreamNames:
+    """Which names are streams of this gateway."""
+
+    def __init__(self, symbols: SymbolRule, intervals: Collection[str]) -> None:
+        self._symbols = symbols
+        self._intervals = frozenset(intervals)
+
+    def parse(self, name: object, id: RequestId = None) -> Stream:
+        """Raises `RequestError` for what is no stream."""
+        if not isinstance(name, str):
+            raise RequestError(INVALID_REQUEST, "Invalid request: a stream name must be a string", id)
+        symbol, _, kind = name.partition("@")
+        if view := _ARRAYS.get(symbol.lower()):
+            if kind.lower() in ("arr", "arr@1000ms", "arr@3000ms"):
+                return Stream(f"{_shown(symbol, f'!{_KINDS[view]}')}@{_shown(kind, kind.lower())}", view)
+        elif self._symbols.admits(symbol.upper()):
+            shown = _shown(symbol, symbol.lower())
+            if view := _VIEWS.get(kind.lower()):
+                return Stream(f"{shown}@{_shown(kind, _KINDS[view])}", view, symbol.upper())
+            word, _, suffix = kind.partition("_")
+            interval = suffix.removesuffix("@+08:00")
+            shifted = interval != suffix
+            if word.lower() == "kline" and interval in self._intervals and not (shifted and _moves(interval)):
+                return Stream(f"{shown}@{_shown(word, 'kline')}_{suffix}", View.STRICT, symbol.upper(), interval)
+        raise RequestError(INVALID_REQUEST, "Invalid request: invalid stream", id)
+
+
+def decode(text: bytes) -> Request:
+    """Raises `RequestError`."""
+    try:
+        data = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise RequestError(INVALID_JSON, f"Invalid JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise RequestError(INVALID_REQUEST, "Invalid request: expected an object")
+    id = data.get("id")
+    if not _is_id(id):
+        raise RequestError(INVALID_REQUEST, "Invalid request: request ID must be an integer, a string or null")
+    method = data.get("method")
+    if not isinstance(method, str):
+        raise RequestError(INVALID_REQUEST, "Invalid request: missing field `method`", id)
+    params = data.get("params", [])
+    if not isinstance(params, list):
+        raise RequestError(INVALID_REQUEST, "Invalid request: params must be a list", id)
+    return Request(method, id, params)
+
+
+def result(id: RequestId, value: object) -> bytes:
+    return frame(TEXT, orjson.dumps({"result": value, "id": id}))
+
+
+def error_frame(error: RequestError) -> bytes:
+    return frame(TEXT, orjson.dumps({"error": {"code": error.code, "msg": error.message}, "id": error.id}))
+
+
+def _is_id(id: object) -> bool:
+    return id is None or (type(id) is int and -(1 << 63) <= id < 1 << 63) or (isinstance(id, str) and len(id) <= 36)
+
+
+def _shown(given: str, usual: str) -> str:
+    """A part of a name as it is echoed. Streams are kept by name: there must not be one for every mixture of cases."""
+    return given if given in (given.lower(), given.upper()) else usual
+
+
+def _moves(interval: str) -> bool:
+    """Whether bars counted from midnight in UTC+8 are other bars: those are not served."""
+    length_ms = INTERVALS[interval].length_ms
+    return length_ms == 0 or 8 * HOUR_MS % length_ms != 0
+
+
+_KINDS = {View.MINI: "miniTicker", View.FULL: "ticker", View.BOOK: "bookTicker"}
+_VIEWS = {kind.lower(): view for view, kind in _KINDS.items()}
+_ARRAYS = {f"!{_KINDS[view].lower()}": view for view in (View.MINI, View.FULL)}

@@ -1,0 +1,71 @@
+"""The compact variant of the native protocol: beats as flat arrays, everything else as in `native.py`. Pure.
+
+A beat is `[t, n, news, n, news, …]`. What moves most takes least: a bare number is a price.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from gateway.protocol.deflate import deflated_frame
+from gateway.protocol.frame import TEXT, frame_head
+from gateway.protocol.native import DEFLATE_MIN_BYTES, NativeDialect
+
+if TYPE_CHECKING:
+    from gateway.model.kline import Kline
+    from gateway.model.ticker import Ticker
+
+SUBPROTOCOL = "kline.v1.compact"
+
+FIGURES_EVERY_MS = 5000
+"""The 24 h figures go out when the event time enters a new span of this length; the price goes out always."""
+
+FORMING, CLOSED, PROVISIONAL = 0, 1, 2
+
+
+class CompactDialect(NativeDialect):
+    """The native protocol with beats a fifth of the size."""
+
+    name = "compact"
+
+    def ticker(self, n: int, old: Ticker | None, new: Ticker) -> bytes:
+        if old is None or old.event_time_ms // FIGURES_EVERY_MS != new.event_time_ms // FIGURES_EVERY_MS:
+            figures = ",".join([text or "null" for text in new[1:7]])
+            return f",{n},[{figures},{new.trades if new.trades >= 0 else 'null'}]".encode()
+        return f",{n},{new.last}".encode() if new.last != old.last else b""
+
+    def kline(self, n: int, old: Kline | None, new: Kline) -> bytes:
+        if old is None or old.open_time_ms != new.open_time_ms or old.provisional is not new.provisional:
+            return _whole(n, new, PROVISIONAL if new.provisional else FORMING)
+        if old[2:9] == new[2:9]:
+            return b""
+        if old[6:9] == new[6:9] and old.open == new.open and _follows_close(old, new):
+            # Volume, quote volume and trades stand.
+            return f",{n},{new.close}".encode()
+        return (
+            f",{n},[{new.open},{new.high},{new.low},{new.close},{new.volume},{new.quote_volume},{new.trades}]"
+        ).encode()
+
+    def closed(self, n: int, kline: Kline) -> bytes:
+        return _whole(n, kline, CLOSED)
+
+    def beat(self, body: bytes, now_ms: int, *, spare: bool) -> bytes:
+        start = b"[%d" % now_ms
+        if spare and self.deflate and len(body) >= DEFLATE_MIN_BYTES:
+            return deflated_frame(TEXT, b"".join((start, body, b"]")))
+        return b"".join((frame_head(TEXT, len(start) + len(body) + 1), start, body, b"]"))
+
+
+def _whole(n: int, kline: Kline, state: int) -> bytes:
+    return (
+        f",{n},[{kline.open_time_ms},{kline.open},{kline.high},{kline.low},{kline.close}"
+        f",{kline.volume},{kline.quote_volume},{kline.trades},{state}]"
+    ).encode()
+
+
+def _follows_close(old: Kline, new: Kline) -> bool:
+    """Whether a client that hears only the new close, and widens its high and low by it, ends with the new ones."""
+    high_follows = new.high == old.high or (new.high == new.close and Decimal(new.close) > Decimal(old.high))
+    low_follows = new.low == old.low or (new.low == new.close and Decimal(new.close) < Decimal(old.low))
+    return high_follows and low_follows

@@ -1,0 +1,254 @@
+"""WebSocket frames (RFC 6455 section 5): payload -> server frame bytes, client bytes -> messages. Pure.
+
+Built for many idle connections: a parser that holds nothing between messages, and frames that are made once and
+written to everybody. The library's own protocol object keeps several KB per connection for features not used here.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from codecs import getincrementaldecoder
+from typing import NamedTuple
+
+from websockets.utils import apply_mask
+
+from gateway.protocol.deflate import inflate
+
+CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
+
+_CONTROL_MAX = 125
+_UTF8 = getincrementaldecoder("utf-8")
+# Two bytes that no third one can save; Python's decoder waits for it.
+_SURROGATE = re.compile(rb"\xed[\xa0-\xbf]").match
+
+NORMAL, PROTOCOL_ERROR, UNSUPPORTED, BAD_PAYLOAD, POLICY, TOO_BIG = 1000, 1002, 1003, 1007, 1008, 1009
+
+FRAGMENTS_MAX = 128
+"""Frames a message may come in. Commands are small; a frame of one byte, or of none, costs as much as a whole one."""
+
+
+class FrameError(Exception):
+    """The client broke the protocol; `code` is the close code that says how (RFC 6455 section 7.4.1)."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+class Message(NamedTuple):
+    """One whole message or control frame of the client."""
+
+    opcode: int
+    payload: bytes
+
+
+def frame(opcode: int, payload: bytes) -> bytes:
+    """A final, unmasked server frame."""
+    return frame_head(opcode, len(payload)) + payload
+
+
+def frame_head(opcode: int, length: int) -> bytes:
+    """The header of a final, unmasked frame with a payload of `length` bytes."""
+    if length <= 125:
+        return bytes((0x80 | opcode, length))
+    if length <= 0xFFFF:
+        return struct.pack("!BBH", 0x80 | opcode, 126, length)
+    return struct.pack("!BBQ", 0x80 | opcode, 127, length)
+
+
+def close_frame(code: int, reason: str = "") -> bytes:
+    """A close frame; the reason is cut to what a control frame holds, at a character's boundary."""
+    text = reason.encode()[: _CONTROL_MAX - 2].decode(errors="ignore").encode()
+    return frame(CLOSE, struct.pack("!H", code) + text)
+
+
+def parse_close(payload: bytes) -> int:
+    """The code of a client's close frame, 1005 for none; raises `FrameError` (section 7.4)."""
+    if not payload:
+        return 1005
+    if len(payload) == 1:
+        raise FrameError(PROTOCOL_ERROR, "close payload of one byte")
+    code = int.from_bytes(payload[:2])
+    if not (3000 <= code < 5000 or (1000 <= code < 1015 and code not in (1004, 1005, 1006))):
+        raise FrameError(PROTOCOL_ERROR, "close code not allowed")
+    try:
+        payload[2:].decode()
+    except UnicodeDecodeError as error:
+        raise FrameError(BAD_PAYLOAD, "close reason is not UTF-8") from error
+    return code
+
+
+class FrameParser:
+    """Client bytes in, whole messages out. After a `FrameError` it must not be used again.
+
+    Time and memory are of the order of the bytes fed, however they are cut: a payload is taken and checked as it
+    arrives, and only the head of a frame ever waits for more.
+    """
+
+    __slots__ = ("_at", "_data", "_deflate", "_frame", "_max_bytes", "_message")
+
+    def __init__(self, max_bytes: int, *, deflate: bool = False) -> None:
+        """`max_bytes`: the largest message taken; `deflate`: whether permessage-deflate was negotiated."""
+        self._max_bytes = max_bytes
+        self._deflate = deflate
+        # Bytes that have come, and how many of them are done with.
+        self._data = b""
+        self._at = 0
+        # The frame and the message that are not all here; most clients never have one.
+        self._frame: _Frame | None = None
+        self._message: _Part | None = None
+
+    def feed(self, data: bytes) -> None:
+        """Bytes of the client, for `next_message` to take."""
+        self._data = self._data[self._at :] + data
+        self._at = 0
+
+    def next_message(self) -> Message | None:
+        """The next message or control frame; `None` when more bytes are needed. Raises `FrameError`."""
+        while (frame := self._frame or self._begin()) is not None:
+            payload = self._data[self._at : self._at + frame.left]
+            self._at += len(payload)
+            text = frame.unmask(payload)
+            self._frame = frame if frame.left else None
+            if message := self._arrived(frame, text):
+                return message
+            if frame.left:
+                break
+        self._data, self._at = self._data[self._at :], 0
+        return None
+
+    @property
+    def has_more(self) -> bool:
+        """Whether bytes wait for `next_message`."""
+        return self._at < len(self._data)
+
+    def _begin(self) -> _Frame | None:
+        """Take a frame's head once it is all here (section 5.2); what can be seen of it is checked before."""
+        data, at = self._data, self._at
+        have = len(data) - at
+        if have < 2:
+            return None
+        first, second = data[at], data[at + 1]
+        opcode, size = first & 0x0F, second & 0x7F
+        if first & 0x70 and not (self._deflate and first & 0x70 == 0x40 and opcode in (TEXT, BINARY)):
+            raise FrameError(PROTOCOL_ERROR, "reserved bits are set")
+        if opcode not in (CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG):
+            raise FrameError(PROTOCOL_ERROR, "reserved opcode")
+        if not second & 0x80:
+            raise FrameError(PROTOCOL_ERROR, "a client's frame must be masked")
+        if opcode & 0x8 and (size > _CONTROL_MAX or not first & 0x80):
+            raise FrameError(PROTOCOL_ERROR, "control frame fragmented or too long")
+        if opcode == CONTINUATION and self._message is None:
+            raise FrameError(PROTOCOL_ERROR, "continuation of nothing")
+        if opcode in (TEXT, BINARY) and self._message is not None:
+            raise FrameError(PROTOCOL_ERROR, "new message inside a fragmented one")
+        head = 2
+        if size >= 126:
+            head = 4 if size == 126 else 10
+            if have < head:
+                return None
+            size = int.from_bytes(data[at + 2 : at + head])
+            if size >> 63:
+                raise FrameError(PROTOCOL_ERROR, "the first bit of the length is set")
+        if not opcode & 0x8 and size + (len(self._message.payload) if self._message else 0) > self._max_bytes:
+            raise FrameError(TOO_BIG, f"message larger than {self._max_bytes} bytes")
+        if have < head + 4:
+            return None
+        self._at += head + 4
+        if opcode == CONTINUATION and self._message is not None:
+            self._message.continued()
+        return _Frame(first, size, data[at + head : at + head + 4])
+
+    def _arrived(self, frame: _Frame, text: bytes) -> Message | None:
+        """More of a frame's payload, or all of it; returns what it completes."""
+        whole = not frame.left
+        if frame.opcode & 0x8:
+            frame.control += text
+            return Message(frame.opcode, frame.control) if whole else None
+        if self._message is None:
+            if whole and frame.final:
+                return self._complete(frame.opcode, text, deflated=frame.deflated)
+            self._message = _Part(frame.opcode, deflated=frame.deflated)
+        message, final = self._message, whole and frame.final
+        message.add(text, final=final)
+        if not final:
+            return None
+        self._message = None
+        if message.deflated:
+            return self._complete(message.opcode, bytes(message.payload), deflated=True)
+        return Message(message.opcode, bytes(message.payload))
+
+    def _complete(self, opcode: int, payload: bytes, *, deflated: bool) -> Message:
+        if deflated:
+            try:
+                text = inflate(payload, self._max_bytes)
+            except zlib.error as error:
+                raise FrameError(BAD_PAYLOAD, "not a deflate stream") from error
+            if text is None:
+                raise FrameError(TOO_BIG, f"message larger than {self._max_bytes} bytes")
+            payload = text
+        if opcode == TEXT:
+            _check_utf8(payload)
+        return Message(opcode, payload)
+
+
+class _Frame:
+    """A frame whose head has been read. `control` is what is here of a control frame's payload."""
+
+    __slots__ = ("_mask", "control", "deflated", "final", "left", "opcode")
+
+    def __init__(self, first: int, size: int, mask: bytes) -> None:
+        self.opcode, self.final, self.deflated = first & 0x0F, bool(first & 0x80), bool(first & 0x40)
+        self.left = size
+        self.control = b""
+        self._mask = mask
+
+    def unmask(self, payload: bytes) -> bytes:
+        """The next bytes of the payload; the mask goes on where it was (section 5.3)."""
+        self.left -= len(payload)
+        text = apply_mask(payload, self._mask)
+        turn = len(payload) % 4
+        self._mask = self._mask[turn:] + self._mask[:turn]
+        return text
+
+
+class _Part:
+    """A message of which not all is here.
+
+    Text is checked as it comes, so that it is refused as soon as it cannot become UTF-8 any more (section 8.1).
+    """
+
+    __slots__ = ("_decoder", "_fragments", "deflated", "opcode", "payload")
+
+    def __init__(self, opcode: int, *, deflated: bool) -> None:
+        self.opcode = opcode
+        self.deflated = deflated
+        self.payload = bytearray()
+        self._decoder = _UTF8() if opcode == TEXT and not deflated else None
+        self._fragments = 1
+
+    def continued(self) -> None:
+        """One more frame of it begins."""
+        self._fragments += 1
+        if self._fragments > FRAGMENTS_MAX:
+            raise FrameError(POLICY, f"a message of more than {FRAGMENTS_MAX} frames")
+
+    def add(self, text: bytes, *, final: bool) -> None:
+        self.payload += text
+        if self._decoder is not None:
+            try:
+                self._decoder.decode(text, final)
+            except UnicodeDecodeError as error:
+                raise FrameError(BAD_PAYLOAD, "text is not UTF-8") from error
+            if _SURROGATE(self._decoder.getstate()[0]):
+                raise FrameError(BAD_PAYLOAD, "text is not UTF-8")
+
+
+def _check_utf8(payload: bytes) -> None:
+    try:
+        payload.decode()
+    except UnicodeDecodeError as error:
+        raise FrameError(BAD_PAYLOAD, "text is not UTF-8") from error

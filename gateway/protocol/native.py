@@ -1,0 +1,198 @@
+"""The native protocol's words: values and replies -> JSON bytes (see PROTOCOL.md). Pure; keeps nothing.
+
+Prices and volumes are checked decimal text, so they are put in as they are and come out as JSON numbers with the
+digits of the source.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from gateway.protocol.deflate import deflated_frame
+from gateway.protocol.frame import TEXT, frame, frame_head
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from gateway.delivery.commands import CommandError, CommandId
+    from gateway.delivery.dialect import FeedState
+    from gateway.model.kline import Kline
+    from gateway.model.ticker import Ticker
+
+SUBPROTOCOL = "kline.v1.json"
+PROTOCOL_VERSION = 1
+
+
+def kline_json(kline: Kline) -> bytes:
+    """A whole kline."""
+    return (
+        f'{{"openTime":{kline.open_time_ms},"open":{kline.open},"high":{kline.high},"low":{kline.low}'
+        f',"close":{kline.close},"volume":{kline.volume},"closeTime":{kline.close_time_ms}'
+        f',"quoteVolume":{kline.quote_volume},"trades":{kline.trades},"isClosed":{"true" if kline.closed else "false"}'
+        + (',"provisional":true}' if kline.provisional else "}")
+    ).encode()
+
+
+def ticker_json(ticker: Ticker) -> bytes:
+    """A whole ticker: the fields the source gave, and the event time where it is known."""
+    fields = [f'"{letter}":{text}' for letter, text in zip("cohlvqpP", ticker[1:9], strict=True) if text]
+    if ticker.trades >= 0:
+        fields.append(f'"n":{ticker.trades}')
+    if ticker.event_time_ms:
+        fields.append(f'"E":{ticker.event_time_ms}')
+    return f"{{{','.join(fields)}}}".encode()
+
+
+DEFLATE_MIN_BYTES = 256
+"""Shorter messages shrink too little to be worth the time on both sides."""
+
+
+class NativeDialect:
+    """News as fragments `,[n,{...}]`, joined into one `update` message per beat.
+
+    With `deflate` its messages are compressed where that pays; the client has negotiated permessage-deflate.
+    """
+
+    name = "native"
+
+    def __init__(self, *, deflate: bool = False) -> None:
+        self.deflate = deflate
+
+    def ticker(self, n: int, old: Ticker | None, new: Ticker) -> bytes:
+        if old is None:
+            return b",[%d,%b]" % (n, ticker_json(new))
+        # Slots 1 to 8 are last, open, high, low, volume, quote volume, change, change percent.
+        fields = [
+            f'"{letter}":{text}'
+            for letter, before, text in zip("cohlvqpP", old[1:9], new[1:9], strict=True)
+            # A field that a newer word leaves out is as it was: there is no text to say that it is gone.
+            if text is not before and text != before and text
+        ]
+        if new.trades != old.trades and new.trades >= 0:
+            fields.append(f'"n":{new.trades}')
+        return f",[{n},{{{','.join(fields)}}}]".encode() if fields else b""
+
+    def tickers(self, n: int, news: Iterable[Ticker]) -> bytes:
+        """No native channel holds many symbols: a client names those it wants."""
+        return b""
+
+    def kline(self, n: int, old: Kline | None, new: Kline) -> bytes:
+        if old is None or old.open_time_ms != new.open_time_ms:
+            return b",[%d,%b]" % (n, kline_json(new))
+        fields = [
+            f'"{name}":{text}'
+            for name, before, text in zip(_KLINE_NAMES, old[2:9], new[2:9], strict=True)
+            if text != before
+        ]
+        if new.provisional is not old.provisional:
+            fields.append(f'"provisional":{"true" if new.provisional else "false"}')
+        return f",[{n},{{{','.join(fields)}}}]".encode() if fields else b""
+
+    def closed(self, n: int, kline: Kline) -> bytes:
+        return b",[%d,%b]" % (n, kline_json(kline))
+
+    def beat(self, body: bytes, now_ms: int, *, spare: bool) -> bytes:
+        start = b'{"op":"update","t":%d,"u":[' % now_ms
+        # The first fragment's comma goes, without copying the rest; two bytes close the message.
+        news = memoryview(body)[1:]
+        if spare and self.deflate and len(body) >= DEFLATE_MIN_BYTES:
+            return deflated_frame(TEXT, b"".join((start, news, b"]}")))
+        return b"".join((frame_head(TEXT, len(start) + len(body) + 1), start, news, b"]}"))
+
+    def status(self, ns: Iterable[int], state: FeedState) -> bytes:
+        word = "live" if state.live else "stale"
+        message: dict[str, Any] = {"op": "status", "channels": {str(n): word for n in ns}}
+        if not state.live:
+            message |= {"reason": state.reason, "since": state.since_ms}
+        return _text(message)
+
+    def throttle(self, interval_ms: int, reason: str) -> bytes:
+        return _text({"op": "throttle", "interval_ms": interval_ms, "reason": reason})
+
+    def heartbeat(self, now_ms: int) -> bytes:
+        return _text({"op": "heartbeat", "t": now_ms})
+
+    def shutdown(self, retry_ms: int) -> bytes:
+        """The notice before a planned end of the connection."""
+        return _text({"op": "shutdown", "retry_ms": retry_ms})
+
+    def hello(self, server: str, now_ms: int, tick_ms: int, limits: Mapping[str, int]) -> bytes:
+        return _text(
+            {
+                "op": "hello",
+                "protocol": PROTOCOL_VERSION,
+                "server": server,
+                "time": now_ms,
+                "tick_ms": tick_ms,
+                "limits": dict(limits),
+            }
+        )
+
+    def subscribed(self, id: CommandId, results: Mapping[str, int | CommandError]) -> bytes:
+        channels = {
+            name: {"n": result} if isinstance(result, int) else {"error": _error(result)}
+            for name, result in results.items()
+        }
+        return _reply("subscribed", id, {"channels": channels})
+
+    def kline_snapshot(
+        self,
+        n: int,
+        channel: str,
+        klines: bytes,
+        forming: Kline | None,
+        state: FeedState,
+        extra: Mapping[str, bool],
+    ) -> bytes:
+        """`klines`: encoded ones (`kline_json`), comma-separated: made once and sent in many snapshots."""
+        news = b'"klines":[%b],"forming":%b' % (klines, kline_json(forming) if forming else b"null")
+        message = _snapshot(n, channel, news, state, extra)
+        if self.deflate and len(message) >= DEFLATE_MIN_BYTES:
+            return deflated_frame(TEXT, message)
+        return frame(TEXT, message)
+
+    def ticker_snapshot(self, n: int, channel: str, ticker: Ticker | None, state: FeedState) -> bytes:
+        news = b'"ticker":%b' % (ticker_json(ticker) if ticker else b"null")
+        return frame(TEXT, _snapshot(n, channel, news, state, {}))
+
+    def unsubscribed(self, id: CommandId, channels: Iterable[str]) -> bytes:
+        return _reply("unsubscribed", id, {"channels": list(channels)})
+
+    def channel_list(self, id: CommandId, channels: Mapping[str, int]) -> bytes:
+        return _reply("list", id, {"channels": dict(channels)})
+
+    def profile(self, id: CommandId, profile: Mapping[str, float | bool | None]) -> bytes:
+        return _reply("set", id, profile)
+
+    def pong(self, id: CommandId, now_ms: int) -> bytes:
+        return _reply("pong", id, {"time": now_ms})
+
+    def authenticated(self, id: CommandId, expires_ms: int | None) -> bytes:
+        return _reply("auth", id, {"expires": expires_ms})
+
+    def error(self, error: CommandError) -> bytes:
+        return _reply("error", error.id, _error(error))
+
+
+_KLINE_NAMES = ("open", "high", "low", "close", "volume", "quoteVolume", "trades")
+
+
+def _snapshot(n: int, channel: str, body: bytes, state: FeedState, extra: Mapping[str, bool]) -> bytes:
+    head = b'{"op":"snapshot","n":%d,"channel":"%b",' % (n, channel.encode())
+    words = "".join(f',"{key}":{"true" if value else "false"}' for key, value in extra.items())
+    tail = f',"state":"{"live" if state.live else "stale"}"{words}}}'.encode()
+    return b"".join((head, body, tail))
+
+
+def _reply(op: str, id: CommandId, fields: Mapping[str, Any]) -> bytes:
+    return _text({"op": op, **({} if id is None else {"id": id}), **fields})
+
+
+def _error(error: CommandError) -> dict[str, str]:
+    return {"code": error.code.value, "message": error.message}
+
+
+def _text(message: Mapping[str, Any]) -> bytes:
+    return frame(TEXT, orjson.dumps(message))

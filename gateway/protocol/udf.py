@@ -1,0 +1,181 @@
+"""TradingView's UDF: configuration, symbols, bars and quotes -> JSON bytes. Pure.
+
+Times are whole seconds, UTC; values are JSON numbers with the digits of the source. Every answer but those to
+`/config`, `/symbols`, `/search` and `/time` carries its status in `s`; in the others an `s` would mean an error.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from gateway.protocol.figures import filled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from gateway.model.kline import Kline
+    from gateway.model.ticker import Ticker
+    from gateway.protocol.listing import Listing
+
+RESOLUTIONS = {
+    "1s": "1S", "1m": "1", "3m": "3", "5m": "5", "15m": "15", "30m": "30",
+    "1h": "60", "2h": "120", "4h": "240", "6h": "360", "8h": "480", "12h": "720",
+    "1d": "1D", "3d": "3D", "1w": "1W", "1M": "1M",
+}  # fmt: skip
+"""The library's name for each interval: minutes without a unit."""
+
+_INTERVALS = {resolution: interval for interval, resolution in RESOLUTIONS.items()}
+
+SYMBOL_TYPE = "crypto"
+PRICE_DIGITS_MAX = 15
+"""The scale 10^n is a number of JavaScript's, exact up to 2^53."""
+
+
+def interval_of(resolution: str) -> str | None:
+    """`60` -> `1h`. The library also writes `D` for `1D`."""
+    return _INTERVALS.get(resolution) or _INTERVALS.get(f"1{resolution}" if resolution.isalpha() else "")
+
+
+def configuration(exchange: str, intervals: Iterable[str]) -> bytes:
+    data = {
+        "supports_search": True,
+        "supports_group_request": False,
+        "supports_marks": False,
+        "supports_timescale_marks": False,
+        "supports_time": True,
+        "supported_resolutions": _resolutions(intervals),
+        "exchanges": [{"value": exchange, "name": exchange, "desc": exchange}],
+        "symbols_types": [{"value": SYMBOL_TYPE, "name": SYMBOL_TYPE}],
+        "currency_codes": [],
+    }
+    return orjson.dumps(data)
+
+
+def symbol_info(listing: Listing, exchange: str, intervals: Sequence[str]) -> bytes:
+    intraday = [RESOLUTIONS[name] for name in intervals if name[-1] in "mh"]
+    data = {
+        "name": listing.symbol,
+        "ticker": listing.symbol,
+        "full_name": f"{exchange}:{listing.symbol}",
+        "description": description(listing),
+        "type": SYMBOL_TYPE,
+        "session": "24x7",
+        "timezone": "Etc/UTC",
+        "exchange": exchange,
+        "listed_exchange": exchange,
+        "format": "price",
+        "minmov": listing.price_units,
+        "minmove2": 0,
+        "pricescale": 10 ** min(listing.price_digits, PRICE_DIGITS_MAX),
+        "volume_precision": listing.quantity_digits,
+        "has_seconds": "1s" in intervals,
+        "seconds_multipliers": ["1"] if "1s" in intervals else [],
+        "has_intraday": bool(intraday) or "1s" in intervals,
+        "intraday_multipliers": intraday,
+        "has_daily": "1d" in intervals,
+        "daily_multipliers": [name[:-1] for name in intervals if name[-1] == "d"],
+        "has_weekly_and_monthly": "1w" in intervals or "1M" in intervals,
+        "weekly_multipliers": ["1"] if "1w" in intervals else [],
+        "monthly_multipliers": ["1"] if "1M" in intervals else [],
+        "supported_resolutions": _resolutions(intervals),
+        "visible_plots_set": "ohlcv",
+        "data_status": "streaming",
+        "currency_code": listing.quote,
+    }
+    return orjson.dumps(data)
+
+
+def description(listing: Listing) -> str:
+    return f"{listing.base} / {listing.quote}" if listing.quote else listing.base
+
+
+def matching(query: str, listings: Iterable[Listing], most: int) -> list[Listing]:
+    """Symbols that contain what somebody typed, the likelier first: the symbol, its base asset, its beginning."""
+    wanted = "".join(letter for letter in query if letter not in " /-_")
+    found = [listing for listing in listings if wanted in listing.symbol]
+    found.sort(key=lambda listing: _unlikeliness(wanted, listing))
+    return found[:most]
+
+
+def search_results(listings: Iterable[Listing], exchange: str) -> bytes:
+    data = [
+        {
+            "symbol": listing.symbol,
+            "ticker": listing.symbol,
+            "full_name": f"{exchange}:{listing.symbol}",
+            "description": description(listing),
+            "exchange": exchange,
+            "type": SYMBOL_TYPE,
+        }
+        for listing in listings
+    ]
+    return orjson.dumps(data)
+
+
+def history(bars: Iterable[Kline]) -> bytes:
+    """Bars as columns. Bars may be any number but none: for that there is `no_data`."""
+    times, opens, highs, lows, closes, volumes = zip(
+        *[(str(bar.open_time_ms // 1000), bar.open, bar.high, bar.low, bar.close, bar.volume) for bar in bars],
+        strict=True,
+    )
+    columns = (("t", times), ("o", opens), ("h", highs), ("l", lows), ("c", closes), ("v", volumes))
+    return ('{"s":"ok",' + ",".join([f'"{name}":[{",".join(texts)}]' for name, texts in columns]) + "}").encode()
+
+
+def no_data(next_ms: int | None) -> bytes:
+    """`next_ms`: open time of the newest bar before what was asked for. Without one the library stops asking."""
+    return b'{"s":"no_data"}' if next_ms is None else b'{"s":"no_data","nextTime":%d}' % (next_ms // 1000)
+
+
+def quotes(entries: Iterable[bytes]) -> bytes:
+    return b'{"s":"ok","d":[%b]}' % b",".join(entries)
+
+
+def quote(name: str, listing: Listing, exchange: str, ticker: Ticker) -> bytes:
+    """`name`: the symbol as it was asked for, by which the library finds the answer."""
+    day = filled(ticker)
+    words = {
+        "short_name": listing.symbol,
+        "original_name": f"{exchange}:{listing.symbol}",
+        "exchange": exchange,
+        "description": description(listing),
+    }
+    numbers = {
+        "lp": day.last,
+        "ch": day.change,
+        "chp": day.change_percent,
+        "open_price": day.open,
+        "high_price": day.high,
+        "low_price": day.low,
+        "prev_close_price": day.previous_close,
+        "volume": day.volume,
+        # No price is better than a wrong one: bid and ask only where the source says them.
+        "bid": ticker.bid,
+        "ask": ticker.ask,
+    }
+    values = ",".join([f'"{field}":{text}' for field, text in numbers.items() if text])
+    return b'{"s":"ok","n":%b,"v":{%b,%b}}' % (orjson.dumps(name), orjson.dumps(words)[1:-1], values.encode())
+
+
+def quote_error(name: str, message: str) -> bytes:
+    return orjson.dumps({"s": "error", "n": name, "v": {}, "errmsg": message})
+
+
+def error(message: str) -> bytes:
+    return orjson.dumps({"s": "error", "errmsg": message})
+
+
+def _resolutions(intervals: Iterable[str]) -> list[str]:
+    return [RESOLUTIONS[name] for name in RESOLUTIONS if name in set(intervals)]
+
+
+def _unlikeliness(wanted: str, listing: Listing) -> tuple[Any, ...]:
+    return (
+        wanted != listing.symbol,
+        wanted != listing.base,
+        not listing.symbol.startswith(wanted),
+        len(listing.symbol),
+        listing.symbol,
+    )

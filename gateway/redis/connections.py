@@ -1,0 +1,168 @@
+"""The one place that makes a connection to Redis from the settings: who we are, TLS, time limits.
+
+redis-py's own retries are off: a retry is a gap, and gaps and the schedule are ours. Passwords go nowhere but into the
+handshake.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, parse_url
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.credentials import CredentialProvider
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+
+    from gateway.config import RedisConfig
+
+CONNECTIONS_MAX = 8
+"""Reads at a time and server; more wait for a free connection. Requests for one series share a read: few are needed."""
+
+CommandPart = str | bytes | int
+"""A part of a command."""
+
+
+class Address(NamedTuple):
+    """Where a server listens."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @classmethod
+    def of(cls, text: str) -> Address:
+        """From `host:port`, as the settings and redirections say it."""
+        host, _, port = text.rpartition(":")
+        return cls(host.strip("[]"), int(port))
+
+
+class Connector:
+    """Makes connections to any address; the settings say with what user, database and certificates."""
+
+    def __init__(self, config: RedisConfig) -> None:
+        self._config = config
+        given: dict[str, Any] = dict(parse_url(config.url))
+        self._class: type[AbstractConnection] = given.pop("connection_class", Connection)
+        self._common: dict[str, Any] = {
+            # RESP2: every server speaks it, and nothing here needs more.
+            "protocol": 2,
+            "retry": Retry(NoBackoff(), 0),
+            "socket_connect_timeout": config.connect_timeout_s,
+            "decode_responses": False,
+            **(_tls(config) if self._class is SSLConnection else {}),
+        }
+        username = config.username or given.pop("username", "")
+        password = config.password or given.pop("password", "")
+        self._own = {**given, **_login(username, password, config.password_file)}
+        self._sentinel = _login(config.sentinel_username, config.sentinel_password, config.sentinel_password_file)
+
+    def connection(self, address: Address | None = None) -> AbstractConnection:
+        """Not connected yet. Without an address: to where the URL points."""
+        # The handshake is a part of connecting, and after it nobody waits on this connection for answers.
+        return self._class(**{"socket_timeout": self._config.connect_timeout_s, **self._settings(address)})
+
+    def reader(self, address: Address | None = None) -> Redis:
+        """A few connections for commands, made when needed."""
+        pool = BlockingConnectionPool(
+            CONNECTIONS_MAX,
+            self._config.command_timeout_s,
+            self._class,
+            **{"socket_timeout": self._config.command_timeout_s, **self._settings(address)},
+        )
+        return Redis.from_pool(pool)
+
+    @asynccontextmanager
+    async def sentinel(self, address: Address) -> AsyncIterator[Redis]:
+        """One connection to a sentinel, for the time of the block."""
+        own = {"socket_timeout": self._config.connect_timeout_s, **address._asdict()}
+        pool = BlockingConnectionPool(1, None, self._class, **self._common, **self._sentinel, **own)
+        async with Redis.from_pool(pool) as sentinel:
+            yield sentinel
+
+    def _settings(self, address: Address | None) -> dict[str, Any]:
+        return self._common | self._own | (address._asdict() if address else {})
+
+
+async def connect(connection: AbstractConnection) -> AbstractConnection:
+    """Connect, leaving nothing half open; raises `RedisError` or `OSError`."""
+    try:
+        with heard():
+            await connection.connect()  # type: ignore[no-untyped-call]
+    except BaseException:
+        await connection.disconnect(nowait=True)
+        raise
+    return connection
+
+
+async def ask(connection: AbstractConnection, *command: str) -> Any:
+    """One command on a connection that nobody else uses."""
+    await connection.send_command(*command)
+    return await connection.read_response()
+
+
+async def pipelined(reader: Redis, commands: Iterable[Sequence[CommandPart]]) -> list[Any]:
+    """Commands in one round trip on one connection; what the server refused is an exception in its place."""
+    with heard():
+        async with reader.pipeline(transaction=False) as pipeline:
+            for command in commands:
+                pipeline.execute_command(*command)
+            answers: list[Any] = await pipeline.execute(raise_on_error=False)
+    return answers
+
+
+async def execute(reader: Redis, *command: CommandPart) -> Any:
+    """One command; raises `RedisError` or `OSError`."""
+    with heard():
+        return await reader.execute_command(*command)  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def heard() -> Iterator[None]:
+    """Turns uvloop's error for a transport that was reset meanwhile, which redis-py lets pass, into one of redis-py."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise RedisConnectionError(str(error)) from error
+
+
+class FilePassword(CredentialProvider):
+    """A password that is read from its file at each connection: it may have been replaced."""
+
+    def __init__(self, username: str, path: Path) -> None:
+        self._username = username
+        self._path = path
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        try:
+            password = self._path.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise RedisConnectionError(f"password file {self._path}: {error}") from error
+        return (self._username, password) if self._username else (password,)
+
+    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
+        return await asyncio.to_thread(self.get_credentials)
+
+
+def _login(username: str, password: str, password_file: str) -> dict[str, Any]:
+    if password_file:
+        return {"credential_provider": FilePassword(username, Path(password_file))}
+    return {key: value for key, value in (("username", username), ("password", password)) if value}
+
+
+def _tls(config: RedisConfig) -> dict[str, Any]:
+    return {
+        "ssl_ca_certs": config.tls_ca or None,
+        "ssl_certfile": config.tls_cert or None,
+        "ssl_keyfile": config.tls_key or config.tls_cert or None,
+        "ssl_check_hostname": config.tls_check_hostname,
+    }

@@ -1,0 +1,1 @@
+"""What runs: every task of the process, and nothing that decides."""

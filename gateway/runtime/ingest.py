@@ -1,0 +1,240 @@
+"""What the feed's link brings, into the market; what becomes of the link, into the state that clients are told.
+
+Runs without `await`: nobody ever sees half a step. Keeps no state but this tick's share of time and the surge's
+payloads.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING
+
+from gateway.delivery.dialect import FeedState
+from gateway.feed.conflate import Conflator
+from gateway.feed.decode import FeedError, decode_kline, decode_ticker
+from gateway.ops.counters import Stage
+from gateway.runtime.trace import Tracing
+
+if TYPE_CHECKING:
+    from gateway.config import Config
+    from gateway.delivery.hub import Hub
+    from gateway.delivery.session import Session
+    from gateway.market.market import Market
+    from gateway.model.kline import KlineUpdate
+    from gateway.model.ticker import TickerUpdate
+    from gateway.ops.counters import Counters
+    from gateway.redis.contract import Topic
+    from gateway.runtime.backfill import Backfill
+    from gateway.runtime.clock import SteadyClock
+
+SURGE_OVER = 0.7
+"""Part of its share that a tick's messages must fit into before a surge counts as over."""
+
+FUTURE_MS = 1000
+"""How far the source's clock may be ahead of ours."""
+
+PRICES_SPREAD_S = 1.0
+"""Between the first price of a source that is back and that of its last symbol."""
+
+PRICES_WAIT_S = 10.0
+"""How long a source that is back may bring everything but prices until it is called live all the same."""
+
+INGEST_SHARE = 0.3
+"""Part of a tick that may go into folding messages in one by one."""
+
+
+class Ingest:
+    """The listener's sink. `end_tick` is the flush beat's call, before it takes the market's changes."""
+
+    def __init__(
+        self,
+        config: Config,
+        market: Market,
+        hub: Hub[Session],
+        backfill: Backfill,
+        counters: Counters,
+        clock_ms: SteadyClock,
+    ) -> None:
+        self._market = market
+        self._hub = hub
+        self._backfill = backfill
+        self._counters = counters
+        self._clock_ms = clock_ms
+        self.configure(config)
+        # When a tick's ingest takes more than its share, payloads are conflated before they are decoded, until a tick
+        # brings what could have been folded in one by one with some room to spare.
+        self._share_s = config.stream.tick_ms / 1000 * INGEST_SHARE
+        self._messages = 0
+        self._first_s = 0.0
+        self._last: tuple[Topic, bytes, int] | None = None
+        self.spent_s = 0.0
+        """What this tick's ingest has taken so far."""
+        self._surge = Conflator()
+        self.surging = False
+        """Whether payloads are conflated before they are decoded."""
+        self.last_message_s = 0.0
+        """When the feed last said anything, on the monotonic clock."""
+        # When it last told a price, 0 before the first. Since when it is back, and since when with new prices.
+        self._priced_s = 0.0
+        self._back_s = self._priced_back_s = math.inf
+        self.tracing = Tracing()
+
+    def configure(self, config: Config) -> None:
+        """Take the settings that may change while the process runs."""
+        self._stale_after_s = config.market.stale_after_s
+
+    def ingest(self, batch: list[tuple[Topic, bytes]]) -> None:
+        """Fold a batch in; past the tick's share of time only what must not be lost, and the newest of the rest."""
+        # This thread's own time: neighbours on the machine must not look like a surge.
+        started_s = time.thread_time()
+        self.last_message_s = time.monotonic()
+        now_ms = self._clock_ms()
+        self._counters.messages_in += len(batch)
+        if not self._messages:
+            self._first_s = self.last_message_s
+        self._last = (*batch[-1], now_ms)
+        fold = self._fold
+        if self.tracing.traces:
+            self.tracing.read()
+            fold = self._fold_traced
+        if self.surging:
+            offer = self._surge.offer
+            for topic, payload in batch:
+                for urgent in offer(topic, payload):
+                    fold(topic, urgent, now_ms)
+        else:
+            for topic, payload in batch:
+                fold(topic, payload, now_ms)
+        self._messages += len(batch)
+        self.spent_s += time.thread_time() - started_s
+        if self.spent_s > self._share_s:
+            self.surging = True
+
+    def _fold(self, topic: Topic, payload: bytes, now_ms: int) -> None:
+        symbol, interval = topic
+        try:
+            if interval:
+                update = decode_kline(payload, symbol, interval, now_ms)
+                if self._clock_ms.ahead_ms:
+                    self._clock_ms.witness(update.open_time_ms, update.fields["close_time_ms"])
+                self._market.apply(update, now_ms)
+            else:
+                self._market.apply(decode_ticker(payload, symbol, now_ms), now_ms)
+                self._priced_s = self.last_message_s
+        except FeedError as error:
+            self._counters.feed_error(error.reason, f"{symbol} {interval}: {error}", self.last_message_s)
+
+    def _fold_traced(self, topic: Topic, payload: bytes, now_ms: int) -> None:
+        """The same for somebody who follows a symbol."""
+        symbol, interval = topic
+        step = self.tracing.begin(topic)
+        if step is None:
+            self._fold(topic, payload, now_ms)
+            return
+        try:
+            update: KlineUpdate | TickerUpdate
+            if interval:
+                update = decode_kline(payload, symbol, interval, now_ms)
+            else:
+                update = decode_ticker(payload, symbol, now_ms)
+                self._priced_s = self.last_message_s
+            step.decoded(update)
+            self._market.apply(update, now_ms)
+            step.folded()
+        except FeedError as error:
+            self.tracing.fail(step, error.reason)
+            self._counters.feed_error(error.reason, f"{symbol} {interval}: {error}", self.last_message_s)
+
+    def begin_flush(self, now_ms: int) -> None:
+        """At the tick: fold in what was kept, and see whether the surge is over."""
+        self._observe_lag()
+        kept = len(self._surge)
+        started_s = time.thread_time() if kept else 0.0
+        fold = self._fold_traced if self.tracing.traces else self._fold
+        for topic, payload in self._surge.take():
+            fold(topic, payload, now_ms)
+        self._counters.conflated = self._surge.conflated
+        if self.surging and self._messages <= self._affordable(kept, started_s):
+            self.surging = False
+        self._messages = 0
+        self.spent_s = 0.0
+
+    def _observe_lag(self) -> None:
+        """How long this tick's news has been under way: its first message waited longest for the tick, its last one
+        (with a time of its own, where it has one) stands for the rest."""
+        if self._last is None:
+            return
+        (symbol, interval), payload, arrived_ms = self._last
+        self._last = None
+        self._counters.observe_stage(Stage.INGEST_TO_FLUSH, time.monotonic() - self._first_s)
+        try:
+            update = decode_kline(payload, symbol, interval, 0) if interval else decode_ticker(payload, symbol, 0)
+        except FeedError:
+            # Counted already.
+            return
+        if update.event_time_ms:
+            self._counters.observe_stage(Stage.FEED_TO_INGEST, (arrived_ms - update.event_time_ms) / 1000)
+
+    def _affordable(self, folded: int, started_s: float) -> float:
+        """How many messages a tick could fold in one by one, going by what those just folded took."""
+        if not folded:
+            return math.inf
+        each_s = (time.thread_time() - started_s) / folded
+        return self._share_s * SURGE_OVER / each_s
+
+    def connected(self) -> None:
+        # Without a loss before it, another source has come or taken over, or there are new channels: clients see fresh
+        # data all along, and what may have been missed is read beside it.
+        if not self._hub.state.live:
+            self._hub.set_state(FeedState("repair", self._hub.state.since_ms))
+        self._backfill.everything(self._repaired)
+
+    def disconnected(self, reason: str) -> None:
+        self._backfill.cancel()
+        if self._hub.state.reason != "redis":
+            self._hub.set_state(FeedState("redis", self._clock_ms()))
+            self._counters.gaps += 1
+
+    def _repaired(self) -> None:
+        if self._hub.state.live:
+            return
+        # A new link is no news: prices are as old as the last word, or as the store says. Where neither is known, it
+        # gets the benefit of the doubt. (Prices of the future only say that this machine's clock is wrong.)
+        now_s = time.monotonic()
+        stored_ms = max((ticker.event_time_ms for ticker in self._market.tickers()), default=0)
+        age_ms = self._clock_ms() - stored_ms
+        if stored_ms and age_ms > -FUTURE_MS:
+            stored_s = now_s - max(0, age_ms) / 1000
+            self.last_message_s = max(self.last_message_s, stored_s) if self.last_message_s else stored_s
+            self._priced_s = max(self._priced_s, stored_s)
+        elif not self.last_message_s:
+            self.last_message_s = now_s
+        self._back_s, self._priced_back_s = now_s, math.inf
+        # Those that were stored have all been read.
+        whole = not self._priced_s or self._has_prices(now_s)
+        self._hub.set_state(FeedState() if whole else self._silent(now_s - self._priced_s))
+        self.watch_silence(now_s)
+
+    def watch_silence(self, now_s: float) -> None:
+        """A link that brings nothing for long is as bad as none; say so, and say when it is over."""
+        state = self._hub.state
+        silent = now_s - self.last_message_s > self._stale_after_s
+        if state.live and silent:
+            self._hub.set_state(self._silent(now_s - self.last_message_s))
+            self._back_s = self._priced_back_s = math.inf
+        elif state.reason == "silent" and not silent:
+            self._back_s = min(self._back_s, now_s)
+            if self._has_prices(now_s):
+                self._priced_back_s = min(self._priced_back_s, now_s)
+            spread_s = min(PRICES_SPREAD_S, self._stale_after_s / 2)
+            whole = not self._priced_s or now_s - self._priced_back_s >= spread_s
+            # As on a line that is slow, prices may come last; but it may also have given them up.
+            if whole or now_s - self._back_s > PRICES_WAIT_S:
+                self._hub.set_state(FeedState())
+
+    def _silent(self, for_s: float) -> FeedState:
+        return FeedState("silent", self._clock_ms() - round(for_s * 1000))
+
+    def _has_prices(self, now_s: float) -> bool:
+        return now_s - self._priced_s <= self._stale_after_s

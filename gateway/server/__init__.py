@@ -1,0 +1,1 @@
+"""Listening, handshakes, client sockets, the life cycle of the process, workers."""

@@ -1,0 +1,298 @@
+"""The client's socket after its handshake: bytes in and out, and how the connection ends. Never awaits.
+
+uvicorn's protocol object, the ASGI scope and the application's task all end with the handshake (`handshake.py`), so
+that what an idle client costs is its transport, a `ClientSocket` and a session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import struct
+import sys
+from fcntl import ioctl
+from itertools import count
+from typing import TYPE_CHECKING, Any, Protocol
+
+from gateway.delivery.close_codes import Close
+from gateway.protocol.frame import CLOSE, PING, PONG, TEXT, FrameError, FrameParser, close_frame, frame, parse_close
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# Linux's number; Python does not name it.
+SIOCOUTQNSD = 0x894B
+
+# What a client may be sent in replies to its pings while it reads nothing. Past it, its pings are not read either.
+CONTROL_MAX_BYTES = 16 * 1024
+
+# Pings, pongs and goodbyes a client may send: so many at once, and so many a second after that. Libraries ping every
+# 20 s or so; each frame costs as much as a command, and no command limit sees it.
+CONTROL_BURST = 100
+CONTROL_PER_S = 20.0
+
+# A client that says goodbye gets this long to read the answer.
+CLOSE_GRACE_S = 2.0
+
+
+_IDS = count(1)
+
+
+class Receiver(Protocol):
+    """Whom a socket tells what its client does."""
+
+    def received(self, text: bytes) -> None:
+        """The client sent a command."""
+
+    def lost(self) -> None:
+        """The connection is gone; nothing follows."""
+
+    def warned(self, retry_ms: int) -> None:
+        """The gateway will go down: tell the client, and to wait so long before it connects anew."""
+
+    def draining(self) -> None:
+        """The gateway goes down: say what is left to say, then `close`."""
+
+
+class ClientSocket(asyncio.Protocol):
+    """One client's transport after the handshake. Never awaits; whoever owns it decides when to write."""
+
+    __slots__ = (
+        "_control_s",
+        "_parser",
+        "_paused",
+        "_receiver",
+        "_registry",
+        "buffered",
+        "closing",
+        "descriptor",
+        "direct",
+        "ending",
+        "client_close_code",
+        "last_message_s",
+        "id",
+        "offence",
+        "received_bytes",
+        "sent_away",
+        "transport",
+    )
+
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        registry: set[Any],
+        max_message_bytes: int,
+        now_s: float,
+        *,
+        deflate: bool = False,
+    ) -> None:
+        self.transport = transport
+        self.closing = False
+        self.last_message_s = now_s
+        """When the client last sent anything, on the loop's clock."""
+        self.received_bytes = 0
+        """Since the handshake."""
+        self.offence: Close | None = None
+        """How the client broke the protocol, if it did; known before it is lost."""
+        self.id = next(_IDS)
+        """What it is called in the log; no other connection of this process ever is."""
+        self.sent_away = 0
+        """The close code with which the gateway has ended it, 0 while it has not."""
+        self.client_close_code = 0
+        """How the client went by itself: its close code, 1006 without one; 0 while it is here and where it was sent."""
+        self._registry = registry
+        self._parser = FrameParser(max_message_bytes, deflate=deflate)
+        self._paused = False
+        # When the control frames so far would have been due at the rate that is allowed.
+        self._control_s = 0.0
+        self._receiver: Receiver | None = None
+        # For those who write to many (`fleet.py`): bytes that have not left user space yet, and the end that nears.
+        self.buffered: Callable[[], int] = transport.get_write_buffer_size
+        self.ending: Callable[[], bool] = transport.is_closing
+        self.descriptor: int = transport.get_extra_info("socket").fileno()
+        # TLS turns bytes into records inside the transport; without it, a write can go to the kernel directly.
+        self.direct = transport.get_extra_info("sslcontext") is None
+        registry.add(self)
+
+    def attach(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+
+    @property
+    def peer(self) -> str:
+        """The client's address."""
+        name = self.transport.get_extra_info("peername")
+        return str(name[0]) if name else "unix"
+
+    @property
+    def order(self) -> int:
+        """Descriptors are handed out in about the order of the kernel's memory."""
+        return self.descriptor
+
+    def busy(self) -> bool:
+        """Whether earlier bytes have not left user space yet."""
+        return self.buffered() > 0
+
+    def unsent_bytes(self) -> int:
+        """Bytes the kernel holds and has not sent, because the client's window is full: what hides a slow client."""
+        if self.closing or self.ending() or sys.platform != "linux":
+            return 0
+        return int.from_bytes(ioctl(self.descriptor, SIOCOUTQNSD, bytes(4)), sys.byteorder)
+
+    def offer(self, frames: bytes) -> bool:
+        """Write, unless earlier bytes have not left user space yet or the connection ends; says whether it did.
+
+        What the kernel does not take at once stays in the transport, and the next offer is refused: so a client that
+        does not read holds one flush, and everybody sees that it is slow.
+        """
+        if self.buffered() or self.closing or self.ending():
+            # The last: a transport that ends has closed its descriptor, and the number may be another client's now.
+            return False
+        if not self.direct:
+            self.transport.write(frames)
+            return True
+        try:
+            sent = os.write(self.descriptor, frames)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            # The transport meets the same error when it reads, and ends the connection in order.
+            self._gone()
+            return False
+        if sent < len(frames):
+            self.keep(frames, sent)
+        return True
+
+    def keep(self, frames: bytes, sent: int) -> None:
+        """Leave the bytes from `sent` on, which the kernel has not taken, to the transport."""
+        self.transport.write(memoryview(frames)[sent:])
+
+    def close(self, reason: Close, text: str = "") -> None:
+        """Say goodbye, after which nothing may be written; the connection ends once that is read, or after a while."""
+        if not self.closing:
+            self.closing = True
+            self.sent_away = reason.code
+            self.transport.write(close_frame(reason.code, text or reason.reason))
+            self._end_soon()
+            self._receiver_lost()
+
+    def abort(self) -> None:
+        """End the connection now: before a client that reads nothing, a goodbye would wait behind the rest."""
+        self.closing = True
+        self.sent_away = self.sent_away or Close.SLOW.code
+        self.transport.abort()
+
+    def pause(self) -> None:
+        """Take no more commands for now: what has come waits as it is, the rest in the kernel and at the client."""
+        self._paused = True
+        if not self.transport.is_closing():
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        self._paused = False
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+            if self._parser.has_more:
+                asyncio.get_running_loop().call_soon(self._read)
+
+    # What asyncio and uvicorn call.
+
+    def data_received(self, data: bytes) -> None:
+        if self.closing and self._receiver is None:
+            return
+        self.last_message_s = asyncio.get_running_loop().time()
+        self.received_bytes += len(data)
+        self._parser.feed(data)
+        self._read()
+
+    def eof_received(self) -> None:
+        """The client sends no more. It may have read all, or not: the transport closes once it has."""
+        self._gone()
+        self._end_soon()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._gone()
+        self._registry.discard(self)
+        self._receiver_lost()
+
+    def warn(self, retry_ms: int) -> None:
+        """The server will go down."""
+        if self._receiver is not None and not self.closing:
+            self._receiver.warned(retry_ms)
+
+    def shutdown(self) -> None:
+        """uvicorn's way to say that the server goes down."""
+        if self._receiver is not None:
+            self._receiver.draining()
+        self.close(Close.RESTART)
+
+    def _read(self) -> None:
+        """Take what has come, up to where a command lets the next ones wait."""
+        try:
+            while not self._paused and (message := self._parser.next_message()):
+                self._take(message.opcode, message.payload)
+                if self.closing and self._receiver is None:
+                    # What follows a goodbye is nobody's (section 5.5.1).
+                    return
+        except FrameError as error:
+            self.offence = _CLOSE_BY_CODE[error.code]
+            self.close(self.offence, error.reason)
+
+    def _take(self, opcode: int, payload: bytes) -> None:
+        if opcode == TEXT:
+            if self._receiver is not None and not self.closing:
+                self._receiver.received(payload)
+        elif opcode == PING:
+            self._count_control()
+            if self.buffered() < CONTROL_MAX_BYTES and not self.closing:
+                self.transport.write(frame(PONG, payload))
+        elif opcode == PONG:
+            self._count_control()
+        elif opcode == CLOSE:
+            code = parse_close(payload)
+            if not self.closing:
+                self.client_close_code = code
+            self._receiver_lost()
+            if not self.closing:
+                self.closing = True
+                self.transport.write(close_frame(code) if code != 1005 else frame(CLOSE, b""))
+            self.transport.close()
+            self._end_soon()
+        else:
+            raise FrameError(Close.UNSUPPORTED.code, Close.UNSUPPORTED.reason)
+
+    def _count_control(self) -> None:
+        """Raises `FrameError` for more control frames than anybody needs."""
+        self._control_s = max(self._control_s, self.last_message_s) + 1 / CONTROL_PER_S
+        # Half a frame more: sums of fractions must not cost the last one of a burst.
+        if self._control_s - self.last_message_s > (CONTROL_BURST + 0.5) / CONTROL_PER_S:
+            raise FrameError(Close.POLICY.code, "too many control frames")
+
+    def _gone(self) -> None:
+        if not self.closing:
+            self.closing = True
+            self.client_close_code = 1006
+
+    def _receiver_lost(self) -> None:
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            receiver.lost()
+
+    def _end_soon(self) -> None:
+        asyncio.get_running_loop().call_later(CLOSE_GRACE_S, self._end)
+
+    def _end(self) -> None:
+        # A transport that closes waits until the client has read the rest, for ever if it must.
+        reset(self.transport) if self.buffered() else self.transport.close()
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """End a connection whose client reads nothing: what the kernel still holds for it goes too."""
+    if not transport.is_closing() or transport.get_write_buffer_size():
+        lingers, seconds = 1, 0
+        linger = struct.pack("ii", lingers, seconds)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    transport.abort()
+
+
+_CLOSE_BY_CODE = {reason.code: reason for reason in Close}

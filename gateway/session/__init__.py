@@ -1,1 +1,0 @@
-"""One client: its subscriptions, its tier, what it is owed, and what it may ask for. Pure."""

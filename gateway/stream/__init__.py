@@ -1,0 +1,1 @@
+"""WebSocket sessions: commands of each dialect become steps on hub and session."""

@@ -1,0 +1,292 @@
+"""The WebSocket edge of Binance's stream dialect: paths, commands, replies. The pump writes the events.
+
+Paths as clients use them, not only as documented: `/ws/<anything>` and `/stream/<anything>` open (ccxt numbers its
+connections `/ws/0`), several names may stand in one path, unknown query parameters are ignored.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from starlette.routing import WebSocketRoute
+
+from gateway.access.connection import Verdict
+from gateway.delivery import throttle
+from gateway.delivery.channel import View
+from gateway.delivery.close_codes import Close
+from gateway.delivery.session import Session
+from gateway.protocol.binance import BinanceDialect
+from gateway.protocol.binance_commands import (
+    EXPECTED_BOOLEAN,
+    INVALID_REQUEST,
+    TOO_MANY_REQUESTS,
+    UNKNOWN_PROPERTY,
+    Request,
+    RequestError,
+    Stream,
+    StreamNames,
+    decode,
+    error_frame,
+    result,
+)
+from gateway.server.handshake import HANDOVER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from starlette.websockets import WebSocket
+
+    from gateway.access.connection import ConnectionAccess
+    from gateway.config import Config
+    from gateway.delivery.channel import Channel
+    from gateway.delivery.hub import Hub
+    from gateway.http.admission import Admission
+    from gateway.market.market import Market
+    from gateway.ops.counters import Counters
+    from gateway.runtime.flush import Flusher
+    from gateway.server.client_socket import ClientSocket
+
+logger = logging.getLogger(__name__)
+
+_METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "GET_PROPERTY")
+
+
+class BinanceService:
+    """What all clients of the dialect share."""
+
+    def __init__(
+        self,
+        config: Config,
+        market: Market,
+        hub: Hub[Session],
+        flusher: Flusher,
+        counters: Counters,
+        names: StreamNames,
+        admission: Admission,
+        clock_ms: Callable[[], int],
+    ) -> None:
+        self.config = config.stream
+        self.admission = admission
+        self.market = market
+        self.hub = hub
+        self.flusher = flusher
+        self.counters = counters
+        self.names = names
+        self.clock_ms = clock_ms
+        self._dialects = {
+            (combined, micro): BinanceDialect(hub.channels, combined=combined, micro=micro)
+            for combined in (False, True)
+            for micro in (False, True)
+        }
+
+    def routes(self) -> list[WebSocketRoute]:
+        return [
+            WebSocketRoute(path, endpoint)
+            for endpoint, root in ((self._connect_raw, "/ws"), (self._connect_combined, "/stream"))
+            for path in (root, root + "/{rest:path}")
+        ]
+
+    def dialect(self, *, combined: bool, micro: bool) -> BinanceDialect:
+        return self._dialects[combined, micro]
+
+    def channel(self, stream: Stream) -> Channel:
+        """The channel of a stream; raises `RequestError` where nobody has data for its symbol."""
+        if not stream.symbol:
+            return self.hub.market_channel(stream.view, stream.name)
+        if self.market.is_unknown(stream.symbol):
+            raise RequestError(INVALID_REQUEST, f"Invalid request: invalid stream, no data for {stream.symbol}")
+        if stream.view is View.STRICT:
+            return self.hub.strict_channel(stream.symbol, stream.interval, stream.name)
+        return self.hub.ticker_channel(stream.symbol, stream.view, stream.name)
+
+    async def _connect_raw(self, websocket: WebSocket) -> None:
+        await self._connect(websocket, websocket.path_params.get("rest", "").split("/"), combined=False)
+
+    async def _connect_combined(self, websocket: WebSocket) -> None:
+        # A plus sign that was not escaped (`@+08:00`) arrives as a space.
+        names = websocket.query_params.get("streams", "").replace(" ", "+").split("/")
+        rest = websocket.path_params.get("rest", "")
+        if rest.partition("/")[0] == "ws":
+            # Some clients append the raw path to a base URL that ends in /stream.
+            await self._connect(websocket, rest.split("/")[1:], combined=False)
+        else:
+            await self._connect(websocket, names, combined=True)
+
+    async def _connect(self, websocket: WebSocket, names: Iterable[str], *, combined: bool) -> None:
+        # The dialect knows no message with a token in it.
+        visitor = await self.admission.admit(websocket, token_may_follow=False)
+        if visitor is None:
+            return
+        micro = websocket.query_params.get("timeUnit", "").upper() == "MICROSECOND"
+        try:
+            await websocket.accept()
+            socket: ClientSocket = websocket.scope["extensions"][HANDOVER]()
+        except BaseException:
+            # It went away while it was let in.
+            self.admission.leave(visitor)
+            raise
+        client = BinanceClient(self, socket, visitor, self.dialect(combined=combined, micro=micro))
+        client.begin(names)
+
+
+class BinanceClient:
+    """One client: every text gets one answer, and the streams it asked for in its URL need none."""
+
+    __slots__ = ("_service", "_visitor", "session", "socket")
+
+    def __init__(
+        self, service: BinanceService, socket: ClientSocket, visitor: ConnectionAccess, dialect: BinanceDialect
+    ) -> None:
+        self._service = service
+        self._visitor = visitor
+        self.socket = socket
+        self.session = Session(socket, (dialect, False))
+        service.hub.add(self.session)
+        service.counters.entered(socket.id, dialect.name, visitor.group)
+        socket.attach(self)
+        service.admission.begin(visitor, socket)
+
+    def begin(self, names: Iterable[str]) -> None:
+        """Subscribe to the streams of the URL; what is no stream (a client's running number) is passed over."""
+        channels = []
+        for name in names:
+            try:
+                channels.append(self._channel(self._service.names.parse(name)))
+            except RequestError:
+                continue
+        self._add(channels[: self._service.config.max_subscriptions])
+
+    # What the socket says.
+
+    def received(self, text: bytes) -> None:
+        try:
+            self._within(self._visitor.said(time.monotonic_ns() // 1000))
+            request = decode(text)
+            try:
+                reply = result(request.id, self._obey(request))
+            except RequestError as error:
+                error.id = request.id
+                raise
+        except RequestError as error:
+            self._service.counters.command_errors[f"BINANCE_{error.code}"] += 1
+            reply = error_frame(error)
+        except Exception:
+            logger.exception("command failed", extra={"connection": self.socket.id})
+            self._service.admission.cut(self._visitor, Close.INTERNAL)
+            return
+        if self.socket.closing:
+            return
+        self.session.control.append(reply)
+        self._service.flusher.flush_control(self.session)
+
+    def lost(self) -> None:
+        self._service.hub.remove(self.session)
+        self._service.admission.end(self._visitor, self.socket, self.session.style[0].name)
+
+    def warned(self, retry_ms: int) -> None:
+        dialect, _ = self.session.style
+        assert isinstance(dialect, BinanceDialect)
+        self.session.control.append(dialect.shutdown(self._service.clock_ms()))
+        self._service.flusher.flush_control(self.session)
+
+    def draining(self) -> None:
+        self._service.flusher.flush_last(self.session)
+
+    # Commands. Each returns the reply's `result`.
+
+    def _obey(self, request: Request) -> object:
+        match request.method:
+            case "SUBSCRIBE":
+                self._within(self._visitor.listed(len(request.params), time.monotonic_ns() // 1000))
+                self._subscribe(request.params)
+            case "UNSUBSCRIBE":
+                self._within(self._visitor.listed(len(request.params), time.monotonic_ns() // 1000))
+                self._unsubscribe(request.params)
+            case "LIST_SUBSCRIPTIONS":
+                return [self._service.hub.channels[n].name for n in self.session.subscription_set.ns]
+            case "GET_PROPERTY":
+                return self._get(request.params)
+            case "SET_PROPERTY":
+                self._set(request.params)
+            case method:
+                known = ", ".join(f"`{name}`" for name in _METHODS)
+                message = f"Invalid request: unknown variant `{method[:32]}`, expected one of {known}"
+                raise RequestError(INVALID_REQUEST, message)
+        return None
+
+    def _subscribe(self, params: list[object]) -> None:
+        service = self._service
+        streams = [service.names.parse(name) for name in params]
+        if not streams:
+            raise RequestError(INVALID_REQUEST, "Invalid request: params must name at least one stream")
+        channels = {self._channel(stream): None for stream in streams}
+        fresh = [channel for channel in channels if channel.n not in self.session.subscription_set]
+        if len(self.session.subscription_set.ns) + len(fresh) > service.config.max_subscriptions:
+            message = f"Invalid request: at most {service.config.max_subscriptions} streams per connection"
+            raise RequestError(INVALID_REQUEST, message)
+        self._add(fresh)
+
+    def _unsubscribe(self, params: list[object]) -> None:
+        found = [self._service.hub.find(self._service.names.parse(name).name) for name in params]
+        self._service.hub.unsubscribe(self.session, [channel for channel in found if channel is not None])
+
+    def _add(self, channels: list[Channel]) -> None:
+        if channels:
+            self._visitor.subscribed = True
+            self._service.hub.subscribe(self.session, channels)
+            # No snapshots here: the state as it is goes out with the next beat.
+            self.session.pending.update(dict.fromkeys(channel.n for channel in channels))
+
+    def _channel(self, stream: Stream) -> Channel:
+        """Raises `RequestError` also for what the client's token is not for, by the native name of what it carries."""
+        kind = "kline" if stream.interval else "ticker"
+        name = ":".join(filter(None, (kind, stream.symbol or "*", stream.interval)))
+        if not self._visitor.allows(name):
+            raise RequestError(INVALID_REQUEST, "Invalid request: the token is not for this stream")
+        return self._service.channel(stream)
+
+    def _within(self, verdict: Verdict) -> None:
+        """Raises `RequestError` for what is too much, and ends the connection of who does not stop."""
+        if verdict is Verdict.CUT:
+            self._service.admission.cut(self._visitor, Close.RATE_LIMIT)
+        if verdict is not Verdict.PASS:
+            raise RequestError(TOO_MANY_REQUESTS, "Too many requests: slow down")
+
+    def _get(self, params: list[object]) -> object:
+        dialect, closed_only = self.session.style
+        assert isinstance(dialect, BinanceDialect)
+        match params:
+            case ["combined"]:
+                return dialect.combined
+            case ["max_rate"]:
+                return self.session.max_rate or None
+            case ["closed_only"]:
+                return closed_only
+            case [str() as name]:
+                raise RequestError(UNKNOWN_PROPERTY, f"Unknown property: {name[:32]}")
+            case _:
+                raise RequestError(INVALID_REQUEST, "Invalid request: property name must be a string")
+
+    def _set(self, params: list[object]) -> None:
+        hub, session = self._service.hub, self.session
+        dialect, closed_only = session.style
+        assert isinstance(dialect, BinanceDialect)
+        match params:
+            case ["combined", bool() as combined]:
+                hub.restyle(session, (self._service.dialect(combined=combined, micro=dialect.micro), closed_only))
+            case ["closed_only", bool() as wanted]:
+                hub.restyle(session, (dialect, wanted))
+            case ["max_rate", (int() | float()) as rate] if not isinstance(rate, bool) and rate >= 0:
+                session.max_rate = float(rate)
+                session.floor = throttle.tier_for_rate(session.max_rate, self._service.config.tick_ms)
+                hub.move(session, session.floor)
+            case ["combined" | "closed_only", *_]:
+                raise RequestError(EXPECTED_BOOLEAN, "Invalid value type: expected Boolean")
+            case ["max_rate", *_]:
+                raise RequestError(INVALID_REQUEST, "Invalid request: max_rate must be a number from 0")
+            case [str() as name, *_]:
+                raise RequestError(UNKNOWN_PROPERTY, f"Unknown property: {name[:32]}")
+            case _:
+                raise RequestError(INVALID_REQUEST, "Invalid request: property name must be a string")

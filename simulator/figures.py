@@ -1,0 +1,81 @@
+"""Whole ticks and lots to the model's klines and tickers, in exact decimal text with a fixed number of digits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.model.kline import Kline
+from gateway.model.ticker import Ticker
+
+if TYPE_CHECKING:
+    from gateway.model.interval import Interval
+    from simulator.day import Figures
+    from simulator.klines import Bar
+    from simulator.pairs import Pair
+
+_PERCENT_DIGITS = 3
+
+_BOOK_LOTS = 997
+"""Quantities at the best prices are drawn from the day's sums: below this many lots, and never the same for long."""
+
+
+def decimal_text(units: int, digits: int) -> str:
+    """`units / 10**digits`, with all of its digits."""
+    if units < 0:
+        return f"-{decimal_text(-units, digits)}"
+    text = str(units)
+    if not digits:
+        return text
+    if len(text) <= digits:
+        text = text.zfill(digits + 1)
+    return f"{text[:-digits]}.{text[-digits:]}"
+
+
+def kline_of(pair: Pair, interval: Interval, bar: Bar, event_time_ms: int, *, closed: bool) -> Kline:
+    price, lot = pair.price_digits, pair.lot_digits
+    return Kline(
+        open_time_ms=bar.open_ms,
+        close_time_ms=interval.close_time(bar.open_ms),
+        open=decimal_text(bar.open, price),
+        high=decimal_text(bar.high, price),
+        low=decimal_text(bar.low, price),
+        close=decimal_text(bar.close, price),
+        volume=decimal_text(bar.lots, lot),
+        quote_volume=decimal_text(bar.quote, price + lot),
+        trades=bar.trades,
+        taker_volume=decimal_text(bar.taker_lots, lot),
+        taker_quote_volume=decimal_text(bar.taker_quote, price + lot),
+        first_trade_id=bar.first_id,
+        last_trade_id=bar.first_id + bar.trades - 1 if bar.trades else -1,
+        closed=closed,
+        event_time_ms=event_time_ms,
+    )
+
+
+def ticker_of(pair: Pair, figures: Figures, event_time_ms: int) -> Ticker:
+    price, lot = pair.price_digits, pair.lot_digits
+    change = figures.last - figures.open
+    # One tick wide; whether the last trade met the bid or the ask is as good as drawn.
+    bid = max(1, figures.last - figures.trades % 2)
+    return Ticker(
+        symbol=pair.symbol,
+        last=decimal_text(figures.last, price),
+        open=decimal_text(figures.open, price),
+        high=decimal_text(figures.high, price),
+        low=decimal_text(figures.low, price),
+        volume=decimal_text(figures.lots, lot),
+        quote_volume=decimal_text(figures.quote, price + lot),
+        change=decimal_text(change, price),
+        change_percent=decimal_text(_rounded(change * 10 ** (_PERCENT_DIGITS + 2), figures.open), _PERCENT_DIGITS),
+        trades=figures.trades,
+        bid=decimal_text(bid, price),
+        bid_quantity=decimal_text(1 + figures.lots % _BOOK_LOTS, lot),
+        ask=decimal_text(bid + 1, price),
+        ask_quantity=decimal_text(1 + figures.quote % _BOOK_LOTS, lot),
+        event_time_ms=event_time_ms,
+    )
+
+
+def _rounded(numerator: int, denominator: int) -> int:
+    """The quotient to the nearest whole, halves upwards."""
+    return (2 * numerator + denominator) // (2 * denominator)

@@ -1,0 +1,75 @@
+"""The price walk of one pair: trades, one after another.
+
+Deterministic under its random source; time is passed in. Prices are whole ticks and quantities whole lots, so every
+sum made of trades is exact.
+"""
+
+from __future__ import annotations
+
+from math import log, sqrt
+from typing import TYPE_CHECKING, NamedTuple
+
+from gateway.model.interval import DAY_MS
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from simulator.pairs import Pair
+
+# How much of its distance to the typical price a price gives up in a day: keeps months of walking plausible.
+_PULL_PER_DAY = 0.01
+# A tick can be more than a pair moves in a second, so the walk itself counts in fractions of one.
+_FRACTIONS = 4096
+
+
+class Trade(NamedTuple):
+    """Trades at one price and instant, as an exchange reports an order that met several others."""
+
+    time_ms: int
+    price: int
+    lots: int
+    taker_lots: int
+    """The part of `lots` whose taker was the buyer."""
+    trades: int
+    first_id: int
+
+
+def deviation(pair: Pair, price: int, elapsed_ms: float) -> float:
+    """Standard deviation of the price's change in that time, in the unit of `price`."""
+    return price * pair.daily_volatility * sqrt(elapsed_ms / DAY_MS)
+
+
+def pull(price: int, typical: int, elapsed_ms: float) -> float:
+    """What brings the price back to the typical one in that time, in the unit of both."""
+    return price * log(typical / price) * _PULL_PER_DAY * elapsed_ms / DAY_MS
+
+
+def typical_lots(pair: Pair, price: int, elapsed_ms: float) -> float:
+    """Quantity that makes the pair's typical turnover in that time."""
+    scale = 10.0 ** (pair.price_digits + pair.lot_digits)
+    return float(pair.turnover_per_s * elapsed_ms / 1000 * scale / price)
+
+
+class Walk:
+    """The live price. `price` is always that of the last trade, or the one the walk began with."""
+
+    def __init__(self, pair: Pair, rng: Random, price: int, next_id: int) -> None:
+        self._pair = pair
+        self._rng = rng
+        self._fine = price * _FRACTIONS
+        self._typical = pair.price_ticks * _FRACTIONS
+        self.price = price
+        self.next_id = next_id
+
+    def step(self, time_ms: int, elapsed_ms: float) -> Trade:
+        """The next trade, as large and as far away as `elapsed_ms` of a usual market make it."""
+        rng, fine = self._rng, self._fine
+        drift = pull(fine, self._typical, elapsed_ms)
+        fine += round(rng.gauss(0, 1) * deviation(self._pair, fine, elapsed_ms) + drift)
+        self._fine = max(fine, _FRACTIONS)
+        self.price = self._fine // _FRACTIONS
+        lots = 1 + int(typical_lots(self._pair, self.price, elapsed_ms) * rng.expovariate(1.0))
+        trades = rng.randint(1, 3)
+        trade = Trade(time_ms, self.price, lots, rng.randint(0, lots), trades, self.next_id)
+        self.next_id += trades
+        return trade

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gateway.delivery.hub import Hub
+from gateway.delivery.subscription_set import SubscriptionSets
+from tests.unit.delivery.stage import Stage
+
+if TYPE_CHECKING:
+    from gateway.delivery.member import Member
+
+
+@pytest.fixture
+def hub() -> Hub[Member]:
+    return Hub(Stage().market)
+
+
+def test_klines_come_before_tickers_in_the_order_of_their_numbers(hub: Hub[Member]) -> None:
+    tickers = [hub.ticker_channel(symbol) for symbol in ("AAAUSDT", "BBBUSDT")]
+    klines = [hub.kline_channel(symbol, "1m") for symbol in ("AAAUSDT", "BBBUSDT")]
+    subscription_set = SubscriptionSets().of([tickers[1], klines[1], tickers[0], klines[0]])
+    assert subscription_set.ns == (2, 3, 0, 1)
+    assert subscription_set.klines == 2
+    assert 3 in subscription_set
+    assert 4 not in subscription_set
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_fragments_are_picked_in_order_however_few(hub: Hub[Member], count: int) -> None:
+    channels = [hub.kline_channel(symbol, "1m") for symbol in ("AAAUSDT", "BBBUSDT", "CCCUSDT")][:count]
+    assert SubscriptionSets().of(channels).pick([b"a", b"b", b"c", b"d"]) == (b"a", b"b", b"c")[:count]
+
+
+def test_equal_sets_are_one_object_and_live_as_long_as_somebody_has_them(hub: Hub[Member]) -> None:
+    one, other = hub.ticker_channel("AAAUSDT"), hub.ticker_channel("BBBUSDT")
+    watchlists = SubscriptionSets()
+    subscription_set = watchlists.of([one, other])
+    assert watchlists.of([other, one]) is subscription_set
+    assert watchlists.of([one]) is not subscription_set
+    assert len(watchlists) == 1
+    del subscription_set
+    assert len(watchlists) == 0

@@ -1,0 +1,125 @@
+"""What is read of the store for an interval that it lacks: enough of the parts, in pieces, and nothing else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gateway.config import MarketConfig
+from gateway.history import aggregating_store as rolled
+from gateway.history.aggregating_store import AggregatingStore
+from tests.builders import MINUTE_MS, T0, closed_klines
+from tests.unit.history.stage import Stored
+
+if TYPE_CHECKING:
+    from gateway.history.aggregating_store import Found
+    from gateway.model.kline import Kline
+
+FIVE_MS = 5 * MINUTE_MS
+
+
+class Many(Stored):
+    """A store of BTCUSDT with several intervals."""
+
+    def __init__(self, **intervals: list[Kline]) -> None:
+        super().__init__()
+        self.held = {name.removeprefix("m"): klines for name, klines in intervals.items()}
+        self.asked: list[tuple[str, int]] = []
+
+    async def closed_klines(
+        self, symbol: str, interval: str, limit: int, start_ms: int | None = None, end_ms: int | None = None
+    ) -> list[Kline]:
+        self.asked.append((interval, limit))
+        self.klines = self.held.get(interval, [])
+        return await super().closed_klines(symbol, "1m", limit, start_ms, end_ms)
+
+    async def holds(self, symbol: str, interval: str) -> bool:
+        return bool(self.held.get(interval))
+
+
+def store_of(held: Stored, **market: Any) -> AggregatingStore:
+    return AggregatingStore(held, MarketConfig(**{"intervals": ("1m", "5m", "15m", "1d")} | market))
+
+
+def opens(found: Found) -> list[int]:
+    """Which 5m bars these are."""
+    return [(kline.open_time_ms - T0) // FIVE_MS for kline in found.klines]
+
+
+async def test_what_is_stored_is_read_as_it_is() -> None:
+    klines = closed_klines(range(3))
+    found = await store_of(Many(m1m=klines)).closed_klines("BTCUSDT", "1m", 2)
+    assert (found.klines, found.parts) == (klines[1:], None)
+
+
+async def test_what_lies_outside_of_what_is_stored_is_not_made_of_others() -> None:
+    stored = Many(**{"m5m": closed_klines(range(3), interval="5m"), "m1m": closed_klines(range(100))})
+    found = await store_of(stored).closed_klines("BTCUSDT", "5m", 9, T0 + 10 * FIVE_MS)
+    assert (found.klines, found.parts) == ([], None)
+
+
+async def test_the_largest_that_is_stored_is_taken() -> None:
+    stored = Many(**{"m5m": closed_klines(range(6), interval="5m"), "m1m": closed_klines(range(100))})
+    found = await store_of(stored).closed_klines("BTCUSDT", "15m", 9)
+    assert found.parts is not None
+    assert (found.parts.interval, len(found.klines)) == ("5m", 2)
+
+
+async def test_of_nothing_nothing_is_made() -> None:
+    found = await store_of(Many()).closed_klines("BTCUSDT", "15m", 9)
+    assert (found.klines, found.parts) == ([], None)
+
+
+@pytest.mark.parametrize(
+    ("limit", "start_ms", "end_ms", "wanted"),
+    [
+        pytest.param(3, None, None, [17, 18, 19], id="the last"),
+        pytest.param(100, None, None, list(range(20)), id="all there is"),
+        pytest.param(2, T0, None, [0, 1], id="from the first"),
+        pytest.param(2, T0 + 1, None, [1, 2], id="from within a bar"),
+        pytest.param(9, T0 + 3 * FIVE_MS, T0 + 5 * FIVE_MS, [3, 4, 5], id="between"),
+        pytest.param(2, None, T0 + 5 * FIVE_MS - 1, [3, 4], id="up to"),
+        pytest.param(9, 0, T0 - 1, [], id="before"),
+    ],
+)
+@pytest.mark.parametrize("piece", [5000, 7])
+async def test_bars_are_those_that_open_within_both_ends(
+    limit: int,
+    start_ms: int | None,
+    end_ms: int | None,
+    wanted: list[int],
+    piece: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rolled, "READ_PARTS", piece)
+    stored = Many(m1m=closed_klines(range(102)))
+    found = await store_of(stored).closed_klines("BTCUSDT", "5m", limit, start_ms, end_ms)
+    assert opens(found) == wanted
+    assert max(limit for name, limit in stored.asked if name == "1m") <= piece
+
+
+async def test_one_answer_reads_so_many_parts_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rolled, "PARTS_MAX", 30)
+    stored = Many(m1m=closed_klines(range(1000)))
+    found = await store_of(stored).closed_klines("BTCUSDT", "5m", 500)
+    assert opens(found) == list(range(194, 200))
+
+
+async def test_settings_say_what_is_stored_without_a_look() -> None:
+    stored = Many(**{"m5m": closed_klines(range(3), interval="5m"), "m1m": closed_klines(range(20))})
+    store = store_of(stored, stored=("1m",))
+    assert opens(await store.closed_klines("BTCUSDT", "5m", 9)) == [0, 1, 2, 3]
+    assert {name for name, _ in stored.asked} == {"1m"}
+    assert (await store.closed_klines("BTCUSDT", "1m", 9, T0 - 9, T0 - 1)).parts is None
+
+
+async def test_everything_else_is_the_stores() -> None:
+    stored = Many()
+    stored.data_of = {"BTCUSDT"}
+    stored.malformed = 3
+    store = store_of(stored)
+    assert await store.has_data("BTCUSDT")
+    assert await store.symbols() == {"BTCUSDT"}
+    assert await store.ticker("BTCUSDT") is None
+    assert store.malformed == 3

@@ -1,0 +1,44 @@
+"""The HTTP routes over a set stage, as a browser's client sees them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from starlette.applications import Starlette
+
+from gateway.config import HttpConfig
+from gateway.history.query import QueryRules
+from gateway.http import functions, klines, openapi
+from gateway.http.errors import EXCEPTION_HANDLERS
+from gateway.http.reply import cors
+from gateway.model.symbol import SymbolRule
+
+if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
+
+    from tests.unit.history.stage import Stage
+
+NOW_MS = 1_732_310_099_999
+INTERVALS = ("1m", "1h")
+
+
+def rules(limit_max: int = 500) -> QueryRules:
+    return QueryRules(SymbolRule(), INTERVALS, limit_max)
+
+
+def client(
+    on: Stage, gzip_min_bytes: int = 1024, more: tuple[BaseRoute, ...] = (), **settings: Any
+) -> httpx.AsyncClient:
+    app = Starlette(
+        routes=[
+            *klines.routes(on.history, rules(), gzip_min_bytes, lambda: NOW_MS),
+            *functions.routes(on.history, rules(), gzip_min_bytes, lambda: NOW_MS),
+            *openapi.routes(rules(), "1.2.3", gzip_min_bytes),
+            *more,
+        ],
+        middleware=[cors(HttpConfig(**settings))],
+        exception_handlers=dict(EXCEPTION_HANDLERS),
+    )
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    return httpx.AsyncClient(transport=transport, base_url="http://gateway", headers={"accept-encoding": "identity"})

@@ -1,0 +1,148 @@
+"""What is wrong with a request is told with Binance's codes, in Binance's words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import pytest
+from starlette.requests import Request
+
+from gateway.history.query import TIME_MAX_MS, QueryRules
+from gateway.http.binance_params import Parameters, Refused
+from gateway.model.interval import INTERVALS
+from gateway.model.symbol import SymbolRule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+RULES = QueryRules(SymbolRule(), tuple(INTERVALS), 500)
+KNOWN = ("symbol", "symbols", "interval", "limit", "startTime", "timeZone", "type")
+
+
+def parameters(query: str = "", **given: str) -> Parameters:
+    text = query or urlencode(given)
+    return Parameters(Request({"type": "http", "query_string": text.encode(), "headers": []}), RULES, KNOWN)
+
+
+def refusal(of: Callable[[], Any]) -> tuple[int, str]:
+    with pytest.raises(Refused) as caught:
+        of()
+    return caught.value.code, caught.value.message
+
+
+def test_a_parameter_given_twice_or_unknown_is_too_many() -> None:
+    assert refusal(lambda: parameters("limit=1&limit=1")) == (-1101, "Duplicate values for a parameter detected.")
+    assert refusal(lambda: parameters("limit=1&foo=1&bar=")) == (
+        -1101,
+        "Too many parameters; expected '1' and received '3'.",
+    )
+
+
+def test_missing_and_empty_are_two_things() -> None:
+    assert parameters().text("type") is None
+    assert refusal(parameters().symbol) == (
+        -1102,
+        "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed.",
+    )
+    assert refusal(parameters("symbol=").symbol) == (-1105, "Parameter 'symbol' was empty.")
+
+
+@pytest.mark.parametrize("name", ["FOO-BAR", "A", "BTC_USDT", "BTC.D", "X" * 20 + "-"])
+def test_a_name_of_legal_letters_that_is_no_symbol_here_is_invalid(name: str) -> None:
+    code = refusal(parameters(symbol=name).symbol)[0]
+    assert code == (-1121 if len(name) <= 20 else -1100)
+
+
+@pytest.mark.parametrize("name", ["btcusdt", "BTC/USDT", "BTC USDT", "ÄÖÜ", "\x00", "X" * 21])
+def test_a_name_of_illegal_letters_is_told_the_legal_ones(name: str) -> None:
+    assert refusal(parameters(symbol=name).symbol) == (
+        -1100,
+        "Illegal characters found in parameter 'symbol'; legal range is '^[A-Z0-9-_.]{1,20}$'.",
+    )
+
+
+def test_one_symbol_a_list_or_neither() -> None:
+    assert parameters(symbol="BTCUSDT").symbols() == "BTCUSDT"
+    assert parameters(symbols='["BTCUSDT","ETHUSDT"]').symbols() == ["BTCUSDT", "ETHUSDT"]
+    assert parameters(symbols='["BTCUSDT"]').symbols() == ["BTCUSDT"]
+    assert parameters().symbols() is None
+    assert refusal(parameters(symbol="BTCUSDT", symbols='["BTCUSDT"]').symbols)[0] == -1128
+    assert refusal(parameters(symbols='["BTCUSDT","BTCUSDT"]').symbols) == (
+        -1151,
+        "Symbol is present multiple times in the list.",
+    )
+    assert refusal(parameters(symbols='["BTCUSDT","F-O"]').symbols)[0] == -1121
+
+
+@pytest.mark.parametrize("text", ["BTCUSDT", "[", "{}", "[]", "[1]", '"BTCUSDT"', '[["BTCUSDT"]]', '["btcusdt"]'])
+def test_a_list_that_is_none_is_told_its_grammar(text: str) -> None:
+    code, message = refusal(parameters(symbols=text).symbols)
+    assert code == -1100
+    assert message.startswith("Illegal characters found in parameter 'symbols'; legal range is '^\\[\"[A-Z0-9-_.]")
+
+
+def test_intervals_are_those_served_and_case_matters() -> None:
+    assert parameters(interval="1m").interval() is INTERVALS["1m"]
+    assert parameters(interval="1M").interval() is INTERVALS["1M"]
+    assert refusal(parameters(interval="1H").interval) == (-1120, "Invalid interval.")
+    assert refusal(parameters().interval)[0] == -1102
+
+
+@pytest.mark.parametrize("text", ["-1", "1.0", "1e3", "x", "٣", "1" * 21, " 1"])
+def test_a_number_is_digits_only(text: str) -> None:
+    assert refusal(lambda: parameters(startTime=text).time("startTime")) == (
+        -1100,
+        "Illegal characters found in parameter 'startTime'; legal range is '^[0-9]{1,20}$'.",
+    )
+
+
+def test_a_time_may_be_any_and_the_far_future_is_one_moment() -> None:
+    assert parameters().time("startTime") is None
+    assert parameters(startTime="0").time("startTime") == 0
+    assert parameters(startTime="9" * 20).time("startTime") == TIME_MAX_MS
+
+
+def test_a_limit_is_at_most_the_most_and_not_nothing() -> None:
+    assert parameters().limit(500, 1000) == 500
+    assert [parameters(limit=text).limit(500, 1000) for text in ("1", "1000", "5000")] == [1, 1000, 1000]
+    assert refusal(lambda: parameters(limit="0").limit(500, 1000)) == (
+        -1130,
+        "Data sent for parameter 'limit' is not valid.",
+    )
+
+
+def test_a_choice_is_one_of_a_few() -> None:
+    assert parameters(type="A").choice("type", ("A", "B"), (-1, "no")) == "A"
+    assert parameters().choice("type", ("A", "B"), (-1, "no")) is None
+    assert refusal(lambda: parameters(type="C").choice("type", ("A", "B"), (-1, "no"))) == (-1, "no")
+
+
+@pytest.mark.parametrize(
+    ("zone", "interval"),
+    [("0", "1M"), ("+00:00", "1d"), ("8", "1h"), ("-5", "1h"), (" 8", "4h"), ("05:45", "15m"), ("14:00", "1m")],
+)
+def test_a_time_zone_that_moves_no_bar_is_served(zone: str, interval: str) -> None:
+    parameters(timeZone=zone).time_zone(INTERVALS[interval])
+    parameters().time_zone(INTERVALS[interval])
+
+
+@pytest.mark.parametrize(
+    ("zone", "interval"),
+    [
+        ("8", "1d"),
+        ("05:45", "1h"),
+        ("1", "1M"),
+        ("24", "1d"),
+        ("14:15", "1m"),
+        ("-12:01", "1m"),
+        ("1:60", "1m"),
+        ("UTC", "1m"),
+        ("1:0", "1m"),
+    ],
+)
+def test_a_time_zone_that_would_move_bars_or_is_none_is_refused(zone: str, interval: str) -> None:
+    assert refusal(lambda: parameters(timeZone=zone).time_zone(INTERVALS[interval])) == (
+        -1130,
+        "Data sent for parameter 'timeZone' is not valid.",
+    )

@@ -1,0 +1,309 @@
+"""The Binance REST dialect over a set stage: rows, tickers, listings, and errors that never change their shape."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pytest
+from starlette.exceptions import HTTPException
+
+from gateway.config import DialectsConfig
+from gateway.http import binance_rest
+from gateway.model.ticker import Ticker
+from tests.unit.history.stage import Clock, Stage, bar, bars, forming, open_ms, stage
+from tests.unit.http.client import NOW_MS, client, rules
+
+if TYPE_CHECKING:
+    import httpx
+
+TICKER = Ticker("BTCUSDT", "97000.10", "96000.00", volume="2.50", quote_volume="241000.0", event_time_ms=NOW_MS - 9)
+KLINES = "/api/v3/klines?symbol=BTCUSDT&interval=1m"
+
+
+def dialect(on: Stage, clock: Clock | None = None, limit_max: int = 500) -> httpx.AsyncClient:
+    config = DialectsConfig()
+    ticking = clock or Clock()
+    routes = binance_rest.routes(on.history, rules(limit_max), config, 1024, 100, lambda: NOW_MS, ticking)
+    return client(on, more=tuple(routes))
+
+
+async def ask(on: Stage, path: str, **headers: str) -> httpx.Response:
+    async with dialect(on) as http:
+        return await http.get(path, headers=headers)
+
+
+def opens(answer: httpx.Response) -> list[int]:
+    assert answer.status_code == 200, answer.text
+    return [(row[0] - open_ms(0)) // 60_000 for row in answer.json()]
+
+
+async def test_ping_and_time() -> None:
+    assert (await ask(stage(), "/api/v3/ping")).json() == {}
+    assert (await ask(stage(), "/api/v3/time")).json() == {"serverTime": NOW_MS}
+    assert (await ask(stage(), "/api/v3/ping?x=1")).json()["code"] == -1101
+
+
+@pytest.mark.parametrize("name", ["klines", "uiKlines"])
+async def test_rows_are_ascending_and_end_with_the_live_bar(name: str) -> None:
+    on = stage()
+    on.live.last_bar = forming(20, taker_volume="1.5", taker_quote_volume="150.0")
+    answer = await ask(on, f"/api/v3/{name}?symbol=BTCUSDT&interval=1m&limit=2")
+    assert answer.text == (
+        f'[[{open_ms(19)},"100.10","101.50","99.00","119.20","3.50",{open_ms(20) - 1},"350.0",7,"0","0","0"],'
+        f'[{open_ms(20)},"100.10","101.50","99.00","120.20","3.50",{open_ms(21) - 1},"350.0",7,"1.5","150.0","0"]]'
+    )
+
+
+async def test_without_times_the_newest_come_and_1000_is_as_much_as_there_is() -> None:
+    on = stage()
+    for query in ("", "&limit=500", "&limit=1000", "&limit=99999", "&timeZone=0"):
+        assert opens(await ask(on, KLINES + query)) == list(range(21))
+    assert opens(await ask(on, KLINES + "&limit=1")) == [20]
+
+
+async def test_the_newest_1000_cost_one_read_even_when_more_is_stored() -> None:
+    on = stage(limit_max=10)
+    async with dialect(on, limit_max=10) as http:
+        for _ in range(5):
+            assert opens(await http.get(KLINES + "&limit=1000")) == list(range(11, 21))
+    assert on.stored.reads == 1
+
+
+async def test_who_pages_through_the_past_gets_full_pages() -> None:
+    on = stage(limit_max=10)
+    async with dialect(on, limit_max=10) as http:
+        assert opens(await http.get(KLINES + "&startTime=0&limit=15")) == list(range(15))
+        assert opens(await http.get(f"{KLINES}&endTime={open_ms(17)}&limit=15")) == list(range(3, 18))
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("startTime=0&limit=1", [0]),
+        (f"startTime={open_ms(3)}&limit=2", [3, 4]),
+        (f"startTime={open_ms(3) + 1}&endTime={open_ms(5)}", [4, 5]),
+        (f"startTime={open_ms(19)}", [19, 20]),
+        (f"endTime={open_ms(2)}", [0, 1, 2]),
+        (f"endTime={open_ms(2) - 1}&limit=1", [1]),
+        (f"startTime={open_ms(21)}", []),
+        ("startTime=99999999999999999", []),
+        (f"startTime={open_ms(5)}&endTime={open_ms(3)}", []),
+        ("endTime=0", []),
+    ],
+)
+async def test_times_are_open_times_with_both_ends_included(query: str, expected: list[int]) -> None:
+    assert opens(await ask(stage(), f"{KLINES}&{query}")) == expected
+
+
+async def test_only_the_live_bar() -> None:
+    on = stage()
+    on.stored.klines = []
+    assert opens(await ask(on, KLINES)) == [20]
+
+
+async def test_rows_are_encoded_once_and_anew_when_a_bar_closes() -> None:
+    on = stage()
+    async with dialect(on) as http:
+        before = opens(await http.get(KLINES))
+        on.live.memory = [bar(20)]
+        on.live.last_bar = forming(21)
+        after = opens(await http.get(KLINES))
+        on.live.memory = [bar(20, close="1.5", event_time_ms=9)]
+        corrected = (await http.get(KLINES)).json()[20][4]
+    assert (before[-1], after[-2:], corrected) == (20, [20, 21], "1.5")
+
+
+async def test_rows_are_kept_for_a_bounded_number_of_series(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(binance_rest, "SERIES_MAX", 1)
+    on = stage()
+    async with dialect(on) as http:
+        for _ in range(2):
+            assert opens(await http.get(KLINES)) == list(range(21))
+            assert (await http.get("/api/v3/klines?symbol=BTCUSDT&interval=1h")).json() == []
+
+
+async def test_long_answers_are_compressed_for_those_who_take_it() -> None:
+    on = stage()
+    on.stored.klines, on.live.last_bar = bars(0, 199), forming(200)
+    async with dialect(on) as http:
+        plain = await http.get(KLINES)
+        packed = await http.get(KLINES, headers={"accept-encoding": "gzip, deflate"})
+    assert packed.headers["content-encoding"] == "gzip"
+    assert packed.json() == plain.json()
+
+
+async def test_the_day_ticker_is_an_object_for_one_and_a_list_for_several_or_all() -> None:
+    on = stage()
+    on.live.price = TICKER
+    on.live.names = ["BTCUSDT", "ETHUSDT"]
+    one = (await ask(on, "/api/v3/ticker/24hr?symbol=BTCUSDT")).json()
+    mini = (await ask(on, "/api/v3/ticker/24hr?symbol=BTCUSDT&type=MINI")).json()
+    assert (one["lastPrice"], one["weightedAvgPrice"], one["closeTime"]) == ("97000.10", "96400.00000000", NOW_MS - 9)
+    assert "priceChange" in one
+    assert "priceChange" not in mini
+    assert (await ask(on, '/api/v3/ticker/24hr?symbols=["BTCUSDT"]')).json() == [one]
+    assert (await ask(on, "/api/v3/ticker/24hr?type=FULL")).json() == [one], "who has no ticker is left out"
+    assert (await ask(on, "/api/v3/ticker/24hr?type=MINI&symbolStatus=TRADING")).json() == [mini]
+
+
+async def test_the_price_ticker_likewise() -> None:
+    on = stage()
+    on.live.price = TICKER
+    price = {"symbol": "BTCUSDT", "price": "97000.10"}
+    assert (await ask(on, "/api/v3/ticker/price?symbol=BTCUSDT")).json() == price
+    assert (await ask(on, "/api/v3/ticker/price?symbols=%5B%22BTCUSDT%22%5D")).json() == [price]
+    assert (await ask(on, "/api/v3/ticker/price")).json() == [price]
+
+
+async def test_a_ticker_that_only_the_store_has_is_read_from_there() -> None:
+    on = stage()
+    on.stored.price = TICKER
+    for path in ("?symbol=BTCUSDT", '?symbols=["BTCUSDT"]'):
+        answer = await ask(on, f"/api/v3/ticker/price{path}")
+        assert "97000.10" in answer.text
+
+
+@pytest.mark.parametrize("path", ["?symbol=BTCUSDT", '?symbols=["BTCUSDT"]'])
+async def test_a_symbol_without_a_price_yet_is_worth_another_try(path: str) -> None:
+    answer = await ask(stage(), f"/api/v3/ticker/price{path}")
+    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, -1001, "1")
+
+
+async def test_all_symbols_trade() -> None:
+    on = stage()
+    on.live.price = TICKER
+    halted = await ask(on, "/api/v3/ticker/price?symbolStatus=HALT")
+    one = await ask(on, "/api/v3/ticker/price?symbol=BTCUSDT&symbolStatus=HALT")
+    wrong = await ask(on, "/api/v3/ticker/price?symbolStatus=OPEN")
+    assert (halted.json(), one.json()["code"], wrong.json()["code"]) == ([], -1220, -1122)
+    assert (await ask(on, "/api/v3/exchangeInfo?symbolStatus=BREAK")).json()["symbols"] == []
+
+
+async def test_exchange_info_of_all_of_some_and_of_one() -> None:
+    on = stage()
+    on.live.names = ["BTCUSDT", "ETHUSDT"]
+
+    async def names(query: str) -> list[str]:
+        data = (await ask(on, f"/api/v3/exchangeInfo{query}")).json()
+        assert data["serverTime"] == NOW_MS
+        return [symbol["symbol"] for symbol in data["symbols"]]
+
+    assert await names("") == ["BTCUSDT", "ETHUSDT"]
+    assert await names("?symbol=ETHUSDT") == ["ETHUSDT"]
+    assert await names('?symbols=["ETHUSDT","BTCUSDT"]') == ["ETHUSDT", "BTCUSDT"]
+    assert await names("?permissions=SPOT&showPermissionSets=false") == ["BTCUSDT", "ETHUSDT"]
+    assert await names('?permissions=["MARGIN"]') == []
+    both = await ask(on, "/api/v3/exchangeInfo?permissions=SPOT&symbol=BTCUSDT")
+    assert both.json()["code"] == -1128
+
+
+async def test_exchange_info_of_all_is_kept_for_a_moment_but_never_lacks_a_new_symbol() -> None:
+    on = stage()
+    clock = Clock()
+    async with dialect(on, clock) as http:
+
+        async def tick_sizes() -> dict[str, Any]:
+            data = (await http.get("/api/v3/exchangeInfo")).json()
+            return {symbol["symbol"]: symbol["filters"][0]["tickSize"] for symbol in data["symbols"]}
+
+        assert await tick_sizes() == {"BTCUSDT": "0.01000000"}
+        on.live.last_bar = forming(20, close="100.123")
+        assert await tick_sizes() == {"BTCUSDT": "0.01000000"}
+        clock.now_s += binance_rest.LISTED_S
+        assert await tick_sizes() == {"BTCUSDT": "0.00100000"}
+        on.live.names = ["BTCUSDT", "ETHUSDT"]
+        assert (await tick_sizes()).keys() == {"BTCUSDT", "ETHUSDT"}
+
+
+@pytest.mark.parametrize("path", ["exchangeInfo", "ticker/24hr", "ticker/price"])
+async def test_before_anything_was_heard_lists_are_not_empty_but_worth_another_try(path: str) -> None:
+    on = stage()
+    on.live.has_symbols = False
+    answer = await ask(on, f"/api/v3/{path}")
+    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, -1001, "1")
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("klines?interval=1m", 400, -1102),
+        ("klines?symbol=BTCUSDT", 400, -1102),
+        ("klines?symbol=&interval=1m", 400, -1105),
+        ("klines?symbol=FOOUSDT&interval=1m", 400, -1121),
+        ("klines?symbol=btcusdt&interval=1m", 400, -1100),
+        ("klines?symbol=BTCUSDT&interval=5m", 400, -1120),
+        ("klines?symbol=BTCUSDT&interval=1m&limit=x", 400, -1100),
+        ("klines?symbol=BTCUSDT&interval=1m&limit=0", 400, -1130),
+        ("klines?symbol=BTCUSDT&interval=1m&timeZone=25:00", 400, -1130),
+        ("klines?symbol=BTCUSDT&interval=1m&foo=1", 400, -1101),
+        ("klines?symbol=BTCUSDT&symbol=BTCUSDT&interval=1m", 400, -1101),
+        ("ticker/24hr?symbol=FOOUSDT", 400, -1121),
+        ('ticker/24hr?symbols=["BTCUSDT","FOOUSDT"]', 400, -1121),
+        ("ticker/24hr?type=HUGE", 400, -1139),
+        ("ticker/price?symbols=BTCUSDT", 400, -1100),
+        ("exchangeInfo?symbol=FOOUSDT", 400, -1121),
+        ("depth?symbol=BTCUSDT", 404, -1020),
+        ("", 404, -1020),
+    ],
+)
+async def test_errors_are_code_and_msg_and_readable_from_a_page(path: str, status: int, code: int) -> None:
+    on = stage()
+    on.live.price = TICKER
+    answer = await ask(on, f"/api/v3/{path}", origin="https://app.example")
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.json().keys() == {"code", "msg"}
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert "X-MBX-USED-WEIGHT-1M" in answer.headers["access-control-expose-headers"]
+
+
+async def test_the_wrong_method_is_an_error_of_the_same_shape() -> None:
+    async with dialect(stage()) as http:
+        answer = await http.post(KLINES)
+    assert (answer.status_code, answer.json()["code"]) == (405, -1020)
+
+
+async def test_the_store_away_is_told_apart_from_an_unknown_symbol() -> None:
+    on = stage()
+    on.stored.down = True
+    for path in (KLINES, "/api/v3/ticker/24hr?symbol=FOOUSDT", "/api/v3/exchangeInfo?symbol=FOOUSDT"):
+        answer = await ask(on, path)
+        assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, -1001, "2")
+
+
+async def test_stale_answers_say_so_in_a_header() -> None:
+    on = stage()
+    on.live.price = TICKER
+    paths = (KLINES, "/api/v3/ticker/price?symbol=BTCUSDT", "/api/v3/ticker/price")
+    states = []
+    for away in (False, True):
+        on.live.away = away
+        states.append({(await ask(on, path)).headers["x-gateway-state"] for path in paths})
+    assert states == [{"live"}, {"stale"}]
+
+
+async def test_a_stored_ticker_in_a_list_makes_it_stale() -> None:
+    on = stage()
+    on.live.away = True
+    on.stored.price = TICKER
+    answer = await ask(on, '/api/v3/ticker/price?symbols=["BTCUSDT"]')
+    assert answer.headers["x-gateway-state"] == "stale"
+
+
+async def test_our_own_bug_and_a_refusal_for_too_many_requests_keep_the_shape(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def ask_with(failure: Exception) -> httpx.Response:
+        async def fail(*_: Any) -> None:
+            raise failure
+
+        on = stage()
+        monkeypatch.setattr(on.history, "klines", fail)
+        return await ask(on, KLINES)
+
+    bug = await ask_with(RuntimeError("secret"))
+    busy = await ask_with(HTTPException(429, headers={"Retry-After": "7"}))
+    assert (bug.status_code, bug.json()["code"]) == (500, -1000)
+    assert "secret" not in bug.text
+    assert (busy.status_code, busy.json()["code"], busy.headers["retry-after"]) == (429, -1003, "7")
+    assert orjson.loads(busy.content).keys() == {"code", "msg"}

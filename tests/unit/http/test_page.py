@@ -1,0 +1,77 @@
+"""The page's files: who takes a compressed one gets it, and browsers keep what has a hash in its name."""
+
+from __future__ import annotations
+
+import gzip
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from gateway.http.page import FOREVER, routes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+BROTLI = b"its bytes are nobody's business here"
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> httpx.AsyncClient:
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "index.html").write_text("<p>plain</p>")
+    (tmp_path / "assets" / "a-1.js").write_text("plain")
+    (tmp_path / "assets" / "a-1.js.gz").write_bytes(gzip.compress(b"packed"))
+    (tmp_path / "assets" / "a-1.js.br").write_bytes(BROTLI)
+    transport = httpx.ASGITransport(Starlette(routes=routes(tmp_path)))
+    return httpx.AsyncClient(transport=transport, base_url="http://gateway", headers={"accept-encoding": "identity"})
+
+
+@pytest.mark.parametrize(
+    ("accepted", "coding"),
+    [
+        ("gzip, deflate, br", "br"),
+        ("gzip", "gzip"),
+        ("br;q=0, GZIP;q=0.5", "gzip"),
+        ("br; q=0.0, gzip;q=0", None),
+        ("identity", None),
+        ("*", None),
+    ],
+)
+async def test_the_smallest_file_is_sent_that_the_browser_takes(
+    page: httpx.AsyncClient, accepted: str, coding: str | None
+) -> None:
+    async with page, page.stream("GET", "/assets/a-1.js", headers={"accept-encoding": accepted}) as answer:
+        assert answer.status_code == 200
+        assert answer.headers.get("content-encoding") == coding
+        body = b"".join([part async for part in answer.aiter_raw()])
+    assert {"br": BROTLI, None: b"plain"}.get(coding, b"packed") == (
+        gzip.decompress(body) if coding == "gzip" else body
+    )
+    assert answer.headers["content-type"].startswith("text/javascript")
+    assert answer.headers["vary"] == "accept-encoding"
+    assert answer.headers["cache-control"] == FOREVER
+
+
+async def test_what_was_not_compressed_goes_as_it_is_and_is_asked_for_each_time(page: httpx.AsyncClient) -> None:
+    async with page:
+        answer = await page.get("/", headers={"accept-encoding": "br"})
+    assert answer.text == "<p>plain</p>"
+    assert "content-encoding" not in answer.headers
+    assert answer.headers["cache-control"] == "no-cache"
+
+
+async def test_an_unchanged_file_is_not_sent_again_in_any_coding(page: httpx.AsyncClient) -> None:
+    async with page:
+        for accepted in ("br", "gzip", "identity"):
+            first = await page.get("/assets/a-1.js", headers={"accept-encoding": accepted})
+            again = await page.get(
+                "/assets/a-1.js", headers={"accept-encoding": accepted, "if-none-match": first.headers["etag"]}
+            )
+            assert again.status_code == 304
+
+
+def test_without_a_built_page_everything_else_works(tmp_path: Path) -> None:
+    assert routes(tmp_path / "missing") == []

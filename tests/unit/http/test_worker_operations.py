@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from gateway.http.worker_operations import Surface
+from gateway.ops.counters import Counters
+from gateway.ops.metrics import Metrics
+from gateway.server.worker_group import Answer, WorkerGroup, WorkerGroupError
+
+if TYPE_CHECKING:
+    from starlette.routing import Route
+
+FRESH = Answer(200, b'{"ready":true,"reasons":[],"feed":"poll"}')
+STALE = Answer(503, b'{"ready":false,"reasons":["feed: redis"]}')
+AWAY = WorkerGroupError("Connection refused")
+
+
+@pytest.fixture
+def worker_group(monkeypatch: pytest.MonkeyPatch) -> WorkerGroup:
+    monkeypatch.setattr(WorkerGroup, "ask_all", None)
+    return WorkerGroup.gather(2)[0]
+
+
+def surface(worker_group: WorkerGroup | None, token: str = "") -> Surface:
+    return Surface(lambda: ["own"], dict, Metrics(Counters(), dict, dict), token, worker_group)
+
+
+async def get(routes: list[Route], path: str, **headers: str) -> httpx.Response:
+    transport = httpx.ASGITransport(Starlette(routes=routes))
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as http:
+        return await http.get(path, headers=headers)
+
+
+def told(monkeypatch: pytest.MonkeyPatch, *answers: Answer | WorkerGroupError) -> list[str]:
+    """The paths that the workers are asked for."""
+    asked: list[str] = []
+
+    async def ask_all(_: WorkerGroup, path: str, *options: Any) -> dict[int, Answer | WorkerGroupError]:
+        asked.append(path)
+        numbers = options[1] if options else range(1, len(answers) + 1)
+        return {number: answers[number - 1] for number in numbers}
+
+    monkeypatch.setattr(WorkerGroup, "ask_all", ask_all)
+    return asked
+
+
+def trace_of(*read_ms: int) -> Answer:
+    updates = [{"read": at} for at in read_ms]
+    return Answer(200, json.dumps({"symbol": "BTCUSDT", "updates": updates, "timestamp": sum(read_ms)}).encode())
+
+
+@pytest.mark.parametrize(
+    ("answers", "status", "reasons"),
+    [
+        pytest.param((FRESH, FRESH), 200, [], id="both fresh"),
+        pytest.param((FRESH, AWAY), 200, [], id="one away"),
+        pytest.param((FRESH, STALE), 503, ["worker 2: feed: redis"], id="one stale"),
+        pytest.param((STALE, AWAY), 503, ["worker 1: feed: redis"], id="nobody fresh"),
+        pytest.param((AWAY, AWAY), 503, ["no worker answers"], id="nobody"),
+    ],
+)
+async def test_all_are_ready_when_nobody_gets_stale_data(
+    worker_group: WorkerGroup,
+    monkeypatch: pytest.MonkeyPatch,
+    answers: tuple[Answer | WorkerGroupError, ...],
+    status: int,
+    reasons: list[str],
+) -> None:
+    told(monkeypatch, *answers)
+    answer = await get(surface(worker_group).whole(), "/readyz")
+    body = json.loads(answer.content)
+    assert (answer.status_code, body["ready"], body["reasons"]) == (status, status == 200, reasons)
+    # The public learns no more than that.
+    answer = await get(surface(worker_group).public(), "/readyz")
+    assert (answer.status_code, json.loads(answer.content)) == (status, {"ready": status == 200})
+
+
+async def test_details_and_metrics_need_the_token(worker_group: WorkerGroup, monkeypatch: pytest.MonkeyPatch) -> None:
+    told(monkeypatch, FRESH, AWAY)
+    routes = surface(worker_group, "open sesame").whole()
+    for path in ("/metrics", "/status.json", "/v1/status", "/v1/trace"):
+        assert (await get(routes, path)).status_code == 401
+    assert json.loads((await get(routes, "/readyz")).content) == {"ready": True}
+    shown = json.loads((await get(routes, "/readyz", authorization="Bearer open sesame")).content)
+    assert shown["workers"] == {"1": {"ready": True, "feed": "poll"}, "2": {"away": "Connection refused"}}
+
+
+async def test_metrics_are_those_of_who_answers(worker_group: WorkerGroup, monkeypatch: pytest.MonkeyPatch) -> None:
+    told(monkeypatch, AWAY, Answer(200, b"# TYPE x gauge\nx 1\n"))
+    lines = (await get(surface(worker_group).whole(), "/metrics")).text.splitlines()
+    assert {"gateway_workers 2", "gateway_workers_up 1", 'x{worker="2"} 1'} <= set(lines)
+
+
+async def test_health_tells_who_is_there(worker_group: WorkerGroup, monkeypatch: pytest.MonkeyPatch) -> None:
+    told(monkeypatch, AWAY, Answer(200, b""))
+    assert json.loads((await get(surface(worker_group).whole(), "/healthz")).content)["workers"] == {
+        "1": False,
+        "2": True,
+    }
+    assert "workers" not in json.loads((await get(surface(worker_group).public(), "/healthz")).content)
+
+
+async def test_an_update_is_followed_through_each_worker(
+    worker_group: WorkerGroup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = told(monkeypatch, trace_of(1, 5), trace_of(4))
+    body = json.loads(
+        (await get(surface(worker_group).whole(), "/v1/trace?symbol=BTCUSDT&count=2&x=%0d%0a%20y")).content
+    )
+    assert [(update["worker"], update["read"]) for update in body["updates"]] == [(1, 1), (2, 4), (1, 5)]
+    assert (body["symbol"], body["workers"], body["away"], body["timestamp"]) == ("BTCUSDT", [1, 2], {}, 6)
+    # What a client writes stays a query.
+    assert asked == ["/v1/trace?symbol=BTCUSDT&count=2&x=%0D%0A+y"]
+
+
+async def test_one_worker_may_be_asked_for_its_trace(
+    worker_group: WorkerGroup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told(monkeypatch, trace_of(1), trace_of(4))
+    body = json.loads((await get(surface(worker_group).whole(), "/v1/trace?symbol=BTCUSDT&worker=2")).content)
+    assert (body["workers"], body["updates"]) == ([2], [{"worker": 2, "read": 4}])
+
+
+async def test_a_trace_says_which_worker_is_missing(worker_group: WorkerGroup, monkeypatch: pytest.MonkeyPatch) -> None:
+    told(monkeypatch, trace_of(1), AWAY)
+    body = json.loads((await get(surface(worker_group).whole(), "/v1/trace?symbol=BTCUSDT")).content)
+    assert (body["workers"], body["away"]) == ([1], {"2": "Connection refused"})
+
+
+async def test_freshness_by_symbol_is_that_of_the_stalest_worker(
+    worker_group: WorkerGroup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told(
+        monkeypatch,
+        Answer(200, b'{"ready":true,"quiet":0,"symbols":[]}'),
+        Answer(200, b'{"ready":true,"quiet":4,"symbols":[]}'),
+    )
+    body = json.loads((await get(surface(worker_group).whole(), "/v1/status")).content)
+    assert (body["worker"], body["quiet"]) == (2, 4)
+
+
+@pytest.mark.parametrize("path", ["/v1/trace", "/v1/status"])
+@pytest.mark.parametrize(
+    ("answers", "query", "status", "code"),
+    [
+        pytest.param((Answer(400, b'{"code":"INVALID_SYMBOL"}'), AWAY), "", 400, "INVALID_SYMBOL", id="refused"),
+        pytest.param((AWAY, AWAY), "", 503, "OVERLOADED", id="nobody"),
+        pytest.param((AWAY, AWAY), "?worker=3", 400, "BAD_REQUEST", id="no such worker"),
+    ],
+)
+async def test_questions_without_an_answer_are_refused_by_name(
+    worker_group: WorkerGroup,
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    answers: tuple[Answer | WorkerGroupError, ...],
+    query: str,
+    status: int,
+    code: str,
+) -> None:
+    told(monkeypatch, *answers)
+    answer = await get(surface(worker_group).whole(), f"{path}{query}")
+    assert (answer.status_code, json.loads(answer.content)["code"]) == (status, code)
+
+
+async def test_alone_a_gateway_speaks_for_itself() -> None:
+    assert json.loads((await get(surface(None).whole(), "/readyz")).content)["reasons"] == ["own"]
+
+
+async def test_to_its_crew_a_worker_speaks_for_itself_and_wants_the_secret(worker_group: WorkerGroup) -> None:
+    routes = surface(worker_group, "open sesame").own(worker_group)
+    assert (await get(routes, "/metrics")).status_code == 401
+    answer = await get(routes, "/readyz", authorization=f"Bearer {worker_group.secret}")
+    assert json.loads(answer.content)["reasons"] == ["own"]

@@ -1,0 +1,256 @@
+"""The terminal's lines: what is told, and that they fit."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from gateway.ops.status.screen import BARS, SPARK, clock, short, span, spark, top, trace_head, trace_row, unreachable
+
+NOW_MS = 1_700_000_000_000
+TOLD: dict[str, Any] = {
+    "timestamp": NOW_MS,
+    "level": "fresh",
+    "headline": "Users get fresh data",
+    "why": [],
+    "process": {"version": "1.2.3", "pid": 42, "started": NOW_MS - 90_000},
+    "feed": {
+        "mode": "pubsub",
+        "live": True,
+        "reason": "",
+        "age_ms": 12,
+        "reconnects": 2,
+        "history": True,
+        "sources": {"main": {"linked": True, "followed": True, "age_s": 0.012}},
+    },
+    "symbols": {
+        "known": 100,
+        "quiet": 3,
+        "quiet_after_ms": 15_000,
+        "oldest": [{"symbol": "OLDUSDT", "age_ms": 61_000}],
+    },
+    "load": {"level": "normal", "surging": False},
+    "clients": {
+        "now": 1200,
+        "tiers": [{"interval_ms": 50, "clients": 1199}, {"interval_ms": 100, "clients": 1}],
+        "slowest": [],
+    },
+    "gaps": {"open": 0, "last": []},
+    "disconnects": [],
+    "events": [],
+    "samples": {
+        name: [1, 2, 4]
+        for name in (
+            "feed_age_ms", "messages_per_s", "writes_per_s", "bytes_per_s", "clients", "behind", "busy", "lag_ms",
+        )
+    },
+}  # fmt: skip
+CLIENT = {
+    "id": 17,
+    "address": "192.0.2.7",
+    "dialect": "native",
+    "interval_ms": 800,
+    "stalled_ms": 2500,
+    "unsent_bytes": 40_000,
+    "channels": 3,
+}
+WORKER = {
+    "worker": 1,
+    "level": "fresh",
+    "clients": 1500,
+    "process": {"pid": 71},
+    "writes_per_s": 16_700,
+    "bytes_per_s": 2_500_000,
+    "busy": 0.42,
+}
+EVENT = {"at": NOW_MS, "until": NOW_MS, "kind": "disconnect", "what": "4000 slow client", "count": 1}
+
+
+def told(**changes: Any) -> dict[str, Any]:
+    """What a gateway tells, but for some of it: `feed={"live": False}` changes one thing of the feed."""
+    made = copy.deepcopy(TOLD)
+    for name, change in changes.items():
+        made[name] = made[name] | change if isinstance(change, dict) else change
+    return made
+
+
+def shown(width: int = 80, height: int = 24, **changes: Any) -> list[str]:
+    return top(told(**changes), width, height, colour=False)
+
+
+def test_the_verdict_is_the_first_line_and_its_reasons_follow() -> None:
+    lines = shown(level="stale", headline="Users do not get fresh data", why=["no link to Redis", "another"])
+    assert lines[:3] == ["!! Users do not get fresh data", "   no link to Redis", "   another"]
+
+
+def test_one_of_several_workers_says_which_it_is() -> None:
+    assert shown(width=120, worker=2, workers=[WORKER], workers_wanted=3)[1].endswith("version 1.2.3, worker 2 of 3")
+
+
+def test_each_of_several_workers_has_a_line_below_the_verdict() -> None:
+    lines = shown(width=120, workers=[WORKER, WORKER | {"worker": 2, "busy": None, "level": "stale"}], workers_wanted=3)
+    assert lines[1].endswith("version 1.2.3, all 2 of 3 workers")
+    assert (
+        lines[2].split()
+        == "worker 1 process 71 fresh 1,500 clients, writes 16.7 k/s, 2.50 MB/s, 42% in flushes".split()
+    )
+    assert lines[3].split()[:5] == ["worker", "2", "process", "71", "stale"]
+    assert lines[3].split()[-3:] == ["0%", "in", "flushes"]
+
+
+def test_of_several_workers_each_client_and_each_event_says_whose_it_is() -> None:
+    event = EVENT | {"worker": 2}
+    lines = shown(width=120, height=60, clients={"slowest": [CLIENT | {"worker": 2}]}, events=[event])
+    assert lines[-3].startswith("2#17 ")
+    assert lines[-1].endswith("worker 2, clients sent away: 4000 slow client")
+
+
+def test_colour_is_for_terminals() -> None:
+    assert "\x1b" not in "".join(shown())
+    assert "\x1b[32m" in top(TOLD, 80, 24, colour=True)[0]
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (40, 10), (200, 60)])
+def test_everything_fits_however_much_there_is_to_tell(width: int, height: int) -> None:
+    lines = shown(width, height, clients={"slowest": [CLIENT] * 10}, events=[EVENT] * 40, why=["x" * 300])
+    assert len(lines) <= height
+    assert max(map(len, lines)) <= width
+
+
+def test_the_slowest_clients_leave_room_for_what_happened() -> None:
+    text = "\n".join(shown(clients={"slowest": [CLIENT] * 10}, events=[EVENT] * 3))
+    assert "#17" in text
+    assert "192.0.2.7" in text
+    assert "clients sent away: 4000 slow client" in text
+
+
+def test_addresses_that_are_not_told_are_not_missed() -> None:
+    client = {key: value for key, value in CLIENT.items() if key != "address"} | {"stalled_ms": 0}
+    (row,) = (line for line in shown(clients={"slowest": [client]}) if line.startswith("#17"))
+    assert row.split() == ["#17", "-", "800", "ms", "-", "40.0", "kB", "3", "native"]
+
+
+def test_a_burst_and_a_kind_nobody_knows_are_shown_all_the_same() -> None:
+    lines = shown(events=[EVENT | {"count": 1200}, EVENT | {"kind": "new"}])
+    assert lines[-2].endswith("clients sent away: 4000 slow client x 1,200")
+    assert lines[-1].endswith("new: 4000 slow client")
+
+
+def test_a_feed_in_trouble_says_so() -> None:
+    text = "\n".join(shown(feed={"live": False, "reason": "silent", "age_ms": None, "history": False}))
+    assert "feed     stale: silent, pubsub, no news yet, 2 links lost, history away" in text
+
+
+def test_several_sources_get_a_line_each() -> None:
+    spare = {"linked": False, "followed": False, "age_s": None}
+    lines = shown(feed={"sources": TOLD["feed"]["sources"] | {"spare": spare}})
+    assert "  main        linked, followed, news 12 ms ago" in lines
+    assert "  spare       away, no news yet" in lines
+    assert not any(line.startswith("  main") for line in shown())
+
+
+def test_gaps_surges_and_goodbyes_are_counted() -> None:
+    gap = {"symbol": "BTCUSDT", "interval": "1m", "from": NOW_MS, "state": "given_up"}
+    text = "\n".join(
+        shown(
+            gaps={"open": 2, "last": [gap]},
+            load={"level": "busy", "surging": True},
+            disconnects=[{"code": 4000, "reason": "slow client", "count": 1200}],
+        )
+    )
+    assert "gaps     2 open; BTCUSDT 1m from 22:13:20 given up" in text
+    assert "load     busy, a surge: news is conflated" in text
+    assert "closed   4000 slow client: 1,200" in text
+
+
+def test_before_the_first_sample_there_is_something_to_see_too() -> None:
+    lines = shown(samples={name: [] for name in TOLD["samples"]}, symbols={"oldest": []})
+    assert sum(line.endswith("most -") for line in lines) == len(TOLD["samples"])
+
+
+def test_what_comes_from_outside_reaches_no_terminal_as_it_is() -> None:
+    text = "\n".join(shown(symbols={"oldest": [{"symbol": "\x1b[2J\n", "age_ms": None}]}, why=["\x1b]0;x\x07"]))
+    assert "\x1b" not in text
+    assert "?[2J? never" in text
+
+
+def test_a_gateway_that_is_gone_is_told_above_what_it_said_last() -> None:
+    lines = unreachable("timed out", TOLD, 80, 24, colour=False)
+    assert lines[0] == "?? The gateway does not answer: timed out"
+    assert lines[2] == "OK Users get fresh data"
+    assert len(lines) <= 24
+
+
+UPDATE = {
+    "kind": "kline 1m",
+    "event": NOW_MS,
+    "read": NOW_MS + 3.5,
+    "decoded": 0.25,
+    "folded": 0.5,
+    "tick": 7,
+    "published": 20.5,
+    "encoded": 21.0,
+    "written": 22.0,
+    "clients": 5,
+    "waiting": 2,
+    "outcome": "written",
+}
+
+
+def test_a_traced_update_is_told_by_what_each_stage_took() -> None:
+    assert trace_row(UPDATE).split() == (
+        "22:13:20.003 kline 1m 3.50 0.25 0.25 20.00 0.50 1.00 25.50 7 5+2 written".split()
+    )
+
+
+def test_of_several_workers_it_says_which_one_followed_the_update() -> None:
+    assert trace_row(UPDATE | {"worker": 2}).endswith("  written, worker 2")
+
+
+def test_stages_that_were_not_reached_are_left_open() -> None:
+    nothing = dict.fromkeys(("event", "decoded", "folded", "tick", "published", "encoded", "written"))
+    row = trace_row(UPDATE | nothing | {"clients": 0, "waiting": 0, "outcome": "skipped: bad_json"})
+    assert row.split() == "22:13:20.003 kline 1m - - - - - - - - 0 skipped: bad_json".split()
+
+
+def test_columns_stand_under_their_names() -> None:
+    head, row = trace_head(), trace_row(UPDATE)
+    for name, value in (("feed", "3.50"), ("published", "20.00"), ("written", "1.00"), ("clients", "5+2")):
+        assert head.index(name) + len(name) == row.index(f" {value} ") + 1 + len(value)
+
+
+@pytest.mark.parametrize(
+    ("ms", "text"),
+    [
+        (None, "never"),
+        (12, "12 ms"),
+        (2500, "2.5 s"),
+        (31_000, "31 s"),
+        (125_000, "2 min 5 s"),
+        (7_500_000, "2 h 5 min"),
+        (180_000_000, "2 d 2 h"),
+    ],
+)
+def test_lengths_of_time_read_like_words(ms: float | None, text: str) -> None:
+    assert span(ms) == text
+
+
+def test_times_of_day_are_utc() -> None:
+    assert clock(NOW_MS + 7) == "22:13:20"
+    assert clock(NOW_MS + 7, parts=True) == "22:13:20.007"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(999, "999 "), (9999, "9,999 "), (12_345, "12.3 k"), (4_560_000, "4.56 M")]
+)
+def test_large_numbers_are_short(value: float, text: str) -> None:
+    assert short(value) == text
+
+
+def test_a_sparkline_ends_with_the_newest_value() -> None:
+    line = spark([None, *range(SPARK * 2)])
+    assert len(line) == SPARK
+    assert line[-1] == BARS[-1]
+    assert spark([]) == spark([0, 0]) == " " * SPARK

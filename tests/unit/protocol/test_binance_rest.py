@@ -1,0 +1,105 @@
+"""Binance's REST shapes: names, order and types to the byte."""
+
+from __future__ import annotations
+
+import orjson
+
+from gateway.model.kline import Kline
+from gateway.model.ticker import Ticker
+from gateway.protocol import binance_rest as wire
+from gateway.protocol.listing import Listing
+
+T0 = 1_732_310_040_000
+TICKER = Ticker(
+    "BTCUSDT", "97000.10", "96000.00", "98000.00", "95000.00", "12.50000", "1210000.00", "1000.10", "1.042", 12,
+    event_time_ms=T0,
+)  # fmt: skip
+
+
+def test_a_row_has_twelve_elements_and_the_digits_of_the_source() -> None:
+    kline = Kline(
+        T0, T0 + 59_999, "97000.10", "97001.00", "96999.9", "97000.5000", "1.50", "145500.7", 42, "0.70", "67900.1"
+    )
+    assert wire.kline_row(kline) == (
+        b'[1732310040000,"97000.10","97001.00","96999.9","97000.5000","1.50",1732310099999,"145500.7",42,'
+        b'"0.70","67900.1","0"]'
+    )
+
+
+def test_the_full_ticker_has_every_field_in_order_and_says_unknown_ids_as_minus_one() -> None:
+    assert wire.full_ticker(TICKER, T0 + 5).decode() == (
+        '{"symbol":"BTCUSDT","priceChange":"1000.10","priceChangePercent":"1.042","weightedAvgPrice":"96800.00000000",'
+        '"prevClosePrice":"96000.00","lastPrice":"97000.10","lastQty":"0.00000000","bidPrice":"0.00000000",'
+        '"bidQty":"0.00000000","askPrice":"0.00000000","askQty":"0.00000000","openPrice":"96000.00",'
+        '"highPrice":"98000.00","lowPrice":"95000.00","volume":"12.50000","quoteVolume":"1210000.00",'
+        f'"openTime":{T0 - 86_400_000},"closeTime":{T0},"firstId":-1,"lastId":-1,"count":12}}'
+    )
+
+
+def test_what_an_extended_source_says_is_passed_on() -> None:
+    said = TICKER._replace(
+        bid="97000.0", ask="97000.2", open_time_ms=T0 - 7, close_time_ms=T0 + 7, first_trade_id=3, last_trade_id=14
+    )
+    data = orjson.loads(wire.full_ticker(said, 0))
+    assert (data["bidPrice"], data["askPrice"]) == ("97000.0", "97000.2")
+    assert (data["openTime"], data["closeTime"], data["firstId"], data["lastId"]) == (T0 - 7, T0 + 7, 3, 14)
+
+
+def test_the_mini_ticker_has_no_change_and_no_book() -> None:
+    assert wire.mini_ticker(TICKER, T0).decode() == (
+        '{"symbol":"BTCUSDT","openPrice":"96000.00","highPrice":"98000.00","lowPrice":"95000.00",'
+        '"lastPrice":"97000.10","volume":"12.50000","quoteVolume":"1210000.00",'
+        f'"openTime":{T0 - 86_400_000},"closeTime":{T0},"firstId":-1,"lastId":-1,"count":12}}'
+    )
+
+
+def test_without_a_time_of_the_source_the_window_ends_now() -> None:
+    data = orjson.loads(wire.mini_ticker(Ticker("BTCUSDT", "1.0"), T0))
+    assert (data["openTime"], data["closeTime"]) == (T0 - 86_400_000, T0)
+
+
+def test_the_price_ticker_is_two_strings() -> None:
+    assert wire.price_ticker(TICKER, 0) == b'{"symbol":"BTCUSDT","price":"97000.10"}'
+
+
+def test_a_symbol_of_any_configured_shape_is_proper_json() -> None:
+    odd = TICKER._replace(symbol='A"B')
+    for encode in (wire.full_ticker, wire.mini_ticker, wire.price_ticker):
+        assert orjson.loads(encode(odd, T0))["symbol"] == 'A"B'
+
+
+def test_exchange_info_is_whole_with_the_servers_time_at_its_end() -> None:
+    text = wire.exchange_info([Listing("BTCUSDT", "BTC", "USDT", 2, 5)], 100) + wire.server_time_end(T0)
+    data = orjson.loads(text)
+    (symbol,) = data.pop("symbols")
+    (limit,) = data.pop("rateLimits")
+    assert data == {"timezone": "UTC", "exchangeFilters": [], "serverTime": T0}
+    assert limit == {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 100}
+    assert {
+        "symbol": "BTCUSDT",
+        "status": "TRADING",
+        "baseAsset": "BTC",
+        "baseAssetPrecision": 8,
+        "quoteAsset": "USDT",
+        "quotePrecision": 8,
+        "quoteAssetPrecision": 8,
+        "isSpotTradingAllowed": True,
+        "isMarginTradingAllowed": False,
+        "permissions": ["SPOT"],
+        "permissionSets": [["SPOT"]],
+    }.items() <= symbol.items()
+    assert "MARKET" in symbol["orderTypes"]
+    price, lot = symbol["filters"]
+    assert (price["filterType"], price["tickSize"]) == ("PRICE_FILTER", "0.01000000")
+    assert (lot["filterType"], lot["stepSize"]) == ("LOT_SIZE", "0.00001000")
+    # Clients tell contracts from spot pairs by these.
+    assert not {"contractType", "underlying"} & symbol.keys()
+
+
+def test_exchange_info_may_list_nothing() -> None:
+    assert orjson.loads(wire.exchange_info((), 100) + wire.server_time_end(T0))["symbols"] == []
+
+
+def test_time_and_errors_are_their_two_fields() -> None:
+    assert wire.server_time(T0) == b'{"serverTime":1732310040000}'
+    assert wire.error(-1121, "Invalid symbol.") == b'{"code":-1121,"msg":"Invalid symbol."}'

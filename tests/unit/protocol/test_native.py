@@ -1,0 +1,277 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.delivery.commands import CommandError, ErrorCode
+from gateway.delivery.dialect import FeedState
+from gateway.protocol.native import DEFLATE_MIN_BYTES, NativeDialect, kline_json, ticker_json
+from tests.builders import MINUTE_MS, T0, kline, ticker
+from tests.fakes import messages, parsed
+
+LIVE, AWAY = FeedState(), FeedState("redis", T0)
+
+
+@pytest.fixture
+def dialect() -> NativeDialect:
+    return NativeDialect()
+
+
+def said(frames: bytes) -> dict[str, Any]:
+    """The one message of these frames; numbers as text."""
+    (message,) = messages(frames)
+    assert isinstance(message, dict)
+    return message
+
+
+def news(fragment: bytes) -> tuple[int, dict[str, Any]]:
+    """A fragment's channel and what it says of it."""
+    ((n, fields),) = said(NativeDialect().beat(fragment, T0, spare=False))["u"]
+    return int(n), fields
+
+
+class TestValues:
+    def test_a_kline_has_the_clients_field_names_and_the_sources_digits(self) -> None:
+        text = kline_json(
+            kline(1, "100.10 110 90.00 105.5", volume="1.230", quote_volume="99.0", trades=7, closed=True)
+        )
+        assert text == (
+            b'{"openTime":1732320060000,"open":100.10,"high":110,"low":90.00,"close":105.5,"volume":1.230'
+            b',"closeTime":1732320119999,"quoteVolume":99.0,"trades":7,"isClosed":true}'
+        )
+
+    def test_a_bar_made_of_prices_alone_says_so(self) -> None:
+        assert parsed(kline_json(kline(provisional=True)))["provisional"] is True
+        assert "provisional" not in parsed(kline_json(kline()))
+        assert parsed(kline_json(kline()))["isClosed"] is False
+
+    def test_a_ticker_has_what_the_source_gave_and_no_more(self) -> None:
+        whole = ticker("100.10", open="99", high="101", low="98", volume="5.0", quote_volume="500", trades=12)
+        assert ticker_json(whole._replace(change="-1.1", change_percent="-1.10", bid="7")) == (
+            b'{"c":100.10,"o":99,"h":101,"l":98,"v":5.0,"q":500,"p":-1.1,"P":-1.10,"n":12,"E":1732320000000}'
+        )
+        assert ticker_json(ticker("7", event_time_ms=0)) == b'{"c":7}'
+        assert ticker_json(ticker("7", trades=0)) == b'{"c":7,"n":0,"E":1732320000000}'
+
+
+class TestNews:
+    def test_without_something_older_it_is_everything(self, dialect: NativeDialect) -> None:
+        assert news(dialect.ticker(3, None, ticker("7"))) == (3, parsed(ticker_json(ticker("7"))))
+        assert news(dialect.kline(4, None, kline())) == (4, parsed(kline_json(kline())))
+
+    @pytest.mark.parametrize(
+        ("change", "fields"),
+        [
+            ({"last": "8"}, {"c": "8"}),
+            ({"high": "9.50", "low": "6", "volume": "2"}, {"h": "9.50", "l": "6", "v": "2"}),
+            ({"open": "5", "quote_volume": "3"}, {"o": "5", "q": "3"}),
+            ({"change": "-1", "change_percent": "-2.5", "trades": 4}, {"p": "-1", "P": "-2.5", "n": "4"}),
+            ({"last": "7.0"}, {"c": "7.0"}),
+        ],
+    )
+    def test_of_a_ticker_is_what_changed(
+        self, dialect: NativeDialect, change: dict[str, Any], fields: dict[str, str]
+    ) -> None:
+        old = ticker("7", open="1", high="2", low="1", volume="1", quote_volume="1", change="1", change_percent="1")
+        assert news(dialect.ticker(3, old, old._replace(event_time_ms=T0 + 1, **change))) == (3, fields)
+
+    def test_of_a_ticker_that_says_less_than_before_is_still_json(self, dialect: NativeDialect) -> None:
+        old = ticker("7", open="1", change_percent="1", trades=3)
+        assert news(dialect.ticker(3, old, ticker("8"))) == (3, {"c": "8"})
+        assert dialect.ticker(3, old, ticker("7")) == b""
+
+    def test_of_a_ticker_that_only_got_older_is_nothing(self, dialect: NativeDialect) -> None:
+        old = ticker("7", bid="1")
+        assert dialect.ticker(3, old, old._replace(event_time_ms=T0 + 1, bid="2")) == b""
+
+    @pytest.mark.parametrize(
+        ("change", "fields"),
+        [
+            ({"close": "106"}, {"close": "106"}),
+            ({"open": "101", "high": "111", "low": "89"}, {"open": "101", "high": "111", "low": "89"}),
+            (
+                {"volume": "2", "quote_volume": "20", "trades": 3},
+                {"volume": "2", "quoteVolume": "20", "trades": "3"},
+            ),
+            ({"provisional": True}, {"provisional": True}),
+        ],
+    )
+    def test_of_a_forming_bar_is_what_changed(
+        self, dialect: NativeDialect, change: dict[str, Any], fields: dict[str, Any]
+    ) -> None:
+        old = kline()
+        assert news(dialect.kline(4, old, old._replace(event_time_ms=T0 + 5, **change))) == (4, fields)
+        assert dialect.kline(4, old, old._replace(event_time_ms=T0 + 5, taker_volume="9")) == b""
+
+    def test_that_the_exchange_has_spoken_of_a_bar_is_news(self, dialect: NativeDialect) -> None:
+        assert news(dialect.kline(4, kline(provisional=True), kline())) == (4, {"provisional": False})
+
+    def test_of_the_next_bar_is_all_of_it(self, dialect: NativeDialect) -> None:
+        assert news(dialect.kline(4, kline(0), kline(1))) == (4, parsed(kline_json(kline(1))))
+
+    def test_a_closed_kline_is_whole(self, dialect: NativeDialect) -> None:
+        assert news(dialect.closed(4, kline(closed=True))) == (4, parsed(kline_json(kline(closed=True))))
+
+
+class TestBeat:
+    def test_joins_fragments_to_one_update(self, dialect: NativeDialect) -> None:
+        body = (
+            dialect.closed(4, kline(0, closed=True))
+            + dialect.kline(4, None, kline(1))
+            + dialect.ticker(3, ticker("7"), ticker("8"))
+        )
+        assert said(dialect.beat(body, T0, spare=True)) == {
+            "op": "update",
+            "t": str(T0),
+            "u": [
+                ["4", parsed(kline_json(kline(0, closed=True)))],
+                ["4", parsed(kline_json(kline(1)))],
+                ["3", {"c": "8"}],
+            ],
+        }
+
+    @pytest.mark.parametrize(
+        ("deflate", "spare", "count", "compressed"),
+        [(True, True, 50, True), (True, True, 1, False), (True, False, 50, False), (False, True, 50, False)],
+        ids=["pays", "too short", "no time", "not agreed on"],
+    )
+    def test_is_compressed_where_that_pays(self, deflate: bool, spare: bool, count: int, compressed: bool) -> None:
+        dialect = NativeDialect(deflate=deflate)
+        body = b"".join(dialect.ticker(n, ticker("7"), ticker("8")) for n in range(count))
+        frames = dialect.beat(body, T0, spare=spare)
+        assert bool(frames[0] & 0x40) is compressed
+        assert len(said(frames)["u"]) == count
+
+
+class TestMessages:
+    def test_no_channel_holds_many_symbols(self, dialect: NativeDialect) -> None:
+        assert dialect.tickers(3, [ticker("7")]) == b""
+
+    def test_status_names_channels_reason_and_since_when(self, dialect: NativeDialect) -> None:
+        assert said(dialect.status((17, 3), AWAY)) == {
+            "op": "status",
+            "channels": {"17": "stale", "3": "stale"},
+            "reason": "redis",
+            "since": str(T0),
+        }
+        assert said(dialect.status((17,), LIVE)) == {"op": "status", "channels": {"17": "live"}}
+
+    def test_throttle_and_heartbeat(self, dialect: NativeDialect) -> None:
+        assert said(dialect.throttle(200, "load")) == {"op": "throttle", "interval_ms": "200", "reason": "load"}
+        assert said(dialect.heartbeat(T0)) == {"op": "heartbeat", "t": str(T0)}
+        assert said(dialect.shutdown(2150)) == {"op": "shutdown", "retry_ms": "2150"}
+
+    def test_hello_says_who_speaks_and_the_limits(self, dialect: NativeDialect) -> None:
+        assert said(dialect.hello("kline-gateway/1", T0, 50, {"history_max": 500})) == {
+            "op": "hello",
+            "protocol": "1",
+            "server": "kline-gateway/1",
+            "time": str(T0),
+            "tick_ms": "50",
+            "limits": {"history_max": "500"},
+        }
+
+
+class TestSnapshots:
+    def test_of_a_kline_has_the_closed_ones_then_the_forming_one(self, dialect: NativeDialect) -> None:
+        closed = b",".join(kline_json(kline(number, closed=True)) for number in (0, 1))
+        message = said(dialect.kline_snapshot(17, "kline:BTCUSDT:1m", closed, kline(2), LIVE, {}))
+        assert message == {
+            "op": "snapshot",
+            "n": "17",
+            "channel": "kline:BTCUSDT:1m",
+            "klines": [parsed(kline_json(kline(number, closed=True))) for number in (0, 1)],
+            "forming": parsed(kline_json(kline(2))),
+            "state": "live",
+        }
+
+    def test_of_a_kline_says_what_it_is_for(self, dialect: NativeDialect) -> None:
+        extra = {"resync": True, "recovered": False}
+        message = said(dialect.kline_snapshot(17, "kline:BTCUSDT:1m", b"", None, AWAY, extra))
+        assert message == {
+            "op": "snapshot",
+            "n": "17",
+            "channel": "kline:BTCUSDT:1m",
+            "klines": [],
+            "forming": None,
+            "state": "stale",
+            "resync": True,
+            "recovered": False,
+        }
+
+    def test_of_a_kline_is_compressed_where_that_pays(self) -> None:
+        dialect = NativeDialect(deflate=True)
+        closed = b",".join(kline_json(kline(number, closed=True)) for number in range(50))
+        long = dialect.kline_snapshot(17, "kline:BTCUSDT:1m", closed, None, LIVE, {})
+        assert len(long) < len(closed)
+        assert len(said(long)["klines"]) == 50
+        short = dialect.kline_snapshot(17, "kline:BTCUSDT:1m", b"", None, LIVE, {})
+        assert len(short) < DEFLATE_MIN_BYTES
+        assert not short[0] & 0x40
+
+    def test_of_a_ticker_has_it_whole(self, dialect: NativeDialect) -> None:
+        assert said(dialect.ticker_snapshot(18, "ticker:BTCUSDT", ticker("7"), LIVE)) == {
+            "op": "snapshot",
+            "n": "18",
+            "channel": "ticker:BTCUSDT",
+            "ticker": parsed(ticker_json(ticker("7"))),
+            "state": "live",
+        }
+        assert said(dialect.ticker_snapshot(18, "ticker:BTCUSDT", None, AWAY))["ticker"] is None
+
+
+class TestReplies:
+    def test_subscribed_answers_for_each_channel(self, dialect: NativeDialect) -> None:
+        refused = CommandError(ErrorCode.INVALID_SYMBOL, "nobody has data for FOO")
+        message = said(dialect.subscribed(7, {"ticker:BTCUSDT": 18, "ticker:FOO": refused}))
+        assert message == {
+            "op": "subscribed",
+            "id": "7",
+            "channels": {
+                "ticker:BTCUSDT": {"n": "18"},
+                "ticker:FOO": {"error": {"code": "INVALID_SYMBOL", "message": "nobody has data for FOO"}},
+            },
+        }
+
+    def test_an_id_is_repeated_with_its_type_and_left_out_where_there_was_none(self, dialect: NativeDialect) -> None:
+        assert b'"id":8' in dialect.pong(8, T0)
+        assert b'"id":"8"' in dialect.pong("8", T0)
+        assert said(dialect.pong(None, T0)) == {"op": "pong", "time": str(T0)}
+
+    def test_a_token_is_answered_with_when_it_ends(self, dialect: NativeDialect) -> None:
+        assert said(dialect.authenticated(1, T0)) == {"op": "auth", "id": "1", "expires": str(T0)}
+        assert said(dialect.authenticated(None, None)) == {"op": "auth", "expires": None}
+
+    def test_unsubscribed_list_and_set(self, dialect: NativeDialect) -> None:
+        assert said(dialect.unsubscribed(1, ["ticker:FOO"])) == {
+            "op": "unsubscribed",
+            "id": "1",
+            "channels": ["ticker:FOO"],
+        }
+        assert said(dialect.channel_list(2, {"ticker:BTCUSDT": 18})) == {
+            "op": "list",
+            "id": "2",
+            "channels": {"ticker:BTCUSDT": "18"},
+        }
+        assert said(dialect.profile(3, {"max_rate": None, "closed_only": True, "interval_ms": 50})) == {
+            "op": "set",
+            "id": "3",
+            "max_rate": None,
+            "closed_only": True,
+            "interval_ms": "50",
+        }
+
+    def test_an_error_says_whose_it_is_where_that_is_known(self, dialect: NativeDialect) -> None:
+        assert said(dialect.error(CommandError(ErrorCode.UNKNOWN_OP, "no such op", 9))) == {
+            "op": "error",
+            "id": "9",
+            "code": "UNKNOWN_OP",
+            "message": "no such op",
+        }
+        assert "id" not in said(dialect.error(CommandError(ErrorCode.BAD_JSON, "not JSON")))
+
+
+def test_a_time_is_in_milliseconds() -> None:
+    # Guards the builders these tests lean on.
+    assert kline(1).open_time_ms - kline(0).open_time_ms == MINUTE_MS

@@ -1,0 +1,184 @@
+"""Names from symbols and symbols from names, whatever the templates look like."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gateway.config import RedisConfig
+from gateway.model.symbol import DEFAULT_SYMBOL_PATTERN
+from gateway.redis import contract as topics_module
+from gateway.redis.contract import Topic, Topics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def topics(pattern: str = DEFAULT_SYMBOL_PATTERN, **names: str) -> Topics:
+    return Topics(RedisConfig(**names), ("1m", "1h", "1M"), pattern)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def contract() -> Topics:
+    return topics()
+
+
+def test_keys_and_channels_are_those_of_the_collector(contract: Topics) -> None:
+    assert contract.ticker_key("BTCUSDT") == "ticker:BTCUSDT"
+    assert contract.ticker_updated_key("BTCUSDT") == "ticker:BTCUSDT:lastUpdate"
+    assert contract.klines_key("BTCUSDT", "1m") == "klines:BTCUSDT:1m"
+    assert contract.last_closed_key("BTCUSDT", "1m") == "lastClosed:BTCUSDT:1m"
+    assert contract.ticker_channel("BTCUSDT") == "ticker:BTCUSDT"
+    assert contract.klines_channel("BTCUSDT", "1m") == "klines:BTCUSDT:1m"
+
+
+@pytest.mark.parametrize(
+    ("channel", "topic"),
+    [
+        pytest.param(b"ticker:BTCUSDT", Topic("BTCUSDT", ""), id="ticker"),
+        pytest.param(b"ticker:1000SATSUSDT", Topic("1000SATSUSDT", ""), id="digits-first"),
+        pytest.param(b"klines:BTCUSDT:1m", Topic("BTCUSDT", "1m"), id="klines"),
+        pytest.param(b"klines:BTCUSDT:1M", Topic("BTCUSDT", "1M"), id="month-is-not-minute"),
+        pytest.param(b"klines:BTCUSDT:5m", None, id="interval-not-served"),
+        pytest.param(b"klines:BTCUSDT:m", None, id="no-interval"),
+        pytest.param(b"klines:BTCUSDT", None, id="interval-missing"),
+        pytest.param(b"klines:btcusdt:1m", None, id="lower-case"),
+        pytest.param(b"ticker:B", None, id="symbol-too-short"),
+        pytest.param(b"ticker:BTCUSDT:lastUpdate", None, id="another-key"),
+        pytest.param(b"my-ticker:BTCUSDT", None, id="prefix"),
+        pytest.param(b"ticker:BTCUSDT\n", None, id="newline"),
+        pytest.param(b"ticker:\xff\xfe", None, id="not-utf-8"),
+        pytest.param(b"", None, id="empty"),
+    ],
+)
+def test_a_channel_is_parsed_as_a_whole_or_not_at_all(contract: Topics, channel: bytes, topic: Topic | None) -> None:
+    assert contract.parse(channel) == topic
+    assert contract.parse(channel) == topic, "the second time, from memory"
+
+
+def test_a_channel_seen_before_costs_a_look_up(contract: Topics) -> None:
+    assert contract.parse(b"ticker:BTCUSDT") is contract.parse(b"ticker:BTCUSDT")
+
+
+def test_what_was_learned_is_bounded(contract: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topics_module, "_LEARNED_MAX", 3)
+    for number in range(100):
+        assert contract.parse(b"klines:X%d:1m" % (number + 10)) == Topic(f"X{number + 10}", "1m")
+        assert contract.parse(b"foreign:%d" % number) is None
+        assert len(contract._learned) <= 3
+
+
+TEMPLATES = pytest.mark.parametrize(
+    ("ticker_channel", "klines_channel"),
+    [
+        pytest.param("ticker:{symbol}", "klines:{symbol}:{interval}", id="default"),
+        pytest.param("md.{symbol}", "md.{symbol}.{interval}", id="dots"),
+        pytest.param("{symbol}@ticker", "{interval}/{symbol}", id="symbol-first"),
+        pytest.param("t[{symbol}]", "k*({symbol}?{interval})\\", id="glob-and-regex-characters"),
+        pytest.param("{{symbol}}:t", "{{symbol}}:k:{interval}", id="cluster-hash-tag"),
+        pytest.param("{md}:{symbol}", "{md}:{symbol}:{interval}", id="other-braces"),
+        pytest.param("цена:{symbol}", "свеча:{symbol}:{interval}", id="not-ascii"),
+    ],
+)
+
+
+@TEMPLATES
+def test_every_template_is_read_back_as_it_is_written(ticker_channel: str, klines_channel: str) -> None:
+    names = topics(ticker_channel=ticker_channel, klines_channel=klines_channel)
+    assert names.parse(names.ticker_channel("BTCUSDT").encode()) == Topic("BTCUSDT", "")
+    assert names.parse(names.klines_channel("BTCUSDT", "1h").encode()) == Topic("BTCUSDT", "1h")
+
+
+@TEMPLATES
+def test_patterns_cover_the_channels_and_take_special_characters_for_themselves(
+    ticker_channel: str, klines_channel: str
+) -> None:
+    names = topics(ticker_channel=ticker_channel, klines_channel=klines_channel)
+    ticker, klines = names.patterns
+    assert ticker == _escaped(ticker_channel).replace("{symbol}", "*")
+    assert klines == _escaped(klines_channel).replace("{symbol}", "*").replace("{interval}", "*")
+
+
+def _escaped(template: str) -> str:
+    return "".join(f"\\{character}" if character in "*?[]\\" else character for character in template)
+
+
+def test_a_prefix_stands_before_every_name() -> None:
+    names = topics(prefix="{md}*:")
+    assert names.ticker_key("A1") == "{md}*:ticker:A1"
+    assert names.ticker_updated_key("A1") == "{md}*:ticker:A1:lastUpdate"
+    assert names.klines_key("A1", "1m") == "{md}*:klines:A1:1m"
+    assert names.last_closed_key("A1", "1m") == "{md}*:lastClosed:A1:1m"
+    assert names.patterns == ["{md}\\*:ticker:*", "{md}\\*:klines:*:*"]
+    assert names.parse(b"{md}*:klines:A1:1m") == Topic("A1", "1m")
+    assert names.parse(b"klines:A1:1m") is None
+
+
+def test_the_channels_of_a_symbol_are_its_ticker_and_each_interval(contract: Topics) -> None:
+    channels = contract.channels("A1")
+    assert channels[0] == "ticker:A1"
+    assert sorted(channels[1:]) == ["klines:A1:1M", "klines:A1:1h", "klines:A1:1m"]
+
+
+@pytest.mark.parametrize(
+    ("key", "make"),
+    [
+        ("ticker_key", lambda names: names.ticker_key("BTCUSDT")),
+        ("ticker_updated_key", lambda names: names.ticker_updated_key("BTCUSDT")),
+        ("klines_key", lambda names: names.klines_key("BTCUSDT", "1m")),
+        ("last_closed_key", lambda names: names.last_closed_key("BTCUSDT", "1m")),
+    ],
+)
+def test_each_key_has_its_own_template(key: str, make: Callable[[Topics], str]) -> None:
+    suffix = "{interval}" if key in ("klines_key", "last_closed_key") else ""
+    names = topics(**{key: f"{{{{symbol}}}}/own/{suffix}"})
+    assert make(names) == "{BTCUSDT}/own/" + ("1m" if suffix else "")
+
+
+def test_a_configured_symbol_pattern_decides_what_a_symbol_is() -> None:
+    names = topics(pattern="[a-z]+-[a-z]+|XBT")
+    assert names.parse(b"ticker:btc-usd") == Topic("btc-usd", "")
+    assert names.parse(b"klines:XBT:1m") == Topic("XBT", "1m")
+    assert names.parse(b"ticker:BTCUSDT") is None
+
+
+class TestKeys:
+    def test_are_told_apart_like_channels(self) -> None:
+        keys = topics(ticker_key="t.{symbol}", klines_key="k.{symbol}.{interval}").of_keys
+        assert keys.patterns == ["t.*", "k.*.*"]
+        assert keys.parse(b"t.BTCUSDT") == Topic("BTCUSDT", "")
+        assert keys.parse(b"k.BTCUSDT.1h") == Topic("BTCUSDT", "1h")
+        assert keys.parse(b"ticker:BTCUSDT") is None
+
+    def test_intervals_are_those_served(self) -> None:
+        assert topics().of_keys.intervals == {"1m", "1h", "1M"}
+
+
+class TestNotifications:
+    @pytest.mark.parametrize(
+        ("key", "topic"),
+        [
+            pytest.param(b"ticker:BTCUSDT", Topic("BTCUSDT", ""), id="ticker"),
+            pytest.param(b"ticker:BTCUSDT:lastUpdate", Topic("BTCUSDT", ""), id="when-it-was-written"),
+            pytest.param(b"klines:BTCUSDT:1m", Topic("BTCUSDT", "1m"), id="klines"),
+            pytest.param(b"klines:BTCUSDT:5m", None, id="interval-not-served"),
+            pytest.param(b"lastClosed:BTCUSDT:1m", None, id="another-key"),
+        ],
+    )
+    def test_say_what_a_key_is_about(self, key: bytes, topic: Topic | None) -> None:
+        events = topics().of_key_events(3)
+        assert events.parse(b"__keyspace@3__:" + key) == topic
+        assert events.parse(b"__keyspace@4__:" + key) is None
+        assert events.parse(key) is None
+
+    def test_come_once_where_one_pattern_covers_another(self) -> None:
+        assert topics().of_key_events(0).patterns == ["__keyspace@0__:ticker:*", "__keyspace@0__:klines:*:*"]
+
+    @pytest.mark.parametrize(
+        "updated", ["updated:{symbol}", "ticker:{symbol}", "x:ticker:{symbol}:at"], ids=["other", "no-longer", "inside"]
+    )
+    def test_of_a_key_that_no_other_pattern_covers_have_their_own(self, updated: str) -> None:
+        events = topics(ticker_key="ticker:{symbol}:now", ticker_updated_key=updated).of_key_events(0)
+        assert events.patterns[2:] == ["__keyspace@0__:" + updated.replace("{symbol}", "*")]
+        assert events.parse(b"__keyspace@0__:" + updated.replace("{symbol}", "ABUSDT").encode()) == Topic("ABUSDT", "")

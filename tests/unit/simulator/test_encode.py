@@ -1,0 +1,57 @@
+"""The JSON a collector writes, field by field."""
+
+from __future__ import annotations
+
+import json
+
+from gateway.model.kline import Kline
+from gateway.model.ticker import Ticker
+from simulator.encode import kline_event, kline_member, ticker_event, ticker_value
+
+KLINE = Kline(
+    open_time_ms=60_000, close_time_ms=119_999, open="1.10", high="1.30", low="1.00", close="1.20", volume="5.0",
+    quote_volume="6.000", trades=7, taker_volume="2.0", taker_quote_volume="2.400", first_trade_id=3, last_trade_id=9,
+    closed=True, event_time_ms=120_000,
+)  # fmt: skip
+TICKER = Ticker(
+    "ABUSDT", "1.20", "1.00", "1.30", "0.90", "50.0", "60.000", "0.20", "20.000", 70, event_time_ms=120_001
+)  # fmt: skip
+FIELDS = {
+    "t": 60_000, "T": 119_999, "s": "ABUSDT", "i": "1m", "o": "1.10", "c": "1.20", "h": "1.30", "l": "1.00",
+    "v": "5.0", "n": 7, "x": True, "q": "6.000",
+}  # fmt: skip
+FIGURES = {
+    "s": "ABUSDT", "c": "1.20", "o": "1.00", "h": "1.30", "l": "0.90", "v": "50.0", "q": "60.000", "p": "0.20",
+    "P": "20.000", "n": 70,
+}  # fmt: skip
+
+
+def test_a_stored_kline_is_bare() -> None:
+    assert json.loads(kline_member("ABUSDT", "1m", KLINE)) == FIELDS
+
+
+def test_a_forming_kline_says_so() -> None:
+    assert json.loads(kline_member("ABUSDT", "1m", KLINE._replace(closed=False))) == {**FIELDS, "x": False}
+
+
+def test_an_extended_kline_carries_trade_ids_and_taker_volumes_too() -> None:
+    more = {"f": 3, "L": 9, "V": "2.0", "Q": "2.400", "B": "0"}
+    assert json.loads(kline_member("ABUSDT", "1m", KLINE, extended=True)) == FIELDS | more
+    assert json.loads(kline_event("ABUSDT", "1m", KLINE, extended=True))["k"] == FIELDS | more
+
+
+def test_a_published_kline_is_wrapped_with_its_event_time() -> None:
+    event = json.loads(kline_event("ABUSDT", "1m", KLINE))
+    assert event == {"e": "kline", "E": 120_000, "s": "ABUSDT", "k": FIELDS}
+
+
+def test_a_stored_ticker_has_no_event_time_and_a_published_one_has() -> None:
+    assert json.loads(ticker_value(TICKER)) == FIGURES
+    assert json.loads(ticker_event(TICKER)) == {"e": "24hrTicker", "E": 120_001, **FIGURES}
+
+
+def test_an_extended_ticker_carries_the_best_bid_and_ask_too() -> None:
+    ticker = TICKER._replace(bid="1.19", bid_quantity="3.0", ask="1.20", ask_quantity="4.0")
+    book = {"b": "1.19", "B": "3.0", "a": "1.20", "A": "4.0"}
+    assert json.loads(ticker_value(ticker, extended=True)) == FIGURES | book
+    assert json.loads(ticker_event(ticker, extended=True)) == {"e": "24hrTicker", "E": 120_001, **FIGURES, **book}
