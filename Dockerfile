@@ -6,6 +6,9 @@ WORKDIR /src/web
 COPY web/package.json web/package-lock.json web/.npmrc ./
 RUN npm ci --no-audit --no-fund
 COPY web/ ./
+# The page uses the client library as sources; its package.json says that unused parts may be left out.
+COPY clients/web/package.json ../clients/web/
+COPY clients/web/src/ ../clients/web/src/
 # Writes ../gateway/static.
 RUN npm run build
 

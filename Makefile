@@ -9,13 +9,15 @@ CLIENTS ?= 1
 PROXIES ?= 1
 ARGS ?=
 
-WEB_SOURCES := $(shell find web -name node_modules -prune -o -name coverage -prune -o -name dist -prune -o -type f -print 2>/dev/null)
+CLIENT := clients/web
+WEB_SOURCES := $(shell find web $(CLIENT) -name node_modules -prune -o -name dist -prune -o -type f -print 2>/dev/null)
 PAGE := gateway/static/index.html
+CLIENT_BUILT := $(CLIENT)/dist/client/index.js
 NODE_FOUND := $(shell node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)' 2>/dev/null && npm --version 2>/dev/null)
 NO_NODE := Node 20.19 or newer with npm was not found
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-NPM := npm --prefix web --no-fund --no-audit --no-update-notifier
+NPM := npm --no-fund --no-audit --no-update-notifier --prefix
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -71,10 +73,10 @@ lock: $(BIN)/python ## write requirements/*.txt anew after a change in pyproject
 audit: $(VENV)/audit.stamp ## known holes in what is locked; asks osv.dev and the npm registry, and fails where they cannot be reached
 	for name in serve demo dev; do $(VENV)/audit/bin/pip-audit --strict --progress-spinner off --vulnerability-service osv \
 		--disable-pip --require-hashes -r requirements/$$name.txt || exit 1; done
-	npm --prefix web audit --no-fund --no-update-notifier
+	for folder in web $(CLIENT); do npm --prefix $$folder audit --no-fund --no-update-notifier || exit 1; done
 
 clean: ## remove everything that the other targets made
-	rm -rf $(VENV) web/node_modules web/coverage web/dist gateway/static build dist reports .coverage .hypothesis
+	rm -rf $(VENV) web/node_modules $(CLIENT)/node_modules $(CLIENT)/dist gateway/static build dist reports .coverage .hypothesis
 	rm -rf tests/clients/node/node_modules test-results .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -82,9 +84,8 @@ clean: ## remove everything that the other targets made
 
 check-web: page $(VENV)/dev.stamp
 ifneq ($(NODE_FOUND),)
-	$(NPM) run typecheck
-	$(NPM) run lint
-	$(NPM) test
+	for folder in $(CLIENT) web; do \
+		$(NPM) $$folder run typecheck && $(NPM) $$folder run lint && $(NPM) $$folder test || exit 1; done
 endif
 
 # Client libraries live in environments of their own: their pins would fight with ours.
@@ -125,11 +126,11 @@ $(VENV)/%.stamp: requirements/%.txt | $(BIN)/python
 	@touch $@
 
 tests/clients/node/node_modules/.package-lock.json: tests/clients/node/package.json tests/clients/node/package-lock.json
-	npm --prefix tests/clients/node --no-fund --no-audit --no-update-notifier ci --ignore-scripts
+	$(NPM) tests/clients/node ci --ignore-scripts
 	@touch $@
 
 ifneq ($(NODE_FOUND),)
-page: $(PAGE)
+page: $(PAGE) $(CLIENT_BUILT)
 else
 page:
 	@echo '$(NO_NODE): the page is left out, everything else works.'
@@ -137,13 +138,16 @@ page:
 endif
 
 $(PAGE): web/node_modules/.package-lock.json $(WEB_SOURCES)
-	$(NPM) run build
-	$(NPM) run build:lib
-	$(NPM) run build:examples
+	$(NPM) web run build
 	@touch $@
 
-web/node_modules/.package-lock.json: web/package.json web/package-lock.json
-	$(NPM) ci
+$(CLIENT_BUILT): $(CLIENT)/node_modules/.package-lock.json $(WEB_SOURCES)
+	$(NPM) $(CLIENT) run build
+	$(NPM) $(CLIENT) run build:examples
+	@touch $@
+
+%/node_modules/.package-lock.json: %/package.json %/package-lock.json
+	$(NPM) $* ci
 	@touch $@
 
 $(BIN)/python:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.browser.page import WEB
+from tests.browser.page import CLIENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
 SECOND_MS = 1000
-EXAMPLES = WEB / "dist" / "examples"
+EXAMPLES = CLIENT / "dist" / "examples"
 BARS = "window.example?.bars()"
 LIBRARY = """
 // A stand-in for TradingView's library: asks the datafeed what the library asks, in its order, and keeps the answers.
@@ -134,7 +134,7 @@ def test_advanced_charts_page_says_what_is_missing(world: World, open_page: Open
 def test_package_works_in_plain_node(world: World, tmp_path: Path) -> None:
     subprocess.run(
         ["npm", "pack", "--silent", "--ignore-scripts", "--pack-destination", str(tmp_path)],
-        cwd=WEB, check=True, capture_output=True,
+        cwd=CLIENT, check=True, capture_output=True,
     )  # fmt: skip
     (package,) = tmp_path.glob("*.tgz")
     installed = tmp_path / "node_modules" / "kline-gateway-client"

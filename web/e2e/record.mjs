@@ -1,7 +1,7 @@
 // Records a browsing session: drives the page in Chromium through it with mouse and keys, and keeps what the page
 // itself noted of it. The hands are a script's, not a person's; where they lead, the page decides.
 //
-//   npm run record -- --url http://127.0.0.1:8000/ --out test/sessions/desk.json
+//   npm run record -- --url http://127.0.0.1:8000/ --out ../clients/web/test/sessions/desk.json
 
 import { writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
@@ -10,7 +10,7 @@ import { launch } from "./browser.mjs";
 const { values } = parseArgs({
   options: {
     url: { type: "string", default: "http://127.0.0.1:8000/" },
-    out: { type: "string", default: "test/sessions/desk.json" },
+    out: { type: "string", default: "../clients/web/test/sessions/desk.json" },
   },
 });
 

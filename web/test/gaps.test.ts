@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
+import { bar, forming, MINUTE } from "../../clients/web/test/builders";
 import { gapsIn, gapsText } from "../src/page/gaps";
-import { bar, forming, MINUTE } from "./builders";
 
 test("a gap reaches from the first missing candle to the next one there is", () => {
   expect(gapsIn([bar(1), bar(2), bar(5), bar(6), forming(8)])).toEqual([

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
+import { bar } from "../../clients/web/test/builders";
 import { barsShown, candlesIn } from "../src/page/geometry";
-import { bar } from "./builders";
 
 const BOX = { width: 370, height: 100 };
 const SHOWN = 30;

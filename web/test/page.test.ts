@@ -1,5 +1,5 @@
+import type { StreamInfo } from "kline-gateway-client";
 import { describe, expect, test } from "vitest";
-import type { StreamInfo } from "../src/client";
 import { Journal, throttleText } from "../src/page/journal";
 import { listed } from "../src/page/order";
 import { HEIGHT, sparkPath, sparkQuery, WIDTH } from "../src/page/sparkline";

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
+import { bar } from "../../clients/web/test/builders";
 import { digitsOf, digitsOfBars, digitsOfTicker } from "../src/page/precision";
-import { bar } from "./builders";
 
 test.each([
   [97000, 0],

@@ -1,7 +1,7 @@
 // A read-only window into the page for tests and scripts: `window.klineGateway`.
 // It tells what the chart itself holds, not what the page believes it holds.
 
-import type { CacheStats, Level, StreamInfo, Visit } from "../client";
+import type { CacheStats, Level, StreamInfo, Visit } from "kline-gateway-client";
 import type { ShownBar } from "./chart";
 import type { Shown } from "./look";
 import type { View } from "./view";

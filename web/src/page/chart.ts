@@ -1,5 +1,6 @@
 // The candlestick chart with its volume: bars in, pixels out. It knows no stream and keeps no bars but the chart's own.
 
+import type { Kline } from "kline-gateway-client";
 import {
   type CandlestickData,
   CandlestickSeries,
@@ -15,7 +16,6 @@ import {
   type Time,
   type UTCTimestamp,
 } from "lightweight-charts";
-import type { Kline } from "../client";
 import { price } from "./format";
 import { barsShown, PRICES, RIGHT_BARS, VOLUMES } from "./geometry";
 

@@ -1,7 +1,7 @@
 // The panel behind the badge: what the connection and the cache are doing, and what happened to them. It only paints,
 // and only while it is open.
 
-import type { CacheStats, StreamInfo } from "../client";
+import type { CacheStats, StreamInfo } from "kline-gateway-client";
 import { element, make, setText } from "./dom";
 import { age } from "./format";
 import type { Journal } from "./journal";

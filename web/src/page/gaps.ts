@@ -1,6 +1,6 @@
 // Candles that are missing between those there are. Pure.
 
-import type { Kline } from "../client";
+import type { Kline } from "kline-gateway-client";
 
 /** From the first missing open time to the next candle's, ms. */
 export interface Gap {

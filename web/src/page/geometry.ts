@@ -1,6 +1,6 @@
 // Where a chart's first candles stand, in pixels: the same places the charting library gives them a moment later. Pure.
 
-import type { Kline } from "../client/types";
+import type { Kline } from "kline-gateway-client";
 
 export interface Box {
   /** Without the price scale. */

@@ -1,6 +1,6 @@
 // What stands above and around the chart: price, 24 h figures, legend, badge, countdown, footer. It only paints.
 
-import type { CacheStats, Level, StreamInfo, Ticker, Why } from "../client";
+import type { CacheStats, Level, StreamInfo, Ticker, Why } from "kline-gateway-client";
 import type { ShownBar } from "./chart";
 import { element, make, setText } from "./dom";
 import { age, compact, countdown, percent, price, sign } from "./format";

@@ -1,6 +1,6 @@
 // What happened to the connection, as a person would tell it. Pure: news in, entries out, the newest first.
 
-import type { ChannelStatus, StreamInfo, ThrottleReason } from "../client";
+import type { ChannelStatus, StreamInfo, ThrottleReason } from "kline-gateway-client";
 
 export interface Entry {
   readonly at: number;

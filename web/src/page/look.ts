@@ -11,9 +11,9 @@ import {
   type Series,
   type Subscription,
   type Ticker,
-} from "../client";
-import { HISTORY } from "./begin";
+} from "kline-gateway-client";
 import type { CandleChart } from "./chart";
+import { HISTORY } from "./first-load";
 import { type Gap, gapsIn } from "./gaps";
 import { digitsOfBars, digitsOfTicker } from "./precision";
 import type { Route } from "./route";

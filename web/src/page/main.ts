@@ -1,12 +1,20 @@
 // The page's composition root: it makes the parts and joins them. What is looked at follows from the address alone.
 
-import { checkOnWake, fetchMarkets, freshness, HttpError, KlineDataService, type Level, type Markets } from "../client";
+import {
+  checkOnWake,
+  fetchMarkets,
+  freshness,
+  HttpError,
+  KlineDataService,
+  type Level,
+  type Markets,
+} from "kline-gateway-client";
 import { keepToken, token } from "./access";
 import { expose } from "./automation";
-import { base, firstAnswer, firstMarkets } from "./begin";
 import { CandleChart, type ShownBar } from "./chart";
 import { ConnectionPanel } from "./connection";
 import { element, nextFrame, oncePerFrame, setText } from "./dom";
+import { base, firstAnswer, firstMarkets } from "./first-load";
 import {
   badgeText,
   showBadge,

@@ -1,7 +1,7 @@
 // The searchable list of markets with live prices. Only rows one can see are subscribed to and painted:
 // a list of a thousand markets costs what fits the screen.
 
-import { allBars, type KlineDataService, type Subscription, type Ticker } from "../client";
+import { allBars, type KlineDataService, type Subscription, type Ticker } from "kline-gateway-client";
 import { make, oncePerFrame, setData, setText } from "./dom";
 import { pair, percent, price, sign } from "./format";
 import { digitsOfTicker } from "./precision";

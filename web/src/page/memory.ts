@@ -1,6 +1,6 @@
 // What the browser keeps for the next visit: which markets this person looks at one after the other. Nothing else.
 
-import type { Learned } from "../client";
+import type { Learned } from "kline-gateway-client";
 
 const KEY = "kline-gateway.learned";
 

@@ -1,6 +1,6 @@
 // In which order markets are listed: those everybody looks for first, the rest by name. Pure.
 
-import { CORRELATIONS } from "../client";
+import { CORRELATIONS } from "kline-gateway-client";
 
 const FAME = new Map(Object.keys(CORRELATIONS).map((base, place) => [base, place]));
 const QUOTES = ["USDT", "USDC", "USD"];

@@ -1,7 +1,7 @@
 // How many digits prices are shown with: as many as the source has ever shown. Pure.
 // JSON numbers lose trailing zeros, so one price alone does not tell (97000.10 arrives as 97000.1).
 
-import type { Kline, Ticker } from "../client";
+import type { Kline, Ticker } from "kline-gateway-client";
 
 /** Beyond this a number is noise of a computation, not a price. */
 export const MOST_DIGITS = 10;

@@ -1,7 +1,7 @@
 // The first candles, drawn while the charting library is still on its way. Nothing moves in them, and they go when the
 // chart has come.
 
-import type { Kline } from "../client/types";
+import type { Kline } from "kline-gateway-client";
 import { barsShown, candlesIn, PIXELS_PER_BAR } from "./geometry";
 import { digitsOfBars } from "./precision";
 

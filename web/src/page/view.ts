@@ -1,6 +1,6 @@
 // Which face the page shows: skeleton, chart, "nothing yet" or an error one can act on. Pure.
 
-import type { ChannelStatus, LinkPhase } from "../client";
+import type { ChannelStatus, LinkPhase } from "kline-gateway-client";
 
 export type View =
   | { readonly kind: "loading" }

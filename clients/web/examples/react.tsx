@@ -1,7 +1,7 @@
 import { StrictMode, useState } from "react";
 import { createRoot } from "react-dom/client";
+import { useKlines } from "../src/react/use-klines.ts";
 import { interval, service, symbol } from "./shared.ts";
-import { useKlines } from "./useKlines.ts";
 
 function LastBars({ symbol }: { readonly symbol: string }) {
   const { bars, status } = useKlines(service, symbol, interval);

@@ -1,7 +1,7 @@
 // A React hook: the bars of one series, live, and how far to trust them.
 
 import { useEffect, useState } from "react";
-import type { Kline, KlineDataService, SeriesStatus } from "../src/client/index.ts";
+import type { Kline, KlineDataService, SeriesStatus } from "../client/index.ts";
 
 export interface Klines {
   readonly bars: readonly Kline[];

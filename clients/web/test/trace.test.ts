@@ -1,5 +1,5 @@
 // What prefetch is worth: the same session twice, with it and without it. One is recorded: what the page noted while a
-// script's mouse and keys led it through half an hour (`e2e/record.mjs`); the page decided where a key leads, the
+// script's mouse and keys led it through half an hour (`web/e2e/record.mjs`); the page decided where a key leads, the
 // script's author when to press it. The others are of a model with a seed: habits (two markets compared again and
 // again), sectors, and whims. No recording of a person is among them.
 

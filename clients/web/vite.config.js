@@ -1,0 +1,19 @@
+// The tests of the library. It is built by the TypeScript compiler alone: one ES module a file, with its types.
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    include: ["test/**/*.test.ts"],
+    environment: "node",
+    restoreMocks: true,
+    testTimeout: 30_000,
+    coverage: {
+      provider: "v8",
+      reportsDirectory: "../../reports/web-client",
+      // The React hook needs a document: the browser tests exercise it.
+      include: ["src/client/**", "src/adapters/**"],
+      exclude: ["src/client/types.ts", "src/**/index.ts"],
+      thresholds: { lines: 100, functions: 100, branches: 100, statements: 100 },
+    },
+  },
+});
