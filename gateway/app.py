@@ -23,7 +23,6 @@ from gateway.delivery.channel import KlineChannel, MarketChannel
 from gateway.delivery.hub import Hub
 from gateway.feed.factory import make_feed
 from gateway.feed.failover import SourceFailover
-from gateway.feed.tasks import end
 from gateway.history.aggregating_store import AggregatingStore
 from gateway.history.combined_store import CombinedStore
 from gateway.history.live_view import LiveView
@@ -47,6 +46,7 @@ from gateway.protocol.binance_commands import StreamNames
 from gateway.protocol.native_commands import NativeCommands
 from gateway.redis.contract import Topic, Topics
 from gateway.redis.deployment import deployment
+from gateway.redis.tasks import cancel_and_wait
 from gateway.runtime.backfill import Backfill
 from gateway.runtime.clock import SteadyClock
 from gateway.runtime.flush import Flusher
@@ -220,7 +220,7 @@ class Gateway:
                 task.result()
         finally:
             serving.cancel()
-            await end([serving, *tasks])
+            await cancel_and_wait([serving, *tasks])
             await self.stream.aclose()
             await self.rates.aclose()
             await self.backfill.aclose()

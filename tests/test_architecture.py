@@ -40,7 +40,7 @@ ROWS = (
     Row(("market",), pure=True, outside=()),
     Row(("delivery",), pure=True, outside=()),
     Row(("protocol", "history.query", "history.merge"), pure=True, outside=("orjson", "websockets.utils")),
-    Row(("redis.contract",), pure=True, outside=("msgspec",)),
+    Row(("redis.backoff", "redis.contract"), pure=True, outside=("msgspec",)),
     Row(
         (
             *("feed.batcher", "feed.conflate", "feed.mode_detector", "feed.key_changes", "feed.poll_interval"),
@@ -57,7 +57,7 @@ ROWS = (
         pure=True,
         outside=(),
     ),
-    Row(("redis",), outside=("redis",)),
+    Row(("redis",), outside=("redis", "hiredis")),
     Row(("feed",)),
     Row(("history", "access", "server.socket_batch", "server.handshake", "server.client_socket")),
     Row(("ops.metrics", "ops.by_worker")),

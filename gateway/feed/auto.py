@@ -16,8 +16,8 @@ from redis.exceptions import RedisError
 from gateway.feed.keyspace import told
 from gateway.feed.mode_detector import KLINES, TICKERS, FeedModeDetector
 from gateway.feed.pubsub import PubSubFeed
-from gateway.feed.tasks import end, together
 from gateway.redis.contract import Topic
+from gateway.redis.tasks import cancel_and_wait, run_together
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -136,7 +136,7 @@ class AutoFeed:
 
     async def run(self) -> None:
         try:
-            await together(self._listener.run(), self._decide())
+            await run_together(self._listener.run(), self._decide())
         finally:
             await self._stop_other()
 
@@ -221,7 +221,7 @@ class AutoFeed:
         task, self._other_task, self._other = self._other_task, None, None
         self._other_tap = None
         if task is not None:
-            await end([task])
+            await cancel_and_wait([task])
 
     def _fail_with_other(self) -> None:
         if self._other_task is not None and self._other_task.done():

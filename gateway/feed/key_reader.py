@@ -3,7 +3,6 @@ published. Decodes nothing, and decides nothing about when to look (`keyspace.py
 
 from __future__ import annotations
 
-import asyncio
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,8 @@ from redis.exceptions import ResponseError
 
 from gateway.feed.sorted_set_tail import SortedSetTail
 from gateway.redis.contract import Topic
+from gateway.redis.scan import scan_symbols
+from gateway.redis.tasks import raise_if_cancelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 TOPICS_AT_ONCE = 200
 """Most in one round trip: about a millisecond of Redis' time, which the collector shares, and of this loop's."""
-
-SCAN_COUNT = 1000
 
 NOTIFY = "notify-keyspace-events"
 
@@ -78,19 +77,7 @@ class KeyReader:
 
     async def symbols(self) -> set[str]:
         """Every symbol with a key of the contract. Walks the whole key space in steps."""
-        keys = self._topics.of_keys
-        found: set[str] = set()
-        for holder in await self._redis.holders():
-            for pattern in keys.patterns:
-                cursor: int | bytes = 0
-                while True:
-                    cursor, names = await self._execute(
-                        "SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_COUNT, at=holder
-                    )
-                    found.update(topic.symbol for name in names if (topic := keys.parse(name)))
-                    if int(cursor) == 0:
-                        break
-        return found
+        return await scan_symbols(self._execute, await self._redis.holders(), self._topics.of_keys)
 
     async def notifications(self) -> str | None:
         """The server's `notify-keyspace-events`; `None` where it does not say."""
@@ -117,7 +104,7 @@ class KeyReader:
             names = (self._topics.ticker_key, self._topics.ticker_updated_key)
             commands.append(("MGET", *(name(symbol) for symbol in symbols for name in names)))
         answers = await self._redis.execute_all(commands)
-        _heed_cancellation()
+        raise_if_cancelled()
         for answer in answers:
             if isinstance(answer, Exception) and not _is_foreign(answer):
                 raise answer
@@ -138,15 +125,8 @@ class KeyReader:
 
     async def _execute(self, *command: CommandPart, at: Address | None = None) -> Any:
         answer = await self._redis.execute(*command, at=at)
-        _heed_cancellation()
+        raise_if_cancelled()
         return answer
-
-
-def _heed_cancellation() -> None:
-    """The client waits in `asyncio.wait_for`, which up to Python 3.11 can swallow a cancellation."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
 
 
 def _chunks(topics: Collection[Topic]) -> Iterator[list[Topic]]:

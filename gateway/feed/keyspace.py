@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError, ResponseError
 
-from gateway.feed.backoff import Backoff, reason_of
 from gateway.feed.pubsub import PubSubFeed
-from gateway.feed.tasks import together
+from gateway.redis.tasks import Retries, reason_of, run_together
 
 if TYPE_CHECKING:
     from gateway.config import FeedConfig, RedisConfig
@@ -62,7 +61,7 @@ class KeyspaceFeed:
         self._enables = config.enable_notifications
         self._reader = reader
         self._sink = sink
-        self._attempts = Backoff(redis.retry_s, sink, logger, "feed not running")
+        self._retries = Retries(redis.retry_s, sink.disconnected, logger, "feed not running")
         self._listener = PubSubFeed(redis, topics.of_key_events(database), self, there)
         self._changed: set[Topic] = set()
         self._work = asyncio.Event()
@@ -80,7 +79,7 @@ class KeyspaceFeed:
         return self._listener.received_bytes + self._reader.received_bytes
 
     async def run(self) -> None:
-        await together(self._listener.run(), self._read())
+        await run_together(self._listener.run(), self._read())
 
     # The link's side, without `await`
 
@@ -107,13 +106,13 @@ class KeyspaceFeed:
                 await asyncio.sleep(COALESCE_S)
                 changed, self._changed = self._changed, changed
                 await self._reader.read(changed)
-                self._attempts.succeeded()
+                self._retries.succeeded()
             except (RedisError, OSError) as error:
                 # Marked again: whatever else happens, these have not been read.
                 self._changed |= changed
                 self._told_linked = False
                 self.problem = reason_of(error) if isinstance(error, NotificationsOff) else ""
-                await self._attempts.failed(error)
+                await self._retries.failed(error)
                 self._work.set()
 
     async def _begin(self) -> None:

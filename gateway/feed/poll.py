@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError
 
-from gateway.feed.backoff import Backoff
 from gateway.feed.key_changes import KeyChangeTracker
 from gateway.feed.poll_interval import PollInterval
 from gateway.redis.contract import Topic
+from gateway.redis.tasks import Retries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,7 +60,7 @@ class PollFeed:
         self._symbols: set[str] = set()
         self._rest: Iterator[Topic] = iter(())
         self.reconnects = 0
-        self._attempts = Backoff(redis.retry_s, sink, logger, "keys cannot be read")
+        self._retries = Retries(redis.retry_s, sink.disconnected, logger, "keys cannot be read")
 
     @property
     def received_bytes(self) -> int:
@@ -73,11 +73,11 @@ class PollFeed:
                 # From here on every look finds what has changed since; what came before is read by the sink.
                 self._marks = KeyChangeTracker()
                 self._sink.connected()
-                self._attempts.succeeded()
+                self._retries.succeeded()
                 await self._look_on()
             except (RedisError, OSError) as error:
                 self.reconnects += 1
-                await self._attempts.failed(error)
+                await self._retries.failed(error)
 
     async def _look_on(self) -> None:
         """Look until it fails."""

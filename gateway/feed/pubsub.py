@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from redis.exceptions import RedisError
 
-from gateway.feed.backoff import Backoff
 from gateway.feed.batcher import BatchSink, MessageBatcher
-from gateway.feed.subscription import LinkLost, Subscription
 from gateway.redis.deployment import deployment
+from gateway.redis.subscription import ConnectionLost, Subscription
+from gateway.redis.tasks import Retries
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
@@ -58,29 +58,29 @@ class PubSubFeed:
         self._topics = topics
         self._sink = sink
         self._redis = redis or deployment(config)
-        self.drain = MessageBatcher(topics, sink, at=PATTERN_CHANNEL)
+        self.batcher = MessageBatcher(topics, sink, at=PATTERN_CHANNEL)
         self.reconnects = 0
-        self._attempts = Backoff(config.retry_s, sink, logger, "feed link lost")
+        self._retries = Retries(config.retry_s, sink.disconnected, logger, "feed link lost")
 
     @property
     def received_bytes(self) -> int:
-        return self.drain.received_bytes
+        return self.batcher.received_bytes
 
     @property
     def thinned(self) -> int:
-        return self.drain.thinned
+        return self.batcher.thinned
 
     async def run(self) -> None:
         while True:
-            link = Subscription("p", self.drain, self._connected)
+            link = Subscription("p", self.batcher, self._connected)
             try:
                 connection = await self._redis.connect()
                 await self._activate(connection, link)
-            except (RedisError, OSError, LinkLost) as error:
+            except (RedisError, OSError, ConnectionLost) as error:
                 if link.connected:
-                    self._attempts.succeeded()
+                    self._retries.succeeded()
                 self.reconnects += 1
-                await self._attempts.failed(error)
+                await self._retries.failed(error)
 
     async def _activate(self, connection: AbstractConnection, link: Subscription) -> None:
         """Read until the link breaks, freezes or should go elsewhere; always ends with an exception."""
@@ -89,7 +89,7 @@ class PubSubFeed:
         try:
             link.start(connection)
             link.subscribe(self._topics.patterns)
-            await link.follow(self._config.watchdog_s)
+            await link.watch(self._config.watchdog_s)
         finally:
             moving.cancel()
             await connection.disconnect(nowait=True)

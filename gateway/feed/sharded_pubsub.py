@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 from redis.crc import key_slot
 from redis.exceptions import RedisError
 
-from gateway.feed.backoff import Backoff
 from gateway.feed.batcher import MessageBatcher
-from gateway.feed.subscription import LinkLost, Subscription
+from gateway.redis.scan import scan_symbols
+from gateway.redis.subscription import ConnectionLost, Subscription
+from gateway.redis.tasks import Retries
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -35,8 +36,6 @@ logger = logging.getLogger(__name__)
 
 SHARD_CHANNEL = 1
 """Where a message has its channel: kind, channel, payload."""
-
-SCAN_COUNT = 1000
 
 
 class ShardedPubSubFeed:
@@ -59,9 +58,9 @@ class ShardedPubSubFeed:
         self._key_topics = topics.of_keys
         self._sink = sink
         self._cluster = cluster
-        self.drain = MessageBatcher(topics, sink, at=SHARD_CHANNEL)
+        self.batcher = MessageBatcher(topics, sink, at=SHARD_CHANNEL)
         self.reconnects = 0
-        self._attempts = Backoff(config.retry_s, sink, logger, "feed link lost")
+        self._retries = Retries(config.retry_s, sink.disconnected, logger, "feed link lost")
         self._up = False
         self._channels: set[bytes] = set()
         self._scanned_s = -float("inf")
@@ -71,23 +70,23 @@ class ShardedPubSubFeed:
 
     @property
     def received_bytes(self) -> int:
-        return self.drain.received_bytes
+        return self.batcher.received_bytes
 
     @property
     def thinned(self) -> int:
-        return self.drain.thinned
+        return self.batcher.thinned
 
     async def run(self) -> None:
         try:
             while True:
                 try:
                     await self._tend()
-                except (RedisError, OSError, LinkLost) as error:
+                except (RedisError, OSError, ConnectionLost) as error:
                     self.reconnects += 1
                     self._up = False
-                    await self._attempts.failed(error)
+                    await self._retries.failed(error)
                 else:
-                    self._attempts.succeeded()
+                    self._retries.succeeded()
         finally:
             for node in list(self._shards):
                 await self._leave(node)
@@ -106,7 +105,7 @@ class ShardedPubSubFeed:
                 raise
         wanted = slots.by_owner(self._channels)
         if homeless := wanted.pop(None, None):
-            problems.append(LinkLost(f"nobody serves the slots of {len(homeless)} channels just now"))
+            problems.append(ConnectionLost(f"nobody serves the slots of {len(homeless)} channels just now"))
         for node, shard in list(self._shards.items()):
             # A node that was cut off from the others still claims its slots: two senders of one channel could tell old
             # news last.
@@ -139,17 +138,7 @@ class ShardedPubSubFeed:
         now_s = asyncio.get_running_loop().time()
         if now_s - self._scanned_s < self._config.cluster_rescan_s:
             return
-        symbols: set[str] = set()
-        for holder in await self._cluster.holders():
-            for pattern in self._key_topics.patterns:
-                cursor: int | bytes = 0
-                while True:
-                    cursor, keys = await self._cluster.execute(
-                        "SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_COUNT, at=holder
-                    )
-                    symbols.update(topic.symbol for key in keys if (topic := self._key_topics.parse(key)))
-                    if int(cursor) == 0:
-                        break
+        symbols = await scan_symbols(self._cluster.execute, await self._cluster.holders(), self._key_topics)
         self._channels.update(name.encode() for symbol in symbols for name in self._topics.channels(symbol))
         self._scanned_s = now_s
 
@@ -161,7 +150,7 @@ class ShardedPubSubFeed:
             return False
         if shard is None:
             connection = await self._cluster.connect_to(node)
-            shard = self._shards[node] = _Shard(connection, self.drain, self._stirred, self._config.watchdog_s)
+            shard = self._shards[node] = _Shard(connection, self.batcher, self._stirred, self._config.watchdog_s)
         shard.hear(missing)
         return True
 
@@ -182,7 +171,7 @@ class _Shard:
         self._connection = connection
         self.link = Subscription("s", drain, self._settled.set, self._moved)
         self.link.start(connection)
-        self._following = asyncio.create_task(self.link.follow(watchdog_s))
+        self._following = asyncio.create_task(self.link.watch(watchdog_s))
         self._following.add_done_callback(self._ended)
 
     @property
@@ -195,7 +184,7 @@ class _Shard:
         self.link.subscribe(*(list(group) for _, group in groupby(sorted(channels, key=key_slot), key_slot)))
 
     async def settled(self) -> None:
-        """Wait until all is acknowledged; raises `LinkLost`."""
+        """Wait until all is acknowledged; raises `ConnectionLost`."""
         await self._settled.wait()
         self.check()
 

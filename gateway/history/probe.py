@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.history.store import StoreUnavailable
+from gateway.redis.backoff import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -28,19 +29,19 @@ class StoreProbe:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._store = store
-        self._retry_s = retry_s
+        self._backoff = Backoff(retry_s)
         self._sleep = sleep
 
     async def run(self) -> None:
         """Until cancelled."""
-        failures = 0
         while True:
             try:
                 await self._store.ping()
-                failures = 0
+                self._backoff.reset()
                 wait_s = PING_S
             except StoreUnavailable as error:
                 # Where the circuit is open, its wait is the one that counts: a ping before that would not go out.
-                wait_s = error.retry_after_s or self._retry_s[min(failures, len(self._retry_s) - 1)]
-                failures += 1
+                wait_s = self._backoff.next_wait_s()
+                if error.retry_after_s:
+                    wait_s = error.retry_after_s
             await self._sleep(wait_s)

@@ -12,7 +12,6 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -23,6 +22,7 @@ from gateway.history.query import TIME_MAX_MS
 from gateway.model.interval import INTERVALS
 from gateway.redis.contract import Topics
 from gateway.redis.deployment import deployment
+from gateway.redis.scan import scan_symbols
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -35,11 +35,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SCAN_COUNT = 1000
-"""Keys looked at per SCAN step: under a millisecond of the server's time, which the collector shares."""
-
 MGET_KEYS = 1000
-"""Keys asked for at once, for the same reason."""
+"""Keys asked for at once: under a millisecond of the server's time, which the collector shares."""
 
 SPARE = 8
 """Members read beyond the limit, so that a few rewritten klines (second members of one score) cost no second read."""
@@ -67,9 +64,6 @@ class Store:
     ) -> None:
         """`redis`: where to read, made of the settings where it is not shared with a listener."""
         self._topics = Topics(config, intervals, symbol_pattern)
-        # The key templates in the place of the channels': the same rules then tell the symbol of a key.
-        by_key = msgspec.structs.replace(config, ticker_channel=config.ticker_key, klines_channel=config.klines_key)
-        self._keys = Topics(by_key, intervals, symbol_pattern)
         self._intervals = tuple(intervals)
         self._clock_s = clock_s
         self._clock_ms = clock_ms
@@ -153,16 +147,7 @@ class Store:
 
     async def symbols(self) -> set[str]:
         """Every symbol with a key in the store. Walks the whole key space in steps: at start and refresh only."""
-        found: set[str] = set()
-        for holder in await self._guarded(self._redis.holders):
-            for pattern in self._keys.patterns:
-                cursor: int | bytes = 0
-                while True:
-                    cursor, keys = await self._run("SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_COUNT, at=holder)
-                    found.update(topic.symbol for key in keys if (topic := self._keys.parse(key)))
-                    if int(cursor) == 0:
-                        break
-        return found
+        return await scan_symbols(self._run, await self._guarded(self._redis.holders), self._topics.of_keys)
 
     async def aclose(self) -> None:
         await self._redis.aclose()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from gateway.history.store import StoreUnavailable
 from gateway.market.aggregate import Parts
 from gateway.model.interval import INTERVALS
+from gateway.redis.backoff import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine
@@ -91,13 +92,12 @@ class Backfill:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _retried(self, work: Callable[[], Coroutine[object, object, None]], what: str) -> None:
-        attempt = 0
+        backoff = Backoff(self._retry_s)
         while True:
             try:
                 return await work()
             except StoreUnavailable as error:
-                wait_s = self._retry_s[min(attempt, len(self._retry_s) - 1)]
-                attempt += 1
+                wait_s = backoff.next_wait_s()
                 logger.warning("repair of %s: %s; next attempt in %g s", what, error, wait_s)
                 await asyncio.sleep(wait_s)
 

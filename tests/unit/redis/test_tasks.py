@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from gateway.feed.tasks import end, together
+from gateway.redis.tasks import cancel_and_wait, run_together
 
 
 class Deaf:
@@ -40,16 +40,16 @@ async def test_a_failure_ends_the_others_and_is_passed_on() -> None:
 
     other = Deaf(0)
     with pytest.raises(ValueError, match="broken"):
-        await together(other.run(), fail())
+        await run_together(other.run(), fail())
     assert not other.running
 
 
 @pytest.mark.parametrize("swallows", [0, 1, 3])
 async def test_a_cancellation_ends_all(swallows: int) -> None:
     works = [Deaf(0), Deaf(swallows)]
-    task = asyncio.create_task(together(*(work.run() for work in works)))
+    task = asyncio.create_task(run_together(*(work.run() for work in works)))
     await turns()
-    await end([task], again_s=0)
+    await cancel_and_wait([task], again_s=0)
     assert task.cancelled()
     assert [work.running for work in works] == [False, False]
 
@@ -58,7 +58,7 @@ async def test_one_that_is_cancelled_while_it_ends_them_leaves_none_behind() -> 
     work = Deaf(3)
     task = asyncio.create_task(work.run())
     await turns()
-    ending = asyncio.create_task(end([task], again_s=0.001))
+    ending = asyncio.create_task(cancel_and_wait([task], again_s=0.001))
     await asyncio.sleep(0)
     ending.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -70,5 +70,5 @@ async def test_one_that_is_cancelled_while_it_ends_them_leaves_none_behind() -> 
 async def test_what_has_ended_already_is_left_alone() -> None:
     task = asyncio.create_task(turns())
     await task
-    await end([task])
+    await cancel_and_wait([task])
     assert not task.cancelled()

@@ -6,7 +6,7 @@ Every read goes straight through hiredis, which is fifteen times cheaper per mes
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import hiredis
 
@@ -15,40 +15,52 @@ if TYPE_CHECKING:
 
     from redis.asyncio.connection import AbstractConnection
 
-    from gateway.feed.batcher import MessageBatcher
-
     Messages = list[list[bytes]]
 
 
-class LinkLost(Exception):
-    """The link has ended; the text says why."""
+class ConnectionLost(Exception):
+    """The connection has ended; the text says why."""
+
+
+class Receiver(Protocol):
+    """What takes the messages (`feed.conflate.MessageBatcher`)."""
+
+    received_bytes: int
+    """Increased by what each socket read brings."""
+
+    def take(self, messages: Messages) -> None:
+        """Take what one read brought, in order."""
 
 
 class Subscription(asyncio.Protocol):
-    """Takes a connection over from redis-py. `kind`: "p" for patterns, "s" for the channels of a cluster's shard."""
+    """Takes a connection over from redis-py. `connected` is true while every requested name is acknowledged."""
 
     def __init__(
         self,
         kind: str,
-        drain: MessageBatcher,
-        on_linked: Callable[[], None],
-        on_moved: Callable[[bytes], None] | None = None,
+        receiver: Receiver,
+        on_connected: Callable[[], None],
+        on_channel_lost: Callable[[bytes], None] | None = None,
     ) -> None:
-        """`on_linked`: all that was asked for is acknowledged. `on_moved`: a shard has given a channel away."""
+        """`kind`: "p" for patterns, "s" for sharded channels of one cluster node.
+
+        `on_connected` is called when the last requested name is acknowledged; `on_channel_lost` with each channel that
+        the server has unsubscribed by itself, because the channel's slot now belongs to another node.
+        """
         self.connected = False
         self._loop = asyncio.get_running_loop()
         self.last_message_s = self.pinged_s = self._loop.time()
         """When the last byte came, and when the last PING went out, on the loop's clock."""
         # Whether the last PING has its answer: then nothing older than it is still under way.
         self._answered = True
-        self.lost: asyncio.Future[str] = self._loop.create_future()
+        self._ended: asyncio.Future[str] = self._loop.create_future()
         self._subscribe = f"{kind}subscribe".encode()
         self._unsubscribe = f"{kind}unsubscribe".encode()
         self._message = f"{kind}message".encode()
         self._unacknowledged = 0
-        self._drain = drain
-        self._on_linked = on_linked
-        self._on_moved = on_moved
+        self._receiver = receiver
+        self._on_connected = on_connected
+        self._on_channel_lost = on_channel_lost
         self._parser = hiredis.Reader()
         self._transport: asyncio.Transport
 
@@ -61,7 +73,7 @@ class Subscription(asyncio.Protocol):
         self._transport.resume_reading()
 
     def subscribe(self, *groups: Iterable[str | bytes]) -> None:
-        """Ask for names, one command for each group: the channels of one command must be of one slot."""
+        """Subscribe to names, with one command per group: the channels of one command must share a slot."""
         commands = []
         for group in groups:
             command: tuple[Any, ...] = (self._subscribe.upper(), *group)
@@ -70,41 +82,34 @@ class Subscription(asyncio.Protocol):
         self.connected = False
         self._transport.writelines(commands)
 
-    async def follow(self, watchdog_s: float) -> None:
-        """Wait until the link breaks or freezes; always ends with an exception."""
-        await self._pause(watchdog_s / 2)
+    async def watch(self, watchdog_s: float) -> None:
+        """Wait until the connection breaks, freezes or lags by `watchdog_s`; always raises, mostly `ConnectionLost`."""
+        await self._wait(watchdog_s / 2)
         while True:
             self._ping()
             # redis-py never notices a frozen server here; an unanswered PING does. Its time counts from when this loop
             # came to send it.
-            await self._pause(watchdog_s / 2)
+            await self._wait(watchdog_s / 2)
             # uvloop's clock stands still within a millisecond, in which an idle server has long answered.
             if not self._answered and self.last_message_s <= self.pinged_s:
                 self._transport.abort()
-                raise LinkLost(f"frozen: no answer in {watchdog_s:g} s")
+                raise ConnectionLost(f"frozen: no answer in {watchdog_s:g} s")
             if not self._answered:
-                # What comes is older than the PING: the line is slower than the feed, and a new link starts without
-                # what has piled up.
-                await self._pause(watchdog_s / 2)
+                # The bytes that arrive are older than the PING: the network is slower than the feed. A new connection
+                # starts without the backlog.
+                await self._wait(watchdog_s / 2)
                 if not self._answered:
                     self._transport.abort()
-                    raise LinkLost(f"too slow: what comes is older than {watchdog_s:g} s")
+                    raise ConnectionLost(f"too slow: what comes is older than {watchdog_s:g} s")
 
-    async def _pause(self, seconds: float) -> None:
-        """Wait, and then until everything that has come meanwhile is read; raises `LinkLost` when the link ends."""
-        for wait_s in (seconds, 0.001):
-            done, _ = await asyncio.wait([self.lost], timeout=wait_s)
-            if done:
-                raise LinkLost(self.lost.result())
-
-    def _ping(self) -> None:
-        self._answered = False
-        self.pinged_s = self._loop.time()
-        self._transport.write(hiredis.pack_command(("PING",)))
+    def end(self, reason: str) -> None:
+        """Let `watch` end with this reason; the first reason wins."""
+        if not self._ended.done():
+            self._ended.set_result(reason)
 
     def data_received(self, data: bytes) -> None:
         self.last_message_s = self._loop.time()
-        self._drain.received_bytes += len(data)
+        self._receiver.received_bytes += len(data)
         self._parser.feed(data)
         gets, kind = self._parser.gets, self._message
         messages: Messages = []
@@ -113,21 +118,28 @@ class Subscription(asyncio.Protocol):
                 if type(message) is list and message[0] == kind:
                     messages.append(message)
                 else:
-                    self._other(message)
+                    self._take_reply(message)
         except hiredis.HiredisError as error:
             self.end(f"protocol error: {error}")
         if messages:
-            self._drain.take(messages)
+            self._receiver.take(messages)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.end(str(exc) if exc else "closed by the server")
 
-    def end(self, reason: str) -> None:
-        """Let `follow` end with this reason, unless it has one."""
-        if not self.lost.done():
-            self.lost.set_result(reason)
+    async def _wait(self, seconds: float) -> None:
+        """Wait, then read all that has arrived meanwhile; raises `ConnectionLost` when the connection ends."""
+        for wait_s in (seconds, 0.001):
+            done, _ = await asyncio.wait([self._ended], timeout=wait_s)
+            if done:
+                raise ConnectionLost(self._ended.result())
 
-    def _other(self, message: object) -> None:
+    def _ping(self) -> None:
+        self._answered = False
+        self.pinged_s = self._loop.time()
+        self._transport.write(hiredis.pack_command(("PING",)))
+
+    def _take_reply(self, message: object) -> None:
         """Acknowledgements, answers to pings, and errors."""
         if isinstance(message, hiredis.ReplyError):
             self.end(str(message))
@@ -137,6 +149,6 @@ class Subscription(asyncio.Protocol):
             self._unacknowledged -= 1
             if not self._unacknowledged:
                 self.connected = True
-                self._on_linked()
-        elif isinstance(message, list) and message[0] == self._unsubscribe and self._on_moved:
-            self._on_moved(message[1])
+                self._on_connected()
+        elif isinstance(message, list) and message[0] == self._unsubscribe and self._on_channel_lost:
+            self._on_channel_lost(message[1])
