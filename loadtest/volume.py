@@ -24,7 +24,7 @@ from simulator.pairs import choose_pairs
 
 if TYPE_CHECKING:
     from gateway.delivery.dialect import Dialect
-    from gateway.model.ticker import TickerFields
+    from gateway.model.ticker import PricedTickerFields
 
 _START_MS = 1_700_000_000_000
 
@@ -56,7 +56,7 @@ class _Walk:
         self._volume += self._draw.uniform(0.01, 5.0)
         self._trades += self._draw.randint(1, 4)
         change = self._ticks - self._open
-        fields: TickerFields = {
+        fields: PricedTickerFields = {
             "last": self._price(self._ticks),
             "open": self._price(self._open),
             "high": self._price(round(self._open * 1.05)),

@@ -1,12 +1,12 @@
-"""Klines, tickers and their news, for tests that care about one or two fields of them."""
+"""Klines, tickers and updates of them, for tests that care about one or two fields."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
 from gateway.model.interval import INTERVALS
-from gateway.model.kline import Kline, KlineFields, KlineUpdate
-from gateway.model.ticker import Ticker, TickerFields, TickerUpdate
+from gateway.model.kline import Kline, KlineDelta, KlineFields, KlineUpdate
+from gateway.model.ticker import PricedTickerFields, Ticker, TickerDelta, TickerFields, TickerUpdate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,31 +36,26 @@ def closed_klines(numbers: Iterable[int], *, interval: str = "1m") -> list[Kline
 
 
 def kline_update(of: Kline, symbol: str = "BTCUSDT", interval: str = "1m") -> KlineUpdate:
-    """The news that a whole kline is."""
-    said = of._asdict()
-    open_time_ms, event_time_ms = said.pop("open_time_ms"), said.pop("event_time_ms")
-    del said["provisional"]
-    return KlineUpdate(symbol, interval, open_time_ms, event_time_ms, cast("KlineFields", said))
+    return KlineUpdate(symbol, interval, of)
 
 
-def kline_diff(
+def kline_delta(
     number: int, event_time_ms: int, symbol: str = "BTCUSDT", interval: str = "1m", **fields: Any
-) -> KlineUpdate:
-    """News of some fields of the kline `number` places after `T0`."""
+) -> KlineDelta:
+    """Some fields of the kline `number` places after `T0`."""
     span = INTERVALS[interval]
     open_time_ms = span.back(T0, -number)
-    fields["close_time_ms"] = span.close_time(open_time_ms)
-    return KlineUpdate(symbol, interval, open_time_ms, event_time_ms, cast("KlineFields", fields))
+    close_time_ms = span.close_time(open_time_ms)
+    return KlineDelta(symbol, interval, open_time_ms, close_time_ms, event_time_ms, cast("KlineFields", fields))
 
 
 def ticker(last: str = "100", symbol: str = "BTCUSDT", **fields: Any) -> Ticker:
     return Ticker(symbol, last, **{"event_time_ms": T0} | fields)
 
 
-def ticker_update(
-    last: str | None = "100", event_time_ms: int = T0, symbol: str = "BTCUSDT", **fields: Any
-) -> TickerUpdate:
-    """News of a ticker; `last=None` for a diff without the price."""
-    if last is not None:
-        fields["last"] = last
-    return TickerUpdate(symbol, event_time_ms, cast("TickerFields", fields))
+def ticker_update(last: str = "100", event_time_ms: int = T0, symbol: str = "BTCUSDT", **fields: Any) -> TickerUpdate:
+    return TickerUpdate(symbol, event_time_ms, cast("PricedTickerFields", fields | {"last": last}))
+
+
+def ticker_delta(event_time_ms: int = T0, symbol: str = "BTCUSDT", **fields: Any) -> TickerDelta:
+    return TickerDelta(symbol, event_time_ms, cast("TickerFields", fields))

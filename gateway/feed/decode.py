@@ -1,10 +1,10 @@
-"""Payloads of the collector -> updates, or a `FeedError` that says what is wrong.
+"""Decodes the collector's payloads to complete, checked updates; a `FeedError` says why one is refused.
 
 Everything is checked here, once: what passes is well-formed decimal text, plausible times, an open time that its
-interval has. Pure; connects to nothing, and is lenient about nothing in silence.
+interval has, prices that do not contradict each other. Pure; nothing is tolerated in silence.
 
 Shapes (see "Redis contract"): tickers as `{s,c,o,h,l,v,q,p,P,n}`, as Binance `24hrMiniTicker` / `24hrTicker`
-events, or as a diff of either; klines bare or wrapped as `{"e":"kline","E":…,"s":…,"k":{…}}`, whole or as a diff.
+events, or as a delta of either; klines bare or wrapped as `{"e":"kline","E":…,"s":…,"k":{…}}`, whole or as a delta.
 """
 
 from __future__ import annotations
@@ -17,15 +17,17 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from gateway.model.interval import INTERVALS
-from gateway.model.kline import Kline, KlineFields, KlineUpdate
-from gateway.model.ticker import Ticker, TickerFields, TickerUpdate
+from gateway.model.kline import Kline, KlineDelta, KlineUpdate
+from gateway.model.ticker import TickerDelta, TickerUpdate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from gateway.model.ticker import Ticker
+
 
 class FeedError(Exception):
-    """The feed said something that cannot be used. `reason` is one of a few, so that it can label a counter."""
+    """A payload cannot be used. `reason` is one of a closed set, so that it can label a counter."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
@@ -38,22 +40,72 @@ _DECIMAL = r"(?:0|[1-9][0-9]{0,30}+)(?:\.[0-9]{1,30}+)?+"
 _PLAIN = re.compile(_DECIMAL).fullmatch
 _NUMBER = re.compile(rf"-?+{_DECIMAL}(?:[eE][+-]?[0-9]{{1,2}})?+").fullmatch
 
-# A time in seconds or microseconds would silently make every bar wrong: only 2001..5138 in ms passes.
+# A time in seconds or microseconds would silently make every kline wrong: only 2001..5138 in ms passes.
 _TIME_MIN_MS = 10**12
 _TIME_MAX_MS = 10**14
 
 
-def decode_ticker(payload: bytes, symbol: str, arrived_ms: int) -> TickerUpdate:
-    """A ticker payload of `symbol`'s channel or key. `arrived_ms` stands in for a missing event time."""
+# A message with all of these is a whole kline; with some of them it is a delta.
+_PRICES = frozenset(("open", "high", "low", "close"))
+
+
+def decode_ticker(payload: bytes, symbol: str, arrived_ms: int) -> TickerUpdate | TickerDelta:
+    """Decode a ticker payload of `symbol`'s channel or key. `arrived_ms` stands in for a missing event time.
+
+    Raises `FeedError`.
+    """
     data = _object(payload)
     if data.get("s", symbol) != symbol:
         raise FeedError("symbol_mismatch", f"{data['s']!r} on the channel of {symbol}")
-    fields: TickerFields = _fields(data, _TICKER)
-    return TickerUpdate(symbol, _event_time(data, arrived_ms), fields)
+    fields = _fields(data, _TICKER)
+    if "last" in fields:
+        return TickerUpdate(symbol, _event_time(data, arrived_ms), fields)
+    return TickerDelta(symbol, _event_time(data, arrived_ms), fields)
 
 
-def decode_kline(payload: bytes, symbol: str, interval: str, arrived_ms: int) -> KlineUpdate:
-    """A kline payload of a series' channel or sorted set. `arrived_ms` stands in for a missing event time."""
+def decode_kline(payload: bytes, symbol: str, interval: str, arrived_ms: int) -> KlineUpdate | KlineDelta:
+    """Decode a kline payload of a series' channel. `arrived_ms` stands in for a missing event time.
+
+    Raises `FeedError`.
+    """
+    data, fields, open_time_ms, close_time_ms = _kline_parts(payload, symbol, interval)
+    event_time_ms = _event_time(data, arrived_ms)
+    if fields.keys() >= _PRICES:
+        return KlineUpdate(symbol, interval, _kline(fields, open_time_ms, close_time_ms, event_time_ms))
+    return KlineDelta(symbol, interval, open_time_ms, close_time_ms, event_time_ms, fields)
+
+
+def decode_stored_ticker(payload: bytes, symbol: str, written_ms: int) -> Ticker:
+    """Decode the value of a ticker key, which is always a whole ticker.
+
+    `written_ms` is when the collector wrote it, 0 where that is not known. Raises `FeedError`.
+    """
+    update = decode_ticker(payload, symbol, written_ms)
+    if isinstance(update, TickerDelta):
+        raise FeedError("missing_field", "c")
+    return update.ticker()
+
+
+def decode_stored_kline(payload: bytes, symbol: str, interval: str) -> Kline | None:
+    """Decode a member of a sorted set of closed klines; `None` where the member says that it is not closed.
+
+    Its event time is 0 (unknown) where it carries none: what the live feed says of the same kline is newer. Raises
+    `FeedError`.
+    """
+    data, fields, open_time_ms, close_time_ms = _kline_parts(payload, symbol, interval)
+    event_time_ms = _event_time(data, 0)
+    if not fields.setdefault("closed", True):
+        return None
+    return _kline(fields, open_time_ms, close_time_ms, event_time_ms)
+
+
+def has_event_time(payload: bytes) -> bool:
+    """Whether a message that can be decoded carries an event time of its own."""
+    return b'"E"' in payload
+
+
+def _kline_parts(payload: bytes, symbol: str, interval: str) -> tuple[dict[str, Any], Any, int, int]:
+    """The outermost object of a kline payload, the kline's checked fields, its open time and its close time."""
     data = _object(payload)
     body = data.get("k", data)
     if not isinstance(body, dict):
@@ -67,28 +119,18 @@ def decode_kline(payload: bytes, symbol: str, interval: str, arrived_ms: int) ->
     span = INTERVALS[interval]
     if span.open_time(open_time_ms) != open_time_ms:
         raise FeedError("misaligned_time", f"{open_time_ms} is no open time of {interval}")
-    fields: KlineFields = _fields(body, _KLINE)
-    fields["close_time_ms"] = span.close_time(open_time_ms)
-    return KlineUpdate(symbol, interval, open_time_ms, _event_time(data, arrived_ms), fields)
+    return data, _fields(body, _KLINE), open_time_ms, span.close_time(open_time_ms)
 
 
-def complete_ticker(update: TickerUpdate) -> Ticker:
-    """The update as a whole ticker; `FeedError` where it is a diff without the last price."""
-    if "last" not in update.fields:
-        raise FeedError("missing_field", "c")
-    return Ticker(update.symbol, event_time_ms=update.event_time_ms, **update.fields)
-
-
-def complete_kline(update: KlineUpdate) -> Kline:
-    """The update as a whole kline; `FeedError` where it is a diff or contradicts itself."""
-    fields = update.fields
+def _kline(fields: Any, open_time_ms: int, close_time_ms: int, event_time_ms: int) -> Kline:
+    """The whole kline of these fields; `FeedError` where a price is missing or the prices contradict each other."""
     try:
         open_, high, low, close = (Decimal(fields[name]) for name in ("open", "high", "low", "close"))
     except KeyError as error:
         raise FeedError("missing_field", error.args[0]) from error
     if not low <= min(open_, close) <= max(open_, close) <= high:
         raise FeedError("contradictory_kline", f"o={open_} h={high} l={low} c={close}")
-    return Kline(open_time_ms=update.open_time_ms, event_time_ms=update.event_time_ms, **fields)
+    return Kline(open_time_ms, close_time_ms, event_time_ms=event_time_ms, **fields)
 
 
 def _object(payload: bytes) -> dict[str, Any]:
@@ -110,7 +152,7 @@ def _has_float(data: dict[str, Any]) -> bool:
 
 
 def _fields(data: Mapping[str, Any], table: Mapping[str, tuple[str, Callable[[Any], Any]]]) -> Any:
-    """The fields that the table knows, checked. What else a message carries is none of our business."""
+    """The fields that the table knows, checked. Others are ignored."""
     fields: dict[str, Any] = {}
     for letter, value in data.items():
         if rule := table.get(letter):

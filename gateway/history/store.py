@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from gateway.feed.decode import FeedError, complete_kline, complete_ticker, decode_kline, decode_ticker
+from gateway.feed.decode import FeedError, decode_stored_kline, decode_stored_ticker
 from gateway.history.breaker import Breaker
 from gateway.history.merge import unique, within
 from gateway.history.query import TIME_MAX_MS
@@ -123,7 +123,7 @@ class Store:
         if payload is None:
             return None
         try:
-            return complete_ticker(decode_ticker(payload, symbol, self._integer(updated) or 0))
+            return decode_stored_ticker(payload, symbol, self._integer(updated) or 0)
         except FeedError as error:
             self._skip("ticker", symbol, error)
             return None
@@ -158,13 +158,9 @@ class Store:
         klines: list[Kline] = []
         for member in members:
             try:
-                # Event time 0, "unknown": whatever the live feed says of the same bar is newer.
-                update = decode_kline(member, symbol, interval, 0)
-                # The set is one of closed klines; a member that says otherwise is not for here.
-                if update.fields.setdefault("closed", True):
-                    kline = complete_kline(update)
-                    if within(kline, start_ms, end_ms):
-                        klines.append(kline)
+                kline = decode_stored_kline(member, symbol, interval)
+                if kline is not None and within(kline, start_ms, end_ms):
+                    klines.append(kline)
             except FeedError as error:
                 self._skip("kline", f"{symbol} {interval}", error)
         return klines

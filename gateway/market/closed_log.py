@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from gateway.market.merge import rank
+from gateway.model.kline import rank
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

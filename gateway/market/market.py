@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from gateway.feed.decode import complete_kline, complete_ticker
 from gateway.market.derivation import Derivation
 from gateway.market.merge import extremes, price
 from gateway.market.series import CORRECTED, NOTHING, Series
 from gateway.market.state import Changes, SymbolState
 from gateway.model.interval import INTERVALS, MONTH_MAX_MS
-from gateway.model.kline import Kline, KlineUpdate
+from gateway.model.kline import KlineDelta, KlineUpdate
+from gateway.model.ticker import TickerUpdate
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from gateway.market.aggregate import Parts
     from gateway.market.merge import Price
     from gateway.market.series import News
-    from gateway.model.ticker import Ticker, TickerUpdate
+    from gateway.model.kline import Kline
+    from gateway.model.ticker import Ticker, TickerDelta
 
-_WHOLE = frozenset(("open", "high", "low", "close"))
-
+    Update = KlineUpdate | KlineDelta | TickerUpdate | TickerDelta
 
 PRICES_MAX = 64
 """Prices that may wait to be folded into a symbol's bars: enough to save most of the work, little enough to hold."""
@@ -125,12 +125,15 @@ class Market:
         """The largest interval that the source has and this series, which it lacks, can be made of."""
         return self._derivation.divisor(series, self._states[series.symbol].series)
 
-    def apply(self, update: TickerUpdate | KlineUpdate, now_ms: int) -> None:
-        """Fold one update in, whatever its order; raises `FeedError` (and changes nothing) where it cannot be used."""
-        if isinstance(update, KlineUpdate):
+    def apply(self, update: Update, now_ms: int) -> bool:
+        """Merge one update into the state, in whatever order updates arrive.
+
+        Returns `False`, and changes nothing, where the update is a ticker delta and no ticker of the symbol is known.
+        """
+        if isinstance(update, (KlineUpdate, KlineDelta)):
             self._apply_kline(update, now_ms)
-        else:
-            self._apply_ticker(update, now_ms)
+            return True
+        return self._apply_ticker(update, now_ms)
 
     def reseed(self, symbol: str, interval: str, klines: list[Kline], now_ms: int, parts: Parts | None = None) -> None:
         """Take the stored closed klines of a series, ascending: the truth to repair against.
@@ -183,25 +186,26 @@ class Market:
         changes, self._changes = self._changes, Changes()
         return changes
 
-    def _apply_kline(self, update: KlineUpdate, now_ms: int) -> None:
-        whole = complete_kline(update) if update.fields.keys() >= _WHOLE else None
+    def _apply_kline(self, update: KlineUpdate | KlineDelta, now_ms: int) -> None:
         state = self._known(update.symbol)
         self._fold_prices(state)
         series = state.series[update.interval]
         if not series.heard:
             self._derivation.hear(series)
         self._now_ms = now_ms
-        if whole is not None:
-            news = series.fold_kline(whole, now_ms)
+        if isinstance(update, KlineUpdate):
+            news = series.fold_kline(update.kline, now_ms)
         else:
             news = series.fold_diff(update.open_time_ms, update.fields, update.event_time_ms, now_ms)
         self._note(series, news)
 
-    def _apply_ticker(self, update: TickerUpdate, now_ms: int) -> None:
+    def _apply_ticker(self, update: TickerUpdate | TickerDelta, now_ms: int) -> bool:
         state = self._states.get(update.symbol)
         known = state.ticker if state else None
         if known is None:
-            ticker = complete_ticker(update)
+            if not isinstance(update, TickerUpdate):
+                return False
+            ticker = update.ticker()
             state = self._known(update.symbol)
         elif update.event_time_ms < known.event_time_ms:
             ticker = known
@@ -211,8 +215,9 @@ class Market:
         if ticker != known:
             state.ticker = ticker
             self._changes.tickers.add(state)
-        if "last" in update.fields:
+        if isinstance(update, TickerUpdate):
             self._keep_price(state, price(update.event_time_ms, update.fields["last"]), now_ms)
+        return True
 
     def _keep_price(self, state: SymbolState, at: Price, now_ms: int) -> None:
         """Put a price with those that wait: bars that nobody watches hear of many at once, at the cost of a few."""

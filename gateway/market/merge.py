@@ -24,7 +24,7 @@ from bisect import bisect_right
 from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
-from gateway.model.kline import Kline
+from gateway.model.kline import Kline, rank
 
 if TYPE_CHECKING:
     from gateway.model.kline import KlineFields
@@ -217,11 +217,6 @@ class Bar:
             close=last.text,
             event_time_ms=last.event_time_ms,
         )
-
-
-def rank(kline: Kline) -> tuple[bool, int, int, Decimal, Kline]:
-    """Orders the exchange's words about one bar; the kline itself comes last, so that no two different ones tie."""
-    return kline.closed, kline.event_time_ms, kline.trades, Decimal(kline.volume), kline
 
 
 def _consistent(kline: Kline) -> Kline:

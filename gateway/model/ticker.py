@@ -1,12 +1,12 @@
-"""A ticker: the last price and the rolling 24 h figures of one symbol, and the news of one."""
+"""A ticker (last price and rolling 24 h figures of one symbol), and what the feed can say about one."""
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple, Required, TypedDict
 
 
 class Ticker(NamedTuple):
-    """Last price and 24 h figures; decimal text as the source wrote it, "" where the source never said."""
+    """Last price and 24 h figures; decimal text as the source wrote it, "" where the source never sent it."""
 
     symbol: str
     last: str
@@ -34,9 +34,8 @@ class Ticker(NamedTuple):
 
 
 class TickerFields(TypedDict, total=False):
-    """Fields of a `Ticker` that a message carries; a diff carries only those that changed."""
+    """The fields of a `Ticker`, but for the last price, that a message may carry."""
 
-    last: str
     open: str
     high: str
     low: str
@@ -58,8 +57,30 @@ class TickerFields(TypedDict, total=False):
     last_trade_id: int
 
 
+class PricedTickerFields(TickerFields):
+    """Fields of a `Ticker` with the last price among them."""
+
+    last: Required[str]
+
+
 class TickerUpdate(NamedTuple):
-    """News of one ticker from the feed: all of its fields, or only the changed ones."""
+    """A message with the last price: enough for a ticker of its own.
+
+    Sources differ in the figures they send beside the price, so where a ticker is known already, the fields are laid
+    over it.
+    """
+
+    symbol: str
+    event_time_ms: int
+    fields: PricedTickerFields
+
+    def ticker(self) -> Ticker:
+        """The ticker that this message makes on its own."""
+        return Ticker(self.symbol, event_time_ms=self.event_time_ms, **self.fields)
+
+
+class TickerDelta(NamedTuple):
+    """Changed figures without a price: they mean something only where a ticker is known already."""
 
     symbol: str
     event_time_ms: int

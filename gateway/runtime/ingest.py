@@ -12,21 +12,23 @@ from typing import TYPE_CHECKING
 
 from gateway.delivery.dialect import FeedState
 from gateway.feed.conflate import Conflator
-from gateway.feed.decode import FeedError, decode_kline, decode_ticker
+from gateway.feed.decode import FeedError, decode_kline, decode_ticker, has_event_time
+from gateway.model.kline import KlineUpdate
 from gateway.ops.counters import Stage
 from gateway.runtime.trace import Tracing
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gateway.config import Config
     from gateway.delivery.hub import Hub
     from gateway.delivery.session import Session
-    from gateway.market.market import Market
-    from gateway.model.kline import KlineUpdate
-    from gateway.model.ticker import TickerUpdate
+    from gateway.market.market import Market, Update
     from gateway.ops.counters import Counters
     from gateway.redis.contract import Topic
     from gateway.runtime.backfill import Backfill
     from gateway.runtime.clock import SteadyClock
+    from gateway.runtime.trace import Step
 
 SURGE_OVER = 0.7
 """Part of its share that a tick's messages must fit into before a surge counts as over."""
@@ -67,7 +69,9 @@ class Ingest:
         self._share_s = config.stream.tick_ms / 1000 * INGEST_SHARE
         self._messages = 0
         self._first_s = 0.0
-        self._last: tuple[Topic, bytes, int] | None = None
+        # Of the last message: its payload, when it arrived, and its event time (0 where it was refused).
+        self._last_payload = b""
+        self._arrived_ms = self._event_time_ms = 0
         self.spent_s = 0.0
         """What this tick's ingest has taken so far."""
         self._surge = Conflator()
@@ -93,8 +97,8 @@ class Ingest:
         self._counters.messages_in += len(batch)
         if not self._messages:
             self._first_s = self.last_message_s
-        self._last = (*batch[-1], now_ms)
-        fold = self._fold
+        self._last_payload, self._arrived_ms = batch[-1][1], now_ms
+        fold: Callable[[Topic, bytes, int], int] = self._fold
         if self.tracing.traces:
             self.tracing.read()
             fold = self._fold_traced
@@ -102,79 +106,79 @@ class Ingest:
             offer = self._surge.offer
             for topic, payload in batch:
                 for urgent in offer(topic, payload):
-                    fold(topic, urgent, now_ms)
+                    self._event_time_ms = fold(topic, urgent, now_ms)
         else:
+            event_time_ms = 0
             for topic, payload in batch:
-                fold(topic, payload, now_ms)
+                event_time_ms = fold(topic, payload, now_ms)
+            self._event_time_ms = event_time_ms
         self._messages += len(batch)
         self.spent_s += time.thread_time() - started_s
         if self.spent_s > self._share_s:
             self.surging = True
 
-    def _fold(self, topic: Topic, payload: bytes, now_ms: int) -> None:
-        symbol, interval = topic
-        try:
-            if interval:
-                update = decode_kline(payload, symbol, interval, now_ms)
-                if self._clock_ms.ahead_ms:
-                    self._clock_ms.witness(update.open_time_ms, update.fields["close_time_ms"])
-                self._market.apply(update, now_ms)
-            else:
-                self._market.apply(decode_ticker(payload, symbol, now_ms), now_ms)
-                self._priced_s = self.last_message_s
-        except FeedError as error:
-            self._counters.feed_error(error.reason, f"{symbol} {interval}: {error}", self.last_message_s)
+    def _fold(self, topic: Topic, payload: bytes, now_ms: int, step: Step | None = None) -> int:
+        """Decode a payload and merge it into the market; returns its event time, 0 where it was refused.
 
-    def _fold_traced(self, topic: Topic, payload: bytes, now_ms: int) -> None:
-        """The same for somebody who follows a symbol."""
+        `step` is stamped on the way where somebody traces the symbol.
+        """
         symbol, interval = topic
-        step = self.tracing.begin(topic)
-        if step is None:
-            self._fold(topic, payload, now_ms)
-            return
         try:
-            update: KlineUpdate | TickerUpdate
             if interval:
-                update = decode_kline(payload, symbol, interval, now_ms)
+                decoded = decode_kline(payload, symbol, interval, now_ms)
+                update: Update = decoded
+                state = decoded.kline if isinstance(decoded, KlineUpdate) else decoded
+                event_time_ms = state.event_time_ms
+                if self._clock_ms.ahead_ms:
+                    self._clock_ms.witness(state.open_time_ms, state.close_time_ms)
             else:
-                update = decode_ticker(payload, symbol, now_ms)
+                update = ticker = decode_ticker(payload, symbol, now_ms)
+                event_time_ms = ticker.event_time_ms
+            if step is not None:
+                step.decoded(update)
+            if not self._market.apply(update, now_ms):
+                raise FeedError("missing_field", "c")
+            if not interval:
                 self._priced_s = self.last_message_s
-            step.decoded(update)
-            self._market.apply(update, now_ms)
-            step.folded()
+            if step is not None:
+                step.folded()
+            return event_time_ms
         except FeedError as error:
-            self.tracing.fail(step, error.reason)
+            if step is not None:
+                self.tracing.fail(step, error.reason)
             self._counters.feed_error(error.reason, f"{symbol} {interval}: {error}", self.last_message_s)
+            return 0
+
+    def _fold_traced(self, topic: Topic, payload: bytes, now_ms: int) -> int:
+        """As `_fold`, while somebody traces a symbol, maybe this one."""
+        return self._fold(topic, payload, now_ms, self.tracing.begin(topic))
 
     def begin_flush(self, now_ms: int) -> None:
         """At the tick: fold in what was kept, and see whether the surge is over."""
-        self._observe_lag()
+        flush_s = time.monotonic()
         kept = len(self._surge)
         started_s = time.thread_time() if kept else 0.0
         fold = self._fold_traced if self.tracing.traces else self._fold
         for topic, payload in self._surge.take():
-            fold(topic, payload, now_ms)
+            self._event_time_ms = fold(topic, payload, now_ms)
+        self._observe_lag(flush_s)
         self._counters.conflated = self._surge.conflated
         if self.surging and self._messages <= self._affordable(kept, started_s):
             self.surging = False
         self._messages = 0
         self.spent_s = 0.0
 
-    def _observe_lag(self) -> None:
-        """How long this tick's news has been under way: its first message waited longest for the tick, its last one
-        (with a time of its own, where it has one) stands for the rest."""
-        if self._last is None:
+    def _observe_lag(self, flush_s: float) -> None:
+        """Observe how long this flush's messages have been under way.
+
+        The first message waited longest for the flush; the last one, where it has an event time of its own, stands for
+        the way from the source.
+        """
+        if not self._messages:
             return
-        (symbol, interval), payload, arrived_ms = self._last
-        self._last = None
-        self._counters.observe_stage(Stage.INGEST_TO_FLUSH, time.monotonic() - self._first_s)
-        try:
-            update = decode_kline(payload, symbol, interval, 0) if interval else decode_ticker(payload, symbol, 0)
-        except FeedError:
-            # Counted already.
-            return
-        if update.event_time_ms:
-            self._counters.observe_stage(Stage.FEED_TO_INGEST, (arrived_ms - update.event_time_ms) / 1000)
+        self._counters.observe_stage(Stage.INGEST_TO_FLUSH, flush_s - self._first_s)
+        if self._event_time_ms and has_event_time(self._last_payload):
+            self._counters.observe_stage(Stage.FEED_TO_INGEST, (self._arrived_ms - self._event_time_ms) / 1000)
 
     def _affordable(self, folded: int, started_s: float) -> float:
         """How many messages a tick could fold in one by one, going by what those just folded took."""

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from gateway.delivery.channel import MarketChannel
+from gateway.model.kline import KlineDelta, KlineUpdate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     from gateway.delivery.session import Session
     from gateway.delivery.subscription_set import SubscriptionSet
     from gateway.delivery.tier import Tier
-    from gateway.model.kline import KlineUpdate
-    from gateway.model.ticker import TickerUpdate
+    from gateway.market.market import Update
     from gateway.redis.contract import Topic
 
 PENDING_MAX = 1000
@@ -50,9 +50,13 @@ class Step:
         self._read_s = read_s
         self._clock_s = clock_s
 
-    def decoded(self, update: TickerUpdate | KlineUpdate) -> None:
-        self.record["event"] = update.event_time_ms
-        self.closed = bool(update.fields.get("closed"))
+    def decoded(self, update: Update) -> None:
+        state = update.kline if isinstance(update, KlineUpdate) else update
+        self.record["event"] = state.event_time_ms
+        if isinstance(update, KlineUpdate):
+            self.closed = update.kline.closed
+        elif isinstance(update, KlineDelta):
+            self.closed = bool(update.fields.get("closed"))
         if self.closed:
             self.record["kind"] += " closed"
         self.stamp("decoded", self._clock_s())

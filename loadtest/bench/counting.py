@@ -70,7 +70,7 @@ class _House:
         parts = (gateway.config, gateway.market, hub, gateway.backfill, gateway.ingest, counters, _nothing, _Fleet)
         self.flusher = Flusher(*parts, gateway.clock)
         if isinstance(counters, _Deaf):
-            gateway.ingest._observe_lag = lambda: None  # type: ignore[method-assign]
+            gateway.ingest._observe_lag = lambda flush_s: None  # type: ignore[method-assign]
             fanout: Any = self.flusher._fanout
             serve = fanout.serve
             fanout.serve = lambda tier, beat: serve(tier, beat._replace(counted=False))

@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 from gateway.delivery.commands import CommandError
-from gateway.feed.decode import FeedError, complete_kline, complete_ticker, decode_kline, decode_ticker
+from gateway.feed.decode import FeedError, decode_stored_kline, decode_stored_ticker
 from gateway.model.interval import INTERVALS
 from gateway.model.symbol import SymbolRule
 from gateway.protocol.binance_commands import RequestError, StreamNames, decode, error_frame, result
@@ -50,7 +50,7 @@ def binance_commands(data: bytes) -> None:
 def feed_tickers(data: bytes) -> None:
     """What passes is JSON again, to the digit."""
     try:
-        ticker = complete_ticker(decode_ticker(data, "BTCUSDT", 1_732_310_040_000))
+        ticker = decode_stored_ticker(data, "BTCUSDT", 1_732_310_040_000)
     except FeedError:
         return
     json.loads(ticker_json(ticker))
@@ -58,8 +58,10 @@ def feed_tickers(data: bytes) -> None:
 
 def feed_klines(data: bytes) -> None:
     try:
-        kline = complete_kline(decode_kline(data, "BTCUSDT", "1m", 1_732_310_040_000))
+        kline = decode_stored_kline(data, "BTCUSDT", "1m")
     except FeedError:
+        return
+    if kline is None:
         return
     assert kline.open_time_ms % 60_000 == 0
     for text in (kline.open, kline.high, kline.low, kline.close, kline.volume):

@@ -14,8 +14,9 @@ import pytest
 from redis.asyncio import Redis
 
 from gateway.config import RedisConfig
-from gateway.feed.decode import complete_kline, complete_ticker, decode_kline, decode_ticker
+from gateway.feed.decode import decode_kline, decode_stored_ticker
 from gateway.model.interval import INTERVALS
+from gateway.model.kline import KlineUpdate
 from simulator import collector as collector_module
 from simulator.demo import run_demo
 from simulator.exchange import Pace
@@ -190,12 +191,14 @@ async def test_the_gateway_understands_everything_that_is_said() -> None:
             _, symbol, *interval = channel.split(":")
             payload = json.dumps(event).encode()
             if interval:
-                kline = complete_kline(decode_kline(payload, symbol, interval[0], 0))
+                update = decode_kline(payload, symbol, interval[0], 0)
+                assert isinstance(update, KlineUpdate)
+                kline = update.kline
                 assert (kline.open, kline.volume, kline.taker_volume) == (
                     event["k"]["o"], event["k"]["v"], event["k"]["V"],
                 )  # fmt: skip
             else:
-                assert complete_ticker(decode_ticker(payload, symbol, 0)).last == event["c"]
+                assert decode_stored_ticker(payload, symbol, 0).last == event["c"]
 
 
 async def test_a_frozen_server_costs_no_closed_kline_and_no_news_twice(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from gateway.config import MarketConfig
 from gateway.market.market import Market
-from gateway.market.merge import Bar, price, rank
-from gateway.model.kline import Kline, KlineUpdate
+from gateway.market.merge import Bar, price
+from gateway.model.kline import Kline, KlineUpdate, rank
 from gateway.model.ticker import TickerUpdate
 from tests.builders import MINUTE_MS, T0, closed_klines, kline, kline_update, ticker, ticker_update
 
@@ -64,7 +64,9 @@ def kline_updates(draw: st.DrawFn) -> KlineUpdate:
 
 def moment(update: Update) -> object:
     """Two updates of one stream and moment have no order but that of their arrival."""
-    return isinstance(update, TickerUpdate), update.event_time_ms
+    if isinstance(update, TickerUpdate):
+        return True, update.event_time_ms
+    return False, update.kline.event_time_ms
 
 
 updates = st.lists(tickers | kline_updates(), max_size=30, unique_by=moment)
@@ -89,7 +91,7 @@ def number_of(at_ms: int) -> int:
 def expected_closed(news: list[Update], log_size: int) -> list[Kline]:
     """Of every bar the exchange has closed its best word; the newest of them."""
     best = {T0: kline(0, closed=True)}
-    for word in (whole(update) for update in news if isinstance(update, KlineUpdate)):
+    for word in (update.kline for update in news if isinstance(update, KlineUpdate)):
         known = best.get(word.open_time_ms)
         if word.closed and (known is None or rank(word) > rank(known)):
             best[word.open_time_ms] = word
@@ -105,17 +107,13 @@ def expected_forming(news: list[Update], newest_closed: Kline) -> Kline | None:
     for update in news:
         if isinstance(update, TickerUpdate):
             bar.fold_price(price(update.event_time_ms, update.fields["last"]))
-        elif update.open_time_ms == bar.open_time_ms:
-            bar.fold_kline(whole(update))
+        elif update.kline.open_time_ms == bar.open_time_ms:
+            bar.fold_kline(update.kline)
     return bar.value()
 
 
 def bar_time(update: Update) -> int:
-    return update.event_time_ms if isinstance(update, TickerUpdate) else update.open_time_ms
-
-
-def whole(update: KlineUpdate) -> Kline:
-    return Kline(open_time_ms=update.open_time_ms, event_time_ms=update.event_time_ms, **update.fields)
+    return update.event_time_ms if isinstance(update, TickerUpdate) else update.kline.open_time_ms
 
 
 def visible(known: Kline | None) -> Kline | None:
@@ -246,7 +244,7 @@ def test_closed_klines_ascend_and_the_forming_bar_is_open_and_after_them(
             case Stored(klines):
                 market.reseed("BTCUSDT", "1m", klines, now_ms)
             case KlineUpdate():
-                spoken.add(step.open_time_ms)
+                spoken.add(step.kline.open_time_ms)
                 market.apply(step, now_ms)
             case TickerUpdate():
                 market.apply(step, now_ms)
@@ -266,7 +264,7 @@ def test_a_price_ahead_of_an_open_bar_waits_for_its_closing_kline_as_long_as_the
     ahead: TickerUpdate, forming: KlineUpdate, waited_ms: int
 ) -> None:
     market, now_ms = market_after_bar_0(), T0 + MINUTE_MS
-    open_bar = whole(forming)._replace(closed=False, event_time_ms=forming.open_time_ms)
+    open_bar = forming.kline._replace(closed=False, event_time_ms=forming.kline.open_time_ms)
     market.apply(kline_update(open_bar), now_ms)
     market.apply(ahead, now_ms)
     market.advance(now_ms + waited_ms)

@@ -1,4 +1,4 @@
-"""Payloads of the collector: what each shape becomes, that digits survive, and that nothing odd gets through."""
+"""Payloads of the collector: what each shape is decoded to, that digits survive, and what is refused."""
 
 from __future__ import annotations
 
@@ -8,10 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway.feed.decode import FeedError, complete_kline, complete_ticker, decode_kline, decode_ticker
-from gateway.model.kline import Kline, KlineUpdate
-from gateway.model.ticker import Ticker, TickerUpdate
-from tests.builders import MINUTE_MS, T0, kline_diff, ticker_update
+from gateway.feed.decode import (
+    FeedError,
+    decode_kline,
+    decode_stored_kline,
+    decode_stored_ticker,
+    decode_ticker,
+    has_event_time,
+)
+from gateway.model.kline import Kline, KlineDelta, KlineUpdate
+from gateway.model.ticker import Ticker, TickerDelta, TickerUpdate
+from tests.builders import MINUTE_MS, T0
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,17 +35,35 @@ def kline_text(**fields: Any) -> bytes:
     return text(**{"t": T0} | fields)
 
 
-def read_ticker(payload: bytes) -> TickerUpdate:
+def read_ticker(payload: bytes) -> TickerUpdate | TickerDelta:
     return decode_ticker(payload, "BTCUSDT", ARRIVED)
 
 
-def read_kline(payload: bytes, interval: str = "1m") -> KlineUpdate:
+def whole_ticker(payload: bytes) -> Ticker:
+    update = read_ticker(payload)
+    assert isinstance(update, TickerUpdate)
+    return update.ticker()
+
+
+def read_kline(payload: bytes, interval: str = "1m") -> KlineUpdate | KlineDelta:
     return decode_kline(payload, "BTCUSDT", interval, ARRIVED)
+
+
+def whole_kline(payload: bytes) -> Kline:
+    update = read_kline(payload)
+    assert isinstance(update, KlineUpdate)
+    return update.kline
+
+
+def kline_delta(payload: bytes, interval: str = "1m") -> KlineDelta:
+    update = read_kline(payload, interval)
+    assert isinstance(update, KlineDelta)
+    return update
 
 
 RAW_KLINE: dict[str, Any] = {
     "t": T0, "T": T0 + MINUTE_MS - 1, "s": "BTCUSDT", "i": "1m", "f": 100, "L": 200, "o": "0.0010", "c": "0.0020",
-    "h": "0.0025", "l": "0.0015", "v": "1000", "n": 100, "x": False, "q": "1.0000", "V": "500", "Q": "0.500", "B": "9",
+    "h": "0.0025", "l": "0.0005", "v": "1000", "n": 100, "x": False, "q": "1.0000", "V": "500", "Q": "0.500", "B": "9",
 }  # fmt: skip
 
 
@@ -46,24 +71,23 @@ RAW_KLINE: dict[str, Any] = {
 
 
 def test_a_stored_ticker_has_no_event_time_so_its_arrival_stands_in() -> None:
-    update = read_ticker(
+    decoded = whole_ticker(
         text(s="BTCUSDT", c="97123.45", o="96500.00", h="98000", l="95000.10", v="1234.5", q="1.5", p="-623.45",
              P="-0.65", n=77)
     )  # fmt: skip
-    assert update.event_time_ms == ARRIVED
-    assert complete_ticker(update) == Ticker(
+    assert decoded == Ticker(
         "BTCUSDT", "97123.45", "96500.00", "98000", "95000.10", "1234.5", "1.5", "-623.45", "-0.65", 77,
         event_time_ms=ARRIVED,
     )  # fmt: skip
 
 
 def test_a_full_exchange_event_keeps_every_figure() -> None:
-    update = read_ticker(
+    decoded = whole_ticker(
         text(e="24hrTicker", E=SAID, s="BTCUSDT", p="0.0015", P="250.00", w="0.0018", x="0.0009", c="0.0025", Q="10",
              b="0.0024", B="11", a="0.0026", A="100", o="0.0010", h="0.0025", l="0.0010", v="10000", q="18", O=T0,
              C=T0 + 86400_000, F=0, L=18150, n=18151)
     )  # fmt: skip
-    assert complete_ticker(update) == Ticker(
+    assert decoded == Ticker(
         "BTCUSDT", "0.0025", "0.0010", "0.0025", "0.0010", "10000", "18", "0.0015", "250.00", 18151, "0.0018",
         "0.0009", "10", "0.0024", "11", "0.0026", "100", T0, T0 + 86400_000, 0, 18150, event_time_ms=SAID,
     )  # fmt: skip
@@ -76,22 +100,28 @@ def test_a_mini_ticker_event_has_what_it_has() -> None:
     )
 
 
-def test_a_diff_of_a_ticker_has_only_what_changed() -> None:
+def test_a_delta_of_a_ticker_has_only_what_changed() -> None:
     update = read_ticker(text(s="BTCUSDT", E=SAID, h="98000.10"))
-    assert update == TickerUpdate("BTCUSDT", SAID, {"high": "98000.10"})
+    assert update == TickerDelta("BTCUSDT", SAID, {"high": "98000.10"})
+    assert isinstance(update, TickerDelta)
 
 
 def test_a_ticker_without_a_symbol_is_that_of_its_channel() -> None:
     assert read_ticker(text(c="1")).symbol == "BTCUSDT"
 
 
-def test_a_ticker_that_says_nothing_is_an_empty_diff() -> None:
-    assert read_ticker(text(s="BTCUSDT", mood="bullish")) == TickerUpdate("BTCUSDT", ARRIVED, {})
+def test_a_ticker_without_any_known_field_is_an_empty_delta() -> None:
+    assert read_ticker(text(s="BTCUSDT", mood="bullish")) == TickerDelta("BTCUSDT", ARRIVED, {})
 
 
-def test_a_diff_without_the_price_is_no_whole_ticker() -> None:
+def test_a_stored_ticker_is_whole_and_has_the_time_it_was_written() -> None:
+    assert decode_stored_ticker(text(c="1", h="2"), "BTCUSDT", 0) == Ticker("BTCUSDT", "1", high="2")
+    assert decode_stored_ticker(text(c="1"), "BTCUSDT", SAID).event_time_ms == SAID
+
+
+def test_a_stored_ticker_without_the_price_is_refused() -> None:
     with pytest.raises(FeedError, match="missing_field: c") as caught:
-        complete_ticker(ticker_update(None, high="1"))
+        decode_stored_ticker(text(h="1"), "BTCUSDT", 0)
     assert caught.value.reason == "missing_field"
 
 
@@ -99,38 +129,58 @@ def test_a_diff_without_the_price_is_no_whole_ticker() -> None:
 
 
 def test_a_bare_kline_keeps_every_field() -> None:
-    assert complete_kline(read_kline(json.dumps(RAW_KLINE | {"l": "0.0005"}).encode())) == Kline(
+    assert whole_kline(json.dumps(RAW_KLINE).encode()) == Kline(
         T0, T0 + MINUTE_MS - 1, "0.0010", "0.0025", "0.0005", "0.0020", "1000", "1.0000", 100, "500", "0.500", 100, 200,
         closed=False, provisional=False, event_time_ms=ARRIVED,
     )  # fmt: skip
 
 
 def test_a_wrapped_kline_is_the_same_with_an_event_time() -> None:
-    bare = read_kline(json.dumps(RAW_KLINE).encode())
-    wrapped = read_kline(text(e="kline", E=SAID, s="BTCUSDT", k=RAW_KLINE))
+    bare = whole_kline(json.dumps(RAW_KLINE).encode())
+    wrapped = whole_kline(text(e="kline", E=SAID, s="BTCUSDT", k=RAW_KLINE))
     assert wrapped == bare._replace(event_time_ms=SAID)
 
 
 def test_a_closed_kline_says_so() -> None:
-    assert read_kline(kline_text(x=True)).fields["closed"] is True
+    assert whole_kline(json.dumps(RAW_KLINE | {"x": True}).encode()).closed
+    assert kline_delta(kline_text(x=True)).fields == {"closed": True}
 
 
-def test_a_diff_of_a_kline_has_only_what_changed_and_the_close_time_of_its_interval() -> None:
+def test_a_delta_of_a_kline_has_only_what_changed() -> None:
     update = read_kline(text(E=SAID, k={"t": T0, "c": "5"}), "1h")
-    assert update == KlineUpdate("BTCUSDT", "1h", T0, SAID, {"close": "5", "close_time_ms": T0 + 60 * MINUTE_MS - 1})
+    assert update == KlineDelta("BTCUSDT", "1h", T0, T0 + 60 * MINUTE_MS - 1, SAID, {"close": "5"})
 
 
 def test_the_close_time_is_that_of_the_interval_whatever_the_source_says() -> None:
-    assert read_kline(kline_text(T=T0 + MINUTE_MS)).fields["close_time_ms"] == T0 + MINUTE_MS - 1
+    assert kline_delta(kline_text(T=T0 + MINUTE_MS)).close_time_ms == T0 + MINUTE_MS - 1
+    assert whole_kline(json.dumps(RAW_KLINE | {"T": 1}).encode()).close_time_ms == T0 + MINUTE_MS - 1
 
 
 @pytest.mark.parametrize("missing", ["o", "h", "l", "c"])
-def test_a_kline_without_a_price_is_no_whole_kline(missing: str) -> None:
+def test_a_kline_without_one_of_its_prices_is_a_delta(missing: str) -> None:
+    prices = {"o": "1", "h": "1", "l": "1", "c": "1"}
+    del prices[missing]
+    assert len(kline_delta(kline_text(**prices)).fields) == 3
+
+
+@pytest.mark.parametrize("missing", ["o", "h", "l", "c"])
+def test_a_stored_kline_without_one_of_its_prices_is_refused(missing: str) -> None:
     prices = {"o": "1", "h": "1", "l": "1", "c": "1"}
     del prices[missing]
     with pytest.raises(FeedError) as caught:
-        complete_kline(read_kline(kline_text(**prices)))
+        decode_stored_kline(kline_text(**prices), "BTCUSDT", "1m")
     assert caught.value.reason == "missing_field"
+
+
+def test_a_stored_kline_is_closed_and_of_unknown_event_time_unless_it_says_otherwise() -> None:
+    prices = {"o": "1", "h": "1", "l": "1", "c": "1"}
+    stored = decode_stored_kline(kline_text(**prices), "BTCUSDT", "1m")
+    assert stored is not None
+    assert (stored.closed, stored.event_time_ms) == (True, 0)
+    timed = decode_stored_kline(text(E=SAID, k={"t": T0} | prices), "BTCUSDT", "1m")
+    assert timed is not None
+    assert timed.event_time_ms == SAID
+    assert decode_stored_kline(kline_text(**prices, x=False), "BTCUSDT", "1m") is None
 
 
 @pytest.mark.parametrize(
@@ -147,12 +197,12 @@ def test_a_kline_without_a_price_is_no_whole_kline(missing: str) -> None:
 def test_a_kline_that_contradicts_itself_is_refused(prices: str) -> None:
     open_, high, low, close = prices.split()
     with pytest.raises(FeedError) as caught:
-        complete_kline(kline_diff(0, T0, open=open_, high=high, low=low, close=close))
+        read_kline(kline_text(o=open_, h=high, l=low, c=close))
     assert caught.value.reason == "contradictory_kline"
 
 
 def test_a_kline_that_never_moved_is_whole() -> None:
-    flat = complete_kline(kline_diff(0, T0, open="9.0", high="9", low="9.00", close="9.000"))
+    flat = whole_kline(kline_text(o="9.0", h="9", l="9.00", c="9.000"))
     assert (flat.open, flat.high, flat.low, flat.close) == ("9.0", "9", "9.00", "9.000")
 
 
@@ -181,8 +231,8 @@ def test_numbers_keep_the_digits_of_the_source(raw: str, kept: str | None) -> No
         with pytest.raises(FeedError, match="not_a_number: c="):
             read_ticker(payload)
     else:
-        assert read_ticker(payload).fields["last"] == kept
-        assert read_kline(b'{"t":%d,"c":%b}' % (T0, raw.encode())).fields["close"] == kept
+        assert whole_ticker(payload).last == kept
+        assert kline_delta(b'{"t":%d,"c":%b}' % (T0, raw.encode())).fields["close"] == kept
 
 
 @pytest.mark.parametrize(
@@ -297,3 +347,9 @@ def test_one_bad_field_refuses_the_whole_message(decode: Callable[[bytes], objec
 
 def test_an_error_without_detail_is_its_reason() -> None:
     assert str(FeedError("not_an_object")) == "not_an_object"
+
+
+def test_a_message_tells_whether_it_has_an_event_time_of_its_own() -> None:
+    assert has_event_time(text(E=SAID, c="1"))
+    assert has_event_time(text(E=SAID, k=RAW_KLINE))
+    assert not has_event_time(text(e="24hrTicker", c="1"))

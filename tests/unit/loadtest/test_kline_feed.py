@@ -6,7 +6,8 @@ import hiredis
 import orjson
 
 from gateway.config import RedisConfig
-from gateway.feed.decode import complete_kline, decode_kline
+from gateway.feed.decode import decode_kline
+from gateway.model.kline import KlineUpdate
 from loadtest.kline_feed import KlineFeed
 from loadtest.stamps import BASE, volume_of
 
@@ -41,7 +42,9 @@ def test_messages_are_what_the_gateway_takes() -> None:
     for command in commands(klines.advance(START + MINUTE, BASE + 7)):
         if command[0] == "PUBLISH":
             _, symbol, interval = command[1].split(":")
-            kline = complete_kline(decode_kline(command[2].encode(), symbol, interval, 0))
+            update = decode_kline(command[2].encode(), symbol, interval, 0)
+            assert isinstance(update, KlineUpdate)
+            kline = update.kline
             assert kline.close == f"{BASE + 7}.0000"
             if kline.closed:
                 length_ms = {"1s": 1000, "1m": MINUTE}[interval]

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from gateway.config import RedisConfig
-from gateway.feed.decode import complete_ticker, decode_ticker
+from gateway.feed.decode import decode_stored_ticker
 from loadtest.stamps import BASE, read
 from loadtest.ticker_feed import TickerFeed, TickerGroup
 
@@ -32,7 +32,7 @@ def feed(rate: float = 10, beat_ms: int = 10, symbols: int = 30) -> TickerFeed:
 def test_messages_are_what_the_gateway_takes_and_of_real_size() -> None:
     for verb, channel, payload in commands(feed().next(1, BASE + 5)):
         symbol = channel.decode().removeprefix("ticker:")
-        ticker = complete_ticker(decode_ticker(payload, symbol, 1_732_310_070_000))
+        ticker = decode_stored_ticker(payload, symbol, 1_732_310_070_000)
 
         assert verb == b"PUBLISH"
         assert 170 <= len(payload) <= 190

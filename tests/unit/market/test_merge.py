@@ -6,8 +6,8 @@ from typing import Any, cast
 
 import pytest
 
-from gateway.market.merge import STEPS_MAX, TELLING_MAX, Bar, Price, extremes, price, rank
-from gateway.model.kline import Kline, KlineFields
+from gateway.market.merge import STEPS_MAX, TELLING_MAX, Bar, Price, extremes, price
+from gateway.model.kline import Kline, KlineFields, rank
 from tests.builders import MINUTE_MS, T0, kline
 
 CLOSE_MS = T0 + MINUTE_MS - 1

@@ -1,20 +1,26 @@
-"""The ticker and its news: fields of an update are fields of the value."""
+"""The ticker and its updates."""
 
 from __future__ import annotations
 
-from gateway.model.ticker import Ticker, TickerFields, TickerUpdate
+from gateway.model.ticker import PricedTickerFields, Ticker, TickerFields, TickerUpdate
 
 
-def test_an_update_folds_into_the_ticker_by_field_name() -> None:
+def test_an_update_is_laid_over_a_ticker_by_field_name() -> None:
     update = TickerUpdate("BTCUSDT", 5, {"last": "2.50", "trades": 7})
-    folded = Ticker("BTCUSDT", "2.40", open="2.0")._replace(**update.fields)
-    assert (folded.last, folded.trades, folded.open) == ("2.50", 7, "2.0")
+    after = Ticker("BTCUSDT", "2.40", open="2.0")._replace(**update.fields)
+    assert (after.last, after.trades, after.open) == ("2.50", 7, "2.0")
 
 
-def test_everything_an_update_may_carry_is_a_field_of_the_ticker() -> None:
-    assert set(TickerFields.__annotations__) <= set(Ticker._fields)
+def test_an_update_makes_a_ticker_on_its_own() -> None:
+    update = TickerUpdate("BTCUSDT", 5, {"last": "2.50", "trades": 7})
+    assert update.ticker() == Ticker("BTCUSDT", "2.50", trades=7, event_time_ms=5)
 
 
-def test_what_the_source_never_said_is_told_from_zero() -> None:
+def test_every_field_of_an_update_is_a_field_of_the_ticker() -> None:
+    assert set(TickerFields.__annotations__) | {"last"} == set(PricedTickerFields.__annotations__)
+    assert set(PricedTickerFields.__annotations__) <= set(Ticker._fields)
+
+
+def test_what_the_source_never_sent_differs_from_zero() -> None:
     ticker = Ticker("BTCUSDT", "1")
     assert (ticker.high, ticker.trades) == ("", -1)
