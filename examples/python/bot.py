@@ -1,8 +1,8 @@
-"""A bot that decides on closed bars: in when the fast mean crosses above the slow one, out when it falls below.
+"""A bot that decides on closed klines: buys when the fast mean crosses above the slow one, sells when it falls below.
 
     python bot.py BTCUSDT 1m --url http://127.0.0.1:8000
 
-It prints what it would do, and trades nothing.
+It prints its decisions and does not trade.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import contextlib
 from collections import deque
 from typing import TYPE_CHECKING
 
-from kline_gateway_client import Client, MissedBars
+from kline_gateway_client import Client, MissedKlines
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -22,14 +22,15 @@ if TYPE_CHECKING:
 
 
 class Crossing:
-    """Means of the last closes; says whether to be in the market, None before there are enough."""
+    """Compares the means of the last `fast` and `slow` close prices."""
 
     def __init__(self, fast: int, slow: int) -> None:
         self.fast = fast
         self.closes: deque[Decimal] = deque(maxlen=slow)
 
-    def take(self, bar: Kline) -> bool | None:
-        self.closes.append(bar.close)
+    def take(self, kline: Kline) -> bool | None:
+        """Whether to be in the market after this kline; None: there are too few klines yet."""
+        self.closes.append(kline.close)
         if len(self.closes) < (self.closes.maxlen or 0):
             return None
         fast = list(self.closes)[-self.fast :]
@@ -39,21 +40,21 @@ class Crossing:
 async def trade(url: str, symbol: str, interval: str, fast: int, slow: int) -> None:
     crossing, inside = Crossing(fast, slow), None
     async with Client(url) as client:
-        bars = client.klines(symbol, interval, mode="closed", history=slow)
+        klines = client.klines(symbol, interval, mode="closed", history=slow)
         while True:
             try:
-                bar = await anext(bars)
-            except MissedBars as missed:
-                # Means over a hole would be means of something else.
-                print(f"{missed}; beginning anew")
+                kline = await anext(klines)
+            except MissedKlines as missed:
+                # A mean over missing klines would be wrong.
+                print(f"{missed}; starting again")
                 crossing = Crossing(fast, slow)
                 continue
-            wanted = crossing.take(bar)
+            wanted = crossing.take(kline)
             decision = "wait" if wanted is None else "hold" if wanted is inside else "buy" if wanted else "sell"
             if wanted is False and inside is None:
                 decision = "hold"
             inside = wanted
-            print(f"{bar.open_time:%Y-%m-%d %H:%M:%S} {bar.symbol} {bar.close} {decision}", flush=True)
+            print(f"{kline.open_time:%Y-%m-%d %H:%M:%S} {kline.symbol} {kline.close} {decision}", flush=True)
 
 
 def main() -> None:

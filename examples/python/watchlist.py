@@ -1,4 +1,4 @@
-"""A watchlist in a terminal: last price, change and volume of 24 h, and whether they can be trusted.
+"""A watchlist in a terminal: last price, change and volume of 24 h, and how fresh they are.
 
 python watchlist.py BTCUSDT ETHUSDT SOLUSDT --url http://127.0.0.1:8000
 """
@@ -35,7 +35,7 @@ def row(symbol: str, ticker: Ticker | None) -> str:
 
 def screen(symbols: Sequence[str], prices: Mapping[str, Ticker], status: Status) -> list[str]:
     """The lines to show."""
-    age = "" if status.age_s is None else f", last heard {status.age_s:.1f} s ago"
+    age = "" if status.age_s is None else f", last message {status.age_s:.1f} s ago"
     why = f" ({status.reason})" if status.reason else ""
     colour = GREEN if status.live else RED
     head = f"{DIM}{'symbol':<12}{'last':>14} {'24 h':>10} {'volume':>18}{PLAIN}"

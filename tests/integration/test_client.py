@@ -15,7 +15,7 @@ from kline_gateway_client import (
     GatewayError,
     InvalidInterval,
     InvalidSymbol,
-    MissedBars,
+    MissedKlines,
     Stream,
     Unauthorized,
     Unavailable,
@@ -39,17 +39,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def number(bar: Kline) -> int:
-    return (bar.open_time_ms - T0) // MINUTE_MS
+def number(kline: Kline) -> int:
+    return (kline.open_time_ms - T0) // MINUTE_MS
 
 
-async def following(stream: Stream[T]) -> T:
+async def take(stream: Stream[T]) -> T:
     async with asyncio.timeout(WAIT_S):
         return await anext(stream)
 
 
 async def numbers(stream: Stream[Kline], count: int) -> list[int]:
-    return [number(await following(stream)) for _ in range(count)]
+    return [number(await take(stream)) for _ in range(count)]
 
 
 @asynccontextmanager
@@ -60,17 +60,17 @@ async def restarted(server: EmbeddedServer) -> AsyncIterator[Publisher]:
 
 
 @pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However long a gateway takes to start on a busy machine, the client looks for it again soon."""
-    monkeypatch.setattr(retry, "MOST_S", 0.2)
+def _retry_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retry soon, however long a gateway takes to start on a busy machine."""
+    monkeypatch.setattr(retry, "MAX_S", 0.2)
 
 
 @pytest.fixture
 async def up(redis_server: EmbeddedServer, publisher: Publisher) -> AsyncIterator[Serving]:
-    """A gateway with three closed bars, one that is forming, and a price."""
+    """A gateway with three closed klines, a forming one and a price."""
     await publisher.ticker("1")
-    for place in range(3):
-        await publisher.closed(place)
+    for minute in range(3):
+        await publisher.closed(minute)
     async with serving(make_config(redis_server)) as found:
         await publisher.forming(3)
         yield found
@@ -78,155 +78,153 @@ async def up(redis_server: EmbeddedServer, publisher: Publisher) -> AsyncIterato
 
 class TestLatest:
     @pytest.mark.parametrize("compact", [False, True], ids=["json", "compact"])
-    async def test_begins_with_what_there_is_and_folds_what_comes(
+    async def test_begins_with_the_snapshot_and_applies_updates(
         self, publisher: Publisher, up: Serving, compact: bool
     ) -> None:
         async with Client(up.address, compact=compact) as client:
-            bars = client.klines(SYMBOL, "1m")
-            assert (await following(bars)).close == Decimal(105)
+            klines = client.klines(SYMBOL, "1m")
+            assert (await take(klines)).close == Decimal(105)
             await publisher.forming(3, "100 111.50 90 111.50", event_time_ms=T0 + 3 * MINUTE_MS + 2000)
-            # The first beat may say again what the snapshot said.
-            while (bar := await following(bars)).close == 105:
+            # The first flush may repeat the snapshot.
+            while (kline := await take(klines)).close == 105:
                 pass
-            assert (str(bar.high), str(bar.close), bar.closed) == ("111.50", "111.50", False)
-            assert (bar.symbol, bar.interval, bar.close_time_ms) == (SYMBOL, "1m", T0 + 4 * MINUTE_MS - 1)
+            assert (str(kline.high), str(kline.close), kline.closed) == ("111.50", "111.50", False)
+            assert (kline.symbol, kline.interval, kline.close_time_ms) == (SYMBOL, "1m", T0 + 4 * MINUTE_MS - 1)
             await publisher.closed(3, "100 112 90 111", volume="2.50", trades=7)
-            bar = await following(bars)
-            assert (number(bar), bar.closed, str(bar.volume), bar.trades) == (3, True, "2.50", 7)
-            held = await client.history(SYMBOL, "1m", limit=1)
-            assert held == [bar]
-            assert bars.status.live
+            kline = await take(klines)
+            assert (number(kline), kline.closed, str(kline.volume), kline.trades) == (3, True, "2.50", 7)
+            stored = await client.history(SYMBOL, "1m", limit=1)
+            assert stored == [kline]
+            assert klines.status.live
             assert client.status.age_s is not None
 
-    async def test_a_slow_consumer_is_given_the_newest_and_nothing_older(
-        self, publisher: Publisher, up: Serving
-    ) -> None:
+    async def test_slow_consumer_gets_only_the_newest_value(self, publisher: Publisher, up: Serving) -> None:
         async with Client(up.address) as client:
             prices = client.tickers(SYMBOL)
-            assert (await following(prices)).last == 1
+            assert (await take(prices)).last == 1
             watcher = client.tickers(SYMBOL)
             for price in range(2, 60):
                 await publisher.ticker(str(price))
-            while (await following(watcher)).last != 59:
+            while (await take(watcher)).last != 59:
                 pass
-            # All that time nobody took from this one.
-            assert (await following(prices)).last == 59
+            # Nothing was taken from this stream meanwhile.
+            assert (await take(prices)).last == 59
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.2):
                     await anext(prices)
 
-    async def test_many_symbols_come_through_one_stream(self, publisher: Publisher, up: Serving) -> None:
+    async def test_one_stream_serves_many_symbols(self, publisher: Publisher, up: Serving) -> None:
         symbols = [f"COIN{number}USDT" for number in range(150)]
         for symbol in symbols:
             await publisher.ticker("5", symbol)
         await until(lambda: len(up.inside.market.symbols()) > 150)
         async with Client(up.address) as client:
             prices = client.tickers(symbols)
-            assert {(await following(prices)).symbol for _ in symbols} == set(symbols)
+            assert {(await take(prices)).symbol for _ in symbols} == set(symbols)
             await publisher.ticker("6", "COIN9USDT")
-            # The first beat may say again what the snapshots said.
-            while (price := await following(prices)).last != 6:
+            # The first flush may repeat the snapshot.
+            while (price := await take(prices)).last != 6:
                 assert price.last == 5
             assert price.symbol == "COIN9USDT"
 
 
 class TestClosed:
-    async def test_history_and_stream_are_one(self, publisher: Publisher, up: Serving) -> None:
+    async def test_stream_continues_history_without_a_gap(self, publisher: Publisher, up: Serving) -> None:
         async with Client(up.address) as client:
-            bars = client.klines(SYMBOL, "1m", mode="closed", history=2)
-            assert await numbers(bars, 2) == [1, 2]
+            klines = client.klines(SYMBOL, "1m", mode="closed", history=2)
+            assert await numbers(klines, 2) == [1, 2]
             await publisher.closed(3)
             await publisher.closed(4)
-            assert await numbers(bars, 2) == [3, 4]
+            assert await numbers(klines, 2) == [3, 4]
 
-    async def test_goes_on_where_a_program_left_off(self, publisher: Publisher, up: Serving) -> None:
+    async def test_continues_after_a_given_open_time(self, publisher: Publisher, up: Serving) -> None:
         async with Client(up.address) as client:
-            bars = client.klines(SYMBOL, "1m", mode="closed", after_ms=T0)
-            assert await numbers(bars, 2) == [1, 2]
-            # One that comes later on the same connection begins where it comes.
+            klines = client.klines(SYMBOL, "1m", mode="closed", after_ms=T0)
+            assert await numbers(klines, 2) == [1, 2]
+            # A stream that is added later on the same connection begins with the next kline.
             await until(lambda: client.status.live)
             late = client.klines(SYMBOL, "1m", mode="closed")
             await publisher.closed(3)
-            assert await numbers(bars, 1) == await numbers(late, 1) == [3]
+            assert await numbers(klines, 1) == await numbers(late, 1) == [3]
 
-    async def test_a_slow_consumer_misses_nothing_and_holds_little(self, publisher: Publisher, up: Serving) -> None:
+    async def test_slow_consumer_gets_every_kline_from_a_small_queue(self, publisher: Publisher, up: Serving) -> None:
         async with Client(up.address) as client:
-            bars = client.klines(SYMBOL, "1m", mode="closed", size=3)
+            klines = client.klines(SYMBOL, "1m", mode="closed", size=3)
             live = client.klines(SYMBOL, "1m", mode="closed")
             await until(lambda: client.status.live)
-            for place in range(3, 15):
-                await publisher.closed(place)
+            for minute in range(3, 15):
+                await publisher.closed(minute)
             assert await numbers(live, 12) == list(range(3, 15))
-            assert await numbers(bars, 12) == list(range(3, 15))
+            assert await numbers(klines, 12) == list(range(3, 15))
             await publisher.closed(15)
-            assert await numbers(bars, 1) == [15]
+            assert await numbers(klines, 1) == [15]
 
-    async def test_redis_is_killed_and_comes_back(
+    async def test_returns_every_kline_across_an_outage_of_redis(
         self, redis_server: EmbeddedServer, publisher: Publisher, up: Serving
     ) -> None:
         async with Client(up.address) as client:
-            bars = client.klines(SYMBOL, "1m", mode="closed", history=3)
-            assert await numbers(bars, 3) == [0, 1, 2]
+            klines = client.klines(SYMBOL, "1m", mode="closed", history=3)
+            assert await numbers(klines, 3) == [0, 1, 2]
             redis_server.kill()
-            await until(lambda: bars.status.state == "stale")
-            assert (bars.status.reason, bars.status.since_ms is not None) == ("redis", True)
+            await until(lambda: klines.status.state == "stale")
+            assert (klines.status.reason, klines.status.since_ms is not None) == ("redis", True)
             async with restarted(redis_server) as collector:
-                for place in range(9):
-                    await collector.closed(place, told=False)
+                for minute in range(9):
+                    await collector.closed(minute, told=False)
                 await collector.closed(9)
-                assert await numbers(bars, 7) == list(range(3, 10))
-                await until(lambda: bars.status.live)
+                assert await numbers(klines, 7) == list(range(3, 10))
+                await until(lambda: klines.status.live)
 
-    async def test_the_gateway_is_killed_and_started_again(
+    async def test_returns_every_kline_across_a_restart_of_the_gateway(
         self, redis_server: EmbeddedServer, publisher: Publisher
     ) -> None:
         await publisher.closed(0)
         config = make_config(redis_server)
         async with process(config) as first:
             async with Client(first.address) as client:
-                bars = client.klines(SYMBOL, "1m", mode="closed", history=1)
-                assert await numbers(bars, 1) == [0]
-                # Its place is known by the snapshot alone: history may have come before that.
+                klines = client.klines(SYMBOL, "1m", mode="closed", history=1)
+                assert await numbers(klines, 1) == [0]
+                # The cursor of a new stream comes from the snapshot, which may arrive after the history.
                 await until(lambda: client.status.live)
                 fresh = client.klines(SYMBOL, "1m", mode="closed")
                 await publisher.closed(1)
-                assert await numbers(bars, 1) == [1]
+                assert await numbers(klines, 1) == [1]
                 assert first.process is not None
                 first.process.kill()
                 await until(lambda: client.status.state == "stale")
                 assert client.status.reason
-                for place in range(2, 6):
-                    await publisher.closed(place)
+                for minute in range(2, 6):
+                    await publisher.closed(minute)
                 async with process(config, port=first.port):
-                    assert await numbers(bars, 4) == [2, 3, 4, 5]
+                    assert await numbers(klines, 4) == [2, 3, 4, 5]
                     await until(lambda: client.status.live)
                     await publisher.closed(6)
-                    assert await numbers(bars, 1) == [6]
+                    assert await numbers(klines, 1) == [6]
                     assert await numbers(fresh, 6) == [1, 2, 3, 4, 5, 6]
 
-    async def test_a_gateway_that_says_goodbye_is_come_back_to(
+    async def test_reconnects_after_a_planned_shutdown(
         self, redis_server: EmbeddedServer, publisher: Publisher
     ) -> None:
         await publisher.closed(0)
         config = make_config(redis_server)
         async with process(config) as first, Client(first.address) as client:
-            bars = client.klines(SYMBOL, "1m", mode="closed", history=1)
-            assert await numbers(bars, 1) == [0]
+            klines = client.klines(SYMBOL, "1m", mode="closed", history=1)
+            assert await numbers(klines, 1) == [0]
             assert first.process is not None
             first.process.send_signal(signal.SIGTERM)
             await until(lambda: "1012" in client.status.reason)
             async with process(config, port=first.port):
                 await publisher.closed(1)
-                assert await numbers(bars, 1) == [1]
+                assert await numbers(klines, 1) == [1]
 
-    async def test_bars_that_are_gone_are_announced_in_their_place(
+    async def test_lost_klines_raise_missed_klines_in_their_place(
         self, redis_server: EmbeddedServer, publisher: Publisher
     ) -> None:
         await publisher.closed(0)
         config = make_config(redis_server)
         async with process(config) as first, Client(first.address) as client:
-            bars = client.klines(SYMBOL, "1m", mode="closed", history=1)
-            assert await numbers(bars, 1) == [0]
+            klines = client.klines(SYMBOL, "1m", mode="closed", history=1)
+            assert await numbers(klines, 1) == [0]
             assert first.process is not None
             first.process.kill()
             redis_server.kill()
@@ -234,57 +232,59 @@ class TestClosed:
                 await collector.closed(5)
                 await collector.closed(6)
                 async with process(config, port=first.port):
-                    with pytest.raises(MissedBars) as missed:
-                        await following(bars)
+                    with pytest.raises(MissedKlines) as missed:
+                        await take(klines)
                     assert (missed.value.after_ms, missed.value.before_ms) == (T0, T0 + 5 * MINUTE_MS)
-                    assert await numbers(bars, 2) == [5, 6]
+                    assert await numbers(klines, 2) == [5, 6]
 
 
 class TestErrors:
-    async def test_an_unknown_symbol_ends_that_symbol_alone(self, publisher: Publisher, up: Serving) -> None:
+    async def test_unknown_symbol_ends_only_that_symbol(self, publisher: Publisher, up: Serving) -> None:
         async with Client(up.address) as client:
             prices = client.tickers(["NOSUCHCOIN", SYMBOL])
-            # Its refusal goes before any price.
+            # The refusal is raised before any price is returned.
             await until(lambda: prices.status.live)
             with pytest.raises(InvalidSymbol, match="INVALID_SYMBOL"):
-                await following(prices)
-            assert (await following(prices)).last == 1
+                await take(prices)
+            assert (await take(prices)).last == 1
             with pytest.raises(InvalidSymbol):
                 await client.history("NOSUCHCOIN", "1m")
             lost = client.klines("NOSUCHCOIN", "1m", mode="closed", history=5)
             with pytest.raises(InvalidSymbol):
-                await following(lost)
+                await take(lost)
 
     async def test_a_stream_whose_only_symbol_is_unknown_ends(self, up: Serving) -> None:
         async with Client(up.address) as client:
             prices = client.tickers("NOSUCHCOIN")
             with pytest.raises(InvalidSymbol):
-                await following(prices)
+                await take(prices)
             with pytest.raises(StopAsyncIteration):
-                await following(prices)
+                await take(prices)
 
-    async def test_an_interval_that_is_not_served_is_said_by_the_gateway(self, up: Serving) -> None:
+    async def test_interval_that_the_gateway_does_not_serve_is_an_error(self, up: Serving) -> None:
         async with Client(up.address) as client:
             with pytest.raises(InvalidInterval):
-                await following(client.klines(SYMBOL, "3d"))
+                await take(client.klines(SYMBOL, "3d"))
 
-    async def test_history_out_of_reach(self, redis_server: EmbeddedServer, publisher: Publisher, up: Serving) -> None:
+    async def test_history_is_unavailable_while_redis_is_down(
+        self, redis_server: EmbeddedServer, publisher: Publisher, up: Serving
+    ) -> None:
         redis_server.kill()
         await up.ready(503)
         async with Client(up.address) as client:
-            # Prices it has are served, and said to be old; bars that are to be read wait for the store.
-            prices, bars = client.tickers(SYMBOL), client.klines(SYMBOL, "1m", mode="closed", after_ms=T0)
-            assert (await following(prices)).last == 1
+            # Known prices are served and marked stale; klines that must be read wait for the store.
+            prices, klines = client.tickers(SYMBOL), client.klines(SYMBOL, "1m", mode="closed", after_ms=T0)
+            assert (await take(prices)).last == 1
             assert prices.status.state == "stale"
             with pytest.raises(Unavailable):
                 await client.history(SYMBOL, "1m", start=T0)
-            waiting = asyncio.create_task(numbers(bars, 3))
+            waiting = asyncio.create_task(numbers(klines, 3))
             async with restarted(redis_server) as collector:
-                for place in range(4):
-                    await collector.closed(place, told=False)
+                for minute in range(4):
+                    await collector.closed(minute, told=False)
                 assert await waiting == [1, 2, 3]
 
-    async def test_a_gateway_that_is_not_there_is_waited_for(
+    async def test_waits_for_a_gateway_that_is_not_running_yet(
         self, redis_server: EmbeddedServer, publisher: Publisher
     ) -> None:
         await publisher.closed(0)
@@ -292,16 +292,16 @@ class TestErrors:
         async with process(config) as first:
             port, address = first.port, first.address
         async with Client(address) as client:
-            bars = client.klines(SYMBOL, "1m", mode="closed", history=1)
+            klines = client.klines(SYMBOL, "1m", mode="closed", history=1)
             await until(lambda: "Connect" in client.status.reason)
             assert client.status.state == "connecting"
             with pytest.raises(Unreachable):
                 await client.history(SYMBOL, "1m")
             async with process(config, port=port):
-                assert await numbers(bars, 1) == [0]
+                assert await numbers(klines, 1) == [0]
 
 
-async def test_a_token_opens_the_stream_and_the_past(redis_server: EmbeddedServer, publisher: Publisher) -> None:
+async def test_token_admits_to_stream_and_history(redis_server: EmbeddedServer, publisher: Publisher) -> None:
     await publisher.ticker("1")
     await publisher.closed(0)
     key = make_key(bytes(32))
@@ -311,13 +311,13 @@ async def test_a_token_opens_the_stream_and_the_past(redis_server: EmbeddedServe
             assert await numbers(client.klines(SYMBOL, "1m", mode="closed", history=1), 1) == [0]
         async with Client(up.address) as stranger:
             with pytest.raises(Unauthorized):
-                await following(stranger.tickers(SYMBOL))
+                await take(stranger.tickers(SYMBOL))
             with pytest.raises(Unauthorized):
                 await stranger.history(SYMBOL, "1m")
 
 
 class TestEnd:
-    async def test_nothing_is_left_when_a_consumer_is_cancelled(self, up: Serving) -> None:
+    async def test_cancelled_consumer_leaves_no_task_and_no_session(self, up: Serving) -> None:
         before = asyncio.all_tasks()
 
         async def consume() -> None:
@@ -333,33 +333,33 @@ class TestEnd:
         await until(lambda: not up.inside.hub.sessions)
         assert {task for task in asyncio.all_tasks() - before if task.get_name() == "gateway-client"} == set()
 
-    async def test_a_wait_that_is_cut_short_loses_nothing(self, publisher: Publisher, up: Serving) -> None:
+    async def test_cancelled_wait_loses_no_kline(self, publisher: Publisher, up: Serving) -> None:
         async with Client(up.address) as client:
-            bars = client.klines(SYMBOL, "1m", mode="closed", history=1)
-            assert await numbers(bars, 1) == [2]
-            for place in range(3, 6):
+            klines = client.klines(SYMBOL, "1m", mode="closed", history=1)
+            assert await numbers(klines, 1) == [2]
+            for minute in range(3, 6):
                 with pytest.raises(TimeoutError):
                     async with asyncio.timeout(0.05):
-                        await anext(bars)
-                await publisher.closed(place)
-                assert await numbers(bars, 1) == [place]
+                        await anext(klines)
+                await publisher.closed(minute)
+                assert await numbers(klines, 1) == [minute]
 
-    async def test_a_stream_that_is_dropped_gives_its_channels_up(self, up: Serving) -> None:
+    async def test_dropped_stream_unsubscribes_its_channels(self, up: Serving) -> None:
         async with Client(up.address) as client:
             async for _ in client.klines(SYMBOL, "1m"):
                 break
             async with client.tickers(SYMBOL) as prices:
-                await following(prices)
+                await take(prices)
                 await until(lambda: [len(session.subscription_set.ns) for session in up.inside.hub.sessions] == [1])
             with pytest.raises(StopAsyncIteration):
-                await following(prices)
+                await take(prices)
             await until(lambda: [len(session.subscription_set.ns) for session in up.inside.hub.sessions] == [0])
 
     async def test_streams_end_with_their_client(self, up: Serving) -> None:
         async with Client(up.address) as client:
             prices = client.tickers(SYMBOL)
-            await following(prices)
-            waiting = asyncio.create_task(following(prices))
+            await take(prices)
+            waiting = asyncio.create_task(take(prices))
             await asyncio.sleep(0)
         with pytest.raises(StopAsyncIteration):
             await waiting
@@ -369,8 +369,8 @@ class TestEnd:
 async def test_history_as_rows_and_as_a_frame(publisher: Publisher, up: Serving) -> None:
     async with Client(up.address) as client:
         rows = await client.history(SYMBOL, "1m")
-        assert [number(bar) for bar in rows] == [0, 1, 2, 3]
-        assert [bar.closed for bar in rows] == [True, True, True, False]
+        assert [number(kline) for kline in rows] == [0, 1, 2, 3]
+        assert [kline.closed for kline in rows] == [True, True, True, False]
         first = await client.history(SYMBOL, "1m", start=rows[1].open_time, end=rows[2].open_time_ms, limit=5)
         assert first == rows[1:3]
         with pytest.raises(GatewayError, match="BAD_REQUEST"):
@@ -378,7 +378,7 @@ async def test_history_as_rows_and_as_a_frame(publisher: Publisher, up: Serving)
         frame: Any = rows.frame()
         assert list(frame.columns) == ["open", "high", "low", "close", "volume", "quote_volume", "trades", "closed"]
         assert frame.index[0] == pd.Timestamp(T0, unit="ms", tz="UTC")
-        assert list(frame["close"]) == [float(bar.close) for bar in rows]
+        assert list(frame["close"]) == [float(kline.close) for kline in rows]
         assert list(map(str, frame.dtypes)) == ["float64"] * 6 + ["int64", "bool"]
         nothing = await client.history(SYMBOL, "1m", start=T0 + 60 * MINUTE_MS)
         assert (nothing, list(nothing.frame().columns)) == ([], list(frame.columns))

@@ -1,4 +1,4 @@
-"""Programs on the Python client, as their readers run them: the client's own wheel, and nothing of the server's."""
+"""The wheels: what they contain, how they install side by side, and programs that use the client alone."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -27,17 +28,24 @@ EXAMPLES = ROOT / "examples" / "python"
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The two wheels by name, built as `make build` does."""
     folder = tmp_path_factory.mktemp("dist")
     building = (sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index")
-    subprocess.run([*building, "--wheel-dir", folder, ROOT / "clients" / "python"], check=True, timeout=50)
-    (found,) = folder.glob("*.whl")
+    subprocess.run([*building, "--wheel-dir", folder, ROOT, ROOT / "clients" / "python"], check=True, timeout=50)
+    found = {path.name.partition("-")[0]: path for path in folder.glob("*.whl")}
+    assert set(found) == {"kline_gateway", "kline_gateway_client"}
     return found
 
 
 @pytest.fixture(scope="module")
+def wheel(wheels: dict[str, Path]) -> Path:
+    return wheels["kline_gateway_client"]
+
+
+@pytest.fixture(scope="module")
 def home(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where Python finds the client and what it needs, and nothing else."""
+    """A folder with the client and what it needs, and nothing else."""
     folder = tmp_path_factory.mktemp("home")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder)
@@ -47,7 +55,7 @@ def home(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def market() -> Iterator[str]:
-    """The address of a gateway with a simulated market: where the README says, if nobody else is there."""
+    """The address of a gateway with a simulated market; the port is the README's if it is free."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -66,7 +74,7 @@ def market() -> Iterator[str]:
 
 @asynccontextmanager
 async def running(home: Path, *arguments: str | Path) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A Python program that sees only the client; ends with Ctrl-C, and in silence."""
+    """A Python program that can import the client only; Ctrl-C ends it without a warning."""
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         "-S",
@@ -99,7 +107,7 @@ async def lines(child: asyncio.subprocess.Process, count: int) -> list[str]:
     return found
 
 
-def test_the_wheel_has_the_client_and_asks_for_one_package(wheel: Path) -> None:
+def test_wheel_contains_the_client_and_requires_one_package(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
         (metadata,) = (archive.read(name).decode() for name in archive.namelist() if name.endswith("/METADATA"))
@@ -109,7 +117,39 @@ def test_the_wheel_has_the_client_and_asks_for_one_package(wheel: Path) -> None:
     assert needed == ["Requires-Dist: websockets>=15.0"]
 
 
-async def test_the_bot_of_the_readme_runs_as_it_stands(home: Path, market: str) -> None:
+USES = {
+    "kline_gateway": "from gateway.cli import main; main(['--help'])",
+    "kline_gateway_client": "from kline_gateway_client import Client; print(Client('http://127.0.0.1:1').status.state)",
+}
+
+
+@pytest.mark.parametrize("first", sorted(USES))
+def test_wheels_install_in_either_order_and_uninstall_alone(
+    first: str, wheels: dict[str, Path], tmp_path: Path
+) -> None:
+    (second,) = set(USES) - {first}
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True, timeout=50)
+    python = tmp_path / "venv" / "bin" / "python"
+    # Dependencies come from this environment; its own copies of the two packages do not, being editable.
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": sysconfig.get_path("purelib")}
+
+    def pip(*arguments: str | Path) -> None:
+        command = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "--python", python)
+        subprocess.run([*command, *arguments], check=True, timeout=50)
+
+    def use(name: str) -> int:
+        command = (python, "-c", USES[name])
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, timeout=50).returncode
+
+    for name in (first, second):
+        pip("install", "--no-deps", "--no-index", wheels[name])
+    assert [use(first), use(second)] == [0, 0]
+    pip("uninstall", "--yes", first.replace("_", "-"))
+    assert use(first) != 0
+    assert use(second) == 0
+
+
+async def test_bot_of_the_readme_runs_unchanged(home: Path, market: str) -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     blocks = re.findall(r"(?:^ {4}.*\n|^\n(?= {4}))+", text, re.MULTILINE)
     (bot,) = (block for block in blocks if "from kline_gateway_client import" in block)
@@ -124,7 +164,7 @@ async def test_the_bot_of_the_readme_runs_as_it_stands(home: Path, market: str) 
     assert all(re.fullmatch(r"\S+ \S+ [0-9.]+ (above|below) .*", line) for line in found), found
 
 
-async def test_the_bot_decides_at_every_bar_that_closes(home: Path, market: str) -> None:
+async def test_bot_decides_at_every_closed_kline(home: Path, market: str) -> None:
     options = ("--fast", "2", "--slow", "4", "--url", market)
     async with running(home, EXAMPLES / "bot.py", "BTCUSDT", "1s", *options) as child:
         found = await lines(child, 7)
@@ -135,10 +175,10 @@ async def test_the_bot_decides_at_every_bar_that_closes(home: Path, market: str)
     assert [(second - seconds[0]) % 60 for second in seconds] == list(range(7)), found
 
 
-async def test_the_watchlist_shows_prices_that_move_and_that_they_are_live(home: Path, market: str) -> None:
+async def test_watchlist_shows_moving_prices_and_the_status(home: Path, market: str) -> None:
     symbols = ("BTCUSDT", "ETHUSDT")
     async with running(home, EXAMPLES / "watchlist.py", *symbols, "--url", market) as child:
         found = await lines(child, 60)
     prices = {symbol: [line for line in found if line.startswith(symbol) and "%" in line] for symbol in symbols}
     assert all(len(set(shown)) > 1 for shown in prices.values()), found
-    assert any("live" in line and "last heard" in line for line in found), found
+    assert any("live" in line and "last message" in line for line in found), found

@@ -1,8 +1,8 @@
-"""A client of the gateway for programs on asyncio: klines, tickers and history, through every reconnect.
+"""Client of a kline gateway for asyncio programs: klines, tickers and history, complete across reconnects.
 
 async with Client("http://127.0.0.1:8000") as client:
-    async for bar in client.klines("BTCUSDT", "1m", mode="closed"):
-        print(bar.open_time, bar.close)
+    async for kline in client.klines("BTCUSDT", "1m", mode="closed"):
+        print(kline.open_time, kline.close)
 """
 
 from kline_gateway_client.client import Client
@@ -12,6 +12,7 @@ from kline_gateway_client.errors import (
     InvalidInterval,
     InvalidSymbol,
     MissedBars,
+    MissedKlines,
     RateLimited,
     Refused,
     TooManySubscriptions,
@@ -32,6 +33,7 @@ __all__ = [
     "InvalidSymbol",
     "Kline",
     "MissedBars",
+    "MissedKlines",
     "RateLimited",
     "Refused",
     "Status",

@@ -1,4 +1,4 @@
-"""The client: one connection to a gateway, and everything that is taken from it."""
+"""The client: one connection to a gateway, its streams and its HTTP API."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import time
 import urllib.parse
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from kline_gateway_client.connection import Link
+from kline_gateway_client.connection import Connection
 from kline_gateway_client.errors import GatewayError, InvalidInterval
-from kline_gateway_client.history import Archive, History
+from kline_gateway_client.history import History, HttpApi
 from kline_gateway_client.intervals import INTERVALS
-from kline_gateway_client.queues import Closed, Latest
+from kline_gateway_client.queues import ClosedQueue, LatestQueue
 from kline_gateway_client.stream import Stream
-from kline_gateway_client.subscriptions import Desk
+from kline_gateway_client.subscriptions import Subscriptions
 from kline_gateway_client.values import Kline, Status, Ticker
 
 if TYPE_CHECKING:
@@ -21,19 +21,18 @@ if TYPE_CHECKING:
     from datetime import datetime
     from types import TracebackType
 
-    from kline_gateway_client.queues import Inbox
+    from kline_gateway_client.queues import Queue
 
 _SCHEMES = {"http": "http", "ws": "http", "https": "https", "wss": "https"}
 
 
 class Client:
-    """A gateway's client; use it as `async with Client("http://127.0.0.1:8000") as client`.
+    """A client of one gateway; use it as `async with Client("http://127.0.0.1:8000") as client`.
 
-    It connects by itself, and again whenever the connection is lost; `status` says how that stands. `url` may have a
-    path, where a proxy puts the gateway under one. `token` goes along as `Authorization: Bearer`; a function is asked
-    for a new one at each connection. `compact` asks for the smaller variant of the stream: fewer bytes, and the 24 h
-    figures every 5 s only. `timeout_s` bounds each handshake and each step of an HTTP request. Raises `ValueError` for
-    a URL that is none.
+    It connects, and reconnects whenever the connection is lost; see `status`. `url` may have a path, for a gateway
+    behind a proxy. `token` is sent as `Authorization: Bearer`; a function is called for a new one at each connection.
+    `compact` asks for the compact dialect: fewer bytes, and the 24 h figures every 5 s only. `timeout_s` bounds each
+    handshake and each step of an HTTP request. Raises `ValueError` for an invalid URL.
     """
 
     def __init__(
@@ -46,20 +45,25 @@ class Client:
     ) -> None:
         parts = urllib.parse.urlsplit(url)
         if parts.scheme not in _SCHEMES or not parts.hostname:
-            raise ValueError(f"not the address of a gateway: {url!r}")
+            raise ValueError(f"not the address of a gateway: {url!r}; expected http(s)://HOST or ws(s)://HOST")
         base = urllib.parse.urlunsplit((_SCHEMES[parts.scheme], parts.netloc, parts.path.rstrip("/"), "", ""))
-        self.archive = Archive(base, self._headers, timeout_s)
+        self.http = HttpApi(base, self._headers, timeout_s)
         self.closed = False
         self._token = token
-        self._desk = Desk()
-        stream_url = f"ws{base.removeprefix('http')}/v1/stream"
-        self._link = Link(stream_url, self._desk, self._headers, compact=compact, timeout_s=timeout_s)
-        self._running: asyncio.Task[None] | None = None
-        self._wakers: dict[int, asyncio.Event] = {}
+        self._subscriptions = Subscriptions()
+        self._connection = Connection(
+            f"ws{base.removeprefix('http')}/v1/stream",
+            self._subscriptions,
+            self._headers,
+            compact=compact,
+            timeout_s=timeout_s,
+        )
+        self._task: asyncio.Task[None] | None = None
+        self._ready_events: dict[int, asyncio.Event] = {}
 
     async def __aenter__(self) -> Self:
-        self._running = asyncio.create_task(self._link.run(), name="gateway-client")
-        self._running.add_done_callback(lambda _: self._wake_all())
+        self._task = asyncio.create_task(self._connection.run(), name="gateway-client")
+        self._task.add_done_callback(lambda _: self._wake_all())
         return self
 
     async def __aexit__(
@@ -68,12 +72,12 @@ class Client:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End the connection; streams end too. Nothing is left running."""
+        """Close the connection and end all streams. No task is left running."""
         self.closed = True
         self._wake_all()
-        if self._running is not None:
-            self._running.cancel()
-            await asyncio.wait([self._running])
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
 
     def klines(
         self,
@@ -85,17 +89,17 @@ class Client:
         after_ms: int | None = None,
         size: int = 1000,
     ) -> Stream[Kline]:
-        """The bars of one or more symbols as they come.
+        """A stream of the klines of one or more symbols.
 
-        `latest`: the newest state of each bar; one that a newer has replaced before it was taken is never given.
+        `latest`: the newest state of each kline; a state that a newer one has replaced is never returned.
 
-        `closed`: every closed bar of each symbol once and in order, through reconnects and outages. It begins with the
-        last `history` bars that are stored, or with the one after the open time `after_ms` (where a program left off),
-        else with the next that closes. Up to `size` bars wait for a consumer that is slow; those after them are read
-        from the gateway's history when it has caught up. Bars that the gateway does not have any more are announced by
-        `MissedBars`, in their place; those that its source never had are not made up.
+        `closed`: every closed kline of each symbol once and in order, across reconnects and outages. The stream begins
+        with the last `history` klines that are stored, or with the one after the open time `after_ms` (where a program
+        stopped), otherwise with the next that closes. Up to `size` klines are queued for a slow consumer; those after
+        them are read from the gateway's history once it has caught up. Klines that the gateway no longer has raise
+        `MissedKlines` in their place; klines that the source never had are not invented.
 
-        Raises `InvalidInterval` for a name that is none; the iteration raises what the gateway says of the symbols.
+        Raises `InvalidInterval` for an unknown interval; the iteration raises the gateway's errors about the symbols.
         """
         names = (symbols,) if isinstance(symbols, str) else tuple(symbols)
         if interval not in INTERVALS:
@@ -103,19 +107,20 @@ class Client:
         if mode not in ("latest", "closed"):
             raise ValueError(f"mode: {mode!r} is neither 'latest' nor 'closed'")
         if size < 1 or history < 0:
-            raise ValueError("size and history count bars")
+            raise ValueError(f"size must be at least 1 and history at least 0, not {size} and {history}")
         if mode == "latest" and (history or after_ms is not None):
-            raise ValueError("history and after_ms belong to mode='closed'")
-        news = asyncio.Event()
-        if mode == "closed":
-            return self._stream(Closed(names, interval, news.set, size=size, first=history, after_ms=after_ms), news)
-        return self._stream(Latest((f"kline:{symbol}:{interval}" for symbol in names), news.set), news)
+            raise ValueError("history and after_ms need mode='closed'")
+        ready = asyncio.Event()
+        if mode == "latest":
+            return self._stream(LatestQueue((f"kline:{symbol}:{interval}" for symbol in names), ready.set), ready)
+        closed = ClosedQueue(names, interval, ready.set, max_klines=size, first=history, after_ms=after_ms)
+        return self._stream(closed, ready)
 
     def tickers(self, symbols: str | Iterable[str]) -> Stream[Ticker]:
-        """The newest ticker of each symbol whenever it has changed: latest wins."""
+        """A stream of the newest ticker of each symbol that has changed."""
         names = (symbols,) if isinstance(symbols, str) else tuple(symbols)
-        news = asyncio.Event()
-        return self._stream(Latest((f"ticker:{symbol}" for symbol in names), news.set), news)
+        ready = asyncio.Event()
+        return self._stream(LatestQueue((f"ticker:{symbol}" for symbol in names), ready.set), ready)
 
     async def history(
         self,
@@ -126,63 +131,67 @@ class Client:
         start: datetime | int | None = None,
         end: datetime | int | None = None,
     ) -> History:
-        """Stored bars by open time, both ends included (ms since the epoch, or a datetime with a time zone).
+        """Stored klines by open time, both ends included (ms since the epoch, or a datetime with a time zone).
 
-        With a start: the first `limit` from it, else the last ones; without a limit: as many as the gateway gives. The
-        last one may still be forming. `.frame()` makes a pandas frame of it. Raises `GatewayError`.
+        With a start: the first `limit` klines from it, otherwise the last ones; without a limit: as many as the gateway
+        returns at most. The last one may still be forming. `.frame()` converts to a pandas frame. Raises
+        `GatewayError`.
         """
-        return await self.archive.klines(symbol, interval, limit=limit, startTime=_ms(start), endTime=_ms(end))
+        return await self.http.klines(symbol, interval, limit=limit, startTime=_ms(start), endTime=_ms(end))
 
     async def symbols(self) -> list[str]:
-        """What the gateway knows of just now."""
-        return (await self.archive.symbols())[0]
+        """The symbols that the gateway serves now. Raises `GatewayError`."""
+        return (await self.http.symbols())[0]
 
     async def intervals(self) -> list[str]:
-        return (await self.archive.symbols())[1]
+        """The intervals that the gateway serves. Raises `GatewayError`."""
+        return (await self.http.symbols())[1]
 
     @property
     def status(self) -> Status:
-        """The worst of everything that is streamed."""
-        return self.status_of(tuple(self._desk.names()))
+        """The worst status of all streams."""
+        return self.status_of(tuple(self._subscriptions.names()))
 
     @property
     def failure(self) -> GatewayError | None:
-        """Why it has given up for good; None: it has not. A bug in the client itself is raised."""
-        if self._running is None or not self._running.done() or self._running.cancelled():
+        """Why the client has given up for good; None: it has not. A bug in the client itself is raised."""
+        if self._task is None or not self._task.done() or self._task.cancelled():
             return None
-        error = self._running.exception()
+        error = self._task.exception()
         if error is not None and not isinstance(error, GatewayError):
             raise error
         return error
 
     def status_of(self, channels: tuple[str, ...]) -> Status:
-        link = self._link
-        age_s = None if link.heard_s is None else time.monotonic() - link.heard_s
+        """The worst status of these channels."""
+        connection = self._connection
+        last_s = connection.last_message_s
+        age_s = None if last_s is None else time.monotonic() - last_s
         if self.closed or (failure := self.failure) is not None:
             return Status("ended", "closed" if self.closed else str(failure), None, age_s)
-        if link.offline:
-            state: Literal["connecting", "stale"] = "connecting" if link.heard_s is None else "stale"
-            return Status(state, link.offline, link.offline_since_ms, age_s)
-        return self._desk.status(channels)._replace(age_s=age_s)
+        if connection.offline:
+            state: Literal["connecting", "stale"] = "connecting" if last_s is None else "stale"
+            return Status(state, connection.offline, connection.offline_since_ms, age_s)
+        return self._subscriptions.status(channels)._replace(age_s=age_s)
 
-    def release(self, inbox: Inbox) -> None:
-        """Nobody reads it any more."""
-        self._wakers.pop(id(inbox), None)
-        self._desk.remove(inbox)
-        self._link.wake()
+    def release(self, queue: Queue) -> None:
+        """Unsubscribe what this queue alone needs: its stream is closed or gone."""
+        self._ready_events.pop(id(queue), None)
+        self._subscriptions.remove(queue)
+        self._connection.wake()
 
-    def _stream(self, inbox: Inbox, news: asyncio.Event) -> Stream[Any]:
-        if self._running is None:
-            # Nobody would ever be connected, and the loop over it would wait for good.
+    def _stream(self, queue: Queue, ready: asyncio.Event) -> Stream[Any]:
+        if self._task is None:
+            # Without the task nothing connects, and the loop over the stream would wait for ever.
             raise RuntimeError("use it as `async with Client(...) as client`")
-        self._wakers[id(inbox)] = news
-        self._desk.add(inbox)
-        self._link.wake()
-        return Stream(self, inbox, news)
+        self._ready_events[id(queue)] = ready
+        self._subscriptions.add(queue)
+        self._connection.wake()
+        return Stream(self, queue, ready)
 
     def _wake_all(self) -> None:
-        for news in self._wakers.values():
-            news.set()
+        for ready in self._ready_events.values():
+            ready.set()
 
     def _headers(self) -> dict[str, str]:
         token = self._token() if callable(self._token) else self._token
@@ -193,5 +202,5 @@ def _ms(time: datetime | int | None) -> int | None:
     if time is None or isinstance(time, int):
         return time
     if time.tzinfo is None:
-        raise ValueError("a datetime without a time zone could mean any hour")
+        raise ValueError(f"the datetime {time.isoformat()} has no time zone; add one, for example datetime.UTC")
     return int(time.timestamp() * 1000)

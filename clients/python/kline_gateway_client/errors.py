@@ -1,10 +1,13 @@
-"""What can go wrong, as exceptions that carry the gateway's codes. Pure; they hold plain values only."""
+"""What can go wrong, as exceptions that carry the gateway's error codes. Pure; they hold plain values only."""
 
 from __future__ import annotations
 
 
 class GatewayError(Exception):
-    """`code` is the gateway's (see PROTOCOL.md), or one of the classes' own. `temporary`: trying again may help."""
+    """An error of the gateway or of the connection to it.
+
+    `code` is the gateway's (see PROTOCOL.md) or the class's own. `temporary`: a retry may succeed.
+    """
 
     code = "ERROR"
     temporary = False
@@ -18,75 +21,88 @@ class GatewayError(Exception):
 
 
 class InvalidSymbol(GatewayError):
+    """The gateway does not serve this symbol."""
+
     code = "INVALID_SYMBOL"
 
 
 class InvalidInterval(GatewayError):
+    """The gateway does not serve this interval, or there is none of this name."""
+
     code = "INVALID_INTERVAL"
 
 
 class TooManySubscriptions(GatewayError):
+    """The connection has as many channels as the gateway allows."""
+
     code = "TOO_MANY_SUBSCRIPTIONS"
 
 
 class Unauthorized(GatewayError):
-    """A token is needed, or this one does not hold."""
+    """A token is required, or this one is not valid."""
 
     code = "UNAUTHORIZED"
 
 
 class Forbidden(GatewayError):
-    """The token is not for this."""
+    """The token does not permit this."""
 
     code = "FORBIDDEN"
 
 
 class RateLimited(GatewayError):
+    """Too many requests; retry later."""
+
     code = "RATE_LIMIT"
     temporary = True
 
 
 class Unavailable(GatewayError):
-    """The gateway is there, what it serves is out of its reach just now."""
+    """The gateway runs, but cannot read what was asked for; retry later."""
 
     code = "UNAVAILABLE"
     temporary = True
 
 
 class Unreachable(GatewayError):
-    """No answer, or one that is not the gateway's."""
+    """There was no answer, or one that is not the gateway's."""
 
     code = "UNREACHABLE"
     temporary = True
 
 
 class Refused(GatewayError):
-    """The gateway does not want this client back: it closed with a code that says so, or speaks another protocol."""
+    """The gateway closed with a code that forbids reconnecting, or speaks another version of the protocol."""
 
     code = "REFUSED"
 
 
-class MissedBars(GatewayError):
-    """Closed klines of one series that cannot be had any more: those that open between the two times, both excluded.
+class MissedKlines(GatewayError):
+    """Closed klines of one series that can no longer be read: those that open between two times, both excluded.
 
-    The stream it comes from goes on behind them.
+    `after_ms` and `before_ms` are those times in ms since the epoch. The stream that raises it continues behind them.
     """
 
+    # The code keeps the name that the class had first: programs may compare it.
     code = "MISSED_BARS"
 
     def __init__(self, symbol: str, interval: str, after_ms: int, before_ms: int) -> None:
-        super().__init__(f"{symbol} {interval}: bars that open between {after_ms} and {before_ms} are gone")
+        super().__init__(f"{symbol} {interval}: klines that open between {after_ms} and {before_ms} are not available")
         self.symbol = symbol
         self.interval = interval
         self.after_ms = after_ms
         self.before_ms = before_ms
 
 
+MissedBars = MissedKlines
+"""The former name of `MissedKlines`, kept for one release."""
+
+
 class BadMessage(Exception):
-    """The gateway, or something in between, said what the protocol does not allow. The client connects anew."""
+    """A message that the protocol does not allow. The client drops the connection and makes a new one."""
 
 
-_KINDS: tuple[type[GatewayError], ...] = (
+_CLASSES: tuple[type[GatewayError], ...] = (
     InvalidSymbol,
     InvalidInterval,
     TooManySubscriptions,
@@ -95,9 +111,9 @@ _KINDS: tuple[type[GatewayError], ...] = (
     RateLimited,
     Unavailable,
 )
-_BY_CODE = {kind.code: kind for kind in _KINDS} | {"REDIS_ERROR": Unavailable, "INTERNAL": Unavailable}
+_BY_CODE = {kind.code: kind for kind in _CLASSES} | {"REDIS_ERROR": Unavailable, "INTERNAL": Unavailable}
 
 
 def error_of(code: str, message: str) -> GatewayError:
-    """The exception for a code of the gateway; a code that is not known here is a plain `GatewayError`."""
+    """The exception for an error code of the gateway; for an unknown code a plain `GatewayError`."""
     return _BY_CODE.get(code, GatewayError)(message, code)

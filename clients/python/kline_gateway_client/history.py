@@ -1,4 +1,4 @@
-"""The past and the lists, over HTTP: one request at a time in a thread, with nothing but the standard library."""
+"""Stored klines and the lists of symbols and intervals, over HTTP: the standard library's client, run in threads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import urllib.parse
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
-from kline_gateway_client import decode as wire
+from kline_gateway_client.codec import decode_json, kline_from_fields
 from kline_gateway_client.errors import Forbidden, GatewayError, RateLimited, Unauthorized, Unreachable, error_of
 
 if TYPE_CHECKING:
@@ -30,10 +30,10 @@ class History(list["Kline"]):
     def __init__(self, klines: Iterable[Kline], *, stale: bool = False) -> None:
         super().__init__(klines)
         self.stale = stale
-        """Whether the gateway's source is away: this is what it knew before."""
+        """Whether the gateway's source is disconnected: the klines may be out of date."""
 
     def frame(self) -> pd.DataFrame:
-        """The same as a pandas frame by open time (UTC); prices and volumes become floats. Needs pandas."""
+        """A pandas frame of the klines, indexed by open time (UTC); prices and volumes become floats. Needs pandas."""
         import pandas as pd
 
         columns = ("open", "high", "low", "close", "volume", "quote_volume", "trades", "closed")
@@ -43,8 +43,11 @@ class History(list["Kline"]):
         return frame.astype(dict.fromkeys(columns[:6], float) | {"trades": "int64", "closed": bool})
 
 
-class Archive:
-    """A gateway's HTTP side. Failures are `GatewayError`s with its codes; temporary ones may be tried again."""
+class HttpApi:
+    """The gateway's HTTP API. Raises `GatewayError` with its codes; those that are `temporary` can be retried.
+
+    `headers` is called for each request; `timeout_s` bounds each step of one.
+    """
 
     def __init__(self, base_url: str, headers: Callable[[], Mapping[str, str]], timeout_s: float) -> None:
         self._base_url = base_url
@@ -52,12 +55,13 @@ class Archive:
         self._timeout_s = timeout_s
 
     async def klines(self, symbol: str, interval: str, **query: int | None) -> History:
+        """`GET /v1/klines`; `query` holds the endpoint's other parameters, None meaning absent."""
         answer = await self._get("klines", {"symbol": symbol, "interval": interval, **query})
-        rows = (wire.kline_of(symbol, interval, fields) for fields in answer["klines"])
+        rows = (kline_from_fields(symbol, interval, fields) for fields in answer["klines"])
         return History(rows, stale=answer.get("stale", False))
 
     async def symbols(self) -> tuple[list[str], list[str]]:
-        """The symbols and the intervals that there are."""
+        """`GET /v1/symbols`: the symbols and the intervals that the gateway serves."""
         answer = await self._get("symbols", {})
         return answer["symbols"], answer["intervals"]
 
@@ -66,18 +70,18 @@ class Archive:
         request = urllib.request.Request(f"{self._base_url}/v1/{path}?{given}")
         request.add_header("Accept-Encoding", "gzip")
         for name, value in self._headers().items():
-            # A token is for this host, not for where it may redirect to.
+            # The token is meant for this host, not for one that it redirects to.
             request.add_unredirected_header(name, value)
         status, body = await asyncio.to_thread(self._exchange, request)
         try:
-            answer = wire.decoded(body)
+            answer = decode_json(body)
         except ValueError:
             answer = None
         if status == 200 and isinstance(answer, dict):
             return answer
         if isinstance(answer, dict) and "code" in answer:
             raise error_of(answer["code"], str(answer.get("error", "")))
-        raise _BY_STATUS.get(status, Unreachable)(f"{request.full_url} answers {status}")
+        raise _BY_STATUS.get(status, Unreachable)(f"{request.full_url} answered with HTTP status {status}")
 
     def _exchange(self, request: urllib.request.Request) -> tuple[int, bytes]:
         try:

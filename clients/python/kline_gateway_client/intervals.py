@@ -1,6 +1,7 @@
 """Close times of klines by interval name (UTC; weeks open on Monday, months are calendar months).
 
-The server sends open times only in its compact dialect, so the client has to know how long a kline lasts.
+The compact dialect sends open times only, so the client computes close times itself. The gateway has a table of its
+own, because the client must install without it; a test compares the two.
 Rules: Binance spot, "Kline/Candlestick chart intervals".
 """
 

@@ -1,9 +1,9 @@
 """What waits for one consumer: the newest value of each channel, or every closed kline. Pure.
 
-- Latest: a value that a newer one has replaced is never given.
-- Closed: per channel each closed kline once, in ascending order. What does not fit is not kept: the channel falls
-  behind, and goes on from history where it stopped. What history does not have any more is said, not passed over.
-- What an inbox holds is bounded by its channels and its size, whatever the consumer does.
+- Latest: a value that a newer one has replaced is never returned.
+- Closed: per channel each closed kline once, in ascending order. A kline that does not fit is not kept: the channel
+  then catches up from history. Klines that history no longer has are reported as `MissedKlines`, not passed over.
+- The size of a queue is bounded by its channels and its limit, whatever the consumer does.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kline_gateway_client.errors import GatewayError, MissedBars
+from kline_gateway_client.errors import GatewayError, MissedKlines
 from kline_gateway_client.intervals import next_open_ms, previous_open_ms
 from kline_gateway_client.retry import backoff_s
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from kline_gateway_client.values import Kline, Ticker
-    from kline_gateway_client.views import Past, View
+    from kline_gateway_client.views import KlineSnapshot, View
 
-GIVE_UP_AFTER = 8
-"""Looks into history for a kline that the stream has told of; they lie up to half a second to 30 s apart."""
+MAX_EMPTY_READS = 8
+"""History is read this often for a kline that the stream has announced; the reads are 0.5 to 30 s apart."""
 
-LOOK_S = 0.05
-"""Least time between two of them."""
+READ_INTERVAL_S = 0.05
+"""Least time between two reads of history that bring nothing."""
 
 
-class Latest:
-    """Channels that changed, in the order they did. `notify` is called when there is something to take."""
+class LatestQueue:
+    """Channels that changed, in order of their oldest change. Calls `notify` when there is something to take."""
 
     history = 0
     """Closed klines to subscribe with."""
@@ -41,25 +41,28 @@ class Latest:
         self._notify = notify
         self._changed: dict[str, View] = {}
 
-    def changed(self, channel: str, view: View) -> None:
+    def add_change(self, channel: str, view: View) -> None:
+        """Note that the channel has a new value."""
         self._changed[channel] = view
         self._notify()
 
-    def snapshot(self, channel: str, past: Past) -> None:
-        """The view has it."""
+    def add_snapshot(self, channel: str, snapshot: KlineSnapshot) -> None:
+        """Does nothing: the view holds the newest value."""
 
-    def closed(self, channel: str, kline: Kline) -> None:
-        """The view has it, until there is something newer."""
+    def add_closed(self, channel: str, kline: Kline) -> None:
+        """Does nothing: the view holds the kline until there is a newer one."""
 
     def cursor_ms(self, channel: str) -> int | None:
+        """None: the newest value needs no resume cursor."""
         return None
 
-    def fail(self, error: GatewayError) -> None:
+    def add_error(self, error: GatewayError) -> None:
+        """Queue an error for the consumer."""
         self.errors.append(error)
         self._notify()
 
     def take(self) -> Kline | Ticker | None:
-        """The newest value of the channel that has waited longest; None: nothing is new."""
+        """The newest value of the channel that has waited longest; None: nothing has changed."""
         while self._changed:
             channel = next(iter(self._changed))
             if (newest := self._changed.pop(channel).newest) is not None:
@@ -68,33 +71,39 @@ class Latest:
 
 
 @dataclass(slots=True)
-class Place:
-    """Where a consumer is in one channel."""
+class ChannelCursor:
+    """How far a consumer of closed klines has come in one channel."""
 
     channel: str
     symbol: str
     interval: str
     cursor_ms: int | None
-    """Open time of the newest kline that was given to it or waits for it; None: not known yet."""
-    behind: bool
-    """Whether it goes on from history."""
-    seen_ms: int | None = None
-    """Open time of the newest closed kline that the stream told of."""
-    delays: int = 0
-    """Looks into history in a row that brought nothing."""
-    misses: int = 0
-    """Those of them that were answered."""
-    next_look_s: float = 0.0
+    """Open time of the newest kline that was taken or is queued; None: not known yet."""
+    catching_up: bool
+    """Whether the next klines come from history, not from the stream."""
+    announced_ms: int | None = None
+    """Open time of the newest closed kline that the stream has announced."""
+    fruitless_reads: int = 0
+    """Reads of history in a row that failed or brought nothing."""
+    empty_reads: int = 0
+    """Those that succeeded and brought nothing."""
+    next_read_s: float = 0.0
 
     def next_open_ms(self, open_time_ms: int) -> int:
+        """Open time of the next kline of this series."""
         return next_open_ms(self.interval, open_time_ms)
 
     def previous_open_ms(self, open_time_ms: int) -> int:
+        """Open time of the previous kline of this series."""
         return previous_open_ms(self.interval, open_time_ms)
 
 
-class Closed:
-    """Every closed kline. `first` is how many to begin with, `after_ms` an open time to go on from instead."""
+class ClosedQueue:
+    """Every closed kline of some symbols.
+
+    `max_klines` bounds what is queued. `first` is how many stored klines to begin with; `after_ms` is an open time to
+    continue from instead.
+    """
 
     history = 1
 
@@ -104,133 +113,140 @@ class Closed:
         interval: str,
         notify: Callable[[], None],
         *,
-        size: int,
+        max_klines: int,
         first: int = 0,
         after_ms: int | None = None,
     ) -> None:
-        behind = first > 0 or after_ms is not None
-        places = [Place(f"kline:{symbol}:{interval}", symbol, interval, after_ms, behind) for symbol in symbols]
-        self._places = {place.channel: place for place in places}
-        self.channels = tuple(self._places)
+        from_history = first > 0 or after_ms is not None
+        cursors = [
+            ChannelCursor(f"kline:{name}:{interval}", name, interval, after_ms, from_history) for name in symbols
+        ]
+        self._cursors = {cursor.channel: cursor for cursor in cursors}
+        self.channels = tuple(self._cursors)
         self.errors: deque[GatewayError] = deque()
-        self._size = size
+        self._max_klines = max_klines
         self._first = first
         self._notify = notify
-        self._waiting: deque[Kline] = deque()
+        self._klines: deque[Kline] = deque()
 
-    def changed(self, channel: str, view: View) -> None:
-        """Only closed klines count."""
+    def add_change(self, channel: str, view: View) -> None:
+        """Does nothing: only closed klines count."""
 
-    def snapshot(self, channel: str, past: Past) -> None:
-        place = self._places[channel]
-        if past.klines:
-            place.seen_ms = past.klines[-1].open_time_ms
-        if place.behind:
+    def add_snapshot(self, channel: str, snapshot: KlineSnapshot) -> None:
+        """Queue the closed klines of a snapshot, or catch up from history if the snapshot does not continue here."""
+        cursor = self._cursors[channel]
+        if snapshot.closed:
+            cursor.announced_ms = snapshot.closed[-1].open_time_ms
+        if cursor.catching_up:
             return
-        if place.cursor_ms is None:
-            place.cursor_ms = past.end_ms
-        elif past.continues(place.cursor_ms):
-            self._offer(place, past.klines)
+        if cursor.cursor_ms is None:
+            cursor.cursor_ms = snapshot.end_ms
+        elif snapshot.continues(cursor.cursor_ms):
+            self._append(cursor, snapshot.closed)
         else:
-            self._fall_behind(place)
+            self._catch_up(cursor)
 
-    def closed(self, channel: str, kline: Kline) -> None:
-        place = self._places[channel]
-        place.seen_ms = kline.open_time_ms
-        if not place.behind:
-            self._offer(place, (kline,))
+    def add_closed(self, channel: str, kline: Kline) -> None:
+        """Queue a kline that has closed."""
+        cursor = self._cursors[channel]
+        cursor.announced_ms = kline.open_time_ms
+        if not cursor.catching_up:
+            self._append(cursor, (kline,))
 
     def cursor_ms(self, channel: str) -> int | None:
-        """Where the stream has to go on; None where it does not matter, or history is asked instead."""
-        place = self._places[channel]
-        return None if place.behind else place.cursor_ms
+        """Where the stream must resume; None: anywhere, or history is read instead."""
+        cursor = self._cursors[channel]
+        return None if cursor.catching_up else cursor.cursor_ms
 
-    def fail(self, error: GatewayError) -> None:
+    def add_error(self, error: GatewayError) -> None:
+        """Queue an error for the consumer."""
         self.errors.append(error)
         self._notify()
 
     def drop(self, channel: str) -> None:
-        """The gateway refused the channel: nothing more is to be looked for."""
-        self._places[channel].behind = False
+        """The gateway refused the channel: do not read its history."""
+        self._cursors[channel].catching_up = False
 
     def take(self) -> Kline | None:
-        return self._waiting.popleft() if self._waiting else None
+        """The next closed kline; None: none is queued."""
+        return self._klines.popleft() if self._klines else None
 
-    def behind(self) -> Place | None:
-        """The place to look into history for first, once nothing waits any more; see its `next_look_s`."""
-        return min((place for place in self._places.values() if place.behind), key=_next_look, default=None)
+    def next_to_read(self) -> ChannelCursor | None:
+        """The cursor whose history to read first, no sooner than its `next_read_s`; None: all are in sync."""
+        return min((cursor for cursor in self._cursors.values() if cursor.catching_up), key=_next_read_s, default=None)
 
-    def filled(self, place: Place, klines: Sequence[Kline], now_s: float, luck: float) -> None:
-        """What history has from the cursor on, the kline at the cursor included; without one, all that it has.
+    def add_history(self, cursor: ChannelCursor, klines: Sequence[Kline], now_s: float, jitter: float) -> None:
+        """Queue what history has from the cursor on, the kline at the cursor included; without a cursor, all it has.
 
-        Atomic with what comes from the stream: what closes later is offered later.
+        Runs without `await`, so no kline can close between the read's end and the return to the stream.
         """
         closed = [kline for kline in klines if kline.closed]
-        if place.cursor_ms is None:
+        if cursor.cursor_ms is None:
             closed = closed[-self._first :]
-            reached = bool(closed) or place.seen_ms is None
+            reached = bool(closed) or cursor.announced_ms is None
         else:
-            closed = [kline for kline in closed if kline.open_time_ms >= place.cursor_ms]
+            closed = [kline for kline in closed if kline.open_time_ms >= cursor.cursor_ms]
             reached = bool(closed)
-        place.behind = False
-        self._admit_holes(place, closed)
-        before_ms = place.cursor_ms
-        self._offer(place, closed)
-        if place.behind or not reached or _is_before(place.cursor_ms, place.seen_ms):
-            self._fall_behind(place)
-            if place.cursor_ms == before_ms:
-                self._miss(place, now_s, luck)
+        cursor.catching_up = False
+        self._report_missing(cursor, closed)
+        before_ms = cursor.cursor_ms
+        self._append(cursor, closed)
+        if cursor.catching_up or not reached or _is_before(cursor.cursor_ms, cursor.announced_ms):
+            self._catch_up(cursor)
+            if cursor.cursor_ms == before_ms:
+                self._count_empty_read(cursor, now_s, jitter)
                 return
-        place.delays = place.misses = 0
+        cursor.fruitless_reads = cursor.empty_reads = 0
 
-    def look_later(self, place: Place, now_s: float, luck: float) -> None:
-        """History was out of reach, or had nothing new."""
-        place.next_look_s = now_s + LOOK_S + backoff_s(place.delays, luck)
-        place.delays += 1
+    def read_later(self, cursor: ChannelCursor, now_s: float, jitter: float) -> None:
+        """Set the time of the next read: this one failed or brought nothing."""
+        cursor.next_read_s = now_s + READ_INTERVAL_S + backoff_s(cursor.fruitless_reads, jitter)
+        cursor.fruitless_reads += 1
 
-    def _miss(self, place: Place, now_s: float, luck: float) -> None:
-        place.misses += 1
-        if place.misses < GIVE_UP_AFTER or place.seen_ms is None:
-            self.look_later(place, now_s, luck)
+    def _count_empty_read(self, cursor: ChannelCursor, now_s: float, jitter: float) -> None:
+        cursor.empty_reads += 1
+        if cursor.empty_reads < MAX_EMPTY_READS or cursor.announced_ms is None:
+            self.read_later(cursor, now_s, jitter)
             return
-        after_ms = place.previous_open_ms(place.seen_ms) if place.cursor_ms is None else place.cursor_ms
-        before_ms = place.next_open_ms(place.seen_ms)
-        self.errors.append(MissedBars(place.symbol, place.interval, after_ms, before_ms))
-        place.cursor_ms, place.behind, place.delays, place.misses = place.seen_ms, False, 0, 0
+        after_ms = cursor.previous_open_ms(cursor.announced_ms) if cursor.cursor_ms is None else cursor.cursor_ms
+        before_ms = cursor.next_open_ms(cursor.announced_ms)
+        self.errors.append(MissedKlines(cursor.symbol, cursor.interval, after_ms, before_ms))
+        cursor.cursor_ms, cursor.catching_up = cursor.announced_ms, False
+        cursor.fruitless_reads = cursor.empty_reads = 0
 
-    def _admit_holes(self, place: Place, closed: Sequence[Kline]) -> None:
-        """Say so where history no longer reaches back to the cursor."""
-        if place.cursor_ms is None or not closed:
+    def _report_missing(self, cursor: ChannelCursor, closed: Sequence[Kline]) -> None:
+        """Queue an error if history no longer reaches back to the cursor."""
+        if cursor.cursor_ms is None or not closed:
             return
         first_ms = closed[0].open_time_ms
-        if first_ms not in (place.cursor_ms, place.next_open_ms(place.cursor_ms)):
-            self.errors.append(MissedBars(place.symbol, place.interval, place.cursor_ms, first_ms))
+        if first_ms not in (cursor.cursor_ms, cursor.next_open_ms(cursor.cursor_ms)):
+            self.errors.append(MissedKlines(cursor.symbol, cursor.interval, cursor.cursor_ms, first_ms))
 
-    def _offer(self, place: Place, klines: Iterable[Kline]) -> None:
+    def _append(self, cursor: ChannelCursor, klines: Iterable[Kline]) -> None:
         for kline in klines:
-            # Order goes before completeness: what the source delivers after something newer is left to history.
-            if place.cursor_ms is not None and kline.open_time_ms <= place.cursor_ms:
+            # Order has priority over completeness: what the source delivers after a newer kline is in history only.
+            if cursor.cursor_ms is not None and kline.open_time_ms <= cursor.cursor_ms:
                 continue
-            if len(self._waiting) >= self._size:
-                if place.cursor_ms is None:
-                    place.cursor_ms = place.previous_open_ms(kline.open_time_ms)
-                self._fall_behind(place)
+            if len(self._klines) >= self._max_klines:
+                if cursor.cursor_ms is None:
+                    cursor.cursor_ms = cursor.previous_open_ms(kline.open_time_ms)
+                self._catch_up(cursor)
                 return
-            self._waiting.append(kline)
-            place.cursor_ms = kline.open_time_ms
+            self._klines.append(kline)
+            cursor.cursor_ms = kline.open_time_ms
         self._notify()
 
-    def _fall_behind(self, place: Place) -> None:
-        place.behind, place.next_look_s = True, 0.0
+    def _catch_up(self, cursor: ChannelCursor) -> None:
+        cursor.catching_up, cursor.next_read_s = True, 0.0
         self._notify()
 
 
-Inbox = Latest | Closed
+Queue = LatestQueue | ClosedQueue
 
 
-def _next_look(place: Place) -> float:
-    return place.next_look_s
+def _next_read_s(cursor: ChannelCursor) -> float:
+    return cursor.next_read_s
 
 
-def _is_before(cursor_ms: int | None, seen_ms: int | None) -> bool:
-    return seen_ms is not None and (cursor_ms is None or cursor_ms < seen_ms)
+def _is_before(cursor_ms: int | None, announced_ms: int | None) -> bool:
+    return announced_ms is not None and (cursor_ms is None or cursor_ms < announced_ms)

@@ -1,4 +1,4 @@
-"""Whether to come back, and when. Pure: luck and times are passed in.
+"""Decides whether to reconnect, and when. Pure: random numbers and times are passed in.
 
 Rules: PROTOCOL.md, "Reconnecting without a hole" and the table of close codes.
 """
@@ -6,37 +6,40 @@ Rules: PROTOCOL.md, "Reconnecting without a hole" and the table of close codes.
 from __future__ import annotations
 
 FIRST_S = 0.5
-MOST_S = 30.0
+MAX_S = 30.0
 STABLE_S = 10.0
-"""A connection that lived so long was a good one: the next failure starts counting anew."""
+"""A connection that lasted this long counts as good: the next failure counts as the first."""
 
 _FINAL_CLOSE_CODES = frozenset({1002, 1003, 1007, 1008, 1009, 4002, 4004})
 _OVERLOADED = 1013
 _OVERLOADED_FAILURES = 4
 
 
-def backoff_s(failures: int, luck: float) -> float:
-    """Full jitter: a random time up to 0.5 s, doubled with every failure up to 30 s. `luck` is in [0, 1)."""
-    return luck * min(MOST_S, FIRST_S * 2.0 ** min(failures, 16))
+def backoff_s(failures: int, jitter: float) -> float:
+    """Full jitter: a random time up to 0.5 s, doubled with every failure up to 30 s. `jitter` is in [0, 1)."""
+    return jitter * min(MAX_S, FIRST_S * 2.0 ** min(failures, 16))
 
 
 def is_final(close_code: int | None) -> bool:
-    """Whether the gateway's close code says not to come back. None: the connection broke without one."""
+    """Whether the gateway's close code forbids reconnecting. None: the connection broke without a code."""
     return close_code in _FINAL_CLOSE_CODES
 
 
-class Patience:
-    """Counts failures in a row."""
+class ReconnectDelay:
+    """Counts failures in a row and derives the time to wait from them."""
 
     def __init__(self) -> None:
         self.failures = 0
 
-    def wait_s(self, lived_s: float, close_code: int | None, retry_after_s: float, luck: float) -> float:
-        """How long to wait after a connection that lived so long; `retry_after_s` is the gateway's wish, or 0."""
-        if lived_s >= STABLE_S:
+    def wait_s(self, connected_s: float, close_code: int | None, retry_after_s: float, jitter: float) -> float:
+        """How long to wait after a connection that lasted `connected_s`.
+
+        `retry_after_s` is the time the gateway asked for, or 0; `jitter` is in [0, 1).
+        """
+        if connected_s >= STABLE_S:
             self.failures = 0
         if close_code == _OVERLOADED:
             self.failures = max(self.failures, _OVERLOADED_FAILURES)
-        wait_s = retry_after_s + backoff_s(self.failures, luck)
+        wait_s = retry_after_s + backoff_s(self.failures, jitter)
         self.failures += 1
         return wait_s

@@ -1,4 +1,4 @@
-"""What a consumer iterates over. It runs nothing of its own: waiting, and looking into history, is the consumer's."""
+"""What a consumer iterates over. It starts no task: the consumer itself waits and reads history."""
 
 from __future__ import annotations
 
@@ -8,88 +8,95 @@ import weakref
 from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar, cast
 
 from kline_gateway_client.errors import GatewayError
-from kline_gateway_client.queues import Closed
+from kline_gateway_client.queues import ClosedQueue
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from kline_gateway_client.history import Archive
-    from kline_gateway_client.queues import Inbox, Place
+    from kline_gateway_client.history import HttpApi
+    from kline_gateway_client.queues import ChannelCursor, Queue
     from kline_gateway_client.values import Status
 
 T_co = TypeVar("T_co", covariant=True)
 
 
 class Owner(Protocol):
-    """The client, as its streams know it."""
+    """What a stream needs of its client."""
 
-    archive: Archive
+    http: HttpApi
 
     @property
     def failure(self) -> GatewayError | None:
-        """Why nothing will come any more, if that is so."""
+        """Why the client has given up, if it has."""
         ...
 
     @property
-    def closed(self) -> bool: ...
+    def closed(self) -> bool:
+        """Whether the client was closed."""
+        ...
 
-    def status_of(self, channels: tuple[str, ...]) -> Status: ...
+    def status_of(self, channels: tuple[str, ...]) -> Status:
+        """The worst status of these channels."""
+        ...
 
-    def release(self, inbox: Inbox) -> None: ...
+    def release(self, queue: Queue) -> None:
+        """Unsubscribe what this queue alone needs."""
+        ...
 
 
 class Stream(Generic[T_co]):
-    """An asynchronous iterator for one task. Dropping it, or `aclose`, gives its channels up.
+    """An asynchronous iterator for one task. Dropping it, or `aclose`, unsubscribes its channels.
 
-    An error is raised once, and iterating again goes on with whatever still comes; a refusal of a channel ends that
-    channel alone. It ends when the client is closed, or no channel is left.
+    Each error is raised once; iterating again continues with the channels that are left. If the gateway refuses a
+    channel, only that channel ends. The stream ends when the client is closed or no channel is left.
     """
 
-    def __init__(self, owner: Owner, inbox: Inbox, news: asyncio.Event) -> None:
+    def __init__(self, owner: Owner, queue: Queue, ready: asyncio.Event) -> None:
         self._owner = owner
-        self._inbox = inbox
-        self._news = news
-        self._left = len(inbox.channels)
-        self._release = weakref.finalize(self, owner.release, inbox)
-        # At the end of the program there is nobody left to tell.
+        self._queue = queue
+        self._ready = ready
+        self._channels_left = len(queue.channels)
+        self._release = weakref.finalize(self, owner.release, queue)
+        # At the program's end the connection is gone already.
         self._release.atexit = False
 
     @property
     def status(self) -> Status:
         """How fresh these channels are."""
-        return self._owner.status_of(self._inbox.channels)
+        return self._owner.status_of(self._queue.channels)
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> T_co:
-        inbox = self._inbox
+        queue = self._queue
         while True:
-            # From here to the wait nothing is awaited but history: no news is overlooked.
-            self._news.clear()
-            if inbox.errors:
-                raise self._counted(inbox.errors.popleft())
-            if (value := inbox.take()) is not None:
+            # Cleared before the queue is read: a value that is queued later sets the event again.
+            self._ready.clear()
+            if queue.errors:
+                raise self._count(queue.errors.popleft())
+            if (value := queue.take()) is not None:
                 return cast("T_co", value)
-            if not self._left or self._owner.closed or not self._release.alive:
+            if not self._channels_left or self._owner.closed or not self._release.alive:
                 raise StopAsyncIteration
             if (failure := self._owner.failure) is not None:
                 raise failure.with_traceback(None)
             wait_s = None
-            if isinstance(inbox, Closed) and (place := inbox.behind()) is not None:
-                wait_s = place.next_look_s - asyncio.get_running_loop().time()
+            if isinstance(queue, ClosedQueue) and (cursor := queue.next_to_read()) is not None:
+                wait_s = cursor.next_read_s - asyncio.get_running_loop().time()
                 if wait_s <= 0:
-                    await self._look(inbox, place)
+                    await self._read_history(queue, cursor)
                     continue
             try:
                 async with asyncio.timeout(wait_s):
-                    await self._news.wait()
+                    await self._ready.wait()
             except TimeoutError:
                 continue
 
     async def aclose(self) -> None:
+        """Unsubscribe the channels and end the iteration."""
         self._release()
-        self._news.set()
+        self._ready.set()
 
     async def __aenter__(self) -> Self:
         return self
@@ -99,19 +106,18 @@ class Stream(Generic[T_co]):
     ) -> None:
         await self.aclose()
 
-    async def _look(self, inbox: Closed, place: Place) -> None:
-        """Into history, for what the stream no longer brings."""
+    async def _read_history(self, queue: ClosedQueue, cursor: ChannelCursor) -> None:
         loop = asyncio.get_running_loop()
         try:
-            found = await self._owner.archive.klines(place.symbol, place.interval, startTime=place.cursor_ms)
+            klines = await self._owner.http.klines(cursor.symbol, cursor.interval, startTime=cursor.cursor_ms)
         except GatewayError as error:
             if not error.temporary:
                 raise
-            inbox.look_later(place, loop.time(), random.random())
+            queue.read_later(cursor, loop.time(), random.random())
         else:
-            inbox.filled(place, found, loop.time(), random.random())
+            queue.add_history(cursor, klines, loop.time(), random.random())
 
-    def _counted(self, error: GatewayError) -> GatewayError:
-        # Only the holes of a series leave it open.
-        self._left -= error.code != "MISSED_BARS"
+    def _count(self, error: GatewayError) -> GatewayError:
+        # Every error but missed klines ends one channel.
+        self._channels_left -= error.code != "MISSED_BARS"
         return error

@@ -1,6 +1,6 @@
-"""Which channels are wanted, by whom, and what the gateway said of them. Pure: commands and messages, no connection.
+"""Which channels are subscribed to, for which queues, and what the gateway sends of them. Pure: no connection.
 
-Invariants: a channel is held as long as an inbox wants it; its number is that of this connection only.
+Invariants: a channel is kept as long as a queue needs it; its number is valid on the current connection only.
 """
 
 from __future__ import annotations
@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kline_gateway_client import decode as wire
+from kline_gateway_client.codec import encode_subscribe, encode_unsubscribe
 from kline_gateway_client.errors import BadMessage, Refused, error_of
-from kline_gateway_client.queues import Closed
+from kline_gateway_client.queues import ClosedQueue
 from kline_gateway_client.retry import backoff_s
 from kline_gateway_client.values import Status
 from kline_gateway_client.views import KlineView, View, view_of
@@ -18,134 +18,143 @@ from kline_gateway_client.views import KlineView, View, view_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from kline_gateway_client.queues import Inbox
+    from kline_gateway_client.queues import Queue
 
 _T = TypeVar("_T")
 
 PROTOCOL = 1
 CHANNELS_PER_COMMAND = 64
-"""Names and cursors of so many stay well below the gateway's limit for one message."""
+"""Names and cursors of this many channels stay well below the gateway's limit for one message."""
 
 
 @dataclass(slots=True)
 class Channel:
+    """A channel that at least one queue needs."""
+
     name: str
     view: View
-    inboxes: list[Inbox] = field(default_factory=list)
+    queues: list[Queue] = field(default_factory=list)
     number: int | None = None
-    asked: bool = False
-    served: bool = False
-    """Whether its snapshot has come on this connection."""
+    requested: bool = False
+    """Whether its subscribe command was sent on this connection."""
+    in_sync: bool = False
+    """Whether its snapshot has arrived on this connection."""
     resumed_ms: int | None = None
     """The cursor that was sent with its subscription."""
-    ask_s: float = 0.0
-    """When to ask, after a refusal that asks to try again."""
+    request_at_s: float = 0.0
+    """When to subscribe again, after a temporary refusal."""
     refusals: int = 0
     status: Status = Status("connecting")
 
     @property
     def history(self) -> int:
-        return max(inbox.history for inbox in self.inboxes)
+        """Closed klines to subscribe with."""
+        return max(queue.history for queue in self.queues)
 
     @property
     def cursor_ms(self) -> int | None:
-        cursors = [cursor for inbox in self.inboxes if (cursor := inbox.cursor_ms(self.name)) is not None]
+        """The oldest cursor of its queues; None: none of them has one."""
+        cursors = [cursor for queue in self.queues if (cursor := queue.cursor_ms(self.name)) is not None]
         return min(cursors, default=None)
 
 
-class Desk:
-    """Everything of the protocol but its bytes."""
+class Subscriptions:
+    """The protocol's state: turns queues into commands, and messages into changes of queues."""
 
     def __init__(self) -> None:
-        self.greeted = False
+        self.hello_received = False
         self._channels: dict[str, Channel] = {}
         self._by_number: dict[int, Channel] = {}
-        self._gone: set[str] = set()
-        self._asked: dict[int, tuple[str, ...]] = {}
+        self._to_unsubscribe: set[str] = set()
+        self._pending: dict[int, tuple[str, ...]] = {}
+        """Channels of the subscribe commands that have no reply yet, by command id."""
         self._last_id = 0
 
-    def add(self, inbox: Inbox) -> None:
-        """Somebody wants what the inbox names."""
-        for name in inbox.channels:
+    def add(self, queue: Queue) -> None:
+        """Subscribe a queue to its channels; channels that are in sync fill it at once."""
+        for name in queue.channels:
             channel = self._channels.get(name)
             if channel is None:
                 channel = self._channels[name] = Channel(name, view_of(name))
-            channel.inboxes.append(inbox)
-            if channel.served:
-                self._catch_up(channel, inbox)
+            channel.queues.append(queue)
+            if channel.in_sync:
+                self._fill(channel, queue)
 
-    def remove(self, inbox: Inbox) -> None:
-        """Nobody reads the inbox any more."""
-        for name in inbox.channels:
+    def remove(self, queue: Queue) -> None:
+        """Unsubscribe a queue; channels that no other queue needs end."""
+        for name in queue.channels:
             channel = self._channels.get(name)
-            if channel is not None and inbox in channel.inboxes:
-                channel.inboxes.remove(inbox)
-                if not channel.inboxes:
+            if channel is not None and queue in channel.queues:
+                channel.queues.remove(queue)
+                if not channel.queues:
                     self._drop(channel)
 
-    def connected(self) -> None:
-        """A new connection: numbers mean nothing any more, what is held stays."""
-        self.greeted = False
+    def reset(self) -> None:
+        """Prepare for a new connection: numbers and pending commands become invalid, views stay."""
+        self.hello_received = False
         self._by_number.clear()
-        self._gone.clear()
-        self._asked.clear()
+        self._to_unsubscribe.clear()
+        self._pending.clear()
         for channel in self._channels.values():
-            channel.number, channel.asked, channel.served, channel.ask_s = None, False, False, 0.0
+            channel.number, channel.requested, channel.in_sync, channel.request_at_s = None, False, False, 0.0
 
     def commands(self, now_s: float) -> Iterator[str]:
-        """What is to be said now; taking it counts as having said it."""
-        if not self.greeted:
+        """The commands to send now. Each one that is taken counts as sent."""
+        if not self.hello_received:
             return
-        gone, self._gone = sorted(self._gone), set()
-        for names in _groups(gone):
-            yield wire.unsubscribe(self._next_id(), names)
-        due = [channel for channel in self._channels.values() if not channel.asked and channel.ask_s <= now_s]
+        ended, self._to_unsubscribe = sorted(self._to_unsubscribe), set()
+        for names in _groups(ended):
+            yield encode_unsubscribe(self._next_id(), names)
+        due = [
+            channel for channel in self._channels.values() if not channel.requested and channel.request_at_s <= now_s
+        ]
         for history in (0, 1):
-            alike = [channel for channel in due if channel.history == history]
-            for channels in _groups(alike):
+            same_history = [channel for channel in due if channel.history == history]
+            for channels in _groups(same_history):
                 yield self._subscribe(channels, history)
 
-    def due_in_s(self, now_s: float) -> float | None:
-        """How long until there may be commands; None: not before something happens."""
-        if not self.greeted:
+    def next_command_in_s(self, now_s: float) -> float | None:
+        """Time until there may be commands to send; None: a message or a queue must change something first."""
+        if not self.hello_received:
             return None
-        if self._gone:
+        if self._to_unsubscribe:
             return 0.0
-        waits = [max(0.0, channel.ask_s - now_s) for channel in self._channels.values() if not channel.asked]
+        waits = [max(0.0, channel.request_at_s - now_s) for channel in self._channels.values() if not channel.requested]
         return min(waits, default=None)
 
-    def hear(self, message: Any, now_s: float, luck: float) -> None:
-        """One decoded message. What is not known here is passed over: newer gateways may say more.
+    def receive(self, message: Any, now_s: float, jitter: float) -> None:
+        """Apply a decoded message. Unknown messages are ignored: newer gateways may send more.
 
-        Raises `BadMessage`, and `Refused` where the gateway speaks another protocol.
+        Raises `BadMessage` for a message that the protocol does not allow, `Refused` for another protocol version.
         """
         try:
-            self._hear(message, now_s, luck)
+            self._apply(message, now_s, jitter)
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise BadMessage(f"{type(error).__name__}: {error}") from error
 
     def status(self, names: Iterable[str]) -> Status:
-        """The worst of the channels, as far as the gateway has told; `connecting` where it has not yet."""
-        found = Status("live")
+        """The worst status of the channels; `connecting` if the gateway has not reported one yet."""
+        worst = Status("live")
         for name in names:
             channel = self._channels.get(name)
             if channel is not None and not channel.status.live:
                 if channel.status.state == "connecting":
                     return channel.status
-                found = channel.status
-        return found
+                worst = channel.status
+        return worst
 
     def names(self) -> Iterable[str]:
+        """The names of all channels."""
         return self._channels.keys()
 
-    def _hear(self, message: Any, now_s: float, luck: float) -> None:
+    def _apply(self, message: Any, now_s: float, jitter: float) -> None:
         match message:
             case [_, *pairs]:
-                for number, news in zip(pairs[::2], pairs[1::2], strict=True):
-                    self._news(int(number), news)
+                for number, update in zip(pairs[::2], pairs[1::2], strict=True):
+                    self._update(int(number), update)
             case {"op": "update", "u": updates}:
-                for number, news in updates:
-                    self._news(int(number), news)
+                for number, update in updates:
+                    self._update(int(number), update)
             case {"op": "snapshot"}:
                 self._snapshot(message)
             case {"op": "status", "channels": channels}:
@@ -153,27 +162,27 @@ class Desk:
                     if (channel := self._by_number.get(int(number))) is not None:
                         channel.status = _status({"state": state} | message)
             case {"op": "subscribed", "channels": results}:
-                self._asked.pop(int(message.get("id", 0)), None)
+                self._pending.pop(int(message.get("id", 0)), None)
                 for name, result in results.items():
-                    self._answered(name, result, now_s, luck)
+                    self._reply(name, result, now_s, jitter)
             case {"op": "error", "id": id}:
-                for name in self._asked.pop(int(id), ()):
-                    self._answered(name, {"error": message}, now_s, luck)
+                for name in self._pending.pop(int(id), ()):
+                    self._reply(name, {"error": message}, now_s, jitter)
             case {"op": "hello", "protocol": protocol}:
                 if protocol != PROTOCOL:
                     raise Refused(f"the gateway speaks version {protocol} of the protocol, this client {PROTOCOL}")
-                self.greeted = True
+                self.hello_received = True
 
-    def _news(self, number: int, news: Any) -> None:
+    def _update(self, number: int, update: Any) -> None:
         channel = self._by_number.get(number)
-        if channel is None or not channel.served:
+        if channel is None or not channel.in_sync:
             return
         view = channel.view
-        closed = view.fold(news)
-        for inbox in channel.inboxes:
+        closed = view.fold(update)
+        for queue in channel.queues:
             if closed is not None:
-                inbox.closed(channel.name, closed)
-            inbox.changed(channel.name, view)
+                queue.add_closed(channel.name, closed)
+            queue.add_change(channel.name, view)
 
     def _snapshot(self, message: Mapping[str, Any]) -> None:
         channel = self._by_number.get(int(message["n"]))
@@ -181,38 +190,37 @@ class Desk:
             return
         view = channel.view
         if isinstance(view, KlineView):
-            past = view.snapshot(message, channel.resumed_ms)
-            for inbox in channel.inboxes:
-                inbox.snapshot(channel.name, past)
+            snapshot = view.snapshot(message, channel.resumed_ms)
+            for queue in channel.queues:
+                queue.add_snapshot(channel.name, snapshot)
         else:
             view.snapshot(message)
-        channel.served, channel.refusals, channel.status = True, 0, _status(message)
-        for inbox in channel.inboxes:
-            inbox.changed(channel.name, view)
+        channel.in_sync, channel.refusals, channel.status = True, 0, _status(message)
+        for queue in channel.queues:
+            queue.add_change(channel.name, view)
 
-    def _catch_up(self, channel: Channel, inbox: Inbox) -> None:
-        """Give an inbox that comes later what is held."""
+    def _fill(self, channel: Channel, queue: Queue) -> None:
         view = channel.view
         if isinstance(view, KlineView):
-            if inbox.history and view.newest is None:
-                # Where the klines stand can be known from a closed one, and it was not asked for.
-                channel.asked = False
-            inbox.snapshot(channel.name, view.past)
-        inbox.changed(channel.name, view)
+            if queue.history and view.newest is None:
+                # The queue needs a closed kline as its cursor, and the subscription did not ask for one.
+                channel.requested = False
+            queue.add_snapshot(channel.name, view.current())
+        queue.add_change(channel.name, view)
 
     def _subscribe(self, channels: Sequence[Channel], history: int) -> str:
         resume: dict[str, int] = {}
         for channel in channels:
-            # A channel that is served is asked anew for its closed klines: there is nothing to resume.
-            channel.asked, channel.resumed_ms = True, None if channel.served else channel.cursor_ms
+            # A channel in sync subscribes again for its closed klines only: there is nothing to resume.
+            channel.requested, channel.resumed_ms = True, None if channel.in_sync else channel.cursor_ms
             if channel.resumed_ms is not None:
                 resume[channel.name] = channel.resumed_ms
         names = tuple(channel.name for channel in channels)
         id = self._next_id()
-        self._asked[id] = names
-        return wire.subscribe(id, names, history, resume)
+        self._pending[id] = names
+        return encode_subscribe(id, names, history, resume)
 
-    def _answered(self, name: str, result: Mapping[str, Any], now_s: float, luck: float) -> None:
+    def _reply(self, name: str, result: Mapping[str, Any], now_s: float, jitter: float) -> None:
         channel = self._channels.get(name)
         if channel is None:
             return
@@ -222,26 +230,26 @@ class Desk:
             return
         error = error_of(result["error"]["code"], result["error"]["message"])
         if error.temporary:
-            channel.asked = False
-            channel.ask_s = now_s + backoff_s(channel.refusals, luck)
+            channel.requested = False
+            channel.request_at_s = now_s + backoff_s(channel.refusals, jitter)
             channel.refusals += 1
-            if not channel.served:
+            if not channel.in_sync:
                 channel.status = Status("connecting", error.code)
             return
-        inboxes = list(channel.inboxes)
-        channel.inboxes.clear()
+        queues = list(channel.queues)
+        channel.queues.clear()
         self._drop(channel)
-        for inbox in inboxes:
-            if isinstance(inbox, Closed):
-                inbox.drop(name)
-            inbox.fail(error)
+        for queue in queues:
+            if isinstance(queue, ClosedQueue):
+                queue.drop(name)
+            queue.add_error(error)
 
     def _drop(self, channel: Channel) -> None:
         del self._channels[channel.name]
         if channel.number is not None:
             self._by_number.pop(channel.number, None)
-        if channel.asked:
-            self._gone.add(channel.name)
+        if channel.requested:
+            self._to_unsubscribe.add(channel.name)
 
     def _next_id(self) -> int:
         self._last_id += 1

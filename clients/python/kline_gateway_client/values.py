@@ -1,4 +1,4 @@
-"""What a client holds: klines, tickers, and how fresh they are, as plain immutable values. Pure.
+"""Klines, tickers and their freshness as immutable values. Pure.
 
 Prices and volumes are `Decimal` with the digits of the source; times are ms since the epoch, UTC.
 """
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Kline(NamedTuple):
-    """One bar. Until `closed` is true it is a state of a bar that is still forming."""
+    """One kline. Until `closed` is true it is a state of a kline that is still forming."""
 
     symbol: str
     interval: str
@@ -29,15 +29,16 @@ class Kline(NamedTuple):
     trades: int
     closed: bool
     provisional: bool = False
-    """Made of ticker prices, or of some of its parts: the source has not said anything about the whole bar yet."""
+    """Made of prices only, or of a part of its span: the source has not sent the whole kline yet."""
 
     @property
     def open_time(self) -> datetime:
+        """The open time as a datetime in UTC."""
         return datetime.fromtimestamp(self.open_time_ms / 1000, UTC)
 
 
 class Ticker(NamedTuple):
-    """Last price and 24 h figures; None where the source never said."""
+    """Last price and 24 h figures; None: the source does not send the figure."""
 
     symbol: str
     last: Decimal
@@ -50,7 +51,7 @@ class Ticker(NamedTuple):
 
     @property
     def change_percent(self) -> Decimal | None:
-        """Since 24 h ago, to three digits."""
+        """Change within 24 h in percent, rounded to three digits; None: the open price is unknown."""
         return round((self.last / self.open - 1) * 100, 3) if self.open else None
 
 
@@ -58,17 +59,18 @@ State = Literal["connecting", "live", "stale", "ended"]
 
 
 class Status(NamedTuple):
-    """How far what a client holds can be trusted."""
+    """How fresh the values of a client or a stream are."""
 
     state: State
-    """`stale`: the last values are held, their source is away. `ended`: nothing will come any more."""
+    """`stale`: the values are the last ones known, updates are interrupted. `ended`: there will be no more updates."""
     reason: str = ""
-    """Why it is not live: the gateway's word (`redis`, `silent`, `repair`), a code, or what happened to the link."""
+    """Why it is not live: the gateway's reason (`redis`, `silent`, `repair`), an error code, or a connection error."""
     since_ms: int | None = None
-    """Since when it is stale, where that is known."""
+    """Since when it is stale, ms since the epoch; None: unknown."""
     age_s: float | None = None
-    """Time since the gateway was last heard, heartbeats included; None: never."""
+    """Time since the last message of the gateway, heartbeats included; None: there was none."""
 
     @property
     def live(self) -> bool:
+        """Whether the state is `live`."""
         return self.state == "live"

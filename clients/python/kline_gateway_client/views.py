@@ -1,6 +1,6 @@
-"""What a client holds of one channel, folded as PROTOCOL.md says, in both variants of the protocol. Pure.
+"""The state of one channel, folded from snapshots and updates as PROTOCOL.md says, in both dialects. Pure.
 
-A view keeps the newest state only; whoever wants every closed kline takes them as they come out of the folding.
+A view keeps the newest state only. A consumer that needs every closed kline takes them as `fold` returns them.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kline_gateway_client.decode import kline_of, kline_of_compact
+from kline_gateway_client.codec import kline_from_array, kline_from_fields
 from kline_gateway_client.intervals import previous_open_ms
 from kline_gateway_client.values import Kline, Ticker
 
@@ -22,71 +22,71 @@ _TICKER_FIELDS = {
 }  # fmt: skip
 
 
-class Past(NamedTuple):
-    """What a snapshot says of a channel's closed klines."""
+class KlineSnapshot(NamedTuple):
+    """The klines of a channel's snapshot."""
 
-    klines: tuple[Kline, ...]
-    """Ascending."""
+    closed: tuple[Kline, ...]
+    """Ascending by open time."""
     forming: Kline | None
     after_ms: int | None = None
-    """Where it continues what was held: open time of the last closed kline before `klines`."""
+    """If it continues what the client had: open time of the last closed kline before `closed`."""
 
     @property
     def end_ms(self) -> int | None:
-        """Open time of the kline after which news will come."""
-        if self.klines:
-            return self.klines[-1].open_time_ms
-        return self.after_ms if self.forming is None else _before(self.forming)
+        """Open time of the newest closed kline that it covers; None: unknown."""
+        if self.closed:
+            return self.closed[-1].open_time_ms
+        return self.after_ms if self.forming is None else _previous_ms(self.forming)
 
     def continues(self, cursor_ms: int) -> bool:
-        """Whether nothing is missing between the kline at the cursor and these."""
+        """Whether no kline is missing between the one that opens at `cursor_ms` and this snapshot."""
         if self.after_ms is not None and cursor_ms >= self.after_ms:
             return True
-        bars = self.klines if self.forming is None else (*self.klines, self.forming)
-        return any(cursor_ms in (bar.open_time_ms, _before(bar)) for bar in bars)
+        klines = self.closed if self.forming is None else (*self.closed, self.forming)
+        return any(cursor_ms in (kline.open_time_ms, _previous_ms(kline)) for kline in klines)
 
 
 @dataclass(slots=True)
 class KlineView:
-    """`forming` is always the bar after `last`."""
+    """The newest klines of one series. `forming` is always the kline after `last`."""
 
     symbol: str
     interval: str
     forming: Kline | None = None
     last: Kline | None = None
-    """The newest closed kline, if one came."""
+    """The newest closed kline, if one has arrived."""
 
     @property
     def newest(self) -> Kline | None:
+        """The forming kline, otherwise the newest closed one."""
         return self.forming or self.last
 
-    @property
-    def past(self) -> Past:
-        """What is held, as a snapshot would say it."""
-        return Past(() if self.last is None else (self.last,), self.forming)
+    def current(self) -> KlineSnapshot:
+        """The state as a snapshot, for a queue that is added later."""
+        return KlineSnapshot(() if self.last is None else (self.last,), self.forming)
 
-    def snapshot(self, message: Mapping[str, Any], resumed_ms: int | None) -> Past:
-        """Take a snapshot; `resumed_ms` is the cursor that was sent with the subscription."""
-        klines = tuple(kline_of(self.symbol, self.interval, fields) for fields in message["klines"])
+    def snapshot(self, message: Mapping[str, Any], resumed_ms: int | None) -> KlineSnapshot:
+        """Apply a snapshot message; `resumed_ms` is the cursor that was sent with the subscription."""
+        closed = tuple(kline_from_fields(self.symbol, self.interval, fields) for fields in message["klines"])
         forming = message["forming"]
-        self.forming = None if forming is None else kline_of(self.symbol, self.interval, forming)
+        self.forming = None if forming is None else kline_from_fields(self.symbol, self.interval, forming)
         recovered = message.get("recovered", False)
-        if klines or not recovered:
-            self.last = klines[-1] if klines else None
-        return Past(klines, self.forming, resumed_ms if recovered else None)
+        if closed or not recovered:
+            self.last = closed[-1] if closed else None
+        return KlineSnapshot(closed, self.forming, resumed_ms if recovered else None)
 
-    def fold(self, news: Any) -> Kline | None:
-        """Fold one piece of news; returns the bar if it has closed by it."""
-        match news:
+    def fold(self, update: Any) -> Kline | None:
+        """Apply a full value or a delta; returns the kline if the update has closed it."""
+        match update:
             case {"openTime": _}:
-                return self._whole(kline_of(self.symbol, self.interval, news))
+                return self._replace(kline_from_fields(self.symbol, self.interval, update))
             case [_, _, _, _, _, _, _, _, _]:
-                return self._whole(kline_of_compact(self.symbol, self.interval, news))
+                return self._replace(kline_from_array(self.symbol, self.interval, update))
         if self.forming is not None:
-            self.forming = _changed(self.forming, news)
+            self.forming = _apply_delta(self.forming, update)
         return None
 
-    def _whole(self, kline: Kline) -> Kline | None:
+    def _replace(self, kline: Kline) -> Kline | None:
         if not kline.closed:
             self.forming = kline
             return None
@@ -96,27 +96,30 @@ class KlineView:
 
 @dataclass(slots=True)
 class TickerView:
-    """A ticker is known once its price is."""
+    """The newest ticker of one symbol; there is none before its last price is known."""
 
     symbol: str
     _fields: dict[str, Any] = field(default_factory=dict)
 
     @property
     def newest(self) -> Ticker | None:
+        """The ticker; None: no price has arrived."""
         return Ticker(self.symbol, **self._fields) if "last" in self._fields else None
 
     def snapshot(self, message: Mapping[str, Any]) -> None:
+        """Replace the ticker by a snapshot message's."""
         self._fields.clear()
         self.fold(message["ticker"] or {})
 
-    def fold(self, news: Any) -> None:
-        match news:
+    def fold(self, update: Any) -> None:
+        """Apply a full value or a delta."""
+        match update:
             case Decimal():
-                self._fields["last"] = news
+                self._fields["last"] = update
                 return
             case [*elements]:
-                news = dict(zip(_TICKER_FIELDS, elements, strict=False))
-        known = {_TICKER_FIELDS[letter]: value for letter, value in news.items() if letter in _TICKER_FIELDS}
+                update = dict(zip(_TICKER_FIELDS, elements, strict=False))
+        known = {_TICKER_FIELDS[letter]: value for letter, value in update.items() if letter in _TICKER_FIELDS}
         self._fields |= {name: value for name, value in known.items() if value is not None}
         if "trades" in self._fields:
             self._fields["trades"] = int(self._fields["trades"])
@@ -126,25 +129,24 @@ View = KlineView | TickerView
 
 
 def view_of(channel: str) -> View:
-    """An empty view for a channel's name."""
+    """An empty view for a channel's name, such as `kline:BTCUSDT:1m`."""
     kind, symbol, interval = f"{channel}:".split(":")[:3]
     return KlineView(symbol, interval) if kind == "kline" else TickerView(symbol)
 
 
-def _changed(forming: Kline, news: Any) -> Kline:
-    """The forming bar after a difference."""
-    match news:
+def _apply_delta(forming: Kline, delta: Any) -> Kline:
+    match delta:
         case Decimal():
-            return forming._replace(close=news, high=max(forming.high, news), low=min(forming.low, news))
+            return forming._replace(close=delta, high=max(forming.high, delta), low=min(forming.low, delta))
         case [*prices, trades]:
             return forming._replace(**dict(zip(_FIELDS.values(), prices, strict=True)), trades=int(trades))
-    changes = {_FIELDS[name]: value for name, value in news.items() if name in _FIELDS}
-    if "trades" in news:
-        changes["trades"] = int(news["trades"])
-    if "provisional" in news:
-        changes["provisional"] = news["provisional"]
+    changes = {_FIELDS[name]: value for name, value in delta.items() if name in _FIELDS}
+    if "trades" in delta:
+        changes["trades"] = int(delta["trades"])
+    if "provisional" in delta:
+        changes["provisional"] = delta["provisional"]
     return forming._replace(**changes)
 
 
-def _before(kline: Kline) -> int:
+def _previous_ms(kline: Kline) -> int:
     return previous_open_ms(kline.interval, kline.open_time_ms)

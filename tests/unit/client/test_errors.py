@@ -6,6 +6,7 @@ from kline_gateway_client.errors import (
     GatewayError,
     InvalidSymbol,
     MissedBars,
+    MissedKlines,
     RateLimited,
     Unavailable,
     error_of,
@@ -26,21 +27,25 @@ from tests.builders import MINUTE_MS, T0
         ("SOMETHING_NEW", GatewayError, False),
     ],
 )
-def test_a_code_has_its_exception_and_keeps_its_name(code: str, kind: type[GatewayError], temporary: bool) -> None:
-    error = error_of(code, "so it is")
-    assert (type(error), error.code, error.temporary, str(error)) == (kind, code, temporary, f"{code}: so it is")
+def test_code_selects_the_exception_and_is_kept(code: str, kind: type[GatewayError], temporary: bool) -> None:
+    error = error_of(code, "text")
+    assert (type(error), error.code, error.temporary, str(error)) == (kind, code, temporary, f"{code}: text")
 
 
-def test_what_is_out_of_reach_is_the_only_refusal_of_a_channel_that_passes() -> None:
+def test_only_unavailable_channels_are_retried() -> None:
     passing = {code for code in ErrorCode if error_of(code, "").temporary}
     assert passing == {ErrorCode.UNAVAILABLE} | ({"RATE_LIMIT"} & set(ErrorCode))
 
 
-def test_an_error_of_its_own_has_the_code_of_its_class() -> None:
+def test_error_without_code_has_the_code_of_its_class() -> None:
     assert Unavailable("").code == "UNAVAILABLE"
 
 
-def test_missed_bars_say_which() -> None:
-    error = MissedBars("BTCUSDT", "1m", T0, T0 + 3 * MINUTE_MS)
+def test_missed_klines_name_series_and_times() -> None:
+    error = MissedKlines("BTCUSDT", "1m", T0, T0 + 3 * MINUTE_MS)
     assert (error.symbol, error.interval, error.after_ms, error.before_ms) == ("BTCUSDT", "1m", T0, T0 + 180_000)
-    assert str(error) == f"MISSED_BARS: BTCUSDT 1m: bars that open between {T0} and {T0 + 180_000} are gone"
+    assert str(error) == f"MISSED_BARS: BTCUSDT 1m: klines that open between {T0} and {T0 + 180_000} are not available"
+
+
+def test_former_name_of_missed_klines_still_works() -> None:
+    assert MissedBars is MissedKlines

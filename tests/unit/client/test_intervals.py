@@ -6,13 +6,13 @@ from gateway.model import interval as server
 MOMENTS_MS = (1_704_067_200_000, 1_709_164_800_000, 1_735_603_200_000, 1_795_907_960_163)
 
 
-def test_the_client_knows_the_intervals_of_the_server() -> None:
+def test_interval_names_equal_the_gateway_s() -> None:
     assert tuple(server.INTERVALS) == INTERVALS
 
 
 @pytest.mark.parametrize("name", INTERVALS)
 @pytest.mark.parametrize("at_ms", MOMENTS_MS)
-def test_client_and_server_agree_about_open_and_close_times(name: str, at_ms: int) -> None:
+def test_open_and_close_times_equal_the_gateway_s(name: str, at_ms: int) -> None:
     interval = server.INTERVALS[name]
     open_ms = interval.open_time(at_ms)
     assert next_open_ms(name, open_ms) == interval.next_open(open_ms)

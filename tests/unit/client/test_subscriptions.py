@@ -5,17 +5,17 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from kline_gateway_client.decode import decoded
+from kline_gateway_client.codec import decode_json
 from kline_gateway_client.errors import BadMessage, InvalidSymbol, Refused
-from kline_gateway_client.queues import Closed, Latest
-from kline_gateway_client.subscriptions import CHANNELS_PER_COMMAND, Desk
+from kline_gateway_client.queues import ClosedQueue, LatestQueue
+from kline_gateway_client.subscriptions import CHANNELS_PER_COMMAND, Subscriptions
 from kline_gateway_client.values import Status
 
 from tests.builders import T0
-from tests.unit.client.klines import CHANNEL, SYMBOL, bar, opens, said, snapshot
+from tests.unit.client.builders import CHANNEL, SYMBOL, client_kline, kline_fields, opens, snapshot
 
 if TYPE_CHECKING:
-    from kline_gateway_client.queues import Inbox
+    from kline_gateway_client.queues import Queue
 
 HELLO = {"op": "hello", "protocol": 1, "server": "kline-gateway/0.1.0", "time": T0, "limits": {}}
 PRICE = f"ticker:{SYMBOL}"
@@ -23,137 +23,140 @@ NOW_S = 100.0
 
 
 def nothing() -> None:
-    """Nobody waits."""
+    """Ignore the notification."""
 
 
-def closed() -> Closed:
-    return Closed([SYMBOL], "1m", nothing, size=10)
+def closed() -> ClosedQueue:
+    return ClosedQueue([SYMBOL], "1m", nothing, max_klines=10)
 
 
-def latest(*channels: str) -> Latest:
-    return Latest(channels or (CHANNEL,), nothing)
+def latest(*channels: str) -> LatestQueue:
+    return LatestQueue(channels or (CHANNEL,), nothing)
 
 
-def hear(desk: Desk, message: Any, luck: float = 0.0) -> None:
-    desk.hear(decoded(json.dumps(message, default=float)), NOW_S, luck)
+def receive(subscriptions: Subscriptions, message: Any, jitter: float = 0.0) -> None:
+    subscriptions.receive(decode_json(json.dumps(message, default=float)), NOW_S, jitter)
 
 
-def commands(desk: Desk, now_s: float = NOW_S) -> list[dict[str, Any]]:
-    return [json.loads(command) for command in desk.commands(now_s)]
+def commands(subscriptions: Subscriptions, now_s: float = NOW_S) -> list[dict[str, Any]]:
+    return [json.loads(command) for command in subscriptions.commands(now_s)]
 
 
-def answer(desk: Desk, command: dict[str, Any], numbers: dict[str, int]) -> None:
+def answer(subscriptions: Subscriptions, command: dict[str, Any], numbers: dict[str, int]) -> None:
     results = {name: {"n": numbers[name]} for name in command["channels"]}
-    hear(desk, {"op": "subscribed", "id": command["id"], "channels": results})
+    receive(subscriptions, {"op": "subscribed", "id": command["id"], "channels": results})
 
 
-def joined(*inboxes: Inbox) -> Desk:
-    """A desk whose channels are numbered from 1 on, their snapshots still to come."""
-    desk = Desk()
-    for inbox in inboxes:
-        desk.add(inbox)
-    rejoin(desk)
-    return desk
+def joined(*queues: Queue) -> Subscriptions:
+    """Subscriptions whose channels have the numbers 1, 2, ...; their snapshots have not arrived."""
+    subscriptions = Subscriptions()
+    for queue in queues:
+        subscriptions.add(queue)
+    rejoin(subscriptions)
+    return subscriptions
 
 
-def rejoin(desk: Desk) -> list[dict[str, Any]]:
-    desk.connected()
-    hear(desk, HELLO)
-    asked = commands(desk)
+def rejoin(subscriptions: Subscriptions) -> list[dict[str, Any]]:
+    subscriptions.reset()
+    receive(subscriptions, HELLO)
+    asked = commands(subscriptions)
     names = [name for command in asked for name in command["channels"]]
     for command in asked:
-        answer(desk, command, {name: place for place, name in enumerate(names, 1)})
+        answer(subscriptions, command, {name: number for number, name in enumerate(names, 1)})
     return asked
 
 
 class TestSubscribing:
-    def test_says_nothing_before_the_gateway_has_greeted(self) -> None:
-        desk = Desk()
-        desk.add(latest())
-        assert (commands(desk), desk.due_in_s(NOW_S)) == ([], None)
-        hear(desk, HELLO)
-        assert desk.due_in_s(NOW_S) == 0.0
-        (command,) = commands(desk)
+    def test_sends_nothing_before_the_hello(self) -> None:
+        subscriptions = Subscriptions()
+        subscriptions.add(latest())
+        assert (commands(subscriptions), subscriptions.next_command_in_s(NOW_S)) == ([], None)
+        receive(subscriptions, HELLO)
+        assert subscriptions.next_command_in_s(NOW_S) == 0.0
+        (command,) = commands(subscriptions)
         assert (command["op"], command["channels"]) == ("subscribe", [CHANNEL])
-        assert (commands(desk), desk.due_in_s(NOW_S)) == ([], None)
+        assert (commands(subscriptions), subscriptions.next_command_in_s(NOW_S)) == ([], None)
 
-    def test_closed_klines_are_asked_for_where_somebody_wants_them(self) -> None:
-        desk = Desk()
-        desk.add(latest(PRICE, CHANNEL))
-        desk.add(closed())
-        hear(desk, HELLO)
-        assert [(command["channels"], command.get("history", 0)) for command in commands(desk)] == [
+    def test_requests_closed_klines_only_for_queues_that_need_them(self) -> None:
+        subscriptions = Subscriptions()
+        subscriptions.add(latest(PRICE, CHANNEL))
+        subscriptions.add(closed())
+        receive(subscriptions, HELLO)
+        assert [(command["channels"], command.get("history", 0)) for command in commands(subscriptions)] == [
             ([PRICE], 0),
             ([CHANNEL], 1),
         ]
 
     def test_many_channels_take_several_commands(self) -> None:
-        desk = Desk()
-        inbox = latest(*(f"ticker:C{number}" for number in range(CHANNELS_PER_COMMAND + 1)))
-        desk.add(inbox)
-        assert [len(command["channels"]) for command in rejoin(desk)] == [CHANNELS_PER_COMMAND, 1]
-        desk.remove(inbox)
-        assert [len(command["channels"]) for command in commands(desk)] == [CHANNELS_PER_COMMAND, 1]
+        subscriptions = Subscriptions()
+        queue = latest(*(f"ticker:C{number}" for number in range(CHANNELS_PER_COMMAND + 1)))
+        subscriptions.add(queue)
+        assert [len(command["channels"]) for command in rejoin(subscriptions)] == [CHANNELS_PER_COMMAND, 1]
+        subscriptions.remove(queue)
+        assert [len(command["channels"]) for command in commands(subscriptions)] == [CHANNELS_PER_COMMAND, 1]
 
-    def test_a_channel_is_held_as_long_as_somebody_wants_it(self) -> None:
+    def test_channel_ends_with_its_last_queue(self) -> None:
         one, other = latest(), closed()
-        desk = joined(one, other)
-        hear(desk, snapshot(1, 1, forming=2))
+        subscriptions = joined(one, other)
+        receive(subscriptions, snapshot(1, 1, forming=2))
         one.take()
-        desk.remove(one)
-        desk.remove(one)
-        assert commands(desk) == []
-        hear(desk, [T0, 1, [opens(2), 1, 1, 1, 1, 1, 1, 1, 1]])
+        subscriptions.remove(one)
+        subscriptions.remove(one)
+        assert commands(subscriptions) == []
+        receive(subscriptions, [T0, 1, [opens(2), 1, 1, 1, 1, 1, 1, 1, 1]])
         assert (one.take(), other.take() is not None) == (None, True)
-        desk.remove(other)
-        assert desk.due_in_s(NOW_S) == 0.0
-        (command,) = commands(desk)
+        subscriptions.remove(other)
+        assert subscriptions.next_command_in_s(NOW_S) == 0.0
+        (command,) = commands(subscriptions)
         assert (command["op"], command["channels"]) == ("unsubscribe", [CHANNEL])
-        hear(desk, [T0, 1, 7])
-        hear(desk, snapshot(1, 1, forming=2))
-        assert list(desk.names()) == []
+        receive(subscriptions, [T0, 1, 7])
+        receive(subscriptions, snapshot(1, 1, forming=2))
+        assert list(subscriptions.names()) == []
 
-    def test_what_was_never_asked_for_is_not_given_up(self) -> None:
-        desk, inbox = Desk(), latest()
-        hear(desk, HELLO)
-        desk.add(inbox)
-        desk.remove(inbox)
-        assert commands(desk) == []
+    def test_channel_that_was_never_requested_is_not_unsubscribed(self) -> None:
+        subscriptions, queue = Subscriptions(), latest()
+        receive(subscriptions, HELLO)
+        subscriptions.add(queue)
+        subscriptions.remove(queue)
+        assert commands(subscriptions) == []
 
-    def test_an_answer_for_what_nobody_wants_any_more_is_passed_over(self) -> None:
-        desk, inbox = Desk(), latest()
-        desk.add(inbox)
-        hear(desk, HELLO)
-        (command,) = commands(desk)
-        desk.remove(inbox)
-        answer(desk, command, {CHANNEL: 1})
-        hear(desk, snapshot(1, 1, forming=2))
-        assert inbox.take() is None
+    def test_reply_for_a_removed_channel_is_ignored(self) -> None:
+        subscriptions, queue = Subscriptions(), latest()
+        subscriptions.add(queue)
+        receive(subscriptions, HELLO)
+        (command,) = commands(subscriptions)
+        subscriptions.remove(queue)
+        answer(subscriptions, command, {CHANNEL: 1})
+        receive(subscriptions, snapshot(1, 1, forming=2))
+        assert queue.take() is None
 
 
 class TestFolding:
-    def test_news_go_to_those_who_want_them(self) -> None:
-        bars, last, price = closed(), latest(), latest(PRICE)
-        desk = joined(price, bars, last)
-        hear(desk, snapshot(2, 1, forming=2))
-        hear(desk, {"op": "snapshot", "n": 1, "channel": PRICE, "ticker": {"c": 5}, "state": "live"})
-        hear(desk, {"op": "update", "t": T0, "u": [[1, {"c": 6}], [2, said(2)], [2, said(3, closed=False)]]})
-        assert (bars.take(), bars.take()) == (bar(2), None)
-        assert (last.take(), last.take()) == (bar(3, closed=False), None)
+    def test_updates_reach_the_queues_of_their_channel(self) -> None:
+        klines, last, price = closed(), latest(), latest(PRICE)
+        subscriptions = joined(price, klines, last)
+        receive(subscriptions, snapshot(2, 1, forming=2))
+        receive(subscriptions, {"op": "snapshot", "n": 1, "channel": PRICE, "ticker": {"c": 5}, "state": "live"})
+        receive(
+            subscriptions,
+            {"op": "update", "t": T0, "u": [[1, {"c": 6}], [2, kline_fields(2)], [2, kline_fields(3, closed=False)]]},
+        )
+        assert (klines.take(), klines.take()) == (client_kline(2), None)
+        assert (last.take(), last.take()) == (client_kline(3, closed=False), None)
         ticker = price.take()
         assert ticker is not None
         assert ticker[1] == 6
 
-    def test_news_before_the_snapshot_and_of_unknown_channels_are_passed_over(self) -> None:
-        inbox = latest()
-        desk = joined(inbox)
-        hear(desk, [T0, 1, [opens(2), 1, 1, 1, 1, 1, 1, 1, 0], 99, 5])
-        assert inbox.take() is None
+    def test_updates_before_the_snapshot_are_ignored(self) -> None:
+        queue = latest()
+        subscriptions = joined(queue)
+        receive(subscriptions, [T0, 1, [opens(2), 1, 1, 1, 1, 1, 1, 1, 0], 99, 5])
+        assert queue.take() is None
 
-    def test_what_a_newer_gateway_says_besides_is_passed_over(self) -> None:
-        desk = joined(latest())
+    def test_unknown_messages_are_ignored(self) -> None:
+        subscriptions = joined(latest())
         for message in ({"op": "weather"}, {"op": "heartbeat", "t": 1}, {}, "text", None, {"op": "error", "code": "X"}):
-            hear(desk, message)
+            receive(subscriptions, message)
 
     @pytest.mark.parametrize(
         "message",
@@ -164,146 +167,152 @@ class TestFolding:
             {"op": "subscribed", "channels": {CHANNEL: {}}},
             {"op": "snapshot"},
         ],
-        ids=["half a piece of news", "half a pair", "half a bar", "an empty answer", "an empty snapshot"],
+        ids=["half an update", "half a pair", "half a kline", "an empty answer", "an empty snapshot"],
     )
-    def test_what_makes_no_sense_is_refused(self, message: Any) -> None:
-        desk = joined(latest())
-        hear(desk, snapshot(1, 1, forming=2))
+    def test_malformed_message_raises_bad_message(self, message: Any) -> None:
+        subscriptions = joined(latest())
+        receive(subscriptions, snapshot(1, 1, forming=2))
         with pytest.raises(BadMessage):
-            hear(desk, message)
+            receive(subscriptions, message)
 
-    def test_another_version_of_the_protocol_is_refused(self) -> None:
+    def test_other_protocol_version_raises_refused(self) -> None:
         with pytest.raises(Refused, match="version 2"):
-            hear(Desk(), HELLO | {"protocol": 2})
+            receive(Subscriptions(), HELLO | {"protocol": 2})
 
 
 class TestComingLater:
-    def test_the_state_is_there_at_once(self) -> None:
-        desk = joined(latest())
-        hear(desk, snapshot(1, 1, forming=2))
-        last, bars = latest(), closed()
-        desk.add(last)
-        desk.add(bars)
-        assert commands(desk) == []
-        assert (last.take(), bars.take(), bars.cursor_ms(CHANNEL)) == (bar(2, closed=False), None, opens(1))
+    def test_late_queue_gets_the_current_state_at_once(self) -> None:
+        subscriptions = joined(latest())
+        receive(subscriptions, snapshot(1, 1, forming=2))
+        last, klines = latest(), closed()
+        subscriptions.add(last)
+        subscriptions.add(klines)
+        assert commands(subscriptions) == []
+        assert (last.take(), klines.take(), klines.cursor_ms(CHANNEL)) == (
+            client_kline(2, closed=False),
+            None,
+            opens(1),
+        )
 
-    def test_prices_too(self) -> None:
-        desk = joined(latest(PRICE))
-        hear(desk, {"op": "snapshot", "n": 1, "channel": PRICE, "ticker": {"c": 5}, "state": "live"})
-        inbox = latest(PRICE)
-        desk.add(inbox)
-        assert inbox.take() is not None
+    def test_late_queue_gets_the_current_ticker_at_once(self) -> None:
+        subscriptions = joined(latest(PRICE))
+        receive(subscriptions, {"op": "snapshot", "n": 1, "channel": PRICE, "ticker": {"c": 5}, "state": "live"})
+        queue = latest(PRICE)
+        subscriptions.add(queue)
+        assert queue.take() is not None
 
-    def test_where_nothing_is_known_closed_klines_are_asked_for(self) -> None:
-        desk = joined(latest())
-        hear(desk, snapshot(1))
-        bars = closed()
-        desk.add(bars)
-        (command,) = commands(desk)
+    def test_late_queue_requests_closed_klines_if_none_are_known(self) -> None:
+        subscriptions = joined(latest())
+        receive(subscriptions, snapshot(1))
+        klines = closed()
+        subscriptions.add(klines)
+        (command,) = commands(subscriptions)
         assert (command["history"], "resume" in command) == (1, False)
-        answer(desk, command, {CHANNEL: 1})
-        hear(desk, snapshot(1, 4))
-        assert bars.cursor_ms(CHANNEL) == opens(4)
+        answer(subscriptions, command, {CHANNEL: 1})
+        receive(subscriptions, snapshot(1, 4))
+        assert klines.cursor_ms(CHANNEL) == opens(4)
 
 
 class TestComingBack:
-    def test_it_resumes_where_the_one_furthest_back_stands(self) -> None:
+    def test_resumes_at_the_oldest_cursor(self) -> None:
         one, other = closed(), closed()
-        desk = joined(one)
-        hear(desk, snapshot(1, 1, forming=2))
-        desk.add(other)
-        hear(desk, [T0, 1, [opens(2), 1, 1, 1, 1, 1, 1, 1, 1]])
-        (command,) = rejoin(desk)
+        subscriptions = joined(one)
+        receive(subscriptions, snapshot(1, 1, forming=2))
+        subscriptions.add(other)
+        receive(subscriptions, [T0, 1, [opens(2), 1, 1, 1, 1, 1, 1, 1, 1]])
+        (command,) = rejoin(subscriptions)
         assert command["resume"] == {CHANNEL: opens(2)}
-        hear(desk, snapshot(1, 3, 4, forming=5, recovered=True))
+        receive(subscriptions, snapshot(1, 3, 4, forming=5, recovered=True))
         assert [one.take() is not None for _ in range(4)] == [True, True, True, False]
         assert other.cursor_ms(CHANNEL) == opens(4)
 
-    def test_numbers_of_the_last_connection_mean_nothing(self) -> None:
-        inbox = latest()
-        desk = joined(inbox)
-        hear(desk, snapshot(1, 1, forming=2))
-        inbox.take()
-        desk.connected()
-        hear(desk, [T0, 1, 7])
-        assert inbox.take() is None
+    def test_numbers_of_the_last_connection_are_invalid(self) -> None:
+        queue = latest()
+        subscriptions = joined(queue)
+        receive(subscriptions, snapshot(1, 1, forming=2))
+        queue.take()
+        subscriptions.reset()
+        receive(subscriptions, [T0, 1, 7])
+        assert queue.take() is None
 
-    def test_who_wants_the_newest_alone_has_nothing_to_resume(self) -> None:
-        desk = joined(latest())
-        hear(desk, snapshot(1, 1, forming=2))
-        (command,) = rejoin(desk)
+    def test_latest_queue_does_not_resume(self) -> None:
+        subscriptions = joined(latest())
+        receive(subscriptions, snapshot(1, 1, forming=2))
+        (command,) = rejoin(subscriptions)
         assert "resume" not in command
 
 
 class TestRefusals:
-    def refuse(self, desk: Desk, code: str) -> None:
+    def refuse(self, subscriptions: Subscriptions, code: str) -> None:
         error = {"error": {"code": code, "message": "no"}}
-        hear(desk, {"op": "subscribed", "id": 1, "channels": {CHANNEL: error}}, luck=0.5)
+        receive(subscriptions, {"op": "subscribed", "id": 1, "channels": {CHANNEL: error}}, jitter=0.5)
 
-    def test_a_channel_that_cannot_be_had_is_told_to_all_who_want_it(self) -> None:
+    def test_refused_channel_is_an_error_of_all_its_queues(self) -> None:
         one, other = latest(), closed()
-        desk = Desk()
-        desk.add(one)
-        desk.add(other)
-        hear(desk, HELLO)
-        commands(desk)
-        self.refuse(desk, "INVALID_SYMBOL")
-        assert [type(inbox.errors[0]) for inbox in (one, other)] == [InvalidSymbol] * 2
-        assert list(desk.names()) == []
+        subscriptions = Subscriptions()
+        subscriptions.add(one)
+        subscriptions.add(other)
+        receive(subscriptions, HELLO)
+        commands(subscriptions)
+        self.refuse(subscriptions, "INVALID_SYMBOL")
+        assert [type(queue.errors[0]) for queue in (one, other)] == [InvalidSymbol] * 2
+        assert list(subscriptions.names()) == []
 
-    def test_what_is_out_of_reach_is_asked_for_again_later_and_later(self) -> None:
-        desk = Desk()
-        desk.add(closed())
-        hear(desk, HELLO)
+    def test_unavailable_channel_is_requested_again_with_backoff(self) -> None:
+        subscriptions = Subscriptions()
+        subscriptions.add(closed())
+        receive(subscriptions, HELLO)
         for wait_s in (0.25, 0.5, 1.0):
-            commands(desk, NOW_S + 60)
-            self.refuse(desk, "UNAVAILABLE")
-            assert (commands(desk), desk.due_in_s(NOW_S)) == ([], wait_s)
-            assert desk.status([CHANNEL]) == Status("connecting", "UNAVAILABLE")
+            commands(subscriptions, NOW_S + 60)
+            self.refuse(subscriptions, "UNAVAILABLE")
+            assert (commands(subscriptions), subscriptions.next_command_in_s(NOW_S)) == ([], wait_s)
+            assert subscriptions.status([CHANNEL]) == Status("connecting", "UNAVAILABLE")
 
-    def test_a_refusal_of_what_is_served_changes_nothing(self) -> None:
-        desk = joined(latest())
-        hear(desk, snapshot(1, 1, forming=2))
-        self.refuse(desk, "RATE_LIMIT")
-        assert desk.status([CHANNEL]).live
+    def test_temporary_refusal_of_a_channel_in_sync_keeps_it_live(self) -> None:
+        subscriptions = joined(latest())
+        receive(subscriptions, snapshot(1, 1, forming=2))
+        self.refuse(subscriptions, "RATE_LIMIT")
+        assert subscriptions.status([CHANNEL]).live
 
-    def test_a_whole_command_may_be_refused(self) -> None:
-        inbox = latest()
-        desk = Desk()
-        desk.add(inbox)
-        hear(desk, HELLO)
-        (command,) = commands(desk)
-        hear(desk, {"op": "error", "id": command["id"], "code": "FORBIDDEN", "message": "no"})
-        hear(desk, {"op": "error", "id": command["id"], "code": "FORBIDDEN", "message": "no"})
-        assert [error.code for error in inbox.errors] == ["FORBIDDEN"]
+    def test_error_reply_refuses_all_channels_of_the_command(self) -> None:
+        queue = latest()
+        subscriptions = Subscriptions()
+        subscriptions.add(queue)
+        receive(subscriptions, HELLO)
+        (command,) = commands(subscriptions)
+        receive(subscriptions, {"op": "error", "id": command["id"], "code": "FORBIDDEN", "message": "no"})
+        receive(subscriptions, {"op": "error", "id": command["id"], "code": "FORBIDDEN", "message": "no"})
+        assert [error.code for error in queue.errors] == ["FORBIDDEN"]
 
 
 class TestStatus:
-    def test_is_the_worst_of_the_channels(self) -> None:
-        desk = joined(latest(), latest(PRICE))
-        names = list(desk.names())
-        assert desk.status(names).state == "connecting"
-        hear(desk, snapshot(1, 1, forming=2))
-        hear(desk, {"op": "snapshot", "n": 2, "channel": PRICE, "ticker": None, "state": "live"})
-        assert desk.status([*names, "ticker:OTHER"]) == Status("live")
-        hear(desk, {"op": "status", "channels": {"2": "stale", "9": "stale"}, "reason": "redis", "since": T0})
-        assert desk.status(names) == Status("stale", "redis", T0)
-        assert desk.status([CHANNEL]).live
-        hear(desk, {"op": "status", "channels": {"2": "live"}})
-        assert desk.status(names).live
+    def test_status_is_the_worst_of_the_channels(self) -> None:
+        subscriptions = joined(latest(), latest(PRICE))
+        names = list(subscriptions.names())
+        assert subscriptions.status(names).state == "connecting"
+        receive(subscriptions, snapshot(1, 1, forming=2))
+        receive(subscriptions, {"op": "snapshot", "n": 2, "channel": PRICE, "ticker": None, "state": "live"})
+        assert subscriptions.status([*names, "ticker:OTHER"]) == Status("live")
+        receive(
+            subscriptions, {"op": "status", "channels": {"2": "stale", "9": "stale"}, "reason": "redis", "since": T0}
+        )
+        assert subscriptions.status(names) == Status("stale", "redis", T0)
+        assert subscriptions.status([CHANNEL]).live
+        receive(subscriptions, {"op": "status", "channels": {"2": "live"}})
+        assert subscriptions.status(names).live
 
-    def test_a_snapshot_tells_it_too(self) -> None:
-        desk = joined(latest())
-        hear(desk, snapshot(1, 1, forming=2) | {"state": "stale"})
-        assert desk.status([CHANNEL]) == Status("stale")
+    def test_snapshot_sets_the_status(self) -> None:
+        subscriptions = joined(latest())
+        receive(subscriptions, snapshot(1, 1, forming=2) | {"state": "stale"})
+        assert subscriptions.status([CHANNEL]) == Status("stale")
 
 
-def test_prices_stay_decimal_all_the_way() -> None:
-    inbox = latest()
-    desk = joined(inbox)
-    desk.hear(decoded('{"op":"snapshot","n":1,"klines":[],"forming":null,"state":"live"}'), NOW_S, 0.0)
-    desk.hear(decoded(f"[1,1,[{T0},1.10,1.20,1.00,1.10,5.0,7.50,3,0]]"), NOW_S, 0.0)
-    bar_ = inbox.take()
-    assert bar_ is not None
-    assert str(bar_[4]) == "1.10"
-    assert isinstance(bar_[5], Decimal)
+def test_prices_stay_decimal_from_message_to_kline() -> None:
+    queue = latest()
+    subscriptions = joined(queue)
+    subscriptions.receive(decode_json('{"op":"snapshot","n":1,"klines":[],"forming":null,"state":"live"}'), NOW_S, 0.0)
+    subscriptions.receive(decode_json(f"[1,1,[{T0},1.10,1.20,1.00,1.10,5.0,7.50,3,0]]"), NOW_S, 0.0)
+    kline = queue.take()
+    assert kline is not None
+    assert str(kline[4]) == "1.10"
+    assert isinstance(kline[5], Decimal)

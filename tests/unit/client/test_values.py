@@ -9,7 +9,7 @@ from kline_gateway_client.values import Kline, Status, Ticker
 from tests.builders import T0
 
 
-def test_a_kline_tells_its_open_time_as_a_moment_in_utc() -> None:
+def test_open_time_is_a_datetime_in_utc() -> None:
     one = Decimal(1)
     kline = Kline("BTCUSDT", "1m", T0, T0 + 59_999, one, one, one, one, one, one, 1, True)
     assert kline.open_time == datetime(2024, 11, 23, tzinfo=UTC)
@@ -20,11 +20,11 @@ def test_a_kline_tells_its_open_time_as_a_moment_in_utc() -> None:
     [("80", "25.000"), ("300", "-66.667"), ("0", None), (None, None)],
     ids=["up", "down", "a price of nothing", "not known"],
 )
-def test_the_change_is_that_of_the_last_24_hours(open_: str | None, change: str | None) -> None:
+def test_change_percent_is_since_24_hours_ago(open_: str | None, change: str | None) -> None:
     ticker = Ticker("BTCUSDT", Decimal(100), None if open_ is None else Decimal(open_))
     assert ticker.change_percent == (None if change is None else Decimal(change))
 
 
-def test_only_live_is_live() -> None:
+def test_only_state_live_is_live() -> None:
     assert Status("live").live
     assert not Status("stale", "redis").live

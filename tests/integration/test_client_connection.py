@@ -1,4 +1,4 @@
-"""The Python client's connection against a server that does what no healthy gateway does: stop, or talk nonsense."""
+"""The Python client's connection against a server that misbehaves: stops, or sends nonsense."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from kline_gateway_client import Client, Forbidden, GatewayError, Refused, Unauthorized, retry
-from kline_gateway_client import connection as link
+from kline_gateway_client import Client, Forbidden, GatewayError, Refused, Unauthorized, connection, retry
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
 
@@ -30,7 +29,7 @@ PRICE = "ticker:X"
 
 
 async def behave(connection: ServerConnection, turn: int) -> None:
-    """Greet, and serve the price of `turn`."""
+    """Send the hello, then the price `turn`."""
     await connection.send(HELLO)
     command = json.loads(await connection.recv())
     await connection.send(json.dumps({"op": "subscribed", "id": command["id"], "channels": {PRICE: {"n": 5}}}))
@@ -42,7 +41,7 @@ async def behave(connection: ServerConnection, turn: int) -> None:
 
 @asynccontextmanager
 async def server(script: Script = behave, answer: Answer = lambda request, turn: None) -> AsyncIterator[str]:
-    """`script` and `answer` are told how many connections came before."""
+    """`script` and `answer` get the number of connections before this one."""
     turns = {"handshake": -1, "connection": -1}
 
     def shake(connection: ServerConnection, request: Request) -> Response | None:
@@ -77,7 +76,7 @@ async def price(client: Client) -> int:
         return int((await anext(client.tickers("X"))).last)
 
 
-async def test_a_token_goes_along_and_a_new_one_is_asked_for_each_time() -> None:
+async def test_token_function_is_called_at_each_connection() -> None:
     seen = []
 
     def answer(request: Request, turn: int) -> tuple[HTTPStatus, dict[str, str]] | None:
@@ -93,7 +92,7 @@ async def test_a_token_goes_along_and_a_new_one_is_asked_for_each_time() -> None
 @pytest.mark.parametrize(
     ("status", "kind"), [(401, Unauthorized), (403, Forbidden), (404, Refused)], ids=["401", "403", "404"]
 )
-async def test_a_handshake_that_will_never_do_is_an_error(status: int, kind: type[GatewayError]) -> None:
+async def test_final_http_status_of_the_handshake_is_an_error(status: int, kind: type[GatewayError]) -> None:
     async with server(answer=lambda request, turn: (HTTPStatus(status), {})) as address, Client(address) as client:
         prices = client.tickers("X")
         for _ in range(2):
@@ -102,7 +101,7 @@ async def test_a_handshake_that_will_never_do_is_an_error(status: int, kind: typ
         assert client.status.state == "ended"
 
 
-async def test_a_proxy_that_knows_of_no_gateway_for_a_while_is_waited_for() -> None:
+async def test_http_404_after_a_connection_is_retried() -> None:
     async def leave(connection: ServerConnection, turn: int) -> None:
         if turn:
             await behave(connection, turn)
@@ -116,15 +115,15 @@ async def test_a_proxy_that_knows_of_no_gateway_for_a_while_is_waited_for() -> N
         assert await price(client) == 1
 
 
-async def test_the_gateway_s_wish_to_wait_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_retry_after_header_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    class Recorder(retry.Patience):
+    class Recorder(retry.ReconnectDelay):
         def wait_s(self, lived_s: float, close_code: int | None, retry_after_s: float, luck: float) -> float:
             asked.append(retry_after_s)
             return super().wait_s(lived_s, close_code, 0.0, luck)
 
-    monkeypatch.setattr(link, "Patience", Recorder)
+    monkeypatch.setattr(connection, "ReconnectDelay", Recorder)
 
     def answer(request: Request, turn: int) -> tuple[HTTPStatus, dict[str, str]] | None:
         return (HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "5"}) if turn == 0 else None
@@ -135,7 +134,7 @@ async def test_the_gateway_s_wish_to_wait_is_obeyed(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(("code", "kind"), [(1008, Refused), (4004, Unauthorized)])
-async def test_a_code_that_says_to_stay_away_is_an_error(code: int, kind: type[GatewayError]) -> None:
+async def test_final_close_code_is_an_error(code: int, kind: type[GatewayError]) -> None:
     async def refuse(connection: ServerConnection, turn: int) -> None:
         await connection.close(code, "because")
 
@@ -145,7 +144,7 @@ async def test_a_code_that_says_to_stay_away_is_an_error(code: int, kind: type[G
 
 
 @pytest.mark.parametrize("nonsense", ["{", "[1,2]", b"\xff", HELLO.replace("1", "{}")], ids=repr)
-async def test_nonsense_is_a_reason_to_connect_anew(nonsense: str | bytes) -> None:
+async def test_reconnects_after_an_invalid_message(nonsense: str | bytes) -> None:
     async def babble(connection: ServerConnection, turn: int) -> None:
         if turn:
             await behave(connection, turn)
@@ -161,8 +160,8 @@ async def test_nonsense_is_a_reason_to_connect_anew(nonsense: str | bytes) -> No
             assert await price(client) == 1
 
 
-async def test_silence_is_a_reason_to_connect_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link, "SILENCE_S", 0.1)
+async def test_reconnects_after_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "SILENCE_S", 0.1)
 
     async def stop(connection: ServerConnection, turn: int) -> None:
         if turn:
@@ -171,11 +170,11 @@ async def test_silence_is_a_reason_to_connect_anew(monkeypatch: pytest.MonkeyPat
 
     async with server(stop) as address, Client(address) as client:
         prices = client.tickers("X")
-        await until(lambda: "nothing came" in client.status.reason)
+        await until(lambda: "no message" in client.status.reason)
         assert (await asyncio.wait_for(anext(prices), WAIT_S)).last > 0
 
 
-async def test_another_protocol_is_an_error() -> None:
+async def test_other_protocol_version_is_an_error() -> None:
     async def speak(connection: ServerConnection, turn: int) -> None:
         await connection.send(json.dumps({"op": "hello", "protocol": 2}))
         await connection.wait_closed()
@@ -186,23 +185,23 @@ async def test_another_protocol_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("url", ["", "127.0.0.1:8000", "ftp://x", "http://"])
-def test_what_is_no_address_is_refused_at_once(url: str) -> None:
+def test_invalid_url_raises_value_error(url: str) -> None:
     with pytest.raises(ValueError, match="address"):
         Client(url)
 
 
-async def test_a_mistake_in_the_arguments_is_told_at_once() -> None:
+async def test_invalid_arguments_raise_before_iterating() -> None:
     client = Client()
-    mistakes: tuple[dict[str, Any], ...] = (
+    invalid: tuple[dict[str, Any], ...] = (
         {"mode": "newest"},
         {"size": 0, "mode": "closed"},
         {"history": -1, "mode": "closed"},
         {"history": 5},
         {"after_ms": 5},
     )
-    for mistake in mistakes:
+    for arguments in invalid:
         with pytest.raises(ValueError, match=r"mode|size"):
-            client.klines("X", "1m", **mistake)
+            client.klines("X", "1m", **arguments)
     with pytest.raises(GatewayError, match="INVALID_INTERVAL"):
         client.klines("X", "7m")
     with pytest.raises(RuntimeError, match="async with"):

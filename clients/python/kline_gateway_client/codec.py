@@ -1,4 +1,4 @@
-"""The border between text and values: JSON is decoded here and nowhere else, and no digit of a price is lost. Pure."""
+"""Decodes JSON into values and encodes commands; nothing else touches JSON. Prices keep all digits. Pure."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ COMPACT = "kline.v1.compact"
 _CLOSED, _PROVISIONAL = 1, 2
 
 
-def decoded(text: str | bytes) -> Any:
-    """JSON with every number as a `Decimal`; raises `ValueError`."""
+def decode_json(text: str | bytes) -> Any:
+    """Decode JSON with every number as a `Decimal`; raises `ValueError`."""
     return json.loads(text, parse_float=Decimal, parse_int=Decimal)
 
 
-def kline_of(symbol: str, interval: str, fields: Mapping[str, Any]) -> Kline:
-    """A whole kline of the native dialect."""
+def kline_from_fields(symbol: str, interval: str, fields: Mapping[str, Any]) -> Kline:
+    """The kline of a full value in the native dialect."""
     return Kline(
         symbol,
         interval,
@@ -42,15 +42,15 @@ def kline_of(symbol: str, interval: str, fields: Mapping[str, Any]) -> Kline:
     )
 
 
-def kline_of_compact(symbol: str, interval: str, elements: Sequence[Decimal]) -> Kline:
-    """A whole kline of the compact variant: `[openTime,o,h,l,c,v,q,n,state]`."""
-    open_time_ms, open_, high, low, close, volume, quote_volume, trades, state = elements
-    opened_ms = int(open_time_ms)
+def kline_from_array(symbol: str, interval: str, elements: Sequence[Decimal]) -> Kline:
+    """The kline of a full value in the compact dialect: `[openTime,o,h,l,c,v,q,n,state]`."""
+    open_time, open_, high, low, close, volume, quote_volume, trades, state = elements
+    open_time_ms = int(open_time)
     return Kline(
         symbol,
         interval,
-        opened_ms,
-        close_time_ms(interval, opened_ms),
+        open_time_ms,
+        close_time_ms(interval, open_time_ms),
         open_,
         high,
         low,
@@ -63,7 +63,8 @@ def kline_of_compact(symbol: str, interval: str, elements: Sequence[Decimal]) ->
     )
 
 
-def subscribe(id: int, channels: Sequence[str], history: int, resume: Mapping[str, int]) -> str:
+def encode_subscribe(id: int, channels: Sequence[str], history: int, resume: Mapping[str, int]) -> str:
+    """A subscribe command; `resume` maps channels to cursors, open times in ms."""
     command: dict[str, Any] = {"op": "subscribe", "id": id, "channels": channels}
     if history:
         command["history"] = history
@@ -72,5 +73,6 @@ def subscribe(id: int, channels: Sequence[str], history: int, resume: Mapping[st
     return json.dumps(command, separators=(",", ":"))
 
 
-def unsubscribe(id: int, channels: Sequence[str]) -> str:
+def encode_unsubscribe(id: int, channels: Sequence[str]) -> str:
+    """An unsubscribe command."""
     return json.dumps({"op": "unsubscribe", "id": id, "channels": channels}, separators=(",", ":"))
