@@ -45,7 +45,7 @@ from gateway.ops.status.view import StatusView
 from gateway.protocol.binance_commands import StreamNames
 from gateway.protocol.native_commands import NativeCommands
 from gateway.redis.contract import Topic, Topics
-from gateway.redis.deployment import deployment
+from gateway.redis.deployment import make_deployment
 from gateway.redis.tasks import cancel_and_wait
 from gateway.runtime.backfill import Backfill
 from gateway.runtime.clock import SteadyClock
@@ -91,7 +91,7 @@ class Gateway:
         self.market = Market(config.market, config.stream.closed_log, lazy=True)
         self.hub: Hub[Session] = Hub(self.market, config.stream.closed_log, max(1, round(1000 / config.stream.tick_ms)))
         where = config.sources or {"redis": config.redis}
-        self.deployments = {name: deployment(redis) for name, redis in where.items()}
+        self.deployments = {name: make_deployment(redis) for name, redis in where.items()}
         stores = {
             name: Store(redis, intervals, symbols.pattern, redis=self.deployments[name])
             for name, redis in where.items()

@@ -42,10 +42,7 @@ ROWS = (
     Row(("protocol", "history.query", "history.merge"), pure=True, outside=("orjson", "websockets.utils")),
     Row(("redis.backoff", "redis.contract"), pure=True, outside=("msgspec",)),
     Row(
-        (
-            *("feed.batcher", "feed.conflate", "feed.mode_detector", "feed.key_changes", "feed.poll_interval"),
-            "feed.sorted_set_tail",
-        ),
+        (*("feed.conflate", "feed.mode_detector", "feed.key_changes"),),
         pure=True,
         outside=(),
     ),

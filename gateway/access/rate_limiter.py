@@ -16,7 +16,7 @@ from redis.exceptions import NoScriptError, RedisError
 
 from gateway.access.token_bucket import Taken
 from gateway.access.token_buckets import TokenBuckets
-from gateway.redis.deployment import deployment
+from gateway.redis.deployment import make_deployment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,7 +66,7 @@ class RateLimiter:
         self._redis: Deployment | None = None
         if shared is not None:
             hurried = {"connect_timeout_s": TIMEOUT_S, "command_timeout_s": TIMEOUT_S}
-            self._redis = deployment(msgspec.structs.replace(shared, **hurried))
+            self._redis = make_deployment(msgspec.structs.replace(shared, **hurried))
 
     async def take(self, key: str, rate: Rate, cost: int = 1) -> Taken:
         """`full_us` of the answer is from now on, whoever's clock it was."""

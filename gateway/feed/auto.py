@@ -1,7 +1,7 @@
-"""Finds out how the collector tells its news: pub/sub first, then notifications, then polling; and back to pub/sub.
+"""Detects how the collector delivers: pub/sub first, then notifications, then polling; and back to pub/sub.
 
-The pub/sub link stays in every mode, for its messages are the sign to go back; the state of a link is passed on from
-the mode in force only. No switch leaves a hole: the new feed is linked first, then the sink is told and reads again.
+The pub/sub subscription stays open in every mode, because its messages are the sign to go back; only the active feed's
+connection state reaches the sink. A switch leaves no hole: after it the sink is told `connected` and reads the store.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from redis.exceptions import RedisError
 
-from gateway.feed.keyspace import told
+from gateway.feed.keyspace import sends_needed_events
 from gateway.feed.mode_detector import KLINES, TICKERS, FeedModeDetector
 from gateway.feed.pubsub import PubSubFeed
 from gateway.redis.contract import Topic
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from gateway.config import FeedConfig, RedisConfig
+    from gateway.feed.conflate import Batch
     from gateway.feed.key_reader import KeyReader
-    from gateway.feed.pubsub import Batch, FeedSink
+    from gateway.feed.pubsub import FeedSink
     from gateway.model.kline import Kline
     from gateway.model.ticker import Ticker
     from gateway.redis.contract import Topics
@@ -33,19 +34,19 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SAMPLES = 4
-"""Within the time that decides."""
+"""Samples in `auto_after_s`."""
 
 SYMBOLS_AT_ONCE = 100
-"""Looked at in one sample; in a larger market they take turns."""
+"""Symbols in one sample; in a larger market they take turns."""
 
 TURN_SAMPLES = 4 * SAMPLES
 
 DOUBLINGS_MAX = 6
-"""A mode is kept for `auto_after_s`, and twice as long each time that going back to pub/sub has been in vain."""
+"""A mode is kept for `auto_after_s`, and twice as long after each return to pub/sub that did not last."""
 
 
 class Feed(Protocol):
-    """What brings news; `run` ends only when cancelled."""
+    """What reads updates from a source; `run` ends only when cancelled."""
 
     @property
     def mode(self) -> str: ...
@@ -61,7 +62,7 @@ class Feed(Protocol):
 
     @property
     def received_bytes(self) -> int:
-        """From Redis: all that comes over subscribed links, and of keys that are read what was news."""
+        """From Redis: everything on subscribed connections, and of keys that are read only what had changed."""
         ...
 
     @property
@@ -81,6 +82,8 @@ class MarketView(Protocol):
 
 
 class AutoFeed:
+    """A `Feed` that runs pub/sub always and, while that does not deliver everything, one fallback feed beside it."""
+
     def __init__(
         self,
         redis: RedisConfig,
@@ -88,163 +91,169 @@ class AutoFeed:
         topics: Topics,
         reader: KeyReader,
         sink: FeedSink,
-        there: Deployment,
-        held: MarketView,
+        deployment: Deployment,
+        market: MarketView,
         make: Callable[[str, FeedSink], Feed],
+        clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`make`: a feed of another mode, for a sink."""
+        """`make`: makes a feed of another mode, for a sink."""
         self.mode = "pubsub"
-        """The one in force."""
+        """The active one."""
         self._config = config
-        self._kinds = ("", *sorted(topics.intervals))
+        # "" stands for the ticker, as in a topic.
+        self._intervals = ("", *sorted(topics.intervals))
         self._reader = reader
         self._sink = sink
-        self._held = held
+        self._market = market
         self._make = make
-        self._pubsub = _Tap(sink)
-        self._listener = PubSubFeed(redis, topics, self._pubsub, there)
-        self._other: Feed | None = None
-        self._other_tap: _Tap | None = None
-        self._other_task: asyncio.Task[None] | None = None
+        self._clock_s = clock_s
+        self._pubsub_relay = _Relay(sink, clock_s)
+        self._pubsub = PubSubFeed(redis, topics, self._pubsub_relay, deployment)
+        self._fallback: Feed | None = None
+        self._fallback_relay: _Relay | None = None
+        self._fallback_task: asyncio.Task[None] | None = None
         self._missing: set[str] = set()
-        # A link that was lost is given the time to come back by its schedule.
-        self._unlinked_max_s = max(config.auto_after_s, 2 * redis.retry_s[-1])
-        self._begin_anew()
+        # A lost connection gets the time to come back by its schedule.
+        self._disconnected_max_s = max(config.auto_after_s, 2 * redis.retry_s[-1])
+        self._restart_detection()
         self._fallbacks = 0
         self._samples = 0
-        self._found: set[str] = set()
-        self._reconnects_before = self._received_before = 0
+        self._stored_symbols: set[str] = set()
+        self._ended_reconnects = self._ended_bytes = 0
         self.switches = 0
 
     @property
     def problem(self) -> str:
-        return self._other.problem if self._other else ""
+        return self._fallback.problem if self._fallback else ""
 
     @property
     def reconnects(self) -> int:
-        """Of all feeds there have been, for a total never falls."""
-        return self._listener.reconnects + self._reconnects_before + (self._other.reconnects if self._other else 0)
+        """Of this feed and all its fallbacks, those that have ended included, because a total never falls."""
+        own = self._pubsub.reconnects + self._ended_reconnects
+        return own + (self._fallback.reconnects if self._fallback else 0)
 
     @property
     def thinned(self) -> int:
-        return self._listener.thinned
+        return self._pubsub.thinned
 
     @property
     def received_bytes(self) -> int:
-        own = self._listener.received_bytes + self._reader.received_bytes + self._received_before
-        return own + (self._other.received_bytes if self._other else 0)
+        own = self._pubsub.received_bytes + self._reader.received_bytes + self._ended_bytes
+        return own + (self._fallback.received_bytes if self._fallback else 0)
 
     async def run(self) -> None:
         try:
-            await run_together(self._listener.run(), self._decide())
+            await run_together(self._pubsub.run(), self._detect())
         finally:
-            await self._stop_other()
+            await self._stop_fallback()
 
-    async def _decide(self) -> None:
+    async def _detect(self) -> None:
         while True:
             await asyncio.sleep(self._config.auto_after_s / SAMPLES)
-            self._fail_with_other()
+            if self._fallback_task is not None and self._fallback_task.done():
+                # It ends with a bug only: raise that.
+                self._fallback_task.result()
             try:
                 await self._sample()
-                await self._act(time.monotonic())
+                await self._switch_if_due(self._clock_s())
             except (RedisError, OSError):
-                # Nothing can be said while keys cannot be read.
-                self._begin_anew()
+                # While keys cannot be read there is no verdict.
+                self._restart_detection()
 
-    async def _act(self, now_s: float) -> None:
-        missing = self._evidence.behind(now_s)
-        in_force = self._other_tap or self._pubsub
-        if not in_force.is_connected and now_s - max(self._begun_s, in_force.disconnected_s) >= self._unlinked_max_s:
+    async def _switch_if_due(self, now_s: float) -> None:
+        missing = self._detector.missing_kinds(now_s)
+        active = self._fallback_relay or self._pubsub_relay
+        disconnected_s = now_s - max(self._mode_since_s, active.disconnected_s)
+        if not active.is_connected and disconnected_s >= self._disconnected_max_s:
             missing = {TICKERS, KLINES}
-        if self.mode != "pubsub" and self._published() and self._stayed(now_s):
-            await self._switch("pubsub", "messages come on the channels")
+        if self.mode != "pubsub" and self._publishes_again() and self._kept_long_enough(now_s):
+            await self._switch("pubsub", "messages arrive by pub/sub")
         elif missing and self.mode == "pubsub":
             self._missing = missing
             self._fallbacks += 1
-            why = f"{' and '.join(sorted(missing))} are written, and no message about them comes"
-            await self._switch("keyspace" if await self._notifies() else "poll", why)
+            reason = f"{' and '.join(sorted(missing))} are written, but no message about them arrives"
+            await self._switch("keyspace" if await self._may_notify() else "poll", reason)
         elif missing and self.mode == "keyspace":
-            await self._switch("poll", self.problem or "keys change, and no notification comes")
+            await self._switch("poll", self.problem or "keys change, but no notification arrives")
 
     async def _sample(self) -> None:
-        symbols = self._held.symbols()
+        symbols = self._market.symbols()
         if not symbols and self._samples % SAMPLES == 0:
-            self._found = await self._reader.symbols()
-        symbols = symbols or sorted(self._found)
-        turn = self._samples // TURN_SAMPLES * SYMBOLS_AT_ONCE % max(1, len(symbols))
-        topics = [Topic(symbol, kind) for symbol in symbols[turn : turn + SYMBOLS_AT_ONCE] for kind in self._kinds]
+            self._stored_symbols = await self._reader.symbols()
+        symbols = symbols or sorted(self._stored_symbols)
+        first = self._samples // TURN_SAMPLES * SYMBOLS_AT_ONCE % max(1, len(symbols))
+        sampled = symbols[first : first + SYMBOLS_AT_ONCE]
+        topics = [Topic(symbol, interval) for symbol in sampled for interval in self._intervals]
         self._samples += 1
-        keys = await self._reader.marks(topics)
-        self._evidence.sample(time.monotonic(), keys, {topic: self._mark_held(topic) for topic in topics})
+        timestamps = await self._reader.timestamps(topics)
+        self._detector.sample(self._clock_s(), timestamps, {topic: self._known_ms(topic) for topic in topics})
 
-    def _mark_held(self, topic: Topic) -> int:
+    def _known_ms(self, topic: Topic) -> int:
         if topic.interval:
-            return max((kline.close_time_ms for kline in self._held.closed(*topic)), default=0)
-        ticker = self._held.ticker(topic.symbol)
+            return max((kline.close_time_ms for kline in self._market.closed(*topic)), default=0)
+        ticker = self._market.ticker(topic.symbol)
         return ticker.event_time_ms if ticker else 0
 
-    def _published(self) -> bool:
-        spoken = self._pubsub.take_spoken()
-        return self._pubsub.is_connected and self._evidence.published(self._missing, spoken)
+    def _publishes_again(self) -> bool:
+        published = self._pubsub_relay.take_topics()
+        return self._pubsub_relay.is_connected and self._detector.all_published(self._missing, published)
 
-    def _stayed(self, now_s: float) -> bool:
-        """Whether the mode has been kept long enough: the longer, the more often it has come to it again."""
+    def _kept_long_enough(self, now_s: float) -> bool:
+        """Whether the fallback has lasted its time, which doubles with each fallback there has been."""
         times = 1 << min(DOUBLINGS_MAX, self._fallbacks - 1)
-        return now_s - self._begun_s >= times * self._config.auto_after_s
+        return now_s - self._mode_since_s >= times * self._config.auto_after_s
 
-    async def _notifies(self) -> bool:
-        """Whether it makes sense to try notifications: they are on, may be switched on, or nobody can say."""
+    async def _may_notify(self) -> bool:
+        """Whether to try notifications: they are on, may be switched on, or the server does not say."""
         setting = await self._reader.notifications()
-        return setting is None or told(setting) or self._config.enable_notifications
+        return setting is None or sends_needed_events(setting) or self._config.enable_notifications
 
-    async def _switch(self, mode: str, why: str) -> None:
-        logger.warning("feed: from %s to %s: %s", self.mode, mode, why)
-        await self._stop_other()
+    async def _switch(self, mode: str, reason: str) -> None:
+        logger.warning("feed: switched from %s to %s: %s", self.mode, mode, reason)
+        await self._stop_fallback()
         self.mode = mode
         self.switches += 1
-        self._begin_anew()
-        self._pubsub.aside = mode != "pubsub"
+        self._restart_detection()
+        self._pubsub_relay.standby = mode != "pubsub"
         if mode == "pubsub":
-            # What came between the last reading of the keys and the first message.
+            # The sink reads what was written between the fallback's last read and the first message.
             self._sink.connected()
         else:
-            # Nothing has arrived for a while, and until the other feed is linked nothing will.
-            self._sink.disconnected(why)
-            self._other_tap = _Tap(self._sink)
-            self._other = self._make(mode, self._other_tap)
-            self._other_task = asyncio.create_task(self._other.run())
+            # Nothing has arrived for a while, and nothing will until the fallback is connected.
+            self._sink.disconnected(reason)
+            self._fallback_relay = _Relay(self._sink, self._clock_s)
+            self._fallback = self._make(mode, self._fallback_relay)
+            self._fallback_task = asyncio.create_task(self._fallback.run())
 
-    async def _stop_other(self) -> None:
-        if self._other is not None:
-            self._reconnects_before += self._other.reconnects
-            self._received_before += self._other.received_bytes
-        task, self._other_task, self._other = self._other_task, None, None
-        self._other_tap = None
+    async def _stop_fallback(self) -> None:
+        if self._fallback is not None:
+            self._ended_reconnects += self._fallback.reconnects
+            self._ended_bytes += self._fallback.received_bytes
+        task, self._fallback_task, self._fallback = self._fallback_task, None, None
+        self._fallback_relay = None
         if task is not None:
             await cancel_and_wait([task])
 
-    def _fail_with_other(self) -> None:
-        if self._other_task is not None and self._other_task.done():
-            self._other_task.result()
-
-    def _begin_anew(self) -> None:
-        self._evidence = FeedModeDetector(self._config.auto_after_s)
-        self._begun_s = time.monotonic()
+    def _restart_detection(self) -> None:
+        self._detector = FeedModeDetector(self._config.auto_after_s)
+        self._mode_since_s = self._clock_s()
 
 
-class _Tap:
-    """Between a feed and the sink: remembers whether the feed is linked.
+class _Relay:
+    """Between a feed and the sink: remembers whether the feed is connected.
 
-    While `aside`, another feed is in force: the link's state is not passed on, and what messages are about is noted.
+    On standby, while another feed is active, it keeps the connection state to itself and collects the topics of the
+    messages, which it passes on all the same.
     """
 
-    def __init__(self, sink: FeedSink) -> None:
+    def __init__(self, sink: FeedSink, clock_s: Callable[[], float]) -> None:
         self._sink = sink
-        self.aside = False
+        self._clock_s = clock_s
+        self.standby = False
         self.is_connected = False
-        self.disconnected_s = time.monotonic()
-        self._spoken: set[Topic] = set()
-        self._spoken_before: set[Topic] = set()
+        self.disconnected_s = clock_s()
+        self._topics: set[Topic] = set()
+        self._earlier_topics: set[Topic] = set()
 
     @property
     def surging(self) -> bool:
@@ -252,23 +261,23 @@ class _Tap:
 
     def connected(self) -> None:
         self.is_connected = True
-        if not self.aside:
+        if not self.standby:
             self._sink.connected()
 
     def disconnected(self, reason: str) -> None:
         if self.is_connected:
-            self.disconnected_s = time.monotonic()
+            self.disconnected_s = self._clock_s()
         self.is_connected = False
-        if not self.aside:
+        if not self.standby:
             self._sink.disconnected(reason)
 
     def ingest(self, batch: Batch) -> None:
-        if self.aside:
-            self._spoken.update(topic for topic, _ in batch)
+        if self.standby:
+            self._topics.update(topic for topic, _ in batch)
         self._sink.ingest(batch)
 
-    def take_spoken(self) -> set[Topic]:
-        """What was spoken of since the call before the last: a message may come a little before its key, or after."""
-        spoken = self._spoken | self._spoken_before
-        self._spoken_before, self._spoken = self._spoken, set()
-        return spoken
+    def take_topics(self) -> set[Topic]:
+        """The topics of two periods between calls: a message may come a little before its key changes, or after."""
+        topics = self._topics | self._earlier_topics
+        self._earlier_topics, self._topics = self._topics, set()
+        return topics

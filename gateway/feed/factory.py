@@ -28,27 +28,27 @@ def make_feed(
     config: FeedConfig,
     redis: RedisConfig,
     topics: Topics,
-    there: Deployment,
+    deployment: Deployment,
     sink: FeedSink,
-    held: MarketView,
-    wanted: Callable[[], set[Topic]],
+    market: MarketView,
+    subscribed: Callable[[], set[Topic]],
 ) -> Feed:
-    """`there`: where to listen and read; `held`: what is known; `wanted`: what is subscribed to just now."""
+    """`subscribed`: returns the topics that clients are subscribed to now, which polling reads more often."""
 
     def make(mode: str, sink: FeedSink) -> Feed:
-        reader = KeyReader(there, topics, sink.ingest)
+        reader = KeyReader(deployment, topics, sink.ingest)
         match mode:
             case "pubsub":
-                if isinstance(there, Cluster) and redis.cluster_pubsub == "sharded":
-                    return ShardedPubSubFeed(redis, topics, sink, there)
-                return PubSubFeed(redis, topics, sink, there)
+                if isinstance(deployment, Cluster) and redis.cluster_pubsub == "sharded":
+                    return ShardedPubSubFeed(redis, topics, sink, deployment)
+                return PubSubFeed(redis, topics, sink, deployment)
             case "keyspace":
                 database = parse_url(redis.url).get("db") or 0
-                return KeyspaceFeed(redis, config, topics, reader, sink, there, database)
+                return KeyspaceFeed(redis, config, topics, reader, sink, deployment, database)
             case "poll":
-                return PollFeed(redis, config, tuple(sorted(topics.intervals)), reader, sink, wanted)
+                return PollFeed(redis, config, tuple(sorted(topics.intervals)), reader, sink, subscribed)
             case _:
-                return AutoFeed(redis, config, topics, reader, sink, there, held, make)
+                return AutoFeed(redis, config, topics, reader, sink, deployment, market, make)
 
-    # Notifications are a node's own: in a cluster there is nothing to find out.
+    # Notifications are a node's own: in a cluster there is no mode to detect.
     return make("pubsub" if config.mode == "auto" and redis.cluster else config.mode, sink)

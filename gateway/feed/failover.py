@@ -1,12 +1,13 @@
-"""Several sources of one market: all are linked, one is followed, and the sink sees a single feed.
+"""Several sources of one market: all are connected, one is active, and the sink sees a single feed.
 
 Rules for this file:
-- one source's messages reach the sink, those of the others only show that they are alive: payloads without a time of
-  their own would otherwise mix two collectors' news, the later one's old prices after the earlier one's new ones;
-- the one followed stays until its link is lost, or until another had news that it did not have before nor within
-  `switch_after_s` after: a collector can die without its Redis. One that comes back is not followed for that alone;
-- every switch tells the sink `linked`, so that it reads again what it may have missed, and so does a source that comes:
-  its store may have what the others lack. The sink is told `unlinked` only when no source is left.
+- only the active source's messages reach the sink; those of the standby ones show that they are alive. Payloads without
+  a time of their own would otherwise mix two collectors: an old price of one after a newer price of the other;
+- the active source stays active until its connection is lost, or until a standby one had an update that the active one
+  had neither before nor within `switch_after_s` after it: a collector can die without its Redis. A source that comes
+  back does not become active for that alone;
+- the sink is told `connected` at each switch, so that it reads again what it may have missed, and also when a standby
+  source connects: its store may have what the others lack. It is told `disconnected` only when no source is left.
 """
 
 from __future__ import annotations
@@ -19,16 +20,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from gateway.feed.pubsub import Batch, FeedSink
+    from gateway.feed.conflate import Batch
+    from gateway.feed.pubsub import FeedSink
 
 logger = logging.getLogger(__name__)
 
-LOOKS = 4
-"""At the sources, within the time after which one is left."""
+CHECKS = 4
+"""Checks of the sources within `switch_after_s`."""
 
 
 class Source:
-    """One source as its feed sees it (a `FeedSink`), and what is known of its health."""
+    """One source: the sink of its feed (`FeedSink`), and what is known of its health."""
 
     def __init__(self, name: str, sources: SourceFailover) -> None:
         self.name = name
@@ -36,12 +38,12 @@ class Source:
         self.last_message_s: float | None = None
         """When it last brought anything."""
         self.ahead_s: float | None = None
-        """Since when it has had news that the one followed lacks: no late copy of what that one said."""
+        """Since when it has had an update that the active one lacks, and that is no late copy of an earlier one."""
         self.messages = 0
         self.failures = 0
-        """Times its link was lost or could not be made."""
-        self.reason = "not linked yet"
-        """Why it is not linked; "" while it is."""
+        """Times its connection was lost or could not be made."""
+        self.reason = "not connected yet"
+        """Why it is not connected; "" while it is."""
         self._sources = sources
 
     @property
@@ -71,7 +73,7 @@ class Source:
 
 
 class SourceFailover:
-    """Runs until cancelled; `all[name]` is the sink of each feed."""
+    """Selects the active source. Runs until cancelled; `all[name]` is the sink of each source's feed."""
 
     def __init__(
         self, names: Iterable[str], sink: FeedSink, switch_after_s: float, clock_s: Callable[[], float]
@@ -89,22 +91,22 @@ class SourceFailover:
 
     async def run(self) -> None:
         while True:
-            await asyncio.sleep(self._switch_after_s / LOOKS)
-            self.look()
+            await asyncio.sleep(self._switch_after_s / CHECKS)
+            self.check()
 
-    def look(self) -> None:
-        """Leave the one followed, if another has been ahead of it for too long."""
+    def check(self) -> None:
+        """Leave the active source, if another one has been ahead of it for `switch_after_s`."""
         due_s = self._clock_s() - self._switch_after_s
         if ahead := [source for source in self.all.values() if source.ahead_s is not None and source.ahead_s <= due_s]:
-            self._activate(max(ahead, key=_heard), "silent")
+            self._activate(max(ahead, key=_last_message_s), "silent")
 
     def by_health(self) -> list[str]:
-        """Names of the linked ones, the one followed first; of all where none is linked."""
+        """Names of the connected sources, the active one first; of all where none is connected."""
         connected = [source for source in self.all.values() if source.is_connected] or list(self.all.values())
         return [source.name for source in sorted(connected, key=lambda source: not source.active)]
 
     def health(self) -> dict[str, dict[str, Any]]:
-        """How each source is, by name: plain data, for people and probes."""
+        """Each source's state by name, as plain data for people and probes."""
         now_s = self._clock_s()
         return {
             name: {
@@ -130,6 +132,8 @@ class SourceFailover:
             "source_failures_total": {name: source.failures for name, source in sources},
         }
 
+    # Called by the sources: run without `await`.
+
     def source_connected(self, source: Source) -> None:
         if self.active is None:
             self.active = source
@@ -142,9 +146,9 @@ class SourceFailover:
         if self.active not in (source, None):
             return
         if connected := [other for other in self.all.values() if other.is_connected]:
-            self._activate(max(connected, key=_heard), source.reason)
+            self._activate(max(connected, key=_last_message_s), source.reason)
         else:
-            # It is followed on: what a cluster's other shards still say is better than nothing.
+            # The source stays active: what a cluster's other shards still deliver is better than nothing.
             self._sink.disconnected(source.reason)
 
     def source_ingest(self, source: Source, batch: Batch) -> None:
@@ -154,12 +158,12 @@ class SourceFailover:
                 other.ahead_s = None
             self._sink.ingest(batch)
         elif source.is_connected and source.ahead_s is None:
-            if source.last_message_s - _heard(self.active) >= self._switch_after_s:
+            if source.last_message_s - _last_message_s(self.active) >= self._switch_after_s:
                 source.ahead_s = source.last_message_s
 
-    def _activate(self, source: Source, why: str) -> None:
+    def _activate(self, source: Source, reason: str) -> None:
         if self.active is not None:
-            logger.warning("source %s is left (%s), %s is followed", self.active.name, why, source.name)
+            logger.warning("active source switched from %s to %s: %s", self.active.name, source.name, reason)
         self.active = source
         self.switches += 1
         for other in self.all.values():
@@ -167,5 +171,5 @@ class SourceFailover:
         self._sink.connected()
 
 
-def _heard(source: Source | None) -> float:
+def _last_message_s(source: Source | None) -> float:
     return -math.inf if source is None or source.last_message_s is None else source.last_message_s

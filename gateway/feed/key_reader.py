@@ -1,5 +1,7 @@
-"""Reads the collector's keys as a feed: what has changed comes out as the (topic, payload) pairs that it would have
-published. Decodes nothing, and decides nothing about when to look (`keyspace.py`, `poll.py`)."""
+"""Reads the collector's keys: changes come out as the (topic, payload) pairs that the collector would have published.
+
+Decodes nothing, and does not decide when to read (`keyspace.py`, `poll.py`).
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ResponseError
 
-from gateway.feed.sorted_set_tail import SortedSetTail
+from gateway.feed.key_changes import SortedSetTail
 from gateway.redis.contract import Topic
 from gateway.redis.scan import scan_symbols
 from gateway.redis.tasks import raise_if_cancelled
@@ -16,68 +18,68 @@ from gateway.redis.tasks import raise_if_cancelled
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
-    from gateway.feed.batcher import Batch
+    from gateway.feed.conflate import Batch
     from gateway.redis.connections import Address, CommandPart
     from gateway.redis.contract import Topics
     from gateway.redis.deployment import Deployment
 
 TOPICS_AT_ONCE = 200
-"""Most in one round trip: about a millisecond of Redis' time, which the collector shares, and of this loop's."""
+"""Most topics in one round trip: about a millisecond of Redis' time, which the collector shares, and of this loop's."""
 
 NOTIFY = "notify-keyspace-events"
 
 
 class KeyReader:
-    """What was read of each key, so that only changes are handed on. Raises redis-py's errors and `OSError`."""
+    """Remembers what it has read of each key and passes on only changes. Raises redis-py's errors and `OSError`."""
 
-    def __init__(self, redis: Deployment, topics: Topics, ingest: Callable[[Batch], None]) -> None:
-        self._redis = redis
+    def __init__(self, deployment: Deployment, topics: Topics, ingest: Callable[[Batch], None]) -> None:
+        """`ingest` gets the changes of each round trip."""
+        self._deployment = deployment
         self._topics = topics
         self._ingest = ingest
         self._tickers: dict[str, tuple[bytes, bytes | None]] = {}
         self._tails: dict[Topic, SortedSetTail] = {}
-        self.changes = 0
-        """Payloads handed on."""
         self.received_bytes = 0
-        """Of these payloads."""
-        self.foreign = 0
-        """Keys of the contract's names that hold something else."""
+        """Of the payloads passed on."""
 
     async def ping(self) -> None:
+        """Raise where Redis does not answer."""
         await self._execute("PING")
 
     async def read(self, topics: Collection[Topic]) -> int:
-        """Read the topics' keys and hand on what is new, klines before prices; returns how much it was."""
-        before = self.changes
-        for some in _chunks(topics):
-            series = [topic for topic in some if topic.interval]
-            symbols = [topic.symbol for topic in some if not topic.interval]
+        """Read the topics' keys and pass on what is new, klines before prices; returns how many payloads that was."""
+        changes = 0
+        for chunk in _chunks(topics):
+            series = [topic for topic in chunk if topic.interval]
+            symbols = [topic.symbol for topic in chunk if not topic.interval]
             batch: Batch = []
             answers = await self._answers(series, symbols)
             for topic, answer in zip(series, answers, strict=False):
-                batch += self._news_of_series(topic, answer)
+                # A key of the contract's name may hold something else than a sorted set.
+                if not isinstance(answer, Exception):
+                    batch += [(topic, _closed(member)) for member in self._tail(topic).take(answer)]
             if symbols:
                 values = answers[-1]
                 for symbol, value, updated in zip(symbols, values[::2], values[1::2], strict=True):
                     if value is not None and self._tickers.get(symbol) != (value, updated):
                         self._tickers[symbol] = (value, updated)
-                        batch.append((Topic(symbol, ""), _written_at(value, updated)))
-            self.changes += len(batch)
+                        batch.append((Topic(symbol, ""), _with_event_time(value, updated)))
+            changes += len(batch)
             self.received_bytes += sum(len(payload) for _, payload in batch)
             if batch:
                 self._ingest(batch)
-        return self.changes - before
+        return changes
 
-    async def marks(self, topics: Collection[Topic]) -> dict[Topic, bytes | None]:
-        """Of each topic the small key that moves with it: `lastUpdate`, `lastClosed`."""
+    async def timestamps(self, topics: Collection[Topic]) -> dict[Topic, bytes | None]:
+        """Read the small key that changes with each topic: a ticker's `lastUpdate`, a series' `lastClosed`."""
         found: dict[Topic, bytes | None] = {}
-        for some in _chunks(topics):
-            found.update(zip(some, await self._execute("MGET", *map(self._mark_key, some)), strict=True))
+        for chunk in _chunks(topics):
+            found.update(zip(chunk, await self._execute("MGET", *map(self._timestamp_key, chunk)), strict=True))
         return found
 
     async def symbols(self) -> set[str]:
-        """Every symbol with a key of the contract. Walks the whole key space in steps."""
-        return await scan_symbols(self._execute, await self._redis.holders(), self._topics.of_keys)
+        """Return every symbol with a key of the contract. Walks the whole key space in steps."""
+        return await scan_symbols(self._execute, await self._deployment.owners(), self._topics.of_keys)
 
     async def notifications(self) -> str | None:
         """The server's `notify-keyspace-events`; `None` where it does not say."""
@@ -89,9 +91,10 @@ class KeyReader:
         return answer[1].decode() if answer else None
 
     async def set_notifications(self, setting: str) -> None:
+        """Set `notify-keyspace-events`; raises `ResponseError` where the server refuses that."""
         await self._execute("CONFIG", "SET", NOTIFY, setting)
 
-    def _mark_key(self, topic: Topic) -> str:
+    def _timestamp_key(self, topic: Topic) -> str:
         symbol, interval = topic
         topics = self._topics
         return topics.last_closed_key(symbol, interval) if interval else topics.ticker_updated_key(symbol)
@@ -103,19 +106,12 @@ class KeyReader:
         if symbols:
             names = (self._topics.ticker_key, self._topics.ticker_updated_key)
             commands.append(("MGET", *(name(symbol) for symbol in symbols for name in names)))
-        answers = await self._redis.execute_all(commands)
+        answers = await self._deployment.execute_all(commands)
         raise_if_cancelled()
         for answer in answers:
-            if isinstance(answer, Exception) and not _is_foreign(answer):
+            if isinstance(answer, Exception) and not _is_wrong_type(answer):
                 raise answer
         return answers
-
-    def _news_of_series(self, topic: Topic, answer: Any) -> Iterator[tuple[Topic, bytes]]:
-        if isinstance(answer, Exception):
-            self.foreign += 1
-            return
-        for member in self._tail(topic).take(answer):
-            yield topic, _closed(member)
 
     def _tail(self, topic: Topic) -> SortedSetTail:
         tail = self._tails.get(topic)
@@ -124,29 +120,29 @@ class KeyReader:
         return tail
 
     async def _execute(self, *command: CommandPart, at: Address | None = None) -> Any:
-        answer = await self._redis.execute(*command, at=at)
+        answer = await self._deployment.execute(*command, at=at)
         raise_if_cancelled()
         return answer
 
 
 def _chunks(topics: Collection[Topic]) -> Iterator[list[Topic]]:
     rest = iter(topics)
-    while some := list(islice(rest, TOPICS_AT_ONCE)):
-        yield some
+    while chunk := list(islice(rest, TOPICS_AT_ONCE)):
+        yield chunk
 
 
-def _is_foreign(error: Exception) -> bool:
+def _is_wrong_type(error: Exception) -> bool:
     return isinstance(error, ResponseError) and str(error).startswith("WRONGTYPE")
 
 
-def _written_at(value: bytes, updated: bytes | None) -> bytes:
-    """A stored ticker with its event time, as a published one has it. One inside the value goes before."""
+def _with_event_time(value: bytes, updated: bytes | None) -> bytes:
+    """A stored ticker with its event time in front, as a published one has it; one inside the value wins."""
     if updated is None or not value.startswith(b"{"):
         return value
-    # What is no number is not left out: decoding refuses and counts it.
+    # A time that is no number is passed on as null: decoding refuses and counts it.
     return b'{"E":%b,%b' % (updated if updated.isdigit() else b"null", value[1:])
 
 
 def _closed(member: bytes) -> bytes:
-    """A member of the set of closed klines, which need not say that it is one."""
+    """A member of the set of closed klines, which need not say that it is closed."""
     return member if b'"x"' in member or not member.startswith(b"{") else b'{"x":true,%b' % member[1:]

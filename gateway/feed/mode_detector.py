@@ -1,8 +1,8 @@
-"""Does what arrives keep up with what is written? Pure: samples in, a verdict out.
+"""Does the active feed deliver what the collector writes? Pure: samples in, a verdict out.
 
-Keys are sampled (`lastUpdate` of a ticker, `lastClosed` of a series) together with what the market holds of the same
-topics. Of each kind, tickers and klines: when keys have moved and for `after_s` nothing of the kind has arrived, the
-feed in force does not bring it.
+A sample pairs the topics' timestamp keys (`lastUpdate` of a ticker, `lastClosed` of a series) with what the market
+knows of the same topics. Tickers and klines are judged separately: when keys of a kind have changed and nothing of that
+kind has arrived for `after_s`, the active feed does not deliver it.
 """
 
 from __future__ import annotations
@@ -20,62 +20,76 @@ KLINES = "klines"
 
 
 def kind_of(topic: Topic) -> str:
+    """`TICKERS` or `KLINES`."""
     return KLINES if topic.interval else TICKERS
 
 
-class _Awaited(NamedTuple):
+class _Expected(NamedTuple):
+    """A key has changed, and its value has not arrived yet."""
+
     since_s: float
-    held: int
+    known_ms: int
+    """What the market knew one sample earlier."""
 
 
 class FeedModeDetector:
+    """Compares samples of one feed mode; make a new one after each switch."""
+
     def __init__(self, after_s: float) -> None:
+        """`after_s`: seconds without an arrival after which a kind counts as missing."""
         self._after_s = after_s
-        self._keys: Mapping[Topic, bytes | None] = {}
-        self._held: Mapping[Topic, int] = {}
-        self._awaited: dict[Topic, _Awaited] = {}
+        self._timestamps: Mapping[Topic, bytes | None] = {}
+        self._known_ms: Mapping[Topic, int] = {}
+        self._expected: dict[Topic, _Expected] = {}
         self._arrived_s: dict[str, float] = {}
-        self.moved: set[Topic] = set()
-        """Topics whose key differs from the sample before."""
+        self.changed: set[Topic] = set()
+        """Topics whose timestamp differs from the previous sample."""
 
-    def sample(self, now_s: float, keys: Mapping[Topic, bytes | None], held: Mapping[Topic, int]) -> None:
-        """`held`: event time of a topic's ticker, close time of its last closed kline; 0 where there is none."""
-        self.moved = {
+    def sample(self, now_s: float, timestamps: Mapping[Topic, bytes | None], known_ms: Mapping[Topic, int]) -> None:
+        """Take a sample.
+
+        `timestamps`: what the collector's keys hold; `known_ms`: what the market knows of the same topics, event time
+        of a ticker or close time of the last closed kline; 0 where there is none.
+        """
+        self.changed = {
             topic
-            for topic, mark in keys.items()
-            if mark is not None and topic in self._keys and mark != self._keys[topic]
+            for topic, timestamp in timestamps.items()
+            if timestamp is not None and topic in self._timestamps and timestamp != self._timestamps[topic]
         }
-        for topic in self.moved:
-            # Measured from the sample before: what moved the key may have arrived already.
-            self._awaited.setdefault(topic, _Awaited(now_s, self._held.get(topic, 0)))
-        for topic, awaited in list(self._awaited.items()):
-            if topic not in keys:
-                del self._awaited[topic]
-            elif _arrived(topic, keys[topic], awaited.held, held.get(topic, 0)):
-                del self._awaited[topic]
+        for topic in self.changed:
+            # Compared with the previous sample: the value may have arrived already, together with the key's change.
+            self._expected.setdefault(topic, _Expected(now_s, self._known_ms.get(topic, 0)))
+        for topic, expected in list(self._expected.items()):
+            if topic not in timestamps:
+                del self._expected[topic]
+            elif _arrived(topic, timestamps[topic], expected.known_ms, known_ms.get(topic, 0)):
+                del self._expected[topic]
                 self._arrived_s[kind_of(topic)] = now_s
-        self._keys, self._held = keys, held
+        self._timestamps, self._known_ms = timestamps, known_ms
 
-    def behind(self, now_s: float) -> set[str]:
+    def missing_kinds(self, now_s: float) -> set[str]:
         """The kinds that are written and do not arrive."""
         kinds = set()
-        for topic, awaited in self._awaited.items():
+        for topic, expected in self._expected.items():
             kind = kind_of(topic)
-            overdue = now_s - awaited.since_s >= self._after_s
-            if overdue and self._arrived_s.get(kind, -math.inf) < awaited.since_s:
+            overdue = now_s - expected.since_s >= self._after_s
+            if overdue and self._arrived_s.get(kind, -math.inf) < expected.since_s:
                 kinds.add(kind)
         return kinds
 
-    def published(self, missing: set[str], spoken: set[Topic]) -> bool:
-        """Whether messages about `spoken` are all that is needed: of each kind that was missing there are some, and
-        no key of theirs has moved without one."""
-        kinds = {kind_of(topic) for topic in spoken}
-        silent = {kind_of(topic) for topic in self.moved - spoken}
-        return missing <= kinds and not silent & missing
+    def all_published(self, missing: set[str], published: set[Topic]) -> bool:
+        """Whether pub/sub delivers again what was missing.
+
+        True when `published`, the topics with recent messages, has some of each missing kind, and no key of these
+        kinds has changed without a message.
+        """
+        kinds = {kind_of(topic) for topic in published}
+        unpublished = {kind_of(topic) for topic in self.changed - published}
+        return missing <= kinds and not unpublished & missing
 
 
-def _arrived(topic: Topic, mark: bytes | None, before: int, now: int) -> bool:
+def _arrived(topic: Topic, timestamp: bytes | None, before_ms: int, known_ms: int) -> bool:
     if not topic.interval:
-        return now != before
+        return known_ms != before_ms
     # Collectors differ in whether a kline closes on its last millisecond or on the next one's first.
-    return mark is None or not mark.isdigit() or now + 1 >= int(mark[:16])
+    return timestamp is None or not timestamp.isdigit() or known_ms + 1 >= int(timestamp[:16])

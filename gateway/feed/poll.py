@@ -1,7 +1,7 @@
 """Pipelined reads -> the same batches as from pub/sub, for a Redis that neither publishes nor notifies.
 
-What is subscribed is looked at often, the rest in turns, a little with each look. A look reads small keys first and
-only then what they say has changed; both in bounded steps, between which the loop and Redis serve others.
+Subscribed topics are polled often, the others in turns, a few with each poll. A poll reads timestamps first and then
+only the values that have changed; both in bounded steps, between which the loop and Redis serve others.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError
 
-from gateway.feed.key_changes import KeyChangeTracker
-from gateway.feed.poll_interval import PollInterval
+from gateway.feed.key_changes import KeyChangeTracker, PollInterval
 from gateway.redis.contract import Topic
 from gateway.redis.tasks import Retries
 
@@ -29,14 +28,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 DISCOVER_S = 30.0
-"""Between two walks through the key space for new symbols."""
+"""Between two scans of the key space for new symbols."""
 
 REREAD_S = 10.0
-"""Between two readings of a subscribed series whose `lastClosed` stands still: a correction leaves it as it is."""
+"""Between two reads of a subscribed series whose `lastClosed` does not change: a correction leaves it as it is."""
 
 
 class PollFeed:
-    """Runs until cancelled. `wanted` says what is subscribed to just now."""
+    """Runs until cancelled."""
 
     mode = "poll"
     problem = ""
@@ -49,14 +48,16 @@ class PollFeed:
         intervals: tuple[str, ...],
         reader: KeyReader,
         sink: FeedSink,
-        wanted: Callable[[], set[Topic]],
+        subscribed: Callable[[], set[Topic]],
     ) -> None:
+        """`subscribed`: returns the topics that clients are subscribed to now."""
         self._config = config
-        self._kinds = ("", *intervals)
+        # "" stands for the ticker, as in a topic.
+        self._intervals = ("", *intervals)
         self._reader = reader
         self._sink = sink
-        self._wanted = wanted
-        self._marks = KeyChangeTracker()
+        self._subscribed = subscribed
+        self._changes = KeyChangeTracker()
         self._symbols: set[str] = set()
         self._rest: Iterator[Topic] = iter(())
         self.reconnects = 0
@@ -70,44 +71,48 @@ class PollFeed:
         while True:
             try:
                 await self._reader.ping()
-                # From here on every look finds what has changed since; what came before is read by the sink.
-                self._marks = KeyChangeTracker()
+                # From here on every poll finds what has changed since; the sink reads what came before.
+                self._changes = KeyChangeTracker()
                 self._sink.connected()
                 self._retries.succeeded()
-                await self._look_on()
+                await self._poll_until_error()
             except (RedisError, OSError) as error:
                 self.reconnects += 1
                 await self._retries.failed(error)
 
-    async def _look_on(self) -> None:
-        """Look until it fails."""
-        pace = PollInterval(self._config.poll_min_ms / 1000, self._config.poll_max_ms / 1000)
-        clock = asyncio.get_running_loop().time
+    async def _poll_until_error(self) -> None:
+        interval = PollInterval(self._config.poll_min_ms / 1000, self._config.poll_max_ms / 1000)
+        clock_s = asyncio.get_running_loop().time
         discover_s = reread_s = 0.0
         while True:
-            started_s = clock()
+            started_s = clock_s()
             if started_s >= discover_s:
                 self._symbols |= await self._reader.symbols()
                 discover_s = started_s + DISCOVER_S
-            wanted = self._wanted()
+            subscribed = self._subscribed()
             if started_s >= reread_s:
-                for topic in wanted:
-                    self._marks.forget(topic)
+                for topic in subscribed:
+                    self._changes.forget(topic)
                 reread_s = started_s + REREAD_S
-            changes = await self._look(wanted)
-            await self._look(self._share_of_rest(wanted, pace.period_s))
-            pace.looked(changes > 0, clock() - started_s)
-            await asyncio.sleep(max(0.0, started_s + pace.period_s - clock()))
+            changes = await self._read_changed(subscribed)
+            await self._read_changed(self._next_unsubscribed(subscribed, interval.period_s))
+            interval.polled(changes > 0, clock_s() - started_s)
+            await asyncio.sleep(max(0.0, started_s + interval.period_s - clock_s()))
 
-    async def _look(self, topics: set[Topic]) -> int:
-        marks = await self._reader.marks(topics)
-        return await self._reader.read([topic for topic, mark in marks.items() if self._marks.due(topic, mark)])
+    async def _read_changed(self, topics: set[Topic]) -> int:
+        """Read the topics whose timestamp says so; returns how many payloads were new."""
+        timestamps = await self._reader.timestamps(topics)
+        return await self._reader.read(
+            [topic for topic, timestamp in timestamps.items() if self._changes.due(topic, timestamp)]
+        )
 
-    def _share_of_rest(self, wanted: set[Topic], period_s: float) -> set[Topic]:
-        """So much of what nobody is subscribed to that all of it has its turn in time."""
-        size = len(self._symbols) * len(self._kinds)
+    def _next_unsubscribed(self, subscribed: set[Topic], period_s: float) -> set[Topic]:
+        """As many of the other topics as it takes to poll all of them once in `poll_rest_s`."""
+        size = len(self._symbols) * len(self._intervals)
         count = math.ceil(size * period_s / self._config.poll_rest_s)
         share = set(islice(self._rest, count))
         if len(share) < count:
-            self._rest = iter([Topic(symbol, kind) for symbol in sorted(self._symbols) for kind in self._kinds])
-        return share - wanted
+            self._rest = iter(
+                [Topic(symbol, interval) for symbol in sorted(self._symbols) for interval in self._intervals]
+            )
+        return share - subscribed

@@ -1,8 +1,7 @@
-"""Redis pub/sub -> batches of (topic, payload), with every gap reported. Decodes nothing.
+"""Plain pub/sub of Redis -> batches of (topic, payload). Decodes nothing and never hides a reconnect.
 
-One link, to wherever the deployment says (`link/`), read in bulk (`subscription.py`). Whatever may have cost messages
-is told to the sink as `unlinked` and, once the new subscription is acknowledged, `linked`: the sink decides what to
-read again.
+Whatever may have cost messages is reported to the sink as `disconnected` and, once the new subscription is
+acknowledged, `connected`: the sink decides what to read again.
 """
 
 from __future__ import annotations
@@ -13,8 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from redis.exceptions import RedisError
 
-from gateway.feed.batcher import BatchSink, MessageBatcher
-from gateway.redis.deployment import deployment
+from gateway.feed.conflate import BatchSink, MessageBatcher
 from gateway.redis.subscription import ConnectionLost, Subscription
 from gateway.redis.tasks import Retries
 
@@ -22,78 +20,79 @@ if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
     from gateway.config import RedisConfig
-    from gateway.redis.contract import KeyEvents, Topic, Topics
+    from gateway.redis.contract import KeyEvents, Topics
     from gateway.redis.deployment import Deployment
 
 logger = logging.getLogger(__name__)
-Batch = list[tuple["Topic", bytes]]
-
 
 PATTERN_CHANNEL = 2
-"""Where a message that came by a pattern has its channel: kind, pattern, channel, payload."""
+"""Index of the channel in a message that came by a pattern: kind, pattern, channel, payload."""
 
 
 class FeedSink(BatchSink, Protocol):
-    """Whom the listener tells."""
+    """What takes a feed's batches and connection state. No method may await."""
 
     def connected(self) -> None:
-        """Subscribed, from now on nothing is missed. What came before may have been, even without an `unlinked`."""
+        """Subscribed: from now on no message is missed. Earlier ones may be, even without a `disconnected` before."""
 
     def disconnected(self, reason: str) -> None:
-        """The link is gone, was found frozen, or could not be made: messages may be missed."""
+        """The connection is lost, frozen, or could not be made: messages may be missed."""
 
 
 class PubSubFeed:
-    """Runs until cancelled; reconnects by the configured schedule, whose last wait repeats."""
+    """One pattern subscription that covers every channel. Runs until cancelled; reconnects by `retry_s`."""
 
     mode = "pubsub"
     problem = ""
     switches = 0
 
     def __init__(
-        self, config: RedisConfig, topics: Topics | KeyEvents, sink: FeedSink, redis: Deployment | None = None
+        self,
+        config: RedisConfig,
+        topics: Topics | KeyEvents,
+        sink: FeedSink,
+        deployment: Deployment,
     ) -> None:
-        """`redis`: where to listen, made of the settings where it is not shared with a store."""
-        self._config = config
+        self._watchdog_s = config.watchdog_s
         self._topics = topics
         self._sink = sink
-        self._redis = redis or deployment(config)
-        self.batcher = MessageBatcher(topics, sink, at=PATTERN_CHANNEL)
+        self._deployment = deployment
+        self._batcher = MessageBatcher(topics, sink, PATTERN_CHANNEL)
         self.reconnects = 0
-        self._retries = Retries(config.retry_s, sink.disconnected, logger, "feed link lost")
+        self._retries = Retries(config.retry_s, sink.disconnected, logger, "feed disconnected")
 
     @property
     def received_bytes(self) -> int:
-        return self.batcher.received_bytes
+        return self._batcher.received_bytes
 
     @property
     def thinned(self) -> int:
-        return self.batcher.thinned
+        return self._batcher.thinned
 
     async def run(self) -> None:
         while True:
-            link = Subscription("p", self.batcher, self._connected)
+            subscription = Subscription("p", self._batcher, self._connected)
             try:
-                connection = await self._redis.connect()
-                await self._activate(connection, link)
+                connection = await self._deployment.connect()
+                await self._read(connection, subscription)
             except (RedisError, OSError, ConnectionLost) as error:
-                if link.connected:
+                if subscription.connected:
                     self._retries.succeeded()
                 self.reconnects += 1
                 await self._retries.failed(error)
 
-    async def _activate(self, connection: AbstractConnection, link: Subscription) -> None:
-        """Read until the link breaks, freezes or should go elsewhere; always ends with an exception."""
-        moving = asyncio.create_task(self._redis.moved(connection))
-        moving.add_done_callback(lambda task: None if task.cancelled() else link.end(task.result()))
+    async def _read(self, connection: AbstractConnection, subscription: Subscription) -> None:
+        """Read until the connection breaks, freezes or belongs elsewhere; always raises."""
+        moving = asyncio.create_task(self._deployment.moved(connection))
+        moving.add_done_callback(lambda task: None if task.cancelled() else subscription.end(task.result()))
         try:
-            link.start(connection)
-            link.subscribe(self._topics.patterns)
-            await link.watch(self._config.watchdog_s)
+            subscription.start(connection)
+            subscription.subscribe(self._topics.patterns)
+            await subscription.watch(self._watchdog_s)
         finally:
             moving.cancel()
             await connection.disconnect(nowait=True)
 
     def _connected(self) -> None:
-        logger.info("feed linked: %s", " ".join(self._topics.patterns))
+        logger.info("feed connected: %s", " ".join(self._topics.patterns))
         self._sink.connected()

@@ -1,8 +1,8 @@
-"""Sharded pub/sub of a Redis Cluster -> the same batches. Each channel is heard at the owner of its slot only.
+"""Sharded pub/sub of a Redis Cluster -> the same batches. Subscribes to each channel at the owner of its slot only.
 
-There are no patterns: the channels are those of the symbols found by SCAN, looked for again and again. A slot that
-moves gives its channels away; they are taken up at once at the new owner, and the sink is told to read again. Only
-when that fails, or a link breaks, the sink is told `unlinked`.
+There are no patterns: the channels are those of the symbols that regular SCANs find. When a slot moves, its channels
+are subscribed again at the new owner at once and the sink is told `connected`, so that it reads the store again. The
+sink is told `disconnected` only when that fails or a connection breaks.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from redis.crc import key_slot
 from redis.exceptions import RedisError
 
-from gateway.feed.batcher import MessageBatcher
+from gateway.feed.conflate import MessageBatcher
 from gateway.redis.scan import scan_symbols
 from gateway.redis.subscription import ConnectionLost, Subscription
 from gateway.redis.tasks import Retries
@@ -35,55 +35,48 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SHARD_CHANNEL = 1
-"""Where a message has its channel: kind, channel, payload."""
+"""Index of the channel in a message: kind, channel, payload."""
 
 
 class ShardedPubSubFeed:
-    """Runs until cancelled; reconnects by the configured schedule, whose last wait repeats."""
+    """One subscription per cluster node. Runs until cancelled; reconnects by `retry_s`."""
 
     mode = "pubsub"
     problem = ""
     switches = 0
 
-    def __init__(
-        self,
-        config: RedisConfig,
-        topics: Topics,
-        sink: FeedSink,
-        cluster: Cluster,
-    ) -> None:
+    def __init__(self, config: RedisConfig, topics: Topics, sink: FeedSink, cluster: Cluster) -> None:
         self._config = config
         self._topics = topics
-        # The key templates in the place of the channels': the same rules then tell the symbol of a key.
-        self._key_topics = topics.of_keys
         self._sink = sink
         self._cluster = cluster
-        self.batcher = MessageBatcher(topics, sink, at=SHARD_CHANNEL)
+        self._batcher = MessageBatcher(topics, sink, SHARD_CHANNEL)
         self.reconnects = 0
-        self._retries = Retries(config.retry_s, sink.disconnected, logger, "feed link lost")
-        self._up = False
+        self._retries = Retries(config.retry_s, sink.disconnected, logger, "feed disconnected")
+        self._connected = False
         self._channels: set[bytes] = set()
         self._scanned_s = -float("inf")
         self._shards: dict[Address, _Shard] = {}
-        self._stirred = asyncio.Event()
-        """Something has happened to a link: see to it."""
+        self._changed = asyncio.Event()
+        """A shard has lost a channel or its connection: update the subscriptions."""
 
     @property
     def received_bytes(self) -> int:
-        return self.batcher.received_bytes
+        return self._batcher.received_bytes
 
     @property
     def thinned(self) -> int:
-        return self.batcher.thinned
+        return self._batcher.thinned
 
     async def run(self) -> None:
         try:
             while True:
                 try:
-                    await self._tend()
+                    await self._update_subscriptions()
+                    await self._wait_for_change()
                 except (RedisError, OSError, ConnectionLost) as error:
                     self.reconnects += 1
-                    self._up = False
+                    self._connected = False
                     await self._retries.failed(error)
                 else:
                     self._retries.succeeded()
@@ -91,67 +84,71 @@ class ShardedPubSubFeed:
             for node in list(self._shards):
                 await self._leave(node)
 
-    async def _tend(self) -> None:
-        """Make the subscriptions what they should be, then wait until they may no longer be."""
-        self._stirred.clear()
+    async def _update_subscriptions(self) -> None:
+        """Subscribe to each channel at the present owner of its slot; raises where not all could be."""
+        self._changed.clear()
         slots = await self._cluster.find()
         problems: list[Exception] = []
         try:
-            await self._look_for_channels()
+            await self._find_channels()
         except (RedisError, OSError) as error:
-            # Known channels are heard none the less; where none are, nothing can be.
-            logger.warning("look for new symbols: %s", error)
+            # The known channels are subscribed all the same; where none is known, there is nothing to do.
+            logger.warning("scan for new symbols: %s", error)
             if not self._channels:
                 raise
         wanted = slots.by_owner(self._channels)
-        if homeless := wanted.pop(None, None):
-            problems.append(ConnectionLost(f"nobody serves the slots of {len(homeless)} channels just now"))
+        if unserved := wanted.pop(None, None):
+            problems.append(ConnectionLost(f"no node serves the slots of {len(unserved)} channels"))
         for node, shard in list(self._shards.items()):
-            # A node that was cut off from the others still claims its slots: two senders of one channel could tell old
-            # news last.
+            # A node that was cut off from the others still claims its slots. With two senders of one channel, old
+            # messages could arrive after newer ones.
             if shard.ended or not shard.channels <= set(wanted.get(node, ())):
                 await self._leave(node)
-        fresh = False
+        added = False
         for owner, channels in wanted.items():
             assert owner is not None
             try:
-                fresh |= await self._hear(owner, channels)
+                added |= await self._subscribe(owner, channels)
             except (RedisError, OSError) as error:
-                # The others are heard none the less.
+                # The other nodes' channels are subscribed all the same.
                 problems.append(error)
         async with asyncio.timeout(self._config.command_timeout_s):
             for shard in self._shards.values():
-                await shard.settled()
+                await shard.wait_acknowledged()
         if problems:
             raise problems[0]
-        if fresh or not self._up:
-            logger.info("feed linked: %d channels on %d nodes", len(self._channels), len(self._shards))
-            self._up = True
+        if added or not self._connected:
+            logger.info("feed connected: %d channels on %d nodes", len(self._channels), len(self._shards))
+            self._connected = True
             self._sink.connected()
+
+    async def _wait_for_change(self) -> None:
+        """Wait until the subscriptions may have to change, at most `watchdog_s`; raises if a connection has ended."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._config.watchdog_s):
-                await self._stirred.wait()
+                await self._changed.wait()
         for shard in self._shards.values():
-            shard.check()
+            shard.raise_if_ended()
 
-    async def _look_for_channels(self) -> None:
+    async def _find_channels(self) -> None:
+        """Add the channels of new symbols, every `cluster_rescan_s`."""
         now_s = asyncio.get_running_loop().time()
         if now_s - self._scanned_s < self._config.cluster_rescan_s:
             return
-        symbols = await scan_symbols(self._cluster.execute, await self._cluster.holders(), self._key_topics)
+        symbols = await scan_symbols(self._cluster.execute, await self._cluster.owners(), self._topics.of_keys)
         self._channels.update(name.encode() for symbol in symbols for name in self._topics.channels(symbol))
         self._scanned_s = now_s
 
-    async def _hear(self, node: Address, channels: list[bytes]) -> bool:
-        """Subscribe to those of the channels that are not yet; whether there were any."""
+    async def _subscribe(self, node: Address, channels: list[bytes]) -> bool:
+        """Subscribe at the node to those of the channels that are not subscribed yet; whether there were any."""
         shard = self._shards.get(node)
         missing = set(channels) - (shard.channels if shard else set())
         if not missing:
             return False
         if shard is None:
             connection = await self._cluster.connect_to(node)
-            shard = self._shards[node] = _Shard(connection, self.batcher, self._stirred, self._config.watchdog_s)
-        shard.hear(missing)
+            shard = self._shards[node] = _Shard(connection, self._batcher, self._changed, self._config.watchdog_s)
+        shard.subscribe(missing)
         return True
 
     async def _leave(self, node: Address) -> None:
@@ -159,50 +156,51 @@ class ShardedPubSubFeed:
 
 
 class _Shard:
-    """The link to one node."""
+    """The subscription at one node."""
 
     def __init__(
-        self, connection: AbstractConnection, drain: MessageBatcher, stirred: asyncio.Event, watchdog_s: float
+        self, connection: AbstractConnection, batcher: MessageBatcher, changed: asyncio.Event, watchdog_s: float
     ) -> None:
         self.channels: set[bytes] = set()
-        """Asked for and not given away since."""
-        self._stirred = stirred
-        self._settled = asyncio.Event()
+        """Requested, and not lost to another node since."""
+        self._changed = changed
+        self._acknowledged = asyncio.Event()
         self._connection = connection
-        self.link = Subscription("s", drain, self._settled.set, self._moved)
-        self.link.start(connection)
-        self._following = asyncio.create_task(self.link.watch(watchdog_s))
-        self._following.add_done_callback(self._ended)
+        self._subscription = Subscription("s", batcher, self._acknowledged.set, self._channel_lost)
+        self._subscription.start(connection)
+        self._watching = asyncio.create_task(self._subscription.watch(watchdog_s))
+        self._watching.add_done_callback(self._watch_ended)
 
     @property
     def ended(self) -> bool:
-        return self._following.done()
+        return self._watching.done()
 
-    def hear(self, channels: Collection[bytes]) -> None:
-        self._settled.clear()
+    def subscribe(self, channels: Collection[bytes]) -> None:
+        self._acknowledged.clear()
         self.channels.update(channels)
-        self.link.subscribe(*(list(group) for _, group in groupby(sorted(channels, key=key_slot), key_slot)))
+        by_slot = groupby(sorted(channels, key=key_slot), key_slot)
+        self._subscription.subscribe(*(list(group) for _, group in by_slot))
 
-    async def settled(self) -> None:
-        """Wait until all is acknowledged; raises `ConnectionLost`."""
-        await self._settled.wait()
-        self.check()
+    async def wait_acknowledged(self) -> None:
+        """Wait until all requested channels are acknowledged; raises `ConnectionLost`."""
+        await self._acknowledged.wait()
+        self.raise_if_ended()
 
-    def check(self) -> None:
-        if self._following.done():
-            self._following.result()
+    def raise_if_ended(self) -> None:
+        if self._watching.done():
+            self._watching.result()
 
     async def aclose(self) -> None:
-        self._following.cancel()
-        await asyncio.gather(self._following, return_exceptions=True)
+        self._watching.cancel()
+        await asyncio.gather(self._watching, return_exceptions=True)
         await self._connection.disconnect(nowait=True)
 
-    def _moved(self, channel: bytes) -> None:
+    def _channel_lost(self, channel: bytes) -> None:
         self.channels.discard(channel)
-        self._stirred.set()
+        self._changed.set()
 
-    def _ended(self, following: asyncio.Task[None]) -> None:
-        self._settled.set()
-        self._stirred.set()
-        if not following.cancelled():
-            following.exception()
+    def _watch_ended(self, watching: asyncio.Task[None]) -> None:
+        self._acknowledged.set()
+        self._changed.set()
+        if not watching.cancelled():
+            watching.exception()

@@ -21,7 +21,7 @@ from gateway.history.merge import unique, within
 from gateway.history.query import TIME_MAX_MS
 from gateway.model.interval import INTERVALS
 from gateway.redis.contract import Topics
-from gateway.redis.deployment import deployment
+from gateway.redis.deployment import make_deployment
 from gateway.redis.scan import scan_symbols
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Store:
         """Reads that failed, by reason; those that an open circuit kept from being sent are not among them."""
         self.ping_s: float | None = None
         """How long the last ping took to be answered."""
-        self._redis = redis or deployment(config)
+        self._redis = redis or make_deployment(config)
 
     @property
     def available(self) -> bool:
@@ -147,7 +147,7 @@ class Store:
 
     async def symbols(self) -> set[str]:
         """Every symbol with a key in the store. Walks the whole key space in steps: at start and refresh only."""
-        return await scan_symbols(self._run, await self._guarded(self._redis.holders), self._topics.of_keys)
+        return await scan_symbols(self._run, await self._guarded(self._redis.owners), self._topics.of_keys)
 
     async def aclose(self) -> None:
         await self._redis.aclose()

@@ -1,8 +1,8 @@
-"""A Redis Cluster: finds its nodes, carries each read to the owner of its slot, follows MOVED and ASK.
+"""A Redis Cluster: finds its nodes, sends each read to the owner of its slot, follows MOVED and ASK.
 
-Of several nodes that are asked for the map the one with the highest epoch is believed: a node that was cut off from
-the others still claims its old slots. Not redis-py's cluster client, because that waits and retries by itself and sends
-ASKING on another connection than the question.
+Several nodes are asked for the slot map, and the answer with the highest epoch wins: a node that was cut off from the
+others still claims its old slots. redis-py's cluster client does not fit, because it waits and retries by itself and
+sends ASKING on another connection than the command.
 """
 
 from __future__ import annotations
@@ -32,39 +32,39 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ASKED_MAX = 6
-"""Nodes asked for the map at a time: enough to outvote one that was cut off."""
+"""Seeds, and as many other nodes, that are asked for the map: enough to include one with the newest epoch."""
 
 REDIRECTS_MAX = 5
-"""Redirections followed for one read; a cluster at peace with itself needs one."""
+"""Redirections followed for one read; a cluster whose nodes agree needs one."""
 
-LOOK_AGAIN_S = 0.5
-"""Between two looks at the map that reads ask for."""
+REFRESH_AGAIN_S = 0.5
+"""Shortest time between two refreshes of the map that failed reads cause."""
 
 SPLIT = {"MGET", "EXISTS"}
-"""Commands whose keys may live in several slots: one request for each key."""
+"""Commands whose keys may be in several slots: they are split into one command per key."""
 
 SCRIPTS = {"EVAL", "EVALSHA"}
 """Commands that name a script and the number of keys before the keys."""
 
 
 class Cluster:
-    """A `Deployment`. PUBLISH reaches every node, so one link to any of them hears all of it."""
+    """A `Deployment`. PUBLISH reaches every node, so one connection to any of them receives every message."""
 
     def __init__(self, config: RedisConfig) -> None:
-        self._dialer = Connector(config)
+        self._connector = Connector(config)
         self._seeds = [Address.of(text) for text in config.cluster]
-        self._look_s = config.watchdog_s
+        self._check_s = config.watchdog_s
         self.slots = Slots()
         """The newest map; empty before the first."""
         self._fresh = False
         self._found_s = 0.0
-        """When the map was last got, on the loop's clock."""
+        """When the map was last read, on the loop's clock."""
         self._finding = asyncio.Lock()
         self._readers: dict[Address, Redis] = {}
         self._connected: Address | None = None
 
     async def connect(self) -> AbstractConnection:
-        """To a master, another one than the last time where there is one."""
+        """Connect to a random master, the previous one only when no other can be reached."""
         slots = await self.find()
         masters = slots.owners
         random.shuffle(masters)
@@ -81,17 +81,18 @@ class Cluster:
         raise RedisConnectionError(f"no master of the cluster can be reached: {reason}")
 
     async def connect_to(self, node: Address) -> AbstractConnection:
-        return await connect(self._dialer.connection(node))
+        """Connect to this node, for its sharded channels."""
+        return await connect(self._connector.connection(node))
 
     async def moved(self, connection: AbstractConnection) -> str:
         connected = self._connected
         while True:
-            await asyncio.sleep(self._look_s)
+            await asyncio.sleep(self._check_s)
             try:
                 if connected not in (await self.find()).nodes:
-                    return f"{connected} is no longer of the cluster"
+                    return f"{connected} has left the cluster"
             except (RedisError, OSError) as error:
-                # The link itself is well, as far as anybody can say.
+                # Only the map could not be read: the connection itself may still work.
                 logger.debug("cluster: %s", error)
 
     async def execute(self, *command: CommandPart, at: Address | None = None) -> Any:
@@ -99,7 +100,7 @@ class Cluster:
         if at is not None:
             return await self._at(at, command)
         if not keys:
-            return await self._at(random.choice(await self.holders()), command)
+            return await self._at(random.choice(await self.owners()), command)
         if name in SPLIT and len(keys) > 1:
             answers = await self.execute_all([(name, key) for key in keys])
             if refused := [answer for answer in answers if isinstance(answer, Exception)]:
@@ -108,29 +109,29 @@ class Cluster:
         return await self._routed(*command)
 
     async def execute_all(self, commands: Sequence[Sequence[CommandPart]]) -> list[Any]:
-        await self._look()
-        places: dict[Address | None, list[int]] = defaultdict(list)
-        for place, command in enumerate(commands):
-            places[self.slots.owner(_key(command))].append(place)
-        if None in places:
+        await self._refresh_if_doubted()
+        indexes: dict[Address | None, list[int]] = defaultdict(list)
+        for index, command in enumerate(commands):
+            indexes[self.slots.owner(_key(command))].append(index)
+        if None in indexes:
             raise self._unserved()
-        owners = [owner for owner in places if owner is not None]
+        owners = [owner for owner in indexes if owner is not None]
         answers = await asyncio.gather(
-            *(self._all_at(owner, [commands[place] for place in places[owner]]) for owner in owners)
+            *(self._all_at(owner, [commands[index] for index in indexes[owner]]) for owner in owners)
         )
         found: list[Any] = [None] * len(commands)
         for owner, some in zip(owners, answers, strict=True):
-            for place, answer in zip(places[owner], some, strict=True):
+            for index, answer in zip(indexes[owner], some, strict=True):
                 redirected = isinstance(answer, MovedError | AskError)
-                found[place] = await self._routed(*commands[place]) if redirected else answer
+                found[index] = await self._routed(*commands[index]) if redirected else answer
         return found
 
-    async def holders(self) -> Sequence[Address]:
-        await self._look()
+    async def owners(self) -> Sequence[Address]:
+        await self._refresh_if_doubted()
         return self.slots.owners
 
     async def find(self) -> Slots:
-        """Ask for the map anew. Raises `RedisConnectionError` where no node has one."""
+        """Read the slot map again and return it. Raises `RedisConnectionError` where no node has one."""
         async with self._finding:
             known = list(self.slots.nodes - set(self._seeds))
             asked = [*self._seeds[:ASKED_MAX], *random.sample(known, min(len(known), ASKED_MAX))]
@@ -149,9 +150,9 @@ class Cluster:
                 await self._readers.pop(gone).aclose()
             return slots
 
-    async def _look(self) -> None:
-        """Ask for the map anew where it is in doubt; a node that is away must not make every read ask for it."""
-        doubted = not self._fresh and asyncio.get_running_loop().time() - self._found_s >= LOOK_AGAIN_S
+    async def _refresh_if_doubted(self) -> None:
+        """Refresh the map if a read has failed since; an unreachable node must not make every read do that."""
+        doubted = not self._fresh and asyncio.get_running_loop().time() - self._found_s >= REFRESH_AGAIN_S
         if doubted or not self.slots.owners:
             await self.find()
 
@@ -167,7 +168,7 @@ class Cluster:
 
     async def _routed(self, *command: CommandPart) -> Any:
         key = _key(command)
-        await self._look()
+        await self._refresh_if_doubted()
         owner = self.slots.owner(key)
         asking = False
         for _ in range(REDIRECTS_MAX):
@@ -178,11 +179,11 @@ class Cluster:
             except MovedError as error:
                 owner, asking = _redirected(error, owner), False
                 self.slots.move(key, owner)
-                # One slot that moved is seldom alone: the next read asks for the whole map.
+                # Slots seldom move alone: the next read refreshes the whole map.
                 self._fresh = False
             except AskError as error:
                 owner, asking = _redirected(error, owner), True
-        raise RedisConnectionError(f"sent from node to node {REDIRECTS_MAX} times")
+        raise RedisConnectionError(f"redirected more than {REDIRECTS_MAX} times")
 
     async def _at(self, node: Address, command: Sequence[CommandPart], *, asking: bool = False) -> Any:
         answer = (await self._all_at(node, [("ASKING",), command] if asking else [command]))[-1]
@@ -193,7 +194,7 @@ class Cluster:
     async def _all_at(self, node: Address, commands: Sequence[Sequence[CommandPart]]) -> list[Any]:
         reader = self._readers.get(node)
         if reader is None:
-            reader = self._readers[node] = self._dialer.reader(node)
+            reader = self._readers[node] = self._connector.reader(node)
         try:
             return await pipelined(reader, commands)
         except (RedisConnectionError, RedisTimeoutError, OSError):
@@ -202,16 +203,16 @@ class Cluster:
 
     def _unserved(self) -> RedisConnectionError:
         self._fresh = False
-        return RedisConnectionError("nobody serves the slot just now")
+        return RedisConnectionError("no node serves the slot")
 
 
 def _redirected(error: MovedError | AskError, asked: Address) -> Address:
-    """Where to; a node that does not know its own host means the one that was asked."""
+    """The target of a redirection; without a host it is the host that was asked."""
     return Address(error.host or asked.host, error.port)
 
 
 def _key(command: Sequence[CommandPart]) -> bytes:
-    """The first key; all others are where it is."""
+    """The first key; all others are in the same slot."""
     return _bytes(command[3 if command[0] in SCRIPTS else 1])
 
 

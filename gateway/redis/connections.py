@@ -1,7 +1,7 @@
-"""The one place that makes a connection to Redis from the settings: who we are, TLS, time limits.
+"""Makes connections to Redis from the settings: address, user, TLS, time limits. Nothing else makes any.
 
-redis-py's own retries are off: a retry is a gap, and gaps and the schedule are ours. Passwords go nowhere but into the
-handshake.
+redis-py's own retries are off: a retry may lose messages, so the feeds must see each failure and keep their own
+schedule. Passwords go nowhere but into the handshake.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gateway.config import RedisConfig
 
 CONNECTIONS_MAX = 8
-"""Reads at a time and server; more wait for a free connection. Requests for one series share a read: few are needed."""
+"""Reads in parallel per server; others wait for a free connection. Requests for one series share a read."""
 
 CommandPart = str | bytes | int
 """A part of a command."""
@@ -41,13 +41,13 @@ class Address(NamedTuple):
 
     @classmethod
     def of(cls, text: str) -> Address:
-        """From `host:port`, as the settings and redirections say it."""
+        """Parse `host:port`, as settings and redirections write it; an IPv6 host stands in brackets."""
         host, _, port = text.rpartition(":")
         return cls(host.strip("[]"), int(port))
 
 
 class Connector:
-    """Makes connections to any address; the settings say with what user, database and certificates."""
+    """Makes connections to any address, with the settings' user, database and certificates."""
 
     def __init__(self, config: RedisConfig) -> None:
         self._config = config
@@ -67,12 +67,12 @@ class Connector:
         self._sentinel = _login(config.sentinel_username, config.sentinel_password, config.sentinel_password_file)
 
     def connection(self, address: Address | None = None) -> AbstractConnection:
-        """Not connected yet. Without an address: to where the URL points."""
-        # The handshake is a part of connecting, and after it nobody waits on this connection for answers.
+        """A connection that is not connected yet; without an address, to the server of the URL."""
+        # The handshake is a part of connecting, and after it nothing waits for answers on this connection.
         return self._class(**{"socket_timeout": self._config.connect_timeout_s, **self._settings(address)})
 
     def reader(self, address: Address | None = None) -> Redis:
-        """A few connections for commands, made when needed."""
+        """A pool of up to `CONNECTIONS_MAX` connections for commands, made when needed."""
         pool = BlockingConnectionPool(
             CONNECTIONS_MAX,
             self._config.command_timeout_s,
@@ -83,7 +83,7 @@ class Connector:
 
     @asynccontextmanager
     async def sentinel(self, address: Address) -> AsyncIterator[Redis]:
-        """One connection to a sentinel, for the time of the block."""
+        """One connection to a sentinel, closed at the end of the block."""
         own = {"socket_timeout": self._config.connect_timeout_s, **address._asdict()}
         pool = BlockingConnectionPool(1, None, self._class, **self._common, **self._sentinel, **own)
         async with Redis.from_pool(pool) as sentinel:
@@ -94,9 +94,9 @@ class Connector:
 
 
 async def connect(connection: AbstractConnection) -> AbstractConnection:
-    """Connect, leaving nothing half open; raises `RedisError` or `OSError`."""
+    """Connect, or leave nothing half open; raises `RedisError` or `OSError`."""
     try:
-        with heard():
+        with _uvloop_errors_translated():
             await connection.connect()  # type: ignore[no-untyped-call]
     except BaseException:
         await connection.disconnect(nowait=True)
@@ -104,15 +104,15 @@ async def connect(connection: AbstractConnection) -> AbstractConnection:
     return connection
 
 
-async def ask(connection: AbstractConnection, *command: str) -> Any:
-    """One command on a connection that nobody else uses."""
+async def request(connection: AbstractConnection, *command: str) -> Any:
+    """Run one command on a connection that nothing else uses; returns the answer."""
     await connection.send_command(*command)
     return await connection.read_response()
 
 
 async def pipelined(reader: Redis, commands: Iterable[Sequence[CommandPart]]) -> list[Any]:
-    """Commands in one round trip on one connection; what the server refused is an exception in its place."""
-    with heard():
+    """Run commands in one round trip on one connection; an answer that is an error stands in its place as exception."""
+    with _uvloop_errors_translated():
         async with reader.pipeline(transaction=False) as pipeline:
             for command in commands:
                 pipeline.execute_command(*command)
@@ -121,14 +121,14 @@ async def pipelined(reader: Redis, commands: Iterable[Sequence[CommandPart]]) ->
 
 
 async def execute(reader: Redis, *command: CommandPart) -> Any:
-    """One command; raises `RedisError` or `OSError`."""
-    with heard():
+    """Run one command; raises `RedisError` or `OSError`."""
+    with _uvloop_errors_translated():
         return await reader.execute_command(*command)  # type: ignore[no-untyped-call]
 
 
 @contextmanager
-def heard() -> Iterator[None]:
-    """Turns uvloop's error for a transport that was reset meanwhile, which redis-py lets pass, into one of redis-py."""
+def _uvloop_errors_translated() -> Iterator[None]:
+    """Turn uvloop's RuntimeError for a reset transport, which redis-py lets through, into an error of redis-py."""
     try:
         yield
     except RuntimeError as error:
@@ -136,7 +136,7 @@ def heard() -> Iterator[None]:
 
 
 class FilePassword(CredentialProvider):
-    """A password that is read from its file at each connection: it may have been replaced."""
+    """A password that is read from its file at each connection, because it may have been replaced."""
 
     def __init__(self, username: str, path: Path) -> None:
         self._username = username

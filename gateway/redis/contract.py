@@ -1,4 +1,4 @@
-"""The only place that knows Redis key and channel names; templates come from the configuration."""
+"""The names of Redis keys and channels, by the templates of the configuration. Nothing else knows them. Pure."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
     from gateway.config import RedisConfig
 
-# Far above any market's symbols x intervals; a publisher gone mad must not grow the table without end.
-_LEARNED_MAX = 100_000
+# Far above any market's symbols x intervals; a faulty publisher must not grow the table without end.
+_PARSED_MAX = 100_000
 
 
 class Topic(NamedTuple):
-    """What a pub/sub channel is about. `interval` is "" for a ticker."""
+    """The subject of a channel or key: a series, or a ticker, for which `interval` is ""."""
 
     symbol: str
     interval: str
 
 
 class Topics:
-    """Names from symbols and symbols from names."""
+    """Makes names from symbols and intervals, and finds those in names."""
 
     def __init__(self, redis: RedisConfig, intervals: Collection[str], symbol_pattern: str) -> None:
         names = self._names = _prefixed(redis)
@@ -34,7 +34,7 @@ class Topics:
         self._intervals = frozenset(intervals)
         self._ticker = _matcher(names.ticker_channel, symbol_pattern)
         self._klines = _matcher(names.klines_channel, symbol_pattern)
-        self._learned: dict[bytes, Topic | None] = {}
+        self._parsed: dict[bytes, Topic | None] = {}
 
     def ticker_key(self, symbol: str) -> str:
         return _name(self._names.ticker_key, symbol)
@@ -55,7 +55,7 @@ class Topics:
         return _name(self._names.klines_channel, symbol, interval)
 
     def channels(self, symbol: str) -> list[str]:
-        """Every channel of a symbol, for those who cannot subscribe by pattern."""
+        """Every channel of a symbol, for subscriptions without patterns."""
         return [self.ticker_channel(symbol), *(self.klines_channel(symbol, interval) for interval in self._intervals)]
 
     @property
@@ -64,12 +64,12 @@ class Topics:
 
     @property
     def of_keys(self) -> Topics:
-        """The keys' names in the place of the channels': `patterns` and `parse` are then about keys."""
+        """A copy in which the keys' names replace the channels': its `patterns` and `parse` are about keys."""
         names = self._names
         return self._renamed(ticker_channel=names.ticker_key, klines_channel=names.klines_key)
 
     def of_key_events(self, database: int) -> KeyEvents:
-        """Redis' notifications about keys in the place of the channels."""
+        """The channels of notifications about the contract's keys in a database."""
         prefix, names = f"__keyspace@{database}__:", self._names
         klines = prefix + names.klines_key
         # A ticker is two keys: its value, and when that was written.
@@ -84,13 +84,13 @@ class Topics:
         return [_glob(self._names.ticker_channel), _glob(self._names.klines_channel)]
 
     def parse(self, channel: bytes) -> Topic | None:
-        """What a channel is about; `None` for one that is not of the contract or of an interval not served."""
+        """The topic of a channel; `None` for a channel outside the contract or of an interval that is not served."""
         try:
-            return self._learned[channel]
+            return self._parsed[channel]
         except KeyError:
-            if len(self._learned) >= _LEARNED_MAX:
-                self._learned.clear()
-            topic = self._learned[channel] = self._parse(channel)
+            if len(self._parsed) >= _PARSED_MAX:
+                self._parsed.clear()
+            topic = self._parsed[channel] = self._parse(channel)
             return topic
 
     def _renamed(self, **names: str) -> Topics:
@@ -117,17 +117,17 @@ class KeyEvents:
         self.patterns = [ticker, klines] if _covers(ticker, written) else [ticker, klines, written]
 
     def parse(self, channel: bytes) -> Topic | None:
-        """The topic whose key has changed; `None` for a key that is not of the contract."""
+        """The topic whose key has changed; `None` for a key outside the contract."""
         return self._values.parse(channel) or self._updated.parse(channel)
 
 
 def _prefixed(redis: RedisConfig) -> RedisConfig:
-    """The names with their prefix in front, and none left to put there."""
+    """The settings with the prefix put in front of every template."""
     names = {key: redis.prefix + getattr(redis, key) for key in TEMPLATES}
     return msgspec.structs.replace(redis, prefix="", **names)
 
 
-# Only the two placeholders mean something: a template may have other braces, as the hash tags of Redis Cluster do.
+# Only the two placeholders are replaced: a template may have other braces, such as the hash tags of Redis Cluster.
 
 
 def _name(template: str, symbol: str, interval: str = "") -> str:
@@ -146,6 +146,6 @@ def _glob(template: str) -> str:
 
 
 def _covers(wide: str, narrow: str) -> bool:
-    """Whether a pattern with one wildcard fits all that another one fits."""
+    """Whether a pattern with one wildcard matches everything that another one matches."""
     head, _, tail = wide.partition("*")
     return "*" not in tail and len(narrow) > len(head) + len(tail) and narrow.startswith(head) and narrow.endswith(tail)

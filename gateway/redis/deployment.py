@@ -1,6 +1,6 @@
-"""What the feed and the store need to know of how Redis is deployed, and the simplest case: one server.
+"""What feeds and stores need of a Redis, however it is deployed, and the simplest deployment: one server.
 
-`connect` is for the link that listens, `execute` for reads; each fails at once or after one timeout.
+`connect` is for subscriptions, `execute` for reads; each fails at once or after one timeout, and never retries.
 """
 
 from __future__ import annotations
@@ -22,40 +22,40 @@ if TYPE_CHECKING:
 
 
 class Deployment(Protocol):
-    """Raises `RedisError` or `OSError`, wherever it cannot be reached."""
+    """Every method raises `RedisError` or `OSError` when Redis cannot be reached."""
 
     async def connect(self) -> AbstractConnection:
-        """A new connection to a server that hears whatever is published by `PUBLISH`."""
+        """Make a connection to a server that receives everything published with PUBLISH."""
         ...
 
     async def moved(self, connection: AbstractConnection) -> str:
-        """Returns, with the reason, when that connection should be given up though it answers; else never."""
+        """Return the reason when this connection must be given up although it answers; otherwise wait forever."""
         ...
 
     async def execute(self, *command: CommandPart, at: Address | None = None) -> Any:
-        """Carry a command out where its keys are (they follow the name, a script's as for EVAL), or where `at` says."""
+        """Run a command where its keys are, or at `at`. The keys follow the name (those of a script as for EVAL)."""
         ...
 
     async def execute_all(self, commands: Sequence[Sequence[CommandPart]]) -> list[Any]:
-        """Several reads in one round trip for each server; what the server refused is an exception in its place."""
+        """Run reads in one round trip per server; an answer that is an error stands in its place as exception."""
         ...
 
-    async def holders(self) -> Sequence[Address | None]:
-        """Every server that holds a part of the keys; `None` where there is only one."""
+    async def owners(self) -> Sequence[Address | None]:
+        """Every server that owns a part of the keys; a single `None` where one server owns them all."""
         ...
 
     async def aclose(self) -> None: ...
 
 
 class Standalone:
-    """One server at a fixed place."""
+    """One server at a fixed address."""
 
     def __init__(self, config: RedisConfig) -> None:
-        self._dialer = Connector(config)
-        self._reader = self._dialer.reader()
+        self._connector = Connector(config)
+        self._reader = self._connector.reader()
 
     async def connect(self) -> AbstractConnection:
-        return await connect(self._dialer.connection())
+        return await connect(self._connector.connection())
 
     async def moved(self, connection: AbstractConnection) -> str:
         never: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -67,15 +67,15 @@ class Standalone:
     async def execute_all(self, commands: Sequence[Sequence[CommandPart]]) -> list[Any]:
         return await pipelined(self._reader, commands)
 
-    async def holders(self) -> Sequence[Address | None]:
+    async def owners(self) -> Sequence[Address | None]:
         return [None]
 
     async def aclose(self) -> None:
         await self._reader.aclose()
 
 
-def deployment(config: RedisConfig) -> Deployment:
-    """The deployment that the settings describe."""
+def make_deployment(config: RedisConfig) -> Deployment:
+    """Make the deployment that the settings describe."""
     if config.sentinels:
         return Sentinel(config)
     return Cluster(config) if config.cluster else Standalone(config)

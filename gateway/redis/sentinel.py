@@ -1,7 +1,7 @@
-"""A master that Sentinel watches: asked for at every connection, followed when it moves.
+"""A master that Sentinel watches: its address is asked for at every connection, and connections follow a failover.
 
-All sentinels are asked, and the one that has seen the newest failover is believed: one that was cut off from the
-others still names the old master. What a sentinel says is checked with the server itself.
+All sentinels are asked, and the answer with the newest config epoch wins: a sentinel that was cut off from the others
+still names the old master. The server that it names must also call itself a master (ROLE).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from gateway.redis.connections import Address, Connector, ask, connect, execute, pipelined
+from gateway.redis.connections import Address, Connector, connect, execute, pipelined, request
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -31,41 +31,41 @@ logger = logging.getLogger(__name__)
 
 
 class Sentinel:
-    """A `Deployment`. The link that listens and the reads go to the same master."""
+    """A `Deployment`. Subscriptions and reads go to the same master."""
 
     def __init__(self, config: RedisConfig) -> None:
-        self._dialer = Connector(config)
+        self._connector = Connector(config)
         self._sentinels = [Address.of(text) for text in config.sentinels]
         self._name = config.sentinel_master
-        self._look_s = config.watchdog_s
+        self._check_s = config.watchdog_s
         self._master: Address | None = None
-        """As last heard; `None` when that has proved wrong."""
+        """As the sentinels last said; `None` after a read there has failed."""
         self._reader: Redis | None = None
-        self._reading: Address | None = None
-        """Where `_reader` reads."""
+        self._reader_master: Address | None = None
+        """The master that `_reader` reads from."""
 
     async def connect(self) -> AbstractConnection:
         master = await self._find()
-        connection = await connect(self._dialer.connection(master))
+        connection = await connect(self._connector.connection(master))
         try:
-            role = (await ask(connection, "ROLE"))[0]
+            role = (await request(connection, "ROLE"))[0]
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
         if role != b"master":
             await connection.disconnect(nowait=True)
-            raise RedisConnectionError(f"{master} is no master yet, though the sentinels name it")
+            raise RedisConnectionError(f"{master} is not a master, although the sentinels name it")
         return connection
 
     async def moved(self, connection: AbstractConnection) -> str:
         connected = self._master
         while True:
-            await asyncio.sleep(self._look_s)
+            await asyncio.sleep(self._check_s)
             try:
                 if connected != await self._find():
                     return f"the master has moved to {self._master}"
             except (RedisError, OSError) as error:
-                # The link itself is well, as far as anybody can say.
+                # Only the sentinels could not be asked: the connection itself may still work.
                 logger.debug("sentinels: %s", error)
 
     async def execute(self, *command: CommandPart, at: Address | None = None) -> Any:
@@ -74,7 +74,7 @@ class Sentinel:
     async def execute_all(self, commands: Sequence[Sequence[CommandPart]]) -> list[Any]:
         return await self._at_master(lambda master: pipelined(master, commands))
 
-    async def holders(self) -> Sequence[Address | None]:
+    async def owners(self) -> Sequence[Address | None]:
         return [None]
 
     async def aclose(self) -> None:
@@ -87,34 +87,34 @@ class Sentinel:
         try:
             return await read(reader)
         except (RedisConnectionError, RedisTimeoutError, OSError):
-            if self._reading == self._master:
+            if self._reader_master == self._master:
                 self._master = None
             raise
 
     async def _reader_of_master(self) -> Redis:
         master = self._master or await self._find()
-        if self._reader is None or self._reading != master:
+        if self._reader is None or self._reader_master != master:
             await self.aclose()
-            self._reader, self._reading = self._dialer.reader(master), master
+            self._reader, self._reader_master = self._connector.reader(master), master
         return self._reader
 
     async def _find(self) -> Address:
-        """Where the master is. Raises `RedisConnectionError` where no sentinel can say."""
+        """Ask all sentinels for the master's address. Raises `RedisConnectionError` where none knows it."""
         answers = await asyncio.gather(*map(self._ask, self._sentinels), return_exceptions=True)
         if unexpected := [answer for answer in answers if not isinstance(answer, tuple | RedisError | OSError)]:
             raise unexpected[0]
-        heard = [answer for answer in answers if isinstance(answer, tuple)]
-        if not heard:
-            raise RedisConnectionError(f"no sentinel knows where {self._name} is: {answers[0]}")
-        found = max(heard, key=lambda answer: answer[0])[1]
+        known = [answer for answer in answers if isinstance(answer, tuple)]
+        if not known:
+            raise RedisConnectionError(f"no sentinel knows the master {self._name}: {answers[0]}")
+        found = max(known, key=lambda answer: answer[0])[1]
         if found != self._master:
             logger.info("master %s is at %s", self._name, found)
             self._master = found
         return found
 
     async def _ask(self, sentinel: Address) -> tuple[int, Address]:
-        """How many failovers it has seen, and where the master is."""
-        async with self._dialer.sentinel(sentinel) as link:
-            flat: list[bytes] = await execute(link, "SENTINEL", "MASTER", self._name)
+        """The sentinel's newest config epoch, which grows with each failover, and the master's address."""
+        async with self._connector.sentinel(sentinel) as connection:
+            flat: list[bytes] = await execute(connection, "SENTINEL", "MASTER", self._name)
         facts = dict(zip(flat[::2], flat[1::2], strict=False))
         return int(facts[b"config-epoch"]), Address(facts[b"ip"].decode(), int(facts[b"port"]))

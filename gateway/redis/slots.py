@@ -1,4 +1,4 @@
-"""Which node of a cluster owns which hash slot, from its answer to CLUSTER SLOTS. Pure."""
+"""Which node of a cluster owns which hash slot, from a node's answer to CLUSTER SLOTS. Asks nobody itself."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class Slots:
-    """One node's view of the cluster. Equal views own equally."""
+    """One node's view of the cluster. Two views are equal when every slot has the same owner."""
 
     def __init__(self, answer: Sequence[Any] = (), asked: Address | None = None) -> None:
-        """`asked`: who gave the answer; a node that does not know its own address leaves it out."""
+        """`asked`: the node that answered; a node that does not know its own address leaves it out."""
         self._owners: dict[int, Address] = {}
         self.nodes: set[Address] = set()
         """Masters and replicas."""
@@ -34,18 +34,20 @@ class Slots:
 
     @property
     def owners(self) -> list[Address]:
+        """The masters that own slots, sorted."""
         return sorted(set(self._owners.values()))
 
     def owner(self, key: bytes) -> Address | None:
-        """`None`: nobody serves the slot just now."""
+        """The owner of the key's slot; `None` where no node serves it."""
         return self._owners.get(key_slot(key))
 
     def move(self, key: bytes, owner: Address) -> None:
-        """A node has said that the key's slot is another's."""
+        """Record that a node has redirected to the slot's new owner."""
         self._owners[key_slot(key)] = owner
         self.nodes.add(owner)
 
     def by_owner(self, keys: Iterable[bytes]) -> dict[Address | None, list[bytes]]:
+        """Group keys by owner; `None` stands for slots that no node serves."""
         found: dict[Address | None, list[bytes]] = defaultdict(list)
         for key in keys:
             found[self.owner(key)].append(key)
@@ -54,7 +56,7 @@ class Slots:
 
 def _address(node: Sequence[Any], asked: Address | None) -> Address | None:
     host, port = node[0], int(node[1])
-    # An unknown endpoint is the address we have asked (`NULL`), or not known to anybody (`?`).
+    # `NULL` stands for the address that was asked, `?` for one that no node knows (CLUSTER SLOTS, redis.io).
     if host in (None, b""):
         return Address(asked.host, port) if asked else None
     return None if host == b"?" else Address(host.decode(), port)

@@ -239,7 +239,7 @@ class TestNotificationsThatAreOff:
             await redis.acl_setuser("reader", enabled=True, nopass=True, keys=["*"], channels=["*"], commands=commands)
             config = at(make_config(server, feed=feed("keyspace", enable_notifications=True)), "reader:x@", server)
             async with serving(config, ready=False) as up:
-                await until(lambda: "we may not" in up.inside.health_report.feed.problem, "the finding")
+                await until(lambda: "may not do that" in up.inside.health_report.feed.problem, "the finding")
                 assert (await up.ready(503)).json()["reasons"][0] == "feed: redis"
 
 

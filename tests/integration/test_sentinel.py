@@ -150,4 +150,4 @@ async def test_while_no_sentinel_answers_a_link_that_works_is_kept(group: Replic
 async def test_who_knows_no_such_master_says_so(group: Replicated) -> None:
     async with serving(settings(group, sentinel_master="other"), ready=False) as up:
         await until(lambda: up.inside.sources.all["redis"].failures)
-        assert "no sentinel knows where other is" in up.inside.sources.all["redis"].reason
+        assert "no sentinel knows the master other" in up.inside.sources.all["redis"].reason

@@ -1,4 +1,4 @@
-"""Conflation before decoding: the newest of each topic is kept, and nothing that must not be lost is."""
+"""Conflation before decoding: the newest of each topic is kept, and nothing that must not be lost is dropped."""
 
 from __future__ import annotations
 
@@ -7,17 +7,67 @@ from typing import Any
 
 import pytest
 
-from gateway.feed.conflate import WHOLE_MIN_BYTES, Conflator
-from gateway.redis.contract import Topic
+from gateway.config import RedisConfig
+from gateway.feed.conflate import FULL_MIN_BYTES, Conflator, MessageBatcher
+from gateway.redis.contract import Topic, Topics
 from tests.builders import T0
+from tests.unit.feed.doubles import RecordingSink
 
 BTC = Topic("BTCUSDT", "")
 ETH = Topic("ETHUSDT", "")
 BTC_1M = Topic("BTCUSDT", "1m")
+TICKER_CHANNEL, KLINE_CHANNEL, UNKNOWN_CHANNEL = b"ticker:BTCUSDT", b"klines:BTCUSDT:1m", b"ticker:no"
+
+
+def message(channel: bytes, payload: bytes) -> list[bytes]:
+    return [b"pmessage", b"*", channel, payload]
+
+
+def full(payload: bytes) -> bytes:
+    return payload.ljust(FULL_MIN_BYTES, b".")
+
+
+class TestMessageBatcher:
+    @pytest.fixture
+    def sink(self) -> RecordingSink:
+        return RecordingSink()
+
+    @pytest.fixture
+    def batcher(self, sink: RecordingSink) -> MessageBatcher:
+        return MessageBatcher(Topics(RedisConfig(), ("1m",), "[A-Z]+"), sink, channel_at=2)
+
+    def test_a_read_is_one_batch_in_order(self, batcher: MessageBatcher, sink: RecordingSink) -> None:
+        messages = [(TICKER_CHANNEL, b"1"), (UNKNOWN_CHANNEL, b"?"), (KLINE_CHANNEL, b"2"), (TICKER_CHANNEL, b"3")]
+        batcher.take([message(*one) for one in messages])
+        assert sink.batches == [[(BTC, b"1"), (BTC_1M, b"2"), (BTC, b"3")]]
+        assert batcher.thinned == 0
+
+    def test_a_read_of_unknown_channels_only_is_no_batch(self, batcher: MessageBatcher, sink: RecordingSink) -> None:
+        batcher.take([message(UNKNOWN_CHANNEL, b"?")])
+        assert sink.batches == []
+
+    def test_a_surge_keeps_the_newest_full_ticker_and_all_klines_and_deltas(
+        self, batcher: MessageBatcher, sink: RecordingSink
+    ) -> None:
+        batcher.take([message(TICKER_CHANNEL, full(b"0"))])
+        sink.surging = True
+        # A channel is known to be a ticker's once a surge has parsed it.
+        batcher.take([message(TICKER_CHANNEL, b"first")])
+        messages = [
+            message(TICKER_CHANNEL, full(b"1")),
+            message(KLINE_CHANNEL, full(b"2")),
+            message(TICKER_CHANNEL, b"delta"),
+            message(KLINE_CHANNEL, full(b"3")),
+            message(TICKER_CHANNEL, full(b"4")),
+            message(UNKNOWN_CHANNEL, b"?"),
+        ]
+        batcher.take(messages)
+        assert sink.batches[-1] == [(BTC, full(b"4")), (BTC_1M, full(b"2")), (BTC, b"delta"), (BTC_1M, full(b"3"))]
+        assert batcher.thinned == 1
 
 
 def ticker(last: str, **fields: Any) -> bytes:
-    whole = {
+    values = {
         "e": "24hrMiniTicker",
         "E": T0,
         "s": "BTCUSDT",
@@ -28,8 +78,8 @@ def ticker(last: str, **fields: Any) -> bytes:
         "v": "4.25",
         "q": "5",
     }
-    payload = json.dumps(whole | fields).encode()
-    assert len(payload) >= WHOLE_MIN_BYTES
+    payload = json.dumps(values | fields).encode()
+    assert len(payload) >= FULL_MIN_BYTES
     return payload
 
 
@@ -40,82 +90,75 @@ def kline(close: str, *, closed: bool = False) -> bytes:
     ).encode()  # fmt: skip
 
 
-def diff(**fields: Any) -> bytes:
+def delta(**fields: Any) -> bytes:
     payload = json.dumps({"s": "BTCUSDT"} | fields).encode()
-    assert len(payload) < WHOLE_MIN_BYTES
+    assert len(payload) < FULL_MIN_BYTES
     return payload
 
 
-def test_nothing_offered_is_nothing_kept() -> None:
-    surge = Conflator()
-    assert len(surge) == 0
-    assert list(surge.take()) == []
-    assert surge.conflated == 0
+class TestConflator:
+    def test_nothing_offered_is_nothing_pending(self) -> None:
+        conflator = Conflator()
+        assert len(conflator) == 0
+        assert list(conflator.take()) == []
+        assert conflator.conflated == 0
 
+    def test_keeps_the_newest_payload_of_each_topic_in_the_order_of_topics(self) -> None:
+        conflator = Conflator()
+        for topic, payload in ((BTC, ticker("1")), (ETH, ticker("2")), (BTC_1M, kline("3")), (BTC, ticker("4"))):
+            assert conflator.offer(topic, payload) == ()
+        assert len(conflator) == 3
+        assert conflator.conflated == 1
+        assert list(conflator.take()) == [(BTC, ticker("4")), (ETH, ticker("2")), (BTC_1M, kline("3"))]
 
-def test_of_each_topic_the_newest_whole_payload_is_kept_in_the_order_of_the_topics() -> None:
-    surge = Conflator()
-    for topic, payload in ((BTC, ticker("1")), (ETH, ticker("2")), (BTC_1M, kline("3")), (BTC, ticker("4"))):
-        assert surge.offer(topic, payload) == ()
-    assert len(surge) == 3
-    assert surge.conflated == 1
-    assert list(surge.take()) == [(BTC, ticker("4")), (ETH, ticker("2")), (BTC_1M, kline("3"))]
+    def test_take_empties_it_and_the_count_goes_on(self) -> None:
+        conflator = Conflator()
+        for _ in range(2):
+            for last in ("1", "2", "3"):
+                conflator.offer(BTC, ticker(last))
+            taken = conflator.take()
+            assert len(conflator) == 0
+            assert list(taken) == [(BTC, ticker("3"))]
+        assert conflator.conflated == 4
 
+    def test_a_closed_kline_passes_at_once(self) -> None:
+        conflator = Conflator()
+        assert conflator.offer(BTC_1M, kline("1", closed=True)) == (kline("1", closed=True),)
+        assert len(conflator) == 0
 
-def test_what_was_taken_is_gone_and_the_count_goes_on() -> None:
-    surge = Conflator()
-    for _ in range(2):
-        for last in ("1", "2", "3"):
-            surge.offer(BTC, ticker(last))
-        taken = surge.take()
-        assert len(surge) == 0
-        assert list(taken) == [(BTC, ticker("3"))]
-    assert surge.conflated == 4
+    def test_a_closed_kline_passes_after_the_pending_payload_of_its_series(self) -> None:
+        conflator = Conflator()
+        conflator.offer(BTC, ticker("1"))
+        conflator.offer(BTC_1M, kline("1"))
+        assert conflator.offer(BTC_1M, kline("2", closed=True)) == (kline("1"), kline("2", closed=True))
+        assert list(conflator.take()) == [(BTC, ticker("1"))]
+        assert conflator.conflated == 0
 
+    def test_a_ticker_that_contains_true_is_no_closed_kline(self) -> None:
+        conflator = Conflator()
+        assert conflator.offer(BTC, ticker("1", trusted=True)) == ()
+        assert list(conflator.take()) == [(BTC, ticker("1", trusted=True))]
 
-def test_a_closed_kline_passes_at_once() -> None:
-    surge = Conflator()
-    assert surge.offer(BTC_1M, kline("1", closed=True)) == (kline("1", closed=True),)
-    assert len(surge) == 0
+    def test_a_delta_replaces_one_of_the_same_fields(self) -> None:
+        conflator = Conflator()
+        assert conflator.offer(BTC, delta(E=T0, c="1.5")) == ()
+        assert conflator.offer(BTC, delta(E=T0 + 1, c="-12.25")) == ()
+        assert conflator.conflated == 1
+        assert list(conflator.take()) == [(BTC, delta(E=T0 + 1, c="-12.25"))]
 
+    @pytest.mark.parametrize(
+        "before", [pytest.param(delta(h="9"), id="delta-of-other-fields"), pytest.param(ticker("1"), id="full")]
+    )
+    def test_a_delta_that_would_lose_fields_lets_the_pending_payload_pass(self, before: bytes) -> None:
+        conflator = Conflator()
+        assert conflator.offer(BTC, before) == ()
+        assert conflator.offer(BTC, delta(c="2")) == (before,)
+        assert conflator.conflated == 0
+        assert list(conflator.take()) == [(BTC, delta(c="2"))]
 
-def test_a_closed_kline_passes_after_what_was_kept_of_its_series_alone() -> None:
-    surge = Conflator()
-    surge.offer(BTC, ticker("1"))
-    surge.offer(BTC_1M, kline("1"))
-    assert surge.offer(BTC_1M, kline("2", closed=True)) == (kline("1"), kline("2", closed=True))
-    assert list(surge.take()) == [(BTC, ticker("1"))]
-    assert surge.conflated == 0
-
-
-def test_a_ticker_that_says_true_is_no_closed_kline() -> None:
-    surge = Conflator()
-    assert surge.offer(BTC, ticker("1", trusted=True)) == ()
-    assert list(surge.take()) == [(BTC, ticker("1", trusted=True))]
-
-
-def test_a_diff_replaces_one_of_the_same_fields() -> None:
-    surge = Conflator()
-    assert surge.offer(BTC, diff(E=T0, c="1.5")) == ()
-    assert surge.offer(BTC, diff(E=T0 + 1, c="-12.25")) == ()
-    assert surge.conflated == 1
-    assert list(surge.take()) == [(BTC, diff(E=T0 + 1, c="-12.25"))]
-
-
-@pytest.mark.parametrize(
-    "before", [pytest.param(diff(h="9"), id="diff-of-other-fields"), pytest.param(ticker("1"), id="whole")]
-)
-def test_a_diff_that_would_lose_fields_lets_the_one_before_pass(before: bytes) -> None:
-    surge = Conflator()
-    assert surge.offer(BTC, before) == ()
-    assert surge.offer(BTC, diff(c="2")) == (before,)
-    assert surge.conflated == 0
-    assert list(surge.take()) == [(BTC, diff(c="2"))]
-
-
-def test_a_whole_payload_replaces_a_diff() -> None:
-    surge = Conflator()
-    surge.offer(BTC, diff(c="2"))
-    assert surge.offer(BTC, ticker("3")) == ()
-    assert surge.conflated == 1
-    assert list(surge.take()) == [(BTC, ticker("3"))]
+    def test_a_full_payload_replaces_a_delta(self) -> None:
+        conflator = Conflator()
+        conflator.offer(BTC, delta(c="2"))
+        assert conflator.offer(BTC, ticker("3")) == ()
+        assert conflator.conflated == 1
+        assert list(conflator.take()) == [(BTC, ticker("3"))]

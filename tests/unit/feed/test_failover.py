@@ -1,4 +1,4 @@
-"""Which of several sources is followed, and what the sink is told. Time is a number."""
+"""Which of several sources is active, and what the sink is told. Time is a number."""
 
 from __future__ import annotations
 
@@ -6,33 +6,18 @@ from dataclasses import dataclass, field
 
 from gateway.feed.failover import Source, SourceFailover
 from gateway.redis.contract import Topic
+from tests.unit.feed.doubles import CONNECTED, RecordingSink
 
 SWITCH_S = 2.0
 TOPIC = Topic("BTCUSDT", "")
 
 
 @dataclass
-class Sink:
-    told: list[str] = field(default_factory=list)
-    payloads: list[bytes] = field(default_factory=list)
-    surging: bool = False
-
-    def connected(self) -> None:
-        self.told.append("linked")
-
-    def disconnected(self, reason: str) -> None:
-        self.told.append(reason)
-
-    def ingest(self, batch: list[tuple[Topic, bytes]]) -> None:
-        self.payloads += [payload for _, payload in batch]
-
-
-@dataclass
-class Stage:
+class Failover:
     """Sources `a`, `b` and `c` at a time that the test sets."""
 
     now_s: float = 1000.0
-    sink: Sink = field(default_factory=Sink)
+    sink: RecordingSink = field(default_factory=RecordingSink)
 
     def __post_init__(self) -> None:
         self.sources = SourceFailover("abc", self.sink, SWITCH_S, lambda: self.now_s)
@@ -41,206 +26,210 @@ class Stage:
         return self.sources.all[name]
 
     @property
+    def payloads(self) -> list[bytes]:
+        return [payload for _, payload in self.sink.messages]
+
+    @property
     def active(self) -> str:
         return self.sources.active.name if self.sources.active else ""
 
-    def link(self, *names: str) -> None:
+    def connect(self, *names: str) -> None:
         for name in names:
             self[name].connected()
 
-    def says(self, name: str, payload: bytes = b"", after_s: float = 0.0) -> None:
+    def send(self, name: str, payload: bytes = b"", after_s: float = 0.0) -> None:
         self.now_s += after_s
         self[name].ingest([(TOPIC, payload)])
 
     def wait(self, seconds: float) -> None:
         self.now_s += seconds
-        self.sources.look()
+        self.sources.check()
 
 
-def test_the_first_that_is_linked_is_followed_and_only_its_messages_count() -> None:
-    stage = Stage()
-    stage.link("b", "a")
-    stage.says("b", b"1")
-    stage.says("a", b"2")
-    stage.says("b", b"3")
-    assert stage.active == "b"
-    assert stage.sink.payloads == [b"1", b"3"]
-    assert (stage["a"].messages, stage["b"].messages) == (1, 2)
+def test_the_first_source_to_connect_is_active_and_only_its_messages_pass() -> None:
+    failover = Failover()
+    failover.connect("b", "a")
+    failover.send("b", b"1")
+    failover.send("a", b"2")
+    failover.send("b", b"3")
+    assert failover.active == "b"
+    assert failover.payloads == [b"1", b"3"]
+    assert (failover["a"].messages, failover["b"].messages) == (1, 2)
 
 
-def test_each_source_that_comes_is_a_reason_to_read() -> None:
-    stage = Stage()
-    stage.link("a", "b")
-    assert stage.sink.told == ["linked", "linked"]
+def test_each_source_that_connects_makes_the_sink_read_again() -> None:
+    failover = Failover()
+    failover.connect("a", "b")
+    assert failover.sink.states == [CONNECTED, CONNECTED]
 
 
-def test_when_the_one_followed_is_lost_the_freshest_takes_over_and_the_sink_hears_of_no_loss() -> None:
-    stage = Stage()
-    stage.link("a", "b", "c")
-    stage.says("c", after_s=1)
-    stage.says("b", after_s=1)
-    stage["a"].disconnected("closed")
-    assert stage.active == "b"
-    assert stage.sink.told == ["linked"] * 4
-    assert (stage["a"].reason, stage["a"].failures, stage["a"].is_connected) == ("closed", 1, False)
-    assert stage.sources.switches == 1
+def test_the_freshest_source_replaces_a_lost_one_without_a_disconnect() -> None:
+    failover = Failover()
+    failover.connect("a", "b", "c")
+    failover.send("c", after_s=1)
+    failover.send("b", after_s=1)
+    failover["a"].disconnected("closed")
+    assert failover.active == "b"
+    assert failover.sink.states == [CONNECTED] * 4
+    assert (failover["a"].reason, failover["a"].failures, failover["a"].is_connected) == ("closed", 1, False)
+    assert failover.sources.switches == 1
 
 
-def test_the_loss_of_one_that_is_not_followed_is_nothing_to_the_sink() -> None:
-    stage = Stage()
-    stage.link("a", "b")
-    stage["b"].disconnected("closed")
-    assert stage.sink.told == ["linked", "linked"]
-    assert (stage.active, stage.sources.switches) == ("a", 0)
+def test_the_sink_is_not_told_of_a_lost_standby_source() -> None:
+    failover = Failover()
+    failover.connect("a", "b")
+    failover["b"].disconnected("closed")
+    assert failover.sink.states == [CONNECTED, CONNECTED]
+    assert (failover.active, failover.sources.switches) == ("a", 0)
 
 
-def test_only_the_loss_of_the_last_one_is_told_and_attempts_that_fail_after_it_are_too() -> None:
-    stage = Stage()
-    stage.link("a", "b")
-    stage["b"].disconnected("first")
-    stage["a"].disconnected("second")
-    stage["a"].disconnected("third")
-    assert stage.sink.told == ["linked", "linked", "second", "third"]
-    stage["b"].disconnected("fourth")
-    assert stage.sink.told[-1] == "third", "the one that is followed speaks for all"
-    stage.link("b")
-    assert stage.sink.told[-1] == "linked"
-    assert stage.active == "b"
-    assert stage["b"].reason == ""
+def test_the_sink_is_told_when_the_last_source_is_lost_and_of_failed_retries() -> None:
+    failover = Failover()
+    failover.connect("a", "b")
+    failover["b"].disconnected("first")
+    failover["a"].disconnected("second")
+    failover["a"].disconnected("third")
+    assert failover.sink.states == [CONNECTED, CONNECTED, "second", "third"]
+    failover["b"].disconnected("fourth")
+    assert failover.sink.states[-1] == "third", "only the active source's state counts"
+    failover.connect("b")
+    assert failover.sink.states[-1] == CONNECTED
+    assert failover.active == "b"
+    assert failover["b"].reason == ""
 
 
-def test_before_any_was_linked_every_failure_is_told() -> None:
-    stage = Stage()
-    stage["b"].disconnected("refused")
-    assert stage.sink.told == ["refused"]
-    assert stage.active == ""
+def test_before_any_source_has_connected_every_failure_is_reported() -> None:
+    failover = Failover()
+    failover["b"].disconnected("refused")
+    assert failover.sink.states == ["refused"]
+    assert failover.active == ""
 
 
-def test_of_the_last_one_what_still_comes_is_taken_though_it_is_not_whole() -> None:
-    stage = Stage()
-    stage.link("a")
-    stage["a"].disconnected("one shard of three")
-    stage.says("a", b"1")
-    assert stage.sink.payloads == [b"1"]
-    stage.link("a")
-    assert stage.sink.told == ["linked", "one shard of three", "linked"]
+def test_a_disconnected_active_source_without_a_standby_still_delivers() -> None:
+    failover = Failover()
+    failover.connect("a")
+    failover["a"].disconnected("one shard of three")
+    failover.send("a", b"1")
+    assert failover.payloads == [b"1"]
+    failover.connect("a")
+    assert failover.sink.states == [CONNECTED, "one shard of three", CONNECTED]
 
 
-def test_one_that_is_not_whole_is_never_ahead() -> None:
-    stage = Stage()
-    stage.link("a", "b")
-    stage["b"].disconnected("one shard of three")
-    stage.says("b")
-    stage.wait(SWITCH_S)
-    assert stage.active == "a"
+def test_a_disconnected_source_is_never_ahead() -> None:
+    failover = Failover()
+    failover.connect("a", "b")
+    failover["b"].disconnected("one shard of three")
+    failover.send("b")
+    failover.wait(SWITCH_S)
+    assert failover.active == "a"
 
 
-def test_one_that_comes_back_is_not_followed_for_that() -> None:
-    stage = Stage()
-    stage.link("a", "b")
-    stage["a"].disconnected("closed")
-    stage.link("a")
-    stage.says("b", b"1")
-    stage.says("a", b"2")
-    assert stage.active == "b"
-    assert stage.sink.payloads == [b"1"]
+def test_a_source_that_comes_back_does_not_become_active() -> None:
+    failover = Failover()
+    failover.connect("a", "b")
+    failover["a"].disconnected("closed")
+    failover.connect("a")
+    failover.send("b", b"1")
+    failover.send("a", b"2")
+    assert failover.active == "b"
+    assert failover.payloads == [b"1"]
 
 
-class TestSilence:
-    def test_one_that_lacks_what_another_has_is_left_after_a_time(self) -> None:
-        stage = Stage()
-        stage.link("a", "b")
-        stage.says("a")
-        stage.says("b", after_s=SWITCH_S)
-        stage.wait(SWITCH_S - 0.1)
-        assert stage.active == "a"
-        stage.wait(0.1)
-        assert stage.active == "b"
-        assert stage.sink.told == ["linked"] * 3
+class TestSilentSource:
+    def test_is_left_when_it_lacks_an_update_for_long_enough(self) -> None:
+        failover = Failover()
+        failover.connect("a", "b")
+        failover.send("a")
+        failover.send("b", after_s=SWITCH_S)
+        failover.wait(SWITCH_S - 0.1)
+        assert failover.active == "a"
+        failover.wait(0.1)
+        assert failover.active == "b"
+        assert failover.sink.states == [CONNECTED] * 3
 
-    def test_a_late_copy_of_what_it_said_is_no_lack(self) -> None:
-        stage = Stage()
-        stage.link("a", "b")
-        stage.says("a")
-        stage.says("b", after_s=SWITCH_S - 0.1)
-        stage.wait(100)
-        assert stage.active == "a"
+    def test_a_late_copy_of_its_own_update_is_not_missing(self) -> None:
+        failover = Failover()
+        failover.connect("a", "b")
+        failover.send("a")
+        failover.send("b", after_s=SWITCH_S - 0.1)
+        failover.wait(100)
+        assert failover.active == "a"
 
-    def test_news_that_it_has_a_little_later_is_no_lack(self) -> None:
-        stage = Stage()
-        stage.link("a", "b")
-        stage.says("a")
-        stage.says("b", after_s=60)
-        stage.says("a", after_s=SWITCH_S - 0.1)
-        stage.wait(100)
-        assert stage.active == "a"
+    def test_an_update_that_it_delivers_a_little_later_is_not_missing(self) -> None:
+        failover = Failover()
+        failover.connect("a", "b")
+        failover.send("a")
+        failover.send("b", after_s=60)
+        failover.send("a", after_s=SWITCH_S - 0.1)
+        failover.wait(100)
+        assert failover.active == "a"
 
-    def test_one_that_never_said_anything_is_left_for_one_that_does(self) -> None:
-        stage = Stage()
-        stage.link("a", "b")
-        stage.says("b")
-        stage.wait(SWITCH_S)
-        assert stage.active == "b"
+    def test_is_left_when_it_never_delivered_anything(self) -> None:
+        failover = Failover()
+        failover.connect("a", "b")
+        failover.send("b")
+        failover.wait(SWITCH_S)
+        assert failover.active == "b"
 
-    def test_a_market_that_is_quiet_everywhere_is_no_reason(self) -> None:
-        stage = Stage()
-        stage.link("a", "b")
-        stage.says("a")
-        stage.wait(100)
-        assert stage.active == "a"
+    def test_a_market_that_is_quiet_everywhere_is_no_reason_to_switch(self) -> None:
+        failover = Failover()
+        failover.connect("a", "b")
+        failover.send("a")
+        failover.wait(100)
+        assert failover.active == "a"
 
-    def test_one_that_was_ahead_and_is_lost_is_not_followed(self) -> None:
-        stage = Stage()
-        stage.link("a", "b")
-        stage.says("b")
-        stage["b"].disconnected("closed")
-        stage.wait(SWITCH_S)
-        assert stage.active == "a"
+    def test_a_source_that_was_ahead_and_is_lost_does_not_become_active(self) -> None:
+        failover = Failover()
+        failover.connect("a", "b")
+        failover.send("b")
+        failover["b"].disconnected("closed")
+        failover.wait(SWITCH_S)
+        assert failover.active == "a"
 
-    def test_of_several_that_are_ahead_the_freshest_is_followed(self) -> None:
-        stage = Stage()
-        stage.link("a", "b", "c")
-        stage.says("c")
-        stage.says("b", after_s=0.1)
-        stage.wait(SWITCH_S)
-        assert stage.active == "b"
+    def test_the_freshest_of_several_that_are_ahead_becomes_active(self) -> None:
+        failover = Failover()
+        failover.connect("a", "b", "c")
+        failover.send("c")
+        failover.send("b", after_s=0.1)
+        failover.wait(SWITCH_S)
+        assert failover.active == "b"
 
-    def test_after_a_switch_the_account_starts_anew(self) -> None:
-        stage = Stage()
-        stage.link("a", "b", "c")
-        stage.says("b")
-        stage.says("c", after_s=0.1)
-        stage.wait(SWITCH_S)
-        stage.says("c")
-        stage.wait(SWITCH_S)
-        assert (stage.active, stage.sources.switches) == ("c", 1)
-
-
-def test_those_to_read_from_are_the_linked_ones_and_the_one_followed_comes_first() -> None:
-    stage = Stage()
-    assert stage.sources.by_health() == ["a", "b", "c"]
-    stage.link("c", "a")
-    assert stage.sources.by_health() == ["c", "a"]
-    stage["c"].disconnected("closed")
-    assert stage.sources.by_health() == ["a"]
-    stage["a"].disconnected("closed")
-    assert stage.sources.by_health() == ["a", "b", "c"]
+    def test_after_a_switch_the_comparison_starts_again(self) -> None:
+        failover = Failover()
+        failover.connect("a", "b", "c")
+        failover.send("b")
+        failover.send("c", after_s=0.1)
+        failover.wait(SWITCH_S)
+        failover.send("c")
+        failover.wait(SWITCH_S)
+        assert (failover.active, failover.sources.switches) == ("c", 1)
 
 
-def test_all_of_them_surge_together() -> None:
-    stage = Stage()
-    assert not stage["b"].surging
-    stage.sink.surging = True
-    assert stage["b"].surging
+def test_reads_go_to_connected_sources_and_to_the_active_one_first() -> None:
+    failover = Failover()
+    assert failover.sources.by_health() == ["a", "b", "c"]
+    failover.connect("c", "a")
+    assert failover.sources.by_health() == ["c", "a"]
+    failover["c"].disconnected("closed")
+    assert failover.sources.by_health() == ["a"]
+    failover["a"].disconnected("closed")
+    assert failover.sources.by_health() == ["a", "b", "c"]
 
 
-def test_health_and_metrics_say_how_each_is() -> None:
-    stage = Stage()
-    stage.link("a")
-    stage.says("a")
-    stage["b"].disconnected("closed")
-    stage.now_s += 1.5
-    health = stage.sources.health()
+def test_a_surge_of_the_sink_is_one_of_every_source() -> None:
+    failover = Failover()
+    assert not failover["b"].surging
+    failover.sink.surging = True
+    assert failover["b"].surging
+
+
+def test_health_and_metrics_report_each_source() -> None:
+    failover = Failover()
+    failover.connect("a")
+    failover.send("a")
+    failover["b"].disconnected("closed")
+    failover.now_s += 1.5
+    health = failover.sources.health()
     assert health["a"] == {
         "linked": True,
         "followed": True,
@@ -255,8 +244,8 @@ def test_health_and_metrics_say_how_each_is() -> None:
         "messages": 0,
         "failures": 1,
     }
-    assert stage["c"].reason == "not linked yet"
-    assert stage.sources.metrics() == {
+    assert failover["c"].reason == "not connected yet"
+    assert failover.sources.metrics() == {
         "source_linked": {"a": 1, "b": 0, "c": 0},
         "source_followed": {"a": 1, "b": 0, "c": 0},
         "source_age_seconds": {"a": 1.5},

@@ -11,7 +11,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from gateway.config import RedisConfig
 from gateway.redis.cluster import Cluster
 from gateway.redis.connections import Address, Connector, FilePassword
-from gateway.redis.deployment import Standalone, deployment
+from gateway.redis.deployment import Standalone, make_deployment
 from gateway.redis.sentinel import Sentinel
 
 if TYPE_CHECKING:
@@ -95,9 +95,9 @@ def test_a_retry_is_never_made_behind_our_back() -> None:
 
 
 def test_connecting_and_reading_have_limits_of_their_own() -> None:
-    dialer = Connector(RedisConfig(connect_timeout_s=1.5, command_timeout_s=2.5))
-    connected: Any = dialer.connection()
-    read: Any = dialer.reader().connection_pool.make_connection()  # type: ignore[no-untyped-call]
+    connector = Connector(RedisConfig(connect_timeout_s=1.5, command_timeout_s=2.5))
+    connected: Any = connector.connection()
+    read: Any = connector.reader().connection_pool.make_connection()  # type: ignore[no-untyped-call]
     assert (connected.socket_connect_timeout, connected.socket_timeout) == (1.5, 1.5)
     assert (read.socket_connect_timeout, read.socket_timeout) == (1.5, 2.5)
 
@@ -107,6 +107,6 @@ def test_connecting_and_reading_have_limits_of_their_own() -> None:
     [({}, Standalone), ({"sentinels": ("h:1",)}, Sentinel), ({"cluster": ("h:1",)}, Cluster)],
 )
 async def test_the_settings_say_how_redis_is_deployed(settings: dict[str, Any], kind: type) -> None:
-    found = deployment(RedisConfig(**settings))
+    found = make_deployment(RedisConfig(**settings))
     assert type(found) is kind
     await found.aclose()

@@ -61,12 +61,12 @@ def test_a_channel_seen_before_costs_a_look_up(contract: Topics) -> None:
     assert contract.parse(b"ticker:BTCUSDT") is contract.parse(b"ticker:BTCUSDT")
 
 
-def test_what_was_learned_is_bounded(contract: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(topics_module, "_LEARNED_MAX", 3)
+def test_what_was_parsed_is_bounded(contract: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topics_module, "_PARSED_MAX", 3)
     for number in range(100):
         assert contract.parse(b"klines:X%d:1m" % (number + 10)) == Topic(f"X{number + 10}", "1m")
         assert contract.parse(b"foreign:%d" % number) is None
-        assert len(contract._learned) <= 3
+        assert len(contract._parsed) <= 3
 
 
 TEMPLATES = pytest.mark.parametrize(
