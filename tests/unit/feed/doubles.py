@@ -32,6 +32,9 @@ class RecordingSink:
     def messages(self) -> list[tuple[Topic, bytes]]:
         return [message for batch in self.batches for message in batch]
 
+    def payloads(self, topic: Topic) -> list[bytes]:
+        return [payload for of, payload in self.messages if of == topic]
+
     def connected(self) -> None:
         self.states.append(CONNECTED)
 
@@ -76,9 +79,9 @@ class FakeTransport:
     def abort(self) -> None:
         self.aborted = True
 
-    def send(self, *parts: bytes | int) -> None:
+    def send(self, *parts: Any) -> None:
         """Let a message arrive, in the next turn of the loop."""
-        self.send_raw(hiredis.pack_command((*parts,)))
+        self.send_raw(hiredis.pack_command(parts))
 
     def send_raw(self, data: bytes) -> None:
         assert self.protocol is not None
@@ -116,7 +119,7 @@ class FakeDeployment:
     def __init__(self, answers: dict[str, Answer] | None = None) -> None:
         self.answers: dict[str, Answer] = {"PING": b"PONG", **(answers or {})}
         self.commands: list[tuple[CommandPart, ...]] = []
-        self.transports: list[FakeTransport] = []
+        self.connections: list[FakeConnection] = []
         self.connect_error: Exception | None = None
         self.transport_options: dict[str, bool] = {}
         self.move: asyncio.Future[str] | None = None
@@ -124,13 +127,17 @@ class FakeDeployment:
     @property
     def transport(self) -> FakeTransport:
         """That of the newest connection."""
-        return self.transports[-1]
+        return self.connections[-1].transport
+
+    @property
+    def transports(self) -> list[FakeTransport]:
+        return [connection.transport for connection in self.connections]
 
     async def connect(self) -> Any:
         if self.connect_error is not None:
             raise self.connect_error
-        self.transports.append(FakeTransport(**self.transport_options))
-        return FakeConnection(self.transport)
+        self.connections.append(FakeConnection(FakeTransport(**self.transport_options)))
+        return self.connections[-1]
 
     async def moved(self, connection: Any) -> str:
         self.move = asyncio.get_running_loop().create_future()

@@ -1,0 +1,169 @@
+"""Reading keys: only changes come out, in the form in which a collector publishes them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+
+from gateway.config import RedisConfig
+from gateway.feed.key_reader import TOPICS_AT_ONCE, KeyReader
+from gateway.redis.contract import Topic, Topics
+from tests.unit.feed.doubles import FakeDeployment, RecordingSink
+from tests.virtual_time import in_virtual_time, settle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+BTC, ETH, BTC_1M = Topic("BTCUSDT", ""), Topic("ETHUSDT", ""), Topic("BTCUSDT", "1m")
+TOPICS = Topics(RedisConfig(), ("1m",), "[A-Z0-9]+")
+
+
+class Keys:
+    """A Redis with strings and one sorted set, and a reader of it."""
+
+    def __init__(self) -> None:
+        self.strings: dict[str, bytes] = {}
+        self.members: Any = []
+        self.redis = FakeDeployment(
+            {
+                "MGET": lambda *keys: [self.strings.get(key) for key in keys],
+                "ZREVRANGE": lambda *_: self.members,
+                "ZRANGEBYSCORE": lambda *_: self.members,
+            }
+        )
+        self.sink = RecordingSink()
+        self.reader = KeyReader(self.redis, TOPICS, self.sink.ingest)
+
+    async def changes(self, *topics: Topic) -> list[tuple[Topic, bytes]]:
+        self.sink.batches.clear()
+        count = await self.reader.read(topics)
+        assert count == len(self.sink.messages)
+        return self.sink.messages
+
+
+def scored(members: Iterable[tuple[int, bytes]]) -> list[bytes]:
+    return [part for score, member in members for part in (member, b"%d" % score)]
+
+
+@in_virtual_time
+async def test_a_ticker_is_passed_on_once_per_value() -> None:
+    keys = Keys()
+    assert await keys.changes(BTC) == []
+    keys.strings["ticker:BTCUSDT"] = b'{"c":"1"}'
+    assert await keys.changes(BTC) == [(BTC, b'{"c":"1"}')]
+    assert await keys.changes(BTC) == []
+    keys.strings["ticker:BTCUSDT"] = b'{"c":"2"}'
+    assert await keys.changes(BTC) == [(BTC, b'{"c":"2"}')]
+    assert keys.reader.received_bytes == 2 * len(b'{"c":"1"}')
+
+
+@pytest.mark.parametrize(
+    ("value", "updated", "payload"),
+    [
+        pytest.param(b'{"c":"1"}', b"123", b'{"E":123,"c":"1"}', id="time"),
+        pytest.param(b'{"c":"1"}', b"yesterday", b'{"E":null,"c":"1"}', id="no-number"),
+        pytest.param(b"no JSON", b"123", b"no JSON", id="no-object"),
+    ],
+)
+def test_a_ticker_carries_the_time_when_it_was_written(value: bytes, updated: bytes, payload: bytes) -> None:
+    @in_virtual_time
+    async def run() -> None:
+        keys = Keys()
+        keys.strings = {"ticker:BTCUSDT": value, "ticker:BTCUSDT:lastUpdate": updated}
+        assert await keys.changes(BTC) == [(BTC, payload)]
+
+    run()
+
+
+@in_virtual_time
+async def test_members_of_a_series_come_out_closed_and_before_prices() -> None:
+    keys = Keys()
+    keys.strings["ticker:BTCUSDT"] = b"{}"
+    keys.members = scored([(2, b'{"t":2}'), (1, b'{"t":1,"x":true}')])
+    assert await keys.changes(BTC, BTC_1M) == [
+        (BTC_1M, b'{"t":1,"x":true}'),
+        (BTC_1M, b'{"x":true,"t":2}'),
+        (BTC, b"{}"),
+    ]
+    assert await keys.changes(BTC_1M) == []
+    assert keys.redis.commands[-1][0] == "ZRANGEBYSCORE"
+
+
+@in_virtual_time
+async def test_a_key_of_another_type_is_skipped_and_the_others_are_read() -> None:
+    keys = Keys()
+    keys.members = ResponseError("WRONGTYPE Operation against a key")
+    keys.strings["ticker:BTCUSDT"] = b"{}"
+    assert await keys.changes(BTC_1M, BTC) == [(BTC, b"{}")]
+
+
+@in_virtual_time
+async def test_every_other_error_is_raised() -> None:
+    keys = Keys()
+    keys.members = ResponseError("NOPERM")
+    with pytest.raises(ResponseError, match="NOPERM"):
+        await keys.reader.read([BTC_1M])
+    keys.redis.answers["execute_all"] = RedisConnectionError("gone")
+    with pytest.raises(RedisConnectionError, match="gone"):
+        await keys.reader.read([BTC])
+
+
+@in_virtual_time
+async def test_timestamps_are_those_of_tickers_and_series() -> None:
+    keys = Keys()
+    keys.strings = {"ticker:BTCUSDT:lastUpdate": b"1", "lastClosed:BTCUSDT:1m": b"2"}
+    assert await keys.reader.timestamps([BTC, BTC_1M, ETH]) == {BTC: b"1", BTC_1M: b"2", ETH: None}
+
+
+@in_virtual_time
+async def test_many_topics_are_read_in_bounded_steps() -> None:
+    keys = Keys()
+    topics = [Topic(f"S{number}", "") for number in range(TOPICS_AT_ONCE + 1)]
+    await keys.reader.timestamps(topics)
+    assert [len(command) - 1 for command in keys.redis.commands] == [TOPICS_AT_ONCE, 1]
+
+
+@in_virtual_time
+async def test_symbols_come_from_the_key_space() -> None:
+    keys = Keys()
+    keys.redis.answers["SCAN"] = lambda cursor, match, pattern, *_: (
+        b"0",
+        [b"ticker:BTCUSDT"] if pattern == "ticker:*" else [b"klines:ETHUSDT:1m"],
+    )
+    assert await keys.reader.symbols() == {"BTCUSDT", "ETHUSDT"}
+
+
+@in_virtual_time
+async def test_notification_settings_are_unknown_where_the_server_does_not_say() -> None:
+    keys = Keys()
+    keys.redis.answers["CONFIG"] = [b"notify-keyspace-events", b"K$z"]
+    assert await keys.reader.notifications() == "K$z"
+    keys.redis.answers["CONFIG"] = []
+    assert await keys.reader.notifications() is None
+    keys.redis.answers["CONFIG"] = ResponseError("unknown command")
+    assert await keys.reader.notifications() is None
+    with pytest.raises(ResponseError):
+        await keys.reader.set_notifications("K$z")
+
+
+@in_virtual_time
+async def test_a_swallowed_cancellation_is_raised_after_the_answer() -> None:
+    keys = Keys()
+
+    async def swallow(*command: Any, at: object = None) -> bytes:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return b"PONG"
+        raise AssertionError
+
+    keys.redis.execute = swallow  # type: ignore[method-assign]
+    task = asyncio.create_task(keys.reader.ping())
+    await settle()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

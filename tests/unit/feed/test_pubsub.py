@@ -1,0 +1,128 @@
+"""One pattern subscription: what the sink is told, and when the next attempt is made."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+from redis.exceptions import AuthenticationError
+
+from gateway.config import RedisConfig
+from gateway.feed.pubsub import PubSubFeed
+from gateway.redis.contract import Topic, Topics
+from tests.unit.feed.doubles import CONNECTED, FakeDeployment, RecordingSink
+from tests.virtual_time import in_virtual_time, settle
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+CONFIG = RedisConfig(retry_s=(1.0, 2.0, 4.0), watchdog_s=10.0)
+BTC, BTC_1M = Topic("BTCUSDT", ""), Topic("BTCUSDT", "1m")
+
+
+@asynccontextmanager
+async def running(redis: FakeDeployment, sink: RecordingSink) -> AsyncIterator[PubSubFeed]:
+    feed = PubSubFeed(CONFIG, Topics(CONFIG, ("1m",), "[A-Z]+"), sink, redis)
+    task = asyncio.create_task(feed.run())
+    await settle()
+    try:
+        yield feed
+        assert not task.done(), "it runs until it is cancelled"
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+@in_virtual_time
+async def test_subscribes_to_every_channel_and_then_reports_connected() -> None:
+    redis, sink = FakeDeployment(), RecordingSink()
+    redis.transport_options = {"acknowledges": False}
+    async with running(redis, sink):
+        assert redis.transport.commands == [[b"PSUBSCRIBE", b"ticker:*", b"klines:*:*"]]
+        assert sink.states == []
+        redis.transport.send(b"psubscribe", b"ticker:*", 1)
+        redis.transport.send(b"psubscribe", b"klines:*:*", 2)
+        await settle()
+        assert sink.states == [CONNECTED]
+
+
+@in_virtual_time
+async def test_messages_reach_the_sink_with_their_topics() -> None:
+    redis, sink = FakeDeployment(), RecordingSink()
+    async with running(redis, sink) as feed:
+        redis.transport.publish(b"ticker:BTCUSDT", b"1")
+        redis.transport.publish(b"klines:BTCUSDT:1m", b"2")
+        await settle()
+        assert sink.messages == [(BTC, b"1"), (BTC_1M, b"2")]
+        assert feed.received_bytes > 0
+        assert feed.thinned == 0
+
+
+@in_virtual_time
+async def test_every_failed_attempt_is_reported_and_the_last_wait_repeats() -> None:
+    redis, sink = FakeDeployment(), RecordingSink()
+    redis.connect_error = AuthenticationError("invalid password")
+    async with running(redis, sink) as feed:
+        # Attempts at 0, 1, 3, 7, 11 s.
+        await asyncio.sleep(11.5)
+        assert sink.states == ["invalid password"] * 5
+        assert feed.reconnects == 5
+        redis.connect_error = None
+        await asyncio.sleep(4)
+        assert sink.states[-1] == CONNECTED
+
+
+@in_virtual_time
+async def test_a_connection_that_worked_starts_the_schedule_again() -> None:
+    redis, sink = FakeDeployment(), RecordingSink()
+    async with running(redis, sink):
+        for times in range(1, 4):
+            redis.transport.lose()
+            await asyncio.sleep(1.1)
+            assert sink.states == [CONNECTED, *["closed by the server", CONNECTED] * times]
+
+
+@in_virtual_time
+async def test_a_connection_without_an_acknowledgement_does_not_restart_the_schedule() -> None:
+    redis, sink = FakeDeployment(), RecordingSink()
+    redis.transport_options = {"acknowledges": False}
+    async with running(redis, sink):
+        redis.transport.lose()
+        await asyncio.sleep(1.1)
+        redis.transport.lose()
+        await asyncio.sleep(1.1)
+        assert len(redis.transports) == 2
+        await asyncio.sleep(1)
+        assert len(redis.transports) == 3
+
+
+@in_virtual_time
+async def test_a_moved_server_is_left_and_found_again() -> None:
+    redis, sink = FakeDeployment(), RecordingSink()
+    async with running(redis, sink):
+        assert redis.move is not None
+        redis.move.set_result("the master has moved")
+        await asyncio.sleep(1.1)
+        assert sink.states == [CONNECTED, "the master has moved", CONNECTED]
+
+
+@in_virtual_time
+async def test_a_frozen_server_is_reported() -> None:
+    redis, sink = FakeDeployment(), RecordingSink()
+    redis.transport_options = {"answers_pings": False}
+    async with running(redis, sink):
+        await asyncio.sleep(10.5)
+        assert sink.states == [CONNECTED, "frozen: no answer in 10 s"]
+
+
+@in_virtual_time
+async def test_a_cancelled_feed_closes_its_connection() -> None:
+    redis, sink = FakeDeployment(), RecordingSink()
+    async with running(redis, sink):
+        pass
+    assert redis.connections[-1].disconnected
+    assert redis.move is not None
+    assert redis.move.cancelled()
+    assert sink.states == [CONNECTED]

@@ -1,0 +1,187 @@
+"""One subscribed connection: what it hands on, when it counts as connected, and when the watchdog ends it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from gateway.redis.subscription import ConnectionLost, Subscription
+from tests.unit.feed.doubles import FakeConnection, FakeTransport
+from tests.virtual_time import in_virtual_time, settle
+
+WATCHDOG_S = 10.0
+
+
+class Receiver:
+    def __init__(self) -> None:
+        self.received_bytes = 0
+        self.reads: list[list[list[bytes]]] = []
+
+    def take(self, messages: list[list[bytes]]) -> None:
+        self.reads.append(messages)
+
+
+class Subscribed:
+    """A subscription on a fake transport."""
+
+    def __init__(self, kind: str = "p", **transport: bool) -> None:
+        self.receiver = Receiver()
+        self.connected = 0
+        self.lost_channels: list[bytes] = []
+        self.subscription = Subscription(kind, self.receiver, self._connected, self.lost_channels.append)
+        self.transport = FakeTransport(**transport)
+        connection: Any = FakeConnection(self.transport)
+        self.subscription.start(connection)
+
+    def _connected(self) -> None:
+        self.connected += 1
+
+    async def ended(self) -> str:
+        with pytest.raises(ConnectionLost) as lost:
+            await self.subscription.watch(WATCHDOG_S)
+        return str(lost.value)
+
+
+def elapsed_s(since_s: float) -> float:
+    return asyncio.get_running_loop().time() - since_s
+
+
+@in_virtual_time
+async def test_is_connected_when_the_last_name_is_acknowledged() -> None:
+    it = Subscribed(acknowledges=False)
+    it.subscription.subscribe(["a*", "b*"])
+    assert it.transport.commands == [[b"PSUBSCRIBE", b"a*", b"b*"]]
+    it.transport.send(b"psubscribe", b"a*", 1)
+    await settle()
+    assert (it.connected, it.subscription.connected) == (0, False)
+    it.transport.send(b"psubscribe", b"b*", 2)
+    await settle()
+    assert (it.connected, it.subscription.connected) == (1, True)
+
+
+@in_virtual_time
+async def test_further_names_have_to_be_acknowledged_too() -> None:
+    it = Subscribed("s")
+    it.subscription.subscribe([b"a"], [b"b", b"c"])
+    await settle()
+    it.subscription.subscribe([b"d"])
+    assert not it.subscription.connected
+    await settle()
+    assert it.connected == 2
+    assert it.transport.commands == [[b"SSUBSCRIBE", b"a"], [b"SSUBSCRIBE", b"b", b"c"], [b"SSUBSCRIBE", b"d"]]
+
+
+@in_virtual_time
+async def test_one_read_is_handed_on_at_once_and_a_split_message_when_it_is_whole() -> None:
+    it = Subscribed()
+    raw = b"".join(b"*4\r\n$8\r\npmessage\r\n$1\r\n*\r\n$1\r\nc\r\n$1\r\n%d\r\n" % number for number in (1, 2, 3))
+    it.transport.send_raw(raw[:-5])
+    it.transport.send_raw(raw[-5:])
+    await settle()
+    assert [[message[3] for message in read] for read in it.receiver.reads] == [[b"1", b"2"], [b"3"]]
+    assert it.receiver.received_bytes == len(raw)
+
+
+@in_virtual_time
+async def test_a_connection_that_answers_pings_is_kept_however_quiet_it_is() -> None:
+    it = Subscribed()
+    watching = asyncio.create_task(it.subscription.watch(WATCHDOG_S))
+    await asyncio.sleep(20 * WATCHDOG_S)
+    assert not watching.done()
+    assert it.transport.commands.count([b"PING"]) >= 30
+    watching.cancel()
+
+
+@in_virtual_time
+async def test_a_frozen_server_is_noticed_within_the_watchdog_time() -> None:
+    it = Subscribed(answers_pings=False)
+    start_s = asyncio.get_running_loop().time()
+    assert await it.ended() == "frozen: no answer in 10 s"
+    assert elapsed_s(start_s) == pytest.approx(WATCHDOG_S, abs=0.01)
+    assert it.transport.aborted
+
+
+@in_virtual_time
+async def test_messages_without_the_answer_to_a_ping_are_too_old() -> None:
+    it = Subscribed(answers_pings=False)
+
+    async def old_messages() -> None:
+        while True:
+            await asyncio.sleep(1)
+            it.transport.publish(b"c", b"old")
+
+    publishing = asyncio.create_task(old_messages())
+    start_s = asyncio.get_running_loop().time()
+    assert (await it.ended()).startswith("too slow")
+    assert elapsed_s(start_s) == pytest.approx(1.5 * WATCHDOG_S, abs=0.01)
+    assert it.transport.aborted
+    publishing.cancel()
+
+
+@in_virtual_time
+async def test_a_late_answer_to_a_ping_behind_messages_is_enough() -> None:
+    it = Subscribed(answers_pings=False)
+    watching = asyncio.create_task(it.subscription.watch(WATCHDOG_S))
+    await asyncio.sleep(0.5 * WATCHDOG_S + 1)
+    it.transport.publish(b"c", b"old")
+    await asyncio.sleep(0.5 * WATCHDOG_S)
+    it.transport.send(b"pong", b"")
+    await asyncio.sleep(0.3 * WATCHDOG_S)
+    assert not watching.done()
+    watching.cancel()
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"), [(None, "closed by the server"), (OSError("reset"), "reset")], ids=["closed", "error"]
+)
+def test_the_end_of_the_connection_ends_the_watch_with_its_reason(error: Exception | None, reason: str) -> None:
+    @in_virtual_time
+    async def run() -> None:
+        it = Subscribed()
+        it.transport.lose(error)
+        assert await it.ended() == reason
+
+    run()
+
+
+@in_virtual_time
+async def test_what_arrives_after_senseless_bytes_is_not_read() -> None:
+    it = Subscribed()
+    it.transport.send_raw(b"?senseless\r\n")
+    assert (await it.ended()).startswith("protocol error")
+
+
+@in_virtual_time
+async def test_a_refused_subscription_ends_it_with_the_servers_words() -> None:
+    it = Subscribed(acknowledges=False)
+    it.subscription.subscribe(["a*"])
+    it.transport.send_raw(b"-NOPERM this user may not\r\n")
+    assert await it.ended() == "NOPERM this user may not"
+
+
+@in_virtual_time
+async def test_the_first_reason_wins() -> None:
+    it = Subscribed()
+    it.subscription.end("first")
+    it.subscription.end("second")
+    assert await it.ended() == "first"
+
+
+@in_virtual_time
+async def test_a_channel_that_the_server_unsubscribes_is_reported() -> None:
+    it = Subscribed("s")
+    it.subscription.subscribe([b"a", b"b"])
+    it.transport.send(b"sunsubscribe", b"a", 1)
+    await settle()
+    assert it.lost_channels == [b"a"]
+
+
+@in_virtual_time
+async def test_other_replies_are_ignored() -> None:
+    it = Subscribed()
+    it.transport.send_raw(b"+OK\r\n")
+    await settle()
+    assert it.receiver.reads == []
+    assert it.connected == 0
