@@ -16,15 +16,15 @@ from gateway.config import ConfigError
 from loadtest import baseline as floor
 from loadtest import bench as benches
 from loadtest import feed_modes
-from loadtest.checker import Checker
-from loadtest.crew import CrewError
 from loadtest.gateway_process import GatewayError
 from loadtest.nemesis.run import run as run_nemesis
 from loadtest.nemesis.verdict import summary as nemesis_summary
-from loadtest.progress import line, summary
-from loadtest.recording import Ledger, RecordingError, read
-from loadtest.report import html
-from loadtest.result import Result
+from loadtest.process_group import ProcessError
+from loadtest.report.checker import Checker
+from loadtest.report.page import html
+from loadtest.report.recording import Ledger, RecordingError, read
+from loadtest.report.result import Result
+from loadtest.report.terminal import line, summary
 from loadtest.run import Options, Run
 from loadtest.scenario import SCENARIOS, ScenarioError, load
 from loadtest.volume import measure
@@ -80,7 +80,7 @@ def run(
     )
     try:
         result = Run(scenario, options, lambda phase, row: click.echo(line(phase, row))).run()
-    except (CrewError, GatewayError, ServerError, ConfigError) as error:
+    except (ProcessError, GatewayError, ServerError, ConfigError) as error:
         raise click.ClickException(str(error)) from error
     stem.with_suffix(".json").write_bytes(msgspec.json.format(msgspec.json.encode(result)))
     stem.with_suffix(".html").write_text(html(result), encoding="utf-8")
@@ -109,7 +109,7 @@ def check(recordings: tuple[Path, ...]) -> None:
                     checker.finish(entry)
                     complete = True
                 else:
-                    checker.see(entry)
+                    checker.check(entry)
         except RecordingError as error:
             raise click.ClickException(str(error)) from error
         click.echo(f"{path}: {checker.checked:,} closed klines, {dict(checker.faults) or 'no fault'}")

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from loadtest import baseline
-from loadtest.attacks import ATTACKS
-from loadtest.crew import Crew
-from loadtest.dialects import DIALECTS
-from loadtest.freshness import Ages
+from loadtest.attack.attacks import ATTACKS
 from loadtest.gateway_process import Gateway
-from loadtest.measure import Audience, grown, phase_result, warnings
-from loadtest.messages import Command, Plan
-from loadtest.observer import Observer
+from loadtest.process_group import ProcessGroup
 from loadtest.processes import cores, machine
-from loadtest.result import (
+from loadtest.protocol.ages import Ages
+from loadtest.protocol.dialects import DIALECTS
+from loadtest.protocol.messages import Command, Plan
+from loadtest.report.measure import Subscribers, growth, phase_result, warnings
+from loadtest.report.observer import Observer
+from loadtest.report.result import (
     AttackResult,
     Checks,
     Connecting,
@@ -32,16 +32,16 @@ from loadtest.result import (
     Result,
     bytes_per_write,
     judge,
-    writes_per_beat,
+    writes_per_flush,
 )
 from simulator.server import EmbeddedServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from loadtest.measure import Boundary
-    from loadtest.observer import Row
     from loadtest.processes import Usage
+    from loadtest.report.measure import Boundary
+    from loadtest.report.observer import Row
     from loadtest.scenario import Phase, Scenario
 
 _JOIN_S = 180.0
@@ -69,8 +69,8 @@ class Run:
     def __init__(self, scenario: Scenario, options: Options, show: Callable[[str, Row], None]) -> None:
         self._scenario, self._options, self._show = scenario, options, show
         self._observer = Observer(options.parts if scenario.clients.count else 0)
-        self._crew = Crew(self._observer.hear)
-        self._audience = Audience.of(scenario)
+        self._processes = ProcessGroup(self._observer.record)
+        self._subscribers = Subscribers.of(scenario)
         self._began_s = time.monotonic()
         self._phase = WARM_UP
         self._boundaries: list[Boundary] = []
@@ -82,11 +82,11 @@ class Run:
         with ExitStack() as stack:
             redis_url = options.redis_url or stack.enter_context(EmbeddedServer()).url
             plan = Plan(scenario, time.monotonic_ns(), redis_url, "", 0, options.parts, options.recording)
-            stack.callback(self._crew.stop)
-            self._crew.start_feeder(plan)
+            stack.callback(self._processes.stop)
+            self._processes.start_feeder(plan)
             gateway = self._gateway(redis_url)
             stack.callback(gateway.stop)
-            self._crew.start_clients(replace(plan, host=gateway.host, port=gateway.port))
+            self._processes.start_clients(replace(plan, host=gateway.host, port=gateway.port))
             metrics = gateway.metrics()
             memory = self._connect(gateway)
             self._phases(gateway)
@@ -120,7 +120,7 @@ class Run:
                 phases,
                 checks,
                 attacks=attacks,
-                writes_per_beat=writes_per_beat(metrics, scenario.clients.count),
+                writes_per_flush=writes_per_flush(metrics, scenario.clients.count),
             ),
         )
 
@@ -140,52 +140,52 @@ class Run:
         start = gateway.usage()
         steps = [_memory(0, start, start)] if start else []
         for total in clients.steps or (clients.count,):
-            self._crew.tell(Command("connect", value=total), *self._crew.swarm)
-            self._watch(partial(self._are_ready, total), _JOIN_S, gateway)
-            self._watch(lambda: False, _SETTLE_S, gateway)
+            self._processes.send(Command("connect", value=total), *self._processes.swarm)
+            self._wait(partial(self._are_ready, total), _JOIN_S, gateway)
+            self._wait(lambda: False, _SETTLE_S, gateway)
             if start and (now := gateway.usage()):
                 steps.append(_memory(self._observer.total("ready"), now, start))
         return steps
 
     def _phases(self, gateway: Gateway) -> None:
-        self._crew.tell(Command("start"), self._crew.feeder, self._crew.http)
-        self._watch(lambda: False, self._scenario.warm_up_s, gateway)
+        self._processes.send(Command("start"), self._processes.feeder, self._processes.http)
+        self._wait(lambda: False, self._scenario.warm_up_s, gateway)
         for phase in self._scenario.phases:
             self._enter(phase.name, phase.factor, gateway)
             if phase.action == "drop":
-                self._crew.tell(Command("drop"), *self._crew.swarm)
-            self._crew.tell(Command(phase.action or "phase", phase.name), self._crew.attackers)
-            self._watch(lambda: False, phase.seconds, gateway)
-        self._crew.tell(Command("phase"), self._crew.attackers)
+                self._processes.send(Command("drop"), *self._processes.swarm)
+            self._processes.send(Command(phase.action or "phase", phase.name), self._processes.attackers)
+            self._wait(lambda: False, phase.seconds, gateway)
+        self._processes.send(Command("phase"), self._processes.attackers)
         self._enter(DRAIN, 0.0, gateway)
 
     def _enter(self, phase: str, factor: float, gateway: Gateway) -> None:
         """Close the phase that is on, with everybody's counts, and open the next."""
-        crew, observer = self._crew, self._observer
-        crew.tell(Command("phase", phase, factor), crew.feeder, *crew.swarm, crew.http)
+        processes, observer = self._processes, self._observer
+        processes.send(Command("phase", phase, factor), processes.feeder, *processes.swarm, processes.http)
         ended = self._phase
         at_s, usage = self._elapsed_s, gateway.usage()
-        crew.until(lambda: observer.ended(ended), f"the end of {ended}")
+        processes.receive_until(lambda: observer.ended(ended), f"the end of {ended}")
         self._boundaries.append(observer.boundary(ended, at_s, usage))
         self._phase = phase
 
     def _finish(self, gateway: Gateway) -> None:
         """Stop the feed, let everybody take what is on its way, and compare."""
-        crew, observer = self._crew, self._observer
-        crew.tell(Command("stop"), crew.feeder, crew.http, crew.attackers)
-        crew.until(lambda: observer.feed is not None and observer.feed.done, "the feeder's end")
+        processes, observer = self._processes, self._observer
+        processes.send(Command("stop"), processes.feeder, processes.http, processes.attackers)
+        processes.receive_until(lambda: observer.feed is not None and observer.feed.done, "the feeder's end")
         assert observer.feed is not None
-        crew.tell(Command("drain"), *crew.swarm)
-        self._watch(lambda: False, self._scenario.drain_s, gateway)
+        processes.send(Command("drain"), *processes.swarm)
+        self._wait(lambda: False, self._scenario.drain_s, gateway)
         stop = Command("stop", prices=observer.feed.final_prices, ledger=observer.feed.ledger)
-        crew.tell(stop, *crew.swarm)
-        crew.until(lambda: len(observer.ends) == len(crew.swarm), "the swarm's end")
+        processes.send(stop, *processes.swarm)
+        processes.receive_until(lambda: len(observer.ends) == len(processes.swarm), "the swarm's end")
 
-    def _watch(self, met: Callable[[], bool], seconds: float, gateway: Gateway) -> None:
-        """Listen until the condition is met or the time is up, and show a row of figures each second."""
+    def _wait(self, condition: Callable[[], bool], seconds: float, gateway: Gateway) -> None:
+        """Listen until the condition is condition or the time is up, and show a row of figures each second."""
         deadline = time.monotonic() + seconds
-        while not met() and (left := deadline - time.monotonic()) > 0:
-            self._crew.listen(min(1.0, left))
+        while not condition() and (left := deadline - time.monotonic()) > 0:
+            self._processes.receive_for(min(1.0, left))
             self._show(self._phase, self._observer.row(self._elapsed_s, gateway.usage()))
 
     @property
@@ -197,8 +197,11 @@ class Run:
         return [self._result(phase, before, after) for phase, before, after in pairs]
 
     def _connecting(self) -> Connecting:
-        ticks = self._boundaries[0].swarm
-        closes, notices = grown((), (tick.closes for tick in ticks)), grown((), (tick.notices for tick in ticks))
+        samples = self._boundaries[0].swarm
+        closes, notices = (
+            growth((), (sample.closes for sample in samples)),
+            growth((), (sample.notices for sample in samples)),
+        )
         return Connecting(self._joins(WARM_UP).summary_ms(), closes, notices)
 
     def _joins(self, phase: str) -> Ages:
@@ -209,8 +212,8 @@ class Run:
 
     def _result(self, phase: Phase, before: Boundary, after: Boundary) -> PhaseResult:
         joins = self._joins(phase.name)
-        within, http = self._observer.within[phase.name], self._observer.http.get(phase.name)
-        return phase_result(phase, self._scenario, self._audience, before, after, within, joins, http)
+        figures, http = self._observer.figures[phase.name], self._observer.http.get(phase.name)
+        return phase_result(phase, self._scenario, self._subscribers, before, after, figures, joins, http)
 
     def _checks(self) -> Checks:
         decoded: dict[str, int] = {}
@@ -232,7 +235,7 @@ class Run:
         if not self._scenario.baseline or not delivery.frames_per_s:
             return None
         sockets, size, ours = self._scenario.clients.count, delivery.bytes_per_frame, None
-        if DIALECTS[self._scenario.clients.dialect].run is not None:
+        if DIALECTS[self._scenario.clients.dialect].run_pattern is not None:
             # A message is an event there, and a write has many.
             size = bytes_per_write(metrics) or size
         floor = baseline.measure(sockets, round(size), sockets * size / delivery.bytes_per_s, _BASELINE_S)

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from gateway.model.interval import INTERVALS
-from loadtest.attacks import ATTACKS
+from loadtest.attack.attacks import ATTACKS
 
 SCENARIOS = Path(__file__).parent / "scenarios"
 
@@ -106,7 +106,7 @@ class Expect(Part, frozen=True):
     """Values that were not current after the feed had stopped and the pipes had drained."""
     out_of_order: Count | None = 0
     unknown: Count | None = 0
-    """News of channels that had not been shown in a snapshot."""
+    """ChannelUpdate of channels that had not been shown in a snapshot."""
     kline_faults: Count | None = 0
     lost_connections: Count | None = 0
     http_failures: Count | None = 0

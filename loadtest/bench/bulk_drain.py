@@ -12,8 +12,8 @@ import redis
 from hiredis import Reader
 
 from loadtest.bench.runner import Case
-from loadtest.resp import Publisher, connect, encode
-from loadtest.ticker_feed import ticker_json
+from loadtest.feeder.ticker_feed import ticker_json
+from loadtest.protocol.resp import Publisher, connect, encode
 from simulator.server import EmbeddedServer
 
 _MESSAGES = 20_000

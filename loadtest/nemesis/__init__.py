@@ -1,1 +1,1 @@
-"""Faults on purpose: a small world of real processes, broken in known ways, and the proof that nothing was lost."""
+"""Faults on purpose: a small system of real processes, broken in known ways, and the proof that nothing was lost."""

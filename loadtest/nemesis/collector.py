@@ -1,7 +1,7 @@
-"""A collector that survives what is done to it, and can be made to misbehave. Owns its thread and its link.
+"""A collector that survives every fault and misbehaves on demand. Owns its thread and its connection to Redis.
 
-What it could not hand over it stores after the next connect, as one does that asks its exchange for what it missed;
-then it goes on publishing. Everything can be checked: prices are stamps, volumes are the numbers of the bars.
+After a connect it stores all klines that closed meanwhile, like one that asks its exchange for what it missed; then it
+publishes again. Clients can check every value: prices are stamps, a volume is the number of its kline.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from gateway.config import RedisConfig
 from gateway.model.interval import INTERVALS
-from loadtest.kline_feed import kline_json
-from loadtest.resp import connect, encode
-from loadtest.stamps import stamp_at
-from loadtest.ticker_feed import ticker_json
+from loadtest.feeder.kline_feed import kline_json
+from loadtest.feeder.ticker_feed import ticker_json
+from loadtest.protocol.resp import connect, encode
+from loadtest.protocol.stamps import stamp_at
 
 if TYPE_CHECKING:
     import socket
@@ -24,41 +24,42 @@ if TYPE_CHECKING:
 
     from gateway.model.interval import Interval
 
-BEAT_S = 0.05
-FORMING_BEATS = 4
-ANSWER_S = 1.0
+INTERVAL_S = 0.05
+FORMING_ROUNDS = 4
+REPLY_S = 1.0
 STORED_MAX = 500
-HELD_BARS = 3
-"""Bars that close out of order: three of them, the newest first."""
+HELD_KLINES = 3
+"""Klines of a series that close out of order together: the newest first."""
 
 _REDIS = RedisConfig()
 
 
 @dataclass
-class Habits:
-    """What it does wrong just now."""
+class Misbehaviour:
+    """What the collector does wrong at present."""
 
     silent: bool = False
-    """Neither writes nor publishes."""
+    """It neither writes nor publishes."""
     doubled: bool = False
-    """Says everything twice."""
+    """It sends every command twice."""
     shuffled: bool = False
-    """T3, T1, T2: closed klines of three bars, and tickers where they carry their time."""
+    """It sends three values in the order T3, T1, T2: closed klines, and tickers that carry their event time."""
     contradicting: bool = False
-    """After a closed kline: an older one with other values, a forming one of the same bar, a newer correction."""
+    """After a closed kline it sends older values of it, a forming state of it, and a newer correction."""
     factor: int = 1
-    """So many tickers a beat."""
+    """Tickers of each symbol per round."""
 
 
 class Collector:
+    """Writes and publishes all symbols every `INTERVAL_S`, from `start` to `stop`."""
+
     def __init__(
         self, url: str, symbols: Sequence[str], intervals: Sequence[str], epoch_ns: int, *, timed: bool
     ) -> None:
-        """`timed`: its tickers carry their event time; else their order is that of their arrival."""
+        """`timed`: tickers carry their event time; without it, the order of arrival is all that readers know."""
         self._timed = timed
-        self.habits = Habits()
+        self.misbehaviour = Misbehaviour()
         self.last_prices: dict[str, float] = {}
-        self.links = 0
         self._url, self._symbols, self._epoch_ns = url, symbols, epoch_ns
         self._intervals = [INTERVALS[name] for name in intervals]
         now_ms = _now_ms()
@@ -66,23 +67,23 @@ class Collector:
         self._first = {interval: interval.back(self._open[interval], STORED_MAX // 10) for interval in self._intervals}
         self._held: list[tuple[Interval, int]] = []
         self._number = 0
-        self._told_ms = now_ms
-        self._beat = 0
-        self._link: socket.socket | None = None
-        self._ended = threading.Event()
+        self._event_ms = now_ms
+        self._round = 0
+        self._socket: socket.socket | None = None
+        self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="collector", daemon=True)
 
     def start(self) -> None:
-        """Store what a gateway finds when it starts, and go on."""
+        """Store klines and tickers for a gateway to start with, then publish in a thread."""
         self._connect()
         self._thread.start()
 
     def stop(self) -> None:
-        """Say the last word and end."""
-        self._ended.set()
+        """Finish the current round and end."""
+        self._stopped.set()
         self._thread.join()
-        if self._link is not None:
-            self._link.close()
+        if self._socket is not None:
+            self._socket.close()
 
     def ledger(self) -> dict[str, tuple[int, int]]:
         """Interval -> open times of the first and last closed kline that was stored or published."""
@@ -93,33 +94,31 @@ class Collector:
 
     def _run(self) -> None:
         due_s = time.monotonic()
-        while not self._ended.is_set():
-            due_s = max(due_s + BEAT_S, time.monotonic())
+        while not self._stopped.is_set():
+            due_s = max(due_s + INTERVAL_S, time.monotonic())
             time.sleep(max(0.0, due_s - time.monotonic()))
-            if self.habits.silent:
+            if self.misbehaviour.silent:
                 continue
             try:
-                if self._link is None:
+                if self._socket is None:
                     self._connect()
-                self._hand_over(self._news())
+                self._send_and_wait(self._next_commands())
             except OSError:
-                self._unlink()
+                self._disconnect()
                 time.sleep(0.1)
 
-    def _unlink(self) -> None:
-        if self._link is not None:
-            self._link.close()
-            self._link = None
+    def _disconnect(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
 
     def _connect(self) -> None:
-        """Connect, and store all that closed so far: who knows what the server still has."""
-        link = connect(self._url)
-        link.settimeout(ANSWER_S)
-        self._link = link
-        self.links += 1
+        """Connect, and store all closed klines again: the server may have lost any of them."""
+        self._socket = connect(self._url)
+        self._socket.settimeout(REPLY_S)
         self._held.clear()
-        # What closed while nobody took it is stored only: the gateway has to find it.
-        self._pass_bars()
+        # Klines that closed while there was no connection are stored, not published: the gateway has to find them.
+        self._take_closed()
         commands = []
         for interval in self._intervals:
             last = interval.previous_open(self._open[interval])
@@ -134,17 +133,17 @@ class Collector:
                 commands.append(encode("SET", _last_key(symbol, interval), interval.close_time(last)))
         for symbol in self._symbols:
             commands += self._stored_ticker(symbol)
-        self._hand_over(commands)
+        self._send_and_wait(commands)
 
-    def _hand_over(self, commands: list[bytes]) -> None:
-        """Send, and wait until all has been carried out; raises `OSError`."""
-        assert self._link is not None
+    def _send_and_wait(self, commands: list[bytes]) -> None:
+        """Send commands, and wait until the server has executed them; raises `OSError`."""
+        assert self._socket is not None
         if not commands:
             return
-        self._link.sendall(b"".join(commands))
+        self._socket.sendall(b"".join(commands))
         lines = 0
         while lines < len(commands):
-            answer = self._link.recv(1 << 16)
+            answer = self._socket.recv(1 << 16)
             if not answer:
                 raise ConnectionError("closed")
             lines += answer.count(b"\n")
@@ -153,11 +152,11 @@ class Collector:
         return stamp_at(time.monotonic_ns(), self._epoch_ns)
 
     def _stamp_of(self, open_time_ms: int) -> int:
-        """Of a bar: always the same, so that storing it again is no correction."""
+        """The stamp of a kline. It is always the same, so that storing the kline again does not correct it."""
         return stamp_at(self._epoch_ns, self._epoch_ns) + open_time_ms // 1000 % 1_000_000
 
-    def _pass_bars(self) -> list[tuple[Interval, int]]:
-        """The bars that have closed since the last time."""
+    def _take_closed(self) -> list[tuple[Interval, int]]:
+        """Interval and open time of the klines that have closed since the last call."""
         now_ms = _now_ms()
         passed = []
         for interval in self._intervals:
@@ -166,31 +165,31 @@ class Collector:
                 self._open[interval] = following
         return passed
 
-    def _news(self) -> list[bytes]:
-        """One beat's commands."""
-        habits = self.habits
-        self._beat += 1
+    def _next_commands(self) -> list[bytes]:
+        """The commands of one round."""
+        misbehaviour = self.misbehaviour
+        self._round += 1
         commands = []
-        self._held += self._pass_bars()
-        if not habits.shuffled or len(self._held) >= HELD_BARS * len(self._intervals):
-            bars, self._held = self._held, []
-            if habits.shuffled:
-                bars = bars[-1:] + bars[:-1]
-            for interval, open_time_ms in bars:
+        self._held += self._take_closed()
+        if not misbehaviour.shuffled or len(self._held) >= HELD_KLINES * len(self._intervals):
+            closed, self._held = self._held, []
+            if misbehaviour.shuffled:
+                closed = closed[-1:] + closed[:-1]
+            for interval, open_time_ms in closed:
                 for symbol in self._symbols:
                     commands += self._closing(symbol, interval, open_time_ms)
-        if not self._held and not self._beat % FORMING_BEATS:
+        if not self._held and not self._round % FORMING_ROUNDS:
             commands += [
                 self._kline(symbol, interval, self._open[interval], self._stamp(), _now_ms(), closed=False)
                 for interval in self._intervals
                 for symbol in self._symbols
             ]
-        for turn in range(habits.factor):
-            commands += self._tickers(shuffled=self._timed and habits.shuffled and not turn)
-        if not self._beat % 10:
+        for turn in range(misbehaviour.factor):
+            commands += self._tickers(shuffled=self._timed and misbehaviour.shuffled and not turn)
+        if not self._round % 10:
             for symbol in self._symbols:
                 commands += self._stored_ticker(symbol)
-        return [part for command in commands for part in (command, command)] if habits.doubled else commands
+        return [part for command in commands for part in (command, command)] if misbehaviour.doubled else commands
 
     def _closing(self, symbol: str, interval: Interval, open_time_ms: int) -> list[bytes]:
         stamp, close_ms = self._stamp_of(open_time_ms), interval.close_time(open_time_ms)
@@ -202,7 +201,7 @@ class Collector:
             encode("SET", _last_key(symbol, interval), close_ms),
             self._kline(symbol, interval, open_time_ms, stamp, close_ms + 1, closed=True),
         ]
-        if self.habits.contradicting:
+        if self.misbehaviour.contradicting:
             other = interval.previous_open(open_time_ms)
             body = kline_json(symbol, interval, open_time_ms, stamp, closed=True)
             wrong = kline_json(symbol, interval, other, stamp, closed=True).rpartition('"v":')[2].partition(",")[0]
@@ -224,22 +223,22 @@ class Collector:
         return encode("PUBLISH", channel, f'{{"e":"kline","E":{event_ms},"s":"{symbol}","k":{body}}}')
 
     def _tickers(self, *, shuffled: bool) -> list[bytes]:
-        """A price of every symbol; shuffled, three of each, the newest first. No two have the same event time."""
+        """A price of every symbol; if `shuffled`, three of each, the newest first. Event times are unique."""
         commands = []
         prices = []
         backs = (2, 1, 0) if shuffled else (0,)
-        self._told_ms = max(self._told_ms + len(backs), _now_ms())
+        self._event_ms = max(self._event_ms + len(backs), _now_ms())
         for back in backs:
             self._number += 1
-            prices.append((self._stamp() - back, self._number % 10_000, self._told_ms - back))
+            prices.append((self._stamp() - back, self._number % 10_000, self._event_ms - back))
         if shuffled:
             prices = [prices[2], prices[0], prices[1]]
         for symbol in self._symbols:
             for stamp, number, event_ms in prices:
-                news = ticker_json(symbol, f"{stamp:08d}", f"{number:04d}")
+                event = ticker_json(symbol, f"{stamp:08d}", f"{number:04d}")
                 if self._timed:
-                    news = f'{news[:-1]},"E":{event_ms}}}'
-                commands.append(encode("PUBLISH", _REDIS.ticker_channel.format(symbol=symbol), news))
+                    event = f'{event[:-1]},"E":{event_ms}}}'
+                commands.append(encode("PUBLISH", _REDIS.ticker_channel.format(symbol=symbol), event))
                 value = float(f"{stamp}.{number:04d}")
                 self.last_prices[symbol] = max(value, self.last_prices.get(symbol, 0.0))
         return commands
@@ -250,7 +249,7 @@ class Collector:
             stamp = f"{self._stamp():08d}"
         return [
             encode("SET", _REDIS.ticker_key.format(symbol=symbol), ticker_json(symbol, stamp, number), "EX", 60),
-            encode("SET", _REDIS.ticker_updated_key.format(symbol=symbol), self._told_ms),
+            encode("SET", _REDIS.ticker_updated_key.format(symbol=symbol), self._event_ms),
         ]
 
 

@@ -1,4 +1,4 @@
-"""The line between the gateway and its Redis, to be made slow or dead. Knows no protocol."""
+"""A TCP proxy between the gateway and its Redis that can be slowed down or blocked. Knows no protocol."""
 
 from __future__ import annotations
 
@@ -8,21 +8,24 @@ import time
 from contextlib import suppress
 
 _CHUNK = 1 << 16
-# What the line itself holds back is small, so that a backlog grows where it does in life: in the server.
+# Small, so that a backlog grows in the server, as it does on a real slow network.
 _BUFFER_BYTES = 1 << 15
-_STEP_S = 0.02
+_INTERVAL_S = 0.02
 
 
 class Proxy:
-    """Listens on 127.0.0.1 and passes bytes on. `bytes_per_s`: how fast answers come (0: as they do); `dark`: nothing
-    passes either way, and nobody is told."""
+    """Listens on 127.0.0.1 and forwards bytes, in a thread per direction.
+
+    `bytes_per_s`: rate of the server's answers, 0 without a limit. `blocked`: nothing passes in either direction, and
+    all connections stay open.
+    """
 
     def __init__(self, target_port: int) -> None:
         self.bytes_per_s = 0.0
-        self.dark = False
+        self.blocked = False
         self._target_port = target_port
         self._listening = socket.create_server(("127.0.0.1", 0))
-        self._ends: set[socket.socket] = set()
+        self._sockets: set[socket.socket] = set()
         self._closed = False
         threading.Thread(target=self._accept, name="proxy", daemon=True).start()
 
@@ -32,7 +35,7 @@ class Proxy:
 
     def close(self) -> None:
         self._closed = True
-        for end in (self._listening, *self._ends):
+        for end in (self._listening, *self._sockets):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
@@ -40,38 +43,38 @@ class Proxy:
     def _accept(self) -> None:
         while not self._closed:
             try:
-                near, _ = self._listening.accept()
+                client, _ = self._listening.accept()
             except OSError:
                 return
-            far = socket.socket()
-            far.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
+            server = socket.socket()
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
             try:
-                far.connect(("127.0.0.1", self._target_port))
+                server.connect(("127.0.0.1", self._target_port))
             except OSError:
-                near.close()
-                far.close()
+                client.close()
+                server.close()
                 continue
-            near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER_BYTES)
-            for end in (near, far):
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER_BYTES)
+            for end in (client, server):
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self._ends.add(end)
-            for source, sink, slowed in ((near, far, False), (far, near, True)):
-                threading.Thread(target=self._pass_on, args=(source, sink, slowed), daemon=True).start()
+                self._sockets.add(end)
+            for source, sink, limited in ((client, server, False), (server, client, True)):
+                threading.Thread(target=self._forward, args=(source, sink, limited), daemon=True).start()
 
-    def _pass_on(self, source: socket.socket, sink: socket.socket, slowed: bool) -> None:
+    def _forward(self, source: socket.socket, sink: socket.socket, limited: bool) -> None:
         with suppress(OSError):
             while data := source.recv(_CHUNK):
-                while self.dark and not self._closed:
-                    time.sleep(_STEP_S)
+                while self.blocked and not self._closed:
+                    time.sleep(_INTERVAL_S)
                 view = memoryview(data)
-                while slowed and view and self.bytes_per_s:
-                    share = max(1, int(self.bytes_per_s * _STEP_S))
-                    sink.sendall(view[:share])
-                    view = view[share:]
-                    time.sleep(_STEP_S)
+                while limited and view and self.bytes_per_s:
+                    part = max(1, int(self.bytes_per_s * _INTERVAL_S))
+                    sink.sendall(view[:part])
+                    view = view[part:]
+                    time.sleep(_INTERVAL_S)
                 sink.sendall(view)
         for end in (source, sink):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
-            self._ends.discard(end)
+            self._sockets.discard(end)

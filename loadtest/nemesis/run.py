@@ -1,4 +1,4 @@
-"""A nemesis run: the plan is carried out on a world, a line a second, and a verdict at the end."""
+"""A nemesis run: carries out the schedule on a system under test, prints a line a second, and returns the verdict."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loadtest.nemesis.faults import FAULTS
-from loadtest.nemesis.plan import plan
-from loadtest.nemesis.rig import Rig
+from loadtest.nemesis.schedule import make_schedule
+from loadtest.nemesis.system import SystemUnderTest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,40 +17,46 @@ if TYPE_CHECKING:
     from loadtest.nemesis.verdict import Verdict
 
 LIMIT_MS = 6000.0
-"""A frozen gateway under a client that has just been given an old price: both limits, one after the other."""
+"""Oldest price that may be shown as live. A gateway that freezes just after it sent an old price adds the client's
+limit to the feed's."""
 
 
-def run(seed: int, seconds: float, say: Callable[[str], None], keep: Path | None = None) -> Verdict:
-    """Raises `TimeoutError` when the world does not recover. `keep`: where recording and log go, instead of nowhere."""
-    strokes = plan(seed, seconds, {name: fault.part for name, fault in FAULTS.items()})
+def run(seed: int, seconds: float, print_line: Callable[[str], None], keep: Path | None = None) -> Verdict:
+    """Break the system as the seed says, for so long. `keep`: folder for recording and log; None: they are deleted.
+
+    Raises `TimeoutError` when the system does not recover.
+    """
+    schedule = make_schedule(seed, seconds, {name: fault.part for name, fault in FAULTS.items()})
     with tempfile.TemporaryDirectory(prefix="nemesis-") as folder:
-        # Half of all collectors say when something happened, half do not.
+        # Half of all collectors send event times. Without them, nobody can tell a stored price from one that is still
+        # on a slow line, so prices out of order do not count (see the README).
         timed = bool(seed % 2)
-        # Without event times a stored price and one still on a slow line cannot be told apart: see the README.
-        rig = Rig(keep or Path(folder), slow=0.1, stalled=0.05, timed=timed, ordered=timed, limit_ms=LIMIT_MS)
-        with rig:
-            acts = [(stroke.at_s, 0, stroke.name) for stroke in strokes]
-            acts += [(stroke.until_s, 1, stroke.name) for stroke in strokes]
-            acts.sort()
-            broken: list[str] = []
+        system = SystemUnderTest(
+            keep or Path(folder), slow=0.1, stalled=0.05, timed=timed, ordered=timed, limit_ms=LIMIT_MS
+        )
+        with system:
+            steps = [(fault.begin_s, 0, fault.name) for fault in schedule]
+            steps += [(fault.end_s, 1, fault.name) for fault in schedule]
+            steps.sort()
+            active: list[str] = []
             began_s = time.monotonic()
-            said_s = 0
+            next_line_s = 0
             while (now_s := time.monotonic() - began_s) < seconds:
-                while acts and acts[0][0] <= now_s:
-                    _, ends, name = acts.pop(0)
-                    (FAULTS[name].end if ends else FAULTS[name].begin)(rig)
-                    broken.remove(name) if ends else broken.append(name)
-                if now_s >= said_s:
-                    say(line(rig, now_s, broken))
-                    said_s = int(now_s) + 1
-                rig.run(0.05)
-            return rig.finish()
+                while steps and steps[0][0] <= now_s:
+                    _, ends, name = steps.pop(0)
+                    (FAULTS[name].end if ends else FAULTS[name].begin)(system)
+                    active.remove(name) if ends else active.append(name)
+                if now_s >= next_line_s:
+                    print_line(line(system, now_s, active))
+                    next_line_s = int(now_s) + 1
+                system.run(0.05)
+            return system.finish()
 
 
-def line(rig: Rig, now_s: float, broken: list[str]) -> str:
-    """One second."""
-    faults = " ".join(f"{name}={count}" for name, count in rig.broken.items())
+def line(system: SystemUnderTest, now_s: float, active: list[str]) -> str:
+    """One second of the run. `active`: names of the faults that are on."""
+    found = " ".join(f"{name}={count}" for name, count in system.kline_faults.items())
     return (
-        f"{now_s:5.0f} s  {rig.ready:>3} clients  {rig.checked:>7,} closed klines"
-        f"  oldest live {rig.oldest_live_ms / 1000:4.1f} s  {faults or 'no fault'}  {', '.join(broken)}".rstrip()
+        f"{now_s:5.0f} s  {system.ready:>3} clients  {system.checked:>7,} closed klines"
+        f"  oldest live {system.oldest_live_ms / 1000:4.1f} s  {found or 'no fault'}  {', '.join(active)}".rstrip()
     )

@@ -1,12 +1,12 @@
-"""What a recording proves, and how it is told."""
+"""What the recording of a nemesis run proves, and its summary as text."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from loadtest.checker import Checker
-from loadtest.recording import Ledger, read
+from loadtest.report.checker import Checker
+from loadtest.report.recording import Ledger, read
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,46 +14,48 @@ if TYPE_CHECKING:
 
 @dataclass
 class Verdict:
-    """What the recording proves. `ok` says whether anything was broken."""
+    """What the recording proves. `ok`: whether the gateway kept all of its promises."""
 
     faults: dict[str, int]
     examples: list[str]
     klines_checked: int
-    looks: int
+    prices_checked: int
+    """Checks of the oldest price that a client shows as live."""
     sums: dict[str, int]
     away: int
-    """Clients that had not come back in the end."""
+    """Clients that were not connected at the end."""
     tracebacks: int
-    """In the gateway's logs."""
+    """Tracebacks in the gateways' logs."""
     ordered: bool
-    """Whether prices out of order count."""
+    """Whether prices out of order count as faults."""
     statuses: list[int | None]
-    """How the gateways ended that were asked to."""
+    """Exit statuses of the gateways that were asked to end."""
 
     @property
     def ok(self) -> bool:
         sums = ("lost", "unknown", "out_of_order") if self.ordered else ("lost", "unknown")
         bad = sum(self.sums[name] for name in sums) + self.away + self.tracebacks
         ended = all(status in (0, None) for status in self.statuses)
-        return not self.faults and not bad and ended and self.klines_checked > 0 and self.looks > 0
+        return not self.faults and not bad and ended and self.klines_checked > 0 and self.prices_checked > 0
 
 
 def judge(recording: Path) -> Checker:
-    """The checker after all that a recording holds."""
+    """A checker that has read the whole recording."""
     checker = Checker()
     for event in read(recording):
-        checker.finish(event) if isinstance(event, Ledger) else checker.see(event)
+        checker.finish(event) if isinstance(event, Ledger) else checker.check(event)
     return checker
 
 
 def summary(seed: int, verdict: Verdict) -> str:
+    """The verdict for the terminal."""
     sums = verdict.sums
     lines = [
         f"klines   {verdict.klines_checked:,} closed ones checked, "
         + (" ".join(f"{name}={count}" for name, count in verdict.faults.items()) or "no fault"),
         (
-            f"prices   {sums['delivered']:,} delivered, {verdict.looks:,} looks at the screens, {sums['lost']} lost,"
-            f" {sums['out_of_order']} out of order, {sums['unknown']} of unknown channels"
+            f"prices   {sums['delivered']:,} delivered, {verdict.prices_checked:,} checks of shown prices,"
+            f" {sums['lost']} lost, {sums['out_of_order']} out of order, {sums['unknown']} of unknown channels"
         ),
         f"clients  {verdict.away} away at the end",
         f"gateway  {verdict.tracebacks} tracebacks, ended with {[s for s in verdict.statuses if s is not None]}",

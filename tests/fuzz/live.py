@@ -14,8 +14,8 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from gateway.config import ConfigError, load_config
-from loadtest.client_frames import HandshakeError, command, handshake, handshake_end
 from loadtest.processes import usage
+from loadtest.protocol.websocket import HandshakeError, client_frame, handshake, handshake_end
 from tests.fuzz.mutate import mutants
 from tests.fuzz.run import Finding, Outcome, corpus
 
@@ -74,7 +74,7 @@ def fuzz_live(count: int, seed: int) -> Outcome:
         while done < count:
             for name, path in _PATHS.items():
                 batch = list(islice(inputs[name], _PER_CONNECTION))
-                _talk(port, path, [data if name == "frames" else command(data[:8000]) for data in batch])
+                _talk(port, path, [data if name == "frames" else client_frame(data[:8000]) for data in batch])
             for data in islice(requests, _PER_CONNECTION):
                 _request(port, data)
             done += _PER_CONNECTION * (len(_PATHS) + 1)

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from loadtest.result import Result, bytes_per_write
+from loadtest.report.result import Result, bytes_per_write
 
 pytestmark = pytest.mark.alone
 

@@ -19,7 +19,7 @@ from websockets.asyncio.client import connect
 from gateway.config import Config, ServerConfig, load_config
 from gateway.server import workers
 from gateway.server.workers import Workers, WorkersError, reserve
-from loadtest.nemesis.rig import Rig
+from loadtest.nemesis.system import SystemUnderTest
 from loadtest.processes import family
 from tests.integration.live import PRICE, WAIT_S, make_config, process, until
 from tests.integration.test_command_line import command, line
@@ -32,8 +32,8 @@ CLIENTS = 40
 PRICES = 20
 
 
-def answer(rig: Rig, path: str) -> Any:
-    return json.loads(rig.gateway.get(path)[1])
+def answer(system: SystemUnderTest, path: str) -> Any:
+    return json.loads(system.gateway.get(path)[1])
 
 
 def worker_ids(pid: int) -> list[int]:
@@ -49,13 +49,13 @@ def alive(pid: int) -> bool:
     return state != "Z"
 
 
-def supervised(rig: Rig) -> int:
-    assert rig.gateway.pid is not None
-    return rig.gateway.pid
+def supervised(system: SystemUnderTest) -> int:
+    assert system.gateway.pid is not None
+    return system.gateway.pid
 
 
-def all_ready(rig: Rig) -> bool:
-    return all(worker.get("ready") for worker in answer(rig, "/readyz")["workers"].values())
+def all_ready(system: SystemUnderTest) -> bool:
+    return all(worker.get("ready") for worker in answer(system, "/readyz")["workers"].values())
 
 
 class TestServing:
@@ -64,9 +64,9 @@ class TestServing:
     SETTINGS: dict[str, dict[str, Any]] = {"server": {"workers": 2, "shutdown_s": 4.0}}
 
     def test_clients_are_spread_and_counted_in_all(self, tmp_path: Path) -> None:
-        with Rig(tmp_path, clients=CLIENTS, settings=self.SETTINGS) as rig:
-            rig.wait(lambda: all_ready(rig), "both workers")
-            text = rig.gateway.get("/metrics")[1].decode()
+        with SystemUnderTest(tmp_path, clients=CLIENTS, settings=self.SETTINGS) as system:
+            system.wait(lambda: all_ready(system), "both workers")
+            text = system.gateway.get("/metrics")[1].decode()
             each: dict[str, float] = {"1": 0, "2": 0}
             for found in text.splitlines():
                 if found.startswith("gateway_connections{worker="):
@@ -74,63 +74,63 @@ class TestServing:
             # The kernel draws by the client's port: that one of two gets none of 40 does not happen in a lifetime.
             assert sum(each.values()) == CLIENTS
             assert min(each.values()) > 0
-            added = rig.gateway.metrics()
+            added = system.gateway.metrics()
             assert sum(value for name, value in added.items() if name.startswith("gateway_connections{")) == CLIENTS
             # What deploy/kubernetes/autoscaler.yaml goes by.
             assert 'gateway_loop_lag_seconds_bucket{worker="1",le=' in text
             assert "gateway_workers_up 2\n" in text
-            assert answer(rig, "/healthz")["workers"] == {"1": True, "2": True}
-            told = answer(rig, "/status.json?worker=2")
+            assert answer(system, "/healthz")["workers"] == {"1": True, "2": True}
+            told = answer(system, "/status.json?worker=2")
             assert told["worker"] == 2
             assert [worker["worker"] for worker in told["workers"]] == [1, 2]
             assert sum(worker["clients"] for worker in told["workers"]) == CLIENTS
             assert told["clients"]["now"] == told["workers"][1]["clients"]
-            everybody = answer(rig, "/status.json")
+            everybody = answer(system, "/status.json")
             assert "worker" not in everybody
             assert everybody["clients"]["now"] == sum(tier["clients"] for tier in everybody["clients"]["tiers"])
             assert everybody["clients"]["now"] == CLIENTS
-            assert answer(rig, "/v1/status")["worker"] in (1, 2)
+            assert answer(system, "/v1/status")["worker"] in (1, 2)
 
     def test_an_update_is_followed_through_each_of_them(self, tmp_path: Path) -> None:
-        with Rig(tmp_path, clients=CLIENTS, settings=self.SETTINGS) as rig:
-            rig.wait(lambda: all_ready(rig), "both workers")
-            symbol = answer(rig, "/v1/status")["symbols"][-1]["symbol"]
-            told = answer(rig, f"/v1/trace?symbol={symbol}&count=3&wait_s=5")
+        with SystemUnderTest(tmp_path, clients=CLIENTS, settings=self.SETTINGS) as system:
+            system.wait(lambda: all_ready(system), "both workers")
+            symbol = answer(system, "/v1/status")["symbols"][-1]["symbol"]
+            told = answer(system, f"/v1/trace?symbol={symbol}&count=3&wait_s=5")
             assert (told["workers"], told["away"]) == ([1, 2], {})
             by_worker = {number: [each for each in told["updates"] if each["worker"] == number] for number in (1, 2)}
             assert [len(updates) for updates in by_worker.values()] == [3, 3]
             # Each follows the whole feed, and writes to its own clients.
             assert {each["event"] for each in by_worker[1]} & {each["event"] for each in by_worker[2]}
-            one = answer(rig, f"/v1/trace?symbol={symbol}&count=1&wait_s=5&worker=2")
+            one = answer(system, f"/v1/trace?symbol={symbol}&count=1&wait_s=5&worker=2")
             assert [update["worker"] for update in one["updates"]] == [2]
-            url = f"http://127.0.0.1:{rig.gateway.port}"
+            url = f"http://127.0.0.1:{system.gateway.port}"
             command = [sys.executable, "-m", "gateway", "trace", symbol, "--url", url, "--count", "1"]
             shown = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S, check=True).stdout
             assert {row.rpartition(", ")[2] for row in shown.splitlines()[1:]} == {"worker 1", "worker 2"}
 
     def test_one_is_killed_and_its_clients_go_on_with_the_other_without_a_hole(self, tmp_path: Path) -> None:
-        with Rig(tmp_path, clients=CLIENTS, settings=self.SETTINGS) as rig:
-            rig.wait(lambda: all_ready(rig), "both workers")
-            rig.run(1.5)
-            first, second = worker_ids(supervised(rig))
+        with SystemUnderTest(tmp_path, clients=CLIENTS, settings=self.SETTINGS) as system:
+            system.wait(lambda: all_ready(system), "both workers")
+            system.run(1.5)
+            first, second = worker_ids(supervised(system))
             os.kill(first, signal.SIGKILL)
-            rig.wait(lambda: worker_ids(supervised(rig)) != [first, second], "its end")
-            rig.wait(rig.all_live, "everybody back")
-            rig.wait(lambda: len(worker_ids(supervised(rig))) == 2 and all_ready(rig), "a new one")
-            assert second in worker_ids(supervised(rig))
-            assert "was ended by SIGKILL" in rig.gateway.log_tail()
-            verdict = rig.finish()
+            system.wait(lambda: worker_ids(supervised(system)) != [first, second], "its end")
+            system.wait(system.all_live, "everybody back")
+            system.wait(lambda: len(worker_ids(supervised(system))) == 2 and all_ready(system), "a new one")
+            assert second in worker_ids(supervised(system))
+            assert "was ended by SIGKILL" in system.gateway.log_tail()
+            verdict = system.finish()
             assert verdict.ok, verdict
             assert verdict.klines_checked > CLIENTS
 
     def test_all_are_sent_away_gently(self, tmp_path: Path) -> None:
-        with Rig(tmp_path, clients=CLIENTS, settings=self.SETTINGS) as rig:
-            rig.wait(lambda: all_ready(rig), "both workers")
-            members = worker_ids(supervised(rig))
-            rig.end_gateway()
+        with SystemUnderTest(tmp_path, clients=CLIENTS, settings=self.SETTINGS) as system:
+            system.wait(lambda: all_ready(system), "both workers")
+            members = worker_ids(supervised(system))
+            system.end_gateway()
             # One who is sent away by the first may have come back to the second before that had heard of the end.
-            rig.wait(lambda: rig.closes("closed 1012") >= CLIENTS, "all goodbyes")
-            assert rig.gateway.stop() == 0
+            system.wait(lambda: system.closes("closed 1012") >= CLIENTS, "all goodbyes")
+            assert system.gateway.stop() == 0
             assert not any(map(alive, members))
 
 

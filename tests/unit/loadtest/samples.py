@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from loadtest.messages import FeedTick, SwarmTick
-from loadtest.result import (
+from loadtest.protocol.messages import FeedSample, SwarmSample
+from loadtest.report.result import (
     Checks,
     Connecting,
     DeliveryResult,
@@ -87,7 +87,7 @@ def result(*phases: PhaseResult, **changes: Any) -> Result:
     return msgspec.structs.replace(whole, **changes)
 
 
-def feed_tick(**values: Any) -> FeedTick:
+def feed_sample(**values: Any) -> FeedSample:
     zero: dict[str, Any] = {
         "phase": "steady",
         "elapsed_s": 0.0,
@@ -100,10 +100,10 @@ def feed_tick(**values: Any) -> FeedTick:
         "cpu_s": 0.0,
         "counts": (0, 0),
     }
-    return FeedTick(**(zero | values))
+    return FeedSample(**(zero | values))
 
 
-def swarm_tick(part: int = 0, **values: Any) -> SwarmTick:
-    zero: dict[str, Any] = dict.fromkeys(SwarmTick.__slots__, 0)
+def swarm_sample(part: int = 0, **values: Any) -> SwarmSample:
+    zero: dict[str, Any] = dict.fromkeys(SwarmSample.__slots__, 0)
     zero |= {"part": part, "phase": "steady", "ages": {}, "closes": {}, "notices": {}, "boundary": False}
-    return SwarmTick(**(zero | values))
+    return SwarmSample(**(zero | values))

@@ -1,0 +1,1 @@
+"""The feeder process: publishes tickers and klines at the rate of the scenario."""

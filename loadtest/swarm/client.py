@@ -1,0 +1,190 @@
+"""One client of the swarm: its handshake, its subscriptions and where it stands. No sockets, no clock: bytes in, bytes
+to send out.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from loadtest.protocol.websocket import (
+    CLOSE,
+    PING,
+    PONG,
+    HandshakeError,
+    client_frame,
+    close_code,
+    handshake,
+    handshake_end,
+)
+from loadtest.swarm.follower import Follower
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from loadtest.protocol.dialects import Dialect
+    from loadtest.report.recording import Event
+    from loadtest.scenario import Scenario
+
+# A command must fit into the gateway's `max_message_bytes`.
+_CHANNELS_PER_COMMAND = 200
+
+
+class State(IntEnum):
+    DISCONNECTED = 0
+    CONNECTING = 1
+    HANDSHAKE = 2
+    SUBSCRIBING = 3
+    """Subscribed, but not every snapshot is here."""
+    READY = 4
+
+
+class ConnectionEnded(Exception):
+    """The connection is of no use any more; says how it ended."""
+
+
+class Client:
+    """Invariant: `unparsed` holds the bytes received that are not yet a whole frame (or handshake)."""
+
+    __slots__ = (
+        "_pending_replies",
+        "_dialect",
+        "_host",
+        "_refused",
+        "_scenario",
+        "_pending_snapshots",
+        "allowance",
+        "attempts",
+        "connect_ns",
+        "follower",
+        "last_read_ns",
+        "index",
+        "kind",
+        "unparsed",
+        "state",
+    )
+
+    def __init__(self, index: int, scenario: Scenario, dialect: Dialect, host: str, follower: Follower | None) -> None:
+        self.index = index
+        self.kind = scenario.kind(index)
+        self.follower = follower
+        self.state = State.DISCONNECTED
+        self.unparsed = b""
+        self.connect_ns = 0
+        self.attempts = 0
+        self.last_read_ns = 0
+        """When anything came last."""
+        self.allowance = 0.0
+        """Of a slow reader: bytes it may read now."""
+        self._scenario, self._dialect, self._host = scenario, dialect, host
+        self._pending_replies = 0
+        self._pending_snapshots = 0
+        self._refused: list[str] = []
+
+    def open_handshake(self) -> bytes:
+        """The bytes that open the connection."""
+        self.state = State.HANDSHAKE
+        return handshake(self._host, self._scenario.clients.path, self._dialect.subprotocol)
+
+    def finish_handshake(self, data: bytes) -> tuple[bytes, int] | None:
+        """What to send once the handshake is answered, and where frames begin; None while it is not."""
+        try:
+            end = handshake_end(data, self._dialect.subprotocol)
+        except HandshakeError as error:
+            raise ConnectionEnded(f"refused {error.status}") from error
+        if not end:
+            return None
+        self._pending_replies = self._pending_snapshots = 0
+        commands = self._subscribe(self._channels())
+        self.state = State.SUBSCRIBING if commands else State.READY
+        return commands, end
+
+    @property
+    def has_refused_channels(self) -> bool:
+        """Whether channels were refused for the moment; `retry` asks for them again."""
+        return bool(self._refused)
+
+    def subscribe_refused(self) -> bytes:
+        names, self._refused = self._refused, []
+        return self._subscribe(names)
+
+    def disconnect(self) -> None:
+        self.state = State.DISCONNECTED
+        self.unparsed = b""
+        self._refused = []
+        if self.follower:
+            self.follower.disconnect()
+
+    def receive(self, opcode: int, payload: bytes) -> tuple[str, bytes]:
+        """A frame that is no update: what it was, and what to answer. Raises `ConnectionEnded` on a close."""
+        if opcode == CLOSE:
+            raise ConnectionEnded(f"closed {close_code(payload)}")
+        if opcode == PING:
+            return "ping", client_frame(payload, PONG)
+        if opcode == PONG:
+            return "pong", b""
+        if opcode < 0:
+            raise ConnectionEnded("broken frame")
+        message = self._dialect.message(payload)
+        return self._message(message["op"], message), b""
+
+    def _message(self, op: str, message: dict[str, Any]) -> str:
+        if op == "snapshot":
+            self._pending_snapshots -= 1
+            if self.follower:
+                self.follower.snapshot(message)
+            if message.get("resync"):
+                self._pending_snapshots += 1
+                return "resync"
+        elif op == "subscribed":
+            self._pending_replies -= 1
+            refused = {name: entry["error"]["code"] for name, entry in message["channels"].items() if "error" in entry}
+            self._pending_snapshots += len(message["channels"]) - len(refused)
+            self._refused += [name for name, code in refused.items() if code == "UNAVAILABLE"]
+            if refused:
+                op = f"refused {' '.join(sorted(set(refused.values())))}"
+        elif op in ("throttle", "status"):
+            if op == "status" and self.follower:
+                self.follower.status(message)
+            op = f"{op} {message.get('reason', 'live')}"
+        elif op == "error":
+            op = f"error {message['code']}"
+        if self.state is State.SUBSCRIBING and not (self._pending_replies or self._pending_snapshots or self._refused):
+            self.state = State.READY
+        return op
+
+    def _channels(self) -> list[str]:
+        scenario = self._scenario
+        symbols = scenario.symbols
+        return [f"ticker:{symbols[place]}" for place in scenario.watchlist(self.index)] + [
+            f"kline:{symbols[place]}:{interval}"
+            for place in scenario.kline_list(self.index)
+            for interval in scenario.feed.intervals
+        ]
+
+    def _subscribe(self, names: list[str]) -> bytes:
+        if self.follower and not self._dialect.snapshots:
+            self.follower.add_without_snapshot(names)
+        cursors = self.follower.cursors if self.follower else {}
+        commands = []
+        for start in range(0, len(names), _CHANNELS_PER_COMMAND):
+            channels = names[start : start + _CHANNELS_PER_COMMAND]
+            resume = {name: cursors[name] for name in channels if name in cursors}
+            body = self._dialect.subscribe(start, channels, self._scenario.clients.history, resume)
+            commands.append(client_frame(orjson.dumps(body)))
+        self._pending_replies += len(commands)
+        return b"".join(commands)
+
+
+def make_clients(
+    scenario: Scenario, dialect: Dialect, host: str, on_event: Callable[[Event], None], indexes: Iterable[int]
+) -> list[Client]:
+    """The clients of these numbers; those that decode give what they see of klines to `on_event`."""
+    clients = []
+    for index in indexes:
+        lane_suffix = "" if scenario.kind(index) == "normal" else " (slow)"
+        follower = Follower(index, on_event, lane_suffix) if scenario.decodes(index) else None
+        clients.append(Client(index, scenario, dialect, host, follower))
+    return clients
