@@ -34,7 +34,7 @@ from gateway.http import binance_rest, functions, gaps, klines, openapi, operati
 from gateway.http.admission import Admission
 from gateway.http.errors import EXCEPTION_HANDLERS
 from gateway.http.guard import Guard
-from gateway.http.worker_operations import Surface
+from gateway.http.worker_operations import OperationsRoutes
 from gateway.market.market import Market
 from gateway.model.symbol import SymbolRule
 from gateway.ops.collector import MetricsCollector
@@ -135,7 +135,7 @@ class Gateway:
             for name, redis in where.items()
         }
         self.keepalive = Keepalive(config.stream, self.hub.sessions, self.counters)
-        self.health_report = Health(
+        self.health = Health(
             clock=clock,
             market=self.market,
             hub=self.hub,
@@ -151,14 +151,13 @@ class Gateway:
         collector = MetricsCollector(
             self.hub, self.market, stores, self.counters, config.market.symbol_stale_after_s, clock
         )
-        self.metrics = self.health_report.metrics(self.counters, collector)
-        self.status = StatusView(config, self.health_report, self.counters)
-        health_report, token, told = (
-            self.health_report,
-            config.operations.token,
-            partial(status.routes, self.status, self.ingest.tracing),
+        self.metrics = self.health.metrics(self.counters, collector)
+        self.status = StatusView(config, self.health, self.counters)
+        health, token = self.health, config.operations.token
+        status_routes = partial(status.routes, self.status, self.ingest.tracing)
+        self.operations = OperationsRoutes(
+            health.not_ready_reasons, health.details, self.metrics, token, worker_group, status_routes
         )
-        self.surface = Surface(health_report.not_ready, health_report.details, self.metrics, token, worker_group, told)
         self.app = Starlette(
             routes=self._routes(),
             middleware=self._middleware(),
@@ -201,11 +200,13 @@ class Gateway:
         ]
         if operations_sock is not None:
             tasks.append(
-                asyncio.create_task(serve_operations(operations_sock, self.surface.whole()), name="operations")
+                asyncio.create_task(serve_operations(operations_sock, self.operations.routes()), name="operations")
             )
         if worker_group := self.worker_group:
             tasks.append(
-                asyncio.create_task(serve_operations(worker_group.bind(), self.surface.own(worker_group)), name="crew")
+                asyncio.create_task(
+                    serve_operations(worker_group.bind(), self.operations.worker_routes(worker_group)), name="crew"
+                )
             )
         shared = self.config.server.reuse_port
         live = (lambda: self.hub.state.live) if shared else (lambda: True)
@@ -247,7 +248,7 @@ class Gateway:
             *udf.routes(self.history, self.rules, self.config.dialects, gzip_min_bytes),
             *openapi.routes(self.rules, __version__, gzip_min_bytes),
             *operations.document_routes(),
-            *(self.surface.public() if self.config.operations.address else self.surface.whole()),
+            *(self.operations.public_routes() if self.config.operations.address else self.operations.routes()),
             *page.routes(STATIC),
         ]
 

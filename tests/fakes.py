@@ -65,7 +65,7 @@ class FakeSocket:
         self.aborted = False
         self.closed_for: Close | None = None
         self.offence: Close | None = None
-        self.client_close_code = self.sent_away = 0
+        self.client_close_code = self.gateway_close_code = 0
         self.written: list[bytes] = []
         self._stuck = False
 

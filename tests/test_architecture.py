@@ -57,7 +57,7 @@ ROWS = (
     Row(("redis",), outside=("redis", "hiredis")),
     Row(("feed",)),
     Row(("history", "access", "server.socket_batch", "server.handshake", "server.client_socket")),
-    Row(("ops.metrics", "ops.by_worker")),
+    Row(("ops.metrics",)),
     Row(("runtime",)),
     Row(
         ("ops.status.freshness", "ops.status.record", "ops.status.screen", "ops.status.combine", "ops.status.verdict"),

@@ -140,12 +140,12 @@ class Admission:
             self.counters.disconnects[offence.code] += 1
             self.door.cut(visitor, offence, _now_us())
         self.counters.bytes_in += socket.received_bytes
-        self.counters.ended(
+        self.counters.connection_closed(
             socket.id,
             dialect,
             visitor.group,
             client_close_code=socket.client_close_code,
-            sent_away=socket.sent_away,
+            gateway_close_code=socket.gateway_close_code,
             now_s=time.monotonic(),
         )
         self.leave(visitor)

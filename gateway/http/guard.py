@@ -76,7 +76,7 @@ class Guard:
                 self._admission.counters.refusals[refusal.reason] += 1
                 await _shaped(path, refusal)(scope, receive, send_headed)
         finally:
-            self._admission.counters.answered(_surface(path), status, time.monotonic() - started_s)
+            self._admission.counters.count_response(_surface(path), status, time.monotonic() - started_s)
 
     async def _checked(self, request: HTTPConnection, path: str, headers: list[tuple[bytes, bytes]]) -> Refusal | None:
         admission = self._admission

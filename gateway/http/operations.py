@@ -1,6 +1,6 @@
-"""For those who run it: `/healthz` (alive), `/readyz` (serving fresh data, or why not), `/metrics`; the documents.
+"""Routes for operators: `/healthz` (alive), `/readyz` (serves fresh data), `/metrics`, and the AsyncAPI document.
 
-Details are for those who run it only, where that is configured: behind a token, or at an address of their own.
+Details are for operators only if that is configured: with a token, or at an address of their own.
 """
 
 from __future__ import annotations
@@ -30,12 +30,15 @@ NO_STORE = {"cache-control": "no-store"}
 def routes(
     reasons: Callable[[], list[str]], details: Callable[[], Mapping[str, object]], metrics: Metrics, token: str = ""
 ) -> list[Route]:
-    """All of it. `reasons`: why the gateway is not ready; none when it is. `details`: what else is told of it.
-    `token`: what a request has to bear."""
+    """All routes of one process.
+
+    `reasons`: returns why the gateway is not ready, empty if it is. `details`: returns what `/readyz` adds for
+    operators. `token`: what requests must present; "": nothing.
+    """
 
     async def readyz(request: Request) -> Response:
         why = reasons()
-        return _readiness(why, {"reasons": why, **details()} if bears(request, token) else {})
+        return _readiness(why, {"reasons": why, **details()} if has_token(request, token) else {})
 
     async def scrape(_: Request) -> Response:
         return Response(metrics.render(), headers=NO_STORE, media_type="text/plain; version=0.0.4")
@@ -44,7 +47,7 @@ def routes(
 
 
 def public_routes(reasons: Callable[[], list[str]]) -> list[Route]:
-    """What is left for everybody where the rest is served elsewhere: enough for a load balancer."""
+    """What a load balancer needs, for a gateway that serves the other routes at operations.address."""
 
     async def readyz(_: Request) -> Response:
         return _readiness(reasons(), {})
@@ -53,6 +56,7 @@ def public_routes(reasons: Callable[[], list[str]]) -> list[Route]:
 
 
 def document_routes() -> list[Route]:
+    """The AsyncAPI description of the streams."""
     asyncapi = files("gateway.http").joinpath("asyncapi.json").read_bytes()
 
     async def document(_: Request) -> Response:
@@ -62,10 +66,10 @@ def document_routes() -> list[Route]:
 
 
 def guarded(endpoint: Endpoint, token: str) -> Endpoint:
-    """An endpoint for those who bear the token, where there is one."""
+    """The endpoint, which answers 401 to requests without the token if there is one."""
 
     async def answer(request: Request) -> Response:
-        if not bears(request, token):
+        if not has_token(request, token):
             return error_response(Code.UNAUTHORIZED, "a token is needed", headers={"www-authenticate": "Bearer"})
         return await endpoint(request)
 
@@ -76,13 +80,13 @@ async def _healthz(_: Request) -> Response:
     return JSONResponse({"status": "ok", "version": __version__}, headers=NO_STORE)
 
 
-def _readiness(why: list[str], details: Mapping[str, object]) -> Response:
-    return JSONResponse({"ready": not why, **details}, 503 if why else 200, headers=NO_STORE)
+def _readiness(reasons: list[str], details: Mapping[str, object]) -> Response:
+    return JSONResponse({"ready": not reasons, **details}, 503 if reasons else 200, headers=NO_STORE)
 
 
-def bears(request: Request, token: str) -> bool:
-    """Whether it shows the token; any does where there is none."""
+def has_token(request: Request, token: str) -> bool:
+    """Whether the request presents the token as a bearer token; true if no token is configured."""
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    # Compared in constant time, as bytes: text outside of ASCII is not refused by an exception.
-    right = hmac.compare_digest(given.strip().encode("latin-1", "replace"), token.encode())
-    return not token or (scheme.lower() == "bearer" and right)
+    # Compared in constant time, and as bytes: `compare_digest` raises for text outside of ASCII.
+    matches = hmac.compare_digest(given.strip().encode("latin-1", "replace"), token.encode())
+    return not token or (scheme.lower() == "bearer" and matches)

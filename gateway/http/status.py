@@ -1,7 +1,7 @@
-"""The status page at `/status` and what it shows, freshness by symbol at `/v1/status`, and `/v1/trace`.
+"""The status page at `/status` and its data, freshness by symbol at `/v1/status`, and `/v1/trace`.
 
-All of it belongs to those who run the gateway: where a token is configured it is needed, but for the page's own files,
-which hold no data and ask for it.
+All of it is for operators: requests need the token if one is configured, except for the page's own files, which contain
+no data and ask for the token.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ LIMIT, LIMIT_MAX = 100, 1000
 """Symbols in one answer of `/v1/status`."""
 
 TRACES_MAX = 4
-"""Symbols followed at the same time, by all who ask."""
+"""Traces at the same time, over all clients."""
 
 TRACE_UPDATES_MAX = 500
 TRACE_WAIT_MAX_S = 10.0
-"""Longest an answer of `/v1/trace` is waited for; who wants more asks again."""
+"""Longest time that `/v1/trace` waits for updates; a client that wants more asks again."""
 
 
 def routes(view: StatusView, tracing: Tracing, token: str) -> list[Route]:
-    """`token`: what a request has to bear, "": nothing."""
-    market, freshness = view.health_report.market, view.freshness
-    clock_ms, reasons = view.health_report.clock, view.health_report.not_ready
+    """Routes of the status page and its data. `token`: what requests must present; "": nothing."""
+    market, freshness = view.health.market, view.freshness
+    clock_ms, reasons = view.health.clock, view.health.not_ready_reasons
 
     async def everything(_: Request) -> Response:
         return Response(view.body(), headers=NO_STORE, media_type="application/json")
@@ -53,29 +53,29 @@ def routes(view: StatusView, tracing: Tracing, token: str) -> list[Route]:
         query = request.query_params
         now_ms, why = clock_ms(), reasons()
         ages = freshness.ages(now_ms)
-        known, quiet = len(ages), freshness.quiet(now_ms)
+        known, stale_symbols = len(ages), freshness.count_stale(now_ms)
         if symbol := query.get("symbol"):
             ages = [age for age in ages if age.symbol == symbol]
             if not ages:
                 return error_response(Code.INVALID_SYMBOL, f"no data for {symbol[:40]!r}")
-        limit = _whole(query.get("limit"), LIMIT, LIMIT_MAX)
+        limit = _parse_count(query.get("limit"), LIMIT, LIMIT_MAX)
         order = query.get("sort", "age")
         if limit is None or order not in ("age", "symbol"):
             return error_response(Code.BAD_REQUEST, f"expected sort=age or symbol, and limit=1 to {LIMIT_MAX}")
         if order == "symbol":
             ages = sorted(ages, key=lambda age: age.symbol)
-        told = [_told(age, freshness, now_ms) for age in ages[:limit]]
+        entries = [_age_entry(age, freshness, now_ms) for age in ages[:limit]]
         if symbol:
-            told[0]["intervals"] = _intervals(market.get_or_create(symbol))
+            entries[0]["intervals"] = _intervals(market.get_or_create(symbol))
         state = view.state()
         body = {
             "ready": not why,
             "reasons": why,
             "state": state,
             "known": known,
-            "quiet": quiet,
-            "quiet_after_ms": freshness.quiet_after_ms,
-            "symbols": told,
+            "quiet": stale_symbols,
+            "quiet_after_ms": freshness.stale_after_ms,
+            "symbols": entries,
             "timestamp": now_ms,
         }
         return Response(orjson.dumps(body), headers=NO_STORE, media_type="application/json")
@@ -83,15 +83,15 @@ def routes(view: StatusView, tracing: Tracing, token: str) -> list[Route]:
     async def trace(request: Request) -> Response:
         query = request.query_params
         symbol = query.get("symbol", "")
-        count = _whole(query.get("count"), 10, TRACE_UPDATES_MAX)
-        wait_s = _whole(query.get("wait_s"), 5, round(TRACE_WAIT_MAX_S))
+        count = _parse_count(query.get("count"), 10, TRACE_UPDATES_MAX)
+        wait_s = _parse_count(query.get("wait_s"), 5, round(TRACE_WAIT_MAX_S))
         if count is None or wait_s is None:
             message = f"expected count=1 to {TRACE_UPDATES_MAX}, and wait_s=1 to {TRACE_WAIT_MAX_S:g}"
             return error_response(Code.BAD_REQUEST, message)
         if not market.has_data(symbol):
             return error_response(Code.INVALID_SYMBOL, f"no data for {symbol[:40]!r}")
         if len(tracing.traces) >= TRACES_MAX:
-            return error_response(Code.RATE_LIMIT, f"{TRACES_MAX} traces are under way; try again", retry_after_s=1)
+            return error_response(Code.RATE_LIMIT, f"{TRACES_MAX} traces are running; retry later", retry_after_s=1)
         found = await follow(tracing, symbol, count, wait_s)
         body = orjson.dumps({"symbol": symbol, "updates": found, "timestamp": clock_ms()})
         return Response(body, headers=NO_STORE, media_type="application/json")
@@ -105,17 +105,17 @@ def routes(view: StatusView, tracing: Tracing, token: str) -> list[Route]:
 
 
 async def follow(tracing: Tracing, symbol: str, count: int, wait_s: float) -> list[dict[str, Any]]:
-    """The next `count` updates of a symbol, or those that came in the time."""
+    """Trace the next `count` updates of a symbol; returns those that arrive within `wait_s`."""
     found: list[dict[str, Any]] = []
     enough = asyncio.Event()
 
-    def tell(record: dict[str, Any]) -> None:
+    def add(record: dict[str, Any]) -> None:
         if len(found) < count:
             found.append(record)
         if len(found) == count:
             enough.set()
 
-    trace = tracing.start(symbol, tell)
+    trace = tracing.start(symbol, add)
     try:
         async with asyncio.timeout(wait_s):
             await enough.wait()
@@ -127,8 +127,8 @@ async def follow(tracing: Tracing, symbol: str, count: int, wait_s: float) -> li
 
 
 def _page() -> list[Route]:
-    """Read once: a few small files. Their addresses are below `/status/`, so that relative ones work behind a path
-    prefix of a proxy."""
+    """The page's files, read once. They are served below `/status/`, so that relative URLs work behind a proxy's path
+    prefix."""
     folder = Path(str(files("gateway.ops.status"))) / "page"
     made = []
     for path, name in FILES.items():
@@ -140,37 +140,37 @@ def _page() -> list[Route]:
 
         made.append(Route(f"/status/{path}", answer))
 
-    async def onward(_: Request) -> Response:
+    async def redirect(_: Request) -> Response:
         return RedirectResponse("status/", 308)
 
-    return [Route("/status", onward), *made]
+    return [Route("/status", redirect), *made]
 
 
-def _whole(text: str | None, default: int, most: int) -> int | None:
-    """A number from 1 to `most`; `None` for what is none."""
+def _parse_count(text: str | None, default: int, most: int) -> int | None:
+    """The text as a number from 1 to `most`; `None` if it is none."""
     if text is None:
         return default
     return number if text.isascii() and text.isdigit() and 1 <= (number := int(text[:9])) <= most else None
 
 
-def _told(age: Age, freshness: Freshness, now_ms: int) -> dict[str, Any]:
+def _age_entry(age: Age, freshness: Freshness, now_ms: int) -> dict[str, Any]:
     return {
         "symbol": age.symbol,
         "event": age.event_ms or None,
         "age_ms": max(0, now_ms - age.event_ms) if age.event_ms else None,
-        "quiet": freshness.is_quiet(age, now_ms),
+        "quiet": freshness.is_stale(age, now_ms),
         "lapsed": age.lapsed,
     }
 
 
 def _intervals(state: SymbolState) -> dict[str, Any]:
     """The series of one symbol."""
-    told = {}
+    intervals = {}
     for name, series in state.series.items():
         last, forming = series.closed.last, series.forming
-        told[name] = {
+        intervals[name] = {
             "last_closed": last.close_time_ms if last else None,
             "forming": forming.event_time_ms if forming else None,
             "derived": series.aggregation is not None,
         }
-    return told
+    return intervals

@@ -1,7 +1,6 @@
-"""Health, readiness, metrics, status and traces of all workers, whichever of them is asked.
+"""Health, readiness, metrics, status and traces of all workers, whichever of them gets the request.
 
-Each worker answers for itself at its own socket; here the answers are put together, and nothing is judged but which of
-them count.
+Each worker answers for itself at its own socket; this file combines the answers.
 """
 
 from __future__ import annotations
@@ -16,11 +15,10 @@ from starlette.routing import Route
 from gateway import __version__
 from gateway.http import operations
 from gateway.http.errors import Code, coded_route, error_response
-from gateway.http.operations import NO_STORE, bears
+from gateway.http.operations import NO_STORE, has_token
 from gateway.http.status import TRACE_WAIT_MAX_S
-from gateway.ops.by_worker import by_worker
-from gateway.ops.metrics import gauge
-from gateway.ops.status.combine import of_all, stalest, traces
+from gateway.ops.metrics import gauge, label_by_worker
+from gateway.ops.status.combine import combine_status, combine_traces, stalest
 from gateway.server.worker_group import ANSWER_S, Answer, WorkerGroupError
 
 if TYPE_CHECKING:
@@ -32,8 +30,8 @@ if TYPE_CHECKING:
     from gateway.server.worker_group import WorkerGroup
 
 
-class Surface:
-    """What a gateway tells of itself, and of its crew where it has one: there the first route that fits answers."""
+class OperationsRoutes:
+    """The routes for operators: of this process, preceded by those of the worker group if there is one."""
 
     def __init__(
         self,
@@ -44,29 +42,33 @@ class Surface:
         worker_group: WorkerGroup | None,
         more: Callable[[str], list[Route]] = lambda token: [],
     ) -> None:
-        """`more`: what else a process tells to those who bear a token."""
+        """`more`: further routes of a process, made for the token that they require."""
         self._reasons, self._details, self._metrics = reasons, details, metrics
         self._token, self._worker_group, self._more = token, worker_group, more
 
-    def whole(self) -> list[Route]:
-        worker_group = routes(self._worker_group, self._token) if self._worker_group else []
+    def routes(self) -> list[Route]:
+        """All routes, with details."""
+        worker_group = group_routes(self._worker_group, self._token) if self._worker_group else []
         return [*worker_group, *self._of_process(self._token)]
 
-    def public(self) -> list[Route]:
-        """Without details."""
-        worker_group = routes(self._worker_group, self._token, public=True) if self._worker_group else []
+    def public_routes(self) -> list[Route]:
+        """What load balancers need: `/healthz` and `/readyz` without details."""
+        worker_group = group_routes(self._worker_group, self._token, public=True) if self._worker_group else []
         return [*worker_group, *operations.public_routes(self._reasons)]
 
-    def own(self, worker_group: WorkerGroup) -> list[Route]:
-        """This worker's alone, for the others of its crew."""
+    def worker_routes(self, worker_group: WorkerGroup) -> list[Route]:
+        """The routes of this process alone, for the other workers of its group."""
         return self._of_process(worker_group.secret)
 
     def _of_process(self, token: str) -> list[Route]:
         return [*operations.routes(self._reasons, self._details, self._metrics, token), *self._more(token)]
 
 
-def routes(worker_group: WorkerGroup, token: str, *, public: bool = False) -> list[Route]:
-    """To stand before those of `operations.py`. `public`: only what a load balancer asks for, without details."""
+def group_routes(worker_group: WorkerGroup, token: str, *, public: bool = False) -> list[Route]:
+    """Routes that answer for all workers; they replace those of `operations.py` of the same paths.
+
+    `public`: only `/healthz` and `/readyz`, without details.
+    """
 
     async def healthz(_: Request) -> Response:
         answers = await worker_group.ask_all("/healthz")
@@ -75,52 +77,60 @@ def routes(worker_group: WorkerGroup, token: str, *, public: bool = False) -> li
         return JSONResponse(body if public else {**body, "workers": alive}, headers=NO_STORE)
 
     async def readyz(request: Request) -> Response:
-        # A worker that is away gets no new clients, so the others stay ready; one that is there and serves stale data
-        # would get its share of them.
+        # A worker that does not answer gets no new clients, so the others stay ready; a worker that answers and serves
+        # stale data would get its share of them.
         workers: dict[str, dict[str, Any]] = {}
         for number, answer in (await worker_group.ask_all("/readyz")).items():
             workers[str(number)] = orjson.loads(answer.body) if isinstance(answer, Answer) else {"away": str(answer)}
-        there = [worker for worker in workers.values() if "away" not in worker]
-        ready = bool(there) and all(worker["ready"] for worker in there)
+        answering = [worker for worker in workers.values() if "away" not in worker]
+        ready = bool(answering) and all(worker["ready"] for worker in answering)
         why = [f"worker {number}: {why}" for number, worker in workers.items() for why in worker.pop("reasons", [])]
-        shown = {"reasons": why or ["no worker answers"] * (not there), "workers": workers}
-        details = shown if not public and bears(request, token) else {}
+        shown = {"reasons": why or ["no worker answers"] * (not answering), "workers": workers}
+        details = shown if not public and has_token(request, token) else {}
         return JSONResponse({"ready": ready, **details}, 200 if ready else 503, headers=NO_STORE)
 
     async def scrape(request: Request) -> Response:
-        if not bears(request, token):
+        if not has_token(request, token):
             return error_response(Code.UNAUTHORIZED, "a token is needed", headers={"www-authenticate": "Bearer"})
         answers = await worker_group.ask_all("/metrics")
         texts = {number: answer.body.decode() for number, answer in answers.items() if isinstance(answer, Answer)}
-        whole = gauge("workers", worker_group.count) + gauge("workers_up", len(texts))
-        return Response(whole + by_worker(texts), headers=NO_STORE, media_type="text/plain; version=0.0.4")
+        own = gauge("workers", worker_group.count) + gauge("workers_up", len(texts))
+        return Response(own + label_by_worker(texts), headers=NO_STORE, media_type="text/plain; version=0.0.4")
 
-    async def everything(request: Request) -> Response:
-        told, _ = _told(await worker_group.ask_all("/status.json"))
-        if not told:
+    async def all_status(request: Request) -> Response:
+        statuses, _ = _decode(await worker_group.ask_all("/status.json"))
+        if not statuses:
             return error_response(Code.OVERLOADED, "no worker answers")
-        return JSONResponse(of_all(told, worker_group.count, request.query_params.get("worker", "")), headers=NO_STORE)
+        return JSONResponse(
+            combine_status(statuses, worker_group.count, request.query_params.get("worker", "")), headers=NO_STORE
+        )
 
     async def status(request: Request) -> Response:
-        answers = await _each(request, "/v1/status", ANSWER_S)
-        told, refusal = _told(answers)
-        if not told:
+        answers = await _ask_workers(request, "/v1/status", ANSWER_S)
+        statuses, refusal = _decode(answers)
+        if not statuses:
             return refusal
-        number = stalest(told)
-        return JSONResponse({**told[number], "worker": number}, headers=NO_STORE)
+        number = stalest(statuses)
+        return JSONResponse({**statuses[number], "worker": number}, headers=NO_STORE)
 
     async def trace(request: Request) -> Response:
-        answers = await _each(request, "/v1/trace", TRACE_WAIT_MAX_S + ANSWER_S)
-        told, refusal = _told(answers)
-        if not told:
+        answers = await _ask_workers(request, "/v1/trace", TRACE_WAIT_MAX_S + ANSWER_S)
+        statuses, refusal = _decode(answers)
+        if not statuses:
             return refusal
-        away = {str(number): str(answer) for number, answer in answers.items() if isinstance(answer, WorkerGroupError)}
-        body = {"symbol": request.query_params.get("symbol"), "updates": traces(told), "workers": list(told)}
-        timestamp = max(worker["timestamp"] for worker in told.values())
-        return JSONResponse({**body, "away": away, "timestamp": timestamp}, headers=NO_STORE)
+        failures = {
+            str(number): str(answer) for number, answer in answers.items() if isinstance(answer, WorkerGroupError)
+        }
+        body = {
+            "symbol": request.query_params.get("symbol"),
+            "updates": combine_traces(statuses),
+            "workers": list(statuses),
+        }
+        timestamp = max(worker["timestamp"] for worker in statuses.values())
+        return JSONResponse({**body, "away": failures, "timestamp": timestamp}, headers=NO_STORE)
 
-    async def _each(request: Request, path: str, within_s: float) -> dict[int, Answer | WorkerGroupError]:
-        """What each worker answers to the same question, or the one that `worker` names."""
+    async def _ask_workers(request: Request, path: str, within_s: float) -> dict[int, Answer | WorkerGroupError]:
+        """The answer of each worker to the same request, or only of the one that the query's `worker` names."""
         query = dict(request.query_params)
         chosen = query.pop("worker", None)
         numbers = [number for number in range(1, worker_group.count + 1) if chosen in (None, str(number))]
@@ -129,23 +139,23 @@ def routes(worker_group: WorkerGroup, token: str, *, public: bool = False) -> li
     def guarded(endpoint: operations.Endpoint) -> operations.Endpoint:
         return operations.guarded(endpoint, token)
 
-    found: list[Route] = [Route("/healthz", healthz), Route("/readyz", readyz)]
+    health: list[Route] = [Route("/healthz", healthz), Route("/readyz", readyz)]
     details = [
         Route("/metrics", scrape),
-        Route("/status.json", guarded(everything)),
+        Route("/status.json", guarded(all_status)),
         coded_route("/v1/status", guarded(status), "GET"),
         coded_route("/v1/trace", guarded(trace), "GET"),
     ]
-    return found if public else [*found, *details]
+    return health if public else [*health, *details]
 
 
-def _told(answers: Mapping[int, Answer | WorkerGroupError]) -> tuple[dict[int, Any], Response]:
-    """What the workers say, and what is to be said where none of them has an answer."""
-    there = {number: answer for number, answer in answers.items() if isinstance(answer, Answer)}
-    told = {number: orjson.loads(answer.body) for number, answer in there.items() if answer.status == 200}
-    for answer in there.values():
+def _decode(answers: Mapping[int, Answer | WorkerGroupError]) -> tuple[dict[int, Any], Response]:
+    """The JSON of each worker that answers, and the response to send if there is none."""
+    received = {number: answer for number, answer in answers.items() if isinstance(answer, Answer)}
+    statuses = {number: orjson.loads(answer.body) for number, answer in received.items() if answer.status == 200}
+    for answer in received.values():
         if answer.status != 200:
-            return told, Response(answer.body, answer.status, NO_STORE, "application/json")
+            return statuses, Response(answer.body, answer.status, NO_STORE, "application/json")
     if not answers:
-        return told, error_response(Code.BAD_REQUEST, "there is no such worker")
-    return told, error_response(Code.OVERLOADED, "no worker answers")
+        return statuses, error_response(Code.BAD_REQUEST, "unknown worker")
+    return statuses, error_response(Code.OVERLOADED, "no worker answers")

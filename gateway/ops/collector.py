@@ -1,6 +1,6 @@
-"""What is looked up when somebody scrapes, and costs nothing before: who is connected, and how fresh everything is.
+"""Metrics that are computed for each scrape: sessions by dialect and tier, freshness of the data, state of the stores.
 
-Walks over all sessions and series once a scrape (a few ms with 1,000 clients and 300 symbols); changes nothing.
+Visits all sessions and series once a scrape (a few ms with 1,000 clients and 300 symbols); changes nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CAUSES = ("stalled", "slowed", "capped")
 
 
 class Newest(NamedTuple):
-    """Newest event times; 0 where nothing has been heard."""
+    """Newest event times of a symbol, in ms since the epoch; 0: no update yet."""
 
     ticker_ms: int
     forming_ms: int
@@ -35,6 +35,8 @@ class Newest(NamedTuple):
 
 
 class MetricsCollector:
+    """Computes samples from the hub, the market and the stores."""
+
     def __init__(
         self,
         hub: Hub[Session],
@@ -44,7 +46,7 @@ class MetricsCollector:
         stale_after_s: float,
         clock_ms: Callable[[], int],
     ) -> None:
-        """`stores` by source. `stale_after_s`: how long nothing may have been heard of a symbol."""
+        """`stores`: by source. `stale_after_s`: a symbol without an update for longer counts as stale."""
         self._hub = hub
         self._market = market
         self._stores = stores
@@ -53,24 +55,25 @@ class MetricsCollector:
         self._clock_ms = clock_ms
 
     def readings(self) -> Iterator[Reading]:
+        """All samples."""
         yield from self._clients()
-        yield from self._news()
+        yield from self._freshness()
         yield from self._store()
 
     def _clients(self) -> Iterator[Reading]:
-        log_offsets = Counter((session.style[0].name, session.tier) for session in self._hub.sessions)
+        counts = Counter((session.style[0].name, session.tier) for session in self._hub.sessions)
         for dialect, tier in product(DIALECTS, range(len(TIER_PERIODS))):
             labels = {"dialect": dialect, "tier": str(tier)}
-            yield Reading("connections", labels, log_offsets[dialect, tier])
-        here = sum(session.sink.received_bytes for session in self._hub.sessions)
-        yield Reading("received_bytes_total", {}, self._counters.bytes_in + here)
+            yield Reading("connections", labels, counts[dialect, tier])
+        open_bytes = sum(session.sink.received_bytes for session in self._hub.sessions)
+        yield Reading("received_bytes_total", {}, self._counters.bytes_in + open_bytes)
         slow = Counter(cause for session in self._hub.sessions if (cause := _cause(session)))
         for cause in CAUSES:
             yield Reading("slow_clients", {"cause": cause}, slow[cause])
         for number, tier_ in enumerate(self._hub.tiers):
             yield Reading("conflated_updates_total", {"tier": str(number)}, tier_.conflated)
 
-    def _news(self) -> Iterator[Reading]:
+    def _freshness(self) -> Iterator[Reading]:
         now_ms = self._clock_ms()
         closed: Counter[str] = Counter()
         by_symbol: dict[str, Newest] = {}
@@ -84,7 +87,7 @@ class MetricsCollector:
             by_symbol[series.symbol] = Newest(
                 known.ticker_ms,
                 max(known.forming_ms, forming.event_time_ms if forming else 0),
-                # Of stored klines nobody knows when they were said to be closed; when they were is near enough.
+                # Stored klines have no event time; their close time is near enough.
                 max(known.closed_ms, (last.event_time_ms or last.close_time_ms) if last else 0),
             )
         for interval, count in closed.items():
@@ -109,7 +112,7 @@ class MetricsCollector:
 
 
 def _cause(session: Session) -> str | None:
-    """Why a client is served less often than others, if it is."""
+    """Why a client is flushed less often than others; `None` if it is not."""
     if session.stalled_since_s is not None:
         return "stalled"
     if throttle.rungs(session):

@@ -1,4 +1,8 @@
-"""Plain numbers that the hot path adds to; `metrics.py` gives them names when somebody asks."""
+"""The totals of one process. The hot path adds to plain numbers here; `metrics.py` names them when Prometheus scrapes.
+
+prometheus_client's own Counter costs 0.8 us an increment where an attribute costs 0.1 us, a labelled one 2.6 us where a
+dictionary costs 0.4 us. Its Histogram has no weighted observation: a flush to 1,000 sockets would need 1,000 calls.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +14,20 @@ from gateway.ops.logs import BurstLog
 
 logger = logging.getLogger(__name__)
 
-# Upper bounds in seconds, around a tick's length and far beyond.
+# Upper bounds of histogram buckets in seconds: around a flush interval and far beyond.
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 COUNT_FLUSHES = 17
-"""Updates to clients are counted in one tick of so many and multiplied: all of them would cost 3 % of a core. A prime,
-so that every tier's beats, and what comes once a second, fall on it equally often."""
+"""Updates to clients are counted in one of this many flushes and multiplied: counting every flush would cost 3 % of a
+core. A prime, so that the flushes of every tier, and those with updates once a second, are counted equally often.
+"""
 
 CLIENT_CODES = frozenset((1000, 1001, 1002, 1003, 1005, 1006, 1007, 1008, 1009, 1010, 1011))
-"""What clients may be counted to have left with (RFC 6455, section 7.4.1); they can send thousands of others."""
+"""Close codes of clients that get a label of their own (RFC 6455, section 7.4.1); clients can send thousands more."""
 
 
 class Stage:
-    """Where an update's time goes: the way from the exchange to the client's socket."""
+    """The stages of an update's latency, from the exchange to the client's socket."""
 
     FEED_TO_INGEST = "feed_to_ingest"
     INGEST_TO_FLUSH = "ingest_to_flush"
@@ -30,7 +35,7 @@ class Stage:
 
 
 class Histogram:
-    """Counts by upper bound: two additions and a search an observation, no locks."""
+    """Counts by upper bound. An observation costs two additions and a binary search, and takes no lock."""
 
     __slots__ = ("counts", "total_s")
 
@@ -39,12 +44,13 @@ class Histogram:
         self.total_s = 0.0
 
     def observe(self, seconds: float, times: int = 1) -> None:
+        """Count `seconds` as `times` observations."""
         self.total_s += seconds * times
         self.counts[bisect_left(BUCKETS_S, seconds)] += times
 
 
 class Counters:
-    """One process's totals since its start."""
+    """Totals of one process since it started."""
 
     def __init__(self) -> None:
         self.messages_in = 0
@@ -55,9 +61,9 @@ class Counters:
         self.writes = 0
         self.bytes_out = 0
         self.bytes_in = 0
-        """From clients whose connections are over; of the others each socket knows."""
+        """From clients whose connections have ended; each open socket counts its own."""
         self.missed: Counter[str] = Counter()
-        self.gaps = 0
+        self.feed_disconnects = 0
         self.connections = 0
         self.accepted: Counter[str] = Counter()
         self.refused = 0
@@ -66,9 +72,9 @@ class Counters:
         self.feed_errors: Counter[str] = Counter()
         self.command_errors: Counter[str] = Counter()
         self.disconnects: Counter[int] = Counter()
-        self.departures: Counter[str] = Counter()
-        self.answers: Counter[tuple[str, int]] = Counter()
-        self.answer_times: defaultdict[str, Histogram] = defaultdict(Histogram)
+        self.client_disconnects: Counter[str] = Counter()
+        self.responses: Counter[tuple[str, int]] = Counter()
+        self.response_times: defaultdict[str, Histogram] = defaultdict(Histogram)
         self.history_times: defaultdict[str, Histogram] = defaultdict(Histogram)
         self.flush = Histogram()
         self.overruns = 0
@@ -79,67 +85,84 @@ class Counters:
         self._bursts = BurstLog()
 
     @property
-    def missed_beats(self) -> int:
+    def missed_flushes(self) -> int:
+        """Flushes that a client could not take, over all causes."""
         return self.missed.total()
 
-    # Once per batch, slice, cohort or flush, never per message or client.
+    # The next five methods run once per batch, slice, cohort or flush, never per message or client.
 
     def observe_flush(self, seconds: float) -> None:
+        """Count how long a flush took."""
         self.flush.observe(seconds)
 
     def observe_lag(self, seconds: float) -> None:
+        """Count how late a flush began."""
         self.lag.observe(max(0.0, seconds))
 
     def observe_stage(self, stage: str, seconds: float, times: int = 1) -> None:
-        # Below 0 is a clock that goes wrong, here or at the exchange.
+        """Count how long an update, or `times` updates, spent in a stage."""
+        # A negative value means a wrong clock, here or at the exchange.
         self.stages[stage].observe(max(0.0, seconds), times)
 
-    def wrote(self, writes: int, size_bytes: int) -> None:
+    def count_writes(self, writes: int, size_bytes: int) -> None:
+        """Count writes to client sockets and their bytes."""
         self.writes += writes
         self.bytes_out += size_bytes
 
-    def sent(self, dialect: str, updates: int, closed: int) -> None:
-        """Updates to clients, and the closed klines among them."""
+    def count_updates(self, dialect: str, updates: int, closed: int) -> None:
+        """Count updates sent to clients, and the closed klines among them."""
         self.updates_out[dialect] += updates
         if closed:
             self.closed_out[dialect] += closed
 
-    # Once per connection or request.
+    # The methods below run once per connection, request or skipped message.
 
-    def entered(self, connection: int, dialect: str, peer: str) -> None:
+    def connection_opened(self, connection: int, dialect: str, peer: str) -> None:
+        """Count a connection; `connection` is its number in the log."""
         self.connections += 1
         self.accepted[dialect] += 1
-        logger.debug("client came", extra={"connection": connection, "dialect": dialect, "peer": peer})
+        logger.debug("client connected", extra={"connection": connection, "dialect": dialect, "peer": peer})
 
-    def ended(
-        self, connection: int, dialect: str, peer: str, *, client_close_code: int, sent_away: int, now_s: float
+    def connection_closed(
+        self, connection: int, dialect: str, peer: str, *, client_close_code: int, gateway_close_code: int, now_s: float
     ) -> None:
-        """A connection is over. `farewell`: the code with which the client went by itself, or 1006 without one; else
-        `sent_away`, the gateway's. One log line a burst tells who was sent away; with "debug", one each."""
+        """Count the end of a connection.
+
+        `client_close_code`: the code with which the client closed it, 1006 if it sent none, 0 if the gateway closed it;
+        then `gateway_close_code` is set. Connections that the gateway closed share one log line a burst; at level
+        "debug" each has its own.
+        """
         self.connections -= 1
-        extra = {"connection": connection, "dialect": dialect, "peer": peer, "code": client_close_code or sent_away}
+        extra = {
+            "connection": connection,
+            "dialect": dialect,
+            "peer": peer,
+            "code": client_close_code or gateway_close_code,
+        }
         if client_close_code:
-            self.departures[str(client_close_code) if client_close_code in CLIENT_CODES else "other"] += 1
-            logger.debug("client went", extra=extra)
+            self.client_disconnects[str(client_close_code) if client_close_code in CLIENT_CODES else "other"] += 1
+            logger.debug("client disconnected", extra=extra)
         elif logger.isEnabledFor(logging.DEBUG):
-            logger.debug("client sent away", extra=extra)
-        elif line := self._bursts.add(f"sent away {sent_away}", "client sent away", now_s):
+            logger.debug("client closed by gateway", extra=extra)
+        elif line := self._bursts.add(f"close {gateway_close_code}", "client closed by gateway", now_s):
             logger.info("%s", line, extra=extra)
 
-    def sum_up(self, now_s: float) -> None:
-        """Every now and then: the log's last line of bursts that are over."""
+    def log_burst_summaries(self, now_s: float) -> None:
+        """Log the summaries of bursts that have ended; call it about once a second."""
         for line in self._bursts.due(now_s):
             logger.warning("%s", line)
 
-    def answered(self, surface: str, status: int, seconds: float) -> None:
-        self.answers[surface, status] += 1
-        self.answer_times[surface].observe(seconds)
+    def count_response(self, surface: str, status: int, seconds: float) -> None:
+        """Count an HTTP response of an API (`surface`) and how long it took."""
+        self.responses[surface, status] += 1
+        self.response_times[surface].observe(seconds)
 
     def observe_history(self, served: str, seconds: float) -> None:
+        """Count how long a history query took, by where its data came from."""
         self.history_times[served].observe(seconds)
 
-    def feed_error(self, reason: str, detail: str, now_s: float) -> None:
-        """Count a payload that was skipped; one log line a burst."""
+    def count_feed_error(self, reason: str, detail: str, now_s: float) -> None:
+        """Count a message of the feed that was skipped; one log line a burst."""
         self.feed_errors[reason] += 1
         if line := self._bursts.add(reason, f"feed: skipped {detail[:200]}", now_s):
             logger.warning("%s", line)

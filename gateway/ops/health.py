@@ -1,4 +1,4 @@
-"""How the process is, read off its parts when somebody asks: ready or why not, and the numbers of `/metrics`."""
+"""Whether this process is ready, or why not, and the gauges and totals of `/metrics`. Changes no other part."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from gateway.runtime.ingest import Ingest
 
 FLUSH_LATE_S = 1.0
-"""A flush that has not come for so long: the process serves nobody."""
+"""Age of the last flush from which on the process counts as not serving."""
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Keeps nothing of its own."""
+    """The health of one process. Has no state of its own."""
 
     clock: SteadyClock
     market: Market
@@ -46,28 +46,30 @@ class Health:
     sources: SourceFailover
     feeds: Mapping[str, Feed]
 
-    def not_ready(self) -> list[str]:
-        """Why clients do not get fresh data just now; empty when they do."""
-        why = []
+    def not_ready_reasons(self) -> list[str]:
+        """Why clients do not get fresh data now; empty if they do."""
+        reasons = []
         state = self.hub.state
         if not state.live:
-            why.append(f"feed: {state.reason}")
+            reasons.append(f"feed: {state.reason}")
         if self.feed.problem:
-            why.append(f"feed: {self.feed.problem}")
+            reasons.append(f"feed: {self.feed.problem}")
         if time.monotonic() - self.flusher.flushed_s > FLUSH_LATE_S:
-            why.append("flush: late")
-        return why
+            reasons.append("flush: late")
+        return reasons
 
     @property
     def feed(self) -> Feed:
-        """That of the source that is followed."""
+        """The feed of the active source."""
         active = self.sources.active
         return self.feeds[active.name] if active else next(iter(self.feeds.values()))
 
     def details(self) -> dict[str, object]:
+        """What `/readyz` adds for operators."""
         return {"feed": self.feed.mode, "sources": self.sources.health()}
 
     def metrics(self, counters: Counters, collector: MetricsCollector) -> Metrics:
+        """The metrics of this process."""
         return Metrics(
             counters,
             self.gauges,
@@ -79,6 +81,7 @@ class Health:
         )
 
     def gauges(self) -> dict[str, float]:
+        """Gauges by name, without labels."""
         hub = self.hub
         return {
             "feed_linked": float(hub.state.reason != "redis"),
@@ -96,6 +99,7 @@ class Health:
         }
 
     def totals(self) -> dict[str, float]:
+        """Counters by name without `_total`, without labels."""
         return {
             "repaired_klines": self.backfill.repaired,
             "feed_reconnects": sum(feed.reconnects for feed in self.feeds.values()),
@@ -107,6 +111,7 @@ class Health:
         }
 
     def totals_by_interval(self) -> dict[str, Mapping[str, int]]:
+        """Counters by name without `_total`, then by interval."""
         gaps = self.watch.gaps
         return {
             "kline_gaps": gaps.found,

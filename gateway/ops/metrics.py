@@ -1,5 +1,6 @@
-"""Names, types and meanings of all metrics, in Prometheus' text format. Read when scraped; the hot path never comes
-here. `deploy/METRICS.md` says what to do about each."""
+"""Names, types and descriptions of all metrics, and their export in Prometheus' text format.
+
+Runs when Prometheus scrapes; the hot path must not come here. `deploy/METRICS.md` says what to do about each metric."""
 
 from __future__ import annotations
 
@@ -23,81 +24,81 @@ if TYPE_CHECKING:
 
     from gateway.ops.counters import Counters, Histogram
 
-MEANINGS = {
-    "accepted_connections_total": "WebSocket connections taken in",
-    "channels": "Channels that somebody has asked for since the start",
-    "client_disconnects_total": "Connections that clients ended, by their close code (1006: without one)",
-    "clock_ahead_seconds": "How far the gateway's steady clock is ahead of the machine's",
-    "closed_klines_sent_total": "Closed klines written to clients, in beats",
-    "closed_klines_total": "Closed klines taken in, from the feed and from the store",
+DESCRIPTIONS = {
+    "accepted_connections_total": "WebSocket connections accepted",
+    "channels": "Channels that clients have subscribed to since the start",
+    "client_disconnects_total": "Connections that clients closed, by their close code (1006: none)",
+    "clock_ahead_seconds": "How far the gateway's steady clock is ahead of the system clock",
+    "closed_klines_sent_total": "Closed klines written to clients",
+    "closed_klines_total": "Closed klines received, from the feed and from the store",
     "cohorts": "Groups of clients that share every frame",
     "command_errors_total": "Commands answered with an error",
-    "conflated_updates_total": "Channel values replaced by newer ones before the tier's beat",
+    "conflated_updates_total": "Channel values replaced by newer ones before the tier's flush",
     "connections": "WebSocket connections now",
     "delivery_lag_seconds": "Where an update's time goes, by stage",
-    "disconnects_total": "Connections the gateway ended, by close code",
-    "feed_age_seconds": "Since the feed last said anything; -1: it never has",
+    "disconnects_total": "Connections the gateway closed, by close code",
+    "feed_age_seconds": "Time since the feed's last message; -1: no message yet",
     "feed_bytes_total": "Bytes read from Redis for the feed",
     "feed_conflated_total": "Messages replaced by a newer one in a surge, before decoding",
     "feed_errors_total": "Feed messages skipped",
-    "feed_gaps_total": "Times the feed's link was lost",
-    "feed_linked": "Whether the feed is linked to Redis",
+    "feed_gaps_total": "Times the feed was disconnected",
+    "feed_linked": "Whether the feed is connected to Redis",
     "feed_live": "Whether clients get live data",
     "feed_messages_total": "Messages taken from the feed",
-    "feed_mode": "How news is taken from Redis just now",
-    "feed_reconnects_total": "Attempts to link the feed again",
+    "feed_mode": "How updates are read from Redis now",
+    "feed_reconnects_total": "Attempts to reconnect the feed",
     "feed_switches_total": "Times the feed changed its mode",
     "feed_thinned_total": "Messages of a surge that a newer one in the same read replaced",
     "flush_overruns_total": "Flushes that ended after the next one was due",
     "flush_seconds": "Time a flush takes",
-    "freshness_seconds": "Age of the newest news there is, by its event time",
+    "freshness_seconds": "Age of the newest update, by its event time",
     "history_available": "Whether the store can be read",
     "history_circuit": "State of the circuit breaker before the store",
-    "history_coalesced_total": "Requests that waited for a read another one had begun",
+    "history_coalesced_total": "Requests that waited for a read that another request had started",
     "history_failures_total": "Reads of the store that failed",
-    "history_hits_total": "Requests answered from what is kept",
+    "history_hits_total": "Requests answered from the cache",
     "history_malformed_total": "Stored values that could not be used",
-    "history_misses_total": "Reads that were begun because nothing young enough was kept",
+    "history_misses_total": "Reads started because the cache held nothing recent enough",
     "history_seconds": "Time to find klines or a ticker, by where they came from",
-    "history_stale_served_total": "Requests answered with what is old, because the store is away",
+    "history_stale_served_total": "Requests answered with stale data because the store was unavailable",
     "http_request_seconds": "Time to answer a request over HTTP",
     "http_requests_total": "Requests over HTTP, by status",
-    "kline_gaps_given_up_total": "Missing closed klines that are looked for no more",
-    "kline_gaps_open": "Runs of closed klines that are looked for now",
-    "kline_gaps_repaired_total": "Missing closed klines that came after all",
+    "kline_gaps_given_up_total": "Missing closed klines that the gateway has given up on",
+    "kline_gaps_open": "Runs of missing closed klines that the gateway is trying to repair",
+    "kline_gaps_repaired_total": "Missing closed klines that arrived later",
     "kline_gaps_total": "Closed klines found to be missing",
     "load_level": "0 normal, 1 busy, 2 surge, 3 overload",
     "loop_lag_seconds": "How late a flush begins",
-    "missed_beats_total": "Beats a client could not take",
-    "published_updates_total": "Channel values that were news at a tick",
+    "missed_beats_total": "Flushes that a client could not take",
+    "published_updates_total": "Channel values that had changed at a flush",
     "received_bytes_total": "Bytes clients have sent over WebSockets",
     "redis_ping_seconds": "How long Redis took to answer the last ping",
     "refusals_total": "Handshakes and requests refused",
     "refused_connections_total": "Handshakes refused",
-    "repaired_klines_total": "Closed klines that had been missed and were found in the store",
-    "resyncs_total": "Channels sent anew to a client",
+    "repaired_klines_total": "Closed klines that were missing and were found in the store",
+    "resyncs_total": "Channels that were resynced to a client",
     "sent_bytes_total": "Bytes written to clients",
-    "sessions_behind": "Clients that are served one by one",
+    "sessions_behind": "Clients that are catching up and get full values",
     "sessions_slowed": "Clients in a slower tier than the first",
     "slow_clients": "Clients that are served less often than others",
-    "source_age_seconds": "Since a source last brought anything",
-    "source_failures_total": "Times a source's link was lost or could not be made",
-    "source_followed": "Whether a source is the one that is followed",
-    "source_linked": "Whether a source is linked",
-    "source_messages_total": "Messages a source has brought",
-    "source_switches_total": "Times another source was followed",
+    "source_age_seconds": "Time since a source's last message",
+    "source_failures_total": "Times a source was disconnected or could not be connected",
+    "source_followed": "Whether a source is the active one",
+    "source_linked": "Whether a source is connected",
+    "source_messages_total": "Messages received from a source",
+    "source_switches_total": "Times the active source was switched",
     "symbols": "Symbols with data",
-    "symbols_stale": "Symbols nothing has been heard of for market.symbol_stale_after_s",
-    "updates_sent_total": "Updates written to clients, counted in one tick of 17",
-    "workers": "Processes that are to serve",
-    "workers_up": "Processes that answer",
+    "symbols_stale": "Symbols without an update for market.symbol_stale_after_s",
+    "updates_sent_total": "Updates written to clients, counted in one flush of 17",
+    "workers": "Worker processes configured",
+    "workers_up": "Worker processes that answer",
     "writes_total": "Writes to clients",
 }
 """By name without the leading `gateway_`."""
 
 
 class Reading(NamedTuple):
-    """A value that somebody looked up; its name ends in `_total` where it only rises."""
+    """One sample; its name ends in `_total` if it is a counter."""
 
     name: str
     labels: Mapping[str, str]
@@ -105,7 +106,7 @@ class Reading(NamedTuple):
 
 
 class Metrics(Collector):
-    """One process's metrics. `gauges`, `totals` and the rest are asked for what other parts count for themselves."""
+    """The metrics of one process. `gauges`, `totals` and the others return what other parts count themselves."""
 
     def __init__(
         self,
@@ -118,7 +119,7 @@ class Metrics(Collector):
         feed_mode: Callable[[], str] = str,
         readings: Callable[[], Iterable[Reading]] = tuple,
     ) -> None:
-        """`by_source`: metrics by name, then by source; names that end in `_total` are of counters."""
+        """`by_source`: values by metric name, then by source; a name that ends in `_total` is a counter."""
         self._counters = counters
         self._gauges = gauges
         self._totals = totals
@@ -131,23 +132,25 @@ class Metrics(Collector):
         ProcessCollector(registry=self._registry)
 
     def render(self) -> bytes:
+        """All metrics in Prometheus' text format."""
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
+        """The families; the registry calls this for each scrape."""
         yield from _families(self._counted())
-        yield from _families(self._looked_up())
+        yield from _families(self._collected())
         counters = self._counters
         yield _histograms("flush_seconds", "", {"": counters.flush})
         yield _histograms("loop_lag_seconds", "", {"": counters.lag})
         yield _histograms("delivery_lag_seconds", "stage", counters.stages)
-        yield _histograms("http_request_seconds", "surface", counters.answer_times)
+        yield _histograms("http_request_seconds", "surface", counters.response_times)
         yield _histograms("history_seconds", "served", counters.history_times)
 
     def _counted(self) -> Iterator[Reading]:
         counters = self._counters
         yield Reading("feed_messages_total", {}, counters.messages_in)
         yield Reading("feed_conflated_total", {}, counters.conflated)
-        yield Reading("feed_gaps_total", {}, counters.gaps)
+        yield Reading("feed_gaps_total", {}, counters.feed_disconnects)
         yield Reading("published_updates_total", {}, counters.published)
         yield Reading("writes_total", {}, counters.writes)
         yield Reading("sent_bytes_total", {}, counters.bytes_out)
@@ -163,14 +166,14 @@ class Metrics(Collector):
             ("refusals_total", "reason", counters.refusals),
             ("command_errors_total", "code", counters.command_errors),
             ("disconnects_total", "code", counters.disconnects),
-            ("client_disconnects_total", "code", counters.departures),
+            ("client_disconnects_total", "code", counters.client_disconnects),
         ):
             for value, count in counts.items():
                 yield Reading(name, {label: str(value)}, count)
-        for (surface, status), count in counters.answers.items():
+        for (surface, status), count in counters.responses.items():
             yield Reading("http_requests_total", {"surface": surface, "code": str(status)}, count)
 
-    def _looked_up(self) -> Iterator[Reading]:
+    def _collected(self) -> Iterator[Reading]:
         yield from self._readings()
         yield Reading("feed_mode", {"mode": self._feed_mode()}, 1)
         for name, value in self._gauges().items():
@@ -186,8 +189,8 @@ class Metrics(Collector):
 
 
 def gauge(name: str, value: float) -> str:
-    """One in the text format, of more than this process."""
-    return f"# HELP gateway_{name} {MEANINGS[name]}\n# TYPE gateway_{name} gauge\ngateway_{name} {value}\n"
+    """One gauge in the text format, for a value that concerns more than this process."""
+    return f"# HELP gateway_{name} {DESCRIPTIONS[name]}\n# TYPE gateway_{name} gauge\ngateway_{name} {value}\n"
 
 
 def _families(readings: Iterable[Reading]) -> Iterable[Metric]:
@@ -196,15 +199,46 @@ def _families(readings: Iterable[Reading]) -> Iterable[Metric]:
         family = families.get(name)
         if family is None:
             kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
-            family = families[name] = kind(f"gateway_{name}", MEANINGS[name], labels=list(labels))
+            family = families[name] = kind(f"gateway_{name}", DESCRIPTIONS[name], labels=list(labels))
         family.add_metric(list(labels.values()), value)
     return families.values()
 
 
 def _histograms(name: str, label: str, histograms: Mapping[str, Histogram]) -> HistogramMetricFamily:
-    family = HistogramMetricFamily(f"gateway_{name}", MEANINGS[name], labels=[label] if label else [])
+    family = HistogramMetricFamily(f"gateway_{name}", DESCRIPTIONS[name], labels=[label] if label else [])
     bounds = [*map(str, BUCKETS_S), "+Inf"]
     for value, histogram in histograms.items():
         buckets = list(zip(bounds, map(float, accumulate(histogram.counts)), strict=True))
         family.add_metric([value] if label else [], buckets, histogram.total_s)
     return family
+
+
+def label_by_worker(texts: Mapping[int, str]) -> str:
+    """Combine the metrics of several processes: each family once, each sample with a `worker` label.
+
+    `texts`: Prometheus' text format by worker number. The samples are not added up: when one process restarts its
+    counters begin at zero again, and a sum that falls looks like a restart of all processes.
+    `sum without (worker) (rate(...))` is right in that moment too.
+    """
+    families: dict[str, tuple[list[str], list[str]]] = {}
+    for number, text in texts.items():
+        headers: list[str] = []
+        samples: list[str] = []
+        for line in text.splitlines():
+            if line.startswith("# "):
+                _, kind, name, *_ = line.split(" ", 3)
+                headers, samples = families.setdefault(name, ([], []))
+                if not any(header.startswith(f"# {kind} ") for header in headers):
+                    headers.append(line)
+            elif line:
+                samples.append(_add_worker_label(line, number))
+    return "".join(f"{line}\n" for headers, samples in families.values() for line in (*headers, *samples))
+
+
+def _add_worker_label(sample: str, number: int) -> str:
+    # A metric's name contains neither a brace nor a space: whichever comes first ends the name.
+    name, blank, rest = sample.partition(" ")
+    if "{" not in name:
+        return f'{name}{{worker="{number}"}}{blank}{rest}'
+    name, _, rest = sample.partition("{")
+    return f'{name}{{worker="{number}",{rest}'

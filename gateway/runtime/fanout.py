@@ -115,7 +115,7 @@ class Fanout:
     def _count(self, frames: list[bytes], start: int, missed: list[int]) -> int:
         written = len(frames) - frames.count(b"") - len(missed)
         size_bytes = sum(map(len, frames)) - sum(len(frames[place - start]) for place in missed)
-        self._counters.wrote(written, size_bytes)
+        self._counters.count_writes(written, size_bytes)
         return written
 
     def _frame(self, tier: Tier[Session], cohort: Cohort, beat: FlushInfo) -> bytes | None:
@@ -131,7 +131,7 @@ class Fanout:
         if beat.counted or tier.moved:
             updates = COUNT_FLUSHES * (len(picked) - picked.count(b"")) if beat.counted else 0
             closed = tier.closed_of(cohort.subscription_set)
-            self._counters.sent(dialect.name, updates * cohort.size, closed * cohort.size)
+            self._counters.count_updates(dialect.name, updates * cohort.size, closed * cohort.size)
         notice = beat.announcement(dialect) if beat.announcement else b""
         if cohort.feed_state is not state:
             cohort.feed_state = state

@@ -147,7 +147,7 @@ class Flusher:
             self._on_resync(session)
         if self._hub.tick % max(1, round(1 / self._tick_s)) == 0:
             self._calm(now_s)
-            self._counters.sum_up(now_s)
+            self._counters.log_burst_summaries(now_s)
 
     def flush_control(self, session: Session) -> None:
         """Write a session's replies now if its socket is free; else they go with its next beat."""
@@ -206,8 +206,8 @@ class Flusher:
         if not frames and session.allowance and self._hub.tick % self._heartbeat_flushes < TIER_PERIODS[session.tier]:
             frames = session.style[0].heartbeat(now_ms)
         if frames and session.sink.offer(frames):
-            self._counters.wrote(1, len(frames))
-            self._counters.sent(session.style[0].name, *session.sent)
+            self._counters.count_writes(1, len(frames))
+            self._counters.count_updates(session.style[0].name, *session.sent)
             if session.allowance is not None:
                 session.allowance.spend(len(frames))
         if session.on_control_sent is not None:

@@ -146,7 +146,7 @@ class Ingest:
         except FeedError as error:
             if step is not None:
                 self.tracing.fail(step, error.reason)
-            self._counters.feed_error(error.reason, f"{symbol} {interval}: {error}", self.last_message_s)
+            self._counters.count_feed_error(error.reason, f"{symbol} {interval}: {error}", self.last_message_s)
             return 0
 
     def _fold_traced(self, topic: Topic, payload: bytes, now_ms: int) -> int:
@@ -198,7 +198,7 @@ class Ingest:
         self._backfill.cancel()
         if self._hub.state.reason != "redis":
             self._hub.set_state(FeedState("redis", self._clock_ms()))
-            self._counters.gaps += 1
+            self._counters.feed_disconnects += 1
 
     def _repaired(self) -> None:
         if self._hub.state.live:

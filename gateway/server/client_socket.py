@@ -74,7 +74,7 @@ class ClientSocket(asyncio.Protocol):
         "id",
         "offence",
         "received_bytes",
-        "sent_away",
+        "gateway_close_code",
         "transport",
     )
 
@@ -97,7 +97,7 @@ class ClientSocket(asyncio.Protocol):
         """How the client broke the protocol, if it did; known before it is lost."""
         self.id = next(_IDS)
         """What it is called in the log; no other connection of this process ever is."""
-        self.sent_away = 0
+        self.gateway_close_code = 0
         """The close code with which the gateway has ended it, 0 while it has not."""
         self.client_close_code = 0
         """How the client went by itself: its close code, 1006 without one; 0 while it is here and where it was sent."""
@@ -171,7 +171,7 @@ class ClientSocket(asyncio.Protocol):
         """Say goodbye, after which nothing may be written; the connection ends once that is read, or after a while."""
         if not self.closing:
             self.closing = True
-            self.sent_away = reason.code
+            self.gateway_close_code = reason.code
             self.transport.write(close_frame(reason.code, text or reason.reason))
             self._end_soon()
             self._receiver_lost()
@@ -179,7 +179,7 @@ class ClientSocket(asyncio.Protocol):
     def abort(self) -> None:
         """End the connection now: before a client that reads nothing, a goodbye would wait behind the rest."""
         self.closing = True
-        self.sent_away = self.sent_away or Close.SLOW.code
+        self.gateway_close_code = self.gateway_close_code or Close.SLOW.code
         self.transport.abort()
 
     def pause(self) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 import msgspec
 from msgspec import Struct, structs
 
-from gateway.ops.logs import name_lines
+from gateway.ops.logs import add_fields
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -130,7 +130,7 @@ class WorkerGroup(Struct, frozen=True):
 def join() -> WorkerGroup:
     """The place that the supervisor tells a worker on its standard input. Its lines in the log say it from now on."""
     worker_group = msgspec.json.decode(sys.stdin.buffer.readline(), type=WorkerGroup)
-    name_lines(worker=worker_group.number)
+    add_fields(worker=worker_group.number)
     return worker_group
 
 

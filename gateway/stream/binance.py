@@ -144,7 +144,7 @@ class BinanceClient:
         self.socket = socket
         self.session = Session(socket, (dialect, False))
         service.hub.add(self.session)
-        service.counters.entered(socket.id, dialect.name, visitor.group)
+        service.counters.connection_opened(socket.id, dialect.name, visitor.group)
         socket.attach(self)
         service.admission.begin(visitor, socket)
 

@@ -62,7 +62,7 @@ class Client:
         self._working = False
         service.clients[self.session] = self
         service.hub.add(self.session)
-        service.counters.entered(socket.id, dialect.name, visitor.group)
+        service.counters.connection_opened(socket.id, dialect.name, visitor.group)
         config = service.config
         limits = {
             "max_subscriptions": config.max_subscriptions,

@@ -39,9 +39,9 @@ def test_it_says_that_users_get_fresh_data_and_shows_the_numbers(
     page.until("document.querySelectorAll('.tile polyline')[1].getAttribute('points').split(' ').length > 2")
     tiles = dict(zip(page.texts(".tile h2"), page.texts(".tile .value"), strict=True))
     assert len(tiles) == 8
-    assert not tiles["News in"].startswith("0")
+    assert not tiles["Updates in"].startswith("0")
     assert page.text("#symbols dd") == str(len(world.symbols()))
-    assert page.text("#sources tbody tr td") == "redis (followed)"
+    assert page.text("#sources tbody tr td") == "redis (active)"
     # Nothing sticks out to the right, whatever the width.
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     assert page.evaluate(NAMELESS) == []
@@ -57,7 +57,7 @@ def test_a_fault_turns_the_top_line_and_is_remembered(own_world: World, open_pag
     own_world.redis.stop()
     until_level(page, "stale")
     assert page.text("h1") == "Users do not get fresh data"
-    assert page.texts("#why li")[0].startswith("no link to Redis")
+    assert page.texts("#why li")[0].startswith("not connected to Redis")
     page.until("document.querySelector('#events').textContent.includes('data is stale')")
     own_world.stop_gateway()
     until_level(page, "away")
@@ -73,7 +73,7 @@ def test_a_token_is_asked_for_and_kept_for_the_tab(guarded_world: World, open_pa
     page.click("#token")
     page.type("wrong")
     page.press(["Enter"])
-    page.until(f"{HEADLINE} === 'That token is not the right one'")
+    page.until(f"{HEADLINE} === 'This token is wrong'")
     page.click("#token")
     page.type("operations only")
     page.press(["Enter"])

@@ -207,7 +207,7 @@ class TestNotificationsThatAreOff:
             Publisher(server, publishes=False) as collector,
             serving(make_config(server, feed=feed("keyspace")), ready=False) as up,
         ):
-            await until(lambda: up.inside.health_report.feed.problem, "the finding")
+            await until(lambda: up.inside.health.feed.problem, "the finding")
             reasons = (await up.ready(503)).json()["reasons"]
             assert "CONFIG SET notify-keyspace-events K$z" in reasons[-1]
             async with Redis.from_url(server.url) as redis:
@@ -239,7 +239,7 @@ class TestNotificationsThatAreOff:
             await redis.acl_setuser("reader", enabled=True, nopass=True, keys=["*"], channels=["*"], commands=commands)
             config = at(make_config(server, feed=feed("keyspace", enable_notifications=True)), "reader:x@", server)
             async with serving(config, ready=False) as up:
-                await until(lambda: "may not do that" in up.inside.health_report.feed.problem, "the finding")
+                await until(lambda: "may not do that" in up.inside.health.feed.problem, "the finding")
                 assert (await up.ready(503)).json()["reasons"][0] == "feed: redis"
 
 
@@ -260,7 +260,7 @@ class TestAuto:
             config = seconds(server, "auto")
             async with serving(config, ready=False) as up:
                 async with collecting(config):
-                    await until(lambda: up.inside.health_report.feed.mode == mode, f"the switch to {mode}")
+                    await until(lambda: up.inside.health.feed.mode == mode, f"the switch to {mode}")
                     await up.ready()
                     async with client(up) as someone:
                         await someone.subscribe(*CHANNELS, history=20)
@@ -276,7 +276,7 @@ class TestAuto:
         async with collecting(config, publish=True), client(up) as someone:
             await someone.subscribe(*CHANNELS, history=20)
             views = [someone.view(channel) for channel in CHANNELS]
-            await until(lambda: up.inside.health_report.feed.mode == "pubsub", "the way back")
+            await until(lambda: up.inside.health.feed.mode == "pubsub", "the way back")
             later = [(view.cursor or 0) + 2000 for view in views]
             await someone.until(lambda: all(map(reached, views, later)))
             assert all(map(without_a_hole, views))
@@ -284,9 +284,9 @@ class TestAuto:
     async def test_finds_polling_where_notifications_promise_and_do_not_come(self, server: EmbeddedServer) -> None:
         config = seconds(server, "auto")
         async with serving(config, ready=False) as up, collecting(config), Redis.from_url(server.url) as redis:
-            await until(lambda: up.inside.health_report.feed.mode == "keyspace", "the first switch")
+            await until(lambda: up.inside.health.feed.mode == "keyspace", "the first switch")
             await redis.config_set("notify-keyspace-events", "")
-            await until(lambda: up.inside.health_report.feed.mode == "poll", "the second switch")
+            await until(lambda: up.inside.health.feed.mode == "poll", "the second switch")
             await up.ready()
 
     async def test_finds_polling_where_no_subscription_is_allowed(self, server: EmbeddedServer) -> None:
@@ -296,6 +296,6 @@ class TestAuto:
             config = make_config(server, feed=feed("auto", auto_after_s=0.4))
             config = at(config, "reader:x@", server)
             async with serving(config) as up:
-                assert up.inside.health_report.feed.mode == "poll"
+                assert up.inside.health.feed.mode == "poll"
                 await collector.ticker("2")
                 await until(lambda: (t := up.inside.market.ticker(SYMBOL)) is not None and t.last == "2", "the price")

@@ -135,7 +135,7 @@ async def test_others_go_on_and_the_stalled_one_gets_the_newest_and_every_closed
         # It was told that it is served more slowly.
         assert folder.throttled_ms is not None
         assert folder.throttled_ms > 20
-        assert gateway.inside.counters.missed_beats > 0
+        assert gateway.inside.counters.missed_flushes > 0
 
 
 async def test_who_reads_nothing_for_too_long_is_cut_off_and_can_resume(

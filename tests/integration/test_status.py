@@ -1,5 +1,4 @@
-"""Operating a real gateway: what its status says before, during and after a fault, who may see it, and an update's way
-from the feed to a client's socket."""
+"""The status of a real gateway before, during and after a fault, who may see it, and traces of updates."""
 
 from __future__ import annotations
 
@@ -38,8 +37,8 @@ OPERATIONS = ("/status.json", "/v1/status", f"/v1/trace?symbol={SYMBOL}&wait_s=1
 PAGE = ("/status/", "/status/status.css", "/status/status.js", "/status/icon.svg")
 
 
-async def told(up: Serving, wanted: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
-    """What the gateway tells of itself, once it is as wanted."""
+async def status_when(up: Serving, wanted: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+    """The status of the gateway, once it is as wanted."""
     deadline_s = time.monotonic() + WAIT_S
     while True:
         answer: dict[str, Any] = (await up.get("/status.json")).json()
@@ -50,46 +49,48 @@ async def told(up: Serving, wanted: Callable[[dict[str, Any]], object]) -> dict[
 
 
 def schema_errors(answer: dict[str, Any], text: dict[str, Any]) -> list[str]:
-    """What the API's description has against an answer of `/v1/status`."""
+    """Where an answer of `/v1/status` violates the API's description."""
     schema = {"components": text["components"], "$ref": "#/components/schemas/Status"}
     return [error.message for error in Draft202012Validator(schema).iter_errors(answer)]
 
 
 async def gateway(*arguments: str) -> Result:
-    """A command line beside the gateway of this process."""
+    """Run a command line beside the gateway of this process."""
     return await asyncio.to_thread(CliRunner().invoke, cli.main, arguments)
 
 
-async def test_an_outage_is_told_with_its_reason_and_so_is_its_end(
+async def test_an_outage_is_reported_with_its_reason_and_so_is_its_end(
     redis_server: EmbeddedServer, publisher: Publisher
 ) -> None:
     await publisher.ticker("1")
     async with serving(make_config(redis_server)) as up, connect(f"ws://127.0.0.1:{up.port}/v1/stream"):
         await publisher.ticker("2")
-        before = await told(up, lambda now: now["clients"]["now"] == 1 and now["samples"]["clients"][-1:] == [1])
+        before = await status_when(up, lambda now: now["clients"]["now"] == 1 and now["samples"]["clients"][-1:] == [1])
         # The publisher's prices are years old: the feed is live, its symbols are not.
         assert (before["level"], before["feed"]["live"]) == ("degraded", True)
-        assert before["why"] == ["1 of 1 symbols have no news: look at the collector"]
+        assert before["why"] == ["1 of 1 symbols have no recent update: check the collector"]
         assert before["symbols"]["oldest"][0]["symbol"] == SYMBOL
 
         redis_server.stop()
-        away = await told(up, lambda now: now["level"] == "stale" and now["events"][0]["kind"] == "stale")
+        away = await status_when(up, lambda now: now["level"] == "stale" and now["events"][0]["kind"] == "stale")
         assert away["headline"] == "Users do not get fresh data"
-        assert away["why"][0].startswith("no link to Redis")
+        assert away["why"][0].startswith("not connected to Redis")
         assert not away["feed"]["sources"]["redis"]["linked"]
         status = (await up.get("/v1/status")).json()
         assert (status["ready"], status["reasons"]) == (False, ["feed: redis"])
         assert (status["state"]["live"], status["state"]["reason"]) == (False, "redis")
         top = await gateway("top", "--once", "--url", up.address)
-        assert top.output.startswith("!! Users do not get fresh data\n   no link to Redis")
+        assert top.output.startswith("!! Users do not get fresh data\n   not connected to Redis")
 
         redis_server.start()
-        back = await told(up, lambda now: now["feed"]["live"] and now["events"][0]["kind"] == "live")
+        back = await status_when(up, lambda now: now["feed"]["live"] and now["events"][0]["kind"] == "live")
         assert back["feed"]["reconnects"] >= 1
         assert [event["kind"] for event in back["events"]][-1] == "start"
 
 
-async def test_freshness_is_told_by_symbol_the_oldest_first(redis_server: EmbeddedServer, publisher: Publisher) -> None:
+async def test_freshness_is_listed_by_symbol_the_oldest_first(
+    redis_server: EmbeddedServer, publisher: Publisher
+) -> None:
     await publisher.closed(0)
     async with serving(make_config(redis_server)) as up:
         for symbol in ("AAAUSDT", "CCCUSDT", "BBBUSDT"):
@@ -120,7 +121,7 @@ async def test_freshness_is_told_by_symbol_the_oldest_first(redis_server: Embedd
         (f"/v1/trace?symbol={SYMBOL}&wait_s=3600", "BAD_REQUEST"),
     ],
 )
-async def test_questions_without_sense_are_refused_by_name(
+async def test_invalid_queries_get_an_error_code(
     redis_server: EmbeddedServer, publisher: Publisher, path: str, code: str
 ) -> None:
     await publisher.ticker("1")
@@ -130,7 +131,7 @@ async def test_questions_without_sense_are_refused_by_name(
 
 
 @pytest.mark.parametrize("tokens", [{}, {"required": True, "api_keys": ("bot:" + "0" * 64,)}])
-async def test_where_a_token_is_configured_it_is_needed(
+async def test_a_configured_token_is_required(
     redis_server: EmbeddedServer, publisher: Publisher, tokens: dict[str, Any]
 ) -> None:
     await publisher.ticker("1")
@@ -140,7 +141,7 @@ async def test_where_a_token_is_configured_it_is_needed(
             refused = await http.get(path)
             assert (refused.status_code, refused.json()["code"]) == (401, "UNAUTHORIZED")
             assert (await http.get(path, headers=BEARER)).status_code == 200
-        # The page itself says nothing, and asks for the token.
+        # The page itself contains no data, and asks for the token.
         for path in PAGE:
             answer = await http.get(path)
             assert answer.status_code == 200
@@ -153,7 +154,7 @@ async def test_where_a_token_is_configured_it_is_needed(
         assert (with_it.exit_code, "Users " in with_it.output) == (0, True)
 
 
-async def test_an_address_of_its_own_keeps_all_of_it_from_the_public(redis_server: EmbeddedServer) -> None:
+async def test_with_an_operations_address_the_public_port_shows_no_status(redis_server: EmbeddedServer) -> None:
     port = free_port()
     config = make_config(redis_server, operations={"address": f"127.0.0.1:{port}"}, server={"port": 0})
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -174,7 +175,7 @@ async def test_an_address_of_its_own_keeps_all_of_it_from_the_public(redis_serve
 
 
 @pytest.mark.parametrize("operations", [{}, {"token": SECRET}])
-async def test_who_reads_nothing_is_named_and_its_address_only_to_those_who_run_the_gateway(
+async def test_a_stalled_client_is_listed_and_its_address_only_for_operators(
     redis_server: EmbeddedServer, publisher: Publisher, operations: dict[str, str]
 ) -> None:
     await publisher.ticker("1")
@@ -204,7 +205,7 @@ async def test_who_reads_nothing_is_named_and_its_address_only_to_those_who_run_
         assert sum(tier["clients"] for tier in now["tiers"][1:]) == 1
 
 
-async def test_an_update_is_followed_from_the_feed_to_the_socket(
+async def test_an_update_is_traced_from_the_feed_to_the_socket(
     redis_server: EmbeddedServer, publisher: Publisher
 ) -> None:
     await publisher.ticker("1")
@@ -215,7 +216,7 @@ async def test_an_update_is_followed_from_the_feed_to_the_socket(
         tracing = up.inside.ingest.tracing
         last = 1
         while not following.done():
-            # One at a time, and only while somebody looks: between two questions nobody does.
+            # One at a time, and only while a trace runs: between two requests none does.
             await until(lambda: tracing.traces or following.done(), "a trace")
             last += 1
             await publisher.ticker(str(last))
@@ -230,7 +231,7 @@ async def test_an_update_is_followed_from_the_feed_to_the_socket(
         assert tracing.traces == []
 
 
-async def test_traces_are_few_and_end_with_their_time(redis_server: EmbeddedServer, publisher: Publisher) -> None:
+async def test_traces_are_limited_in_number_and_time(redis_server: EmbeddedServer, publisher: Publisher) -> None:
     await publisher.ticker("1")
     async with serving(make_config(redis_server)) as up:
         path = f"/v1/trace?symbol={SYMBOL}&wait_s=1"
@@ -242,7 +243,7 @@ async def test_traces_are_few_and_end_with_their_time(redis_server: EmbeddedServ
         assert up.inside.ingest.tracing.traces == []
 
 
-async def test_a_payload_nobody_can_use_is_traced_to_where_it_ends(
+async def test_an_undecodable_message_is_traced_to_where_it_is_skipped(
     redis_server: EmbeddedServer, publisher: Publisher
 ) -> None:
     await publisher.ticker("1")
@@ -261,7 +262,7 @@ async def test_a_payload_nobody_can_use_is_traced_to_where_it_ends(
     ("url", "words"),
     [("http://127.0.0.1:1", "refused"), ("ftp://127.0.0.1", "expected http"), ("nonsense", "expected")],
 )
-async def test_a_gateway_that_cannot_be_asked_is_one_sentence(url: str, words: str) -> None:
+async def test_a_gateway_that_does_not_answer_is_one_sentence(url: str, words: str) -> None:
     for arguments in (("top", "--once"), ("trace", SYMBOL)):
         result = await gateway(*arguments, "--url", url)
         assert result.exit_code == 1
@@ -269,14 +270,14 @@ async def test_a_gateway_that_cannot_be_asked_is_one_sentence(url: str, words: s
         assert "Traceback" not in result.output
 
 
-async def test_a_refusal_is_told_in_the_gateways_own_words(redis_server: EmbeddedServer, publisher: Publisher) -> None:
+async def test_an_error_of_the_gateway_is_printed_as_it_is(redis_server: EmbeddedServer, publisher: Publisher) -> None:
     await publisher.ticker("1")
     async with serving(make_config(redis_server)) as up:
         result = await gateway("trace", "NONEUSDT", "--url", up.address)
         assert (result.exit_code, "no data for 'NONEUSDT'" in result.output) == (1, True)
 
 
-async def test_top_goes_on_while_the_gateway_is_away(
+async def test_top_continues_while_the_gateway_does_not_answer(
     redis_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rounds: list[float] = []
@@ -303,4 +304,4 @@ async def test_top_goes_on_while_the_gateway_is_away(
     assert "Users " in first
     assert "The gateway does not answer: timed out" in gone
     assert "does not answer" not in again
-    assert shown.endswith(remote.SHOW_CURSOR + remote.OWN_SCREEN)
+    assert shown.endswith(remote.SHOW_CURSOR + remote.LEAVE_SCREEN)

@@ -1,1 +1,1 @@
-"""Seen at a glance: whether users get fresh data, and if not, why."""
+"""The status of a gateway: whether users get fresh data, and if not, why."""

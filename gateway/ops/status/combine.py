@@ -1,4 +1,4 @@
-"""What several workers tell of themselves as one: the verdict on all, their numbers, and which is which. Pure."""
+"""Combines the status of several workers: the verdict on all of them and their numbers. Pure."""
 
 from __future__ import annotations
 
@@ -13,45 +13,46 @@ from gateway.ops.status.verdict import DEGRADED, HEADLINES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    Told = Mapping[str, Any]
+    Status = Mapping[str, Any]
+    """What one worker answers at `/status.json`."""
 
 SLOWEST = 10
-"""Clients that are named."""
+"""Slow clients that are listed."""
 
-ADDED = ("writes_per_s", "bytes_per_s", "clients", "behind")
-"""Samples of which each worker has a part. Of the others the highest counts: each follows the whole feed."""
+SUMMED = ("writes_per_s", "bytes_per_s", "clients", "behind")
+"""Samples that are added up. Of the others the highest counts: each worker reads the whole feed."""
 
 
-def of_all(told: Mapping[int, Told], count: int, chosen: str = "") -> dict[str, Any]:
-    """The numbers of all workers, or of the `chosen` one, below the verdict on all `count` of them.
+def combine_status(statuses: Mapping[int, Status], count: int, chosen: str = "") -> dict[str, Any]:
+    """The verdict on all `count` workers, with the numbers of all of them or of the worker `chosen`.
 
-    `told`: what each tells of itself, by number, of those that answer; at least one does.
+    `statuses`: the status of each worker that answers, by its number; at least one.
     """
-    why = [f"worker {number}: {reason}" for number, worker in told.items() for reason in worker["why"]]
-    levels = [worker["level"] for worker in told.values()]
-    if away := count - len(told):
+    why = [f"worker {number}: {reason}" for number, worker in statuses.items() for reason in worker["why"]]
+    levels = [worker["level"] for worker in statuses.values()]
+    if missing := count - len(statuses):
         levels.append(DEGRADED)
-        why.insert(0, f"{away} of {count} workers do not answer")
+        why.insert(0, f"{missing} of {count} workers do not answer")
     level = max(levels, key=list(HEADLINES).index)
-    shown = next((number for number in told if str(number) == chosen), None)
-    numbers = _added_up(told) if shown is None else {**told[shown], "worker": shown}
-    workers = [_member(number, worker) for number, worker in told.items()]
+    shown = next((number for number in statuses if str(number) == chosen), None)
+    numbers = _numbers(statuses) if shown is None else {**statuses[shown], "worker": shown}
+    workers = [_worker(number, worker) for number, worker in statuses.items()]
     verdict = {"level": level, "headline": HEADLINES[level], "why": why}
     return {**numbers, **verdict, "workers": workers, "workers_wanted": count}
 
 
-def traces(told: Mapping[int, Told]) -> list[dict[str, Any]]:
-    """One symbol's updates, as each worker followed them, by the time at which they were read."""
-    found = [{"worker": number, **update} for number, worker in told.items() for update in worker["updates"]]
-    return sorted(found, key=lambda update: update["read"])
+def combine_traces(statuses: Mapping[int, Status]) -> list[dict[str, Any]]:
+    """The traced updates of all workers, ordered by the time at which they were read."""
+    entries = [{"worker": number, **update} for number, worker in statuses.items() for update in worker["updates"]]
+    return sorted(entries, key=lambda update: update["read"])
 
 
-def stalest(told: Mapping[int, Told]) -> int:
-    """Whose freshness by symbol tells most: a worker that is not ready, else the one with most symbols without news."""
-    return max(told, key=lambda number: (not told[number]["ready"], told[number]["quiet"]))
+def stalest(statuses: Mapping[int, Status]) -> int:
+    """The number of the worker with the stalest data: one that is not ready, else the one with most stale symbols."""
+    return max(statuses, key=lambda number: (not statuses[number]["ready"], statuses[number]["quiet"]))
 
 
-def _member(number: int, worker: Told) -> dict[str, Any]:
+def _worker(number: int, worker: Status) -> dict[str, Any]:
     newest = {name: values[-1] if values else None for name, values in worker["samples"].items()}
     return {
         "worker": number,
@@ -62,8 +63,8 @@ def _member(number: int, worker: Told) -> dict[str, Any]:
     }
 
 
-def _added_up(told: Mapping[int, Told]) -> dict[str, Any]:
-    workers = list(told.values())
+def _numbers(statuses: Mapping[int, Status]) -> dict[str, Any]:
+    workers = list(statuses.values())
     loads = [worker["load"] for worker in workers]
     first, clients = workers[0], [worker["clients"] for worker in workers]
     feed = max((worker["feed"] for worker in workers), key=lambda feed: (not feed["live"], feed["age_ms"] or 0))
@@ -84,30 +85,30 @@ def _added_up(told: Mapping[int, Told]) -> dict[str, Any]:
                 {**tiers[0], **{name: sum(tier[name] for tier in tiers) for name in ("clients", "behind")}}
                 for tiers in zip(*(each["tiers"] for each in clients), strict=True)
             ],
-            "slowest": _slowest(told),
+            "slowest": _slowest(statuses),
         },
         "gaps": max((worker["gaps"] for worker in workers), key=lambda gaps: gaps["open"]),
         "disconnects": _disconnects(workers),
-        "events": _events(told),
+        "events": _events(statuses),
         "samples": {name: _samples(name, [worker["samples"][name] for worker in workers]) for name in first["samples"]},
     }
 
 
-def _named(told: Mapping[int, Told], of: Callable[[Told], Iterable[Told]]) -> list[dict[str, Any]]:
-    return [{**entry, "worker": number} for number, worker in told.items() for entry in of(worker)]
+def _with_worker(statuses: Mapping[int, Status], of: Callable[[Status], Iterable[Status]]) -> list[dict[str, Any]]:
+    return [{**entry, "worker": number} for number, worker in statuses.items() for entry in of(worker)]
 
 
-def _slowest(told: Mapping[int, Told]) -> list[dict[str, Any]]:
-    found = _named(told, lambda worker: worker["clients"]["slowest"])
-    return sorted(found, key=lambda client: (client["stalled_ms"], client["slower_by"]), reverse=True)[:SLOWEST]
+def _slowest(statuses: Mapping[int, Status]) -> list[dict[str, Any]]:
+    entries = _with_worker(statuses, lambda worker: worker["clients"]["slowest"])
+    return sorted(entries, key=lambda client: (client["stalled_ms"], client["slower_by"]), reverse=True)[:SLOWEST]
 
 
-def _events(told: Mapping[int, Told]) -> list[dict[str, Any]]:
-    found = _named(told, lambda worker: worker["events"])
-    return sorted(found, key=lambda event: event["until"], reverse=True)[:EVENTS]
+def _events(statuses: Mapping[int, Status]) -> list[dict[str, Any]]:
+    entries = _with_worker(statuses, lambda worker: worker["events"])
+    return sorted(entries, key=lambda event: event["until"], reverse=True)[:EVENTS]
 
 
-def _disconnects(workers: Iterable[Told]) -> list[dict[str, Any]]:
+def _disconnects(workers: Iterable[Status]) -> list[dict[str, Any]]:
     counts: Counter[tuple[int, str]] = Counter()
     for worker in workers:
         for close in worker["disconnects"]:
@@ -115,11 +116,12 @@ def _disconnects(workers: Iterable[Told]) -> list[dict[str, Any]]:
     return [{"code": code, "reason": reason, "count": count} for (code, reason), count in counts.most_common()]
 
 
-def _samples(name: str, each: Sequence[Sequence[float | None]]) -> list[float | None]:
-    """The newest are of about the same second; a worker that began later has no older ones."""
-    take = sum if name in ADDED else max
-    newest_first = zip_longest(*(reversed(values) for values in each))
+def _samples(name: str, samples: Sequence[Sequence[float | None]]) -> list[float | None]:
+    """Aligned at the newest, which are of about the same second; a worker that started later has fewer samples."""
+    take = sum if name in SUMMED else max
+    newest_first = zip_longest(*(reversed(values) for values in samples))
     merged = [
-        take(known) if (known := [value for value in values if value is not None]) else None for values in newest_first
+        take(present) if (present := [value for value in values if value is not None]) else None
+        for values in newest_first
     ]
     return merged[::-1]

@@ -1,5 +1,4 @@
-"""Commands for whoever operates a gateway that runs already: they ask it over HTTP. The rest of the command line is in
-`cli.py`."""
+"""The commands `top` and `trace`, which ask a running gateway over HTTP. The other commands are in `cli.py`."""
 
 from __future__ import annotations
 
@@ -15,28 +14,28 @@ url_option = click.option(
     "--url",
     default="http://127.0.0.1:8000",
     show_default=True,
-    help="A running gateway; its operations address, where it has one of its own.",
+    help="A running gateway; its operations.address if that is configured.",
 )
 token_option = click.option(
-    "--token", default="", envvar="GATEWAY_OPERATIONS__TOKEN", show_envvar=True, help="What operations.token holds."
+    "--token", default="", envvar="GATEWAY_OPERATIONS__TOKEN", show_envvar=True, help="The value of operations.token."
 )
 
 
 worker_option = click.option(
-    "--worker", type=click.IntRange(1), help="Of several workers, ask this one alone.  [default: all]"
+    "--worker", type=click.IntRange(1), help="Ask only this worker of several.  [default: all]"
 )
 
 
 @click.command()
 @url_option
 @token_option
-@click.option("--once", is_flag=True, help="Print it once and end, for scripts.")
+@click.option("--once", is_flag=True, help="Print the status once and exit, for scripts.")
 @worker_option
 def top(url: str, token: str, once: bool, worker: int | None) -> None:
-    """Show how a running gateway is: do users get fresh data, and if not, why."""
+    """Show whether users of a running gateway get fresh data, and if not, why."""
     from gateway.ops.status.remote import run_top
 
-    with _answering():
+    with _errors_as_messages():
         run_top(url, token, worker, once=once)
 
 
@@ -47,20 +46,20 @@ def top(url: str, token: str, once: bool, worker: int | None) -> None:
 @click.option("--count", type=click.IntRange(1), default=20, show_default=True, help="Updates to follow.")
 @worker_option
 def trace(symbol: str, url: str, token: str, count: int, worker: int | None) -> None:
-    """Follow updates of SYMBOL through a running gateway: what each stage takes, in ms.
+    """Follow updates of SYMBOL through a running gateway: how long each stage takes, in ms.
 
-    feed: from the source's event time until it is read here. published: waits for the tick. Of the clients, +N get it
-    at a later beat. Several workers follow each update by themselves, each for its own clients: a line each.
+    feed: from the source's event time until the gateway reads it. published: waiting for the flush. clients +N: N more
+    clients get it at a later flush. Several workers follow each update for their own clients: one line each.
     """
     from gateway.ops.status.remote import run_trace
 
-    with _answering():
+    with _errors_as_messages():
         run_trace(url, token, symbol.upper(), count, worker)
 
 
 @contextmanager
-def _answering() -> Iterator[None]:
-    """A gateway that does not answer is told in a sentence; Ctrl-C is how these commands end."""
+def _errors_as_messages() -> Iterator[None]:
+    """Print a sentence if the gateway does not answer. Ctrl-C is how these commands end: no error."""
     from gateway.ops.status.remote import NoAnswer
 
     try:

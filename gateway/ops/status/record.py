@@ -1,4 +1,4 @@
-"""The last minutes of one process: a sample a second for the sparklines, and what has happened, a line each. Pure."""
+"""The last minutes of one process: a sample a second for the sparklines, and a list of events. Pure."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SAMPLES = 300
-"""Seconds that are remembered."""
+"""Samples that are kept: one a second."""
 
 EVENTS = 40
-"""Lines that are remembered."""
+"""Events that are kept."""
 
 BURST_MS = 10_000
-"""What happens again within this time is counted in the line it already has."""
+"""An event that happens again within this time is counted in the event that is there already."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the process had counted at a moment: totals since its start, and how it stood."""
+    """Totals and states of the process at one moment. Totals count from the start of the process."""
 
     at_s: float
     """On the monotonic clock."""
@@ -33,38 +33,41 @@ class Reading:
     """Spent in flushes."""
     flushes: int
     lag_s: float
-    """How late all flushes together have begun."""
+    """Sum of how late each flush began."""
     clients: int
     behind: int
     feed_age_ms: int | None
-    """Since the feed last said anything; `None`: it never has."""
-    stale: str
-    """Why what is served is stale; "" while it is live."""
+    """Time since the feed's last message; `None`: no message yet."""
+    stale_reason: str
+    """Why the feed is stale; "": it is live."""
     stale_since_ms: int
     load: str
     disconnects: Mapping[str, int]
-    """Connections the gateway ended, by reason."""
+    """Connections that the gateway closed, by code and reason."""
     refusals: Mapping[str, int]
     feed_errors: Mapping[str, int]
     gaps: int
-    """Closed klines' gaps found."""
+    """Missing closed klines found."""
 
 
 @dataclass(slots=True)
 class Event:
+    """Something that happened: at first, how often, and at last."""
+
     at_ms: int
     kind: str
     what: str
     count: int = 1
     until_ms: int = 0
-    """When it last happened."""
+    """When it happened last."""
 
-    def told(self) -> dict[str, object]:
+    def to_dict(self) -> dict[str, object]:
+        """The event as `/status.json` has it."""
         return {"at": self.at_ms, "until": self.until_ms, "kind": self.kind, "what": self.what, "count": self.count}
 
 
 class Record:
-    """`take` a reading once a second; `samples` and `events` are for whoever looks."""
+    """Samples and events computed from the readings that `take` gets once a second."""
 
     def __init__(self) -> None:
         self.samples: dict[str, deque[float | None]] = {
@@ -74,16 +77,17 @@ class Record:
                 "feed_age_ms",
             )
         }  # fmt: skip
-        """Newest last. `flush_ms`, `lag_ms`: on average; `busy`: part of the time that went into flushes."""
+        """Newest last. `flush_ms`, `lag_ms`: averages; `busy`: share of the time spent in flushes."""
         self.events: deque[Event] = deque(maxlen=EVENTS)
-        """By when each happened last."""
+        """Ordered by when each happened last."""
         self._before: Reading | None = None
         self._stale_since_ms = 0
 
     def take(self, now: Reading) -> None:
+        """Add the sample of the time since the last reading, and the events that the two readings differ by."""
         before, self._before = self._before, now
         if before is None:
-            self._note(now.at_ms, "start", f"stale: {now.stale}" if now.stale else "live")
+            self._note(now.at_ms, "start", f"stale: {now.stale_reason}" if now.stale_reason else "live")
             self._stale_since_ms = now.at_ms
             return
         elapsed_s = max(now.at_s - before.at_s, 1e-3)
@@ -106,14 +110,14 @@ class Record:
 
     def _compare(self, before: Reading, now: Reading) -> None:
         at_ms = now.at_ms
-        # Two outages between which no reading fell differ in when they began.
-        if (now.stale, now.stale_since_ms) != (before.stale, before.stale_since_ms):
-            if not now.stale:
+        # Two outages without a reading between them differ in when they began.
+        if (now.stale_reason, now.stale_since_ms) != (before.stale_reason, before.stale_since_ms):
+            if not now.stale_reason:
                 self._note(at_ms, "live", f"after {(at_ms - self._stale_since_ms) / 1000:.0f} s")
             else:
-                if not before.stale or now.stale == before.stale:
+                if not before.stale_reason or now.stale_reason == before.stale_reason:
                     self._stale_since_ms = at_ms
-                self._note(at_ms, "stale", now.stale)
+                self._note(at_ms, "stale", now.stale_reason)
         if now.load != before.load:
             self._note(at_ms, "load", f"{now.load} (was {before.load})")
         for kind, counted, known in (

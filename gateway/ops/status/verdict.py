@@ -1,4 +1,4 @@
-"""The answer to the one question: do users get fresh data, and if not, why. Pure."""
+"""Decides whether users get fresh data, and if not, why. Pure."""
 
 from __future__ import annotations
 
@@ -8,95 +8,97 @@ FRESH, DEGRADED, STALE = "fresh", "degraded", "stale"
 
 HEADLINES = {
     FRESH: "Users get fresh data",
-    DEGRADED: "Users get fresh data, but not all is well",
+    DEGRADED: "Users get fresh data, but something is wrong",
     STALE: "Users do not get fresh data",
 }
 
-QUIET_SHARE = 0.1
-"""Part of the symbols that may be silent before it is worth a word: there are always some that nobody trades."""
+STALE_SYMBOLS_SHARE = 0.1
+"""Share of the symbols that may be stale before it is reported: a few symbols are hardly traded."""
 
 SLOWED_SHARE = 0.1
-"""The same of clients that do not keep up."""
+"""Share of the clients that may be slow before it is reported."""
 
-_STALE = {
-    "redis": "no link to Redis",
-    "repair": "the link to Redis is back; what was missed is being read",
-    "silent": "linked to Redis, but the collector says nothing",
+_STALE_TEXTS = {
+    "redis": "not connected to Redis",
+    "repair": "connected to Redis again; missing data is being read",
+    "silent": "connected to Redis, but the collector publishes nothing",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """How a process stands."""
+    """The state of a process, as far as the verdict depends on it."""
 
-    stale: str = ""
-    """The feed's state: "" is live; else `redis`, `repair`, `silent`."""
+    stale_reason: str = ""
+    """Why the feed is stale: `redis`, `repair` or `silent`; "": it is live."""
     stale_s: float = 0.0
-    heard: bool = True
-    """Whether the feed has ever said anything."""
-    away: tuple[str, ...] = ()
-    """Sources of data without a link."""
+    has_received: bool = True
+    """Whether the feed has received a message since the start."""
+    disconnected_sources: tuple[str, ...] = ()
     feed_problem: str = ""
     flush_late_s: float = 0.0
-    """How long ago the last flush ended, where that is longer than a process that serves would take."""
+    """Age of the last flush if it is late, else 0."""
     load: str = "normal"
     clients: int = 0
     slowed: int = 0
-    """Clients that do not keep up, and so are served less often than they want."""
+    """Clients that are flushed less often because they do not keep up."""
     symbols: int = 0
-    quiet: int = 0
-    """Symbols without news for as long as a feed may be silent."""
+    stale_symbols: int = 0
     gaps: int = 0
-    history: bool = True
+    history_available: bool = True
     other_reasons: tuple[str, ...] = ()
-    """What else the process gives for not being ready."""
+    """Further reasons why the process is not ready."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
+    """`level`: `fresh`, `degraded` or `stale`; `reasons`: the most important first."""
+
     level: str
     headline: str
-    why: list[str]
-    """The weightiest first."""
+    reasons: list[str]
 
 
 def judge(facts: Facts) -> Verdict:
+    """The verdict on a process."""
     stale = list(_reasons_stale(facts))
-    why = [*stale, *_reasons_degraded(facts)]
-    level = STALE if stale else DEGRADED if why else FRESH
-    return Verdict(level, HEADLINES[level], why)
+    reasons = [*stale, *_reasons_degraded(facts)]
+    level = STALE if stale else DEGRADED if reasons else FRESH
+    return Verdict(level, HEADLINES[level], reasons)
 
 
 def _reasons_stale(facts: Facts) -> list[str]:
-    why = []
+    reasons = []
     if facts.flush_late_s:
-        why.append(f"nothing is sent: the last flush ended {facts.flush_late_s:.0f} s ago")
-    if facts.stale:
-        text = _STALE.get(facts.stale, facts.stale)
-        why.append(f"{text} (for {facts.stale_s:.0f} s)" if facts.stale_s >= 1 else text)
-        if not facts.heard:
-            why.append("the feed has said nothing since the start")
+        reasons.append(f"clients get nothing: the last flush ended {facts.flush_late_s:.0f} s ago")
+    if facts.stale_reason:
+        text = _STALE_TEXTS.get(facts.stale_reason, facts.stale_reason)
+        reasons.append(f"{text} (for {facts.stale_s:.0f} s)" if facts.stale_s >= 1 else text)
+        if not facts.has_received:
+            reasons.append("the feed has received no message since the start")
     if facts.feed_problem:
-        why.append(facts.feed_problem)
-    if not why and facts.other_reasons:
-        why += facts.other_reasons
-    if not facts.symbols and not why:
-        why.append("no symbol is known: the collector has written nothing")
-    return why
+        reasons.append(facts.feed_problem)
+    if not reasons and facts.other_reasons:
+        reasons += facts.other_reasons
+    if not facts.symbols and not reasons:
+        reasons.append("no symbol is known: the collector has written nothing")
+    return reasons
 
 
 def _reasons_degraded(facts: Facts) -> list[str]:
-    why = []
-    if facts.away and not facts.stale:
-        why.append(f"no link to {', '.join(facts.away)}; another source is followed")
+    reasons = []
+    if facts.disconnected_sources and not facts.stale_reason:
+        reasons.append(f"not connected to {', '.join(facts.disconnected_sources)}; another source is active")
     if facts.load != "normal":
-        why.append(f"load level {facts.load}: news is sent less often to everybody")
+        reasons.append(f"load level {facts.load}: all clients are flushed less often")
     if facts.slowed > facts.clients * SLOWED_SHARE:
-        why.append(f"{facts.slowed:,} of {facts.clients:,} clients do not keep up and are served less often")
-    if facts.quiet > facts.symbols * QUIET_SHARE and not facts.stale:
-        why.append(f"{facts.quiet:,} of {facts.symbols:,} symbols have no news: look at the collector")
+        reasons.append(f"{facts.slowed:,} of {facts.clients:,} clients do not keep up and are flushed less often")
+    if facts.stale_symbols > facts.symbols * STALE_SYMBOLS_SHARE and not facts.stale_reason:
+        reasons.append(
+            f"{facts.stale_symbols:,} of {facts.symbols:,} symbols have no recent update: check the collector"
+        )
     if facts.gaps:
-        why.append(f"{facts.gaps:,} gaps in closed klines")
-    if not facts.history:
-        why.append("history cannot be read from Redis: what is kept is served")
-    return why
+        reasons.append(f"{facts.gaps:,} gaps in closed klines")
+    if not facts.history_available:
+        reasons.append("history cannot be read from Redis: cached data is served")
+    return reasons

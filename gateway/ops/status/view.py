@@ -1,7 +1,7 @@
-"""What a process tells of itself at a glance: reads its parts, changes none of them.
+"""The status of one process as `/status.json` shows it. Reads the other parts, changes none.
 
-A reading is taken once a second and costs microseconds; the whole is put together at most once a second, and only
-when somebody looks.
+A reading is taken once a second and costs microseconds; the JSON is built at most once a second, and only when it is
+requested.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 PERIOD_S = 1.0
 
 SLOWEST = 10
-"""Clients that are named."""
+"""Slow clients that are listed."""
 
-LOOKED_AT = 1000
-"""Clients among which the slowest are sought: when all are slow, any ten tell as much."""
+EXAMINED_MAX = 1000
+"""Clients among which the slowest are searched: when all are slow, any ten are as good."""
 
 OLDEST = 5
 GAPS = 10
@@ -46,87 +46,90 @@ _CLOSES = {close.code: close.reason for close in Close}
 
 
 class StatusView:
-    def __init__(self, config: Config, health_report: Health, counters: Counters) -> None:
+    """Takes readings and builds the status of this process."""
+
+    def __init__(self, config: Config, health: Health, counters: Counters) -> None:
         self.record = Record()
-        self.freshness = Freshness(health_report.market, round(config.market.symbol_stale_after_s * 1000))
-        self.health_report = health_report
+        self.freshness = Freshness(health.market, round(config.market.symbol_stale_after_s * 1000))
+        self.health = health
         self._counters = counters
         self._tick_ms = config.stream.tick_ms
-        # Who may see this where nothing is configured is everybody: where clients come from is not for them.
-        self._tell_addresses = bool(config.operations.token or config.operations.address)
-        self._started_ms = health_report.clock()
+        # Without a token or an address of its own the status is public; addresses of clients must not be.
+        self._shows_addresses = bool(config.operations.token or config.operations.address)
+        self._started_ms = health.clock()
         self._body = b""
-        self._told_s = -PERIOD_S
+        self._built_s = -PERIOD_S
 
     async def run(self) -> None:
-        """A reading a second until cancelled."""
+        """Take a reading a second until cancelled."""
         while True:
             self.record.take(self._reading())
             await asyncio.sleep(PERIOD_S)
 
     def body(self) -> bytes:
-        """Everything, as JSON. Of one second all that ask get the same."""
+        """The status as JSON. All requests within one second get the same bytes."""
         now_s = time.monotonic()
-        # A little less than the second in which they ask again.
-        if now_s - self._told_s > PERIOD_S * 0.9:
-            self._told_s = now_s
-            self._body = orjson.dumps(self.told(), option=orjson.OPT_NON_STR_KEYS)
+        # A little less than the second after which the page asks again.
+        if now_s - self._built_s > PERIOD_S * 0.9:
+            self._built_s = now_s
+            self._body = orjson.dumps(self.to_dict(), option=orjson.OPT_NON_STR_KEYS)
         return self._body
 
-    def told(self) -> dict[str, Any]:
-        health_report, hub = self.health_report, self.health_report.hub
+    def to_dict(self) -> dict[str, Any]:
+        """The status, with the keys of `/status.json`."""
+        health, hub = self.health, self.health.hub
         now_ms, state, gaps, load = (
-            health_report.clock(),
+            health.clock(),
             hub.state,
-            health_report.watch.gaps,
-            health_report.flusher.load.level.name.lower(),
+            health.watch.gaps,
+            health.flusher.load.level.name.lower(),
         )
-        feed, sources, feed_age_ms = health_report.feed, health_report.sources.health(), self._feed_age_ms()
-        ages, quiet = self.freshness.ages(now_ms), self.freshness.quiet(now_ms)
+        feed, sources, feed_age_ms = health.feed, health.sources.health(), self._feed_age_ms()
+        ages, stale_symbols = self.freshness.ages(now_ms), self.freshness.count_stale(now_ms)
         slowed = sum(len(tier.sessions()) for tier in hub.tiers[1:])
-        flush_age_s = time.monotonic() - health_report.flusher.flushed_s
+        flush_age_s = time.monotonic() - health.flusher.flushed_s
         verdict = judge(
             Facts(
-                stale=state.reason,
+                stale_reason=state.reason,
                 stale_s=(now_ms - state.since_ms) / 1000 if state.since_ms else 0.0,
-                heard=feed_age_ms is not None,
-                away=tuple(name for name, health in sources.items() if not health["linked"]),
+                has_received=feed_age_ms is not None,
+                disconnected_sources=tuple(name for name, source in sources.items() if not source["linked"]),
                 feed_problem=feed.problem,
                 flush_late_s=flush_age_s if flush_age_s > FLUSH_LATE_S else 0.0,
                 load=load,
                 clients=len(hub.sessions),
-                slowed=sum(bool(rungs(session)) for session in islice(self._late(), LOOKED_AT)),
+                slowed=sum(bool(rungs(session)) for session in islice(self._slow_sessions(), EXAMINED_MAX)),
                 symbols=len(ages),
-                quiet=quiet,
+                stale_symbols=stale_symbols,
                 gaps=gaps.open,
-                history=health_report.store.available,
-                other_reasons=tuple(health_report.not_ready()),
+                history_available=health.store.available,
+                other_reasons=tuple(health.not_ready_reasons()),
             )
         )
         return {
             "timestamp": now_ms,
             "level": verdict.level,
             "headline": verdict.headline,
-            "why": verdict.why,
+            "why": verdict.reasons,
             "process": {"version": __version__, "pid": os.getpid(), "started": self._started_ms},
             "feed": {
                 "mode": feed.mode,
                 **self.state(),
                 "age_ms": feed_age_ms,
-                "reconnects": sum(feed.reconnects for feed in health_report.feeds.values()),
-                "history": health_report.store.available,
+                "reconnects": sum(feed.reconnects for feed in health.feeds.values()),
+                "history": health.store.available,
                 "sources": sources,
             },
             "symbols": {
                 "known": len(ages),
-                "quiet": quiet,
-                "quiet_after_ms": self.freshness.quiet_after_ms,
+                "quiet": stale_symbols,
+                "quiet_after_ms": self.freshness.stale_after_ms,
                 "oldest": [
                     {"symbol": age.symbol, "age_ms": max(0, now_ms - age.event_ms) if age.event_ms else None}
                     for age in ages[:OLDEST]
                 ],
             },
-            "load": {"level": load, "surging": health_report.ingest.surging},
+            "load": {"level": load, "surging": health.ingest.surging},
             "clients": {
                 "now": len(hub.sessions),
                 "slowed": slowed,
@@ -158,45 +161,45 @@ class StatusView:
                 {"code": code, "reason": _CLOSES.get(code, ""), "count": count}
                 for code, count in self._counters.disconnects.most_common()
             ],
-            "events": [event.told() for event in reversed(self.record.events)],
+            "events": [event.to_dict() for event in reversed(self.record.events)],
             "samples": {name: list(values) for name, values in self.record.samples.items()},
         }
 
     def state(self) -> dict[str, Any]:
-        """Whether what is served is live, else why and since when it is not."""
-        state = self.health_report.hub.state
+        """Whether the feed is live, else why and since when it is not."""
+        state = self.health.hub.state
         return {"live": state.live, "reason": state.reason, "since": state.since_ms or None}
 
     def _reading(self) -> Reading:
-        counters, health_report = self._counters, self.health_report
+        counters, health = self._counters, self.health
         return Reading(
             at_s=time.monotonic(),
-            at_ms=health_report.clock(),
+            at_ms=health.clock(),
             messages=counters.messages_in,
             writes=counters.writes,
             sent_bytes=counters.bytes_out,
             flush_s=counters.flush.total_s,
             flushes=sum(counters.flush.counts),
             lag_s=counters.lag.total_s,
-            clients=len(health_report.hub.sessions),
-            behind=sum(len(tier.behind) for tier in health_report.hub.tiers),
+            clients=len(health.hub.sessions),
+            behind=sum(len(tier.behind) for tier in health.hub.tiers),
             feed_age_ms=self._feed_age_ms(),
-            stale=health_report.hub.state.reason,
-            stale_since_ms=health_report.hub.state.since_ms,
-            load=health_report.flusher.load.level.name.lower(),
+            stale_reason=health.hub.state.reason,
+            stale_since_ms=health.hub.state.since_ms,
+            load=health.flusher.load.level.name.lower(),
             disconnects={f"{code} {_CLOSES.get(code, '')}": n for code, n in counters.disconnects.items()},
             refusals=dict(counters.refusals),
             feed_errors=dict(counters.feed_errors),
-            gaps=sum(health_report.watch.gaps.found.values()),
+            gaps=sum(health.watch.gaps.found.values()),
         )
 
     def _feed_age_ms(self) -> int | None:
-        last_message_s = self.health_report.ingest.last_message_s
+        last_message_s = self.health.ingest.last_message_s
         return round((time.monotonic() - last_message_s) * 1000) if last_message_s else None
 
-    def _late(self) -> Iterator[Session]:
-        """Who does not keep up, those in the slowest tiers first."""
-        for tier in reversed(self.health_report.hub.tiers):
+    def _slow_sessions(self) -> Iterator[Session]:
+        """Sessions that do not keep up, those in the slowest tiers first."""
+        for tier in reversed(self.health.hub.tiers):
             for session in tier.sessions() if tier.period_flushes > 1 else tier.behind:
                 if rungs(session) or session.stalled_since_s is not None:
                     yield session
@@ -210,13 +213,13 @@ class StatusView:
         return [
             {
                 "id": session.sink.id,
-                **({"address": session.sink.peer} if self._tell_addresses else {}),
+                **({"address": session.sink.peer} if self._shows_addresses else {}),
                 "dialect": session.style[0].name,
-                "interval_ms": self.health_report.hub.tiers[session.tier].period_flushes * self._tick_ms,
+                "interval_ms": self.health.hub.tiers[session.tier].period_flushes * self._tick_ms,
                 "slower_by": rungs(session),
                 "stalled_ms": round(slowness(session)[0] * 1000),
                 "unsent_bytes": session.sink.unsent_bytes(),
                 "channels": len(session.subscription_set.ns),
             }
-            for session in nlargest(SLOWEST, islice(self._late(), LOOKED_AT), key=slowness)
+            for session in nlargest(SLOWEST, islice(self._slow_sessions(), EXAMINED_MAX), key=slowness)
         ]

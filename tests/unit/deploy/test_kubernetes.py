@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from gateway.config import load_config
-from gateway.ops.metrics import MEANINGS
+from gateway.ops.metrics import DESCRIPTIONS
 
 FOLDER = Path(__file__).parents[3] / "deploy" / "kubernetes"
 DOCUMENTS: dict[str, dict[str, Any]] = {
@@ -69,4 +69,4 @@ def test_nothing_runs_as_root_or_writes() -> None:
 
 
 def test_the_metrics_to_scale_by_exist() -> None:
-    assert {"connections", "loop_lag_seconds"} <= MEANINGS.keys()
+    assert {"connections", "loop_lag_seconds"} <= DESCRIPTIONS.keys()

@@ -1,3 +1,5 @@
+"""Routes that answer for all workers: how their answers are combined, and what needs the token."""
+
 from __future__ import annotations
 
 import json
@@ -7,7 +9,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from gateway.http.worker_operations import Surface
+from gateway.http.worker_operations import OperationsRoutes
 from gateway.ops.counters import Counters
 from gateway.ops.metrics import Metrics
 from gateway.server.worker_group import Answer, WorkerGroup, WorkerGroupError
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 FRESH = Answer(200, b'{"ready":true,"reasons":[],"feed":"poll"}')
 STALE = Answer(503, b'{"ready":false,"reasons":["feed: redis"]}')
-AWAY = WorkerGroupError("Connection refused")
+FAILED = WorkerGroupError("Connection refused")
 
 
 @pytest.fixture
@@ -26,8 +28,8 @@ def worker_group(monkeypatch: pytest.MonkeyPatch) -> WorkerGroup:
     return WorkerGroup.gather(2)[0]
 
 
-def surface(worker_group: WorkerGroup | None, token: str = "") -> Surface:
-    return Surface(lambda: ["own"], dict, Metrics(Counters(), dict, dict), token, worker_group)
+def operations_routes(worker_group: WorkerGroup | None, token: str = "") -> OperationsRoutes:
+    return OperationsRoutes(lambda: ["own"], dict, Metrics(Counters(), dict, dict), token, worker_group)
 
 
 async def get(routes: list[Route], path: str, **headers: str) -> httpx.Response:
@@ -36,8 +38,8 @@ async def get(routes: list[Route], path: str, **headers: str) -> httpx.Response:
         return await http.get(path, headers=headers)
 
 
-def told(monkeypatch: pytest.MonkeyPatch, *answers: Answer | WorkerGroupError) -> list[str]:
-    """The paths that the workers are asked for."""
+def set_answers(monkeypatch: pytest.MonkeyPatch, *answers: Answer | WorkerGroupError) -> list[str]:
+    """Have the workers give these answers; returns the paths they are asked for."""
     asked: list[str] = []
 
     async def ask_all(_: WorkerGroup, path: str, *options: Any) -> dict[int, Answer | WorkerGroupError]:
@@ -58,31 +60,31 @@ def trace_of(*read_ms: int) -> Answer:
     ("answers", "status", "reasons"),
     [
         pytest.param((FRESH, FRESH), 200, [], id="both fresh"),
-        pytest.param((FRESH, AWAY), 200, [], id="one away"),
+        pytest.param((FRESH, FAILED), 200, [], id="one away"),
         pytest.param((FRESH, STALE), 503, ["worker 2: feed: redis"], id="one stale"),
-        pytest.param((STALE, AWAY), 503, ["worker 1: feed: redis"], id="nobody fresh"),
-        pytest.param((AWAY, AWAY), 503, ["no worker answers"], id="nobody"),
+        pytest.param((STALE, FAILED), 503, ["worker 1: feed: redis"], id="nobody fresh"),
+        pytest.param((FAILED, FAILED), 503, ["no worker answers"], id="nobody"),
     ],
 )
-async def test_all_are_ready_when_nobody_gets_stale_data(
+async def test_the_group_is_ready_if_no_answering_worker_is_stale(
     worker_group: WorkerGroup,
     monkeypatch: pytest.MonkeyPatch,
     answers: tuple[Answer | WorkerGroupError, ...],
     status: int,
     reasons: list[str],
 ) -> None:
-    told(monkeypatch, *answers)
-    answer = await get(surface(worker_group).whole(), "/readyz")
+    set_answers(monkeypatch, *answers)
+    answer = await get(operations_routes(worker_group).routes(), "/readyz")
     body = json.loads(answer.content)
     assert (answer.status_code, body["ready"], body["reasons"]) == (status, status == 200, reasons)
-    # The public learns no more than that.
-    answer = await get(surface(worker_group).public(), "/readyz")
+    # The public routes show no more than that.
+    answer = await get(operations_routes(worker_group).public_routes(), "/readyz")
     assert (answer.status_code, json.loads(answer.content)) == (status, {"ready": status == 200})
 
 
 async def test_details_and_metrics_need_the_token(worker_group: WorkerGroup, monkeypatch: pytest.MonkeyPatch) -> None:
-    told(monkeypatch, FRESH, AWAY)
-    routes = surface(worker_group, "open sesame").whole()
+    set_answers(monkeypatch, FRESH, FAILED)
+    routes = operations_routes(worker_group, "open sesame").routes()
     for path in ("/metrics", "/status.json", "/v1/status", "/v1/trace"):
         assert (await get(routes, path)).status_code == 401
     assert json.loads((await get(routes, "/readyz")).content) == {"ready": True}
@@ -90,57 +92,61 @@ async def test_details_and_metrics_need_the_token(worker_group: WorkerGroup, mon
     assert shown["workers"] == {"1": {"ready": True, "feed": "poll"}, "2": {"away": "Connection refused"}}
 
 
-async def test_metrics_are_those_of_who_answers(worker_group: WorkerGroup, monkeypatch: pytest.MonkeyPatch) -> None:
-    told(monkeypatch, AWAY, Answer(200, b"# TYPE x gauge\nx 1\n"))
-    lines = (await get(surface(worker_group).whole(), "/metrics")).text.splitlines()
+async def test_metrics_are_those_of_the_workers_that_answer(
+    worker_group: WorkerGroup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_answers(monkeypatch, FAILED, Answer(200, b"# TYPE x gauge\nx 1\n"))
+    lines = (await get(operations_routes(worker_group).routes(), "/metrics")).text.splitlines()
     assert {"gateway_workers 2", "gateway_workers_up 1", 'x{worker="2"} 1'} <= set(lines)
 
 
-async def test_health_tells_who_is_there(worker_group: WorkerGroup, monkeypatch: pytest.MonkeyPatch) -> None:
-    told(monkeypatch, AWAY, Answer(200, b""))
-    assert json.loads((await get(surface(worker_group).whole(), "/healthz")).content)["workers"] == {
+async def test_healthz_lists_which_workers_answer(worker_group: WorkerGroup, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_answers(monkeypatch, FAILED, Answer(200, b""))
+    assert json.loads((await get(operations_routes(worker_group).routes(), "/healthz")).content)["workers"] == {
         "1": False,
         "2": True,
     }
-    assert "workers" not in json.loads((await get(surface(worker_group).public(), "/healthz")).content)
+    assert "workers" not in json.loads((await get(operations_routes(worker_group).public_routes(), "/healthz")).content)
 
 
-async def test_an_update_is_followed_through_each_worker(
-    worker_group: WorkerGroup, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked = told(monkeypatch, trace_of(1, 5), trace_of(4))
+async def test_an_update_is_traced_by_each_worker(worker_group: WorkerGroup, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = set_answers(monkeypatch, trace_of(1, 5), trace_of(4))
     body = json.loads(
-        (await get(surface(worker_group).whole(), "/v1/trace?symbol=BTCUSDT&count=2&x=%0d%0a%20y")).content
+        (await get(operations_routes(worker_group).routes(), "/v1/trace?symbol=BTCUSDT&count=2&x=%0d%0a%20y")).content
     )
     assert [(update["worker"], update["read"]) for update in body["updates"]] == [(1, 1), (2, 4), (1, 5)]
     assert (body["symbol"], body["workers"], body["away"], body["timestamp"]) == ("BTCUSDT", [1, 2], {}, 6)
-    # What a client writes stays a query.
+    # Text from a client stays a query.
     assert asked == ["/v1/trace?symbol=BTCUSDT&count=2&x=%0D%0A+y"]
 
 
-async def test_one_worker_may_be_asked_for_its_trace(
+async def test_the_query_can_choose_the_worker_that_traces(
     worker_group: WorkerGroup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told(monkeypatch, trace_of(1), trace_of(4))
-    body = json.loads((await get(surface(worker_group).whole(), "/v1/trace?symbol=BTCUSDT&worker=2")).content)
+    set_answers(monkeypatch, trace_of(1), trace_of(4))
+    body = json.loads(
+        (await get(operations_routes(worker_group).routes(), "/v1/trace?symbol=BTCUSDT&worker=2")).content
+    )
     assert (body["workers"], body["updates"]) == ([2], [{"worker": 2, "read": 4}])
 
 
-async def test_a_trace_says_which_worker_is_missing(worker_group: WorkerGroup, monkeypatch: pytest.MonkeyPatch) -> None:
-    told(monkeypatch, trace_of(1), AWAY)
-    body = json.loads((await get(surface(worker_group).whole(), "/v1/trace?symbol=BTCUSDT")).content)
+async def test_a_trace_lists_workers_that_do_not_answer(
+    worker_group: WorkerGroup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_answers(monkeypatch, trace_of(1), FAILED)
+    body = json.loads((await get(operations_routes(worker_group).routes(), "/v1/trace?symbol=BTCUSDT")).content)
     assert (body["workers"], body["away"]) == ([1], {"2": "Connection refused"})
 
 
-async def test_freshness_by_symbol_is_that_of_the_stalest_worker(
+async def test_status_by_symbol_is_that_of_the_stalest_worker(
     worker_group: WorkerGroup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told(
+    set_answers(
         monkeypatch,
         Answer(200, b'{"ready":true,"quiet":0,"symbols":[]}'),
         Answer(200, b'{"ready":true,"quiet":4,"symbols":[]}'),
     )
-    body = json.loads((await get(surface(worker_group).whole(), "/v1/status")).content)
+    body = json.loads((await get(operations_routes(worker_group).routes(), "/v1/status")).content)
     assert (body["worker"], body["quiet"]) == (2, 4)
 
 
@@ -148,12 +154,12 @@ async def test_freshness_by_symbol_is_that_of_the_stalest_worker(
 @pytest.mark.parametrize(
     ("answers", "query", "status", "code"),
     [
-        pytest.param((Answer(400, b'{"code":"INVALID_SYMBOL"}'), AWAY), "", 400, "INVALID_SYMBOL", id="refused"),
-        pytest.param((AWAY, AWAY), "", 503, "OVERLOADED", id="nobody"),
-        pytest.param((AWAY, AWAY), "?worker=3", 400, "BAD_REQUEST", id="no such worker"),
+        pytest.param((Answer(400, b'{"code":"INVALID_SYMBOL"}'), FAILED), "", 400, "INVALID_SYMBOL", id="refused"),
+        pytest.param((FAILED, FAILED), "", 503, "OVERLOADED", id="nobody"),
+        pytest.param((FAILED, FAILED), "?worker=3", 400, "BAD_REQUEST", id="no such worker"),
     ],
 )
-async def test_questions_without_an_answer_are_refused_by_name(
+async def test_requests_without_an_answer_get_an_error_code(
     worker_group: WorkerGroup,
     monkeypatch: pytest.MonkeyPatch,
     path: str,
@@ -162,17 +168,17 @@ async def test_questions_without_an_answer_are_refused_by_name(
     status: int,
     code: str,
 ) -> None:
-    told(monkeypatch, *answers)
-    answer = await get(surface(worker_group).whole(), f"{path}{query}")
+    set_answers(monkeypatch, *answers)
+    answer = await get(operations_routes(worker_group).routes(), f"{path}{query}")
     assert (answer.status_code, json.loads(answer.content)["code"]) == (status, code)
 
 
-async def test_alone_a_gateway_speaks_for_itself() -> None:
-    assert json.loads((await get(surface(None).whole(), "/readyz")).content)["reasons"] == ["own"]
+async def test_without_a_worker_group_the_process_answers() -> None:
+    assert json.loads((await get(operations_routes(None).routes(), "/readyz")).content)["reasons"] == ["own"]
 
 
-async def test_to_its_crew_a_worker_speaks_for_itself_and_wants_the_secret(worker_group: WorkerGroup) -> None:
-    routes = surface(worker_group, "open sesame").own(worker_group)
+async def test_other_workers_get_this_workers_answer_with_the_secret(worker_group: WorkerGroup) -> None:
+    routes = operations_routes(worker_group, "open sesame").worker_routes(worker_group)
     assert (await get(routes, "/metrics")).status_code == 401
     answer = await get(routes, "/readyz", authorization=f"Bearer {worker_group.secret}")
     assert json.loads(answer.content)["reasons"] == ["own"]

@@ -1,4 +1,4 @@
-"""Plain numbers: where each observation goes."""
+"""Totals of a process: what each method counts and logs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_an_observation_counts_in_the_first_bucket_whose_bound_it_does_not_excee
     assert histogram.total_s == seconds * 3
 
 
-def test_a_clock_that_goes_wrong_is_no_negative_lag() -> None:
+def test_a_wrong_clock_never_counts_as_negative_lag() -> None:
     counters = Counters()
     counters.observe_stage(Stage.FEED_TO_INGEST, -5.0)
     counters.observe_lag(-1.0)
@@ -27,48 +27,57 @@ def test_a_clock_that_goes_wrong_is_no_negative_lag() -> None:
     assert counters.stages[Stage.FEED_TO_INGEST].counts[0] == counters.lag.counts[0] == 1
 
 
-def test_close_codes_of_clients_are_few_whatever_they_send() -> None:
+def test_unknown_close_codes_of_clients_share_one_label() -> None:
     counters = Counters()
     for code in (1000, 1006, *range(3000, 5000)):
-        counters.ended(1, "native", "a", client_close_code=code, sent_away=0, now_s=0)
-    assert counters.departures == {"1000": 1, "1006": 1, "other": 2000}
+        counters.connection_closed(1, "native", "a", client_close_code=code, gateway_close_code=0, now_s=0)
+    assert counters.client_disconnects == {"1000": 1, "1006": 1, "other": 2000}
 
 
-def test_missed_beats_are_the_sum_over_their_causes() -> None:
+def test_missed_flushes_are_the_sum_over_their_causes() -> None:
     counters = Counters()
     counters.missed["socket_full"] += 2
     counters.missed["kernel_full"] += 1
-    assert counters.missed_beats == 3
+    assert counters.missed_flushes == 3
 
 
-def test_a_dialect_shows_with_closed_klines_once_it_was_sent_some() -> None:
+def test_closed_klines_are_counted_only_for_dialects_that_got_some() -> None:
     counters = Counters()
-    counters.sent("native", 5, 0)
+    counters.count_updates("native", 5, 0)
     assert (counters.updates_out, counters.closed_out) == ({"native": 5}, {})
-    counters.sent("native", 1, 1)
+    counters.count_updates("native", 1, 1)
     assert (counters.updates_out, counters.closed_out) == ({"native": 6}, {"native": 1})
 
 
-def test_who_is_sent_away_is_told_in_one_line_a_burst(caplog: pytest.LogCaptureFixture) -> None:
+def test_connections_closed_by_the_gateway_share_one_log_line_a_burst(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     counters = Counters()
     for connection in range(100):
-        counters.ended(connection, "native", "10.0.0.1", client_close_code=0, sent_away=4000, now_s=connection / 1000)
-    counters.ended(100, "native", "10.0.0.1", client_close_code=0, sent_away=1013, now_s=1)
-    counters.ended(101, "native", "10.0.0.1", client_close_code=1001, sent_away=0, now_s=1)
+        counters.connection_closed(
+            connection, "native", "10.0.0.1", client_close_code=0, gateway_close_code=4000, now_s=connection / 1000
+        )
+    counters.connection_closed(100, "native", "10.0.0.1", client_close_code=0, gateway_close_code=1013, now_s=1)
+    counters.connection_closed(101, "native", "10.0.0.1", client_close_code=1001, gateway_close_code=0, now_s=1)
     lines = [(record.getMessage(), vars(record)["connection"], vars(record)["code"]) for record in caplog.records]
-    assert lines == [("client sent away", 0, 4000), ("client sent away", 100, 1013)]
+    assert lines == [("client closed by gateway", 0, 4000), ("client closed by gateway", 100, 1013)]
     caplog.clear()
-    counters.sum_up(11)
-    assert caplog.messages == ["client sent away ... and 99 more in 11 s"]
+    counters.log_burst_summaries(11)
+    assert caplog.messages == ["client closed by gateway ... and 99 more in 11 s"]
 
 
-def test_with_debug_each_coming_and_going_has_its_line(caplog: pytest.LogCaptureFixture) -> None:
+def test_at_debug_each_connection_and_disconnection_has_its_line(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     counters = Counters()
-    counters.entered(7, "native", "10.0.0.1")
-    counters.ended(7, "native", "10.0.0.1", client_close_code=1000, sent_away=0, now_s=0)
+    counters.connection_opened(7, "native", "10.0.0.1")
+    counters.connection_closed(7, "native", "10.0.0.1", client_close_code=1000, gateway_close_code=0, now_s=0)
     for connection in (8, 9):
-        counters.ended(connection, "native", "10.0.0.1", client_close_code=0, sent_away=4000, now_s=0)
+        counters.connection_closed(
+            connection, "native", "10.0.0.1", client_close_code=0, gateway_close_code=4000, now_s=0
+        )
     lines = [(record.getMessage(), vars(record)["connection"]) for record in caplog.records]
-    assert lines == [("client came", 7), ("client went", 7), ("client sent away", 8), ("client sent away", 9)]
+    assert lines == [
+        ("client connected", 7),
+        ("client disconnected", 7),
+        ("client closed by gateway", 8),
+        ("client closed by gateway", 9),
+    ]

@@ -1,4 +1,4 @@
-"""Log lines: one event is one line, in both formats, whoever logs it; bursts are summed up."""
+"""Log lines: one event is one line in both formats, whoever logs it; bursts are summarised."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class TestText:
     def test_a_value_stays_one_word(self, value: str, written: str) -> None:
         assert text(key=value).endswith(f" key={written}")
 
-    def test_a_message_can_neither_forge_a_line_nor_steer_a_terminal(self) -> None:
+    def test_control_characters_in_a_message_are_escaped(self) -> None:
         assert text(message="a\r\nb\tc\x1b[31m\x7f\x9b").endswith(": a\\r\\nb\\tc\\x1b[31m\\x7f\\x9b")
 
     def test_a_traceback_is_indented_below_the_line(self) -> None:
@@ -92,7 +92,7 @@ class TestText:
         assert "    ValueError: no good" in rest
         assert "    Stack (most recent call last):" in rest
 
-    def test_the_servers_coloured_copy_of_a_message_is_left_out(self) -> None:
+    def test_the_coloured_copy_of_a_server_message_is_left_out(self) -> None:
         assert text(color_message="\x1b[1mhello").endswith(": hello")
 
 
@@ -108,7 +108,7 @@ class TestJson:
     def test_extras_keep_their_types(self) -> None:
         assert as_json(count=3, share=0.5, who=None)["count"] == 3
 
-    def test_an_extra_never_replaces_what_every_line_has(self) -> None:
+    def test_an_extra_never_replaces_a_standard_field(self) -> None:
         found = as_json(level_=1, time="noon")
         assert found["time"] == "2024-11-22T21:14:30.123Z"
         assert found["time_"] == "noon"
@@ -116,7 +116,7 @@ class TestJson:
     def test_a_value_json_does_not_know_is_written_as_text(self) -> None:
         assert as_json(where=io)["where"] == str(io)
 
-    def test_text_that_is_not_unicode_still_gives_a_line(self) -> None:
+    def test_text_that_is_not_unicode_is_still_logged(self) -> None:
         assert as_json(name_="\udcff")["name_"] == "'\\udcff'"
 
     def test_a_traceback_is_a_field(self) -> None:
@@ -124,7 +124,7 @@ class TestJson:
 
 
 class TestSetup:
-    def test_our_lines_and_the_servers_come_in_one_format(self) -> None:
+    def test_gateway_and_server_lines_have_the_same_format(self) -> None:
         stream = logged(LogConfig(format="json"))
         logging.getLogger("gateway.app").info("ready", extra={"port": 8000})
         logging.getLogger("uvicorn.error").error("No %s upgrade", "WebSocket", extra={"color_message": "x"})
@@ -133,7 +133,7 @@ class TestSetup:
         assert (servers["logger"], servers["message"]) == ("uvicorn", "No WebSocket upgrade")
         assert "color_message" not in servers
 
-    def test_handlers_the_server_brought_are_removed(self) -> None:
+    def test_handlers_of_the_server_are_removed(self) -> None:
         foreign = io.StringIO()
         logging.getLogger("uvicorn").addHandler(logging.StreamHandler(foreign))
         stream = logged(LogConfig())
@@ -141,7 +141,7 @@ class TestSetup:
         assert foreign.getvalue() == ""
         assert stream.getvalue().count("once") == 1
 
-    def test_set_up_twice_still_logs_once(self) -> None:
+    def test_after_two_set_ups_a_line_is_logged_once(self) -> None:
         logged(LogConfig())
         stream = logged(LogConfig())
         logging.getLogger("gateway").error("x")
@@ -154,24 +154,24 @@ class TestSetup:
             pytest.param("warning", ["warning", "error"], id="warning"),
         ],
     )
-    def test_the_level_decides_what_is_seen(self, level: Any, seen: list[str]) -> None:
+    def test_lines_below_the_level_are_not_logged(self, level: Any, seen: list[str]) -> None:
         stream = logged(LogConfig(level=level))
         for name in ("debug", "info", "warning", "error"):
             logging.getLogger("gateway").log(getattr(logging, name.upper()), name)
         assert [line.rpartition(" ")[2] for line in stream.getvalue().splitlines()] == seen
 
-    def test_connections_are_worth_a_line_at_debug_only(self) -> None:
+    def test_connections_are_logged_at_debug_only(self) -> None:
         for level, lines in (("info", 0), ("debug", 1)):
             stream = logged(LogConfig(level=level))  # type: ignore[arg-type]
             logging.getLogger("uvicorn.error").info("connection open")
             assert stream.getvalue().count("connection open") == lines
 
-    def test_what_any_client_can_bring_about_is_no_warning(self) -> None:
+    def test_errors_that_any_client_can_cause_are_not_logged(self) -> None:
         stream = logged(LogConfig())
         logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
         assert stream.getvalue() == ""
 
-    def test_even_at_debug_the_server_logs_neither_frames_nor_requests(self) -> None:
+    def test_frames_and_requests_are_not_logged_even_at_debug(self) -> None:
         stream = logged(LogConfig(level="debug"))
         logging.getLogger("websockets.server").debug("< TEXT ...")
         logging.getLogger("uvicorn.access").info("GET /healthz")
@@ -191,7 +191,7 @@ class TestSetup:
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_a_token_that_a_client_put_into_the_address_is_not_told(form: Literal["text", "json"]) -> None:
+def test_a_token_in_the_query_of_a_request_is_not_logged(form: Literal["text", "json"]) -> None:
     stream = logged(LogConfig(level="debug", format=form))
     address = "/v1/stream?token=secret&x=1"
     logging.getLogger("uvicorn.error").info('%s - "WebSocket %s" [accepted]', "192.0.2.1:5", address)
@@ -202,24 +202,24 @@ def test_a_token_that_a_client_put_into_the_address_is_not_told(form: Literal["t
 
 
 class TestBurst:
-    def test_the_first_of_a_kind_is_said_at_once(self) -> None:
+    def test_the_first_of_a_kind_is_logged_at_once(self) -> None:
         assert BurstLog().add("decode", "not JSON", 100.0) == "not JSON"
 
-    def test_the_next_are_counted_in_silence(self) -> None:
+    def test_further_ones_are_only_counted(self) -> None:
         burst = BurstLog(every_s=10)
         burst.add("decode", "a", 100.0)
         assert burst.add("decode", "b", 100.0) is None
         assert burst.add("decode", "c", 109.9) is None
         assert burst.due(109.9) == []
 
-    def test_after_the_time_one_line_sums_them_up_with_the_newest_message(self) -> None:
+    def test_after_the_time_one_line_has_their_number_and_the_newest_message(self) -> None:
         burst = BurstLog(every_s=10)
         for _ in range(1235):
             burst.add("decode", "a", 100.0)
         assert burst.add("decode", "b", 110.0) == "b ... and 1,235 more in 10 s"
         assert burst.add("decode", "c", 119.0) is None
 
-    def test_the_end_of_a_burst_is_summed_up_though_nothing_follows(self) -> None:
+    def test_the_end_of_a_burst_is_summarised_though_nothing_follows(self) -> None:
         burst = BurstLog(every_s=10)
         burst.add("decode", "a", 100.0)
         burst.add("decode", "b", 101.0)
@@ -231,13 +231,13 @@ class TestBurst:
         burst.add("decode", "a", 100.0)
         assert burst.add("redis", "b", 100.0) == "b"
 
-    def test_after_a_quiet_time_the_next_is_a_first_again(self) -> None:
+    def test_after_a_time_without_events_the_next_is_a_first_again(self) -> None:
         burst = BurstLog(every_s=10)
         burst.add("decode", "a", 100.0)
         assert burst.due(110.0) == []
         assert burst.add("decode", "b", 110.0) == "b"
 
-    def test_quiet_without_a_look_in_between_is_no_burst_either(self) -> None:
+    def test_a_pause_without_a_summary_in_between_is_no_burst_either(self) -> None:
         burst = BurstLog(every_s=10)
         burst.add("decode", "a", 100.0)
         assert burst.add("decode", "b", 500.0) == "b"

@@ -1,15 +1,15 @@
 // @ts-check
-// Asks the gateway once a second how it is, and shows the answer. Keeps nothing but the token, for this tab only.
+// Requests the status of the gateway once a second and shows it. Stores only the token, for this tab.
 
 const PERIOD_MS = 1000;
-const PATIENCE_MS = 5000;
+const TIMEOUT_MS = 5000;
 const TOKEN = "kline-gateway-operations-token";
 const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 300;
 const HEIGHT = 40;
 
 /** @typedef {{ text: string, mark?: string, number?: boolean, stretch?: boolean, href?: string }} Cell */
-/** @typedef {Record<string, any>} Told what `/status.json` holds */
+/** @typedef {Record<string, any>} Status what `/status.json` holds */
 
 /** @param {string} id */
 function at(id) {
@@ -19,11 +19,11 @@ function at(id) {
 }
 
 /** @param {Element} element @param {string} text */
-function say(element, text) {
+function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-// Words for numbers.
+// Numbers as text.
 
 const whole = new Intl.NumberFormat("en");
 const clock = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium", timeZone: "UTC" });
@@ -65,7 +65,7 @@ function spark(values, atLeast) {
 }
 
 /** What the tiles show: name, samples, least full scale, the big number, a note. */
-/** @type {[string, string, number, (now: number | null, told: Told) => string[], (told: Told, values: (number | null)[]) => string][]} */
+/** @type {[string, string, number, (now: number | null, status: Status) => string[], (status: Status, values: (number | null)[]) => string][]} */
 const TILES = [
   [
     "Age of the feed",
@@ -75,11 +75,11 @@ const TILES = [
     (_, values) => `worst ${span(most(values))}`,
   ],
   [
-    "News in",
+    "Updates in",
     "messages_per_s",
     10,
     (now) => short(now ?? 0, "/s"),
-    (told) => (told["load"].surging ? "conflated: a surge" : ""),
+    (status) => (status["load"].surging ? "conflated: a surge" : ""),
   ],
   ["Writes out", "writes_per_s", 10, (now) => short(now ?? 0, "/s"), () => ""],
   [
@@ -94,10 +94,10 @@ const TILES = [
     "clients",
     10,
     (now) => [whole.format(now ?? 0), ""],
-    (told) => `${whole.format(told["clients"].slowed)} in slower tiers`,
+    (status) => `${whole.format(status["clients"].slowed)} in slower tiers`,
   ],
   [
-    "Not in step",
+    "Catching up",
     "behind",
     10,
     (now) => [whole.format(now ?? 0), "clients"],
@@ -108,7 +108,7 @@ const TILES = [
     "busy",
     1,
     (now) => [`${Math.round((now ?? 0) * 100)}`, "%"],
-    (told) => `load level ${told["load"].level}`,
+    (status) => `load level ${status["load"].level}`,
   ],
   [
     "Loop lag",
@@ -149,17 +149,17 @@ const tiles = TILES.map(([name]) => {
   return { number, unit, note, area, line };
 });
 
-/** @param {Told} told */
-function showTiles(told) {
+/** @param {Status} status */
+function showTiles(status) {
   TILES.forEach(([, samples, atLeast, big, note], place) => {
     const tile = tiles[place];
     /** @type {(number | null)[]} */
-    const values = told["samples"][samples];
+    const values = status["samples"][samples];
     if (!tile) return;
-    const [number = "", unit = ""] = big(values.at(-1) ?? null, told);
-    say(tile.number, number);
-    say(tile.unit, unit);
-    say(tile.note, note(told, values));
+    const [number = "", unit = ""] = big(values.at(-1) ?? null, status);
+    setText(tile.number, number);
+    setText(tile.unit, unit);
+    setText(tile.note, note(status, values));
     const points = spark(values, atLeast);
     const start = WIDTH - values.length + 1;
     tile.line.setAttribute("points", points.join(" "));
@@ -248,34 +248,34 @@ const EVENTS = /** @type {Record<string, [string, string]>} */ ({
   stale: ["data is stale", "bad"],
   live: ["data is live", "good"],
   load: ["load level", "fair"],
-  disconnect: ["clients sent away", "fair"],
+  disconnect: ["clients closed", "fair"],
   refusal: ["refused", "fair"],
   feed_error: ["feed messages skipped", "fair"],
   gap: ["gap", "fair"],
 });
 const STATES = /** @type {Record<string, string>} */ ({
-  redis: "no link to Redis",
-  repair: "reading what was missed",
+  redis: "not connected to Redis",
+  repair: "reading missing data",
   silent: "the collector is silent",
 });
 
-/** @param {Told} told */
-function showFeed(told) {
-  const feed = told["feed"];
+/** @param {Status} status */
+function showFeed(status) {
+  const feed = status["feed"];
   const state = feed.live ? "live" : `stale: ${STATES[feed.reason] ?? feed.reason}`;
   list("feed", [
-    ["State", feed.since ? `${state}, for ${span(told["timestamp"] - feed.since)}` : state, feed.live ? "good" : "bad"],
-    ["Last news", feed.age_ms === null ? "never" : `${span(feed.age_ms)} ago`],
+    ["State", feed.since ? `${state}, for ${span(status["timestamp"] - feed.since)}` : state, feed.live ? "good" : "bad"],
+    ["Last update", feed.age_ms === null ? "never" : `${span(feed.age_ms)} ago`],
     ["Mode", feed.mode],
-    ["Links lost", whole.format(feed.reconnects), feed.reconnects ? "fair" : ""],
+    ["Reconnects", whole.format(feed.reconnects), feed.reconnects ? "fair" : ""],
     ["History", feed.history ? "can be read" : "cannot be read", feed.history ? "" : "bad"],
   ]);
   table(
     "sources",
-    ["Source", "Link", "Last news", "Messages", "Failures"],
+    ["Source", "Connection", "Last update", "Messages", "Failures"],
     Object.entries(feed.sources).map(([name, source]) => [
-      cell(source.followed ? `${name} (followed)` : name),
-      source.linked ? cell("linked", "good") : cell("away", "bad"),
+      cell(source.followed ? `${name} (active)` : name),
+      source.linked ? cell("connected", "good") : cell("disconnected", "bad"),
       figure(source.age_s === null ? "never" : span(source.age_s * 1000)),
       figure(source.messages),
       figure(source.failures, source.failures ? "fair" : ""),
@@ -284,17 +284,17 @@ function showFeed(told) {
   );
 }
 
-/** @param {Told} told */
-function showSymbols(told) {
-  const symbols = told["symbols"];
+/** @param {Status} status */
+function showSymbols(status) {
+  const symbols = status["symbols"];
   list("symbols", [
     ["Known", whole.format(symbols.known)],
-    [`Without news for ${span(symbols.quiet_after_ms)}`, whole.format(symbols.quiet), symbols.quiet ? "fair" : "good"],
+    [`Without an update for ${span(symbols.quiet_after_ms)}`, whole.format(symbols.quiet), symbols.quiet ? "fair" : "good"],
   ]);
   table(
     "oldest",
-    ["Oldest news", "Age"],
-    symbols.oldest.map((/** @type {Told} */ { symbol, age_ms }) => [
+    ["Oldest update", "Age"],
+    symbols.oldest.map((/** @type {Status} */ { symbol, age_ms }) => [
       { text: symbol, stretch: true },
       figure(
         age_ms === null ? "no price" : span(age_ms),
@@ -305,27 +305,27 @@ function showSymbols(told) {
   );
 }
 
-/** @param {Told} told */
-function showClients(told) {
-  const clients = told["clients"];
+/** @param {Status} status */
+function showClients(status) {
+  const clients = status["clients"];
   table(
     "tiers",
-    ["Served every", "Clients", "of them not in step"],
-    clients.tiers.map((/** @type {Told} */ tier) => [
+    ["Flushed every", "Clients", "of them catching up"],
+    clients.tiers.map((/** @type {Status} */ tier) => [
       cell(span(tier["interval_ms"])),
       figure(tier["clients"]),
       figure(tier["behind"], tier["behind"] ? "fair" : ""),
     ]),
     "",
   );
-  const told_addresses = clients.slowest.some((/** @type {Told} */ client) => "address" in client);
+  const has_addresses = clients.slowest.some((/** @type {Status} */ client) => "address" in client);
   table(
     "slowest",
-    ["Client", ...(told_addresses ? ["Address"] : []), "Served every", "Stalled", "Unsent", "Channels", "Dialect"],
-    clients.slowest.map((/** @type {Told} */ client) => [
-      // Each worker counts its connections by itself.
+    ["Client", ...(has_addresses ? ["Address"] : []), "Flushed every", "Stalled", "Unsent", "Channels", "Dialect"],
+    clients.slowest.map((/** @type {Status} */ client) => [
+      // Each worker numbers its own connections.
       cell("worker" in client ? `worker ${client["worker"]} #${client["id"]}` : `#${client["id"]}`),
-      ...(told_addresses ? [cell(client["address"])] : []),
+      ...(has_addresses ? [cell(client["address"])] : []),
       figure(span(client["interval_ms"]), client["slower_by"] ? "fair" : ""),
       figure(client["stalled_ms"] ? span(client["stalled_ms"]) : "–", client["stalled_ms"] ? "bad" : ""),
       figure(short(client["unsent_bytes"], "B").join(" ")),
@@ -337,21 +337,21 @@ function showClients(told) {
   table(
     "closes",
     ["Code", "Reason", "Since the start"],
-    told["disconnects"].map((/** @type {Told} */ close) => [
+    status["disconnects"].map((/** @type {Status} */ close) => [
       cell(String(close["code"])),
       { text: close["reason"], stretch: true },
       figure(close["count"]),
     ]),
-    "nobody",
+    "none",
   );
 }
 
-/** @param {Told} told */
-function showPast(told) {
+/** @param {Status} status */
+function showEvents(status) {
   table(
     "gaps",
     ["Series", "From (UTC)", "To", "State"],
-    told["gaps"].last.map((/** @type {Told} */ gap) => [
+    status["gaps"].last.map((/** @type {Status} */ gap) => [
       cell(`${gap["symbol"]} ${gap["interval"]}`),
       cell(day.format(gap["from"])),
       cell(gap["from"] === gap["to"] ? "" : day.format(gap["to"])),
@@ -362,10 +362,10 @@ function showPast(told) {
   table(
     "events",
     ["Time (UTC)", "What", "Times", ""],
-    told["events"].map((/** @type {Told} */ event) => {
+    status["events"].map((/** @type {Status} */ event) => {
       const [name, mark] = EVENTS[event["kind"]] ?? [event["kind"], ""];
-      const said = event["kind"] === "stale" ? (STATES[event["what"]] ?? event["what"]) : event["what"];
-      const what = "worker" in event ? `worker ${event["worker"]}: ${said}` : said;
+      const detail = event["kind"] === "stale" ? (STATES[event["what"]] ?? event["what"]) : event["what"];
+      const what = "worker" in event ? `worker ${event["worker"]}: ${detail}` : detail;
       return [
         cell(clock.format(event["until"])),
         cell(name, mark),
@@ -377,17 +377,17 @@ function showPast(told) {
   );
 }
 
-/** Which of several the numbers are of: of all, or with `?worker=2` in the page's address of one. @param {Told} told */
-function showWorkers(told) {
-  const workers = told["workers"] ?? [];
-  at("workers-card").hidden = !told["workers"];
-  const one = "worker" in told;
+/** The workers; the numbers are those of all, or of one with `?worker=2` in the page's address. @param {Status} status */
+function showWorkers(status) {
+  const workers = status["workers"] ?? [];
+  at("workers-card").hidden = !status["workers"];
+  const one = "worker" in status;
   table(
     "workers",
     ["Numbers below", "State", "Clients", "Writes out", "Bytes out", "In flushes", "Process"],
     [
-      ...workers.map((/** @type {Told} */ worker) => [
-        told["worker"] === worker["worker"]
+      ...workers.map((/** @type {Status} */ worker) => [
+        status["worker"] === worker["worker"]
           ? cell(`worker ${worker["worker"]} (shown)`)
           : { text: `worker ${worker["worker"]}`, href: `?worker=${worker["worker"]}` },
         cell(worker["level"], worker["level"] === "fresh" ? "good" : worker["level"] === "stale" ? "bad" : "fair"),
@@ -400,11 +400,11 @@ function showWorkers(told) {
       [
         one ? { text: "all workers", href: "?" } : cell("all workers (shown)"),
         cell(""),
-        figure(workers.reduce((/** @type {number} */ sum, /** @type {Told} */ worker) => sum + worker["clients"], 0)),
+        figure(workers.reduce((/** @type {number} */ sum, /** @type {Status} */ worker) => sum + worker["clients"], 0)),
         cell(""),
         cell(""),
         cell(""),
-        figure(`${workers.length} of ${told["workers_wanted"]}`),
+        figure(`${workers.length} of ${status["workers_wanted"]}`),
       ],
     ],
     "",
@@ -414,7 +414,7 @@ function showWorkers(told) {
 /** @param {string} level @param {string} headline @param {string[]} why */
 function judge(level, headline, why) {
   document.documentElement.dataset["level"] = level;
-  say(at("headline"), headline);
+  setText(at("headline"), headline);
   if (!isNew("why", why)) return;
   at("why").replaceChildren(
     ...why.map((text) => {
@@ -425,27 +425,27 @@ function judge(level, headline, why) {
   );
 }
 
-/** @param {Told} told */
-function show(told) {
-  judge(told["level"], told["headline"], told["why"]);
-  const process = told["process"];
-  const up = span(told["timestamp"] - process.started);
-  const whose = told["worker"] ? `worker ${told["worker"]}, process ${process.pid}` : `process ${process.pid}`;
-  say(
+/** @param {Status} status */
+function show(status) {
+  judge(status["level"], status["headline"], status["why"]);
+  const process = status["process"];
+  const up = span(status["timestamp"] - process.started);
+  const scope = status["worker"] ? `worker ${status["worker"]}, process ${process.pid}` : `process ${process.pid}`;
+  setText(
     at("process"),
-    `${clock.format(told["timestamp"])} UTC · up ${up} · version ${process.version} · ${process.pid ? whose : "all workers"}`,
+    `${clock.format(status["timestamp"])} UTC · up ${up} · version ${process.version} · ${process.pid ? scope : "all workers"}`,
   );
-  showWorkers(told);
-  showTiles(told);
-  showFeed(told);
-  showSymbols(told);
-  showClients(told);
-  showPast(told);
+  showWorkers(status);
+  showTiles(status);
+  showFeed(status);
+  showSymbols(status);
+  showClients(status);
+  showEvents(status);
   at("locked").hidden = true;
   at("content").hidden = false;
 }
 
-// The beat.
+// Requests, once a second.
 
 let answeredMs = Date.now();
 
@@ -454,10 +454,10 @@ async function ask() {
   const answer = await fetch(`../status.json${location.search}`, {
     cache: "no-store",
     headers: token ? { authorization: `Bearer ${token}` } : {},
-    signal: AbortSignal.timeout(PATIENCE_MS),
+    signal: AbortSignal.timeout(TIMEOUT_MS),
   });
   if (answer.status === 401) {
-    judge("wait", token ? "That token is not the right one" : "A token is needed", []);
+    judge("wait", token ? "This token is wrong" : "A token is needed", []);
     sessionStorage.removeItem(TOKEN);
     at("content").hidden = true;
     at("locked").hidden = false;
@@ -469,16 +469,16 @@ async function ask() {
   return true;
 }
 
-async function beat() {
-  let goOn = true;
+async function refresh() {
+  let authorized = true;
   try {
-    goOn = await ask();
+    authorized = await ask();
   } catch {
     judge("away", "The gateway does not answer", [
-      `no answer for ${span(Date.now() - answeredMs)}; below is what it said last`,
+      `no answer for ${span(Date.now() - answeredMs)}; the numbers below are the last ones`,
     ]);
   }
-  if (goOn) setTimeout(beat, PERIOD_MS);
+  if (authorized) setTimeout(refresh, PERIOD_MS);
 }
 
 at("ask").addEventListener("submit", (event) => {
@@ -486,6 +486,6 @@ at("ask").addEventListener("submit", (event) => {
   const input = /** @type {HTMLInputElement} */ (at("token"));
   sessionStorage.setItem(TOKEN, input.value);
   input.value = "";
-  void beat();
+  void refresh();
 });
-void beat();
+void refresh();

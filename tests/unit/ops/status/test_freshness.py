@@ -1,4 +1,4 @@
-"""How old each symbol's news is."""
+"""The age of each symbol's newest update."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gateway.market.market import Market
 from gateway.ops.status.freshness import REUSE_MS, Age, Freshness
 from tests.builders import T0, closed_klines, ticker_update
 
-QUIET_MS = 15_000
+STALE_MS = 15_000
 
 
 @pytest.fixture
@@ -22,27 +22,27 @@ def market() -> Market:
     return market
 
 
-def test_the_oldest_comes_first_and_what_nobody_has_data_for_not_at_all(market: Market) -> None:
-    assert Freshness(market, QUIET_MS).ages(T0) == [
+def test_the_oldest_symbol_is_first_and_symbols_without_data_are_left_out(market: Market) -> None:
+    assert Freshness(market, STALE_MS).ages(T0) == [
         Age(0, "BARUSDT", lapsed=False),
         Age(T0, "OLDUSDT", lapsed=False),
         Age(T0 + 20_000, "NEWUSDT", lapsed=False),
     ]
 
 
-def test_quiet_is_what_is_older_than_a_feed_may_be_or_gone_from_redis(market: Market) -> None:
-    freshness = Freshness(market, QUIET_MS)
-    assert freshness.quiet(T0 + QUIET_MS) == 1
-    now_ms = T0 + QUIET_MS + 2 * REUSE_MS
-    assert freshness.quiet(now_ms) == 2
+def test_a_symbol_is_stale_if_too_old_or_expired_in_redis(market: Market) -> None:
+    freshness = Freshness(market, STALE_MS)
+    assert freshness.count_stale(T0 + STALE_MS) == 1
+    now_ms = T0 + STALE_MS + 2 * REUSE_MS
+    assert freshness.count_stale(now_ms) == 2
     market.lapse("NEWUSDT")
     now_ms += REUSE_MS
-    assert freshness.quiet(now_ms) == 3
-    assert all(freshness.is_quiet(age, now_ms) for age in freshness.ages(now_ms))
+    assert freshness.count_stale(now_ms) == 3
+    assert all(freshness.is_stale(age, now_ms) for age in freshness.ages(now_ms))
 
 
-def test_within_a_second_everybody_gets_the_same_list(market: Market) -> None:
-    freshness = Freshness(market, QUIET_MS)
+def test_within_a_second_all_callers_get_the_same_list(market: Market) -> None:
+    freshness = Freshness(market, STALE_MS)
     before = freshness.ages(T0)
     market.apply(ticker_update(symbol="OLDUSDT", event_time_ms=T0 + 1), T0)
     assert freshness.ages(T0 + REUSE_MS - 1) is before
@@ -50,6 +50,6 @@ def test_within_a_second_everybody_gets_the_same_list(market: Market) -> None:
 
 
 def test_a_clock_that_was_set_back_does_not_keep_an_old_list_alive(market: Market) -> None:
-    freshness = Freshness(market, QUIET_MS)
+    freshness = Freshness(market, STALE_MS)
     before = freshness.ages(T0)
     assert freshness.ages(T0 - 3_600_000) is not before

@@ -1,4 +1,4 @@
-"""A sample a second, and a line for what has happened."""
+"""A sample a second, and events."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FIRST = Reading(
     clients=3,
     behind=1,
     feed_age_ms=12,
-    stale="",
+    stale_reason="",
     stale_since_ms=0,
     load="normal",
     disconnects={},
@@ -43,13 +43,13 @@ def record() -> Record:
     return made
 
 
-def told(record: Record) -> list[tuple[str, str, int]]:
+def events_of(record: Record) -> list[tuple[str, str, int]]:
     return [(event.kind, event.what, event.count) for event in record.events]
 
 
-def test_the_first_reading_has_nothing_to_compare_with(record: Record) -> None:
+def test_the_first_reading_makes_no_sample(record: Record) -> None:
     assert not any(record.samples.values())
-    assert told(record) == [("start", "live", 1)]
+    assert events_of(record) == [("start", "live", 1)]
 
 
 def test_totals_become_rates_and_averages(record: Record) -> None:
@@ -81,33 +81,33 @@ def test_only_the_last_minutes_are_kept(record: Record) -> None:
     assert record.samples["clients"][-1] == FIRST.clients + SAMPLES + 5
 
 
-def test_an_outage_is_told_from_its_beginning_to_its_end(record: Record) -> None:
-    away = after(1, stale="redis")
-    back = after(30, away, stale="repair")
+def test_an_outage_has_events_from_its_beginning_to_its_end(record: Record) -> None:
+    away = after(1, stale_reason="redis")
+    back = after(30, away, stale_reason="repair")
     record.take(away)
     record.take(back)
-    record.take(after(12, back, stale=""))
-    assert told(record)[1:] == [("stale", "redis", 1), ("stale", "repair", 1), ("live", "after 42 s", 1)]
+    record.take(after(12, back, stale_reason=""))
+    assert events_of(record)[1:] == [("stale", "redis", 1), ("stale", "repair", 1), ("live", "after 42 s", 1)]
 
 
-def test_an_outage_that_follows_another_within_a_second_is_told_too(record: Record) -> None:
-    first = after(1, stale="redis", stale_since_ms=T0_MS)
+def test_an_outage_that_follows_another_within_a_second_has_its_event(record: Record) -> None:
+    first = after(1, stale_reason="redis", stale_since_ms=T0_MS)
     second = after(20, first, stale_since_ms=T0_MS + 20_500)
     record.take(first)
     record.take(second)
-    record.take(after(3, second, stale="", stale_since_ms=0))
-    assert told(record)[1:] == [("stale", "redis", 1), ("stale", "redis", 1), ("live", "after 3 s", 1)]
+    record.take(after(3, second, stale_reason="", stale_since_ms=0))
+    assert events_of(record)[1:] == [("stale", "redis", 1), ("stale", "redis", 1), ("live", "after 3 s", 1)]
 
 
-def test_a_process_that_starts_without_its_feed_says_how_long_that_took() -> None:
+def test_a_start_without_a_feed_has_an_event_with_its_duration() -> None:
     record = Record()
-    start = replace(FIRST, stale="redis")
+    start = replace(FIRST, stale_reason="redis")
     record.take(start)
-    record.take(after(3, start, stale=""))
-    assert told(record) == [("start", "stale: redis", 1), ("live", "after 3 s", 1)]
+    record.take(after(3, start, stale_reason=""))
+    assert events_of(record) == [("start", "stale: redis", 1), ("live", "after 3 s", 1)]
 
 
-def test_what_is_counted_by_kind_is_told_by_kind(record: Record) -> None:
+def test_each_kind_of_counter_has_its_kind_of_event(record: Record) -> None:
     record.take(
         after(
             1,
@@ -118,7 +118,7 @@ def test_what_is_counted_by_kind_is_told_by_kind(record: Record) -> None:
             gaps=3,
         )
     )
-    assert told(record)[1:] == [
+    assert events_of(record)[1:] == [
         ("load", "busy (was normal)", 1),
         ("disconnect", "4000 slow client", 2),
         ("refusal", "origin", 1),
@@ -127,14 +127,14 @@ def test_what_is_counted_by_kind_is_told_by_kind(record: Record) -> None:
     ]
 
 
-def test_a_burst_is_one_line_that_counts(record: Record) -> None:
+def test_a_burst_is_one_event_with_a_count(record: Record) -> None:
     reading = FIRST
     for count in (1, 2, 4):
         reading = after(5, reading, refusals={"origin": count})
         record.take(reading)
-    assert told(record)[1:] == [("refusal", "origin", 4)]
+    assert events_of(record)[1:] == [("refusal", "origin", 4)]
     event = record.events[-1]
-    assert event.told() == {
+    assert event.to_dict() == {
         "at": T0_MS + 5000,
         "until": T0_MS + 15_000,
         "kind": "refusal",
@@ -143,18 +143,18 @@ def test_a_burst_is_one_line_that_counts(record: Record) -> None:
     }
 
 
-def test_what_happened_last_comes_last_however_often_it_did_before(record: Record) -> None:
+def test_an_event_that_repeats_moves_to_the_end(record: Record) -> None:
     reading = FIRST
     for stale in ("redis", "", "redis"):
-        reading = after(2, reading, stale=stale)
+        reading = after(2, reading, stale_reason=stale)
         record.take(reading)
-    assert told(record)[1:] == [("live", "after 2 s", 1), ("stale", "redis", 2)]
+    assert events_of(record)[1:] == [("live", "after 2 s", 1), ("stale", "redis", 2)]
 
 
-def test_what_comes_again_later_or_is_of_another_kind_gets_a_line_of_its_own(record: Record) -> None:
+def test_a_later_or_different_event_is_a_new_one(record: Record) -> None:
     first = after(20, refusals={"origin": 1})
     other = after(1, first, refusals={"origin": 1, "overload": 1})
     record.take(first)
     record.take(other)
     record.take(after(BURST_MS / 1000 + 2, other, refusals={"origin": 2, "overload": 1}))
-    assert told(record)[1:] == [("refusal", "origin", 1), ("refusal", "overload", 1), ("refusal", "origin", 1)]
+    assert events_of(record)[1:] == [("refusal", "origin", 1), ("refusal", "overload", 1), ("refusal", "origin", 1)]

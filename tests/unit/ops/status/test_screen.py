@@ -1,4 +1,4 @@
-"""The terminal's lines: what is told, and that they fit."""
+"""The lines of `gateway top` and `gateway trace`: their content, and that they fit the terminal."""
 
 from __future__ import annotations
 
@@ -7,10 +7,21 @@ from typing import Any
 
 import pytest
 
-from gateway.ops.status.screen import BARS, SPARK, clock, short, span, spark, top, trace_head, trace_row, unreachable
+from gateway.ops.status.screen import (
+    SPARK_CHARS,
+    SPARK_SAMPLES,
+    clock,
+    short,
+    span,
+    spark,
+    top,
+    trace_header,
+    trace_row,
+    unreachable,
+)
 
 NOW_MS = 1_700_000_000_000
-TOLD: dict[str, Any] = {
+STATUS: dict[str, Any] = {
     "timestamp": NOW_MS,
     "level": "fresh",
     "headline": "Users get fresh data",
@@ -68,24 +79,24 @@ WORKER = {
 EVENT = {"at": NOW_MS, "until": NOW_MS, "kind": "disconnect", "what": "4000 slow client", "count": 1}
 
 
-def told(**changes: Any) -> dict[str, Any]:
-    """What a gateway tells, but for some of it: `feed={"live": False}` changes one thing of the feed."""
-    made = copy.deepcopy(TOLD)
+def status(**changes: Any) -> dict[str, Any]:
+    """The status of a healthy gateway with changes: `feed={"live": False}` changes one key of the feed."""
+    made = copy.deepcopy(STATUS)
     for name, change in changes.items():
         made[name] = made[name] | change if isinstance(change, dict) else change
     return made
 
 
 def shown(width: int = 80, height: int = 24, **changes: Any) -> list[str]:
-    return top(told(**changes), width, height, colour=False)
+    return top(status(**changes), width, height, colour=False)
 
 
 def test_the_verdict_is_the_first_line_and_its_reasons_follow() -> None:
-    lines = shown(level="stale", headline="Users do not get fresh data", why=["no link to Redis", "another"])
-    assert lines[:3] == ["!! Users do not get fresh data", "   no link to Redis", "   another"]
+    lines = shown(level="stale", headline="Users do not get fresh data", why=["not connected to Redis", "another"])
+    assert lines[:3] == ["!! Users do not get fresh data", "   not connected to Redis", "   another"]
 
 
-def test_one_of_several_workers_says_which_it_is() -> None:
+def test_the_header_names_the_worker() -> None:
     assert shown(width=120, worker=2, workers=[WORKER], workers_wanted=3)[1].endswith("version 1.2.3, worker 2 of 3")
 
 
@@ -100,58 +111,58 @@ def test_each_of_several_workers_has_a_line_below_the_verdict() -> None:
     assert lines[3].split()[-3:] == ["0%", "in", "flushes"]
 
 
-def test_of_several_workers_each_client_and_each_event_says_whose_it_is() -> None:
+def test_clients_and_events_of_several_workers_name_their_worker() -> None:
     event = EVENT | {"worker": 2}
     lines = shown(width=120, height=60, clients={"slowest": [CLIENT | {"worker": 2}]}, events=[event])
     assert lines[-3].startswith("2#17 ")
-    assert lines[-1].endswith("worker 2, clients sent away: 4000 slow client")
+    assert lines[-1].endswith("worker 2, clients closed: 4000 slow client")
 
 
-def test_colour_is_for_terminals() -> None:
+def test_lines_without_colour_have_no_escape_sequence() -> None:
     assert "\x1b" not in "".join(shown())
-    assert "\x1b[32m" in top(TOLD, 80, 24, colour=True)[0]
+    assert "\x1b[32m" in top(STATUS, 80, 24, colour=True)[0]
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (40, 10), (200, 60)])
-def test_everything_fits_however_much_there_is_to_tell(width: int, height: int) -> None:
+def test_lines_fit_the_terminal_however_much_there_is(width: int, height: int) -> None:
     lines = shown(width, height, clients={"slowest": [CLIENT] * 10}, events=[EVENT] * 40, why=["x" * 300])
     assert len(lines) <= height
     assert max(map(len, lines)) <= width
 
 
-def test_the_slowest_clients_leave_room_for_what_happened() -> None:
+def test_the_slowest_clients_leave_room_for_events() -> None:
     text = "\n".join(shown(clients={"slowest": [CLIENT] * 10}, events=[EVENT] * 3))
     assert "#17" in text
     assert "192.0.2.7" in text
-    assert "clients sent away: 4000 slow client" in text
+    assert "clients closed: 4000 slow client" in text
 
 
-def test_addresses_that_are_not_told_are_not_missed() -> None:
+def test_a_client_without_an_address_gets_a_dash() -> None:
     client = {key: value for key, value in CLIENT.items() if key != "address"} | {"stalled_ms": 0}
     (row,) = (line for line in shown(clients={"slowest": [client]}) if line.startswith("#17"))
     assert row.split() == ["#17", "-", "800", "ms", "-", "40.0", "kB", "3", "native"]
 
 
-def test_a_burst_and_a_kind_nobody_knows_are_shown_all_the_same() -> None:
+def test_a_burst_has_its_count_and_an_unknown_kind_its_name() -> None:
     lines = shown(events=[EVENT | {"count": 1200}, EVENT | {"kind": "new"}])
-    assert lines[-2].endswith("clients sent away: 4000 slow client x 1,200")
+    assert lines[-2].endswith("clients closed: 4000 slow client x 1,200")
     assert lines[-1].endswith("new: 4000 slow client")
 
 
-def test_a_feed_in_trouble_says_so() -> None:
+def test_a_stale_feed_shows_its_reason() -> None:
     text = "\n".join(shown(feed={"live": False, "reason": "silent", "age_ms": None, "history": False}))
-    assert "feed     stale: silent, pubsub, no news yet, 2 links lost, history away" in text
+    assert "feed     stale: silent, pubsub, no update yet, 2 reconnects, history unavailable" in text
 
 
 def test_several_sources_get_a_line_each() -> None:
     spare = {"linked": False, "followed": False, "age_s": None}
-    lines = shown(feed={"sources": TOLD["feed"]["sources"] | {"spare": spare}})
-    assert "  main        linked, followed, news 12 ms ago" in lines
-    assert "  spare       away, no news yet" in lines
+    lines = shown(feed={"sources": STATUS["feed"]["sources"] | {"spare": spare}})
+    assert "  main        connected, active, last update 12 ms ago" in lines
+    assert "  spare       disconnected, no update yet" in lines
     assert not any(line.startswith("  main") for line in shown())
 
 
-def test_gaps_surges_and_goodbyes_are_counted() -> None:
+def test_gaps_surges_and_disconnects_are_counted() -> None:
     gap = {"symbol": "BTCUSDT", "interval": "1m", "from": NOW_MS, "state": "given_up"}
     text = "\n".join(
         shown(
@@ -161,23 +172,23 @@ def test_gaps_surges_and_goodbyes_are_counted() -> None:
         )
     )
     assert "gaps     2 open; BTCUSDT 1m from 22:13:20 given up" in text
-    assert "load     busy, a surge: news is conflated" in text
+    assert "load     busy, a surge: updates are conflated" in text
     assert "closed   4000 slow client: 1,200" in text
 
 
-def test_before_the_first_sample_there_is_something_to_see_too() -> None:
-    lines = shown(samples={name: [] for name in TOLD["samples"]}, symbols={"oldest": []})
-    assert sum(line.endswith("most -") for line in lines) == len(TOLD["samples"])
+def test_without_samples_a_dash_is_shown() -> None:
+    lines = shown(samples={name: [] for name in STATUS["samples"]}, symbols={"oldest": []})
+    assert sum(line.endswith("most -") for line in lines) == len(STATUS["samples"])
 
 
-def test_what_comes_from_outside_reaches_no_terminal_as_it_is() -> None:
+def test_control_characters_from_outside_are_replaced() -> None:
     text = "\n".join(shown(symbols={"oldest": [{"symbol": "\x1b[2J\n", "age_ms": None}]}, why=["\x1b]0;x\x07"]))
     assert "\x1b" not in text
     assert "?[2J? never" in text
 
 
-def test_a_gateway_that_is_gone_is_told_above_what_it_said_last() -> None:
-    lines = unreachable("timed out", TOLD, 80, 24, colour=False)
+def test_a_gateway_that_does_not_answer_is_reported_above_its_last_status() -> None:
+    lines = unreachable("timed out", STATUS, 80, 24, colour=False)
     assert lines[0] == "?? The gateway does not answer: timed out"
     assert lines[2] == "OK Users get fresh data"
     assert len(lines) <= 24
@@ -199,24 +210,24 @@ UPDATE = {
 }
 
 
-def test_a_traced_update_is_told_by_what_each_stage_took() -> None:
+def test_a_traced_update_shows_how_long_each_stage_took() -> None:
     assert trace_row(UPDATE).split() == (
         "22:13:20.003 kline 1m 3.50 0.25 0.25 20.00 0.50 1.00 25.50 7 5+2 written".split()
     )
 
 
-def test_of_several_workers_it_says_which_one_followed_the_update() -> None:
+def test_a_traced_update_of_several_workers_names_its_worker() -> None:
     assert trace_row(UPDATE | {"worker": 2}).endswith("  written, worker 2")
 
 
-def test_stages_that_were_not_reached_are_left_open() -> None:
+def test_stages_that_were_not_reached_get_a_dash() -> None:
     nothing = dict.fromkeys(("event", "decoded", "folded", "tick", "published", "encoded", "written"))
     row = trace_row(UPDATE | nothing | {"clients": 0, "waiting": 0, "outcome": "skipped: bad_json"})
     assert row.split() == "22:13:20.003 kline 1m - - - - - - - - 0 skipped: bad_json".split()
 
 
 def test_columns_stand_under_their_names() -> None:
-    head, row = trace_head(), trace_row(UPDATE)
+    head, row = trace_header(), trace_row(UPDATE)
     for name, value in (("feed", "3.50"), ("published", "20.00"), ("written", "1.00"), ("clients", "5+2")):
         assert head.index(name) + len(name) == row.index(f" {value} ") + 1 + len(value)
 
@@ -233,13 +244,13 @@ def test_columns_stand_under_their_names() -> None:
         (180_000_000, "2 d 2 h"),
     ],
 )
-def test_lengths_of_time_read_like_words(ms: float | None, text: str) -> None:
+def test_durations_have_two_units_at_most(ms: float | None, text: str) -> None:
     assert span(ms) == text
 
 
 def test_times_of_day_are_utc() -> None:
     assert clock(NOW_MS + 7) == "22:13:20"
-    assert clock(NOW_MS + 7, parts=True) == "22:13:20.007"
+    assert clock(NOW_MS + 7, fraction=True) == "22:13:20.007"
 
 
 @pytest.mark.parametrize(
@@ -250,7 +261,7 @@ def test_large_numbers_are_short(value: float, text: str) -> None:
 
 
 def test_a_sparkline_ends_with_the_newest_value() -> None:
-    line = spark([None, *range(SPARK * 2)])
-    assert len(line) == SPARK
-    assert line[-1] == BARS[-1]
-    assert spark([]) == spark([0, 0]) == " " * SPARK
+    line = spark([None, *range(SPARK_SAMPLES * 2)])
+    assert len(line) == SPARK_SAMPLES
+    assert line[-1] == SPARK_CHARS[-1]
+    assert spark([]) == spark([0, 0]) == " " * SPARK_SAMPLES

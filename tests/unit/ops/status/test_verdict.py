@@ -1,4 +1,4 @@
-"""The top line: one word, and every reason in the order of its weight."""
+"""The verdict: its level, and every reason, the most important first."""
 
 from __future__ import annotations
 
@@ -7,56 +7,65 @@ import pytest
 from gateway.ops.status.verdict import DEGRADED, FRESH, HEADLINES, STALE, Facts, judge
 
 
-def test_all_is_well() -> None:
-    verdict = judge(Facts(symbols=100, quiet=10, clients=100, slowed=10))
-    assert (verdict.level, verdict.headline, verdict.why) == (FRESH, HEADLINES[FRESH], [])
+def test_a_healthy_process_is_fresh_without_reasons() -> None:
+    verdict = judge(Facts(symbols=100, stale_symbols=10, clients=100, slowed=10))
+    assert (verdict.level, verdict.headline, verdict.reasons) == (FRESH, HEADLINES[FRESH], [])
 
 
 @pytest.mark.parametrize(
     ("facts", "reason"),
     [
-        (Facts(stale="redis", stale_s=31.7, symbols=1), "no link to Redis (for 32 s)"),
-        (Facts(stale="repair", symbols=1), "the link to Redis is back; what was missed is being read"),
+        (Facts(stale_reason="redis", stale_s=31.7, symbols=1), "not connected to Redis (for 32 s)"),
+        (Facts(stale_reason="repair", symbols=1), "connected to Redis again; missing data is being read"),
         (
-            Facts(stale="silent", stale_s=60, symbols=1),
-            "linked to Redis, but the collector says nothing (for 60 s)",
+            Facts(stale_reason="silent", stale_s=60, symbols=1),
+            "connected to Redis, but the collector publishes nothing (for 60 s)",
         ),
-        (Facts(stale="else", symbols=1), "else"),
-        (Facts(flush_late_s=4.2, symbols=1), "nothing is sent: the last flush ended 4 s ago"),
+        (Facts(stale_reason="else", symbols=1), "else"),
+        (Facts(flush_late_s=4.2, symbols=1), "clients get nothing: the last flush ended 4 s ago"),
         (Facts(feed_problem="notifications are off", symbols=1), "notifications are off"),
         (Facts(other_reasons=("draining",), symbols=1), "draining"),
         (Facts(), "no symbol is known: the collector has written nothing"),
     ],
 )
-def test_whatever_keeps_fresh_data_from_users_is_named(facts: Facts, reason: str) -> None:
+def test_each_cause_of_stale_data_is_a_reason(facts: Facts, reason: str) -> None:
     verdict = judge(facts)
-    assert (verdict.level, verdict.headline, verdict.why) == (STALE, HEADLINES[STALE], [reason])
+    assert (verdict.level, verdict.headline, verdict.reasons) == (STALE, HEADLINES[STALE], [reason])
 
 
 @pytest.mark.parametrize(
     ("facts", "reason"),
     [
-        (Facts(symbols=1, away=("a", "b")), "no link to a, b; another source is followed"),
-        (Facts(symbols=1, load="surge"), "load level surge: news is sent less often to everybody"),
+        (Facts(symbols=1, disconnected_sources=("a", "b")), "not connected to a, b; another source is active"),
+        (Facts(symbols=1, load="surge"), "load level surge: all clients are flushed less often"),
         (
             Facts(symbols=1, clients=5000, slowed=1200),
-            "1,200 of 5,000 clients do not keep up and are served less often",
+            "1,200 of 5,000 clients do not keep up and are flushed less often",
         ),
-        (Facts(symbols=100, quiet=11), "11 of 100 symbols have no news: look at the collector"),
+        (Facts(symbols=100, stale_symbols=11), "11 of 100 symbols have no recent update: check the collector"),
         (Facts(symbols=1, gaps=3), "3 gaps in closed klines"),
-        (Facts(symbols=1, history=False), "history cannot be read from Redis: what is kept is served"),
+        (Facts(symbols=1, history_available=False), "history cannot be read from Redis: cached data is served"),
     ],
 )
-def test_what_is_not_as_it_should_be_is_named_while_data_is_fresh(facts: Facts, reason: str) -> None:
+def test_each_problem_with_fresh_data_degrades(facts: Facts, reason: str) -> None:
     verdict = judge(facts)
-    assert (verdict.level, verdict.headline, verdict.why) == (DEGRADED, HEADLINES[DEGRADED], [reason])
+    assert (verdict.level, verdict.headline, verdict.reasons) == (DEGRADED, HEADLINES[DEGRADED], [reason])
 
 
-def test_what_follows_from_the_outage_is_not_told_twice_and_the_weightiest_comes_first() -> None:
-    verdict = judge(Facts(stale="redis", heard=False, away=("redis",), symbols=100, quiet=100, history=False))
+def test_consequences_of_an_outage_are_not_listed_and_the_cause_is_first() -> None:
+    verdict = judge(
+        Facts(
+            stale_reason="redis",
+            has_received=False,
+            disconnected_sources=("redis",),
+            symbols=100,
+            stale_symbols=100,
+            history_available=False,
+        )
+    )
     assert verdict.level == STALE
-    assert verdict.why == [
-        "no link to Redis",
-        "the feed has said nothing since the start",
-        "history cannot be read from Redis: what is kept is served",
+    assert verdict.reasons == [
+        "not connected to Redis",
+        "the feed has received no message since the start",
+        "history cannot be read from Redis: cached data is served",
     ]
