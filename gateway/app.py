@@ -28,8 +28,8 @@ from gateway.history.combined_store import CombinedStore
 from gateway.history.live_view import LiveView
 from gateway.history.probe import StoreProbe
 from gateway.history.query import QueryRules
+from gateway.history.redis_store import RedisStore
 from gateway.history.service import History
-from gateway.history.store import Store
 from gateway.http import binance_rest, functions, gaps, klines, openapi, operations, page, reply, status, udf
 from gateway.http.admission import Admission
 from gateway.http.errors import EXCEPTION_HANDLERS
@@ -93,16 +93,16 @@ class Gateway:
         where = config.sources or {"redis": config.redis}
         self.deployments = {name: make_deployment(redis) for name, redis in where.items()}
         stores = {
-            name: Store(redis, intervals, symbols.pattern, redis=self.deployments[name])
+            name: RedisStore(redis, intervals, symbols.pattern, redis=self.deployments[name])
             for name, redis in where.items()
         }
         self.store = CombinedStore(stores, lambda: self.sources.by_health())
-        self.store_probes = [StoreProbe(stores[name], redis.retry_s) for name, redis in where.items()]
-        self.rolled = AggregatingStore(self.store, config.market)
+        self.store_probes = [StoreProbe(stores[name].ping, redis.retry_s) for name, redis in where.items()]
+        self.aggregating_store = AggregatingStore(self.store, config.market)
         live, timed = LiveView(self.market, self.hub), self.counters.observe_history
-        self.history = History(self.rolled, live, config.history, config.stream.history_max, observe=timed)
+        self.history = History(self.aggregating_store, live, config.history, config.stream.history_max, observe=timed)
         self.rules = QueryRules(symbols, intervals, config.stream.history_max)
-        self.backfill = Backfill(self.rolled, self.market, intervals, config.redis.retry_s, clock)
+        self.backfill = Backfill(self.aggregating_store, self.market, intervals, config.redis.retry_s, clock)
         self.watch = GapWatch(config.market, self.store, self.market, self.backfill, lambda: self.hub.state.live, clock)
         self.admission = Admission(config, self.counters)
         self.rates = RateLimiter(config.limits.tracked, config.redis if config.limits.shared else None)

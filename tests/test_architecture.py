@@ -40,7 +40,7 @@ ROWS = (
     Row(("market",), pure=True, outside=()),
     Row(("delivery",), pure=True, outside=()),
     Row(("protocol", "history.query", "history.merge"), pure=True, outside=("orjson", "websockets.utils")),
-    Row(("redis.backoff", "redis.contract"), pure=True, outside=("msgspec",)),
+    Row(("redis.backoff", "redis.breaker", "redis.contract"), pure=True, outside=("msgspec",)),
     Row(
         (*("feed.conflate", "feed.mode_detector", "feed.key_changes"),),
         pure=True,

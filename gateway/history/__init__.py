@@ -1,1 +1,1 @@
-"""The past: stored klines read, kept and joined with the live market into one ascending list."""
+"""Stored klines: read, cached, and merged with the live market into one ascending list."""

@@ -6,11 +6,12 @@ import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 from gateway.history.merge import unique
-from gateway.history.store import Store, StoreUnavailable
+from gateway.history.store import StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+    from gateway.history.store import KlineStore
     from gateway.model.kline import Kline
     from gateway.model.ticker import Ticker
 
@@ -18,10 +19,13 @@ T = TypeVar("T")
 
 
 class CombinedStore:
-    """Reads like one `Store`. Fails only where none of those asked can be read."""
+    """The `KlineStore` of all sources: how the answers of several stores make one.
 
-    def __init__(self, stores: Mapping[str, Store], healthy: Callable[[], Sequence[str]]) -> None:
-        """`healthy`: whom to ask, at least one; of two equally new answers the first one's holds."""
+    A read raises `StoreUnavailable` only where none of the healthy stores can be read.
+    """
+
+    def __init__(self, stores: Mapping[str, KlineStore], healthy: Callable[[], Sequence[str]]) -> None:
+        """`healthy`: names of the stores to read, at least one; of two equally new answers the first one's counts."""
         self._stores = stores
         self._healthy = healthy
 
@@ -31,45 +35,46 @@ class CombinedStore:
 
     @property
     def available(self) -> bool:
-        """Whether the last reads got through, of any of them."""
+        """Whether the last read of any store succeeded."""
         return any(store.available for store in self._stores.values())
 
     async def closed_klines(
         self, symbol: str, interval: str, limit: int, start_ms: int | None = None, end_ms: int | None = None
     ) -> list[Kline]:
-        found = await self._each(lambda store: store.closed_klines(symbol, interval, limit, start_ms, end_ms))
-        if len(found) == 1:
-            return found[0]
-        klines = unique(kline for klines in found for kline in klines)
+        answers = await self._read(lambda store: store.closed_klines(symbol, interval, limit, start_ms, end_ms))
+        if len(answers) == 1:
+            return answers[0]
+        klines = unique(kline for answer in answers for kline in answer)
         return klines[-limit:] if start_ms is None else klines[:limit]
 
-    async def ticker(self, symbol: str) -> Ticker | None:
-        found = [ticker for ticker in await self._each(lambda store: store.ticker(symbol)) if ticker]
-        return max(found, key=lambda ticker: ticker.event_time_ms, default=None)
-
     async def last_closed(self, series: Sequence[tuple[str, str]]) -> list[int | None]:
-        found = await self._each(lambda store: store.last_closed(series))
-        return [max((at for at in each if at is not None), default=None) for each in zip(*found, strict=True)]
+        answers = await self._read(lambda store: store.last_closed(series))
+        return [max((ms for ms in each if ms is not None), default=None) for each in zip(*answers, strict=True)]
 
-    async def holds(self, symbol: str, interval: str) -> bool:
-        return any(await self._each(lambda store: store.holds(symbol, interval)))
+    async def has_klines(self, symbol: str, interval: str) -> bool:
+        return any(await self._read(lambda store: store.has_klines(symbol, interval)))
 
     async def has_data(self, symbol: str) -> bool:
-        return any(await self._each(lambda store: store.has_data(symbol)))
+        return any(await self._read(lambda store: store.has_data(symbol)))
+
+    async def ticker(self, symbol: str) -> Ticker | None:
+        tickers = [ticker for ticker in await self._read(lambda store: store.ticker(symbol)) if ticker]
+        return max(tickers, key=lambda ticker: ticker.event_time_ms, default=None)
 
     async def symbols(self) -> set[str]:
-        return set().union(*await self._each(lambda store: store.symbols()))
+        return set().union(*await self._read(lambda store: store.symbols()))
 
     async def aclose(self) -> None:
+        """Close every store."""
         for store in self._stores.values():
             await store.aclose()
 
-    async def _each(self, read: Callable[[Store], Awaitable[T]]) -> list[T]:
-        """The answers of those that could be read. Raises `StoreUnavailable` where none could."""
-        asked = [self._stores[name] for name in self._healthy()]
-        if len(asked) == 1:
-            return [await read(asked[0])]
-        answers = await asyncio.gather(*map(read, asked), return_exceptions=True)
+    async def _read(self, read: Callable[[KlineStore], Awaitable[T]]) -> list[T]:
+        """The answers of the healthy stores that could be read. Raises `StoreUnavailable` where none could."""
+        stores = [self._stores[name] for name in self._healthy()]
+        if len(stores) == 1:
+            return [await read(stores[0])]
+        answers = await asyncio.gather(*map(read, stores), return_exceptions=True)
         failures = [answer for answer in answers if isinstance(answer, BaseException)]
         if unexpected := [failure for failure in failures if not isinstance(failure, StoreUnavailable)]:
             raise unexpected[0]

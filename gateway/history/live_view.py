@@ -1,8 +1,8 @@
-"""The live market as history sees it: what is known, and whether its source is there."""
+"""The live market as history and the HTTP dialects see it. Reads never wait: they return the state of this instant."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -14,8 +14,34 @@ if TYPE_CHECKING:
     from gateway.model.ticker import Ticker
 
 
+class LiveMarket(Protocol):
+    """What history asks of the live market."""
+
+    @property
+    def has_symbols(self) -> bool:
+        """Whether any symbol is known. If not, the feed has not delivered yet, and every symbol may exist."""
+
+    def is_unknown(self, symbol: str) -> bool:
+        """Whether it is certain that there is no data for the symbol."""
+
+    def has_data(self, symbol: str) -> bool: ...
+
+    def symbols(self) -> list[str]:
+        """All known symbols, sorted."""
+
+    def stale(self, symbol: str) -> bool:
+        """Whether the symbol's source does not deliver at the moment."""
+
+    def forming(self, symbol: str, interval: str) -> Kline | None: ...
+
+    def closed(self, symbol: str, interval: str) -> Iterable[Kline]:
+        """The newest few closed klines, ascending by open time."""
+
+    def ticker(self, symbol: str) -> Ticker | None: ...
+
+
 class LiveView:
-    """What `history.service.History` is given."""
+    """The `LiveMarket` of a running gateway: the market, together with the feed state that the hub holds."""
 
     def __init__(self, market: Market, hub: Hub[Session]) -> None:
         self._market = market

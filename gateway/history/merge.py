@@ -1,11 +1,10 @@
-"""Stored klines + the newest in memory + the forming one -> one ascending list, each open time once. Pure.
+"""Rules for joining stored klines, those in memory and the forming one into one ascending list. Pure.
 
-Rules for this file:
-- a closed kline beats a forming one of the same open time;
-- of two closed klines of the same open time the newer wins: by event time, then trades, then volume (a rewritten kline
-  is a second member of the sorted set and carries no event time; a bar only grows);
-- the forming kline comes last or not at all: one that is older than a closed kline has nothing to say any more;
-- no bar is ever invented: a hole in the source stays a hole.
+- A closed kline beats a forming one of the same open time.
+- Of two closed klines of the same open time the newer wins: by event time, then trades, then volume. (A rewritten kline
+  is a second member of the sorted set and carries no event time; a kline only grows.)
+- The forming kline comes last or not at all: one that is older than a closed kline is out of date.
+- No kline is ever invented: a hole in the source stays a hole.
 """
 
 from __future__ import annotations
@@ -35,15 +34,8 @@ def follows(closed: Sequence[Kline], forming: Kline | None) -> bool:
 
 
 def within(kline: Kline, start_ms: int | None, end_ms: int | None) -> bool:
-    """Whether it opens within both ends, included."""
+    """Whether the kline opens within both ends, included."""
     return (start_ms is None or start_ms <= kline.open_time_ms) and (end_ms is None or kline.open_time_ms <= end_ms)
-
-
-def stitch(stored: Iterable[Kline], memory: Iterable[Kline], forming: Kline | None) -> list[Kline]:
-    bars = unique((*memory, *stored))
-    if forming is not None and follows(bars, forming):
-        bars.append(forming)
-    return bars
 
 
 def _rank(kline: Kline) -> tuple[int, int, Decimal]:

@@ -1,9 +1,9 @@
-"""Pings the store, so that it is known to be away before a user asks, and to be back before a user has to try."""
+"""Pings the store, so that an outage and its end are noticed before a request depends on it."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from gateway.history.store import StoreUnavailable
 from gateway.redis.backoff import Backoff
@@ -12,35 +12,32 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 PING_S = 10.0
-"""Between two pings while all is well."""
-
-
-class Pinged(Protocol):
-    async def ping(self) -> None: ...
+"""Between two pings while the store is available."""
 
 
 class StoreProbe:
-    """While the store is away, it is pinged by the schedule of retries; an open circuit's probe is such a ping."""
+    """Pings one store, while it is unavailable by the retry schedule. A successful ping closes an open circuit."""
 
     def __init__(
         self,
-        store: Pinged,
+        ping: Callable[[], Awaitable[None]],
         retry_s: tuple[float, ...],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._store = store
+        """`ping`: raises `StoreUnavailable`. `retry_s`: waits after failures in a row; the last one repeats."""
+        self._ping = ping
         self._backoff = Backoff(retry_s)
         self._sleep = sleep
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Ping until cancelled."""
         while True:
             try:
-                await self._store.ping()
+                await self._ping()
                 self._backoff.reset()
                 wait_s = PING_S
             except StoreUnavailable as error:
-                # Where the circuit is open, its wait is the one that counts: a ping before that would not go out.
+                # While the circuit is open, a ping before the end of its wait would not be sent.
                 wait_s = self._backoff.next_wait_s()
                 if error.retry_after_s:
                     wait_s = error.retry_after_s

@@ -1,4 +1,4 @@
-"""What a client asks of the past, checked: a frozen query, or an error value that says which field is wrong and why.
+"""Checks what a client asks of history: the result is a frozen query, or an error value with the field and the reason.
 
 Pure. Values come as their JSON types; a dialect that has only text turns digits into integers first.
 """
@@ -22,7 +22,7 @@ TIME_MAX_MS = 99_999_999_999_999
 
 
 class ErrorCode(StrEnum):
-    """What went wrong, for programs. The HTTP status that goes with each is the API's business."""
+    """What is wrong with a query. `http` maps it to a status."""
 
     INVALID_SYMBOL = "INVALID_SYMBOL"
     INVALID_INTERVAL = "INVALID_INTERVAL"
@@ -31,6 +31,8 @@ class ErrorCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class QueryError:
+    """Why a query is refused."""
+
     code: ErrorCode
     message: str
     details: dict[str, Any] = field(default_factory=dict)
@@ -38,9 +40,9 @@ class QueryError:
 
 @dataclass(frozen=True, slots=True)
 class KlinesQuery:
-    """Bars of one series by open time, both ends included.
+    """Klines of one series by open time in ms, both ends included.
 
-    With a start: the first `limit` bars from it. Without: the last `limit` bars (up to the end, where one is given).
+    With a start: the first `limit` from it. Without: the last `limit` (up to the end, where one is given).
     """
 
     symbol: str
@@ -51,7 +53,7 @@ class KlinesQuery:
 
 
 class QueryRules:
-    """What this gateway admits."""
+    """The symbols, intervals and limits that this gateway accepts."""
 
     def __init__(self, symbols: SymbolRule, intervals: Sequence[str], limit_max: int) -> None:
         self.symbols = symbols
@@ -59,6 +61,7 @@ class QueryRules:
         self.limit_max = limit_max
 
     def symbol(self, value: object) -> str | QueryError:
+        """A well-formed symbol; whether there is data for it is not checked."""
         if not isinstance(value, str):
             return bad_field("symbol", "expected text" if value is not None else "missing")
         if not self.symbols.admits(value):
@@ -66,6 +69,7 @@ class QueryRules:
         return value
 
     def interval(self, value: object, name: str = "interval") -> Interval | QueryError:
+        """An interval that is configured. `name` is what the dialect calls it."""
         if not isinstance(value, str):
             return bad_field(name, "expected text" if value is not None else "missing")
         if value not in self.intervals:
@@ -83,7 +87,7 @@ class QueryRules:
         end: object = None,
         interval_name: str = "interval",
     ) -> KlinesQuery | QueryError:
-        """`None` stands for a value not given. `interval_name` is what the dialect calls the interval."""
+        """A complete query. `None`: the value was not given. `interval_name`: what the dialect calls the interval."""
         checked_symbol = self.symbol(symbol)
         if isinstance(checked_symbol, QueryError):
             return checked_symbol
@@ -107,9 +111,10 @@ class QueryRules:
 
 
 def bad_field(name: str, problem: str, **more: Any) -> QueryError:
+    """For a field that is missing or has a wrong value; `more` goes into the details."""
     return QueryError(ErrorCode.BAD_REQUEST, f"{name}: {problem}", {"field": name, **more})
 
 
 def invalid_symbol(symbol: str) -> QueryError:
-    """For a name that is not well-formed, and for one that nobody has data for."""
+    """For a symbol that is not well-formed, and for one without data."""
     return QueryError(ErrorCode.INVALID_SYMBOL, f"{symbol[:40]!r} is not a symbol known here", {"symbol": symbol[:40]})

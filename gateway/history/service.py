@@ -1,7 +1,7 @@
-"""The past and the present as one: query -> cache -> store, joined with the live market in the step that answers.
+"""Stored and live klines as one list: query -> cache -> store, merged with the live market when the answer is made.
 
-Used by every HTTP dialect and by subscriptions that ask for history. Repairs read the store itself: nothing kept is
-new enough for them.
+Used by every HTTP dialect and by subscriptions with history. `runtime/backfill.py` reads the store itself, because
+nothing in the cache is new enough for it.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from gateway.history.cache import ReadCache
+from gateway.history.cache import Lookup, ReadCache
 from gateway.history.encoded import EncodedKlines
 from gateway.history.merge import follows, within
 from gateway.history.single_flight import SingleFlight
@@ -22,37 +22,21 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from gateway.config import HistoryConfig
-    from gateway.history.aggregating_store import Found
-    from gateway.history.live import LiveMarket
+    from gateway.history.aggregating_store import AggregatingStore
+    from gateway.history.live_view import LiveMarket
     from gateway.model.interval import Interval
     from gateway.model.kline import Kline
     from gateway.model.ticker import Ticker
 
 REREAD_S = 1.0
-"""A hole between what is kept and what is live asks for a new read, but not more often than this: the collector may
-write a closed kline a little later than it publishes it, and some holes are the market's own."""
+"""A hole between cached and live klines is a reason to read again, but not more often than this: the collector may
+write a closed kline a little later than it publishes it, and some holes are real."""
 
-
-A = TypeVar("A", bound=tuple[object, bool, bool])
-
-
-class Reads(Protocol):
-    """What is asked of the store (`rolled.RolledStore`)."""
-
-    @property
-    def malformed(self) -> int: ...
-
-    async def closed_klines(
-        self, symbol: str, interval: str, limit: int, start_ms: int | None = None, end_ms: int | None = None
-    ) -> Found: ...
-
-    async def ticker(self, symbol: str) -> Ticker | None: ...
-
-    async def has_data(self, symbol: str) -> bool: ...
+V = TypeVar("V")
 
 
 class UnknownSymbol(Exception):
-    """The symbol is well-formed, and nobody has data for it."""
+    """The symbol is well-formed, and there is no data for it."""
 
     def __init__(self, symbol: str) -> None:
         super().__init__(f"no data for {symbol}")
@@ -61,74 +45,79 @@ class UnknownSymbol(Exception):
 
 @dataclass(frozen=True, slots=True)
 class KlinesAnswer:
-    """`past[first:last]` and perhaps the forming kline. `bars` gives them as values, `past` has them encoded."""
+    """`encoded[first:last]` and perhaps the forming kline. `klines` has them as values, `encoded` as text."""
 
     interval: Interval
-    past: EncodedKlines
+    encoded: EncodedKlines
     first: int
     last: int
     forming: Kline | None
     cached: bool
     stale: bool
-    """There may be newer ones: the source is away or silent, or the store could not be asked."""
-    unrefreshed: bool = False
-    """The store could not be asked."""
+    """There may be newer klines: the feed is stale, or the store is unavailable."""
+    store_unavailable: bool = False
+    """The cached klines have expired, and the store could not be read."""
 
     @property
-    def bars(self) -> list[Kline]:
+    def klines(self) -> list[Kline]:
         """Ascending by open time, each once; the last one may be forming."""
-        bars = list(self.past.bars[self.first : self.last])
-        return bars if self.forming is None else [*bars, self.forming]
+        klines = self.encoded.klines[self.first : self.last]
+        return klines if self.forming is None else [*klines, self.forming]
 
     @property
     def gaps(self) -> list[tuple[int, int]]:
-        """First and last open time of each run of bars that are missing between those that are there."""
-        opens, span = self.past.opens[self.first : self.last], self.interval
+        """First and last open time of each run of klines that are missing between those of the answer."""
+        open_times_ms, interval = self.encoded.open_times_ms[self.first : self.last], self.interval
         if self.forming is not None:
-            opens.append(self.forming.open_time_ms)
-        if not opens or span.back(opens[-1], len(opens) - 1) == opens[0]:
+            open_times_ms.append(self.forming.open_time_ms)
+        if not open_times_ms or interval.back(open_times_ms[-1], len(open_times_ms) - 1) == open_times_ms[0]:
             return []
-        nexts = [(span.next_open(before), after) for before, after in pairwise(opens)]
-        return [(wanted, span.previous_open(there)) for wanted, there in nexts if wanted < there]
+        steps = [(interval.next_open(before_ms), after_ms) for before_ms, after_ms in pairwise(open_times_ms)]
+        return [(first_ms, interval.previous_open(after_ms)) for first_ms, after_ms in steps if first_ms < after_ms]
 
     @property
     def settled(self) -> bool:
-        """Whether only bars before the newest closed one are in it: those do not change from one moment to the next."""
-        return self.forming is None and not self.stale and 0 < self.last < len(self.past)
+        """Whether all klines are older than the newest closed one: then the answer does not change for a while."""
+        return self.forming is None and not self.stale and 0 < self.last < len(self.encoded)
 
 
 class TickerAnswer(NamedTuple):
+    """A ticker, live or stored."""
+
     ticker: Ticker | None
-    """`None`: the symbol has data, but no ticker just now."""
+    """`None`: the symbol has data, but no ticker at the moment."""
     cached: bool
     stale: bool
 
 
 class History:
+    """Answers queries for klines and tickers. Caches what it reads; never waits for the live market."""
+
     def __init__(
         self,
-        store: Reads,
+        store: AggregatingStore,
         live: LiveMarket,
         config: HistoryConfig,
         limit_max: int,
         clock_s: Callable[[], float] = time.monotonic,
         observe: Callable[[str, float], None] = lambda served, seconds: None,
     ) -> None:
-        """`limit_max`: how many closed klines of a series are kept; requests for more are read each time. `observe` is
-        told of each answer how it was come by (`kept`, `stale`, `read`, `failed`) and how many seconds it took."""
+        """`limit_max`: closed klines cached of a series; requests for more are read each time. `observe` is called
+        with the source of each answer (`kept`, `stale`, `read`, `failed`) and the seconds that it took."""
         self.live = live
-        self._store = store
+        self._aggregating_store = store
+        self._store = store.store
         self._limit_max = limit_max
         self._clock_s = clock_s
         self._observe = observe
-        self._pasts: ReadCache[EncodedKlines] = ReadCache(config.cache_symbols, config.klines_ttl_s, clock_s)
+        self._klines: ReadCache[EncodedKlines] = ReadCache(config.cache_symbols, config.klines_ttl_s, clock_s)
         self._tickers: ReadCache[Ticker | None] = ReadCache(config.cache_symbols, config.ticker_ttl_s, clock_s)
         self._ranges: SingleFlight[EncodedKlines] = SingleFlight()
 
     @property
     def counters(self) -> dict[str, int]:
         """Totals since the start, for metrics."""
-        caches = (self._pasts, self._tickers)
+        caches = (self._klines, self._tickers)
         return {
             "hits": sum(cache.hits for cache in caches),
             "misses": sum(cache.misses for cache in caches),
@@ -148,135 +137,141 @@ class History:
         forming: bool = True,
         max_age_s: float | None = None,
     ) -> KlinesAnswer:
-        """Bars by open time, both ends included: the first `limit` from the start, or without one the last `limit`.
+        """Klines by open time, both ends included: the first `limit` from the start, or without one the last `limit`.
 
-        The forming kline counts as one. `max_age_s`: how old kept ones may be, where less than usual. Raises
+        The forming kline counts as one. `max_age_s`: maximum age of cached klines, where less than usual. Raises
         `UnknownSymbol` or `StoreUnavailable`.
         """
-        span = INTERVALS[interval]
-        past, cached, stale = await self._timed(self._reach(symbol, span, limit, start_ms, end_ms, max_age_s))
-        # No await from here on: what is live now is what the answer ends with.
-        last_bar = self.live.forming(symbol, interval) if forming else None
-        if last_bar and not (follows(past.bars, last_bar) and within(last_bar, start_ms, end_ms)):
-            last_bar = None
-        first, last = past.span(start_ms, end_ms)
+        known = INTERVALS[interval]
+        encoded, cached, stale = await self._timed(self._find(symbol, known, limit, start_ms, end_ms, max_age_s))
+        # No await from here on: the answer ends with the live market of this instant.
+        last_kline = self.live.forming(symbol, interval) if forming else None
+        if last_kline and not (follows(encoded.klines, last_kline) and within(last_kline, start_ms, end_ms)):
+            last_kline = None
+        first, last = encoded.index_range(start_ms, end_ms)
         if start_ms is None:
-            first = max(first, last - (limit if last_bar is None else limit - 1))
+            first = max(first, last - (limit if last_kline is None else limit - 1))
         else:
             last = min(last, first + limit)
             if last - first == limit:
-                last_bar = None
-        return KlinesAnswer(span, past, first, last, last_bar, cached, stale or self._live_stale(symbol), stale)
+                last_kline = None
+        return KlinesAnswer(known, encoded, first, last, last_kline, cached, stale or self._live_stale(symbol), stale)
 
     async def ticker(self, symbol: str) -> TickerAnswer:
         """The live ticker, else the stored one. Raises `UnknownSymbol` or `StoreUnavailable`."""
         if ticker := self.live.ticker(symbol):
             return TickerAnswer(ticker, cached=False, stale=self.live.stale(symbol))
-        found = await self._timed(self._tickers.get(symbol, "", lambda: self._read_ticker(symbol)))
-        stale = found.stale or found.value is None or self._live_stale(symbol)
-        return TickerAnswer(found.value, found.cached, stale)
+        lookup = await self._timed(self._tickers.get(symbol, "", lambda: self._read_ticker(symbol)))
+        stale = lookup.stale or lookup.value is None or self._live_stale(symbol)
+        return TickerAnswer(lookup.value, lookup.cached, stale)
 
     async def aclose(self) -> None:
-        for part in (self._pasts, self._tickers, self._ranges):
+        """Cancel the reads in flight."""
+        for part in (self._klines, self._tickers, self._ranges):
             await part.aclose()
 
-    async def _timed(self, answer: Awaitable[A]) -> A:
+    async def _timed(self, read: Awaitable[Lookup[V]]) -> Lookup[V]:
         started_s, served = self._clock_s(), "failed"
         try:
-            found = await answer
-            _, cached, stale = found
-            served = "stale" if stale else "kept" if cached else "read"
-            return found
+            lookup = await read
+            served = "stale" if lookup.stale else "kept" if lookup.cached else "read"
+            return lookup
         except UnknownSymbol:
             served = "read"
             raise
         finally:
             self._observe(served, self._clock_s() - started_s)
 
-    async def _reach(
+    async def _find(
         self,
         symbol: str,
-        span: Interval,
+        interval: Interval,
         limit: int,
         start_ms: int | None,
         end_ms: int | None,
         max_age_s: float | None,
-    ) -> tuple[EncodedKlines, bool, bool]:
-        """A past that has what is asked for, where the store does; whether it was kept, and whether it is stale."""
-        past, cached, stale = await self._past(symbol, span, max_age_s)
-        if not self._reaches_back(past, limit, start_ms, end_ms):
-            return past, cached, stale
-        past = await self._ranges.join(
-            (symbol, span.name, limit, start_ms, end_ms),
-            lambda: self._read_range(symbol, span, limit, start_ms, end_ms),
+    ) -> Lookup[EncodedKlines]:
+        """Klines that include those asked for, as far as they are stored."""
+        lookup = await self._latest(symbol, interval, max_age_s)
+        if not self._needs_older(lookup.value, limit, start_ms, end_ms):
+            return lookup
+        older = await self._ranges.join(
+            (symbol, interval.name, limit, start_ms, end_ms),
+            lambda: self._read_range(symbol, interval, limit, start_ms, end_ms),
         )
-        memory = self._memory(symbol, span.name)
-        return past.with_memory(memory, len(past) + len(memory)), False, False
+        memory = self._memory(symbol, interval)
+        return Lookup(older.with_memory(memory, len(older) + len(memory)), cached=False, stale=False)
 
-    async def _past(self, symbol: str, span: Interval, max_age_s: float | None) -> tuple[EncodedKlines, bool, bool]:
+    async def _latest(self, symbol: str, interval: Interval, max_age_s: float | None) -> Lookup[EncodedKlines]:
+        """The newest `limit_max` closed klines of a series."""
+
         async def read() -> EncodedKlines:
-            past = await self._read_past(symbol, span)
-            if not past:
-                await self._expect_known(symbol)
-            return past
+            encoded = await self._read_latest(symbol, interval)
+            if not encoded:
+                await self._check_known(symbol)
+            return encoded
 
-        found = await self._pasts.get(symbol, span.name, read, max_age_s)
-        past = self._with_memory(symbol, span, found.value)
-        if found.cached and not found.stale and self._holed(symbol, span, past):
-            found = await self._pasts.get(symbol, span.name, read, max_age_s=REREAD_S)
-            past = self._with_memory(symbol, span, found.value)
-        return past, found.cached, found.stale
+        lookup = self._merged(symbol, interval, await self._klines.get(symbol, interval.name, read, max_age_s))
+        if lookup.cached and not lookup.stale and self._has_hole(symbol, interval, lookup.value):
+            again = await self._klines.get(symbol, interval.name, read, max_age_s=REREAD_S)
+            lookup = self._merged(symbol, interval, again)
+        return lookup
 
-    def _with_memory(self, symbol: str, span: Interval, past: EncodedKlines) -> EncodedKlines:
-        news = past.with_memory(self._memory(symbol, span.name), self._limit_max)
-        # One with a hole is not kept: the next bar in memory would meet it, and hide that.
-        if news is not past and news.torn_after(span) is None:
-            self._pasts.replace(symbol, span.name, news)
-        return news
+    def _merged(self, symbol: str, interval: Interval, lookup: Lookup[EncodedKlines]) -> Lookup[EncodedKlines]:
+        """The same with the closed klines in memory, which go into the cache too."""
+        merged = lookup.value.with_memory(self._memory(symbol, interval), self._limit_max)
+        # Not cached with a hole: once the next closed kline is in memory, the hole could not be seen any more.
+        if merged is not lookup.value and merged.hole_after(interval) is None:
+            self._klines.replace(symbol, interval.name, merged)
+        return lookup._replace(value=merged)
 
-    def _holed(self, symbol: str, span: Interval, past: EncodedKlines) -> bool:
-        """Whether a bar is missing where stored and in-memory klines meet, or before the forming one."""
-        if past.torn_after(span) is not None:
+    def _has_hole(self, symbol: str, interval: Interval, encoded: EncodedKlines) -> bool:
+        """Whether a kline is missing between stored ones and those in memory, or before the forming one."""
+        if encoded.hole_after(interval) is not None:
             return True
-        forming = self.live.forming(symbol, span.name)
-        return forming is not None and bool(past) and span.next_open(past.opens[-1]) < forming.open_time_ms
+        forming = self.live.forming(symbol, interval.name)
+        return (
+            forming is not None
+            and bool(encoded)
+            and interval.next_open(encoded.open_times_ms[-1]) < forming.open_time_ms
+        )
 
-    def _reaches_back(self, past: EncodedKlines, limit: int, start_ms: int | None, end_ms: int | None) -> bool:
-        """Whether the request wants bars older than those kept, and there may be some."""
-        if past.complete:
+    def _needs_older(self, encoded: EncodedKlines, limit: int, start_ms: int | None, end_ms: int | None) -> bool:
+        """Whether the request asks for klines older than the cached ones, and there may be some."""
+        if encoded.complete:
             return False
         if start_ms is not None:
-            return start_ms < past.opens[0]
-        first, last = past.span(None, end_ms)
+            return start_ms < encoded.open_times_ms[0]
+        first, last = encoded.index_range(None, end_ms)
         return last - first < limit and (limit > self._limit_max or end_ms is not None)
 
-    async def _read_past(self, symbol: str, span: Interval) -> EncodedKlines:
-        # One more than is kept: so it is known whether the store has older ones.
-        found = await self._store.closed_klines(symbol, span.name, self._limit_max + 1)
-        stored, derived = found.klines, found.parts is not None
-        # Of parts there may be more than one answer reads.
-        complete = len(stored) <= self._limit_max and not (derived and stored)
-        return EncodedKlines(stored[-self._limit_max :], complete, kline_json, derived=derived)
+    async def _read_latest(self, symbol: str, interval: Interval) -> EncodedKlines:
+        # One more than is cached, which shows whether the store has older ones.
+        stored = await self._aggregating_store.closed_klines(symbol, interval.name, self._limit_max + 1)
+        klines, derived = stored.klines, stored.parts is not None
+        # There may be more parts than one answer reads.
+        complete = len(klines) <= self._limit_max and not (derived and klines)
+        return EncodedKlines(klines[-self._limit_max :], complete, kline_json, derived=derived)
 
     async def _read_range(
-        self, symbol: str, span: Interval, limit: int, start_ms: int | None, end_ms: int | None
+        self, symbol: str, interval: Interval, limit: int, start_ms: int | None, end_ms: int | None
     ) -> EncodedKlines:
-        found = await self._store.closed_klines(symbol, span.name, limit, start_ms, end_ms)
-        return EncodedKlines(found.klines, False, kline_json, derived=found.parts is not None)
+        stored = await self._aggregating_store.closed_klines(symbol, interval.name, limit, start_ms, end_ms)
+        return EncodedKlines(stored.klines, False, kline_json, derived=stored.parts is not None)
 
     async def _read_ticker(self, symbol: str) -> Ticker | None:
         ticker = await self._store.ticker(symbol)
         if ticker is None:
-            await self._expect_known(symbol)
+            await self._check_known(symbol)
         return ticker
 
-    async def _expect_known(self, symbol: str) -> None:
-        """Nothing was found: is that an unknown symbol? Not before the feed has said what there is."""
+    async def _check_known(self, symbol: str) -> None:
+        """Called when nothing was found. Raises `UnknownSymbol`, but not before the feed has delivered anything."""
         if self.live.is_unknown(symbol) and not await self._store.has_data(symbol):
             raise UnknownSymbol(symbol)
 
-    def _memory(self, symbol: str, interval: str) -> tuple[Kline, ...]:
-        return tuple(self.live.closed(symbol, interval))
+    def _memory(self, symbol: str, interval: Interval) -> tuple[Kline, ...]:
+        return tuple(self.live.closed(symbol, interval.name))
 
     def _live_stale(self, symbol: str) -> bool:
         return self.live.has_data(symbol) and self.live.stale(symbol)

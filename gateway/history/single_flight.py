@@ -1,4 +1,4 @@
-"""One read in flight per key: whoever asks meanwhile waits for the same answer."""
+"""One read in flight per key: further requests for the key wait for its result."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ V = TypeVar("V")
 
 
 class SingleFlight(Generic[V]):
-    """The read is a task of its own, not the first waiter's: waiters come and go (a client hangs up, a request times
-    out) without taking the answer from the others."""
+    """Each read is a task of its own and not the first waiter's: a waiter that is cancelled (a client hangs up, a
+    request times out) does not cancel the read for the others."""
 
     def __init__(self) -> None:
         self._tasks: dict[Hashable, asyncio.Task[V]] = {}
         self.coalesced = 0
 
     async def join(self, key: Hashable, read: Callable[[], Coroutine[None, None, V]]) -> V:
+        """The result of the read in flight for `key`, which is started if there is none. Raises what it raises."""
         task = self._tasks.get(key)
         if task is None:
             task = self._tasks[key] = asyncio.create_task(read())
-            task.add_done_callback(lambda done: self._landed(key, done))
+            task.add_done_callback(lambda done: self._finish(key, done))
         else:
             self.coalesced += 1
         # Unlike awaiting the task, waiting for it does not cancel it when the waiter is cancelled.
@@ -31,14 +32,14 @@ class SingleFlight(Generic[V]):
         return task.result()
 
     async def aclose(self) -> None:
-        """End what is under way; those who wait for it are cancelled."""
+        """Cancel the reads in flight, and with them those that wait."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _landed(self, key: Hashable, task: asyncio.Task[V]) -> None:
+    def _finish(self, key: Hashable, task: asyncio.Task[V]) -> None:
         del self._tasks[key]
-        # When every waiter has gone, nobody would ever look at a failure, and asyncio would log that.
+        # Without waiters nobody retrieves the exception, which asyncio would log.
         if not task.cancelled():
             task.exception()

@@ -1,49 +1,21 @@
-"""Reads what the collector has stored. Knows neither HTTP nor live state, keeps nothing but its link and its counters.
-
-A read fails at once or after one timeout, never slowly: redis-py's own retries are off (they hide an outage for
-seconds and would count several times in the breaker), and while the circuit is open nothing is sent at all.
-"""
+"""What the history pipeline expects of a store of klines, and the error that says that the store cannot be read."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import time
-from collections import Counter
-from typing import TYPE_CHECKING, Any
-
-from redis.exceptions import RedisError, ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
-
-from gateway.feed.decode import FeedError, decode_stored_kline, decode_stored_ticker
-from gateway.history.breaker import Breaker
-from gateway.history.merge import unique, within
-from gateway.history.query import TIME_MAX_MS
-from gateway.model.interval import INTERVALS
-from gateway.redis.contract import Topics
-from gateway.redis.deployment import make_deployment
-from gateway.redis.scan import scan_symbols
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Sequence
+    from collections.abc import Sequence
 
-    from gateway.config import RedisConfig
     from gateway.model.kline import Kline
     from gateway.model.ticker import Ticker
-    from gateway.redis.connections import Address, CommandPart
-    from gateway.redis.deployment import Deployment
-
-logger = logging.getLogger(__name__)
-
-MGET_KEYS = 1000
-"""Keys asked for at once: under a millisecond of the server's time, which the collector shares."""
-
-SPARE = 8
-"""Members read beyond the limit, so that a few rewritten klines (second members of one score) cost no second read."""
 
 
 class StoreUnavailable(Exception):
-    """The store cannot be read. `reason`: `timeout`, `connection` or `refused`; `since_ms`: when that began."""
+    """The store cannot be read. Every method of a `KlineStore` may raise it.
+
+    `reason`: `timeout`, `connection` or `refused`; `since_ms`: when that began; `retry_after_s`: 0 for "any time".
+    """
 
     def __init__(self, reason: str, since_ms: int, retry_after_s: float) -> None:
         super().__init__(f"store unavailable: {reason}")
@@ -52,45 +24,16 @@ class StoreUnavailable(Exception):
         self.retry_after_s = retry_after_s
 
 
-class Store:
-    def __init__(
-        self,
-        config: RedisConfig,
-        intervals: Collection[str],
-        symbol_pattern: str,
-        clock_s: Callable[[], float] = time.monotonic,
-        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
-        redis: Deployment | None = None,
-    ) -> None:
-        """`redis`: where to read, made of the settings where it is not shared with a listener."""
-        self._topics = Topics(config, intervals, symbol_pattern)
-        self._intervals = tuple(intervals)
-        self._clock_s = clock_s
-        self._clock_ms = clock_ms
-        self._breaker = Breaker(config.retry_s)
-        self._reason = ""
-        self._since_ms = 0
-        self.malformed = 0
-        self.failures: Counter[str] = Counter()
-        """Reads that failed, by reason; those that an open circuit kept from being sent are not among them."""
-        self.ping_s: float | None = None
-        """How long the last ping took to be answered."""
-        self._redis = redis or make_deployment(config)
+class KlineStore(Protocol):
+    """Stored klines and tickers: one Redis (`RedisStore`) or several (`CombinedStore`)."""
 
     @property
     def available(self) -> bool:
-        """Whether the last reads got through."""
-        return self._since_ms == 0
+        """Whether the last read succeeded."""
 
     @property
-    def circuit(self) -> str:
-        """`closed`, or `open` while reads fail at once."""
-        return "closed" if self._breaker.closed else "open"
-
-    async def ping(self) -> None:
-        started_s = self._clock_s()
-        await self._run("PING")
-        self.ping_s = self._clock_s() - started_s
+    def malformed(self) -> int:
+        """Stored values that could not be used, since the start."""
 
     async def closed_klines(
         self, symbol: str, interval: str, limit: int, start_ms: int | None = None, end_ms: int | None = None
@@ -99,127 +42,20 @@ class Store:
 
         With a start the first `limit` from it; without, the last `limit`.
         """
-        key = self._topics.klines_key(symbol, interval)
-        # Scores are close times. The range is a little too wide rather than too narrow, and open times are checked
-        # below: collectors differ in whether a kline closes on its last millisecond or on the next one's first.
-        low = "-inf" if start_ms is None else str(start_ms)
-        span = INTERVALS[interval]
-        high = "+inf" if end_ms is None else str(span.next_open(span.open_time(min(end_ms, TIME_MAX_MS))))
-        command = ("ZREVRANGEBYSCORE", key, high, low) if start_ms is None else ("ZRANGEBYSCORE", key, low, high)
-        count = limit + SPARE
-        offset = 0
-        klines: list[Kline] = []
-        while True:
-            members: list[bytes] = await self._run(*command, "LIMIT", offset, count) or []
-            klines = unique((*klines, *self._decoded(members, symbol, interval, start_ms, end_ms)))
-            if len(members) < count or len(klines) >= limit:
-                return klines[-limit:] if start_ms is None else klines[:limit]
-            offset += count
-
-    async def ticker(self, symbol: str) -> Ticker | None:
-        """The stored ticker; its event time is when the collector wrote it, 0 where it did not say."""
-        answer = await self._run("MGET", self._topics.ticker_key(symbol), self._topics.ticker_updated_key(symbol))
-        payload, updated = answer
-        if payload is None:
-            return None
-        try:
-            return decode_stored_ticker(payload, symbol, self._integer(updated) or 0)
-        except FeedError as error:
-            self._skip("ticker", symbol, error)
-            return None
 
     async def last_closed(self, series: Sequence[tuple[str, str]]) -> list[int | None]:
-        """Close time of the last closed kline of each (symbol, interval), as the collector says: one read for all."""
-        found: list[int | None] = []
-        for first in range(0, len(series), MGET_KEYS):
-            keys = [self._topics.last_closed_key(*one) for one in series[first : first + MGET_KEYS]]
-            found += map(self._integer, await self._run("MGET", *keys))
-        return found
+        """Close time in ms of the last closed kline of each (symbol, interval), as the collector states it."""
 
-    async def holds(self, symbol: str, interval: str) -> bool:
+    async def has_klines(self, symbol: str, interval: str) -> bool:
         """Whether any kline of the series is stored."""
-        return bool(await self._run("ZCARD", self._topics.klines_key(symbol, interval)))
 
     async def has_data(self, symbol: str) -> bool:
         """Whether anything at all is stored of the symbol."""
-        keys = [self._topics.klines_key(symbol, interval) for interval in self._intervals]
-        return bool(await self._run("EXISTS", self._topics.ticker_key(symbol), *keys))
+
+    async def ticker(self, symbol: str) -> Ticker | None:
+        """The stored ticker; its event time is when the collector wrote it, 0 where it did not say."""
 
     async def symbols(self) -> set[str]:
-        """Every symbol with a key in the store. Walks the whole key space in steps: at start and refresh only."""
-        return await scan_symbols(self._run, await self._guarded(self._redis.owners), self._topics.of_keys)
+        """Every symbol that something is stored of. Walks the whole key space: at start and refresh only."""
 
-    async def aclose(self) -> None:
-        await self._redis.aclose()
-
-    def _decoded(
-        self, members: list[bytes], symbol: str, interval: str, start_ms: int | None, end_ms: int | None
-    ) -> list[Kline]:
-        klines: list[Kline] = []
-        for member in members:
-            try:
-                kline = decode_stored_kline(member, symbol, interval)
-                if kline is not None and within(kline, start_ms, end_ms):
-                    klines.append(kline)
-            except FeedError as error:
-                self._skip("kline", f"{symbol} {interval}", error)
-        return klines
-
-    def _integer(self, text: bytes | None) -> int | None:
-        if text is None:
-            return None
-        # No more than int() takes: a foreign value of a megabyte of digits must not raise.
-        if len(text) <= 16 and text.isdigit():
-            return int(text)
-        self.malformed += 1
-        return None
-
-    def _skip(self, what: str, of: str, error: FeedError) -> None:
-        self.malformed += 1
-        logger.debug("stored %s of %s skipped: %s", what, of, error)
-
-    async def _run(self, *command: CommandPart, at: Address | None = None) -> Any:
-        return await self._guarded(lambda: self._redis.execute(*command, at=at))
-
-    async def _guarded(self, read: Callable[[], Awaitable[Any]]) -> Any:
-        now_s = self._clock_s()
-        if not self._breaker.allows(now_s):
-            raise StoreUnavailable(self._reason, self._since_ms, self._breaker.retry_after_s(now_s))
-        probing = not self._breaker.closed
-        try:
-            answer = await read()
-        except asyncio.CancelledError:
-            if probing:
-                self._breaker.abandoned()
-            raise
-        except (RedisError, OSError) as error:
-            if isinstance(error, ResponseError) and str(error).startswith("WRONGTYPE"):
-                # The store is well; one key holds something foreign. That must not cut everybody off.
-                self._answered()
-                self.malformed += 1
-                return None
-            raise self._failed(error) from error
-        self._answered()
-        return answer
-
-    def _answered(self) -> None:
-        self._breaker.succeeded()
-        if self._since_ms:
-            logger.info("store is readable again")
-            self._since_ms = 0
-
-    def _failed(self, error: Exception) -> StoreUnavailable:
-        now_s = self._clock_s()
-        self._breaker.failed(now_s)
-        match error:
-            case RedisTimeoutError() | TimeoutError():
-                self._reason = "timeout"
-            case ResponseError():
-                self._reason = "refused"
-            case _:
-                self._reason = "connection"
-        self.failures[self._reason] += 1
-        if not self._since_ms:
-            logger.warning("store cannot be read (%s): %s", self._reason, error)
-            self._since_ms = self._clock_ms()
-        return StoreUnavailable(self._reason, self._since_ms, self._breaker.retry_after_s(now_s))
+    async def aclose(self) -> None: ...

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from typing import TYPE_CHECKING, Protocol
 
 from starlette.exceptions import HTTPException
 
-from gateway.history.encoded import EncodedKlines, Head
+from gateway.history.encoded import AnswerPrefix
 from gateway.history.service import UnknownSymbol
 from gateway.history.store import StoreUnavailable
 from gateway.http.binance_params import INVALID_SYMBOL, Parameters, Refused
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
 
 LIMIT_DEFAULT = 500
 LIMIT_MAX = 1000
-SERIES_MAX = 128
-"""Series whose rows are kept encoded, at some 150 KB each: 2 ms of encoding saved for everybody who asks again."""
 LISTED_S = 10.0
 """The list of all pairs takes some ms to make, and its tick sizes hardly ever change."""
 
@@ -56,7 +53,6 @@ def routes(
     clock_s: Callable[[], float] = time.monotonic,
 ) -> list[BaseRoute]:
     """`weight_max`: requests a minute, as clients are told; each weighs 1."""
-    rows = _Rows()
     listings = Listings(history, dialects, rules.intervals)
     everything = _Everything(listings, weight_max, clock_s)
 
@@ -77,12 +73,12 @@ def routes(
                 raise Refused(-1128, "Combination of optional parameters invalid.")
             listed = listed and "SPOT" in given.required("permissions")
         if not listed:
-            head = Head(wire.exchange_info((), weight_max))
+            head = AnswerPrefix(wire.exchange_info((), weight_max))
         elif asked is None:
             head = everything.head()
         else:
             names = [asked] if isinstance(asked, str) else asked
-            head = Head(wire.exchange_info([await listings.find(name) for name in names], weight_max))
+            head = AnswerPrefix(wire.exchange_info([await listings.find(name) for name in names], weight_max))
         return await reply(request, head, wire.server_time_end(clock_ms()), gzip_min_bytes)
 
     async def klines(request: Request) -> Response:
@@ -96,7 +92,7 @@ def routes(
             # through the past does get all there is: an answer shorter than its limit would be taken for the end.
             limit = min(limit, rules.limit_max)
         answer = await history.klines(symbol, interval.name, limit, start_ms, end_ms)
-        head = rows.of(symbol, interval.name, answer.past).head(b"[", answer.first, answer.last)
+        head = answer.encoded.encoded_by(wire.kline_row).prefix(b"[", answer.first, answer.last)
         tail = b"]"
         if answer.forming is not None:
             tail = (b"," if answer.last > answer.first else b"") + wire.kline_row(answer.forming) + b"]"
@@ -131,7 +127,7 @@ def routes(
                 found, stale = await one_ticker(name)
                 texts.append(encode(found, clock_ms()))
                 any_stale = any_stale or stale
-        head = Head(b"[" + b",".join(texts))
+        head = AnswerPrefix(b"[" + b",".join(texts))
         return _marked(await reply(request, head, b"]", gzip_min_bytes), stale=any_stale)
 
     async def one_ticker(symbol: str) -> tuple[Ticker, bool]:
@@ -152,23 +148,6 @@ def routes(
     return mount("/api/v3", endpoints, _shaped, Refused)
 
 
-class _Rows:
-    """The closed klines of the series asked for lately as Binance's rows, so that an answer is a slice of text."""
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[str, str], tuple[EncodedKlines, EncodedKlines]] = OrderedDict()
-
-    def of(self, symbol: str, interval: str, past: EncodedKlines) -> EncodedKlines:
-        key = (symbol, interval)
-        kept = self._kept.get(key)
-        if kept is None or kept[0] is not past:
-            kept = self._kept[key] = (past, EncodedKlines(past.bars, past.complete, wire.kline_row))
-            if len(self._kept) > SERIES_MAX:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(key)
-        return kept[1]
-
-
 class _Everything:
     """`exchangeInfo` of all pairs, kept for a moment: it is long, and every bot begins with it."""
 
@@ -177,14 +156,14 @@ class _Everything:
         self._weight_max = weight_max
         self._clock_s = clock_s
         self._names: list[str] = []
-        self._head = Head(b"")
+        self._head = AnswerPrefix(b"")
         self._made_s = 0.0
 
-    def head(self) -> Head:
+    def head(self) -> AnswerPrefix:
         names = self._listings.names()
         if names != self._names or self._clock_s() - self._made_s >= LISTED_S:
             self._names, self._made_s = names, self._clock_s()
-            self._head = Head(wire.exchange_info(self._listings.all(), self._weight_max))
+            self._head = AnswerPrefix(wire.exchange_info(self._listings.all(), self._weight_max))
         return self._head
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from gateway.history.encoded import Head
+from gateway.history.encoded import AnswerPrefix
 from gateway.history.query import QueryError
 from gateway.history.store import StoreUnavailable
 from gateway.http.errors import Code, coded_route, error_response, refused
@@ -56,7 +56,7 @@ def routes(
         ticker = await _ticker_if_any(query.symbol)
         symbol, timeframe = orjson.dumps(query.symbol), orjson.dumps(query.interval.name)
         opening = b'{"symbol":%s,"timeframe":%s,"klines":[' % (symbol, timeframe)
-        head = answer.past.head(opening, answer.first, answer.last)
+        head = answer.encoded.prefix(opening, answer.first, answer.last)
         tail = live_end(answer)
         if ticker is not None:
             tail += b',"ticker":' + ticker_json(ticker)
@@ -72,7 +72,7 @@ def routes(
         if isinstance(symbol, QueryError):
             return refused(symbol)
         answer = await history.ticker(symbol)
-        head = Head(b'{"symbol":' + orjson.dumps(symbol) + ticker_fields(answer.ticker))
+        head = AnswerPrefix(b'{"symbol":' + orjson.dumps(symbol) + ticker_fields(answer.ticker))
         return await reply(request, head, state_json(answer.cached, answer.stale, clock_ms()), gzip_min_bytes)
 
     async def _ticker_if_any(symbol: str) -> Ticker | None:

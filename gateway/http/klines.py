@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from gateway.history.encoded import Head
+from gateway.history.encoded import AnswerPrefix
 from gateway.history.query import QueryError, bad_field
 from gateway.http.errors import coded_route, refused
 from gateway.http.reply import (
@@ -58,9 +58,9 @@ def routes(
             return refused(query)
         answer = await history.klines(query.symbol, query.interval.name, query.limit, query.start_ms, query.end_ms)
         opening = b'{"symbol":%s,"interval":%s,"klines":[' % (_text(query.symbol), _text(query.interval.name))
-        head = answer.past.head(opening, answer.first, answer.last)
+        head = answer.encoded.prefix(opening, answer.first, answer.last)
         end = live_end(answer)
-        etag = etag_of(head, end + boolean(answer.stale) + boolean(answer.past.derived))
+        etag = etag_of(head, end + boolean(answer.stale) + boolean(answer.encoded.derived))
         cache_control = SETTLED if answer.settled else LIVE
         if unchanged := not_modified(request, etag, cache_control):
             return unchanged
@@ -74,7 +74,7 @@ def routes(
         if isinstance(symbol, QueryError):
             return refused(symbol)
         answer = await history.ticker(symbol)
-        head = Head(b'{"symbol":' + _text(symbol) + ticker_fields(answer.ticker))
+        head = AnswerPrefix(b'{"symbol":' + _text(symbol) + ticker_fields(answer.ticker))
         etag = etag_of(head, boolean(answer.stale))
         if unchanged := not_modified(request, etag, LIVE):
             return unchanged
@@ -83,7 +83,7 @@ def routes(
         )
 
     async def symbols(request: Request) -> Response:
-        head = Head(orjson.dumps({"symbols": history.live.symbols(), "intervals": rules.intervals}))
+        head = AnswerPrefix(orjson.dumps({"symbols": history.live.symbols(), "intervals": rules.intervals}))
         etag = etag_of(head, b"")
         return not_modified(request, etag, LIVE) or await reply(request, head, b"", gzip_min_bytes, etag, LIVE)
 

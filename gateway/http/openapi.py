@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from gateway.history.encoded import Head
+from gateway.history.encoded import AnswerPrefix
 from gateway.history.query import TIME_MAX_MS
 from gateway.http.errors import coded_route
 from gateway.http.reply import LIVE, etag_of, not_modified, reply
@@ -33,7 +33,7 @@ def document(rules: QueryRules, version: str) -> dict[str, Any]:
 
 
 def routes(rules: QueryRules, version: str, gzip_min_bytes: int) -> list[Route]:
-    head = Head(orjson.dumps(document(rules, version)))
+    head = AnswerPrefix(orjson.dumps(document(rules, version)))
     etag = etag_of(head, b"")
 
     async def openapi(request: Request) -> Response:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from gateway.config import HttpConfig
-    from gateway.history.encoded import Head
+    from gateway.history.encoded import AnswerPrefix
     from gateway.history.service import KlinesAnswer
     from gateway.model.ticker import Ticker
 
@@ -54,7 +54,7 @@ def state_json(cached: bool, stale: bool, now_ms: int) -> bytes:
 
 def klines_state(answer: KlinesAnswer, now_ms: int) -> bytes:
     """The same for klines: what was made of others and what is missing is said, where there is any."""
-    words = b',"derived":true' if answer.past.derived else b""
+    words = b',"derived":true' if answer.encoded.derived else b""
     if gaps := answer.gaps:
         words += b',"gaps":[%b]' % b",".join(b'{"from":%d,"to":%d}' % gap for gap in gaps)
     return words + state_json(answer.cached, answer.stale, now_ms)
@@ -72,7 +72,7 @@ def ticker_fields(ticker: Ticker | None) -> bytes:
     return b"" if ticker is None else b"," + ticker_json(ticker)[1:-1]
 
 
-def etag_of(head: Head, rest: bytes) -> str:
+def etag_of(head: AnswerPrefix, rest: bytes) -> str:
     """Weak: the answer's time stamp is not part of it."""
     return f'W/"{head.digest(rest)}"'
 
@@ -87,7 +87,7 @@ def not_modified(request: Request, etag: str, cache_control: str) -> Response | 
 
 async def reply(
     request: Request,
-    head: Head,
+    head: AnswerPrefix,
     tail: bytes,
     gzip_min_bytes: int,
     etag: str | None = None,
@@ -97,11 +97,11 @@ async def reply(
     headers = _headers(etag, cache_control)
     if len(head.text) + len(tail) < gzip_min_bytes or not takes_gzip(request.headers.get("accept-encoding", "")):
         return Response(head.text + tail, headers=headers, media_type="application/json")
-    if not head.packed:
+    if not head.compressed:
         if len(head.text) <= INLINE_BYTES:
-            head.pack()
+            head.compress()
         else:
-            await asyncio.to_thread(head.pack)
+            await asyncio.to_thread(head.compress)
     headers["content-encoding"] = "gzip"
     return Response(head.gzip(tail), headers=headers, media_type="application/json")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 
-from gateway.history.encoded import Head
+from gateway.history.encoded import AnswerPrefix
 from gateway.history.query import TIME_MAX_MS
 from gateway.history.service import UnknownSymbol
 from gateway.history.store import StoreUnavailable
@@ -70,7 +70,7 @@ def routes(
         most = _integer(request, "limit")
         most = SEARCH_DEFAULT if most is None else max(0, min(most, SEARCH_MAX))
         found = wire.matching(query, listings.bare(), most)
-        return await reply(request, Head(wire.search_results(found, exchange)), b"", gzip_min_bytes)
+        return await reply(request, AnswerPrefix(wire.search_results(found, exchange)), b"", gzip_min_bytes)
 
     async def bars(request: Request) -> Response:
         symbol, interval = symbol_of(_required(request, "symbol")), interval_of(_required(request, "resolution"))
@@ -83,13 +83,13 @@ def routes(
             answer = await history.klines(symbol, interval, min(wanted, BARS_MAX), None, end_ms)
         else:
             answer = await history.klines(symbol, interval, BARS_MAX, start_ms, end_ms)
-        found = answer.bars
+        found = answer.klines
         if found:
-            response = await reply(request, Head(wire.history(found)), b"", gzip_min_bytes)
+            response = await reply(request, AnswerPrefix(wire.history(found)), b"", gzip_min_bytes)
         else:
             before = []
             if start_ms and wanted <= 0:
-                before = (await history.klines(symbol, interval, 1, None, start_ms - 1)).bars
+                before = (await history.klines(symbol, interval, 1, None, start_ms - 1)).klines
             response = json_response(wire.no_data(before[0].open_time_ms if before else None))
         response.headers[STATE] = "stale" if answer.stale else "live"
         return response

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from gateway.delivery.hub import Hub
     from gateway.delivery.session import Session
-    from gateway.history.store import Store
+    from gateway.history.redis_store import RedisStore
     from gateway.market.market import Market
     from gateway.ops.counters import Counters
 
@@ -41,7 +41,7 @@ class MetricsCollector:
         self,
         hub: Hub[Session],
         market: Market,
-        stores: Mapping[str, Store],
+        stores: Mapping[str, RedisStore],
         counters: Counters,
         stale_after_s: float,
         clock_ms: Callable[[], int],

@@ -103,7 +103,7 @@ class Backfill:
 
     async def _everything(self) -> None:
         started_s = time.monotonic()
-        symbols = await self._store.symbols()
+        symbols = await self._store.store.symbols()
         symbols.update(self._market.symbols())
         # Prices last: on a slow line the klines take a while, and no price may be old when it is called live again.
         for read in (self._klines, self._ticker):
@@ -120,7 +120,7 @@ class Backfill:
 
     async def _ticker(self, symbol: str) -> None:
         async with self._gate:
-            ticker = await self._store.ticker(symbol)
+            ticker = await self._store.store.ticker(symbol)
             if ticker is not None:
                 self._market.restore(ticker)
             else:

@@ -66,11 +66,11 @@ class Snapshots:
             return CommandError(ErrorCode.UNAVAILABLE, "history is out of reach just now, try again")
         except UnknownSymbol as error:
             return CommandError(ErrorCode.INVALID_SYMBOL, str(error))
-        return answer.past, answer.unrefreshed or self._hub.state.unread
+        return answer.encoded, answer.store_unavailable or self._hub.state.unread
 
     def meets_memory(self, channel: KlineChannel, stored: EncodedKlines) -> bool:
         """Whether nothing is missing between the stored klines and those in memory."""
-        return self._joined(stored, channel.series).torn_after(channel.series.interval) is None
+        return self._joined(stored, channel.series).hole_after(channel.series.interval) is None
 
     def _joined(self, stored: EncodedKlines, series: Series) -> EncodedKlines:
         return stored.with_memory(tuple(series.closed), self._history_max)
@@ -79,7 +79,7 @@ class Snapshots:
         """Whether the client knows of newer klines than we do, or what it lacks is in a hole of our own."""
         said = _said_until(channel.series)
         past = self._joined(stored, channel.series)
-        hole = past.torn_after(channel.series.interval)
+        hole = past.hole_after(channel.series.interval)
         return not past or said is None or said < cursor or (hole is not None and cursor <= hole)
 
     def kline(
@@ -100,10 +100,10 @@ class Snapshots:
         if resync:
             extra["resync"] = True
         # The collector stores before it publishes: what the feed has not said yet is still to come as an update.
-        last = past.span(None, _said_until(series))[1]
+        last = past.index_range(None, _said_until(series))[1]
         first = max(0, last - history)
         if cursor is not None:
-            after = past.span(cursor + 1, None)[0]
+            after = past.index_range(cursor + 1, None)[0]
             extra["recovered"] = recovered = after <= last and _continues(past, after, cursor, series.interval)
             first = after if recovered else first
         klines = past.text(first, last)
@@ -130,9 +130,9 @@ def _continues(past: EncodedKlines, after: int, cursor: int, interval: Interval)
 
     What was stored and what is in memory must meet: while the store is away, kept klines may end too early.
     """
-    hole = past.torn_after(interval)
+    hole = past.hole_after(interval)
     if hole is not None and cursor <= hole:
         return False
-    if after < len(past) and past.opens[after] == interval.next_open(cursor):
+    if after < len(past) and past.open_times_ms[after] == interval.next_open(cursor):
         return True
-    return after > 0 and past.opens[after - 1] >= cursor
+    return after > 0 and past.open_times_ms[after - 1] >= cursor

@@ -25,8 +25,9 @@ from gateway.config import HistoryConfig, HttpConfig, MarketConfig, RedisConfig
 from gateway.feed.decode import decode_kline, decode_ticker
 from gateway.history.aggregating_store import AggregatingStore
 from gateway.history.query import QueryRules
+from gateway.history.redis_store import SPARE, RedisStore
 from gateway.history.service import History
-from gateway.history.store import SPARE, Store, StoreUnavailable
+from gateway.history.store import StoreUnavailable
 from gateway.http import functions, klines
 from gateway.http.errors import EXCEPTION_HANDLERS
 from gateway.http.reply import cors
@@ -119,7 +120,7 @@ class LiveMarket(Market):
 class Gateway:
     http: httpx.AsyncClient
     market: LiveMarket
-    store: Store
+    store: RedisStore
     now_s: float = 1000.0
 
 
@@ -131,14 +132,14 @@ def server() -> Generator[Redis]:
 
 
 @pytest.fixture
-async def store(server: Redis) -> AsyncGenerator[Store]:
-    opened = Store(settings(server), INTERVALS, DEFAULT_SYMBOL_PATTERN)
+async def store(server: Redis) -> AsyncGenerator[RedisStore]:
+    opened = RedisStore(settings(server), INTERVALS, DEFAULT_SYMBOL_PATTERN)
     yield opened
     await opened.aclose()
 
 
 @pytest.fixture
-async def gateway(server: Redis, store: Store) -> AsyncGenerator[Gateway]:
+async def gateway(server: Redis, store: RedisStore) -> AsyncGenerator[Gateway]:
     market = LiveMarket(MarketConfig(intervals=INTERVALS, unknown_after_s=0.0), 16)
     # The time to live is counted on a clock of the test; timeouts and waits of the store are real.
     running = Gateway(httpx.AsyncClient(), market, store)
@@ -278,7 +279,7 @@ async def test_a_frozen_store_costs_a_few_timeouts_and_then_answers_come_at_once
     assert (await eventually(gateway, is_ok)).json()["klines"] == []
 
 
-async def test_a_key_of_a_foreign_type_does_not_cut_off_the_others(server: Redis, store: Store) -> None:
+async def test_a_key_of_a_foreign_type_does_not_cut_off_the_others(server: Redis, store: RedisStore) -> None:
     server.client.set(KEY, "foreign")
     for _ in range(6):
         assert await store.closed_klines("BTCUSDT", "1m", 5) == []
@@ -288,7 +289,7 @@ async def test_a_key_of_a_foreign_type_does_not_cut_off_the_others(server: Redis
     assert store.malformed == 6
 
 
-async def test_members_that_cannot_be_used_are_skipped_and_counted(server: Redis, store: Store) -> None:
+async def test_members_that_cannot_be_used_are_skipped_and_counted(server: Redis, store: RedisStore) -> None:
     server.store(members(0, 2))
     broken = ["", "null", "{", member(1, o="1e"), member(1, s="ETHUSDT"), member(1, t=T0 + 1), '{"t":1}']
     for text in broken:
@@ -302,7 +303,7 @@ async def test_members_that_cannot_be_used_are_skipped_and_counted(server: Redis
     assert store.malformed == len(broken)
 
 
-async def test_many_rewritten_bars_do_not_shorten_the_answer(server: Redis, store: Store) -> None:
+async def test_many_rewritten_bars_do_not_shorten_the_answer(server: Redis, store: RedisStore) -> None:
     server.store(member(number, n=trades) for number in range(6) for trades in range(10))
     assert 6 * 10 > 4 + SPARE
     newest = await store.closed_klines("BTCUSDT", "1m", 4)
@@ -313,7 +314,7 @@ async def test_many_rewritten_bars_do_not_shorten_the_answer(server: Redis, stor
 
 
 @pytest.mark.parametrize("close_offset", [-1, 0], ids=["closes on the last ms", "closes on the next first ms"])
-async def test_ends_are_open_times_and_included(server: Redis, store: Store, close_offset: int) -> None:
+async def test_ends_are_open_times_and_included(server: Redis, store: RedisStore, close_offset: int) -> None:
     for number in range(6):
         server.client.zadd(KEY, {member(number): T0 + (number + 1) * MINUTE_MS + close_offset})
 
@@ -330,7 +331,7 @@ async def test_ends_are_open_times_and_included(server: Redis, store: Store, clo
     assert await asked(None, 10**18) == [0, 1, 2, 3, 4, 5]
 
 
-async def test_the_stored_ticker_carries_the_time_it_was_written(server: Redis, store: Store) -> None:
+async def test_the_stored_ticker_carries_the_time_it_was_written(server: Redis, store: RedisStore) -> None:
     ticker = orjson.dumps({"s": "BTCUSDT", "c": "97000.10", "n": 3})
     assert await store.ticker("BTCUSDT") is None
     server.client.set("ticker:BTCUSDT", ticker)
@@ -365,7 +366,7 @@ async def test_only_a_symbol_without_any_key_is_unknown(server: Redis, gateway: 
     assert (unknown.status_code, unknown.json()["code"]) == (400, "INVALID_SYMBOL")
 
 
-async def test_all_symbols_with_keys_are_found_among_other_keys(server: Redis, store: Store) -> None:
+async def test_all_symbols_with_keys_are_found_among_other_keys(server: Redis, store: RedisStore) -> None:
     pipe = server.client.pipeline()
     for number in range(3000):
         pipe.set(f"ticker:S{number}", "{}")
@@ -378,7 +379,7 @@ async def test_all_symbols_with_keys_are_found_among_other_keys(server: Redis, s
     assert await store.symbols() == {f"S{number}" for number in range(3000)} | {"ONLYKLINES"}
 
 
-async def test_the_last_closed_time_is_a_number_or_nothing(server: Redis, store: Store) -> None:
+async def test_the_last_closed_time_is_a_number_or_nothing(server: Redis, store: RedisStore) -> None:
     assert await store.last_closed([("BTCUSDT", "1m")]) == [None]
     server.client.set("lastClosed:BTCUSDT:1m", str(T0))
     assert await store.last_closed([("BTCUSDT", "1m")]) == [T0]
@@ -388,7 +389,7 @@ async def test_the_last_closed_time_is_a_number_or_nothing(server: Redis, store:
 
 
 async def test_a_ping_tells_whether_the_store_is_there_and_does_not_try_again_by_itself(
-    server: Redis, store: Store
+    server: Redis, store: RedisStore
 ) -> None:
     await store.ping()
     server.kill()
@@ -399,14 +400,14 @@ async def test_a_ping_tells_whether_the_store_is_there_and_does_not_try_again_by
     assert time.monotonic() - started < 1
 
 
-async def test_a_store_that_refuses_us_is_unavailable(server: Redis, store: Store) -> None:
+async def test_a_store_that_refuses_us_is_unavailable(server: Redis, store: RedisStore) -> None:
     server.client.acl_setuser("default", enabled=True, commands=["-zrevrangebyscore"])
     with pytest.raises(StoreUnavailable) as caught:
         await store.closed_klines("BTCUSDT", "1m", 5)
     assert caught.value.reason == "refused"
 
 
-async def test_a_cancelled_probe_leaves_the_way_free_for_the_next(server: Redis, store: Store) -> None:
+async def test_a_cancelled_probe_leaves_the_way_free_for_the_next(server: Redis, store: RedisStore) -> None:
     with server.frozen():
         for _ in range(5):
             with pytest.raises(StoreUnavailable):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.history.store import Store
+from gateway.history.redis_store import RedisStore
 from gateway.model.symbol import DEFAULT_SYMBOL_PATTERN
 from tests.builders import T0
 from tests.integration.live import SYMBOL, Publisher, Serving, make_config, serving, until
@@ -95,7 +95,7 @@ async def test_a_ticker_whose_key_expired_meanwhile_is_known_and_stale_until_new
 
 
 async def test_connections_that_a_restart_has_cut_cost_no_request(redis_server: EmbeddedServer) -> None:
-    store = Store(make_config(redis_server).redis, ("1m",), DEFAULT_SYMBOL_PATTERN)
+    store = RedisStore(make_config(redis_server).redis, ("1m",), DEFAULT_SYMBOL_PATTERN)
     try:
         for _ in range(3):
             await asyncio.gather(*(store.has_data(SYMBOL) for _ in range(5)))

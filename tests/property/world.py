@@ -49,7 +49,7 @@ from tests.builders import T0
 from tests.fakes import FakeFleet, FakeSocket, Folder, bar_of
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Generator, Iterable, Sequence
 
     from gateway.delivery.channel import Channel
     from gateway.delivery.session import Session
@@ -116,6 +116,7 @@ class MemoryStore:
     """What the collector has written. A read takes a few turns of the loop."""
 
     malformed = 0
+    available = True
 
     def __init__(self) -> None:
         self.klines: dict[Series, dict[int, Kline]] = {(symbol, span): {} for symbol in SYMBOLS for span in SPANS}
@@ -130,7 +131,7 @@ class MemoryStore:
             return stored[-limit:]
         return [kline for kline in stored if kline.open_time_ms >= start_ms][:limit]
 
-    async def holds(self, symbol: str, interval: str) -> bool:
+    async def has_klines(self, symbol: str, interval: str) -> bool:
         return bool(self.klines[symbol, interval])
 
     async def ticker(self, symbol: str) -> Ticker | None:
@@ -141,6 +142,12 @@ class MemoryStore:
 
     async def symbols(self) -> set[str]:
         return set(SYMBOLS)
+
+    async def last_closed(self, series: Sequence[Series]) -> list[int | None]:
+        raise NotImplementedError
+
+    async def aclose(self) -> None:
+        pass
 
 
 @dataclass
@@ -194,11 +201,11 @@ class World:
         self.market = Market(CONFIG.market, LOG, lazy=True)
         self.hub: Hub[Session] = Hub(self.market)
         counters = Counters()
-        rolled = AggregatingStore(self.store, CONFIG.market)
+        store = AggregatingStore(self.store, CONFIG.market)
         history = History(
-            rolled, LiveView(self.market, self.hub), HistoryConfig(), CONFIG.stream.history_max, clock.monotonic
+            store, LiveView(self.market, self.hub), HistoryConfig(), CONFIG.stream.history_max, clock.monotonic
         )
-        self.backfill = Backfill(rolled, self.market, SPANS, (0.0,))
+        self.backfill = Backfill(store, self.market, SPANS, (0.0,))
         commands = NativeCommands(SymbolRule(), SPANS, CONFIG.stream.history_max)
         admission = Admission(CONFIG, counters)
         self.service = StreamService(

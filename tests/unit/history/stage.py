@@ -99,6 +99,7 @@ class Stored:
     gate: asyncio.Event | None = None
     reads: int = 0
     malformed: int = 0
+    available: bool = True
 
     async def closed_klines(
         self, symbol: str, interval: str, limit: int, start_ms: int | None = None, end_ms: int | None = None
@@ -113,7 +114,7 @@ class Stored:
         ]
         return found[-limit:] if start_ms is None else found[:limit]
 
-    async def holds(self, symbol: str, interval: str) -> bool:
+    async def has_klines(self, symbol: str, interval: str) -> bool:
         return (symbol, interval) == ("BTCUSDT", "1m") and bool(self.klines)
 
     async def symbols(self) -> set[str]:
@@ -126,6 +127,12 @@ class Stored:
     async def has_data(self, symbol: str) -> bool:
         await self._read()
         return symbol in self.data_of
+
+    async def last_closed(self, series: Sequence[tuple[str, str]]) -> list[int | None]:
+        raise NotImplementedError
+
+    async def aclose(self) -> None:
+        raise NotImplementedError
 
     async def _read(self) -> None:
         self.reads += 1

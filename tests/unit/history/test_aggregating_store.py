@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.config import MarketConfig
-from gateway.history import aggregating_store as rolled
+from gateway.history import aggregating_store
 from gateway.history.aggregating_store import AggregatingStore
 from tests.builders import MINUTE_MS, T0, closed_klines
 from tests.unit.history.stage import Stored
 
 if TYPE_CHECKING:
-    from gateway.history.aggregating_store import Found
+    from gateway.history.aggregating_store import StoredKlines
     from gateway.model.kline import Kline
 
 FIVE_MS = 5 * MINUTE_MS
@@ -34,7 +34,7 @@ class Many(Stored):
         self.klines = self.held.get(interval, [])
         return await super().closed_klines(symbol, "1m", limit, start_ms, end_ms)
 
-    async def holds(self, symbol: str, interval: str) -> bool:
+    async def has_klines(self, symbol: str, interval: str) -> bool:
         return bool(self.held.get(interval))
 
 
@@ -42,7 +42,7 @@ def store_of(held: Stored, **market: Any) -> AggregatingStore:
     return AggregatingStore(held, MarketConfig(**{"intervals": ("1m", "5m", "15m", "1d")} | market))
 
 
-def opens(found: Found) -> list[int]:
+def opens(found: StoredKlines) -> list[int]:
     """Which 5m bars these are."""
     return [(kline.open_time_ms - T0) // FIVE_MS for kline in found.klines]
 
@@ -92,7 +92,7 @@ async def test_bars_are_those_that_open_within_both_ends(
     piece: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(rolled, "READ_PARTS", piece)
+    monkeypatch.setattr(aggregating_store, "READ_PARTS", piece)
     stored = Many(m1m=closed_klines(range(102)))
     found = await store_of(stored).closed_klines("BTCUSDT", "5m", limit, start_ms, end_ms)
     assert opens(found) == wanted
@@ -100,7 +100,7 @@ async def test_bars_are_those_that_open_within_both_ends(
 
 
 async def test_one_answer_reads_so_many_parts_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rolled, "PARTS_MAX", 30)
+    monkeypatch.setattr(aggregating_store, "PARTS_MAX", 30)
     stored = Many(m1m=closed_klines(range(1000)))
     found = await store_of(stored).closed_klines("BTCUSDT", "5m", 500)
     assert opens(found) == list(range(194, 200))
@@ -112,14 +112,3 @@ async def test_settings_say_what_is_stored_without_a_look() -> None:
     assert opens(await store.closed_klines("BTCUSDT", "5m", 9)) == [0, 1, 2, 3]
     assert {name for name, _ in stored.asked} == {"1m"}
     assert (await store.closed_klines("BTCUSDT", "1m", 9, T0 - 9, T0 - 1)).parts is None
-
-
-async def test_everything_else_is_the_stores() -> None:
-    stored = Many()
-    stored.data_of = {"BTCUSDT"}
-    stored.malformed = 3
-    store = store_of(stored)
-    assert await store.has_data("BTCUSDT")
-    assert await store.symbols() == {"BTCUSDT"}
-    assert await store.ticker("BTCUSDT") is None
-    assert store.malformed == 3

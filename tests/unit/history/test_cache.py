@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gateway.history.cache import Found, ReadCache
+from gateway.history.cache import Lookup, ReadCache
 from gateway.history.store import StoreUnavailable
 from tests.unit.history.stage import Clock
 
@@ -33,8 +33,8 @@ def cache(clock: Clock, symbols: int = 100) -> ReadCache[str]:
 
 async def test_a_second_request_is_answered_from_what_was_read() -> None:
     kept, source = cache(Clock()), Source()
-    assert await kept.get("BTCUSDT", "1m", source) == Found("one", cached=False, stale=False)
-    assert await kept.get("BTCUSDT", "1m", source) == Found("one", cached=True, stale=False)
+    assert await kept.get("BTCUSDT", "1m", source) == Lookup("one", cached=False, stale=False)
+    assert await kept.get("BTCUSDT", "1m", source) == Lookup("one", cached=True, stale=False)
     assert (source.reads, kept.hits, kept.misses) == (1, 1, 1)
 
 
@@ -46,7 +46,7 @@ async def test_what_is_older_than_its_time_to_live_is_read_again() -> None:
     clock.now_s += 59.9
     assert (await kept.get("BTCUSDT", "1m", source)).value == "one"
     clock.now_s += 0.1
-    assert await kept.get("BTCUSDT", "1m", source) == Found("two", cached=False, stale=False)
+    assert await kept.get("BTCUSDT", "1m", source) == Lookup("two", cached=False, stale=False)
 
 
 async def test_a_request_may_insist_on_something_younger() -> None:
@@ -82,10 +82,10 @@ async def test_an_old_value_serves_while_the_store_is_away_and_says_so() -> None
     await kept.get("BTCUSDT", "1m", source)
     clock.now_s += 3600
     source.down = True
-    assert await kept.get("BTCUSDT", "1m", source) == Found("one", cached=True, stale=True)
+    assert await kept.get("BTCUSDT", "1m", source) == Lookup("one", cached=True, stale=True)
     assert kept.stale_served == 1
     source.down = False
-    assert await kept.get("BTCUSDT", "1m", source) == Found("one", cached=False, stale=False)
+    assert await kept.get("BTCUSDT", "1m", source) == Lookup("one", cached=False, stale=False)
 
 
 async def test_with_nothing_kept_the_failure_is_the_answer() -> None:
@@ -101,13 +101,13 @@ async def test_an_old_value_outlives_the_stored_one() -> None:
     await kept.get("BTCUSDT", "1m", source)
     clock.now_s += 61
     source.value = ""
-    assert await kept.get("BTCUSDT", "1m", source) == Found("one", cached=True, stale=True)
+    assert await kept.get("BTCUSDT", "1m", source) == Lookup("one", cached=True, stale=True)
 
 
 async def test_an_empty_answer_is_not_kept_and_pushes_nobody_out() -> None:
     kept = cache(Clock(), symbols=1)
     await kept.get("A", "1m", Source())
-    assert await kept.get("B", "1m", Source("")) == Found("", cached=False, stale=False)
+    assert await kept.get("B", "1m", Source("")) == Lookup("", cached=False, stale=False)
     assert (await kept.get("A", "1m", Source())).cached is True
     assert (await kept.get("B", "1m", Source("now"))).value == "now"
 
@@ -150,7 +150,7 @@ async def test_a_stale_answer_is_what_is_kept_now_not_what_was_kept_when_the_rea
     await asyncio.sleep(0)
     kept.replace("BTCUSDT", "1m", "extended")
     source.gate.set()
-    assert await asking == Found("extended", cached=True, stale=True)
+    assert await asking == Lookup("extended", cached=True, stale=True)
 
 
 async def test_closing_ends_reads_under_way() -> None:

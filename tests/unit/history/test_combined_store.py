@@ -51,7 +51,7 @@ class Scripted:
     async def last_closed(self, series: Sequence[tuple[str, str]]) -> list[int | None]:
         return [self._answer(self.last) for _ in series]
 
-    async def holds(self, symbol: str, interval: str) -> bool:
+    async def has_klines(self, symbol: str, interval: str) -> bool:
         return bool(self._answer(self.klines))
 
     async def has_data(self, symbol: str) -> bool:
@@ -100,8 +100,8 @@ async def test_the_newest_ticker_and_the_last_close_of_any_of_them() -> None:
 
 async def test_a_series_is_held_where_any_of_them_holds_it() -> None:
     empty, full = Scripted(), Scripted(closed_klines([1]))
-    assert await joined(empty, full).holds("S", "1m")
-    assert not await joined(empty, empty).holds("S", "1m")
+    assert await joined(empty, full).has_klines("S", "1m")
+    assert not await joined(empty, empty).has_klines("S", "1m")
 
 
 async def test_symbols_of_any_of_them() -> None:

@@ -1,4 +1,4 @@
-"""Slices of kept text equal fresh encodings; news is stitched in and only what is new is encoded."""
+"""Slices of kept text equal fresh encodings; klines are merged in, and only those that are new are encoded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.history.encoded import EncodedKlines, Head
+from gateway.history.encoded import AnswerPrefix, EncodedKlines, PackedKlines
 from gateway.model.interval import INTERVALS
 from gateway.protocol.native import kline_json
 from tests.unit.history.stage import bar, bars, numbers, open_ms
@@ -27,7 +27,7 @@ class Encoder:
         return kline_json(kline)
 
 
-def past(stored: list[Kline], complete: bool = True) -> EncodedKlines:
+def encoded(stored: list[Kline], complete: bool = True) -> EncodedKlines:
     return EncodedKlines(stored, complete, kline_json)
 
 
@@ -36,55 +36,55 @@ def fresh(klines: list[Kline]) -> bytes:
 
 
 @given(st.integers(0, 6), st.data())
-def test_any_slice_is_the_encoding_of_its_bars(count: int, data: st.DataObject) -> None:
+def test_any_slice_is_the_encoding_of_its_klines(count: int, data: st.DataObject) -> None:
     stored = bars(0, count - 1)
     first = data.draw(st.integers(0, count))
     last = data.draw(st.integers(first, count))
-    assert past(stored).text(first, last) == fresh(stored[first:last])
+    assert encoded(stored).text(first, last) == fresh(stored[first:last])
 
 
 @given(st.integers(0, 5), st.integers(0, 8), st.integers(0, 4), st.integers(1, 12))
-def test_news_gives_the_same_text_as_encoding_everything_anew(
+def test_merged_klines_have_the_same_text_as_encoding_all_of_them(
     stored_last: int, memory_first: int, memory_count: int, most: int
 ) -> None:
-    before = past(bars(0, stored_last))
+    before = encoded(bars(0, stored_last))
     before.text(0, 1)
     memory = [bar(memory_first + step, event_time_ms=1) for step in range(memory_count)]
     after = before.with_memory(tuple(memory), most)
     assert len(after) <= max(most, len(before))
-    assert after.text(0, len(after)) == fresh(list(after.bars))
+    assert after.text(0, len(after)) == fresh(list(after.klines))
 
 
-def test_only_the_new_bar_is_encoded() -> None:
+def test_only_the_new_kline_is_encoded() -> None:
     encode = Encoder()
     before = EncodedKlines(bars(0, 9), True, encode)
     before.text(0, 10)
     after = before.with_memory((bar(10),), 10)
-    assert numbers(after.bars) == list(range(1, 11))
+    assert numbers(after.klines) == list(range(1, 11))
     after.text(0, 10)
     assert encode.calls == 11
 
 
-def test_nothing_is_encoded_before_someone_asks() -> None:
+def test_nothing_is_encoded_before_the_first_request() -> None:
     encode = Encoder()
     EncodedKlines(bars(0, 9), True, encode).with_memory((bar(10),), 500)
     assert encode.calls == 0
 
 
-def test_the_same_memory_again_is_no_news() -> None:
-    one = past(bars(0, 3)).with_memory((bar(4),), 500)
+def test_the_same_memory_again_changes_nothing() -> None:
+    one = encoded(bars(0, 3)).with_memory((bar(4),), 500)
     assert one.with_memory((bar(4),), 500) is one
 
 
-def test_a_correction_in_memory_replaces_the_stored_bar() -> None:
+def test_a_correction_in_memory_replaces_the_stored_kline() -> None:
     corrected = bar(3, close="42.00", event_time_ms=1)
-    assert past(bars(0, 3)).with_memory((corrected,), 500).bars[-1] == corrected
+    assert encoded(bars(0, 3)).with_memory((corrected,), 500).klines[-1] == corrected
 
 
-def test_what_was_cut_off_makes_it_incomplete() -> None:
-    assert past(bars(0, 3)).with_memory((bar(4),), 5).complete
-    assert not past(bars(0, 3)).with_memory((bar(4),), 4).complete
-    assert not past(bars(0, 3), complete=False).with_memory((bar(4),), 5).complete
+def test_klines_beyond_the_maximum_are_dropped_and_make_it_incomplete() -> None:
+    assert encoded(bars(0, 3)).with_memory((bar(4),), 5).complete
+    assert not encoded(bars(0, 3)).with_memory((bar(4),), 4).complete
+    assert not encoded(bars(0, 3), complete=False).with_memory((bar(4),), 5).complete
 
 
 @pytest.mark.parametrize(
@@ -100,42 +100,82 @@ def test_what_was_cut_off_makes_it_incomplete() -> None:
         (bars(3, 4), [bar(1)], None),
     ],
 )
-def test_it_is_torn_where_memory_does_not_go_on_from_what_was_stored(
+def test_a_hole_is_where_memory_does_not_continue_the_stored_klines(
     stored: list[Kline], memory: list[Kline], after: int | None
 ) -> None:
-    joined = past(stored).with_memory(tuple(memory), 500)
-    assert joined.torn_after(INTERVALS["1m"]) == (None if after is None else open_ms(after))
+    joined = encoded(stored).with_memory(tuple(memory), 500)
+    assert joined.hole_after(INTERVALS["1m"]) == (None if after is None else open_ms(after))
 
 
-def test_spans_include_both_ends() -> None:
-    some = past([bar(1), bar(2), bar(4)])
-    assert some.span(None, None) == (0, 3)
-    assert some.span(open_ms(2), open_ms(4)) == (1, 3)
-    assert some.span(open_ms(3), open_ms(3)) == (2, 2)
-    assert some.span(open_ms(9), open_ms(0)) == (3, 3)
+def test_index_ranges_include_both_ends() -> None:
+    some = encoded([bar(1), bar(2), bar(4)])
+    assert some.index_range(None, None) == (0, 3)
+    assert some.index_range(open_ms(2), open_ms(4)) == (1, 3)
+    assert some.index_range(open_ms(3), open_ms(3)) == (2, 2)
+    assert some.index_range(open_ms(9), open_ms(0)) == (3, 3)
 
 
-def test_the_same_head_is_made_once_and_few_are_kept() -> None:
-    some = past(bars(0, 9))
-    head = some.head(b"[", 0, 10)
-    assert head.text == b"[" + fresh(bars(0, 9))
-    assert some.head(b"[", 0, 10) is head
+def test_the_same_prefix_is_made_once_and_few_are_kept() -> None:
+    some = encoded(bars(0, 9))
+    prefix = some.prefix(b"[", 0, 10)
+    assert prefix.text == b"[" + fresh(bars(0, 9))
+    assert some.prefix(b"[", 0, 10) is prefix
     for first in range(1, 6):
-        some.head(b"[", first, 10)
-    assert some.head(b"[", 0, 10) is not head
+        some.prefix(b"[", first, 10)
+    assert some.prefix(b"[", 0, 10) is not prefix
 
 
 @pytest.mark.parametrize("text", [b"", b"[1", b"x" * 100_000], ids=["empty", "short", "long"])
-def test_a_packed_head_and_its_tail_unpack_to_both(text: bytes) -> None:
-    assert not Head(text).packed
-    head = Head(text)
-    head.pack()
-    assert head.packed
-    assert gzip.decompress(head.gzip(b",2]")) == text + b",2]"
-    assert gzip.decompress(head.gzip(b"]")) == text + b"]"
+def test_gzip_decompresses_to_prefix_and_suffix(text: bytes) -> None:
+    assert not AnswerPrefix(text).compressed
+    prefix = AnswerPrefix(text)
+    prefix.compress()
+    assert prefix.compressed
+    assert gzip.decompress(prefix.gzip(b",2]")) == text + b",2]"
+    assert gzip.decompress(prefix.gzip(b"]")) == text + b"]"
 
 
-def test_a_digest_tells_heads_and_tails_apart() -> None:
-    head = Head(b"ab")
-    assert head.digest(b"c") == Head(b"a").digest(b"bc")
-    assert len({head.digest(b"c"), head.digest(b"d"), Head(b"b").digest(b"c")}) == 3
+def test_a_digest_covers_prefix_and_suffix() -> None:
+    prefix = AnswerPrefix(b"ab")
+    assert prefix.digest(b"c") == AnswerPrefix(b"a").digest(b"bc")
+    assert len({prefix.digest(b"c"), prefix.digest(b"d"), AnswerPrefix(b"b").digest(b"c")}) == 3
+
+
+def test_a_suffix_may_be_long() -> None:
+    prefix = AnswerPrefix(b"[1")
+    prefix.compress()
+    suffix = b",2" * 50_000 + b"]"
+    assert gzip.decompress(prefix.gzip(suffix)) == b"[1" + suffix
+
+
+def test_another_encoding_is_kept_and_merging_encodes_only_the_new_kline_again() -> None:
+    encode = Encoder()
+    before = encoded(bars(0, 9))
+    assert before.encoded_by(encode) is before.encoded_by(encode)
+    assert before.encoded_by(encode).text(0, 10) == fresh(bars(0, 9))
+    after = before.with_memory((bar(10),), 10)
+    assert after.encoded_by(encode).text(0, 10) == fresh(bars(1, 10))
+    assert encode.calls == 11
+
+
+def test_merging_does_not_encode_a_dialect_that_nobody_has_read() -> None:
+    encode = Encoder()
+    before = encoded(bars(0, 9))
+    before.encoded_by(encode)
+    assert before.with_memory((bar(10),), 500).encoded_by(encode).text(10, 11) == fresh([bar(10)])
+    assert encode.calls == 11
+
+
+def test_packed_klines_unpack_to_the_same_klines() -> None:
+    klines = [bar(0)._replace(event_time_ms=7, taker_volume="0.5", first_trade_id=3), *bars(1, 9)]
+    packed = PackedKlines(klines)
+    assert list(packed) == klines
+    assert packed[-1] == klines[-1]
+    assert packed[2:5] == klines[2:5]
+    assert len(packed) == len(klines)
+
+
+def test_packing_again_shares_the_packed_klines() -> None:
+    packed = PackedKlines(bars(0, 3))
+    assert PackedKlines(packed).equal_at(2, packed, 2)
+    assert not packed.equal_at(1, packed, 2)

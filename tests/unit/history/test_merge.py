@@ -1,4 +1,4 @@
-"""Stored, in-memory and forming klines become one list: ascending, each open time once, nothing invented."""
+"""Klines from several origins become one list: ascending, each open time once, nothing invented."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.history.merge import follows, stitch, unique, within
+from gateway.history.merge import follows, unique, within
 from tests.unit.history.stage import bar, bars, forming, numbers, open_ms
 
 if TYPE_CHECKING:
@@ -28,35 +28,17 @@ def test_without_event_times_more_trades_win_then_more_volume() -> None:
     assert unique([bar(1, volume="10"), bar(1, volume="9.5")])[0].volume == "10"
 
 
-def test_memory_beats_stored_when_its_event_is_newer_and_when_they_are_equal() -> None:
-    stored, live = bar(1, close="1.0"), bar(1, close="2.0", event_time_ms=9)
-    assert stitch([stored], [live], None) == [live]
-    same = bar(1)
-    assert stitch([bar(1)], [same], None)[0] is same
+def test_of_two_equal_klines_the_first_wins() -> None:
+    first = bar(1)
+    assert unique([first, bar(1)])[0] is first
 
 
-def test_stored_beats_memory_when_its_event_is_newer() -> None:
-    corrected = bar(1, close="2.0", event_time_ms=9)
-    assert stitch([corrected], [bar(1, event_time_ms=8)], None) == [corrected]
-
-
-def test_a_closed_kline_beats_the_forming_one_of_the_same_open_time() -> None:
-    assert stitch([bar(1)], [], forming(1)) == [bar(1)]
-    assert stitch([], [bar(1)], forming(1)) == [bar(1)]
-
-
-def test_a_forming_bar_older_than_a_closed_one_has_nothing_to_say() -> None:
-    assert numbers(stitch(bars(1, 3), [], forming(2))) == [1, 2, 3]
-
-
-def test_the_forming_bar_comes_last_even_after_a_hole() -> None:
-    assert numbers(stitch(bars(1, 2), [], forming(5))) == [1, 2, 5]
-
-
-def test_a_forming_bar_alone_is_the_list() -> None:
-    assert stitch([], [], forming(0)) == [forming(0)]
+def test_a_forming_kline_follows_only_older_closed_ones() -> None:
     assert follows([], forming(0))
-    assert not follows([], None)
+    assert follows(bars(1, 2), forming(5)), "even after a hole"
+    assert not follows(bars(1, 3), forming(3))
+    assert not follows(bars(1, 3), forming(2))
+    assert not follows(bars(1, 3), None)
 
 
 def test_both_ends_are_included() -> None:
@@ -70,13 +52,10 @@ def test_both_ends_are_included() -> None:
 some_bars = st.lists(st.builds(bar, st.integers(0, 9), event_time_ms=st.integers(0, 3), trades=st.integers(1, 3)))
 
 
-@given(some_bars, some_bars, st.none() | st.builds(forming, st.integers(0, 12)))
-def test_every_list_ascends_strictly_and_holds_nothing_but_what_went_in(
-    stored: list[Kline], memory: list[Kline], last: Kline | None
-) -> None:
-    result = stitch(stored, memory, last)
-    opens = [kline.open_time_ms for kline in result]
-    assert opens == sorted(set(opens))
-    assert {kline.open_time_ms for kline in (*stored, *memory)} <= set(opens)
-    assert set(result) <= {*stored, *memory, last}
-    assert all(kline.closed for kline in result[:-1])
+@given(some_bars)
+def test_the_result_ascends_strictly_and_contains_only_klines_that_went_in(klines: list[Kline]) -> None:
+    result = unique(klines)
+    open_times_ms = [kline.open_time_ms for kline in result]
+    assert open_times_ms == sorted(set(open_times_ms))
+    assert set(open_times_ms) == {kline.open_time_ms for kline in klines}
+    assert set(result) <= set(klines)

@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import pytest
 
-from gateway.history.breaker import Breaker
 from gateway.history.probe import PING_S, StoreProbe
 from gateway.history.store import StoreUnavailable
+from gateway.redis.breaker import Breaker
 
 RETRY_S = (1.0, 2.0, 4.0)
 
@@ -47,7 +47,7 @@ class World:
 async def lived(away: range, until_s: float) -> World:
     world = World(away, until_s)
     with pytest.raises(Done):
-        await StoreProbe(world, RETRY_S, world.sleep).run()
+        await StoreProbe(world.ping, RETRY_S, world.sleep).run()
     return world
 
 

@@ -23,14 +23,14 @@ async def asked(on: Stage, limit: int = 500, start: int | None = None, end: int 
         None if start is None else open_ms(start),
         None if end is None else open_ms(end),
     )
-    return numbers(answer.bars)
+    return numbers(answer.klines)
 
 
 async def test_stored_bars_come_first_and_the_forming_one_last() -> None:
     on = stage()
     answer = await on.history.klines("BTCUSDT", "1m", 500)
-    assert numbers(answer.bars) == list(range(21))
-    assert [kline.closed for kline in answer.bars] == [True] * 20 + [False]
+    assert numbers(answer.klines) == list(range(21))
+    assert [kline.closed for kline in answer.klines] == [True] * 20 + [False]
     assert (answer.cached, answer.stale, answer.settled) == (False, False, False)
 
 
@@ -40,7 +40,7 @@ async def test_a_second_answer_is_cached_and_its_forming_bar_is_live() -> None:
     on.live.last_bar = forming(20, close="123.40")
     answer = await on.history.klines("BTCUSDT", "1m", 500)
     assert answer.cached
-    assert answer.bars[-1].close == "123.40"
+    assert answer.klines[-1].close == "123.40"
     assert on.stored.reads == 1
 
 
@@ -72,7 +72,7 @@ async def test_limit_and_ends(limit: int, start: int | None, end: int | None, ex
 async def test_subscriptions_ask_for_closed_bars_only() -> None:
     on = stage()
     answer = await on.history.klines("BTCUSDT", "1m", 2, forming=False)
-    assert numbers(answer.bars) == [18, 19]
+    assert numbers(answer.klines) == [18, 19]
 
 
 async def test_a_bar_that_closes_live_extends_what_is_kept_without_a_read() -> None:
@@ -89,7 +89,7 @@ async def test_a_correction_in_memory_is_answered() -> None:
     await asked(on)
     on.live.memory = [bar(19, close="42.00", event_time_ms=1)]
     answer = await on.history.klines("BTCUSDT", "1m", 2)
-    assert answer.bars[0].close == "42.00"
+    assert answer.klines[0].close == "42.00"
 
 
 async def test_a_hole_before_the_bars_in_memory_is_read_again_at_most_once_a_second() -> None:
@@ -184,7 +184,7 @@ async def test_while_the_store_is_away_what_is_kept_is_served_stale_with_the_liv
     on.clock.now_s += 61
     on.live.memory, on.live.last_bar = [bar(20)], forming(21)
     answer = await on.history.klines("BTCUSDT", "1m", 3)
-    assert numbers(answer.bars) == [19, 20, 21]
+    assert numbers(answer.klines) == [19, 20, 21]
     assert (answer.cached, answer.stale) == (True, True)
     assert on.history.counters["stale_served"] == 1
 
@@ -214,7 +214,7 @@ async def test_a_symbol_nobody_has_data_for_is_unknown_once_the_feed_has_spoken(
 async def test_before_the_feed_has_spoken_the_answer_is_empty() -> None:
     on = stage()
     on.live.has_symbols = False
-    assert (await on.history.klines("FOOUSDT", "1m", 3)).bars == []
+    assert (await on.history.klines("FOOUSDT", "1m", 3)).klines == []
     assert (await on.history.ticker("FOOUSDT")).ticker is None
 
 
@@ -223,13 +223,13 @@ async def test_a_symbol_that_only_the_store_knows_is_known() -> None:
     on.live.names = []
     on.live.last_bar = None
     assert await asked(on, 1) == [19]
-    assert (await on.history.klines("BTCUSDT", "1h", 3)).bars == []
+    assert (await on.history.klines("BTCUSDT", "1h", 3)).klines == []
 
 
 async def test_a_symbol_that_only_the_feed_knows_is_known() -> None:
     on = stage()
     on.live.names = ["NEWUSDT"]
-    assert (await on.history.klines("NEWUSDT", "1m", 3)).bars == []
+    assert (await on.history.klines("NEWUSDT", "1m", 3)).klines == []
 
 
 async def test_a_range_nobody_has_bars_in_is_empty_and_no_error() -> None:
@@ -305,7 +305,7 @@ async def test_what_is_made_of_others_is_marked_and_asks_again_for_older_bars() 
     on = stage()
     on.live.last_bar = None
     answer = await on.history.klines("BTCUSDT", "5m", 500)
-    assert answer.past.derived
-    assert not answer.past.complete, "there may be more parts than one answer reads"
-    assert [bar.open_time_ms for bar in answer.bars] == [open_ms(number) for number in (1, 6, 11)], "the whole ones"
-    assert not (await on.history.klines("BTCUSDT", "1m", 500)).past.derived
+    assert answer.encoded.derived
+    assert not answer.encoded.complete, "there may be more parts than one answer reads"
+    assert [bar.open_time_ms for bar in answer.klines] == [open_ms(number) for number in (1, 6, 11)], "the whole ones"
+    assert not (await on.history.klines("BTCUSDT", "1m", 500)).encoded.derived

@@ -114,15 +114,6 @@ async def test_rows_are_encoded_once_and_anew_when_a_bar_closes() -> None:
     assert (before[-1], after[-2:], corrected) == (20, [20, 21], "1.5")
 
 
-async def test_rows_are_kept_for_a_bounded_number_of_series(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(binance_rest, "SERIES_MAX", 1)
-    on = stage()
-    async with dialect(on) as http:
-        for _ in range(2):
-            assert opens(await http.get(KLINES)) == list(range(21))
-            assert (await http.get("/api/v3/klines?symbol=BTCUSDT&interval=1h")).json() == []
-
-
 async def test_long_answers_are_compressed_for_those_who_take_it() -> None:
     on = stage()
     on.stored.klines, on.live.last_bar = bars(0, 199), forming(200)

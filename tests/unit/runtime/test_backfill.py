@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from gateway.config import MarketConfig
-from gateway.history.aggregating_store import Found
+from gateway.history.aggregating_store import StoredKlines
 from gateway.market.market import Market
 from gateway.runtime.backfill import Backfill
 from tests.builders import closed_klines, ticker
@@ -18,14 +18,15 @@ class Stored:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.store = self
 
     async def symbols(self) -> set[str]:
         return set(SYMBOLS)
 
-    async def closed_klines(self, symbol: str, interval: str, limit: int, start_ms: int | None = None) -> Found:
+    async def closed_klines(self, symbol: str, interval: str, limit: int, start_ms: int | None = None) -> StoredKlines:
         self.asked.append(f"klines {symbol}")
         await asyncio.sleep(0)
-        return Found(closed_klines([0, 1]))
+        return StoredKlines(closed_klines([0, 1]))
 
     async def ticker(self, symbol: str) -> object:
         self.asked.append(f"ticker {symbol}")

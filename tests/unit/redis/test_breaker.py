@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.history.breaker import Breaker
+from gateway.redis.breaker import Breaker
 
 
 def opened(at_s: float = 0.0) -> Breaker:

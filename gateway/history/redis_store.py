@@ -1,0 +1,211 @@
+"""Reads what the collector has stored in Redis. Knows neither HTTP nor the live market, and caches nothing.
+
+A read fails at once or after one timeout, never slowly: redis-py's own retries are off (they hide an outage for
+seconds and would count several times in the breaker), and while the circuit is open nothing is sent at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from gateway.feed.decode import FeedError, decode_stored_kline, decode_stored_ticker
+from gateway.history.merge import unique, within
+from gateway.history.query import TIME_MAX_MS
+from gateway.history.store import StoreUnavailable
+from gateway.model.interval import INTERVALS
+from gateway.redis.breaker import Breaker
+from gateway.redis.contract import Topics
+from gateway.redis.deployment import make_deployment
+from gateway.redis.scan import scan_symbols
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Sequence
+
+    from gateway.config import RedisConfig
+    from gateway.model.kline import Kline
+    from gateway.model.ticker import Ticker
+    from gateway.redis.connections import Address, CommandPart
+    from gateway.redis.deployment import Deployment
+
+logger = logging.getLogger(__name__)
+
+MGET_KEYS = 1000
+"""Keys asked for at once: under a millisecond of the server's time, which the collector shares."""
+
+SPARE = 8
+"""Members read beyond the limit, so that a few rewritten klines (second members of one score) cost no second read."""
+
+
+class RedisStore:
+    """The `KlineStore` of one Redis (or Sentinel, or Cluster), behind a circuit breaker."""
+
+    def __init__(
+        self,
+        config: RedisConfig,
+        intervals: Collection[str],
+        symbol_pattern: str,
+        clock_s: Callable[[], float] = time.monotonic,
+        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        redis: Deployment | None = None,
+    ) -> None:
+        """`redis`: the connections to read by; made from `config` where they are not shared with a feed."""
+        self._topics = Topics(config, intervals, symbol_pattern)
+        self._intervals = tuple(intervals)
+        self._clock_s = clock_s
+        self._clock_ms = clock_ms
+        self._breaker = Breaker(config.retry_s)
+        self._reason = ""
+        self._since_ms = 0
+        self.malformed = 0
+        self.failures: Counter[str] = Counter()
+        """Reads that failed, by reason; those that an open circuit refused are not counted."""
+        self.ping_s: float | None = None
+        """Duration of the last ping; `None` before the first."""
+        self._redis = redis or make_deployment(config)
+
+    @property
+    def available(self) -> bool:
+        """Whether the last read succeeded."""
+        return self._since_ms == 0
+
+    @property
+    def circuit(self) -> str:
+        """`closed`, or `open` while reads fail at once."""
+        return "closed" if self._breaker.closed else "open"
+
+    async def ping(self) -> None:
+        """Measure the round trip. Raises `StoreUnavailable`."""
+        started_s = self._clock_s()
+        await self._run("PING")
+        self.ping_s = self._clock_s() - started_s
+
+    async def closed_klines(
+        self, symbol: str, interval: str, limit: int, start_ms: int | None = None, end_ms: int | None = None
+    ) -> list[Kline]:
+        key = self._topics.klines_key(symbol, interval)
+        # Scores are close times. The range is a little too wide rather than too narrow, and open times are checked
+        # below: collectors differ in whether a kline closes on its last millisecond or on the next one's first.
+        low = "-inf" if start_ms is None else str(start_ms)
+        known = INTERVALS[interval]
+        high = "+inf" if end_ms is None else str(known.next_open(known.open_time(min(end_ms, TIME_MAX_MS))))
+        command = ("ZREVRANGEBYSCORE", key, high, low) if start_ms is None else ("ZRANGEBYSCORE", key, low, high)
+        count = limit + SPARE
+        offset = 0
+        klines: list[Kline] = []
+        while True:
+            members: list[bytes] = await self._run(*command, "LIMIT", offset, count) or []
+            klines = unique((*klines, *self._decode(members, symbol, interval, start_ms, end_ms)))
+            if len(members) < count or len(klines) >= limit:
+                return klines[-limit:] if start_ms is None else klines[:limit]
+            offset += count
+
+    async def ticker(self, symbol: str) -> Ticker | None:
+        answer = await self._run("MGET", self._topics.ticker_key(symbol), self._topics.ticker_updated_key(symbol))
+        payload, updated = answer
+        if payload is None:
+            return None
+        try:
+            return decode_stored_ticker(payload, symbol, self._integer(updated) or 0)
+        except FeedError as error:
+            self._skip("ticker", symbol, error)
+            return None
+
+    async def last_closed(self, series: Sequence[tuple[str, str]]) -> list[int | None]:
+        found: list[int | None] = []
+        for first in range(0, len(series), MGET_KEYS):
+            keys = [self._topics.last_closed_key(*one) for one in series[first : first + MGET_KEYS]]
+            found += map(self._integer, await self._run("MGET", *keys))
+        return found
+
+    async def has_klines(self, symbol: str, interval: str) -> bool:
+        return bool(await self._run("ZCARD", self._topics.klines_key(symbol, interval)))
+
+    async def has_data(self, symbol: str) -> bool:
+        keys = [self._topics.klines_key(symbol, interval) for interval in self._intervals]
+        return bool(await self._run("EXISTS", self._topics.ticker_key(symbol), *keys))
+
+    async def symbols(self) -> set[str]:
+        return await scan_symbols(self._run, await self._guarded(self._redis.owners), self._topics.of_keys)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._redis.aclose()
+
+    def _decode(
+        self, members: list[bytes], symbol: str, interval: str, start_ms: int | None, end_ms: int | None
+    ) -> list[Kline]:
+        klines: list[Kline] = []
+        for member in members:
+            try:
+                kline = decode_stored_kline(member, symbol, interval)
+                if kline is not None and within(kline, start_ms, end_ms):
+                    klines.append(kline)
+            except FeedError as error:
+                self._skip("kline", f"{symbol} {interval}", error)
+        return klines
+
+    def _integer(self, text: bytes | None) -> int | None:
+        if text is None:
+            return None
+        # No more than int() takes: a foreign value of a megabyte of digits must not raise.
+        if len(text) <= 16 and text.isdigit():
+            return int(text)
+        self.malformed += 1
+        return None
+
+    def _skip(self, what: str, of: str, error: FeedError) -> None:
+        self.malformed += 1
+        logger.debug("stored %s of %s skipped: %s", what, of, error)
+
+    async def _run(self, *command: CommandPart, at: Address | None = None) -> Any:
+        return await self._guarded(lambda: self._redis.execute(*command, at=at))
+
+    async def _guarded(self, read: Callable[[], Awaitable[Any]]) -> Any:
+        now_s = self._clock_s()
+        if not self._breaker.allows(now_s):
+            raise StoreUnavailable(self._reason, self._since_ms, self._breaker.retry_after_s(now_s))
+        probing = not self._breaker.closed
+        try:
+            answer = await read()
+        except asyncio.CancelledError:
+            if probing:
+                self._breaker.abandoned()
+            raise
+        except (RedisError, OSError) as error:
+            if isinstance(error, ResponseError) and str(error).startswith("WRONGTYPE"):
+                # The store works; one key has a foreign type. That must not make the whole store unavailable.
+                self._succeeded()
+                self.malformed += 1
+                return None
+            raise self._failed(error) from error
+        self._succeeded()
+        return answer
+
+    def _succeeded(self) -> None:
+        self._breaker.succeeded()
+        if self._since_ms:
+            logger.info("store is readable again")
+            self._since_ms = 0
+
+    def _failed(self, error: Exception) -> StoreUnavailable:
+        now_s = self._clock_s()
+        self._breaker.failed(now_s)
+        match error:
+            case RedisTimeoutError() | TimeoutError():
+                self._reason = "timeout"
+            case ResponseError():
+                self._reason = "refused"
+            case _:
+                self._reason = "connection"
+        self.failures[self._reason] += 1
+        if not self._since_ms:
+            logger.warning("store cannot be read (%s): %s", self._reason, error)
+            self._since_ms = self._clock_ms()
+        return StoreUnavailable(self._reason, self._since_ms, self._breaker.retry_after_s(now_s))
