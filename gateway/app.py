@@ -30,7 +30,7 @@ from gateway.history.probe import StoreProbe
 from gateway.history.query import QueryRules
 from gateway.history.redis_store import RedisStore
 from gateway.history.service import History
-from gateway.http import binance_rest, functions, gaps, klines, openapi, operations, page, reply, status, udf
+from gateway.http import binance_rest, functions, klines, openapi, operations, page, reply, status, udf
 from gateway.http.admission import Admission
 from gateway.http.errors import EXCEPTION_HANDLERS
 from gateway.http.guard import Guard
@@ -240,7 +240,7 @@ class Gateway:
             *self.stream.routes(),
             *self.binance.routes(),
             *klines.routes(self.history, self.rules, gzip_min_bytes),
-            *gaps.routes(self.watch.gaps),
+            klines.gaps_route(self.watch.tracker),
             *functions.routes(self.history, self.rules, gzip_min_bytes),
             *binance_rest.routes(
                 self.history, self.rules, self.config.dialects, gzip_min_bytes, self.config.limits.http_burst

@@ -1,4 +1,4 @@
-"""The native HTTP dialect: `GET /v1/klines`, `/v1/ticker`, `/v1/symbols`."""
+"""The native HTTP dialect: `GET /v1/klines`, `/v1/ticker`, `/v1/symbols`, `/v1/gaps`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 import orjson
+from starlette.responses import Response
 
 from gateway.history.encoded import AnswerPrefix
 from gateway.history.query import QueryError, bad_field
@@ -28,11 +29,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from starlette.requests import Request
-    from starlette.responses import Response
     from starlette.routing import Route
 
     from gateway.history.query import QueryRules
     from gateway.history.service import History
+    from gateway.market.gaps import GapTracker
 
 _INTEGER = re.compile(r"-?[0-9]{1,18}").fullmatch
 
@@ -43,6 +44,8 @@ def routes(
     gzip_min_bytes: int,
     clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
 ) -> list[Route]:
+    """`gzip_min_bytes`: shorter answers are not compressed."""
+
     async def klines(request: Request) -> Response:
         if error := _repeated(request):
             return refused(error)
@@ -58,14 +61,14 @@ def routes(
             return refused(query)
         answer = await history.klines(query.symbol, query.interval.name, query.limit, query.start_ms, query.end_ms)
         opening = b'{"symbol":%s,"interval":%s,"klines":[' % (_text(query.symbol), _text(query.interval.name))
-        head = answer.encoded.prefix(opening, answer.first, answer.last)
+        prefix = answer.encoded.prefix(opening, answer.first, answer.last)
         end = live_end(answer)
-        etag = etag_of(head, end + boolean(answer.stale) + boolean(answer.encoded.derived))
+        etag = etag_of(prefix, end + boolean(answer.stale) + boolean(answer.encoded.derived))
         cache_control = SETTLED if answer.settled else LIVE
         if unchanged := not_modified(request, etag, cache_control):
             return unchanged
-        tail = end + klines_state(answer, clock_ms())
-        return await reply(request, head, tail, gzip_min_bytes, etag, cache_control)
+        suffix = end + klines_state(answer, clock_ms())
+        return await reply(request, prefix, suffix, gzip_min_bytes, etag, cache_control)
 
     async def ticker(request: Request) -> Response:
         if error := _repeated(request):
@@ -74,18 +77,18 @@ def routes(
         if isinstance(symbol, QueryError):
             return refused(symbol)
         answer = await history.ticker(symbol)
-        head = AnswerPrefix(b'{"symbol":' + _text(symbol) + ticker_fields(answer.ticker))
-        etag = etag_of(head, boolean(answer.stale))
+        prefix = AnswerPrefix(b'{"symbol":' + _text(symbol) + ticker_fields(answer.ticker))
+        etag = etag_of(prefix, boolean(answer.stale))
         if unchanged := not_modified(request, etag, LIVE):
             return unchanged
         return await reply(
-            request, head, state_json(answer.cached, answer.stale, clock_ms()), gzip_min_bytes, etag, LIVE
+            request, prefix, state_json(answer.cached, answer.stale, clock_ms()), gzip_min_bytes, etag, LIVE
         )
 
     async def symbols(request: Request) -> Response:
-        head = AnswerPrefix(orjson.dumps({"symbols": history.live.symbols(), "intervals": rules.intervals}))
-        etag = etag_of(head, b"")
-        return not_modified(request, etag, LIVE) or await reply(request, head, b"", gzip_min_bytes, etag, LIVE)
+        prefix = AnswerPrefix(orjson.dumps({"symbols": history.live.symbols(), "intervals": rules.intervals}))
+        etag = etag_of(prefix, b"")
+        return not_modified(request, etag, LIVE) or await reply(request, prefix, b"", gzip_min_bytes, etag, LIVE)
 
     return [
         coded_route("/v1/klines", klines, "GET"),
@@ -94,14 +97,35 @@ def routes(
     ]
 
 
+def gaps_route(tracker: GapTracker, clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> Route:
+    """`/v1/gaps`: closed klines that are missing, and those that were missing lately."""
+
+    async def gaps(_: Request) -> Response:
+        found = [
+            {
+                "symbol": gap.series.symbol,
+                "interval": gap.series.interval.name,
+                "from": gap.from_ms,
+                "to": gap.to_ms,
+                "since": gap.since_ms,
+                "state": gap.state.value,
+            }
+            for gap in tracker.gaps()
+        ]
+        body = orjson.dumps({"gaps": found, "timestamp": clock_ms()})
+        return Response(body, headers={"cache-control": "no-store"}, media_type="application/json")
+
+    return coded_route("/v1/gaps", gaps, "GET")
+
+
 def _repeated(request: Request) -> QueryError | None:
-    """A parameter given twice could mean either; guessing would hide the client's mistake."""
+    """The error for a parameter that is given twice: either value could be meant."""
     names = [name for name, _ in request.query_params.multi_items()]
     return next((bad_field(name[:40], "given more than once") for name in names if names.count(name) > 1), None)
 
 
 def _integer(text: str | None) -> int | str | None:
-    """Digits as an integer; anything else stays text, which the rules refuse by name."""
+    """Digits as an integer; anything else stays text, which `QueryRules` refuses with the name of the field."""
     return int(text) if text is not None and _INTEGER(text) else text
 
 

@@ -90,7 +90,7 @@ class Health:
             "feed_age_seconds": time.monotonic() - self.ingest.last_message_s if self.ingest.last_message_s else -1.0,
             "clock_ahead_seconds": self.clock.ahead_ms / 1000,
             "load_level": float(self.flusher.load.level),
-            "kline_gaps_open": float(self.watch.gaps.open),
+            "kline_gaps_open": float(self.watch.tracker.open),
             "symbols": len(self.market.symbols()),
             "channels": len(hub.channels),
             "sessions_behind": sum(len(tier.behind) for tier in hub.tiers),
@@ -101,7 +101,7 @@ class Health:
     def totals(self) -> dict[str, float]:
         """Counters by name without `_total`, without labels."""
         return {
-            "repaired_klines": self.backfill.repaired,
+            "repaired_klines": self.backfill.backfilled,
             "feed_reconnects": sum(feed.reconnects for feed in self.feeds.values()),
             "feed_bytes": sum(feed.received_bytes for feed in self.feeds.values()),
             "feed_thinned": sum(feed.thinned for feed in self.feeds.values()),
@@ -112,7 +112,7 @@ class Health:
 
     def totals_by_interval(self) -> dict[str, Mapping[str, int]]:
         """Counters by name without `_total`, then by interval."""
-        gaps = self.watch.gaps
+        gaps = self.watch.tracker
         return {
             "kline_gaps": gaps.found,
             "kline_gaps_repaired": gaps.repaired,

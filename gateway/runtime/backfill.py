@@ -1,7 +1,7 @@
-"""Reading the store again after a gap, so that what was missed is delivered before anything newer.
+"""Reads missing klines from the store after a disconnect or a gap, so that they are delivered before anything newer.
 
-Order matters: the subscription is there first, then the store is read, then newer live news wins by event time.
-Failures are retried until they succeed or a new gap makes the work void.
+The order matters: the subscription is active first, then the store is read; newer live updates win by event time.
+A read that fails is retried until it succeeds or a new disconnect cancels it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gateway.model.interval import INTERVALS
 from gateway.redis.backoff import Backoff
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Coroutine
+    from collections.abc import Awaitable, Callable, Collection
 
     from gateway.history.aggregating_store import AggregatingStore
     from gateway.market.market import Market
@@ -25,16 +25,17 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-READS_AT_A_TIME = 8
+CONCURRENT_READS = 8
+
 SEED_KLINES = 2
-"""Closed klines read of a series nothing is known of: enough to know where it stands."""
+"""Closed klines read of a series without any in memory: enough to know which one is the newest."""
 
 KLINES_MAX = 500
-"""Most the collector stores."""
+"""Closed klines read of other series: the most that the collector stores."""
 
 
 class Backfill:
-    """One run over everything at a time; single series beside it, each at most once at a time."""
+    """At most one run over all series at a time, and beside it single series, each at most once at a time."""
 
     def __init__(
         self,
@@ -43,108 +44,123 @@ class Backfill:
         intervals: tuple[str, ...],
         retry_s: tuple[float, ...],
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        clock_s: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._clock_ms = clock_ms
-        self._store = store
+        """`retry_s`: waits after failed attempts in a row, in seconds; the last one repeats."""
+        self._aggregating_store = store
+        self._store = store.store
         self._market = market
-        # Shortest first: what the others may be made of is known when their turn comes.
+        # Shortest first: an aggregated interval needs the state of those that it is aggregated from.
         self._intervals = sorted(intervals, key=list(INTERVALS).index)
         self._retry_s = retry_s
+        self._clock_ms = clock_ms
+        self._clock_s = clock_s
+        self._sleep = sleep
         self._all: asyncio.Task[None] | None = None
         self._single: dict[Series, asyncio.Task[None]] = {}
-        self._gate = asyncio.Semaphore(READS_AT_A_TIME)
-        self.repaired = 0
-        """Closed klines that had been missed and were found in the store."""
+        self._reads = asyncio.Semaphore(CONCURRENT_READS)
+        self.backfilled = 0
+        """Closed klines that were missing in memory and were found in the store."""
 
     @property
     def running(self) -> bool:
-        """Whether a run over everything is under way: until it ends, nobody's time is up."""
+        """Whether all series are being read: until that ends, no kline counts as overdue."""
         return self._all is not None and not self._all.done()
 
     @property
-    def being_read(self) -> Collection[Series]:
-        """The series that are read one by one, or wait to be."""
+    def in_progress(self) -> Collection[Series]:
+        """The single series that are being read, or wait for their turn."""
         return self._single
 
-    def everything(self, done: Callable[[], None]) -> None:
-        """Start to read the state of every symbol; `done` is called once all of it is in."""
+    def start_all(self, on_done: Callable[[], None]) -> None:
+        """Start to read the state of every symbol; `on_done` is called after success, not after `cancel`."""
         self.cancel()
-        self._all = asyncio.create_task(self._retried(self._everything, "everything"))
-        self._all.add_done_callback(lambda task: None if task.cancelled() else done())
+        self._all = asyncio.create_task(self._retry(self._read_all, "all symbols"))
+        self._all.add_done_callback(lambda task: None if task.cancelled() else on_done())
 
-    def series(self, series: Series) -> bool:
-        """Start to read one series that has skipped a closed kline; says whether it is new that it is read."""
-        new = series not in self._single and not self.running
-        if new:
-            task = asyncio.create_task(self._retried(lambda: self._series(series), f"{series.symbol}"))
-            self._single[series] = task
-            task.add_done_callback(lambda _: self._single.pop(series, None))
-        return new
+    def start_series(self, series: Series) -> bool:
+        """Start to read one series with a gap. `False`: it is being read already."""
+        if series in self._single or self.running:
+            return False
+        name = f"{series.symbol} {series.interval.name}"
+        task = asyncio.create_task(self._retry(lambda: self._read_series(series), name))
+        self._single[series] = task
+        task.add_done_callback(lambda _: self._single.pop(series, None))
+        return True
 
     def cancel(self) -> None:
-        """Stop what is under way: the link is gone, and its successor will ask anew."""
-        for task in [*self._single.values(), *([self._all] if self._all else [])]:
+        """Stop all reads. Call it on a disconnect: everything is read again after the reconnect."""
+        for task in self._tasks():
             task.cancel()
 
     async def aclose(self) -> None:
-        tasks = [*self._single.values(), *([self._all] if self._all else [])]
+        """Stop all reads and wait until they have ended."""
+        tasks = self._tasks()
         self.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _retried(self, work: Callable[[], Coroutine[object, object, None]], what: str) -> None:
+    def _tasks(self) -> list[asyncio.Task[None]]:
+        return [*self._single.values(), *([self._all] if self._all else [])]
+
+    async def _retry(self, work: Callable[[], Awaitable[None]], what: str) -> None:
         backoff = Backoff(self._retry_s)
         while True:
             try:
                 return await work()
             except StoreUnavailable as error:
                 wait_s = backoff.next_wait_s()
-                logger.warning("repair of %s: %s; next attempt in %g s", what, error, wait_s)
-                await asyncio.sleep(wait_s)
+                logger.warning("backfill of %s failed: %s; retry in %g s", what, error, wait_s)
+                await self._sleep(wait_s)
 
-    async def _everything(self) -> None:
-        started_s = time.monotonic()
-        symbols = await self._store.store.symbols()
+    async def _read_all(self) -> None:
+        started_s = self._clock_s()
+        symbols = await self._store.symbols()
         symbols.update(self._market.symbols())
-        # Prices last: on a slow line the klines take a while, and no price may be old when it is called live again.
-        for read in (self._klines, self._ticker):
+        # Tickers last: on a slow connection the klines take a while, and no price may be old once the feed is live.
+        for read in (self._read_klines, self._read_ticker):
             async with asyncio.TaskGroup() as group:
                 for symbol in sorted(symbols):
                     group.create_task(read(symbol))
         self._market.read = True
-        logger.info("read the state of %d symbols in %.0f ms", len(symbols), (time.monotonic() - started_s) * 1000)
+        logger.info("read the state of %d symbols in %.0f ms", len(symbols), (self._clock_s() - started_s) * 1000)
 
-    async def _klines(self, symbol: str) -> None:
-        async with self._gate:
+    async def _read_klines(self, symbol: str) -> None:
+        async with self._reads:
             for interval in self._intervals:
-                await self._read(symbol, interval)
+                await self._reseed(symbol, interval)
 
-    async def _ticker(self, symbol: str) -> None:
-        async with self._gate:
-            ticker = await self._store.store.ticker(symbol)
+    async def _read_ticker(self, symbol: str) -> None:
+        async with self._reads:
+            ticker = await self._store.ticker(symbol)
             if ticker is not None:
                 self._market.restore(ticker)
             else:
                 self._market.lapse(symbol)
 
-    async def _series(self, series: Series) -> None:
-        # Where a collector pauses, all series are read: more at a time would only wait for a connection, and give up.
-        async with self._gate:
-            await self._read(series.symbol, series.interval.name)
+    async def _read_series(self, series: Series) -> None:
+        # When a collector pauses, every series has a gap: more reads at a time would wait for a connection until
+        # they time out.
+        async with self._reads:
+            await self._reseed(series.symbol, series.interval.name)
 
-    async def _read(self, symbol: str, interval: str) -> None:
+    async def _reseed(self, symbol: str, interval: str) -> None:
+        """Merge what is stored of a series into the market."""
         series = self._market.series(symbol, interval)
         oldest = next(iter(series.closed), None) if series else None
         if oldest is None:
-            found = await self._store.closed_klines(symbol, interval, SEED_KLINES)
+            stored = await self._aggregating_store.closed_klines(symbol, interval, SEED_KLINES)
         else:
-            # From the oldest in memory: the hole may lie before the newest.
-            found = await self._store.closed_klines(symbol, interval, KLINES_MAX, start_ms=oldest.open_time_ms)
-        parts = found.parts
-        if parts is None and series and not found.klines and (divisor := self._market.divisor(series)):
-            # It has been sent, but not stored yet.
+            # From the oldest in memory, because the gap may lie before the newest.
+            stored = await self._aggregating_store.closed_klines(
+                symbol, interval, KLINES_MAX, start_ms=oldest.open_time_ms
+            )
+        parts = stored.parts
+        if parts is None and series and not stored.klines and (divisor := self._market.divisor(series)):
+            # The feed has sent the shorter interval, but the collector has not stored it yet.
             parts = Parts(divisor, [])
-        if found.klines or parts or series:
+        if stored.klines or parts or series:
             before = series.closed.end if series else 0
-            self._market.reseed(symbol, interval, found.klines, self._clock_ms(), parts)
+            self._market.reseed(symbol, interval, stored.klines, self._clock_ms(), parts)
             if series and oldest is not None:
-                self.repaired += series.closed.end - before
+                self.backfilled += series.closed.end - before

@@ -109,11 +109,11 @@ class Flusher:
         self._ingest.watch_silence(now_s)
         # What the source may still have is waited for, however long it is away.
         if not self._backfill.running and not self._hub.state.unread:
-            self._market.advance(now_ms, self._backfill.being_read)
+            self._market.advance(now_ms, self._backfill.in_progress)
         self._ingest.begin_flush(now_ms)
         changes = self._market.take_changes()
         for series in changes.gaps:
-            self._backfill.series(series)
+            self._backfill.start_series(series)
         self._hub.publish(changes)
         self._counters.published += self._hub.news
         tracing = self._ingest.tracing if self._ingest.tracing.traces else None

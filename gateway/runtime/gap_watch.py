@@ -1,6 +1,6 @@
-"""Looks once a second for closed klines that should be there, and has the store read for those that are not.
+"""Checks once a second for gaps, and starts a backfill for those that the store may fill.
 
-Decides nothing about what is missing (`market/gaps.py`) and repairs nothing itself (`repair.py`).
+Does not decide what is missing (`market/gaps.py`) and reads no klines itself (`backfill.py`).
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from gateway.market.gaps import GapTracker
 from gateway.ops.logs import BurstLog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from gateway.config import MarketConfig
-    from gateway.history.combined_store import CombinedStore
+    from gateway.history.store import KlineStore
     from gateway.market.gaps import Gap
     from gateway.market.market import Market
     from gateway.market.series import Series
@@ -29,94 +29,101 @@ logger = logging.getLogger(__name__)
 
 PERIOD_S = 1.0
 
-SERIES_AT_ONCE = 500
-"""Series looked at before others get their turn: under a millisecond."""
+SLICE_SERIES = 500
+"""Series checked before other tasks get their turn: under a millisecond."""
 
-GAPS_AT_ONCE = 1000
-"""Gaps of which the store is asked at one look; the others stay due for the next."""
+GAPS_PER_CHECK = 1000
+"""Gaps that one check asks the store about; the others stay due for the next check."""
 
-REPAIRS_MAX = 32
-"""Series that are read again at a time because of the watch; the others stay due."""
+BACKFILLS_MAX = 32
+"""Series that are backfilled at a time because of gaps; the others stay due."""
 
 
 class GapWatch:
-    """`run` is the beat. Nothing is looked for while the feed is away: what is missed then is repaired as a whole."""
+    """Keeps the `GapTracker` up to date. While the feed is stale it does nothing: `Backfill.start_all` follows."""
 
     def __init__(
         self,
         config: MarketConfig,
-        store: CombinedStore,
+        store: KlineStore,
         market: Market,
         backfill: Backfill,
-        live: Callable[[], bool],
+        is_live: Callable[[], bool],
         clock_ms: Callable[[], int],
+        clock_s: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self.gaps = GapTracker(round(config.overdue_s * 1000), skip=config.quiet == "skip")
+        """`is_live`: whether the feed is live now."""
+        self.tracker = GapTracker(round(config.overdue_s * 1000), skip=config.quiet == "skip")
         self._store = store
         self._market = market
         self._backfill = backfill
-        self._live = live
+        self._is_live = is_live
         self._clock_ms = clock_ms
+        self._clock_s = clock_s
+        self._sleep = sleep
         self._bursts = BurstLog()
-        self._asked: dict[Series, str] = {}
+        self._divisors_read: dict[Series, str] = {}
 
     async def run(self) -> None:
+        """Check every `PERIOD_S` until cancelled."""
         live = False
         while True:
-            await asyncio.sleep(PERIOD_S)
-            # A link that has just come up has a moment to say what time it is there.
-            before, live = live, self._live()
-            if before and live:
+            await self._sleep(PERIOD_S)
+            # Not in the first period after a reconnect: the source may not have shown yet how far it lags behind.
+            was_live, live = live, self._is_live()
+            if was_live and live:
                 try:
-                    await self.look()
+                    await self.check()
                 except StoreUnavailable:
-                    # The feed or a later look will show what became of it.
+                    # The gaps stay due, so the next check asks again.
                     continue
 
-    async def look(self) -> None:
-        """Look at every series, and in the store for what is due. Raises `StoreUnavailable`."""
+    async def check(self) -> None:
+        """Update the gaps of every series, and handle those that are due. Raises `StoreUnavailable`."""
         now_ms = self._clock_ms()
-        for place, series in enumerate(self._market.every_series()):
-            self.gaps.look(series, now_ms)
-            self._derive(series)
-            if place % SERIES_AT_ONCE == SERIES_AT_ONCE - 1:
+        for number, series in enumerate(self._market.every_series(), 1):
+            self.tracker.update(series, now_ms)
+            self._read_divisor(series)
+            if number % SLICE_SERIES == 0:
                 await asyncio.sleep(0)
-        if due := self.gaps.due(now_ms)[:GAPS_AT_ONCE]:
-            await self._look_for(due, now_ms)
-        for line in self._bursts.due(time.monotonic()):
+        if due := self.tracker.due(now_ms)[:GAPS_PER_CHECK]:
+            await self._handle(due, now_ms)
+        for line in self._bursts.due(self._clock_s()):
             logger.warning("%s", line)
 
-    def _derive(self, series: Series) -> None:
-        """Have the store read where a series can now be made of another: its symbol or that interval is new."""
+    def _read_divisor(self, series: Series) -> None:
+        """Backfill a series that can now be aggregated from another one, because the symbol or the interval is new."""
         divisor = self._market.divisor(series)
         aggregation = series.aggregation
         if divisor is None or (aggregation is not None and aggregation.source.interval.name == divisor):
             return
-        # The store may know better; it is asked once.
-        if self._asked.get(series) != divisor and self._backfill.series(series):
-            self._asked[series] = divisor
+        # Once only: the store may have the interval itself, so that nothing is aggregated.
+        if self._divisors_read.get(series) != divisor and self._backfill.start_series(series):
+            self._divisors_read[series] = divisor
 
-    async def _look_for(self, due: list[Gap], now_ms: int) -> None:
-        # One read says of all of them whether the collector has closed more than we have. An inner gap it cannot tell.
-        told = await self._store.last_closed([(gap.series.symbol, gap.series.interval.name) for gap in due])
-        for gap, closed_ms in zip(due, told, strict=True):
+    async def _handle(self, due: list[Gap], now_ms: int) -> None:
+        # One read for all gaps says whether the collector has closed more than we have. It says nothing about a gap
+        # between closed klines.
+        last_closed = await self._store.last_closed([(gap.series.symbol, gap.series.interval.name) for gap in due])
+        for gap, closed_ms in zip(due, last_closed, strict=True):
             # Collectors differ in whether a kline closes on its last millisecond or on the next one's first.
-            claimed_ms = None if closed_ms is None else gap.series.interval.open_time(closed_ms - 1)
-            ahead = claimed_ms is not None and claimed_ms >= gap.from_ms
+            newest_ms = None if closed_ms is None else gap.series.interval.open_time(closed_ms - 1)
+            ahead = newest_ms is not None and newest_ms >= gap.from_ms
             if ahead:
-                self.gaps.prove(gap)
-            if ahead or claimed_ms is None or gap.inner:
-                if len(self._backfill.being_read) >= REPAIRS_MAX:
+                self.tracker.confirm(gap)
+            if ahead or newest_ms is None or gap.inner:
+                if len(self._backfill.in_progress) >= BACKFILLS_MAX:
                     continue
-                self._backfill.series(gap.series)
-            if gap.looks and gap.proven:
-                self._report(gap)
-            self.gaps.looked(gap, now_ms)
+                self._backfill.start_series(gap.series)
+            if gap.attempts and gap.confirmed:
+                self._log(gap)
+            self.tracker.record_attempt(gap, now_ms)
 
-    def _report(self, gap: Gap) -> None:
-        """A look did not help. One line a burst: where many are missing, `/v1/gaps` has them all."""
+    def _log(self, gap: Gap) -> None:
+        """An attempt did not fill the gap. One line a burst: `/v1/gaps` lists all gaps."""
         series = gap.series
         first, last = (datetime.fromtimestamp(ms / 1000, UTC).isoformat() for ms in (gap.from_ms, gap.to_ms))
-        message = f"missing: {series.symbol} {series.interval.name} from {first} to {last}, look {gap.looks}"
-        if line := self._bursts.add("missing", message, time.monotonic()):
+        message = f"gap in {series.symbol} {series.interval.name} from {first} to {last}, attempts={gap.attempts}"
+        if line := self._bursts.add("gap", message, self._clock_s()):
             logger.warning("%s", line)

@@ -192,7 +192,7 @@ class Ingest:
         # data all along, and what may have been missed is read beside it.
         if not self._hub.state.live:
             self._hub.set_state(FeedState("repair", self._hub.state.since_ms))
-        self._backfill.everything(self._repaired)
+        self._backfill.start_all(self._repaired)
 
     def disconnected(self, reason: str) -> None:
         self._backfill.cancel()

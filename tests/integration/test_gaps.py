@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from gateway.history.combined_store import CombinedStore
 from gateway.market import gaps
 from gateway.model.interval import DAY_MS
-from gateway.runtime import gap_watch as watch
+from gateway.runtime import gap_watch
 from simulator.encode import kline_event, kline_member
 from tests.builders import kline
 from tests.integration.live import SYMBOL, client, make_config, serving, until
@@ -68,7 +68,7 @@ async def days(redis_server: EmbeddedServer) -> AsyncIterator[Days]:
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "PERIOD_S", 0.02)
+    monkeypatch.setattr(gap_watch, "PERIOD_S", 0.02)
     monkeypatch.setattr(gaps, "WAITS_MS", (40,) * 8)
 
 
@@ -130,7 +130,7 @@ async def test_what_the_store_lacks_too_is_reported_and_given_up_in_the_end(
         assert await found.metric("gateway_kline_gaps_open") == 0
     lines = [record.getMessage() for record in caplog.records if record.name == "gateway.runtime.gap_watch"]
     assert len(lines) == 1, "one line a burst"
-    assert lines[0].startswith(f"missing: {SYMBOL} 1d from ")
+    assert lines[0].startswith(f"gap in {SYMBOL} 1d from ")
 
 
 async def test_a_gap_that_is_filled_later_is_repaired_and_clients_are_told_anew(
@@ -159,9 +159,9 @@ async def test_a_collector_that_has_closed_no_more_itself_is_asked_with_one_smal
     async with up(redis_server) as found:
         await until_told(found, gap(2, 1, "open"))
         before = await reads(days)
-        (missing,) = found.inside.watch.gaps.gaps()
-        looks = missing.looks
-        await until(lambda: missing.looks > looks + 3, "some looks")
+        (missing,) = found.inside.watch.tracker.gaps()
+        attempts = missing.attempts
+        await until(lambda: missing.attempts > attempts + 3, "some attempts")
         assert await reads(days) == before, "the set was not read"
         # It says that it has closed more than we were told.
         await days.store(2, 1)
@@ -176,8 +176,8 @@ async def test_where_silence_is_quiet_only_what_the_collector_says_is_missing(
     await days.store(6, 4, 3)
     await days.redis.set(LAST, day(3).close_time_ms)
     async with up(redis_server, quiet="skip") as found:
-        watched = found.inside.watch.gaps
-        await until(lambda: any(gap.looks > 2 for gap in watched._open), "some looks")
+        watched = found.inside.watch.tracker
+        await until(lambda: any(gap.attempts > 2 for gap in watched._open), "some attempts")
         assert await told(found) == []
         await days.redis.set(LAST, day(1).close_time_ms)
         await until_told(found, gap(2, 1, "open"))
@@ -205,7 +205,7 @@ async def test_a_feed_of_the_past_owes_nothing_and_is_read_no_more_than_others(
     async with up(redis_server) as found, client(found) as someone:
         await someone.subscribe(DAYS, history=10)
         await days.publish_noon(500)
-        await until(lambda: found.inside.watch.gaps._told_ms, "a look that knows the time")
+        await until(lambda: found.inside.watch.tracker._source_ms, "a look that knows the time")
         before = await reads(days)
         for ago in range(500, 490, -1):
             await days.store(ago)
@@ -220,7 +220,7 @@ async def test_a_feed_of_the_past_owes_nothing_and_is_read_no_more_than_others(
 async def test_where_everything_is_missing_the_store_is_not_read_for_all_at_once(
     redis_server: EmbeddedServer, days: Days, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "REPAIRS_MAX", 3)
+    monkeypatch.setattr(gap_watch, "BACKFILLS_MAX", 3)
     for number in range(12):
         symbol, bar = f"S{number}USDT", day(4)
         await days.redis.zadd(f"klines:{symbol}:1d", {kline_member(symbol, "1d", bar): bar.close_time_ms})
@@ -228,14 +228,14 @@ async def test_where_everything_is_missing_the_store_is_not_read_for_all_at_once
     read = CombinedStore.closed_klines
 
     async def watched(self: CombinedStore, *asked: Any) -> list[Kline]:
-        busy.append(len(found.inside.backfill.being_read))
+        busy.append(len(found.inside.backfill.in_progress))
         return await read(self, *asked)
 
     async with up(redis_server) as found:
         monkeypatch.setattr(CombinedStore, "closed_klines", watched)
-        await until(lambda: sum(found.inside.watch.gaps.given_up.values()) == 12, "all to be given up")
+        await until(lambda: sum(found.inside.watch.tracker.given_up.values()) == 12, "all to be given up")
         assert max(busy) <= 3
-        assert found.inside.watch.gaps.open == 0
+        assert found.inside.watch.tracker.open == 0
 
 
 async def reads(days: Days) -> int:

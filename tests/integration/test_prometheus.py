@@ -20,7 +20,7 @@ from websockets.asyncio.client import connect
 
 from gateway.market import gaps
 from gateway.model.interval import DAY_MS
-from gateway.runtime import gap_watch as watch
+from gateway.runtime import gap_watch
 from loadtest.processes import family
 from tests.integration.live import client, make_config, process, serving
 from tests.integration.prometheus import DEPLOY, WAIT_S, alert_names, dashboard_queries, program, prometheus
@@ -165,7 +165,7 @@ async def seldom_things(up: Serving, collector: Collector) -> None:
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "PERIOD_S", 0.1)
+    monkeypatch.setattr(gap_watch, "PERIOD_S", 0.1)
     monkeypatch.setattr(gaps, "WAITS_MS", (100,) * 1000)
 
 

@@ -81,7 +81,7 @@ class StatusView:
         now_ms, state, gaps, load = (
             health.clock(),
             hub.state,
-            health.watch.gaps,
+            health.watch.tracker,
             health.flusher.load.level.name.lower(),
         )
         feed, sources, feed_age_ms = health.feed, health.sources.health(), self._feed_age_ms()
@@ -190,7 +190,7 @@ class StatusView:
             disconnects={f"{code} {_CLOSES.get(code, '')}": n for code, n in counters.disconnects.items()},
             refusals=dict(counters.refusals),
             feed_errors=dict(counters.feed_errors),
-            gaps=sum(health.watch.gaps.found.values()),
+            gaps=sum(health.watch.tracker.found.values()),
         )
 
     def _feed_age_ms(self) -> int | None:
