@@ -1,16 +1,17 @@
 """Rules for joining stored klines, those in memory and the forming one into one ascending list. Pure.
 
 - A closed kline beats a forming one of the same open time.
-- Of two closed klines of the same open time the newer wins: by event time, then trades, then volume. (A rewritten kline
-  is a second member of the sorted set and carries no event time; a kline only grows.)
+- Of two closed klines of the same open time the newer wins, by `model.kline.rank`. (A rewritten kline is a second
+  member of the sorted set and carries no event time; a kline only grows.) Where none is newer, the first one counts.
 - The forming kline comes last or not at all: one that is older than a closed kline is out of date.
 - No kline is ever invented: a hole in the source stays a hole.
 """
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import TYPE_CHECKING
+
+from gateway.model.kline import rank
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,7 +24,8 @@ def unique(klines: Iterable[Kline]) -> list[Kline]:
     best: dict[int, Kline] = {}
     for kline in klines:
         known = best.get(kline.open_time_ms)
-        if known is None or _rank(kline) > _rank(known):
+        # Without the last element of the rank, the kline itself: of two equally new ones the first counts.
+        if known is None or rank(kline)[:-1] > rank(known)[:-1]:
             best[kline.open_time_ms] = kline
     return [best[open_time_ms] for open_time_ms in sorted(best)]
 
@@ -36,7 +38,3 @@ def follows(closed: Sequence[Kline], forming: Kline | None) -> bool:
 def within(kline: Kline, start_ms: int | None, end_ms: int | None) -> bool:
     """Whether the kline opens within both ends, included."""
     return (start_ms is None or start_ms <= kline.open_time_ms) and (end_ms is None or kline.open_time_ms <= end_ms)
-
-
-def _rank(kline: Kline) -> tuple[int, int, Decimal]:
-    return kline.event_time_ms, kline.trades, Decimal(kline.volume)

@@ -1,4 +1,4 @@
-"""What is read of the store for an interval that it lacks: enough of the parts, in pieces, and nothing else."""
+"""What is read for an interval that the store lacks: enough parts, in pages, and nothing else."""
 
 from __future__ import annotations
 
@@ -47,26 +47,26 @@ def opens(found: StoredKlines) -> list[int]:
     return [(kline.open_time_ms - T0) // FIVE_MS for kline in found.klines]
 
 
-async def test_what_is_stored_is_read_as_it_is() -> None:
+async def test_a_stored_interval_is_read_as_it_is() -> None:
     klines = closed_klines(range(3))
     found = await store_of(Many(m1m=klines)).closed_klines("BTCUSDT", "1m", 2)
     assert (found.klines, found.parts) == (klines[1:], None)
 
 
-async def test_what_lies_outside_of_what_is_stored_is_not_made_of_others() -> None:
+async def test_a_range_without_stored_klines_is_not_aggregated() -> None:
     stored = Many(**{"m5m": closed_klines(range(3), interval="5m"), "m1m": closed_klines(range(100))})
     found = await store_of(stored).closed_klines("BTCUSDT", "5m", 9, T0 + 10 * FIVE_MS)
     assert (found.klines, found.parts) == ([], None)
 
 
-async def test_the_largest_that_is_stored_is_taken() -> None:
+async def test_the_longest_stored_divisor_is_used() -> None:
     stored = Many(**{"m5m": closed_klines(range(6), interval="5m"), "m1m": closed_klines(range(100))})
     found = await store_of(stored).closed_klines("BTCUSDT", "15m", 9)
     assert found.parts is not None
     assert (found.parts.interval, len(found.klines)) == ("5m", 2)
 
 
-async def test_of_nothing_nothing_is_made() -> None:
+async def test_without_any_divisor_the_result_is_empty() -> None:
     found = await store_of(Many()).closed_klines("BTCUSDT", "15m", 9)
     assert (found.klines, found.parts) == ([], None)
 
@@ -84,7 +84,7 @@ async def test_of_nothing_nothing_is_made() -> None:
     ],
 )
 @pytest.mark.parametrize("piece", [5000, 7])
-async def test_bars_are_those_that_open_within_both_ends(
+async def test_aggregated_klines_open_within_both_ends(
     limit: int,
     start_ms: int | None,
     end_ms: int | None,
@@ -99,14 +99,14 @@ async def test_bars_are_those_that_open_within_both_ends(
     assert max(limit for name, limit in stored.asked if name == "1m") <= piece
 
 
-async def test_one_answer_reads_so_many_parts_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_parts_of_one_answer_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aggregating_store, "PARTS_MAX", 30)
     stored = Many(m1m=closed_klines(range(1000)))
     found = await store_of(stored).closed_klines("BTCUSDT", "5m", 500)
     assert opens(found) == list(range(194, 200))
 
 
-async def test_settings_say_what_is_stored_without_a_look() -> None:
+async def test_configured_stored_intervals_need_no_read() -> None:
     stored = Many(**{"m5m": closed_klines(range(3), interval="5m"), "m1m": closed_klines(range(20))})
     store = store_of(stored, stored=("1m",))
     assert opens(await store.closed_klines("BTCUSDT", "5m", 9)) == [0, 1, 2, 3]

@@ -1,4 +1,4 @@
-"""What is kept, for how long, and what it is worth while the store is away."""
+"""What is cached, for how long, and what is served while the store is unavailable."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def cache(clock: Clock, symbols: int = 100) -> ReadCache[str]:
     return ReadCache(symbols, 60.0, clock)
 
 
-async def test_a_second_request_is_answered_from_what_was_read() -> None:
+async def test_a_second_request_is_answered_from_the_cache() -> None:
     kept, source = cache(Clock()), Source()
     assert await kept.get("BTCUSDT", "1m", source) == Lookup("one", cached=False, stale=False)
     assert await kept.get("BTCUSDT", "1m", source) == Lookup("one", cached=True, stale=False)
     assert (source.reads, kept.hits, kept.misses) == (1, 1, 1)
 
 
-async def test_what_is_older_than_its_time_to_live_is_read_again() -> None:
+async def test_an_expired_value_is_read_again() -> None:
     clock, source = Clock(), Source()
     kept = cache(clock)
     await kept.get("BTCUSDT", "1m", source)
@@ -49,7 +49,7 @@ async def test_what_is_older_than_its_time_to_live_is_read_again() -> None:
     assert await kept.get("BTCUSDT", "1m", source) == Lookup("two", cached=False, stale=False)
 
 
-async def test_a_request_may_insist_on_something_younger() -> None:
+async def test_a_request_may_set_a_lower_maximum_age() -> None:
     clock, source = Clock(), Source()
     kept = cache(clock)
     await kept.get("BTCUSDT", "1m", source)
@@ -58,7 +58,7 @@ async def test_a_request_may_insist_on_something_younger() -> None:
     assert (await kept.get("BTCUSDT", "1m", source, max_age_s=1.0)).cached is True
 
 
-async def test_symbols_and_kinds_are_kept_apart() -> None:
+async def test_symbols_and_kinds_are_separate() -> None:
     kept = cache(Clock())
     for symbol, kind in (("A", "1m"), ("A", "1h"), ("B", "1m")):
         await kept.get(symbol, kind, Source(symbol + kind))
@@ -66,7 +66,7 @@ async def test_symbols_and_kinds_are_kept_apart() -> None:
     assert (await kept.get("B", "1m", Source())).value == "B1m"
 
 
-async def test_the_symbol_asked_for_longest_ago_goes_first_with_all_its_kinds() -> None:
+async def test_the_least_recently_used_symbol_is_dropped_with_all_its_kinds() -> None:
     kept = cache(Clock(), symbols=2)
     for symbol, kind in (("A", "1m"), ("A", "1h"), ("B", "1m")):
         await kept.get(symbol, kind, Source())
@@ -76,7 +76,7 @@ async def test_the_symbol_asked_for_longest_ago_goes_first_with_all_its_kinds() 
     assert (await kept.get("B", "1m", Source())).cached is False
 
 
-async def test_an_old_value_serves_while_the_store_is_away_and_says_so() -> None:
+async def test_an_expired_value_is_served_stale_while_the_store_is_unavailable() -> None:
     clock, source = Clock(), Source()
     kept = cache(clock)
     await kept.get("BTCUSDT", "1m", source)
@@ -88,14 +88,14 @@ async def test_an_old_value_serves_while_the_store_is_away_and_says_so() -> None
     assert await kept.get("BTCUSDT", "1m", source) == Lookup("one", cached=False, stale=False)
 
 
-async def test_with_nothing_kept_the_failure_is_the_answer() -> None:
+async def test_without_a_cached_value_the_failure_is_raised() -> None:
     source = Source()
     source.down = True
     with pytest.raises(StoreUnavailable):
         await cache(Clock()).get("BTCUSDT", "1m", source)
 
 
-async def test_an_old_value_outlives_the_stored_one() -> None:
+async def test_an_expired_value_is_served_when_the_store_has_none_any_more() -> None:
     clock, source = Clock(), Source()
     kept = cache(clock)
     await kept.get("BTCUSDT", "1m", source)
@@ -104,7 +104,7 @@ async def test_an_old_value_outlives_the_stored_one() -> None:
     assert await kept.get("BTCUSDT", "1m", source) == Lookup("one", cached=True, stale=True)
 
 
-async def test_an_empty_answer_is_not_kept_and_pushes_nobody_out() -> None:
+async def test_an_empty_value_is_not_cached_and_drops_no_other() -> None:
     kept = cache(Clock(), symbols=1)
     await kept.get("A", "1m", Source())
     assert await kept.get("B", "1m", Source("")) == Lookup("", cached=False, stale=False)
@@ -134,13 +134,13 @@ async def test_a_replaced_value_keeps_its_age() -> None:
     assert (await kept.get("BTCUSDT", "1m", source)).cached is False
 
 
-async def test_replacing_what_is_not_kept_does_nothing() -> None:
+async def test_replacing_a_value_that_is_not_cached_does_nothing() -> None:
     kept = cache(Clock())
     kept.replace("BTCUSDT", "1m", "ghost")
     assert (await kept.get("BTCUSDT", "1m", Source())).value == "one"
 
 
-async def test_a_stale_answer_is_what_is_kept_now_not_what_was_kept_when_the_read_began() -> None:
+async def test_a_stale_answer_has_the_value_that_was_replaced_during_the_read() -> None:
     clock, source = Clock(), Source()
     kept = cache(clock)
     await kept.get("BTCUSDT", "1m", source)
@@ -153,7 +153,7 @@ async def test_a_stale_answer_is_what_is_kept_now_not_what_was_kept_when_the_rea
     assert await asking == Lookup("extended", cached=True, stale=True)
 
 
-async def test_closing_ends_reads_under_way() -> None:
+async def test_closing_cancels_reads_in_flight() -> None:
     kept, source = cache(Clock()), Source()
     source.gate = asyncio.Event()
     asking = asyncio.create_task(kept.get("BTCUSDT", "1m", source))

@@ -70,25 +70,25 @@ def joined(*stores: Scripted, healthy: str = "ab") -> CombinedStore:
     return CombinedStore(named, lambda: list(healthy))
 
 
-async def test_klines_are_those_that_any_of_them_has() -> None:
+async def test_klines_are_the_union_of_all_stores() -> None:
     stores = joined(Scripted(closed_klines([0, 1, 3])), Scripted(closed_klines([1, 2])))
     found = await stores.closed_klines("S", "1m", 10)
     assert found == closed_klines([0, 1, 2, 3])
 
 
 @pytest.mark.parametrize(("start_ms", "numbers"), [(None, [2, 3]), (0, [0, 1])])
-async def test_no_more_of_them_than_asked_for_from_the_same_end(start_ms: int | None, numbers: list[int]) -> None:
+async def test_the_union_is_limited_from_the_same_end(start_ms: int | None, numbers: list[int]) -> None:
     stores = joined(Scripted(closed_klines([0, 2])), Scripted(closed_klines([1, 3])))
     assert await stores.closed_klines("S", "1m", 2, start_ms) == closed_klines(numbers)
 
 
-async def test_of_two_that_contradict_each_other_the_first_stores_holds_unless_the_other_grew() -> None:
+async def test_of_two_versions_the_first_stores_counts_unless_the_other_is_newer() -> None:
     one, same, more = (kline(0, closed=True, event_time_ms=0, volume=volume) for volume in ("1", "1.0", "2"))
     assert await joined(Scripted([one]), Scripted([same])).closed_klines("S", "1m", 1) == [one]
     assert await joined(Scripted([one]), Scripted([more])).closed_klines("S", "1m", 1) == [more]
 
 
-async def test_the_newest_ticker_and_the_last_close_of_any_of_them() -> None:
+async def test_ticker_and_last_close_are_the_newest_of_all_stores() -> None:
     old, new = ticker("1", event_time_ms=1), ticker("2", event_time_ms=2)
     stores = joined(Scripted(price=new, last=7), Scripted(price=old, last=9))
     assert await stores.ticker("S") == new
@@ -98,42 +98,42 @@ async def test_the_newest_ticker_and_the_last_close_of_any_of_them() -> None:
     assert await nothing.last_closed([("S", "1m")]) == [None]
 
 
-async def test_a_series_is_held_where_any_of_them_holds_it() -> None:
+async def test_a_series_has_klines_where_any_store_has() -> None:
     empty, full = Scripted(), Scripted(closed_klines([1]))
     assert await joined(empty, full).has_klines("S", "1m")
     assert not await joined(empty, empty).has_klines("S", "1m")
 
 
-async def test_symbols_of_any_of_them() -> None:
+async def test_symbols_are_those_of_all_stores() -> None:
     stores = joined(Scripted(names={"A"}), Scripted(names={"B"}))
     assert await stores.symbols() == {"A", "B"}
     assert await stores.has_data("B")
     assert not await stores.has_data("C")
 
 
-async def test_one_that_fails_is_done_without() -> None:
+async def test_a_store_that_fails_is_left_out() -> None:
     stores = joined(Scripted(failure=AWAY), Scripted(closed_klines([1])))
     assert await stores.closed_klines("S", "1m", 10) == closed_klines([1])
 
 
 @pytest.mark.parametrize("healthy", ["ab", "a"])
-async def test_when_all_fail_so_does_the_whole(healthy: str) -> None:
+async def test_the_read_fails_when_all_stores_fail(healthy: str) -> None:
     with pytest.raises(StoreUnavailable):
         await joined(Scripted(failure=AWAY), Scripted(failure=AWAY), healthy=healthy).symbols()
 
 
-async def test_our_own_bug_in_one_of_them_is_not_hidden() -> None:
+async def test_an_unexpected_exception_is_raised() -> None:
     with pytest.raises(KeyError):
         await joined(Scripted(), Scripted(failure=KeyError())).symbols()
 
 
-async def test_only_healthy_ones_are_asked() -> None:
+async def test_only_healthy_stores_are_read() -> None:
     one, two = Scripted(names={"A"}), Scripted(names={"B"})
     assert await joined(one, two, healthy="b").symbols() == {"B"}
     assert (one.asked, two.asked) == (0, 1)
 
 
-async def test_counts_and_ends_are_of_all() -> None:
+async def test_counters_and_closing_cover_all_stores() -> None:
     one, two = Scripted(malformed=2, available=False), Scripted(malformed=3)
     stores = joined(one, two, healthy="b")
     assert stores.malformed == 5

@@ -51,21 +51,21 @@ async def lived(away: range, until_s: float) -> World:
     return world
 
 
-async def test_all_is_well_every_ten_seconds() -> None:
+async def test_an_available_store_is_pinged_every_ten_seconds() -> None:
     world = await lived(range(0), 35)
     assert world.sent_s == [0, 10, 20, 30]
     assert PING_S == 10
 
 
-async def test_a_store_that_is_away_is_tried_by_the_schedule_and_the_fifth_failure_opens_the_circuit() -> None:
+async def test_an_unavailable_store_is_pinged_by_the_retry_schedule() -> None:
     world = await lived(range(10, 1000), 45)
     # 0 is well; five failures at 10 .. 21; then the open circuit's probes, 1, 2, 4, 4 … s apart.
     assert world.sent_s == [0, 10, 11, 13, 17, 21, 22, 24, 28, 32, 36, 40, 44]
-    assert world.asked_s == world.sent_s, "nobody asks while the answer is known"
+    assert world.asked_s == world.sent_s, "no ping while the circuit is open"
     assert not world.breaker.closed
 
 
-async def test_its_return_is_found_by_the_next_probe_and_starts_the_schedule_anew() -> None:
+async def test_a_successful_ping_restarts_the_schedule() -> None:
     world = await lived(range(10, 27), 70)
     assert world.sent_s[-6:] == [24, 28, 38, 48, 58, 68]
     assert world.breaker.closed

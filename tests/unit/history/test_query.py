@@ -1,4 +1,4 @@
-"""Each wrong value is refused by name and code; what passes is exactly what was asked."""
+"""Each wrong value is refused with the name of its field and a code."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ def refused(*values: Any, **more: Any) -> QueryError:
     return error
 
 
-def test_what_is_not_given_takes_its_default() -> None:
+def test_missing_values_take_their_defaults() -> None:
     assert RULES.klines("BTCUSDT", "1m") == KlinesQuery("BTCUSDT", INTERVALS["1m"], 500, None, None)
 
 
-def test_what_is_given_is_kept() -> None:
+def test_given_values_are_kept() -> None:
     assert RULES.klines("1000SATSUSDT", "1h", 1, 0, TIME_MAX_MS) == KlinesQuery(
         "1000SATSUSDT", INTERVALS["1h"], 1, 0, TIME_MAX_MS
     )
 
 
-def test_start_and_end_may_name_the_same_bar() -> None:
+def test_start_and_end_may_be_equal() -> None:
     assert isinstance(RULES.klines("BTCUSDT", "1m", 500, 60_000, 60_000), KlinesQuery)
 
 
@@ -39,12 +39,12 @@ def test_an_ill_formed_symbol_is_invalid(symbol: str) -> None:
     assert (error.code, error.details) == (ErrorCode.INVALID_SYMBOL, {"symbol": symbol})
 
 
-def test_a_very_long_symbol_is_not_repeated_whole() -> None:
+def test_a_very_long_symbol_is_cut_in_the_error() -> None:
     assert refused("A" * 9000, "1m").details == {"symbol": "A" * 40}
 
 
 @pytest.mark.parametrize("interval", ["5m", "1M", "", "60"])
-def test_an_interval_not_served_is_invalid_and_the_answer_lists_those_served(interval: str) -> None:
+def test_an_unknown_interval_is_invalid_and_the_error_lists_the_known_ones(interval: str) -> None:
     error = refused("BTCUSDT", interval)
     assert (error.code, error.details) == (ErrorCode.INVALID_INTERVAL, {"intervals": ("1m", "1h")})
 
@@ -74,5 +74,5 @@ def test_a_value_out_of_bounds_or_of_the_wrong_type_is_refused_by_name(values: t
     assert error.message.startswith(f"{field}: ")
 
 
-def test_a_dialect_may_call_the_interval_by_its_own_name() -> None:
+def test_the_error_has_the_name_that_the_dialect_uses() -> None:
     assert refused("BTCUSDT", None, interval_name="timeframe").details["field"] == "timeframe"

@@ -1,4 +1,4 @@
-"""The past and the present as one list: what is read, what is reused, and what an answer ends with."""
+"""Stored and live klines as one list: what is read, what is cached, and how an answer ends."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def asked(on: Stage, limit: int = 500, start: int | None = None, end: int 
     return numbers(answer.klines)
 
 
-async def test_stored_bars_come_first_and_the_forming_one_last() -> None:
+async def test_stored_klines_come_first_and_the_forming_one_last() -> None:
     on = stage()
     answer = await on.history.klines("BTCUSDT", "1m", 500)
     assert numbers(answer.klines) == list(range(21))
@@ -34,7 +34,7 @@ async def test_stored_bars_come_first_and_the_forming_one_last() -> None:
     assert (answer.cached, answer.stale, answer.settled) == (False, False, False)
 
 
-async def test_a_second_answer_is_cached_and_its_forming_bar_is_live() -> None:
+async def test_a_second_answer_is_cached_and_its_forming_kline_is_live() -> None:
     on = stage()
     await asked(on)
     on.live.last_bar = forming(20, close="123.40")
@@ -69,13 +69,13 @@ async def test_limit_and_ends(limit: int, start: int | None, end: int | None, ex
     assert on.stored.reads == 1
 
 
-async def test_subscriptions_ask_for_closed_bars_only() -> None:
+async def test_without_the_forming_kline_the_limit_counts_closed_ones() -> None:
     on = stage()
     answer = await on.history.klines("BTCUSDT", "1m", 2, forming=False)
     assert numbers(answer.klines) == [18, 19]
 
 
-async def test_a_bar_that_closes_live_extends_what_is_kept_without_a_read() -> None:
+async def test_a_live_closed_kline_extends_the_cached_ones_without_a_read() -> None:
     on = stage()
     await asked(on)
     on.live.memory = [bar(19, event_time_ms=1), bar(20, event_time_ms=1)]
@@ -92,7 +92,7 @@ async def test_a_correction_in_memory_is_answered() -> None:
     assert answer.klines[0].close == "42.00"
 
 
-async def test_a_hole_before_the_bars_in_memory_is_read_again_at_most_once_a_second() -> None:
+async def test_a_hole_before_klines_in_memory_is_read_at_most_once_a_second() -> None:
     on = stage()
     await asked(on)
     on.live.memory, on.live.last_bar = [bar(22)], forming(23)
@@ -107,7 +107,7 @@ async def test_a_hole_before_the_bars_in_memory_is_read_again_at_most_once_a_sec
     assert on.stored.reads == 2
 
 
-async def test_a_hole_is_not_forgotten_when_the_bars_in_memory_move_on() -> None:
+async def test_a_hole_is_not_forgotten_when_later_klines_close() -> None:
     on = stage()
     await asked(on)
     on.live.memory, on.live.last_bar = [bar(22)], forming(23)
@@ -118,7 +118,7 @@ async def test_a_hole_is_not_forgotten_when_the_bars_in_memory_move_on() -> None
     assert await asked(on, 6) == [19, 20, 21, 22, 23, 24]
 
 
-async def test_a_hole_before_the_forming_bar_is_read_again() -> None:
+async def test_a_hole_before_the_forming_kline_is_read_again() -> None:
     on = stage()
     await asked(on)
     on.live.last_bar = forming(21)
@@ -127,14 +127,14 @@ async def test_a_hole_before_the_forming_bar_is_read_again() -> None:
     assert await asked(on, 3) == [19, 20, 21]
 
 
-async def test_a_hole_that_the_source_has_stays_one() -> None:
+async def test_a_hole_in_the_store_stays_a_hole() -> None:
     on = stage()
     on.stored.klines = [bar(0), bar(3)]
     on.live.last_bar = None
     assert await asked(on) == [0, 3]
 
 
-async def test_no_more_closed_bars_are_kept_than_set() -> None:
+async def test_the_number_of_cached_klines_is_limited() -> None:
     on = stage(limit_max=10)
     on.live.memory = [bar(20)]
     on.live.last_bar = forming(21)
@@ -142,7 +142,7 @@ async def test_no_more_closed_bars_are_kept_than_set() -> None:
     assert on.stored.reads == 1
 
 
-async def test_bars_older_than_those_kept_are_read_for_the_request() -> None:
+async def test_klines_older_than_the_cached_ones_are_read_for_the_request() -> None:
     on = stage(limit_max=10)
     assert await asked(on, 3, start=2) == [2, 3, 4]
     assert await asked(on, 3, end=4) == [2, 3, 4]
@@ -150,24 +150,24 @@ async def test_bars_older_than_those_kept_are_read_for_the_request() -> None:
     assert on.stored.reads == 4
 
 
-async def test_an_older_range_that_reaches_the_present_ends_with_it() -> None:
+async def test_an_older_range_may_end_with_the_forming_kline() -> None:
     on = stage(limit_max=10)
     on.live.memory, on.live.last_bar = [bar(20)], forming(21)
     assert await asked(on, 500, start=2) == list(range(2, 22))
 
 
-async def test_a_request_for_more_than_is_kept_is_read() -> None:
+async def test_a_request_for_more_than_is_cached_is_read() -> None:
     on = stage(limit_max=10)
     assert await asked(on, 15) == list(range(6, 21))
 
 
-async def test_a_series_that_is_kept_whole_is_never_read_for_older_bars() -> None:
+async def test_a_completely_cached_series_is_never_read_for_older_klines() -> None:
     on = stage()
     assert await asked(on, 500, start=-100) == list(range(21))
     assert on.stored.reads == 1
 
 
-async def test_only_answers_that_end_before_the_newest_closed_bar_are_settled() -> None:
+async def test_only_answers_that_end_before_the_newest_closed_kline_are_settled() -> None:
     on = stage()
     history = on.history
     assert (await history.klines("BTCUSDT", "1m", 3, None, open_ms(18))).settled
@@ -177,7 +177,7 @@ async def test_only_answers_that_end_before_the_newest_closed_bar_are_settled() 
     assert not (await history.klines("BTCUSDT", "1m", 3, None, open_ms(18))).settled
 
 
-async def test_while_the_store_is_away_what_is_kept_is_served_stale_with_the_live_end() -> None:
+async def test_while_the_store_is_unavailable_cached_klines_are_served_stale() -> None:
     on = stage()
     await asked(on)
     on.stored.down = True
@@ -189,20 +189,20 @@ async def test_while_the_store_is_away_what_is_kept_is_served_stale_with_the_liv
     assert on.history.counters["stale_served"] == 1
 
 
-async def test_a_feed_that_is_away_makes_answers_stale() -> None:
+async def test_a_stale_feed_makes_answers_stale() -> None:
     on = stage()
     on.live.away = True
     assert (await on.history.klines("BTCUSDT", "1m", 3)).stale
 
 
-async def test_with_nothing_kept_and_the_store_away_there_is_no_answer() -> None:
+async def test_without_cached_klines_an_unavailable_store_is_an_error() -> None:
     on = stage()
     on.stored.down = True
     with pytest.raises(StoreUnavailable):
         await asked(on)
 
 
-async def test_a_symbol_nobody_has_data_for_is_unknown_once_the_feed_has_spoken() -> None:
+async def test_a_symbol_without_data_is_unknown_once_the_feed_has_delivered() -> None:
     on = stage()
     with pytest.raises(UnknownSymbol) as caught:
         await on.history.klines("FOOUSDT", "1m", 3)
@@ -211,14 +211,14 @@ async def test_a_symbol_nobody_has_data_for_is_unknown_once_the_feed_has_spoken(
         await on.history.ticker("FOOUSDT")
 
 
-async def test_before_the_feed_has_spoken_the_answer_is_empty() -> None:
+async def test_before_the_feed_has_delivered_the_answer_is_empty() -> None:
     on = stage()
     on.live.has_symbols = False
     assert (await on.history.klines("FOOUSDT", "1m", 3)).klines == []
     assert (await on.history.ticker("FOOUSDT")).ticker is None
 
 
-async def test_a_symbol_that_only_the_store_knows_is_known() -> None:
+async def test_a_symbol_with_stored_data_only_is_known() -> None:
     on = stage()
     on.live.names = []
     on.live.last_bar = None
@@ -226,13 +226,13 @@ async def test_a_symbol_that_only_the_store_knows_is_known() -> None:
     assert (await on.history.klines("BTCUSDT", "1h", 3)).klines == []
 
 
-async def test_a_symbol_that_only_the_feed_knows_is_known() -> None:
+async def test_a_symbol_with_live_data_only_is_known() -> None:
     on = stage()
     on.live.names = ["NEWUSDT"]
     assert (await on.history.klines("NEWUSDT", "1m", 3)).klines == []
 
 
-async def test_a_range_nobody_has_bars_in_is_empty_and_no_error() -> None:
+async def test_a_range_without_klines_is_empty_and_no_error() -> None:
     on = stage(limit_max=10)
     assert await asked(on, 3, start=-10, end=-5) == []
 
@@ -278,7 +278,7 @@ async def test_totals_are_counted() -> None:
     assert on.history.counters == {"hits": 1, "misses": 2, "coalesced": 0, "stale_served": 0, "malformed": 3}
 
 
-async def test_closing_ends_reads_under_way() -> None:
+async def test_closing_cancels_reads_in_flight() -> None:
     on = stage()
     on.stored.gate = asyncio.Event()
     asking = asyncio.create_task(asked(on))
@@ -289,7 +289,7 @@ async def test_closing_ends_reads_under_way() -> None:
         await asking
 
 
-async def test_the_answer_says_which_bars_are_missing_between_those_it_has() -> None:
+async def test_the_answer_lists_the_gaps_between_its_klines() -> None:
     on = stage()
     on.stored.klines = [*bars(0, 3), *bars(6, 6), *bars(8, 19)]
     answer = await on.history.klines("BTCUSDT", "1m", 500)
@@ -301,7 +301,7 @@ async def test_the_answer_says_which_bars_are_missing_between_those_it_has() -> 
     assert (await on.history.klines("BTCUSDT", "1m", 3, open_ms(4), open_ms(5))).gaps == []
 
 
-async def test_what_is_made_of_others_is_marked_and_asks_again_for_older_bars() -> None:
+async def test_aggregated_klines_are_marked_and_read_again_for_older_ones() -> None:
     on = stage()
     on.live.last_bar = None
     answer = await on.history.klines("BTCUSDT", "5m", 500)

@@ -1,4 +1,4 @@
-"""Many askers, one read; and nobody who leaves takes the answer from the others."""
+"""Many requests share one read, and a request that is cancelled does not cancel it for the others."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def test_all_who_ask_meanwhile_get_the_answer_of_one_read() -> None:
+async def test_concurrent_requests_share_one_read() -> None:
     flight: SingleFlight[str] = SingleFlight()
     read = Read()
     asking = [asyncio.create_task(flight.join("key", read)) for _ in range(50)]
@@ -37,7 +37,7 @@ async def test_all_who_ask_meanwhile_get_the_answer_of_one_read() -> None:
     assert (read.calls, flight.coalesced) == (1, 49)
 
 
-async def test_other_keys_are_read_on_their_own_and_a_landed_read_is_not_reused() -> None:
+async def test_other_keys_are_read_separately_and_a_finished_read_is_not_reused() -> None:
     flight: SingleFlight[str] = SingleFlight()
     read = Read()
     read.answer.set_result("bars")
@@ -46,7 +46,7 @@ async def test_other_keys_are_read_on_their_own_and_a_landed_read_is_not_reused(
     assert (read.calls, flight.coalesced) == (3, 0)
 
 
-async def test_the_first_asker_may_leave_without_ending_the_read() -> None:
+async def test_the_first_request_may_be_cancelled_without_ending_the_read() -> None:
     flight: SingleFlight[str] = SingleFlight()
     read = Read()
     first, second = (asyncio.create_task(flight.join("key", read)) for _ in range(2))
@@ -59,7 +59,7 @@ async def test_the_first_asker_may_leave_without_ending_the_read() -> None:
         await first
 
 
-async def test_a_failure_reaches_everybody_and_the_next_asker_reads_again() -> None:
+async def test_a_failure_reaches_every_request_and_the_next_one_reads_again() -> None:
     flight: SingleFlight[str] = SingleFlight()
     read = Read()
     asking = [asyncio.create_task(flight.join("key", read)) for _ in range(3)]
@@ -72,7 +72,7 @@ async def test_a_failure_reaches_everybody_and_the_next_asker_reads_again() -> N
     assert await flight.join("key", again) == "bars"
 
 
-async def test_a_failure_nobody_waits_for_any_more_is_not_reported_as_lost() -> None:
+async def test_a_failure_without_waiters_is_not_logged_by_asyncio() -> None:
     lost: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: lost.append(context))
     flight: SingleFlight[str] = SingleFlight()
@@ -87,7 +87,7 @@ async def test_a_failure_nobody_waits_for_any_more_is_not_reported_as_lost() -> 
     assert lost == []
 
 
-async def test_closing_ends_what_is_under_way() -> None:
+async def test_closing_cancels_reads_in_flight() -> None:
     flight: SingleFlight[str] = SingleFlight()
     asking = asyncio.create_task(flight.join("key", Read()))
     await settle()
