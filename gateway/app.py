@@ -205,7 +205,8 @@ class Gateway:
         if worker_group := self.worker_group:
             tasks.append(
                 asyncio.create_task(
-                    serve_operations(worker_group.bind(), self.operations.worker_routes(worker_group)), name="crew"
+                    serve_operations(worker_group.bind(), self.operations.worker_routes(worker_group)),
+                    name="worker group",
                 )
             )
         shared = self.config.server.reuse_port
@@ -280,8 +281,8 @@ async def serve(
 ) -> None:
     """Run a gateway until SIGINT or SIGTERM; `on_ready` is called with the page's address once it answers.
 
-    With `reread` a SIGHUP makes it read the settings again; as one of a `crew` it ends with its supervisor. Raises
-    `OSError` where the address cannot be bound, `ConfigError` for certificates and keys that cannot be used.
+    With `reread` a SIGHUP makes it read the settings again; as one of a `worker_group` it ends with its supervisor.
+    Raises `OSError` where the address cannot be bound, `ConfigError` for certificates and keys that cannot be used.
     """
     check_tls(config.server)
     with contextlib.ExitStack() as stack:

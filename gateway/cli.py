@@ -1,7 +1,7 @@
 """The command line: arguments in, exit status out.
 
-Decides nothing about markets or clients. Each command imports what it runs only then, so that `--help` and a mistake
-in the settings answer at once. Exit status: 0 ended as asked, 1 could not run, 2 arguments or settings are wrong.
+Must not decide anything about markets or clients. A command imports what it needs when it runs, so that `--help` and
+errors in the settings appear at once. Exit status: 0 ended normally, 1 could not run, 2 wrong arguments or settings.
 """
 
 from __future__ import annotations
@@ -57,14 +57,14 @@ publish_option = click.option(
 )
 
 
-class Unable(click.ClickException):
-    """The command could not run; the message says what was in the way."""
+class CommandError(click.ClickException):
+    """The command could not run; the message says why."""
 
     exit_code = 1
 
 
-class Refused(click.ClickException):
-    """Arguments or settings cannot be used; the message names which."""
+class UsageError(click.ClickException):
+    """Arguments or settings are wrong; the message names which."""
 
     exit_code = 2
 
@@ -84,8 +84,10 @@ main.add_command(trace)
 @click.option("--host", help="Address to listen on; 0.0.0.0 opens it to the network.")
 @port_option
 @click.option("--redis", "redis_url", metavar="URL", help="Where the collector writes.")
-@click.option("--workers", type=click.IntRange(1), help="Processes on the port, one a core.  [default: 1]")
-@click.option("--worker", is_flag=True, hidden=True, help="Be one of them; a line on standard input tells which.")
+@click.option(
+    "--workers", type=click.IntRange(1), help="Processes on the port, for example one per core.  [default: 1]"
+)
+@click.option("--worker", is_flag=True, hidden=True, help="Run as one of them; a line on standard input says which.")
 def serve(
     file: Path | None, host: str | None, port: int | None, redis_url: str | None, workers: int | None, worker: bool
 ) -> None:
@@ -94,10 +96,10 @@ def serve(
     options: dict[str, dict[str, Any]] = {"server": server, "redis": {"url": redis_url}}
     config = _load(file, options)
 
-    def say(address: str) -> None:
-        _say(f"Serving on {address}")
+    def announce(address: str) -> None:
+        _print(f"Serving on {address}")
 
-    def read() -> Config:
+    def reread() -> Config:
         return _read(file, options)
 
     if config.server.workers > 1 and not worker:
@@ -105,7 +107,7 @@ def serve(
 
         given = {"--config": file, "--redis": redis_url}
         words = [str(word) for key, value in given.items() if value for word in (key, value)]
-        return _run(config, supervise(config, words, on_ready=say), WorkersError)
+        return _run(config, supervise(config, words, on_ready=announce), WorkersError)
     from gateway.app import serve as run_gateway
 
     worker_group = None
@@ -113,8 +115,8 @@ def serve(
         from gateway.server.worker_group import join
 
         worker_group = join()
-        config, read = worker_group.share(config), lambda: worker_group.share(_read(file, options))
-    _run(config, run_gateway(config, on_ready=say, reread=read, worker_group=worker_group), ConfigError)
+        config, reread = worker_group.share(config), lambda: worker_group.share(_read(file, options))
+    _run(config, run_gateway(config, on_ready=announce, reread=reread, worker_group=worker_group), ConfigError)
 
 
 @main.command()
@@ -124,7 +126,7 @@ def serve(
 @publish_option
 def demo(port: int | None, symbols: int, rate: float, publish: bool) -> None:
     """Run the gateway with a simulated market: nothing else is needed."""
-    # Settings of a real installation, in ./config.toml, are none of the demo's business.
+    # The demo must not use the settings of a real installation in ./config.toml.
     config = _load(None, {"server": {"port": port}}, default=None)
     from gateway.app import serve as run_gateway
     from simulator.demo import run_demo
@@ -133,14 +135,14 @@ def demo(port: int | None, symbols: int, rate: float, publish: bool) -> None:
     from simulator.server import ServerError
     from simulator.simulate import Simulation
 
-    def invite(address: str) -> None:
-        _say(f"Open {address} in a browser. Ctrl-C ends the demo.")
+    def announce(address: str) -> None:
+        _print(f"Open {address} in a browser. Ctrl-C ends the demo.")
 
     async def serve_from(redis_url: str) -> None:
         redis = msgspec.structs.replace(config.redis, url=redis_url)
-        await run_gateway(msgspec.structs.replace(config, redis=redis), on_ready=invite)
+        await run_gateway(msgspec.structs.replace(config, redis=redis), on_ready=announce)
 
-    with _checked():
+    with _values_as_arguments():
         choose_pairs(symbols)
         simulation = Simulation(symbols, config.market.intervals, Pace(rate), publish=publish, extended=True)
     _run(config, run_demo(serve_from, simulation, config.redis, say=logger.debug), ServerError)
@@ -148,16 +150,20 @@ def demo(port: int | None, symbols: int, rate: float, publish: bool) -> None:
 
 @main.command()
 @config_option
-@click.option("--redis", "redis_url", metavar="URL", required=True, help="Where to write, as a collector would.")
+@click.option("--redis", "redis_url", metavar="URL", required=True, help="The Redis to write to.")
 @symbols_option
 @rate_option
 @publish_option
-@click.option("--spike", type=click.FloatRange(1), default=1.0, help="Multiply the rate by this, once, after 10 s ...")
-@click.option("--spike-seconds", type=click.FloatRange(0, min_open=True), default=5.0, help="... for so long.")
-@click.option("--seed", type=int, default=1, show_default=True, help="The same number makes the same market.")
+@click.option(
+    "--spike", type=click.FloatRange(1), default=1.0, help="Factor by which the rate rises once, after 10 s ..."
+)
+@click.option(
+    "--spike-seconds", type=click.FloatRange(0, min_open=True), default=5.0, help="... for this many seconds."
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same market.")
 @click.option("--intervals", metavar="NAMES", help="Kline intervals, comma-separated.  [default: market.intervals]")
 @click.option(
-    "--extended", is_flag=True, help="With trade ids, taker volumes, best bid and ask: few collectors have them."
+    "--extended", is_flag=True, help="Add trade ids, taker volumes, best bid and ask; few collectors provide them."
 )
 def simulate(
     file: Path | None,
@@ -178,7 +184,7 @@ def simulate(
     from simulator.pairs import choose_pairs
     from simulator.simulate import Simulation, run_simulate
 
-    with _checked():
+    with _values_as_arguments():
         choose_pairs(symbols)
         pace = Pace(rate, spike=spike, spike_s=spike_seconds)
         simulation = Simulation(symbols, config.market.intervals, pace, seed, publish=publish, extended=extended)
@@ -192,7 +198,7 @@ def make_key(name: str) -> None:
     from gateway.access import api_keys
 
     if not is_key_name(name):
-        raise Refused("NAME: expected 1 to 64 letters, digits, or any of . _ @ -")
+        raise UsageError("NAME: expected 1 to 64 letters, digits, or any of . _ @ -")
     key = api_keys.make_key(os.urandom(api_keys.ENTROPY_BYTES))
     click.echo(f"key:   {key}   (shown this once)\nentry: {name}:{api_keys.hash_of(key)}")
 
@@ -205,15 +211,15 @@ def check_config(file: Path | None) -> None:
 
 
 def _load(file: Path | None, options: Mapping[str, Mapping[str, Any]], default: Path | None = DEFAULT_FILE) -> Config:
-    """The same for the start: what cannot be used ends the command."""
+    """The settings at the start; ends the command if they cannot be used."""
     try:
         return _read(file, options, default)
     except ConfigError as error:
-        raise Refused(str(error)) from error
+        raise UsageError(str(error)) from error
 
 
 def _read(file: Path | None, options: Mapping[str, Mapping[str, Any]], default: Path | None = DEFAULT_FILE) -> Config:
-    """The settings: file, environment, and the options that were given; raises `ConfigError`."""
+    """The settings of file, environment and options; raises `ConfigError`."""
     if file is None and default is not None and default.is_file():
         file = default
     overrides = {
@@ -225,18 +231,18 @@ def _read(file: Path | None, options: Mapping[str, Mapping[str, Any]], default: 
 
 
 @contextmanager
-def _checked() -> Iterator[None]:
-    """A value that only the simulation can judge is a wrong argument too."""
+def _values_as_arguments() -> Iterator[None]:
+    """A value that the simulation refuses is a wrong argument."""
     try:
         yield
     except ValueError as error:
-        raise Refused(str(error)) from error
+        raise UsageError(str(error)) from error
 
 
 def _run(config: Config, command: Coroutine[Any, Any, None], *expected: type[Exception]) -> None:
-    """Run to the end. Ctrl-C and SIGTERM are how a service is ended: no failure, and nothing to report.
+    """Run `command` to its end. Ctrl-C and SIGTERM end it normally.
 
-    Failures of the system (a port in use, say) and `expected` ones are told in a sentence, without a traceback.
+    `OSError` (a port in use, for example) and `expected` errors are reported in a sentence, without a traceback.
     """
     from gateway.ops.logs import setup_logging
 
@@ -250,20 +256,20 @@ def _run(config: Config, command: Coroutine[Any, Any, None], *expected: type[Exc
         causes = list(_causes(error))
         if not all(isinstance(cause, (OSError, *expected)) for cause in causes):
             raise
-        raise Unable("; ".join(getattr(cause, "strerror", None) or str(cause) for cause in causes)) from error
+        raise CommandError("; ".join(getattr(cause, "strerror", None) or str(cause) for cause in causes)) from error
 
 
-def _say(text: str) -> None:
-    """Print a line. A service goes on where nobody can read it: its standard output may be a file on a full disk."""
+def _print(text: str) -> None:
+    """Print a line. A service continues if that fails: its standard output may be a file on a full disk."""
     try:
         click.echo(text)
     except OSError:
-        # What is still in the buffer must not fail again at the end: that would be the exit status.
+        # The rest of the buffer must not fail again at exit: that would change the exit status.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 async def _until_terminated(command: Coroutine[Any, Any, None]) -> None:
-    """SIGTERM ends `command` as Ctrl-C does. (While the web server runs, it takes both signals itself.)"""
+    """Cancel `command` at SIGTERM, as at Ctrl-C. (While the web server runs, it handles both signals itself.)"""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
     terminated = False
@@ -284,7 +290,7 @@ async def _until_terminated(command: Coroutine[Any, Any, None]) -> None:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error, or what a group of tasks failed of."""
+    """The error, or the errors inside an exception group."""
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
             yield from _causes(inner)

@@ -51,26 +51,26 @@ def test_everything_declared_is_locked(lock: str, declared: set[str]) -> None:
 
 
 @each_lock
-def test_what_is_tested_is_what_is_served(lock: str) -> None:
+def test_tested_versions_are_those_served(lock: str) -> None:
     tested = locked("dev")
     assert {name: version for name, version in locked(lock).items() if tested.get(name) != version} == {}
 
 
-def test_what_is_fuzzed_is_what_is_served() -> None:
+def test_fuzzed_versions_are_those_served() -> None:
     served, fuzzed = locked("serve"), locked("fuzz")
     assert {name: version for name, version in served.items() if fuzzed.get(name) != version} == {}
 
 
-def test_the_server_needs_nothing_of_the_tests() -> None:
+def test_the_server_needs_no_test_dependency() -> None:
     assert not set(locked("serve")) & (DEV | DEMO | BUILD | FUZZ)
 
 
 @pytest.mark.parametrize("lock", [*LOCKS, "fuzz"])
-def test_every_package_is_held_by_its_hash(lock: str) -> None:
+def test_every_package_has_a_hash(lock: str) -> None:
     entries = re.split(r"^(?=[a-z])", text_of(lock), flags=re.MULTILINE)[1:]
     assert [entry.split()[0] for entry in entries if "--hash=sha256:" not in entry] == []
 
 
 @pytest.mark.parametrize("lock", [*LOCKS, "fuzz"])
-def test_no_server_is_named_so_that_any_mirror_will_do(lock: str) -> None:
+def test_no_registry_is_named_so_that_any_mirror_works(lock: str) -> None:
     assert "://" not in text_of(lock)

@@ -1,4 +1,4 @@
-"""Settings. Nothing imports them as a global: `app.py` hands each part the section it needs."""
+"""The settings. There is no global instance: `app.py` passes each part the section it needs."""
 
 from gateway.config.file import load_config, mask_url, masked
 from gateway.config.sections import (

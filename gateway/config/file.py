@@ -1,4 +1,4 @@
-"""`config.toml` and the environment become one frozen, checked value. Nothing else in the package reads either."""
+"""Reads `config.toml` and the environment into one frozen, validated value. No other file may read either."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ def load_config(
     environ: Mapping[str, str],
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Config:
-    """Read the file (if any), lay the environment over it, then `overrides`; raises `ConfigError`."""
+    """The settings: the file if `path` is given, overridden by `environ`, then by `overrides` (by section and key).
+
+    Raises `ConfigError` that names the key.
+    """
     data: dict[str, Any] = {}
     if path is not None:
         try:
@@ -36,7 +39,7 @@ def load_config(
     for name, text in environ.items():
         if name.startswith(ENV_PREFIX) and "__" in name:
             section, _, key = name.removeprefix(ENV_PREFIX).lower().partition("__")
-            _lay_over(data, section, key, text)
+            _set_from_environment(data, section, key, text)
     for section, keys in (overrides or {}).items():
         _section_of(data, section).update(keys)
     _complete_sources(data)
@@ -49,7 +52,7 @@ def load_config(
 
 
 def masked(config: Config) -> dict[str, Any]:
-    """The effective settings as plain data, with passwords masked: safe to print."""
+    """The settings as plain data, with passwords and tokens replaced by `***`: safe to print."""
     data: dict[str, Any] = msgspec.to_builtins(config)
     for redis in (data["redis"], *data["sources"].values()):
         redis["url"] = mask_url(redis["url"])
@@ -62,7 +65,7 @@ def masked(config: Config) -> dict[str, Any]:
 
 
 def mask_url(url: str) -> str:
-    """The URL with its passwords replaced by `***`: that before the host, and one among the parameters."""
+    """The URL with its passwords replaced by `***`: before the host and among the parameters."""
     parts = urlsplit(url)
     parts = parts._replace(query=re.sub(r"(?<![^&])(password=)[^&]*", r"\1***", parts.query))
     if parts.password is not None:
@@ -77,8 +80,8 @@ def _section_of(data: dict[str, Any], section: str) -> dict[str, Any]:
     return keys
 
 
-def _lay_over(data: dict[str, Any], section: str, key: str, text: str) -> None:
-    """Put a variable's value into its place: `GATEWAY_SOURCES__BACKUP__URL` goes into a table of its own."""
+def _set_from_environment(data: dict[str, Any], section: str, key: str, text: str) -> None:
+    """Set a key to a variable's value; `GATEWAY_SOURCES__BACKUP__URL` sets a key of a table inside the section."""
     tables = _section_of(data, section)
     name, nested, deeper = key.partition("__")
     if section == "sources" and nested:
@@ -88,18 +91,18 @@ def _lay_over(data: dict[str, Any], section: str, key: str, text: str) -> None:
 
 
 def _complete_sources(data: dict[str, Any]) -> None:
-    """Fill in what the tables of sources leave out; what is no table is refused with the other mistakes."""
+    """Complete each source with the keys of `[redis]`. A source that is no table is refused later with other errors."""
     sources, common = data.get("sources"), data.get("redis", {})
     if not (isinstance(sources, dict) and isinstance(common, dict)):
         return
-    elsewhere = {key: value for key, value in common.items() if key not in SERVERS}
+    without_servers = {key: value for key, value in common.items() if key not in SERVERS}
     for name, own in sources.items():
         if isinstance(own, dict):
-            sources[name] = (elsewhere if own.keys() & set(SERVERS) else common) | own
+            sources[name] = (without_servers if own.keys() & set(SERVERS) else common) | own
 
 
 def _from_text(section: str, owner: type | None, key: str, text: str) -> Any:
-    """A variable's text as the type its key has; unknown keys stay text and are refused with the others."""
+    """A variable's text converted to the type of its key. Unknown keys stay text and are refused later."""
     hint = get_type_hints(owner, include_extras=True).get(key) if owner else None
     if hint is None:
         return text
@@ -116,7 +119,7 @@ def _from_text(section: str, owner: type | None, key: str, text: str) -> Any:
 
 
 def _readable(message: str) -> str:
-    """msgspec says `Expected int, got str - at $.server.port`; people look for `server.port` first."""
+    """msgspec's message with the key first: `server.port: Expected int, got str`."""
     if found := re.fullmatch(r"(?P<what>.*) - at `\$\.?(?P<key>.*)`", message):
         return f"{found['key']}: {found['what']}"
     return message

@@ -1,4 +1,4 @@
-"""Which settings can change while the process runs, and what a file read again comes to. Pure; applies nothing."""
+"""Which settings can change while the process runs, and what results from a reload. Pure; applies nothing."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ RELOADABLE = frozenset(
         "log.format",
     )
 )
-"""What no connection, no key and no bar depends on. README.md lists the same."""
+"""Keys on which no connection, no Redis key and no kline depends. README.md lists the same."""
 
 
 class Reload(NamedTuple):
-    """`config` is what is in force from now on."""
+    """The result: the settings in force, and the keys that changed."""
 
     config: Config
     changed: tuple[str, ...]
     waiting: tuple[str, ...]
-    """Keys that have changed and need a restart."""
+    """Keys that differ and need a restart."""
 
 
 def reloaded(running: Config, wanted: Config) -> Reload:
-    """Lay what may change of `wanted` over `running`."""
+    """`running` with the reloadable settings of `wanted`."""
     changed: list[str] = []
     waiting: list[str] = []
     sections = {}
     for section in running.__struct_fields__:
         before, after = getattr(running, section), getattr(wanted, section)
         if isinstance(before, dict):
-            # Tables of the user's own naming, as sources are: links depend on them.
+            # Tables with names chosen by the user (sources): connections depend on them.
             waiting += [section] if before != after else []
             continue
         differing = [key for key in before.__struct_fields__ if getattr(before, key) != getattr(after, key)]

@@ -1,4 +1,4 @@
-"""What the types of the settings cannot say: names that must exist, limits at odds, keys that go together. Pure."""
+"""Checks that types cannot express: unknown names, contradicting limits, keys that need each other. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def check(config: Config) -> None:
-    """Raises `ConfigError` that names the key."""
+    """Raises `ConfigError` that names the key and what is expected."""
     try:
         re.compile(config.market.symbol_pattern)
     except re.error as error:
@@ -42,7 +42,9 @@ def check(config: Config) -> None:
             if not Decimal(size):
                 raise ConfigError(f"dialects.{key}: {symbol}: expected more than 0")
     if config.feed.mode == "keyspace" and any(redis.cluster for redis in (config.redis, *config.sources.values())):
-        raise ConfigError("feed.mode: keyspace is not for a cluster, where each node tells of its own keys only")
+        raise ConfigError(
+            "feed.mode: expected another mode with a cluster, where each node notifies about its own keys only"
+        )
     if config.feed.poll_min_ms > config.feed.poll_max_ms:
         raise ConfigError("feed.poll_min_ms: expected at most feed.poll_max_ms")
     if config.stream.unsent_bytes > config.stream.send_buffer_bytes:
@@ -71,17 +73,19 @@ def check(config: Config) -> None:
 def _check_tokens(tokens: TokensConfig) -> None:
     jwt = [key for key in ("jwt_key_file", "jwt_secret", "jwks") if getattr(tokens, key)]
     if tokens.required and not jwt and not tokens.api_keys:
-        raise ConfigError("tokens.required: nothing is configured to verify a token with")
+        raise ConfigError("tokens.required: expected api_keys, jwt_key_file, jwt_secret or jwks to verify tokens with")
     if "jwt_key_file" in jwt and "jwt_secret" in jwt:
         raise ConfigError("tokens.jwt_secret: expected it or tokens.jwt_key_file, not both")
     if "jwt_secret" in jwt and tokens.jwt_algorithm != "HS256":
         raise ConfigError("tokens.jwt_secret: a secret is for HS256 only, see tokens.jwt_algorithm")
     if jwt and not tokens.audience:
-        # A token somebody was given for another service must not open this one.
-        raise ConfigError("tokens.audience: expected with JWTs: what their aud has to name")
+        # A token that was issued for another service must not be accepted.
+        raise ConfigError("tokens.audience: expected with JWTs: the value that their aud must contain")
     url = urlsplit(tokens.jwks)
     if url.scheme and url.scheme != "https" and not (url.scheme == "http" and url.hostname in ("127.0.0.1", "::1")):
-        raise ConfigError("tokens.jwks: expected a file or an https:// URL: who changes it on the way issues tokens")
+        raise ConfigError(
+            "tokens.jwks: expected a file or an https:// URL: whoever could change the response could issue tokens"
+        )
 
 
 def _check_redis(section: str, redis: RedisConfig) -> None:

@@ -1,4 +1,4 @@
-"""What can be set, section by section: types, bounds and defaults. `config.toml` says what each is for."""
+"""The settings by section: types, bounds and defaults. `config.toml` explains each key."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class FeedConfig(Section, frozen=True):
 
 
 SERVERS = ("url", "sentinels", "cluster")
-"""Keys that say where a Redis is: a source that has one of them does without those of `[redis]`."""
+"""Keys that locate a Redis: a source that sets one of them inherits none of them from `[redis]`."""
 
 
 TEMPLATES = {
@@ -93,7 +93,7 @@ TEMPLATES = {
     "ticker_channel": ("{symbol}",),
     "klines_channel": ("{symbol}", "{interval}"),
 }
-"""Names of keys and channels, and what each is made of."""
+"""Templates of keys and channels, and the placeholders that each must contain once."""
 
 
 class MarketConfig(Section, frozen=True):
@@ -199,9 +199,9 @@ class LogConfig(Section, frozen=True):
 
 
 class Config(Section, frozen=True):
-    """All settings. Defaults are those of `config.toml`; a test holds the two together.
+    """All settings. The defaults equal those of `config.toml`; a test compares the two.
 
-    `sources` are several collectors' Redis by name, each complete: what its table left out is that of `[redis]`.
+    `sources`: the Redis of several collectors by name, each completed with the keys of `[redis]`.
     """
 
     server: ServerConfig = ServerConfig()

@@ -1,4 +1,4 @@
-"""Settings as TOML text, to be shown. Pure; reading them is `file.py`'s."""
+"""Settings as TOML text, for printing. Pure; `file.py` reads settings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def to_toml(sections: Mapping[str, Mapping[str, Any]]) -> str:
-    """Sections of numbers, texts, lists of them, and sections in these, as a TOML document."""
+    """Sections of numbers, strings, lists of these and nested sections, as a TOML document."""
     return "\n".join(_toml_section(name, keys) for name, keys in sections.items())
 
 
@@ -34,7 +34,7 @@ def _toml_value(value: object) -> str:
         case bool():
             return str(value).lower()
         case str():
-            # A JSON string is a basic string of TOML, but for one character that JSON leaves as it is.
+            # A JSON string is a basic string of TOML, except for one character that JSON does not escape.
             return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
         case _:
             return repr(value)

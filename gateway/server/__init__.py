@@ -1,1 +1,1 @@
-"""Listening, handshakes, client sockets, the life cycle of the process, workers."""
+"""The web server: listening, handshakes, client sockets, the life cycle of the process, workers."""

@@ -1,7 +1,8 @@
-"""The client's socket after its handshake: bytes in and out, and how the connection ends. Never awaits.
+"""The client's socket after its handshake: bytes in and out, and how the connection ends. Never awaits, never decides
+when to write.
 
 uvicorn's protocol object, the ASGI scope and the application's task all end with the handshake (`handshake.py`), so
-that what an idle client costs is its transport, a `ClientSocket` and a session.
+an idle client costs its transport, a `ClientSocket` and a session.
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ if TYPE_CHECKING:
 # Linux's number; Python does not name it.
 SIOCOUTQNSD = 0x894B
 
-# What a client may be sent in replies to its pings while it reads nothing. Past it, its pings are not read either.
+# Bytes of pongs that may wait for a client that reads nothing. Above that, its pings are not answered.
 CONTROL_MAX_BYTES = 16 * 1024
 
-# Pings, pongs and goodbyes a client may send: so many at once, and so many a second after that. Libraries ping every
-# 20 s or so; each frame costs as much as a command, and no command limit sees it.
+# Control frames that a client may send: a burst, and a rate after it. Libraries ping every 20 s or so; each frame
+# costs as much as a command, and the limits on commands do not count it.
 CONTROL_BURST = 100
 CONTROL_PER_S = 20.0
 
-# A client that says goodbye gets this long to read the answer.
+# A client gets this long to read the last bytes before the connection is ended.
 CLOSE_GRACE_S = 2.0
 
 
@@ -40,23 +41,23 @@ _IDS = count(1)
 
 
 class Receiver(Protocol):
-    """Whom a socket tells what its client does."""
+    """The owner of a socket, which learns what the client does."""
 
     def received(self, text: bytes) -> None:
-        """The client sent a command."""
+        """The client sent a text message."""
 
     def lost(self) -> None:
-        """The connection is gone; nothing follows."""
+        """The connection has ended; no further call follows."""
 
     def warned(self, retry_ms: int) -> None:
-        """The gateway will go down: tell the client, and to wait so long before it connects anew."""
+        """The gateway will shut down: tell the client to wait `retry_ms` before it reconnects."""
 
     def draining(self) -> None:
-        """The gateway goes down: say what is left to say, then `close`."""
+        """The gateway shuts down: write what is pending, then `close`."""
 
 
 class ClientSocket(asyncio.Protocol):
-    """One client's transport after the handshake. Never awaits; whoever owns it decides when to write."""
+    """One client's transport after the handshake. Nothing is written after `closing` is set but a close frame."""
 
     __slots__ = (
         "_control_s",
@@ -90,24 +91,24 @@ class ClientSocket(asyncio.Protocol):
         self.transport = transport
         self.closing = False
         self.last_message_s = now_s
-        """When the client last sent anything, on the loop's clock."""
+        """When the client last sent anything, in seconds on the loop's clock."""
         self.received_bytes = 0
-        """Since the handshake."""
+        """Bytes since the handshake."""
         self.offence: Close | None = None
-        """How the client broke the protocol, if it did; known before it is lost."""
+        """How the client violated the protocol, if it did; set before the receiver's `lost`."""
         self.id = next(_IDS)
-        """What it is called in the log; no other connection of this process ever is."""
+        """Its number in the log, unique within this process."""
         self.gateway_close_code = 0
-        """The close code with which the gateway has ended it, 0 while it has not."""
+        """The close code with which the gateway closed the connection; 0 if it did not."""
         self.client_close_code = 0
-        """How the client went by itself: its close code, 1006 without one; 0 while it is here and where it was sent."""
+        """The close code with which the client closed the connection, 1006 without one; 0 if it did not."""
         self._registry = registry
         self._parser = FrameParser(max_message_bytes, deflate=deflate)
         self._paused = False
-        # When the control frames so far would have been due at the rate that is allowed.
+        # When the control frames so far would have arrived at the allowed rate.
         self._control_s = 0.0
         self._receiver: Receiver | None = None
-        # For those who write to many (`fleet.py`): bytes that have not left user space yet, and the end that nears.
+        # For `socket_batch.py`: bytes that have not left user space yet, and whether the transport is ending.
         self.buffered: Callable[[], int] = transport.get_write_buffer_size
         self.ending: Callable[[], bool] = transport.is_closing
         self.descriptor: int = transport.get_extra_info("socket").fileno()
@@ -116,6 +117,7 @@ class ClientSocket(asyncio.Protocol):
         registry.add(self)
 
     def attach(self, receiver: Receiver) -> None:
+        """Set the owner, which from now on learns what the client does."""
         self._receiver = receiver
 
     @property
@@ -126,7 +128,7 @@ class ClientSocket(asyncio.Protocol):
 
     @property
     def order(self) -> int:
-        """Descriptors are handed out in about the order of the kernel's memory."""
+        """A key to sort sockets by. Descriptors are assigned in about the order of the kernel's memory."""
         return self.descriptor
 
     def busy(self) -> bool:
@@ -134,19 +136,19 @@ class ClientSocket(asyncio.Protocol):
         return self.buffered() > 0
 
     def unsent_bytes(self) -> int:
-        """Bytes the kernel holds and has not sent, because the client's window is full: what hides a slow client."""
+        """Bytes that the kernel holds because the client's window is full: they hide a slow client."""
         if self.closing or self.ending() or sys.platform != "linux":
             return 0
         return int.from_bytes(ioctl(self.descriptor, SIOCOUTQNSD, bytes(4)), sys.byteorder)
 
     def offer(self, frames: bytes) -> bool:
-        """Write, unless earlier bytes have not left user space yet or the connection ends; says whether it did.
+        """Write unless earlier bytes are still in user space or the connection is ending; returns whether it wrote.
 
-        What the kernel does not take at once stays in the transport, and the next offer is refused: so a client that
-        does not read holds one flush, and everybody sees that it is slow.
+        Bytes that the kernel does not take stay in the transport, and the next offer is refused. So at most one flush
+        is buffered for a client that does not read, and the client is seen to be slow.
         """
         if self.buffered() or self.closing or self.ending():
-            # The last: a transport that ends has closed its descriptor, and the number may be another client's now.
+            # `ending`: the transport may have closed its descriptor, and the number may be another client's now.
             return False
         if not self.direct:
             self.transport.write(frames)
@@ -156,7 +158,7 @@ class ClientSocket(asyncio.Protocol):
         except BlockingIOError:
             sent = 0
         except OSError:
-            # The transport meets the same error when it reads, and ends the connection in order.
+            # The transport gets the same error when it reads, and ends the connection.
             self._gone()
             return False
         if sent < len(frames):
@@ -164,11 +166,11 @@ class ClientSocket(asyncio.Protocol):
         return True
 
     def keep(self, frames: bytes, sent: int) -> None:
-        """Leave the bytes from `sent` on, which the kernel has not taken, to the transport."""
+        """Give the bytes from `sent` on, which the kernel has not taken, to the transport."""
         self.transport.write(memoryview(frames)[sent:])
 
     def close(self, reason: Close, text: str = "") -> None:
-        """Say goodbye, after which nothing may be written; the connection ends once that is read, or after a while."""
+        """Write a close frame; the connection ends when the client has read it, or after `CLOSE_GRACE_S`."""
         if not self.closing:
             self.closing = True
             self.gateway_close_code = reason.code
@@ -177,27 +179,29 @@ class ClientSocket(asyncio.Protocol):
             self._receiver_lost()
 
     def abort(self) -> None:
-        """End the connection now: before a client that reads nothing, a goodbye would wait behind the rest."""
+        """End the connection now, without a close frame: that would wait behind bytes that the client does not read."""
         self.closing = True
         self.gateway_close_code = self.gateway_close_code or Close.SLOW.code
         self.transport.abort()
 
     def pause(self) -> None:
-        """Take no more commands for now: what has come waits as it is, the rest in the kernel and at the client."""
+        """Stop reading commands: bytes that have arrived wait undecoded, the rest in the kernel and at the client."""
         self._paused = True
         if not self.transport.is_closing():
             self.transport.pause_reading()
 
     def resume(self) -> None:
+        """Read commands again."""
         self._paused = False
         if not self.transport.is_closing():
             self.transport.resume_reading()
             if self._parser.has_more:
                 asyncio.get_running_loop().call_soon(self._read)
 
-    # What asyncio and uvicorn call.
+    # asyncio and uvicorn call the following methods.
 
     def data_received(self, data: bytes) -> None:
+        """Bytes from the client."""
         if self.closing and self._receiver is None:
             return
         self.last_message_s = asyncio.get_running_loop().time()
@@ -206,33 +210,34 @@ class ClientSocket(asyncio.Protocol):
         self._read()
 
     def eof_received(self) -> None:
-        """The client sends no more. It may have read all, or not: the transport closes once it has."""
+        """The client sends no more. The transport closes when the client has read everything."""
         self._gone()
         self._end_soon()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """The transport has ended."""
         self._gone()
         self._registry.discard(self)
         self._receiver_lost()
 
     def warn(self, retry_ms: int) -> None:
-        """The server will go down."""
+        """Announce that the server will shut down; the client should wait `retry_ms` before it reconnects."""
         if self._receiver is not None and not self.closing:
             self._receiver.warned(retry_ms)
 
     def shutdown(self) -> None:
-        """uvicorn's way to say that the server goes down."""
+        """The server shuts down; uvicorn calls this too."""
         if self._receiver is not None:
             self._receiver.draining()
         self.close(Close.RESTART)
 
     def _read(self) -> None:
-        """Take what has come, up to where a command lets the next ones wait."""
+        """Handle the messages that have arrived, until one of them pauses reading."""
         try:
             while not self._paused and (message := self._parser.next_message()):
                 self._take(message.opcode, message.payload)
                 if self.closing and self._receiver is None:
-                    # What follows a goodbye is nobody's (section 5.5.1).
+                    # Data after a close frame is ignored (RFC 6455, section 5.5.1).
                     return
         except FrameError as error:
             self.offence = _CLOSE_BY_CODE[error.code]
@@ -262,9 +267,9 @@ class ClientSocket(asyncio.Protocol):
             raise FrameError(Close.UNSUPPORTED.code, Close.UNSUPPORTED.reason)
 
     def _count_control(self) -> None:
-        """Raises `FrameError` for more control frames than anybody needs."""
+        """Raises `FrameError` for more control frames than the limit."""
         self._control_s = max(self._control_s, self.last_message_s) + 1 / CONTROL_PER_S
-        # Half a frame more: sums of fractions must not cost the last one of a burst.
+        # Half a frame more: rounding errors must not refuse the last frame of a burst.
         if self._control_s - self.last_message_s > (CONTROL_BURST + 0.5) / CONTROL_PER_S:
             raise FrameError(Close.POLICY.code, "too many control frames")
 
@@ -282,12 +287,12 @@ class ClientSocket(asyncio.Protocol):
         asyncio.get_running_loop().call_later(CLOSE_GRACE_S, self._end)
 
     def _end(self) -> None:
-        # A transport that closes waits until the client has read the rest, for ever if it must.
+        # `close` waits until the client has read the rest, without a limit.
         reset(self.transport) if self.buffered() else self.transport.close()
 
 
 def reset(transport: asyncio.Transport) -> None:
-    """End a connection whose client reads nothing: what the kernel still holds for it goes too."""
+    """End a connection whose client reads nothing; the kernel discards what it still holds."""
     if not transport.is_closing() or transport.get_write_buffer_size():
         lingers, seconds = 1, 0
         linger = struct.pack("ii", lingers, seconds)

@@ -1,7 +1,7 @@
-"""Requests and handshakes as uvicorn reads them, up to where a WebSocket's transport becomes a `ClientSocket`'s.
+"""HTTP requests and WebSocket handshakes, until the transport of a WebSocket is handed over to a `ClientSocket`.
 
-The only file that touches the server's inside (a contract test guards it). It adds the limits that uvicorn leaves to a
-proxy: how long a request may take, how large its head may be, how many may wait on one connection. Knows no routes.
+The only file that uses uvicorn's internals (a contract test guards it). It adds limits that uvicorn leaves to a proxy:
+how long a request may take, how large its head may be, how many may wait on one connection. Must not know routes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ HANDOVER = "kline_gateway.handover"
 # Linux's number; Python does not name it.
 TCP_NOTSENT_LOWAT = 25
 
-# SO_RCVBUF, which Linux doubles: requests and commands are small, and what is not read must wait at the client.
+# SO_RCVBUF, which Linux doubles: requests and commands are small, and unread bytes must wait at the client.
 RECEIVE_BUFFER_BYTES = 16 * 1024
 
 HEADERS_MAX = 100
@@ -37,11 +37,11 @@ TOO_SLOW = _REFUSAL % b"408 Request Timeout"
 TOO_LARGE = _REFUSAL % b"431 Request Header Fields Too Large"
 
 PIPELINE_MAX = 16
-"""Requests that may wait behind one on its connection. Browsers and libraries wait for each answer."""
+"""Requests that may wait on one connection. Browsers and libraries wait for each answer."""
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol with an end to everything a client can draw out.
+    """uvicorn's HTTP protocol with a limit on everything that a client can delay.
 
     Settings are class attributes of a subclass made by `http_protocol`: uvicorn takes a class, not an object.
     """
@@ -58,7 +58,7 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
-        self._allow(self.head_s)
+        self._set_limit(self.head_s)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_limit()
@@ -74,12 +74,15 @@ class HttpProtocol(HttpToolsProtocol):
                 self._refuse(TOO_LARGE)
 
     def handle_websocket_upgrade(self) -> None:
-        """The connection becomes a WebSocket. What came behind the handshake in the same read goes with it: RFC 6455
-        (section 4.1) asks clients to wait for the answer, but a first command must not be lost on one that does not."""
+        """The connection becomes a WebSocket; bytes after the handshake in the same read are passed on.
+
+        RFC 6455 (section 4.1) requires clients to wait for the answer; the first command of a client that does not
+        wait must not be lost.
+        """
         upgrade = sys.exception()
         assert isinstance(upgrade, HttpParserUpgrade)
         if self.scope["http_version"] != "1.1" or all(name != b"host" for name, _ in self.headers):
-            # Section 4.2.1; the library does not see the one and does not ask for the other.
+            # Section 4.2.1; the websockets library checks neither.
             self.send_400_response("A WebSocket needs HTTP/1.1 and a Host.")
             return
         self._stop_limit()
@@ -90,13 +93,13 @@ class HttpProtocol(HttpToolsProtocol):
         if early and isinstance(successor, HandshakeProtocol):
             successor.data_received(early)
 
-    # What the parser calls.
+    # The parser calls the following methods.
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         if self.cycle is not None:
-            # A further request on the connection.
-            self._allow(self.head_s)
+            # Another request on the same connection.
+            self._set_limit(self.head_s)
         self._in_head, self._head_bytes = True, 0
 
     def on_headers_complete(self) -> None:
@@ -104,56 +107,59 @@ class HttpProtocol(HttpToolsProtocol):
         if size > self.head_max_bytes or len(self.headers) > HEADERS_MAX:
             self._refuse(TOO_LARGE)
         if self.transport.is_closing() or len(self.pipeline) >= PIPELINE_MAX:
-            # Stops the parser; uvicorn refuses what it has read, unless that is done already.
-            raise ValueError("not taken")
+            # Stops the parser; uvicorn then answers 400 unless the connection is closing.
+            raise ValueError("refused")
         super().on_headers_complete()
         self._in_head = False
-        self._allow(self.exchange_s)
+        self._set_limit(self.exchange_s)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        # uvicorn closes an idle connection in order, which waits for who never reads the answer.
+        # uvicorn closes an idle connection gracefully, which would wait for a client that never reads the answer.
         if not self.pipeline:
-            self._allow(self.exchange_s)
+            self._set_limit(self.exchange_s)
 
     def send_400_response(self, msg: str) -> None:
         if not self.transport.is_closing():
             super().send_400_response(msg)
 
-    def _allow(self, seconds: float) -> None:
+    def _set_limit(self, seconds: float) -> None:
         self._stop_limit()
-        self._limit = self.loop.call_later(seconds, self._too_late)
+        self._limit = self.loop.call_later(seconds, self._limit_reached)
 
     def _stop_limit(self) -> None:
         if self._limit is not None:
             self._limit.cancel()
             self._limit = None
 
-    def _too_late(self) -> None:
+    def _limit_reached(self) -> None:
         cycle: Any = self.cycle  # None before the first request
         answered = cycle is None or cycle.response_complete
         if self._in_head and answered and not self.transport.is_closing():
             self._refuse(TOO_SLOW if self._head_bytes else b"")
-            self._allow(self.exchange_s)
+            self._set_limit(self.exchange_s)
         else:
             reset(self.transport)
 
     def _refuse(self, answer: bytes) -> None:
-        """Close the connection; who has said nothing is told nothing: browsers open connections for later use."""
+        """Write `answer` and close. It is empty if the client has sent nothing: browsers connect in advance."""
         if not self.transport.is_closing():
             self.transport.write(answer)
             self.transport.close()
 
 
 def http_protocol(*, head_max_bytes: int, head_s: float, exchange_s: float) -> type[HttpProtocol]:
-    """The protocol class to give uvicorn (`Config(http=…)`). `head_s`: seconds a request's head may take to come;
-    `exchange_s`: seconds from there until the answer has been read."""
+    """The protocol class for uvicorn (`Config(http=…)`).
+
+    `head_s`: seconds until a request's head must have arrived; `exchange_s`: seconds from then until the client must
+    have read the answer.
+    """
     settings = {"head_max_bytes": head_max_bytes, "head_s": head_s, "exchange_s": exchange_s}
     return type("ConfiguredHttpProtocol", (HttpProtocol,), settings)
 
 
 class HandshakeProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket protocol for as long as the handshake takes.
+    """uvicorn's WebSocket protocol for the duration of the handshake.
 
     Settings are class attributes of a subclass made by `handshake_protocol`: uvicorn takes a class, not an object.
     """
@@ -165,18 +171,18 @@ class HandshakeProtocol(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self.handshake_initiated:
-            # Frames are not for the parser of a protocol that ends here.
+            # Frames are for the `ClientSocket`, not for this protocol's parser.
             self._early += data
             self._pause_reading()
         else:
             super().data_received(data)
             if not self.handshake_initiated:
-                # HTTP, but no handshake to the library: another method, a body, a line too long.
+                # HTTP that the library does not accept as a handshake: another method, a body, a line too long.
                 self.transport.write(BAD_REQUEST)
                 self.transport.close()
 
     def _pause_reading(self) -> None:
-        """Nobody takes anything until the handshake is answered."""
+        """Read no further bytes until the handshake is answered."""
         if not self.read_paused and not self.transport.is_closing():
             self.read_paused = True
             self.transport.pause_reading()
@@ -189,7 +195,7 @@ class HandshakeProtocol(WebSocketsSansIOProtocol):
             extensions[HANDOVER] = self._hand_over
 
     def _hand_over(self, *, deflate: bool = False) -> ClientSocket:
-        """After `websocket.accept`: the transport becomes a `ClientSocket`'s, this object is done with.
+        """Give the transport to a `ClientSocket`; to be called after `websocket.accept`. This object is unused then.
 
         `deflate`: the answer to the handshake has accepted permessage-deflate.
         """
@@ -200,7 +206,7 @@ class HandshakeProtocol(WebSocketsSansIOProtocol):
         client = ClientSocket(transport, registry, self.max_message_bytes, loop.time(), deflate=deflate)
         self.connections.discard(self)
         transport.set_protocol(client)
-        # uvicorn closes the transport when the application returns: let it close nothing.
+        # uvicorn closes the transport when the application returns: it must not close the client's.
         self.transport = cast("asyncio.Transport", _HandedOver())
         if self._early:
             loop.call_soon(client.data_received, self._early)
@@ -219,7 +225,7 @@ class HandshakeProtocol(WebSocketsSansIOProtocol):
 
 
 class _HandedOver:
-    """Stands in for a transport that somebody else has now."""
+    """Replaces the transport that has been handed over."""
 
     def close(self) -> None: ...
 
@@ -228,5 +234,5 @@ class _HandedOver:
 
 
 def handshake_protocol(**settings: int) -> type[WebSocketsSansIOProtocol]:
-    """The protocol class to give uvicorn (`Config(ws=…)`): `max_message_bytes`, `send_buffer_bytes`, `unsent_bytes`."""
+    """The protocol class for uvicorn (`Config(ws=…)`): `max_message_bytes`, `send_buffer_bytes`, `unsent_bytes`."""
     return type("ConfiguredHandshakeProtocol", (HandshakeProtocol,), settings)

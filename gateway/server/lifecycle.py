@@ -1,6 +1,6 @@
-"""uvicorn on the listening socket: how connections come in, and how they are sent away at the end.
+"""uvicorn on the listening socket: how connections are accepted, and how they are closed at shutdown.
 
-Knows no markets and no sessions; what a client is told is its edge's.
+Must not know markets or sessions; the receiver of a socket writes what its client is told.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.server.client_socket import ClientSocket
 from gateway.server.handshake import handshake_protocol, http_protocol
-from gateway.server.shutdown import drain
+from gateway.server.shutdown import close_clients
 
 if TYPE_CHECKING:
     import socket
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
     from gateway.config import Config
 
 GC_THRESHOLDS = (20_000, 20, 20)
-"""Python's default walks the youngest objects 700 allocations at a time, which is every few messages here."""
+"""Python's default scans the youngest objects every 700 allocations, which is every few messages here."""
 
 LIVE_WAIT_S = 10.0
-"""Longest a process that shares its port waits for its feed: when the source is away, all are equally stale."""
+"""Longest time that a process with a shared port waits for its feed: without the source all are equally stale."""
 
-LIVE_STEP_S = 0.02
+LIVE_CHECK_S = 0.02
 
 
 class Server(uvicorn.Server):
-    """Says when it is ready, and sends its clients away gently."""
+    """Calls `on_ready` once it listens, and closes its clients gradually at shutdown."""
 
     def __init__(self, app: Starlette, config: Callable[[], Config], on_ready: Callable[[], None]) -> None:
-        """`config` is asked again at the end: how long that may take can change while the process runs."""
+        """`config` is called again at shutdown, because `server.shutdown_s` can change while the process runs."""
         stream, server = config().stream, config().server
         super().__init__(
             uvicorn.Config(
@@ -59,7 +59,7 @@ class Server(uvicorn.Server):
                 access_log=False,
                 log_config=None,
                 server_header=False,
-                # Whom to believe about addresses is configured (access.trusted_proxies), and not "everybody at home".
+                # access.trusted_proxies says whose headers are used; uvicorn would use those of all local proxies.
                 proxy_headers=False,
                 ssl_certfile=server.tls_certificate or None,
                 ssl_keyfile=server.tls_key or None,
@@ -69,32 +69,34 @@ class Server(uvicorn.Server):
         self._on_ready = on_ready
 
     async def serve_once(self, live: Callable[[], bool], sock: socket.socket) -> None:
-        """Listen when it is live: from then on a share of the port's new clients is this process's."""
-        for _ in range(round(LIVE_WAIT_S / LIVE_STEP_S)):
+        """Wait until `live()`, then listen and serve. A process that listens gets a share of the port's new clients."""
+        for _ in range(round(LIVE_WAIT_S / LIVE_CHECK_S)):
             if live():
                 break
-            await asyncio.sleep(LIVE_STEP_S)
+            await asyncio.sleep(LIVE_CHECK_S)
         await self.serve(sockets=[sock])
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, then call `on_ready`."""
         await super().startup(sockets)
-        # What is there now stays: the collector need not walk it again, and what comes makes few cycles.
+        # Objects that exist now stay: the garbage collector need not scan them again. Later ones form few cycles.
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
         self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop listening, close the clients over at most half of `server.shutdown_s`, then end the requests."""
         most_s, began_s = self._settings().server.shutdown_s, time.monotonic()
         for server in self.servers:
             server.close()
-        guests = []
+        clients = []
         for connection in list(self.server_state.connections):
             if isinstance(connection, ClientSocket):
-                guests.append(connection)
+                clients.append(connection)
             elif isinstance(connection, HttpToolsProtocol):
-                # Answers what it has begun, and takes nothing new.
+                # Finishes its current request and accepts no other.
                 connection.shutdown()
-        await drain(guests, most_s / 2, lambda: self.force_exit)
+        await close_clients(clients, most_s / 2, lambda: self.force_exit)
         self.config.timeout_graceful_shutdown = max(1, round(most_s - (time.monotonic() - began_s)))
         await super().shutdown(sockets)

@@ -1,4 +1,4 @@
-"""Addresses to listen on: sockets bound, certificates looked at, and how to call what came of it."""
+"""Binds sockets, checks certificates, and names the address of a bound socket."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 def address_of(sock: socket.socket, scheme: str = "http") -> str:
-    """The URL to reach it by from this machine."""
+    """The URL of the socket, as reachable from this machine."""
     host, port = sock.getsockname()[:2]
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
     return f"{scheme}://{shown}:{port}"
 
 
 def check_tls(config: ServerConfig) -> None:
-    """Raises `ConfigError`. The server would meet the same error later, and not say in which file."""
+    """Load certificate and key; raises `ConfigError` if that fails. uvicorn's error would not name the settings."""
     if config.tls_certificate:
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(config.tls_certificate, config.tls_key)
@@ -29,9 +29,9 @@ def check_tls(config: ServerConfig) -> None:
 
 
 def bind(host: str, port: int, *, share: bool = False) -> socket.socket:
-    """The socket, not listening yet. `share`: other processes may listen at the same address (SO_REUSEPORT).
+    """A bound socket that does not listen yet. `share`: other processes may listen there too (SO_REUSEPORT).
 
-    Raises `OSError` that names the address.
+    Raises `OSError` with the address in its text.
     """
     family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     sock = socket.socket(family, socket.SOCK_STREAM)

@@ -1,4 +1,4 @@
-"""The operations surface at an address of its own, so that a firewall can tell it from what the public may reach."""
+"""Serves the operations routes at an address of their own, so that a firewall can keep the public from them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STOP_S = 1
 
 
 async def serve_operations(sock: socket.socket, routes: list[Route]) -> None:
-    """Until it is cancelled."""
+    """Serve until cancelled."""
     app = Starlette(routes=routes, exception_handlers=EXCEPTION_HANDLERS)
     server = _Server(
         uvicorn.Config(
@@ -43,7 +43,7 @@ async def serve_operations(sock: socket.socket, routes: list[Route]) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Leaves the process's signals to the server that serves the public."""
+    """Leaves the process's signals to the public server."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -1,6 +1,7 @@
-"""The end of service: every client is told, then sent away a few at a time, so that not all come back at once.
+"""Closes the clients at shutdown: announces it to all, then closes a few at a time, so that they do not all reconnect
+at once.
 
-Decides when each goes; what a goodbye consists of is the client's edge.
+Decides when each client is closed; the receiver of its socket decides what is written.
 """
 
 from __future__ import annotations
@@ -13,47 +14,47 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 CLOSES_PER_S = 100
-"""A new process shakes hands with many more; a gentler pace would only make a restart longer."""
+"""A new process accepts many more; a slower pace would only make a restart longer."""
 
-STEP_S = 0.02
+CHECK_S = 0.02
 
 RETRY_MIN_MS = 250
-"""What a client is told to wait at least: a process that comes up after this one is gone needs a moment."""
+"""Shortest time that clients are told to wait: the next process needs a moment to start."""
 
 
 class ClosingClient(Protocol):
-    """A client as its end is concerned."""
+    """What this file needs of a client."""
 
     def warn(self, retry_ms: int) -> None:
-        """The connection ends soon: tell the client, and how long to wait before it connects anew."""
+        """Tell the client that its connection will end, and to wait `retry_ms` before it reconnects."""
         ...
 
     def shutdown(self) -> None:
-        """Write what is owed, and say goodbye."""
+        """Write what is pending, then close."""
         ...
 
 
-async def drain(
-    guests: Sequence[ClosingClient],
+async def close_clients(
+    clients: Sequence[ClosingClient],
     most_s: float,
     hurried: Callable[[], bool],
     draw: Callable[[int, int], int] = random.randint,
 ) -> None:
-    """Warn all guests now, then let them go in a random order over at most `most_s` seconds; at once when `hurried`.
+    """Warn all clients now, then close them in random order over at most `most_s` seconds; at once if `hurried()`.
 
-    Meanwhile they are served as before.
+    Until it is closed, a client gets updates as before. `draw(low, high)`: a random integer.
     """
-    spread_s = min(most_s, len(guests) / CLOSES_PER_S)
-    for guest in guests:
-        guest.warn(RETRY_MIN_MS + draw(0, round(spread_s * 1000)))
-    waiting = random.sample(guests, len(guests))
+    spread_s = min(most_s, len(clients) / CLOSES_PER_S)
+    for client in clients:
+        client.warn(RETRY_MIN_MS + draw(0, round(spread_s * 1000)))
+    waiting = random.sample(clients, len(clients))
     loop = asyncio.get_running_loop()
     began_s = loop.time()
     while waiting:
-        gone_s = loop.time() - began_s
-        # One second may have many steps, and a late step takes the share of those it missed.
-        share = 1.0 if hurried() or gone_s >= spread_s else gone_s / spread_s
-        while waiting and len(guests) - len(waiting) < share * len(guests):
+        elapsed_s = loop.time() - began_s
+        # A late step also closes the share of the steps that it delayed.
+        share = 1.0 if hurried() or elapsed_s >= spread_s else elapsed_s / spread_s
+        while waiting and len(clients) - len(waiting) < share * len(clients):
             waiting.pop().shutdown()
         if waiting:
-            await asyncio.sleep(STEP_S)
+            await asyncio.sleep(CHECK_S)

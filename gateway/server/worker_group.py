@@ -1,7 +1,7 @@
-"""One worker's place among several processes on one port: what it shares with them, and how it asks them.
+"""One worker's membership in a group of processes on one port: its share of the limits, and requests to the others.
 
-Workers speak to each other over sockets in Linux' abstract namespace: nothing is left on a disk, and a worker that has
-ended refuses at once. Who asks bears the crew's secret and makes sure that it is its own user who listens.
+Workers connect to each other over sockets in Linux' abstract namespace: no file remains, and the socket of a worker
+that has ended refuses at once. A request carries the group's secret, and only to a socket of the same user.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gateway.config import Config
 
 ANSWER_S = 0.5
-"""Longest a worker is waited for: half of what a load balancer's probe usually waits for the whole."""
+"""Longest wait for a worker's answer: half the usual timeout of a load balancer's probe."""
 
 
 class WorkerGroupError(Exception):
@@ -34,12 +34,14 @@ class WorkerGroupError(Exception):
 
 
 class Answer(NamedTuple):
+    """The HTTP status and body of a worker's answer."""
+
     status: int
     body: bytes
 
 
 class WorkerGroup(Struct, frozen=True):
-    """`number` of `count`, from 1. All but the number is the same for all of a crew."""
+    """Worker `number` of `count`, from 1. The other fields are equal for all workers of a group."""
 
     number: int
     count: int
@@ -47,13 +49,13 @@ class WorkerGroup(Struct, frozen=True):
     secret: str
 
     @classmethod
-    def gather(cls, count: int) -> list[Self]:
-        """The places of a new crew."""
+    def create(cls, count: int) -> list[Self]:
+        """The members of a new group of `count` workers."""
         name, secret = f"kline-gateway-{secrets.token_hex(8)}", secrets.token_hex(32)
         return [cls(number, count, name, secret) for number in range(1, count + 1)]
 
     def share(self, config: Config) -> Config:
-        """What all workers may do together, divided; what one client may do is not: each client is one worker's."""
+        """This worker's settings: limits on all clients together are divided, limits on one client are not."""
         stream, limits = config.stream, config.limits
         return structs.replace(
             config,
@@ -67,13 +69,13 @@ class WorkerGroup(Struct, frozen=True):
         )
 
     def bind(self) -> socket.socket:
-        """The socket at which the others ask this one."""
+        """The socket at which this worker answers the others."""
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         sock.bind(self._address(self.number))
         return sock
 
     async def ask(self, number: int, path: str, within_s: float = ANSWER_S) -> Answer:
-        """What worker `number` answers to a GET; raises `CrewError`."""
+        """GET a path of worker `number`; raises `WorkerGroupError` without an answer in `within_s`."""
         try:
             async with asyncio.timeout(within_s):
                 return await self._get(number, path)
@@ -85,7 +87,7 @@ class WorkerGroup(Struct, frozen=True):
     async def ask_all(
         self, path: str, within_s: float = ANSWER_S, numbers: Sequence[int] | None = None
     ) -> dict[int, Answer | WorkerGroupError]:
-        """What each worker answers, or each of `numbers`."""
+        """GET a path of all workers, or of those with `numbers`; errors take the place of missing answers."""
         numbers = range(1, self.count + 1) if numbers is None else numbers
         asked = (self.ask(number, path, within_s) for number in numbers)
         answers = await asyncio.gather(*asked, return_exceptions=True)
@@ -100,7 +102,7 @@ class WorkerGroup(Struct, frozen=True):
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         sock.setblocking(False)
         try:
-            # Local: it is there at once, or not at all.
+            # A local socket: connects or fails at once.
             sock.connect(self._address(number))
             if struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1] != os.geteuid():
                 raise WorkerGroupError("another user listens at its address")
@@ -117,7 +119,7 @@ class WorkerGroup(Struct, frozen=True):
         finally:
             writer.close()
         if not head.startswith(b"HTTP/1.1 "):
-            raise WorkerGroupError("ended in the middle of its answer")
+            raise WorkerGroupError("it ended before its answer was complete")
         return Answer(int(head[9:12]), body)
 
     def _address(self, number: int) -> str:
@@ -128,18 +130,18 @@ class WorkerGroup(Struct, frozen=True):
 
 
 def join() -> WorkerGroup:
-    """The place that the supervisor tells a worker on its standard input. Its lines in the log say it from now on."""
+    """Read this worker's membership from standard input, and add its number to its log lines."""
     worker_group = msgspec.json.decode(sys.stdin.buffer.readline(), type=WorkerGroup)
     add_fields(worker=worker_group.number)
     return worker_group
 
 
 def end_with_supervisor() -> None:
-    """The supervisor holds the other end of our standard input: when it has gone, nobody would end this process."""
-    loop, told = asyncio.get_running_loop(), sys.stdin.fileno()
+    """End this process when the supervisor ends, which holds the other end of standard input."""
+    loop, stdin = asyncio.get_running_loop(), sys.stdin.fileno()
 
-    def gone() -> None:
-        loop.remove_reader(told)
+    def end() -> None:
+        loop.remove_reader(stdin)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    loop.add_reader(told, gone)
+    loop.add_reader(stdin, end)

@@ -1,6 +1,6 @@
 """The supervisor of `serve --workers N`: starts gateways on one port, replaces those that end or hang.
 
-Knows no market and no client: a worker is a command that says a line once it serves, and answers at its socket.
+Must not know markets or clients: a worker is a command that writes a line once it serves, and answers at its socket.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 START_S = 60.0
-"""Longest a worker may take until it serves."""
+"""Longest time until a worker must serve."""
 
 STEADY_S = 30.0
-"""A worker that has served for so long did not end of the same cause as the one before it."""
+"""A worker that has served for this long did not fail for the same reason as the one before it."""
 
-WAITS_S = (0.1, 1.0, 2.0, 5.0, 10.0, 30.0)
-"""Before a worker is started again, by how often it has ended since it last was steady; the last one repeats."""
+RETRY_S = (0.1, 1.0, 2.0, 5.0, 10.0, 30.0)
+"""Waits before a worker is restarted, by the number of failures in a row; the last one repeats."""
 
-HOPELESS = 5
-"""Starts in a row after which, with no worker serving, somebody else has to help."""
+FAILURES_MAX = 5
+"""Failures in a row after which the supervisor gives up if no worker serves."""
 
-LOOK_S = 5.0
-LOOKS = 3
-"""A worker that has not answered so many times in a row, each waited for `LOOK_S`, hangs: its clients get nothing."""
+PROBE_S = 5.0
+PROBES_MISSED_MAX = 3
+"""A worker that misses this many probes in a row, each with a timeout of `PROBE_S`, hangs and is killed."""
 
-CUT_S = 3.0
-"""How long after `server.shutdown_s` a worker that is still there is killed."""
+KILL_AFTER_S = 3.0
+"""Time after `server.shutdown_s` at which a worker that still runs is killed."""
 
 
 class WorkersError(Exception):
@@ -51,15 +51,17 @@ class WorkersError(Exception):
 
 
 class Workers:
-    """`command` starts a worker; `config` is read for the port, their number, and how long an end may take."""
+    """All workers. `command` starts one; `config` gives the port, their number, and how long a shutdown may take."""
 
     def __init__(self, config: Config, command: Sequence[str]) -> None:
         self._config = config.server
-        self._workers = [Worker(place, command, self._end_s) for place in WorkerGroup.gather(config.server.workers)]
+        self._workers = [
+            Worker(member, command, self._shutdown_s) for member in WorkerGroup.create(config.server.workers)
+        ]
         self._ending = asyncio.Event()
 
     async def run(self, on_ready: Callable[[], None]) -> None:
-        """Until SIGTERM or SIGINT; then all are sent away. Raises `WorkersError` when they cannot serve."""
+        """Run the workers until SIGTERM or SIGINT, then end them. Raises `WorkersError` if they cannot serve."""
         with self._signals():
             keeping = [asyncio.create_task(self._keep(worker)) for worker in self._workers]
             watching = [asyncio.create_task(worker.watch()) for worker in self._workers]
@@ -79,15 +81,15 @@ class Workers:
                     raise result
 
     @property
-    def _end_s(self) -> float:
-        return self._config.shutdown_s + CUT_S
+    def _shutdown_s(self) -> float:
+        return self._config.shutdown_s + KILL_AFTER_S
 
     async def _announce(self, on_ready: Callable[[], None]) -> None:
         await asyncio.gather(*(worker.serves.wait() for worker in self._workers))
         on_ready()
 
     async def _keep(self, worker: Worker) -> None:
-        """Start it, and again whenever it ends. The first start has to succeed: what fails at once was never right."""
+        """Start it, and restart it whenever it ends. The first start must succeed: restarting would not help."""
         number, failures, first = worker.number, 0, True
         while not self._ending.is_set():
             pid, why, served_s = await worker.run()
@@ -97,11 +99,11 @@ class Workers:
                 raise WorkersError(f"worker {number} {why} before it served")
             first = False
             failures = 1 if served_s > STEADY_S else failures + 1
-            if failures >= HOPELESS and not any(other.serves.is_set() for other in self._workers):
+            if failures >= FAILURES_MAX and not any(other.serves.is_set() for other in self._workers):
                 raise WorkersError(f"no worker serves, and worker {number} {why} {failures} times in a row")
-            wait_s = WAITS_S[min(failures, len(WAITS_S)) - 1]
-            # Its clients are on their way to the others: an error all the same, and the line to alert on.
-            logger.error("worker %d (pid %d) %s; the next one starts in %g s", number, pid, why, wait_s)
+            wait_s = RETRY_S[min(failures, len(RETRY_S)) - 1]
+            # Its clients reconnect to the others. It is an error nevertheless, and the line to alert on.
+            logger.error("worker %d (pid %d) %s; restarting in %g s", number, pid, why, wait_s)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._ending.wait(), wait_s)
 
@@ -111,7 +113,7 @@ class Workers:
 
         def end() -> None:
             if self._ending.is_set():
-                # The second time is meant: at once.
+                # The second signal ends them at once.
                 for worker in self._workers:
                     worker.send(signal.SIGINT)
             self._ending.set()
@@ -131,108 +133,110 @@ class Workers:
 
 
 class Worker:
-    """One place in the crew, and the process that has it just now."""
+    """One member of the group, and the process that runs it now."""
 
-    def __init__(self, worker_group: WorkerGroup, command: Sequence[str], end_s: float) -> None:
+    def __init__(self, worker_group: WorkerGroup, command: Sequence[str], shutdown_s: float) -> None:
         self.number = worker_group.number
         self.serves = asyncio.Event()
         self._worker_group = worker_group
         self._command = command
-        self._end_s = end_s
+        self._shutdown_s = shutdown_s
         self._process: asyncio.subprocess.Process | None = None
         self._terminated = asyncio.Event()
-        self._to_reload = False
+        self._reload_pending = False
 
     async def run(self) -> tuple[int, str, float]:
-        """Start a process and wait for its end: its id, how it ended, and for how many seconds it had served."""
+        """Start a process and wait for its end. Returns its id, how it ended, and for how many seconds it served."""
         process = self._process = await asyncio.create_subprocess_exec(
             *self._command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            # Ctrl-C is for the supervisor, which passes it on.
+            # Ctrl-C must reach only the supervisor, which passes it on.
             start_new_session=True,
         )
         assert process.stdin is not None
         process.stdin.write(msgspec.json.encode(self._worker_group) + b"\n")
         serving = asyncio.create_task(self._serving(process))
-        over = asyncio.create_task(self._cut())
+        killing = asyncio.create_task(self._kill_late())
         try:
             status = await process.wait()
         finally:
             self.serves.clear()
             self._process = None
-            over.cancel()
+            killing.cancel()
         began_s = await serving
-        why = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+        why = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
         return process.pid, why, time.monotonic() - began_s if began_s else 0.0
 
     def terminate(self) -> None:
+        """End the process; it is killed if that takes too long."""
         self.send(signal.SIGTERM)
         self._terminated.set()
 
     def reload(self) -> None:
-        """Not before it serves: until then a SIGHUP would end it."""
+        """Have it read its settings again, once it serves: before that a SIGHUP would end it."""
         if self.serves.is_set():
             self.send(signal.SIGHUP)
         else:
-            self._to_reload = True
+            self._reload_pending = True
 
     def send(self, number: signal.Signals) -> None:
+        """Send a signal to the process if it runs."""
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(number)
 
     async def watch(self) -> None:
-        """Kill a process that serves and has stopped answering: nothing gentler would reach it."""
+        """Kill a process that serves and has stopped answering: it would not handle another signal."""
         missed = 0
         while True:
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(PROBE_S)
             if not self.serves.is_set():
                 missed = 0
                 continue
             try:
-                await self._worker_group.ask(self.number, "/healthz", LOOK_S)
+                await self._worker_group.ask(self.number, "/healthz", PROBE_S)
             except WorkerGroupError:
                 missed += 1
             else:
                 missed = 0
-            if missed >= LOOKS:
-                logger.error("worker %d does not answer: it is killed", self.number)
+            if missed >= PROBES_MISSED_MAX:
+                logger.error("worker %d does not answer; killing it", self.number)
                 self.send(signal.SIGKILL)
 
     async def _serving(self, process: asyncio.subprocess.Process) -> float:
-        """When it began to serve; 0 if it never did. Reads on to the end, so that its output cannot block it."""
+        """When it began to serve; 0 if it never did. Reads its output to the end: a full pipe would block it."""
         assert process.stdout is not None
         began_s = 0.0
         try:
             async with asyncio.timeout(START_S):
                 line = await process.stdout.readline()
         except TimeoutError:
-            logger.error("worker %d does not serve after %g s: it is killed", self.number, START_S)
+            logger.error("worker %d does not serve after %g s; killing it", self.number, START_S)
             self.send(signal.SIGKILL)
             return began_s
         if line:
             began_s = time.monotonic()
             self.serves.set()
             logger.info("worker %d (pid %d) serves", self.number, process.pid)
-            if self._to_reload:
-                self._to_reload = False
+            if self._reload_pending:
+                self._reload_pending = False
                 self.send(signal.SIGHUP)
             while await process.stdout.read(4096):
                 pass
         return began_s
 
-    async def _cut(self) -> None:
+    async def _kill_late(self) -> None:
         await self._terminated.wait()
-        await asyncio.sleep(self._end_s)
-        logger.error("worker %d has not ended in time: it is killed", self.number)
+        await asyncio.sleep(self._shutdown_s)
+        logger.error("worker %d has not ended in time; killing it", self.number)
         self.send(signal.SIGKILL)
 
 
 def reserve(config: ServerConfig) -> socket.socket:
-    """The port, bound and never listening: free for our workers only, unless it may be shared (`server.reuse_port`).
+    """A socket that reserves the port for the workers: bound, never listening.
 
-    Raises `OSError` where another process has it.
+    Raises `OSError` if another process has the port, unless `server.reuse_port` permits that.
     """
     if not config.reuse_port:
         bind(config.host, config.port).close()
@@ -240,12 +244,12 @@ def reserve(config: ServerConfig) -> socket.socket:
 
 
 async def supervise(config: Config, options: Sequence[str], on_ready: Callable[[str], None]) -> None:
-    """Run `server.workers` gateways until a signal ends them; `options` of the command line are theirs too.
+    """Run `server.workers` gateways until a signal ends them; `options` are passed to their command line.
 
-    Raises `OSError` where the address cannot be bound, `WorkersError` when they cannot serve.
+    Raises `OSError` if the address cannot be bound, `WorkersError` if they cannot serve.
     """
     if sys.platform != "linux":
-        raise WorkersError("server.workers: only Linux spreads connections over the processes of a port")
+        raise WorkersError("server.workers: needs Linux, which distributes connections over the processes of a port")
     with contextlib.closing(reserve(config.server)) as sock:
         host, port = sock.getsockname()[:2]
         command = [sys.executable, "-m", "gateway", "serve", "--worker", "--host", host, "--port", str(port), *options]

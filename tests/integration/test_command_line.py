@@ -129,7 +129,7 @@ async def test_simulate_may_only_write_keys_and_serve_may_poll_them(tmp_path: Pa
             assert fetch(f"{address}/readyz")["feed"] == "poll"
 
 
-def test_serve_starts_and_ends_while_redis_is_away() -> None:
+def test_serve_starts_and_ends_without_redis() -> None:
     with command("serve", "--redis", "redis://127.0.0.1:1", "--port", "0") as process:
         address = line(process, r"http://\S+")[0]
         with urllib.request.urlopen(f"{address}/healthz", timeout=WAIT_S) as answer:
@@ -139,7 +139,7 @@ def test_serve_starts_and_ends_while_redis_is_away() -> None:
         assert process.returncode == 0
 
 
-def test_a_port_in_use_is_told_in_a_sentence() -> None:
+def test_a_port_in_use_is_reported_in_a_sentence() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         with command("serve", "--port", str(taken.getsockname()[1])) as process:
             _, errors = process.communicate(timeout=WAIT_S)
@@ -148,7 +148,7 @@ def test_a_port_in_use_is_told_in_a_sentence() -> None:
         assert "Traceback" not in errors
 
 
-def test_a_mistake_in_the_settings_is_told_before_anything_starts(tmp_path: Path) -> None:
+def test_wrong_settings_are_reported_before_anything_starts(tmp_path: Path) -> None:
     path = tmp_path / "wrong.toml"
     path.write_text("[server]\nprot = 1\n")
     with command("serve", "--config", str(path)) as process:

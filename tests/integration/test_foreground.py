@@ -60,7 +60,7 @@ def press_ctrl_c(_pid: int, terminal: int) -> None:
     os.write(terminal, b"\x03")
 
 
-def test_after_ctrl_c_make_goes_on_if_the_command_ended_well(makefile: Path) -> None:
+def test_after_ctrl_c_make_continues_if_the_command_succeeded(makefile: Path) -> None:
     status, shown = in_terminal(["make", "-f", str(makefile), "STATUS=0"], press_ctrl_c)
     assert status == 0
     assert "and on" in shown
@@ -73,7 +73,7 @@ def test_a_failure_of_the_command_is_passed_on(makefile: Path) -> None:
     assert "Error 7" in shown
 
 
-def test_make_told_to_end_takes_the_command_with_it(makefile: Path) -> None:
+def test_a_terminated_make_ends_the_command(makefile: Path) -> None:
     def end(pid: int, _terminal: int) -> None:
         os.kill(pid, signal.SIGTERM)
 

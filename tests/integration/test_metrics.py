@@ -45,7 +45,9 @@ async def test_three_hundred_symbols_make_no_more_series_than_one(
     assert not any("USDT" in name for name in after)
 
 
-async def test_who_is_here_what_they_got_and_how_they_went(redis_server: EmbeddedServer, publisher: Publisher) -> None:
+async def test_connections_updates_and_disconnects_are_counted(
+    redis_server: EmbeddedServer, publisher: Publisher
+) -> None:
     await publisher.ticker("1")
     await publisher.closed(0)
     async with serving(make_config(redis_server)) as up:
@@ -84,9 +86,7 @@ async def test_bytes_in_are_counted_from_the_feed_and_from_clients(
         assert said < await up.metric("gateway_received_bytes_total") < said + 50
 
 
-async def test_the_way_from_the_exchange_is_measured_by_its_own_time(
-    redis_server: EmbeddedServer, publisher: Publisher
-) -> None:
+async def test_feed_latency_is_measured_from_the_event_time(redis_server: EmbeddedServer, publisher: Publisher) -> None:
     await publisher.ticker("1")
     async with serving(make_config(redis_server)) as up:
         stage = up.inside.counters.stages["feed_to_ingest"]

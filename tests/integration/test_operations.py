@@ -42,7 +42,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-async def test_an_address_of_its_own_keeps_details_from_the_public(redis_server: EmbeddedServer) -> None:
+async def test_with_an_operations_address_the_public_gets_no_details(redis_server: EmbeddedServer) -> None:
     port = free_port()
     config = make_config(redis_server, operations={"address": f"127.0.0.1:{port}"}, server={"port": 0})
     up: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -66,7 +66,9 @@ async def test_an_address_of_its_own_keeps_details_from_the_public(redis_server:
 @pytest.mark.parametrize(
     "headers", [{}, {"authorization": "Bearer wrong"}, {"authorization": f"Basic {SECRET}"}, {"authorization": SECRET}]
 )
-async def test_a_token_keeps_details_from_the_public(redis_server: EmbeddedServer, headers: dict[str, str]) -> None:
+async def test_without_the_token_a_request_gets_no_details(
+    redis_server: EmbeddedServer, headers: dict[str, str]
+) -> None:
     async with (
         serving(make_config(redis_server, operations={"token": SECRET})) as up,
         httpx.AsyncClient(base_url=up.address, trust_env=False) as http,
@@ -78,7 +80,7 @@ async def test_a_token_keeps_details_from_the_public(redis_server: EmbeddedServe
         assert set((await http.get("/readyz", headers=BEARER)).json()) == {"ready", "reasons", "feed", "sources"}
 
 
-async def test_browsers_are_told_not_to_guess_and_the_page_what_it_may_do(redis_server: EmbeddedServer) -> None:
+async def test_responses_have_security_headers(redis_server: EmbeddedServer) -> None:
     async with serving(make_config(redis_server)) as up:
         for path in ("/healthz", "/v1/symbols", "/api/v3/ping", "/none", "/v1/none"):
             headers = (await up.get(path)).headers
@@ -150,7 +152,7 @@ async def test_it_serves_https_and_wss_itself(redis_server: EmbeddedServer, cert
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"])
-async def test_a_certificate_that_cannot_be_used_is_told_at_the_start(
+async def test_an_unusable_certificate_is_reported_at_the_start(
     redis_server: EmbeddedServer, tmp_path: Path, content: str | None
 ) -> None:
     path = tmp_path / "certificate.pem"
@@ -198,7 +200,7 @@ def issuer() -> Iterator[Issuer]:
     made.close()
 
 
-async def test_keys_behind_a_url_may_change_while_tokens_come(redis_server: EmbeddedServer, issuer: Issuer) -> None:
+async def test_keys_at_a_url_can_rotate_while_tokens_are_used(redis_server: EmbeddedServer, issuer: Issuer) -> None:
     before, after, stranger = (rsa_issuer(kid) for kid in ("k1", "k2", "k3"))
     issuer.text = key_set(before.jwk())
     tokens = {"required": True, "jwks": issuer.url, "audience": AUDIENCE}
@@ -229,6 +231,6 @@ async def test_keys_behind_a_url_may_change_while_tokens_come(redis_server: Embe
         assert await status(after.token()) == 200, "the issuer is away: what is known holds"
 
 
-async def test_a_document_without_end_is_not_read_to_its_end(issuer: Issuer) -> None:
+async def test_an_endless_document_is_not_read_to_its_end(issuer: Issuer) -> None:
     issuer.text = " " * (FETCH_MAX_BYTES + 1) + key_set(rsa_issuer("k1").jwk())
     assert await KeySet(issuer.url, 300).find("RS256", "k1") is None

@@ -172,7 +172,7 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "command", [("check", "config", "prometheus.yml"), ("test", "rules", "rules.test.yml")], ids=lambda it: it[0]
 )
-def test_promtool_finds_nothing_wrong(command: tuple[str, ...]) -> None:
+def test_promtool_accepts_rules_and_configuration(command: tuple[str, ...]) -> None:
     result = subprocess.run(
         [program("promtool"), *command], cwd=DEPLOY / "prometheus", capture_output=True, text=True, timeout=30
     )
@@ -180,7 +180,9 @@ def test_promtool_finds_nothing_wrong(command: tuple[str, ...]) -> None:
 
 
 @pytest.mark.timeout(150)
-async def test_every_curve_has_data_and_each_alert_comes_and_goes(redis_server: EmbeddedServer, tmp_path: Path) -> None:
+async def test_every_panel_has_data_and_each_alert_fires_and_resolves(
+    redis_server: EmbeddedServer, tmp_path: Path
+) -> None:
     program("prometheus")
     small = dict.fromkeys(("budget_bytes", "send_buffer_bytes", "unsent_bytes"), BUDGET_BYTES)
     config = make_config(
@@ -260,9 +262,7 @@ async def test_a_gateway_that_does_not_answer_is_down(redis_server: EmbeddedServ
         await watching.until_clear("GatewayDown")
 
 
-async def test_a_worker_that_ends_is_missed_until_another_has_its_place(
-    redis_server: EmbeddedServer, tmp_path: Path
-) -> None:
+async def test_a_worker_that_ends_alerts_until_it_is_replaced(redis_server: EmbeddedServer, tmp_path: Path) -> None:
     program("prometheus")
     config = make_config(redis_server, server={"workers": 2})
     async with process(config, ready=False) as up, prometheus(tmp_path, up.port) as watching:

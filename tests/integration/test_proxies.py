@@ -155,7 +155,7 @@ async def heard(client: ClientConnection, op: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", KINDS)
-async def test_a_proxy_passes_streams_on_tells_who_asks_and_sends_them_to_the_next_process(
+async def test_a_proxy_forwards_streams_and_addresses_and_fails_over(
     redis_server: EmbeddedServer, publisher: Publisher, tmp_path: Path, name: str
 ) -> None:
     await publisher.ticker("100")

@@ -120,7 +120,7 @@ async def test_a_broken_file_changes_nothing_and_is_logged(
         await someone.until(lambda: (someone.view(PRICE).ticker or {})["c"] == "2")
 
 
-async def test_what_needs_a_restart_is_named_and_left(
+async def test_keys_that_need_a_restart_are_named_and_unchanged(
     redis_server: EmbeddedServer, publisher: Publisher, file: Path
 ) -> None:
     await publisher.ticker("1")

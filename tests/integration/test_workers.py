@@ -63,7 +63,7 @@ class TestServing:
 
     SETTINGS: dict[str, dict[str, Any]] = {"server": {"workers": 2, "shutdown_s": 4.0}}
 
-    def test_clients_are_spread_and_counted_in_all(self, tmp_path: Path) -> None:
+    def test_clients_are_distributed_and_all_are_counted(self, tmp_path: Path) -> None:
         with SystemUnderTest(tmp_path, clients=CLIENTS, settings=self.SETTINGS) as system:
             system.wait(lambda: all_ready(system), "both workers")
             text = system.gateway.get("/metrics")[1].decode()
@@ -91,7 +91,7 @@ class TestServing:
             assert everybody["clients"]["now"] == CLIENTS
             assert answer(system, "/v1/status")["worker"] in (1, 2)
 
-    def test_an_update_is_followed_through_each_of_them(self, tmp_path: Path) -> None:
+    def test_an_update_is_traced_in_each_worker(self, tmp_path: Path) -> None:
         with SystemUnderTest(tmp_path, clients=CLIENTS, settings=self.SETTINGS) as system:
             system.wait(lambda: all_ready(system), "both workers")
             symbol = answer(system, "/v1/status")["symbols"][-1]["symbol"]
@@ -108,7 +108,7 @@ class TestServing:
             shown = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S, check=True).stdout
             assert {row.rpartition(", ")[2] for row in shown.splitlines()[1:]} == {"worker 1", "worker 2"}
 
-    def test_one_is_killed_and_its_clients_go_on_with_the_other_without_a_hole(self, tmp_path: Path) -> None:
+    def test_clients_of_a_killed_worker_resume_at_the_other_without_a_gap(self, tmp_path: Path) -> None:
         with SystemUnderTest(tmp_path, clients=CLIENTS, settings=self.SETTINGS) as system:
             system.wait(lambda: all_ready(system), "both workers")
             system.run(1.5)
@@ -118,12 +118,12 @@ class TestServing:
             system.wait(system.all_live, "everybody back")
             system.wait(lambda: len(worker_ids(supervised(system))) == 2 and all_ready(system), "a new one")
             assert second in worker_ids(supervised(system))
-            assert "was ended by SIGKILL" in system.gateway.log_tail()
+            assert "was killed by SIGKILL" in system.gateway.log_tail()
             verdict = system.finish()
             assert verdict.ok, verdict
             assert verdict.klines_checked > CLIENTS
 
-    def test_all_are_sent_away_gently(self, tmp_path: Path) -> None:
+    def test_clients_are_closed_gradually_at_shutdown(self, tmp_path: Path) -> None:
         with SystemUnderTest(tmp_path, clients=CLIENTS, settings=self.SETTINGS) as system:
             system.wait(lambda: all_ready(system), "both workers")
             members = worker_ids(supervised(system))
@@ -134,7 +134,7 @@ class TestServing:
             assert not any(map(alive, members))
 
 
-async def test_what_the_workers_count_adds_up_to_what_their_clients_got(
+async def test_counters_of_the_workers_add_up_to_what_clients_received(
     redis_server: EmbeddedServer, publisher: Publisher
 ) -> None:
     await publisher.ticker("0")
@@ -187,7 +187,7 @@ async def by_worker(up: Serving, name: str) -> Counter[str]:
 
 
 class TestCommand:
-    def test_settings_are_read_again_by_all(self, redis_server: EmbeddedServer, tmp_path: Path) -> None:
+    def test_all_workers_reload_the_settings(self, redis_server: EmbeddedServer, tmp_path: Path) -> None:
         path = tmp_path / "settings.toml"
         path.write_text("[server]\nworkers = 2\n")
         with command("serve", "--config", str(path), "--port", "0", "--redis", redis_server.url) as process:
@@ -201,7 +201,7 @@ class TestCommand:
             process.communicate(timeout=WAIT_S)
             assert process.returncode == 0
 
-    async def test_they_end_with_a_supervisor_that_is_killed(self, redis_server: EmbeddedServer) -> None:
+    async def test_workers_end_with_a_killed_supervisor(self, redis_server: EmbeddedServer) -> None:
         with command("serve", "--workers", "2", "--port", "0", "--redis", redis_server.url) as process:
             line(process, "with 2 workers")
             members = worker_ids(process.pid)
@@ -211,7 +211,7 @@ class TestCommand:
             process.communicate(timeout=WAIT_S)
             await until(lambda: not any(map(alive, members)))
 
-    def test_a_port_in_use_is_told_once(self, redis_server: EmbeddedServer) -> None:
+    def test_a_port_in_use_is_reported_once(self, redis_server: EmbeddedServer) -> None:
         with reserve(ServerConfig(port=0)) as taken:
             taken.listen()
             port = str(taken.getsockname()[1])
@@ -256,33 +256,33 @@ class TestSupervisor:
 
     @pytest.fixture(autouse=True)
     def in_a_hurry(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(workers, "WAITS_S", (0.01,))
-        monkeypatch.setattr(workers, "LOOK_S", 0.05)
-        monkeypatch.setattr(workers, "CUT_S", 0.1)
+        monkeypatch.setattr(workers, "RETRY_S", (0.01,))
+        monkeypatch.setattr(workers, "PROBE_S", 0.05)
+        monkeypatch.setattr(workers, "KILL_AFTER_S", 0.1)
 
-    async def test_one_that_fails_at_once_fails_the_start(self) -> None:
+    async def test_a_worker_that_fails_at_once_fails_the_start(self) -> None:
         with pytest.raises(WorkersError, match="ended with status 3 before it served"):
             await supervisor("raise SystemExit(3)").run(lambda: pytest.fail("it is not ready"))
 
-    async def test_one_that_never_serves_fails_the_start(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_a_worker_that_never_serves_fails_the_start(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(workers, "START_S", 0.2)
-        with pytest.raises(WorkersError, match="was ended by SIGKILL before it served"):
+        with pytest.raises(WorkersError, match="was killed by SIGKILL before it served"):
             await supervisor("import time; time.sleep(60)").run(lambda: pytest.fail("it is not ready"))
 
-    async def test_when_none_can_be_kept_up_it_gives_up(self, tmp_path: Path) -> None:
+    async def test_the_supervisor_gives_up_if_no_worker_stays_up(self, tmp_path: Path) -> None:
         # Serves the first time, and never again.
         once = f"import os; os.open({str(tmp_path / 'once')!r}, os.O_CREAT | os.O_EXCL); print('serves', flush=True)"
-        with pytest.raises(WorkersError, match=f"no worker serves, .* {workers.HOPELESS} times in a row"):
+        with pytest.raises(WorkersError, match=f"no worker serves, .* {workers.FAILURES_MAX} times in a row"):
             await supervisor(once, count=1).run(lambda: None)
 
-    async def test_one_that_hangs_is_killed_and_replaced(self, caplog: pytest.LogCaptureFixture) -> None:
+    async def test_a_worker_that_hangs_is_killed_and_replaced(self, caplog: pytest.LogCaptureFixture) -> None:
         # These never answer at their sockets.
         running = asyncio.create_task(supervisor(SERVES, count=1).run(lambda: None))
-        await until(lambda: "does not answer" in caplog.text and caplog.text.count("was ended by SIGKILL") >= 2)
+        await until(lambda: "does not answer" in caplog.text and caplog.text.count("was killed by SIGKILL") >= 2)
         os.kill(os.getpid(), signal.SIGTERM)
         await running
 
-    async def test_one_that_does_not_end_is_killed(self) -> None:
+    async def test_a_worker_that_does_not_end_is_killed(self) -> None:
         ready = asyncio.Event()
         stubborn = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + SERVES
         running = asyncio.create_task(supervisor(stubborn).run(ready.set))
@@ -290,8 +290,8 @@ class TestSupervisor:
         os.kill(os.getpid(), signal.SIGTERM)
         await asyncio.wait_for(running, WAIT_S)
 
-    async def test_a_second_signal_is_passed_on_as_an_interrupt(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(workers, "CUT_S", 60.0)
+    async def test_a_second_signal_interrupts_the_workers(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(workers, "KILL_AFTER_S", 60.0)
         ready = asyncio.Event()
         patient = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + SERVES
         running = asyncio.create_task(supervisor(patient).run(ready.set))
@@ -301,7 +301,7 @@ class TestSupervisor:
             await asyncio.sleep(0.05)
         await asyncio.wait_for(running, WAIT_S)
 
-    async def test_a_reload_before_it_serves_comes_after(self, tmp_path: Path) -> None:
+    async def test_a_reload_before_a_worker_serves_is_done_afterwards(self, tmp_path: Path) -> None:
         told = tmp_path / "told"
         # Until it has a handler a SIGHUP would end it.
         program = (

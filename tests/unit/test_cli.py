@@ -60,7 +60,7 @@ class TestHelp:
         options = [option for option in cli.main.commands[command].params if not getattr(option, "help", None)]
         assert not options
 
-    def test_the_version_is_the_packages(self) -> None:
+    def test_the_version_is_that_of_the_package(self) -> None:
         assert gateway("--version").stdout == f"kline-gateway, version {__version__}\n"
 
 
@@ -69,16 +69,16 @@ class TestCheckConfig:
         printed = tomllib.loads(gateway("check-config").stdout)
         assert printed == msgspec.json.decode(msgspec.json.encode(Config()))
 
-    def test_a_file_in_the_folder_is_found(self, tmp_path: Path) -> None:
+    def test_a_file_in_the_current_folder_is_used(self, tmp_path: Path) -> None:
         (tmp_path / "config.toml").write_text("[server]\nport = 9000\n")
         assert tomllib.loads(gateway("check-config").stdout)["server"]["port"] == 9000
 
-    def test_the_file_that_is_named_wins_over_the_one_in_the_folder(self, tmp_path: Path) -> None:
+    def test_a_named_file_has_precedence_over_one_in_the_folder(self, tmp_path: Path) -> None:
         (tmp_path / "config.toml").write_text("[server]\nport = 9000\n")
         (tmp_path / "other.toml").write_text("[server]\nport = 9001\n")
         assert tomllib.loads(gateway("check-config", "--config", "other.toml").stdout)["server"]["port"] == 9001
 
-    def test_what_is_printed_can_be_used_as_a_file(self, tmp_path: Path) -> None:
+    def test_the_output_can_be_used_as_a_settings_file(self, tmp_path: Path) -> None:
         environ = {
             "GATEWAY_REDIS__TICKER_KEY": 'a"b\\c\x7fé{symbol}',
             "GATEWAY_REDIS__RETRY_S": "0.25,1e9",
@@ -125,7 +125,7 @@ class TestMistakes:
         assert "Traceback" not in result.stderr
         assert result.stdout == ""
 
-    def test_a_variable_is_named_as_it_is_written(self) -> None:
+    def test_a_wrong_variable_is_named_as_it_is_written(self) -> None:
         result = gateway("serve", GATEWAY_STREAM__TICK_MS="fast")
         assert (result.exit_code, result.stderr) == (2, "Error: GATEWAY_STREAM__TICK_MS: Expected `int`, got `str`\n")
 
@@ -143,7 +143,7 @@ class TestRunning:
         self.run(command())
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-    def test_a_signal_ends_it_cleanly_and_lets_it_tidy_up(self, number: signal.Signals) -> None:
+    def test_a_signal_ends_it_cleanly_after_its_cleanup(self, number: signal.Signals) -> None:
         tidied = []
 
         async def command() -> None:
@@ -158,15 +158,15 @@ class TestRunning:
         assert tidied == [number]
         assert signal.getsignal(signal.SIGTERM) is before
 
-    def test_a_failure_of_the_system_is_told_in_a_sentence(self) -> None:
+    def test_a_system_error_is_reported_in_a_sentence(self) -> None:
         async def command() -> None:
             raise OSError(98, "Address already in use")
 
-        with pytest.raises(cli.Unable, match="Address already in use") as caught:
+        with pytest.raises(cli.CommandError, match="Address already in use") as caught:
             self.run(command())
         assert caught.value.exit_code == 1
 
-    def test_so_is_one_out_of_a_group_of_tasks(self) -> None:
+    def test_a_system_error_in_a_task_group_is_reported_too(self) -> None:
         async def fail() -> None:
             raise LookupError("no server to start")
 
@@ -174,7 +174,7 @@ class TestRunning:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(fail())
 
-        with pytest.raises(cli.Unable, match="^no server to start$"):
+        with pytest.raises(cli.CommandError, match="^no server to start$"):
             self.run(command(), LookupError)
 
     def test_a_bug_keeps_its_traceback(self) -> None:
@@ -184,7 +184,7 @@ class TestRunning:
         with pytest.raises(LookupError):
             self.run(command())
 
-    def test_being_cancelled_by_nobodys_wish_is_a_bug(self) -> None:
+    def test_a_cancellation_without_a_signal_is_a_bug(self) -> None:
         async def command() -> None:
             raise asyncio.CancelledError
 
@@ -193,7 +193,7 @@ class TestRunning:
 
 
 class TestMakeKey:
-    def test_the_key_is_admitted_by_the_entry_printed_with_it_and_is_new_each_time(self) -> None:
+    def test_the_printed_entry_admits_the_key_and_each_key_is_new(self) -> None:
         found = [
             re.fullmatch(r"key: +(\S+) .*\nentry: (ann:\S+)\n", gateway("make-key", "ann").stdout) for _ in range(2)
         ]

@@ -16,7 +16,7 @@ SHIPPED = Path(__file__).parents[3] / "config.toml"
 
 
 class TestSources:
-    def test_the_shipped_file_says_every_key_and_its_default(self) -> None:
+    def test_the_shipped_file_has_every_key_with_its_default(self) -> None:
         shipped = tomllib.loads(SHIPPED.read_text(encoding="utf-8"))
         assert shipped == msgspec.json.decode(msgspec.json.encode(Config()))
 
@@ -33,13 +33,13 @@ class TestSources:
         config = from_text(tmp_path, "[server]\nport = 9000\n")
         assert (config.server.port, config.server.host) == (9000, "127.0.0.1")
 
-    def test_the_environment_is_laid_over_the_file_and_overrides_over_both(self, tmp_path: Path) -> None:
+    def test_the_environment_overrides_the_file_and_options_override_both(self, tmp_path: Path) -> None:
         environ = {"GATEWAY_SERVER__PORT": "9001", "GATEWAY_SERVER__HOST": "0.0.0.0"}
         assert from_text(tmp_path, "[server]\nport = 9000\n", environ).server.port == 9001
         config = load_config(None, environ, {"server": {"port": 9002}})
         assert (config.server.port, config.server.host) == (9002, "0.0.0.0")
 
-    def test_variables_of_others_are_not_looked_at(self) -> None:
+    def test_variables_of_other_programs_are_ignored(self) -> None:
         assert load_config(None, {"GATEWAY_HOME": "/srv", "PORT": "1", "SERVER__PORT": "2"}) == Config()
 
     @pytest.mark.parametrize(
@@ -59,21 +59,21 @@ class TestSources:
     ) -> None:
         assert getattr(getattr(load_config(None, {name: text}), section), key) == value
 
-    def test_a_source_takes_what_its_table_leaves_out_from_redis(self, tmp_path: Path) -> None:
+    def test_a_source_inherits_missing_keys_from_redis(self, tmp_path: Path) -> None:
         text = "[redis]\nprefix = 'p:'\nwatchdog_s = 9\n[sources.a]\n[sources.b]\nurl = 'redis://b'\nprefix = 'b:'\n"
         config = from_text(tmp_path, text)
         a, b = config.sources["a"], config.sources["b"]
         assert a == config.redis
         assert (b.url, b.prefix, b.watchdog_s) == ("redis://b", "b:", 9)
 
-    def test_a_source_that_says_where_it_is_does_without_where_redis_is(self, tmp_path: Path) -> None:
+    def test_a_source_with_an_address_inherits_no_address_from_redis(self, tmp_path: Path) -> None:
         text = "[redis]\nsentinels = ['s:1']\nusername = 'u'\n[sources.a]\ncluster = ['c:1']\n[sources.b]\nurl = 'redis://b'\n"
         config = from_text(tmp_path, text)
         assert [source.sentinels for source in config.sources.values()] == [(), ()]
         assert config.sources["a"].cluster == ("c:1",)
         assert config.sources["b"].username == "u"
 
-    def test_variables_reach_the_tables_of_sources(self, tmp_path: Path) -> None:
+    def test_variables_set_keys_of_sources(self, tmp_path: Path) -> None:
         environ = {
             "GATEWAY_SOURCES__A__PASSWORD": "s3cret",
             "GATEWAY_SOURCES__NEW__CLUSTER": "h:1,[::1]:2",
@@ -96,7 +96,7 @@ class TestMistakes:
             pytest.param("sources.a = 1", "sources[...]: Expected `object`, got `int`", id="a value for a source"),
         ],
     )
-    def test_what_is_of_the_wrong_kind_is_named(self, tmp_path: Path, text: str, message: str) -> None:
+    def test_a_value_of_the_wrong_type_is_named(self, tmp_path: Path, text: str, message: str) -> None:
         assert error_of(tmp_path, text) == message
 
     @pytest.mark.parametrize(
@@ -116,24 +116,24 @@ class TestMistakes:
             ),
         ],
     )
-    def test_a_variables_mistake_is_named_too(self, tmp_path: Path, name: str, text: str, message: str) -> None:
+    def test_a_wrong_variable_is_named(self, tmp_path: Path, name: str, text: str, message: str) -> None:
         assert error_of(tmp_path, environ={name: text}) == message
 
-    def test_a_variable_for_a_section_that_the_file_made_a_value(self, tmp_path: Path) -> None:
+    def test_a_variable_for_a_section_that_is_a_value_in_the_file_is_refused(self, tmp_path: Path) -> None:
         message = error_of(tmp_path, "server = 1", {"GATEWAY_SERVER__PORT": "1"})
         assert message == "server: expected a section of keys"
 
-    def test_a_mistake_at_the_top_is_passed_on_as_it_is(self) -> None:
+    def test_an_error_at_the_top_level_keeps_its_message(self) -> None:
         overrides: Any = {"server": {}, "": {}}
         with pytest.raises(ConfigError, match="unknown field ``"):
             load_config(None, {}, overrides)
 
-    def test_a_file_that_is_not_there(self, tmp_path: Path) -> None:
+    def test_a_missing_file_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=r"none\.toml: cannot be read: No such file"):
             load_config(tmp_path / "none.toml", {})
 
     @pytest.mark.parametrize("content", [b"[server", b"\xff"], ids=["syntax", "encoding"])
-    def test_a_file_that_is_not_toml(self, tmp_path: Path, content: bytes) -> None:
+    def test_a_file_that_is_not_toml_is_refused(self, tmp_path: Path, content: bytes) -> None:
         path = tmp_path / "config.toml"
         path.write_bytes(content)
         with pytest.raises(ConfigError, match=r"config\.toml: not valid TOML: "):
@@ -169,7 +169,7 @@ class TestSecrets:
         assert "s3cret" not in str(data)
         assert data["sources"]["a"]["password"] == data["sources"]["a"]["sentinel_password"] == "***"
 
-    def test_the_effective_settings_are_printable(self) -> None:
+    def test_masked_settings_can_be_printed(self) -> None:
         config = load_config(None, {"GATEWAY_REDIS__URL": "redis://:s3cret@h:1/0"})
         data = masked(config)
         assert "s3cret" not in str(data)

@@ -4,7 +4,7 @@ from gateway.config import load_config
 from gateway.config.reload import RELOADABLE, reloaded
 
 
-def test_what_can_change_is_taken_and_the_rest_is_named() -> None:
+def test_reloadable_keys_change_and_the_others_are_named() -> None:
     running = load_config(None, {})
     wanted = load_config(
         None,
@@ -22,12 +22,12 @@ def test_what_can_change_is_taken_and_the_rest_is_named() -> None:
     assert (config.market.intervals, config.server.port) == (running.market.intervals, running.server.port)
 
 
-def test_nothing_new_changes_nothing() -> None:
+def test_equal_settings_change_nothing() -> None:
     running = load_config(None, {})
     assert reloaded(running, load_config(None, {})) == (running, (), ())
 
 
-def test_every_key_that_can_change_exists() -> None:
+def test_every_reloadable_key_exists() -> None:
     config = load_config(None, {})
     for name in RELOADABLE:
         section, _, key = name.partition(".")

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_the_defaults_break_no_rule() -> None:
+def test_the_defaults_are_valid() -> None:
     check(Config())
 
 
-def test_steps_of_symbols_are_taken_as_they_are() -> None:
+def test_tick_and_step_sizes_are_valid() -> None:
     check(Config(dialects=DialectsConfig(tick_sizes={"BTCUSDT": "0.05"}, step_sizes={"BTCUSDT": "1"})))
 
 
@@ -90,7 +90,7 @@ def test_steps_of_symbols_are_taken_as_they_are() -> None:
         ),
         pytest.param(
             "[feed]\nmode = 'keyspace'\n[redis]\ncluster = ['a:1']",
-            "feed.mode: keyspace is not for a cluster, where each node tells of its own keys only",
+            "feed.mode: expected another mode with a cluster, where each node notifies about its own keys only",
             id="notifications of a cluster",
         ),
         pytest.param(
@@ -120,12 +120,12 @@ def test_steps_of_symbols_are_taken_as_they_are() -> None:
         ),
         pytest.param(
             "[tokens]\nrequired = true",
-            "tokens.required: nothing is configured to verify a token with",
+            "tokens.required: expected api_keys, jwt_key_file, jwt_secret or jwks to verify tokens with",
             id="nothing to verify with",
         ),
         pytest.param(
             "[tokens]\njwks = 'keys.json'",
-            "tokens.audience: expected with JWTs: what their aud has to name",
+            "tokens.audience: expected with JWTs: the value that their aud must contain",
             id="no audience",
         ),
         pytest.param(
@@ -140,7 +140,7 @@ def test_steps_of_symbols_are_taken_as_they_are() -> None:
         ),
         pytest.param(
             "[tokens]\njwks = 'http://keys.example'\naudience = 'a'",
-            "tokens.jwks: expected a file or an https:// URL: who changes it on the way issues tokens",
+            "tokens.jwks: expected a file or an https:// URL: whoever could change the response could issue tokens",
             id="keys over plain HTTP",
         ),
         pytest.param(

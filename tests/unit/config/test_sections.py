@@ -8,7 +8,7 @@ from gateway.config import Config
 from gateway.config.sections import is_key_name, is_origin_pattern
 
 
-def test_settings_cannot_be_changed_afterwards() -> None:
+def test_settings_are_frozen() -> None:
     with pytest.raises(AttributeError):
         Config().server.port = 1  # type: ignore[misc]
 
@@ -17,9 +17,9 @@ def test_settings_cannot_be_changed_afterwards() -> None:
     ("text", "fits"),
     [("self", True), ("*", True), ("https://*.example.com", True), ("http://[::1]:80", True), ("example.com", False)],
 )
-def test_origins_are_whole_ones_or_patterns(text: str, fits: bool) -> None:
+def test_origins_are_complete_or_patterns(text: str, fits: bool) -> None:
     assert bool(is_origin_pattern(text)) is fits
 
 
-def test_names_of_keys_are_short_and_plain() -> None:
+def test_names_of_api_keys_are_short_and_plain() -> None:
     assert [bool(is_key_name(name)) for name in ("bot-1", "a b", "x" * 65)] == [True, False, False]

@@ -25,7 +25,7 @@ FAILED = WorkerGroupError("Connection refused")
 @pytest.fixture
 def worker_group(monkeypatch: pytest.MonkeyPatch) -> WorkerGroup:
     monkeypatch.setattr(WorkerGroup, "ask_all", None)
-    return WorkerGroup.gather(2)[0]
+    return WorkerGroup.create(2)[0]
 
 
 def operations_routes(worker_group: WorkerGroup | None, token: str = "") -> OperationsRoutes:

@@ -1,3 +1,5 @@
+"""A worker's share of the limits, and requests between workers."""
+
 from __future__ import annotations
 
 import asyncio
@@ -28,35 +30,35 @@ class TestShare:
         limits=LimitsConfig(handshakes_per_s=900, handshakes_burst=10, connections_per_ip=5, http_burst=7),
     )
 
-    def test_what_all_may_do_together_is_divided_and_rounded_up(self) -> None:
-        shared = WorkerGroup.gather(4)[0].share(self.CONFIG)
+    def test_limits_on_all_clients_are_divided_and_rounded_up(self) -> None:
+        shared = WorkerGroup.create(4)[0].share(self.CONFIG)
         assert shared.stream.max_connections == 5001
         assert shared.limits.handshakes_per_s == 225
         assert shared.limits.handshakes_burst == 3
 
-    def test_what_one_client_may_do_is_not(self) -> None:
-        shared = WorkerGroup.gather(4)[3].share(self.CONFIG)
+    def test_limits_on_one_client_are_not_divided(self) -> None:
+        shared = WorkerGroup.create(4)[3].share(self.CONFIG)
         assert (shared.limits.connections_per_ip, shared.limits.http_burst) == (5, 7)
 
     def test_the_port_is_shared(self) -> None:
-        assert WorkerGroup.gather(2)[0].share(self.CONFIG).server.reuse_port
+        assert WorkerGroup.create(2)[0].share(self.CONFIG).server.reuse_port
 
 
-def test_places_differ_by_their_number_only_and_crews_in_all() -> None:
-    first, second = WorkerGroup.gather(2)
+def test_members_differ_by_number_and_groups_by_name_and_secret() -> None:
+    first, second = WorkerGroup.create(2)
     assert (first.number, second.number, first.count) == (1, 2, 2)
     assert (first.name, first.secret) == (second.name, second.secret)
-    other = WorkerGroup.gather(2)[0]
+    other = WorkerGroup.create(2)[0]
     assert other.name != first.name
     assert other.secret != first.secret
 
 
-def test_a_worker_is_told_its_place_on_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    place = WorkerGroup.gather(3)[2]
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(msgspec.json.encode(place) + b"\nrest")))
+def test_a_worker_reads_its_membership_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    member = WorkerGroup.create(3)[2]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(msgspec.json.encode(member) + b"\nrest")))
     plain = logging.getLogRecordFactory()
     try:
-        assert join() == place
+        assert join() == member
         record = logging.getLogger("x").makeRecord("x", logging.INFO, "", 0, "said", (), None)
         assert TextFormatter().format(record).endswith("said worker=3")
     finally:
@@ -64,8 +66,10 @@ def test_a_worker_is_told_its_place_on_standard_input(monkeypatch: pytest.Monkey
 
 
 @asynccontextmanager
-async def answering(place: WorkerGroup, reply: Callable[[bytes], bytes], *, hangs: bool = False) -> AsyncIterator[None]:
-    """A worker that sends `reply` of each request; one that hangs does not hang up."""
+async def answering(
+    member: WorkerGroup, reply: Callable[[bytes], bytes], *, hangs: bool = False
+) -> AsyncIterator[None]:
+    """A worker that answers each request with `reply(request)`; with `hangs` it does not close the connection."""
     answers: list[asyncio.Task[None] | None] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -77,7 +81,7 @@ async def answering(place: WorkerGroup, reply: Callable[[bytes], bytes], *, hang
         writer.close()
         await writer.wait_closed()
 
-    async with await asyncio.start_unix_server(answer, sock=place.bind()):
+    async with await asyncio.start_unix_server(answer, sock=member.bind()):
         try:
             yield
         finally:
@@ -89,8 +93,8 @@ async def answering(place: WorkerGroup, reply: Callable[[bytes], bytes], *, hang
 class TestAsking:
     @staticmethod
     def asked(reply: Callable[[bytes], bytes], **options: float) -> Answer:
-        """What worker 2 is told by worker 1, which has heard a request and sends `reply` of it."""
-        answerer, asker = WorkerGroup.gather(2)
+        """The answer that worker 2 gets from worker 1, which replies with `reply(request)`."""
+        answerer, asker = WorkerGroup.create(2)
 
         async def scenario() -> Answer:
             async with answering(answerer, reply, hangs=bool(options)):
@@ -101,21 +105,21 @@ class TestAsking:
     def test_the_answer_is_its_status_and_body(self) -> None:
         assert self.asked(lambda _: b"HTTP/1.1 503 Busy\r\nx: y\r\n\r\na\r\n\r\nb") == Answer(503, b"a\r\n\r\nb")
 
-    def test_the_secret_is_shown(self) -> None:
-        heard = self.asked(lambda request: b"HTTP/1.1 200 OK\r\n\r\n" + request).body
-        assert heard.startswith(b"GET /metrics HTTP/1.1\r\n")
-        assert b"authorization: Bearer " in heard
+    def test_a_request_carries_the_secret(self) -> None:
+        request = self.asked(lambda request: b"HTTP/1.1 200 OK\r\n\r\n" + request).body
+        assert request.startswith(b"GET /metrics HTTP/1.1\r\n")
+        assert b"authorization: Bearer " in request
 
-    def test_who_hangs_is_not_waited_for(self) -> None:
+    def test_a_worker_that_hangs_is_an_error_after_the_timeout(self) -> None:
         with pytest.raises(WorkerGroupError, match="in time"):
             self.asked(lambda _: b"HTTP/1.1 200 OK\r\n\r\n", within_s=0.05)
 
-    def test_who_hangs_up_has_not_answered(self) -> None:
-        with pytest.raises(WorkerGroupError, match="middle"):
+    def test_a_connection_closed_without_an_answer_is_an_error(self) -> None:
+        with pytest.raises(WorkerGroupError, match="complete"):
             self.asked(lambda _: b"")
 
-    def test_somebody_elses_socket_gets_no_secret(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        first, second = WorkerGroup.gather(2)
+    def test_the_socket_of_another_user_gets_no_secret(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        first, second = WorkerGroup.create(2)
         uid = os.geteuid()
         monkeypatch.setattr(os, "geteuid", lambda: uid + 1)
         with first.bind() as sock:
@@ -126,8 +130,8 @@ class TestAsking:
             with asked:
                 assert asked.recv(1000) == b""
 
-    def test_those_who_are_away_are_told_apart(self) -> None:
-        first, _ = WorkerGroup.gather(2)
+    def test_ask_all_returns_answers_and_errors_by_worker(self) -> None:
+        first, _ = WorkerGroup.create(2)
 
         async def scenario() -> dict[int, Answer | WorkerGroupError]:
             async with answering(first, lambda _: b"HTTP/1.1 200 OK\r\n\r\nhere"):
@@ -138,13 +142,13 @@ class TestAsking:
         assert isinstance(found[2], WorkerGroupError)
         assert "refused" in str(found[2])
 
-    def test_a_mistake_of_ours_is_not_taken_for_an_absence(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_programming_error_is_not_an_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
         async def broken(*_: object) -> Answer:
             raise ValueError("ours")
 
         monkeypatch.setattr(WorkerGroup, "ask", broken)
         with pytest.raises(ValueError, match="ours"):
-            asyncio.run(WorkerGroup.gather(1)[0].ask_all("/healthz"))
+            asyncio.run(WorkerGroup.create(1)[0].ask_all("/healthz"))
 
 
 def test_a_worker_ends_with_its_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
