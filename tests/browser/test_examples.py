@@ -93,13 +93,13 @@ def test_chart_is_filled_followed_and_whole_after_an_outage(library: str, world:
 def test_react_hook_follows_the_market_that_is_chosen(world: World, open_page: OpenPage) -> None:
     page = example(open_page, world, "react")
     page.until("document.querySelector('#status')?.innerText === 'green'")
-    first = page.evaluate("Number(document.querySelector('#bars li:last-child').dataset.time)")
-    page.until(f"Number(document.querySelector('#bars li:last-child').dataset.time) >= {first + 2 * SECOND_MS}")
-    times = page.evaluate("[...document.querySelectorAll('#bars li')].map(item => Number(item.dataset.time))")
+    first = page.evaluate("Number(document.querySelector('#klines li:last-child').dataset.time)")
+    page.until(f"Number(document.querySelector('#klines li:last-child').dataset.time) >= {first + 2 * SECOND_MS}")
+    times = page.evaluate("[...document.querySelectorAll('#klines li')].map(item => Number(item.dataset.time))")
     assert times == list(range(times[0], times[-1] + 1, SECOND_MS))
-    before = page.text("#bars")
+    before = page.text("#klines")
     page.click("#ETHUSDT")
-    page.until(f"document.querySelector('#bars li') && document.querySelector('#bars').innerText !== {before!r}")
+    page.until(f"document.querySelector('#klines li') && document.querySelector('#klines').innerText !== {before!r}")
     page.until("document.querySelector('#status').innerText === 'green'")
 
 

@@ -95,7 +95,7 @@ def test_redis_killed_is_told_and_healed(own_world: World, open_page: OpenPage) 
     with Bot(own_world, symbol) as bot:
         own_world.redis.kill()
         page.until("s.level !== 'green' && s.channel === 'stale'")
-        assert page.text("#badge-text") == "Source away"
+        assert page.text("#badge-text") == "Source offline"
         page.screenshot(RESULTS / "browser" / "stale.png")
         assert page.state()["view"] == "chart"
         assert page.state()["link"] == "open"
@@ -150,7 +150,7 @@ def test_market_chosen_while_the_gateway_is_away_can_be_tried_again(own_world: W
     # Where the page has fetched ahead, it shows what it has; else it says that it cannot.
     page.until(f"s.view === 'error' || (s.view === 'chart' && s.symbol === '{other}')")
     if page.state()["view"] == "error":
-        assert page.text("#notice-title") == "The gateway is out of reach"
+        assert page.text("#notice-title") == "The gateway is unavailable"
     own_world.start_gateway()
     # Not as a person clicks: by chance the page has found the gateway by itself a moment ago, and the button is gone.
     page.evaluate("document.querySelector('#notice-button')?.click()")

@@ -262,7 +262,7 @@ def test_page_says_where_candles_are_missing_and_where_they_are_rolled_up(
     page.click(".interval[data-interval='15m']")
     page.shows("BTCUSDT", "15m")
     page.until("document.querySelector('#derived').checkVisibility()")
-    assert page.text("#derived") == "Rolled up"
+    assert page.text("#derived") == "Aggregated"
     page.screenshot(RESULTS / "browser" / "rolled-up.png")
     page.click(".interval[data-interval='5m']")
     page.shows("BTCUSDT", "5m")
@@ -285,7 +285,7 @@ def test_colours_are_the_systems_until_somebody_chooses_them(world: World, open_
     page.press(["Enter"])
     assert page.evaluate("document.querySelector('#scheme').ariaLabel") == "Colours: light"
     page.press(["Enter"])
-    assert page.evaluate("document.querySelector('#scheme').ariaLabel") == "Colours: as the system's"
+    assert page.evaluate("document.querySelector('#scheme').ariaLabel") == "Colours: system"
     assert page.evaluate(ground) == light
     assert page.axe() == []
 
@@ -304,7 +304,7 @@ def test_a_token_is_asked_for_and_kept_for_the_tab(locked_world: World, open_pag
     page.evaluate("document.querySelector('#token').select()")
     page.type("wrong")
     page.press(["Enter"])
-    page.until("document.querySelector('#notice-title').textContent === 'That token does not hold'")
+    page.until("document.querySelector('#notice-title').textContent === 'The token is not valid'")
     page.click("#token")
     page.type("for-the-page")
     page.press(["Enter"])

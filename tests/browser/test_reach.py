@@ -86,7 +86,7 @@ def test_connection_panel_tells_what_happened(world: World, open_page: OpenPage)
     page.click("#badge")
     page.until("[...document.querySelectorAll('.entry')].some(entry => entry.innerText.includes('Connected'))")
     facts = dict(text.split("\n") for text in page.texts(".facts div"))
-    assert facts["Served every"].endswith(" ms")
+    assert facts["Flush interval"].endswith(" ms")
     assert facts["Reconnects"] == "0"
     page.click("#chart")
     assert page.texts("#connection") == []

@@ -1,13 +1,13 @@
 import { expect, test } from "vitest";
-import { bar, forming, MINUTE } from "../../clients/web/test/builders";
+import { forming, kline, MINUTE } from "../../clients/web/test/builders";
 import { gapsIn, gapsText } from "../src/page/gaps";
 
 test("a gap reaches from the first missing candle to the next one there is", () => {
-  expect(gapsIn([bar(1), bar(2), bar(5), bar(6), forming(8)])).toEqual([
+  expect(gapsIn([kline(1), kline(2), kline(5), kline(6), forming(8)])).toEqual([
     { from: 3 * MINUTE, to: 5 * MINUTE },
     { from: 7 * MINUTE, to: 8 * MINUTE },
   ]);
-  expect(gapsIn([bar(1), bar(2)])).toEqual([]);
+  expect(gapsIn([kline(1), kline(2)])).toEqual([]);
   expect(gapsIn([])).toEqual([]);
 });
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { bar } from "../../clients/web/test/builders";
+import { kline } from "../../clients/web/test/builders";
 import { barsShown, candlesIn } from "../src/page/geometry";
 
 const BOX = { width: 370, height: 100 };
@@ -12,8 +12,8 @@ test("a chart begins with a bar every nine pixels, and with no fewer than thirty
 
 test("the newest candle stands left of the room for the next ones, the prices between their margins", () => {
   const bars = [
-    bar(1, { open: 10, high: 20, low: 10, close: 20, volume: 4 }),
-    bar(2, { open: 20, high: 20, low: 15, close: 15, volume: 0 }),
+    kline(1, { open: 10, high: 20, low: 10, close: 20, volume: 4 }),
+    kline(2, { open: 20, high: 20, low: 15, close: 15, volume: 0 }),
   ];
   expect(candlesIn(bars, SHOWN, BOX)).toEqual([
     { rising: true, x: 285, high: 12, low: 76, top: 12, bottom: 76, volume: 82 },
@@ -22,7 +22,7 @@ test("the newest candle stands left of the room for the next ones, the prices be
 });
 
 test("only what fits is drawn, and scaled by", () => {
-  const bars = Array.from({ length: 40 }, (_, n) => bar(n, n < 10 ? { high: 1_000_000 } : {}));
+  const bars = Array.from({ length: 40 }, (_, n) => kline(n, n < 10 ? { high: 1_000_000 } : {}));
   const candles = candlesIn(bars, SHOWN, BOX);
   expect(candles).toHaveLength(30);
   expect(candles[0]?.x).toBe(5);
@@ -30,7 +30,7 @@ test("only what fits is drawn, and scaled by", () => {
 });
 
 test("without movement or trades it still stands", () => {
-  const [candle] = candlesIn([bar(1, { open: 5, high: 5, low: 5, close: 5, volume: 0 })], SHOWN, BOX);
+  const [candle] = candlesIn([kline(1, { open: 5, high: 5, low: 5, close: 5, volume: 0 })], SHOWN, BOX);
   expect(candle).toMatchObject({ top: 44, bottom: 44, volume: 100 });
 });
 

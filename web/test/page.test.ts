@@ -6,7 +6,7 @@ import { HEIGHT, sparkPath, sparkQuery, WIDTH } from "../src/page/sparkline";
 
 const info = (over: Partial<StreamInfo> = {}): StreamInfo => ({
   phase: "open",
-  heardAt: 1,
+  lastMessageAt: 1,
   hello: null,
   intervalMs: 60,
   throttled: null,
@@ -59,24 +59,19 @@ describe("the journal", () => {
       "refused",
       "refused",
     ] as const) {
-      journal.link(info({ phase }), 7);
+      journal.connection(info({ phase }), 7);
     }
-    expect(texts(journal)).toEqual([
-      "Refused by the gateway",
-      "Connected again, resumed",
-      "Connection lost",
-      "Connected",
-    ]);
+    expect(texts(journal)).toEqual(["Refused by the gateway", "Reconnected, resumed", "Connection lost", "Connected"]);
     expect(journal.entries[0]).toMatchObject({ at: 7, level: "red" });
     expect(journal.reconnects).toBe(1);
   });
 
   test("tells of being served less often, and why, until that is over", () => {
     const journal = new Journal();
-    journal.link(info(), 1);
-    journal.link(info({ throttled: "slow_client", intervalMs: 240 }), 2);
-    journal.link(info({ throttled: "slow_client", intervalMs: 240 }), 3);
-    journal.link(info(), 4);
+    journal.connection(info(), 1);
+    journal.connection(info({ throttled: "slow_client", intervalMs: 240 }), 2);
+    journal.connection(info({ throttled: "slow_client", intervalMs: 240 }), 3);
+    journal.connection(info(), 4);
     expect(texts(journal)).toEqual(["Full speed again", "Every 240 ms: this connection is slow", "Connected"]);
     expect(throttleText(info({ throttled: "load", intervalMs: null }))).toBeNull();
   });
@@ -86,14 +81,18 @@ describe("the journal", () => {
     for (const reason of ["redis", "redis", null, null, "silent"] as const) {
       journal.channel(reason === null ? { state: "live" } : { state: "stale", reason }, 1);
     }
-    expect(texts(journal)).toEqual(["The source is silent", "The source is back", "The gateway's source is away"]);
+    expect(texts(journal)).toEqual([
+      "The source is silent",
+      "The source is back",
+      "The gateway's source is disconnected",
+    ]);
   });
 
   test("keeps the last fifty", () => {
     const journal = new Journal();
     for (let count = 0; count < 60; count += 1) {
-      journal.link(info(), count);
-      journal.link(info({ phase: "waiting" }), count);
+      journal.connection(info(), count);
+      journal.connection(info({ phase: "waiting" }), count);
     }
     expect(journal.entries.length).toBe(50);
   });

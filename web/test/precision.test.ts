@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { bar } from "../../clients/web/test/builders";
+import { kline } from "../../clients/web/test/builders";
 import { digitsOf, digitsOfBars, digitsOfTicker } from "../src/page/precision";
 
 test.each([
@@ -16,7 +16,7 @@ test.each([
 });
 
 test("bars show the most digits any of their prices ever had", () => {
-  const bars = [bar(1, { open: 1.5 }), bar(2, { high: 2.25 }), bar(3, { low: 1.125 }), bar(4, { close: 1 })];
+  const bars = [kline(1, { open: 1.5 }), kline(2, { high: 2.25 }), kline(3, { low: 1.125 }), kline(4, { close: 1 })];
   expect(digitsOfBars(0, bars)).toBe(3);
   expect(digitsOfBars(5, bars)).toBe(5);
 });

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { PATIENCE_MS, type ViewInput, viewOf } from "../src/page/view";
+import { FIRST_CONNECTION_MS, type ViewInput, viewOf } from "../src/page/view";
 
 const start: ViewInput = {
   symbol: "BTCUSDT",
@@ -8,28 +8,28 @@ const start: ViewInput = {
   bars: 0,
   status: "waiting",
   error: null,
-  link: "open",
+  connection: "open",
   waitedMs: 0,
 };
 const failed = (code: string): Partial<ViewInput> => ({ status: "failed", error: { code, message: "because" } });
-const later = PATIENCE_MS;
+const later = FIRST_CONNECTION_MS;
 
 test.each<[string, Partial<ViewInput>, string, string]>([
-  ["loads at first", { link: "connecting" }, "loading", ""],
+  ["loads at first", { connection: "connecting" }, "loading", ""],
   ["goes on loading while the gateway answers", { waitedMs: later }, "loading", ""],
-  ["shows bars whatever else is wrong", { bars: 5, link: "refused", ...failed("INVALID_SYMBOL") }, "chart", ""],
+  ["shows bars whatever else is wrong", { bars: 5, connection: "refused", ...failed("INVALID_SYMBOL") }, "chart", ""],
   ["says when a channel has nothing yet", { status: "live" }, "empty", "No candles of BTCUSDT 1m yet"],
   ["says so of a stale one too", { status: "stale" }, "empty", "No candles of BTCUSDT 1m yet"],
-  ["says when it was refused", { link: "refused" }, "error", "The gateway refused the connection"],
-  ["says when the gateway is away", { link: "waiting", waitedMs: later }, "error", "The gateway is out of reach"],
-  ["says when its lists are away", { markets: "failed", waitedMs: later }, "error", "The gateway is out of reach"],
+  ["says when it was refused", { connection: "refused" }, "error", "The gateway refused the connection"],
+  ["says when the gateway is away", { connection: "waiting", waitedMs: later }, "error", "The gateway is unavailable"],
+  ["says when its lists are away", { markets: "failed", waitedMs: later }, "error", "The gateway is unavailable"],
   ["says when there are no markets", { symbol: "", waitedMs: later }, "empty", "No markets yet"],
-  ["asks for a token", { markets: "locked", bars: 5, link: "waiting" }, "locked", "A token is needed"],
-  ["asks for another token", { markets: "denied" }, "locked", "That token does not hold"],
+  ["asks for a token", { markets: "locked", bars: 5, connection: "waiting" }, "locked", "A token is needed"],
+  ["asks for another token", { markets: "denied" }, "locked", "The token is not valid"],
   ["waits for the list of markets", { symbol: "", markets: "loading", waitedMs: later }, "loading", ""],
   ["names an unknown market", failed("INVALID_SYMBOL"), "error", "No market called BTCUSDT"],
   ["names an unknown interval", failed("INVALID_INTERVAL"), "error", "No 1m candles here"],
-  ["says when history is away", failed("UNAVAILABLE"), "error", "History is out of reach just now"],
+  ["says when history is away", failed("UNAVAILABLE"), "error", "History is temporarily unavailable"],
   ["gives the gateway's reason for the rest", failed("TOO_MANY_SUBSCRIPTIONS"), "error", "This chart cannot be shown"],
   ["does without a reason", { status: "failed" }, "error", "This chart cannot be shown"],
 ])("%s", (_name, over, kind, title) => {

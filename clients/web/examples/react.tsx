@@ -4,15 +4,15 @@ import { useKlines } from "../src/react/use-klines.ts";
 import { interval, service, symbol } from "./shared.ts";
 
 function LastBars({ symbol }: { readonly symbol: string }) {
-  const { bars, status } = useKlines(service, symbol, interval);
+  const { klines, status } = useKlines(service, symbol, interval);
   return (
     <section>
       <p id="status">{status === null ? "…" : status.level}</p>
-      <p id="count">{bars.length}</p>
-      <ol id="bars">
-        {bars.slice(-5).map((bar) => (
-          <li key={bar.openTime} data-time={bar.openTime}>
-            {new Date(bar.openTime).toISOString().slice(11, 19)} {bar.close}
+      <p id="count">{klines.length}</p>
+      <ol id="klines">
+        {klines.slice(-5).map((kline) => (
+          <li key={kline.openTime} data-time={kline.openTime}>
+            {new Date(kline.openTime).toISOString().slice(11, 19)} {kline.close}
           </li>
         ))}
       </ol>

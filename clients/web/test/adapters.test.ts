@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { datafeed, followWithLightweightCharts, klineChartLoader, periodOf } from "../src/adapters";
 import type { Candle, GetBars } from "../src/adapters/klinecharts";
 import { type Bar, intervalOf } from "../src/adapters/tradingview";
-import { bar, forming } from "./builders";
+import { forming, kline } from "./builders";
 import { FakeGateway, minutes } from "./fake-gateway";
 import { FakeSocket } from "./fake-socket";
 
@@ -23,7 +23,7 @@ afterEach(() => {
 
 const turn = (): Promise<unknown> => vi.advanceTimersByTimeAsync(5);
 /** A cached past that has become too old for the gateway to continue. */
-const tooOld = { recovered: false, klines: [bar(90), bar(91)], forming: forming(92) };
+const tooOld = { recovered: false, klines: [kline(90), kline(91)], forming: forming(92) };
 
 describe("lightweight-charts", () => {
   /** Behaves as the chart does: an older bar is an exception. */
@@ -55,9 +55,9 @@ describe("lightweight-charts", () => {
     await turn();
     expect(FakeSocket.last.sent[0]).toMatchObject({ history: 500 });
     gateway.serve();
-    gateway.say(bar(3, { close: 9 }));
+    gateway.say(kline(3, { close: 9 }));
     gateway.say(forming(4));
-    gateway.say(bar(2, { close: 7 }));
+    gateway.say(kline(2, { close: 7 }));
     expect(candles.points.map(({ time, close }) => [time, close])).toEqual([
       [60, 11],
       [120, 7],
@@ -123,11 +123,11 @@ describe("KLineChart", () => {
       turnover: 50,
     });
     expect(given[0]?.more).toEqual({ forward: false, backward: false });
-    gateway.stored = [bar(1), bar(2), bar(3), bar(4), forming(5)];
+    gateway.stored = [kline(1), kline(2), kline(3), kline(4), forming(5)];
     subscribe();
     await turn();
     gateway.serve();
-    gateway.say(bar(5));
+    gateway.say(kline(5));
     expect(minutes(bars)).toEqual([3, 3, 4, 5, 5]);
     expect(resets).toBe(0);
     subscribe();
@@ -146,14 +146,14 @@ describe("KLineChart", () => {
     expect(resets).toBe(0);
     await turn();
     expect(resets).toBe(1);
-    gateway.say(bar(90, { close: 1 }));
+    gateway.say(kline(90, { close: 1 }));
     loader.unsubscribeBar({ symbol, period });
     await turn();
     expect(resets).toBe(1);
   });
 
   test("scrolls back page by page, to the end", async () => {
-    gateway.stored = Array.from({ length: 700 }, (_, index) => bar(index + 1));
+    gateway.stored = Array.from({ length: 700 }, (_, index) => kline(index + 1));
     await load("init");
     await load("forward", 201 * 60_000);
     expect(minutes(given[1]?.bars ?? [])).toHaveLength(200);
@@ -189,7 +189,7 @@ describe("KLineChart", () => {
     await turn();
     gateway.serve();
     expect(resets).toBe(0);
-    gateway.serve({ klines: [bar(1)], resync: true });
+    gateway.serve({ klines: [kline(1)], resync: true });
     await turn();
     expect(resets).toBe(1);
     expect(bars).toEqual([]);
@@ -241,7 +241,7 @@ describe("Advanced Charts", () => {
       () => resets.push("cache"),
     );
 
-  test("answers later than it was asked, and asks again until the gateway says what it has", async () => {
+  test("answers later than it was requested, and asks again until the gateway says what it has", async () => {
     gateway.answers["/udf/config"] = { supported_resolutions: ["1"] };
     gateway.down = true;
     const configurations: object[] = [];
@@ -275,11 +275,11 @@ describe("Advanced Charts", () => {
     feed.searchSymbols("btc", "", "crypto", (found) => heard.push(found));
     await turn();
     expect(heard).toEqual([[{ symbol: "BTCUSDT" }], { name: "BTCUSDT", pricescale: 100 }, "unknown_symbol", []]);
-    expect(gateway.asked[0]).toBe("/udf/search?query=btc&exchange=&type=crypto");
+    expect(gateway.requested[0]).toBe("/udf/search?query=btc&exchange=&type=crypto");
   });
 
-  test("gives as many bars as asked, before `to`, and says when there are none", async () => {
-    gateway.stored = Array.from({ length: 1_200 }, (_, index) => bar(index + 1));
+  test("gives as many bars as requested, before `to`, and says when there are none", async () => {
+    gateway.stored = Array.from({ length: 1_200 }, (_, index) => kline(index + 1));
     const [first] = (await past(1_100, 1_200, 300, true)) as { minutes: number[] }[];
     expect([first?.minutes.at(0), first?.minutes.at(-1)]).toEqual([701, 1_199]);
     const [second] = (await past(600, 701, 600, false)) as { minutes: number[] }[];
@@ -294,14 +294,14 @@ describe("Advanced Charts", () => {
     await past(1, 10, 3, true);
     subscribe("one");
     await turn();
-    gateway.serve({ klines: [bar(3)], forming: forming(4) });
+    gateway.serve({ klines: [kline(3)], forming: forming(4) });
     expect(minutes(bars.splice(0))).toEqual([3, 3, 4]);
     expect(bars).toEqual([]);
     feed.unsubscribeBars("one");
     feed.unsubscribeBars("one");
     subscribe("two");
     await turn();
-    gateway.serve({ klines: [bar(4)], forming: forming(5) });
+    gateway.serve({ klines: [kline(4)], forming: forming(5) });
     // Never an older one: the library calls that a time violation.
     expect(minutes(bars)).toEqual([4, 4, 5]);
     expect(resets).toEqual([]);

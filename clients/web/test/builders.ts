@@ -4,7 +4,7 @@ import type { Kline, KlineSnapshot, TickerSnapshot } from "../src/client/types";
 
 export const MINUTE = 60_000;
 
-export function bar(minute: number, over: Partial<Kline> = {}): Kline {
+export function kline(minute: number, over: Partial<Kline> = {}): Kline {
   return {
     openTime: minute * MINUTE,
     open: 10,
@@ -21,7 +21,7 @@ export function bar(minute: number, over: Partial<Kline> = {}): Kline {
 }
 
 export function forming(minute: number, over: Partial<Kline> = {}): Kline {
-  return bar(minute, { isClosed: false, ...over });
+  return kline(minute, { isClosed: false, ...over });
 }
 
 export function snapshot(over: Partial<KlineSnapshot> = {}): KlineSnapshot {

@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
-import { type Held, SeriesCache } from "../src/client/cache";
-import { bar } from "./builders";
+import { type CachedSeries, SeriesCache } from "../src/client/cache";
+import { kline } from "./builders";
 
-const held = (at: number): Held => ({ klines: [bar(at)], asked: 500, at, stale: false });
+const held = (at: number): CachedSeries => ({ klines: [kline(at)], requested: 500, at, stale: false });
 
 test("the symbol that was not used for longest goes first, with all of its intervals", () => {
   const cache = new SeriesCache(2);

@@ -1,18 +1,18 @@
-// A service whose gateway is the test: bars by HTTP as given, the stream by hand.
+// A service whose gateway is the test: klines by HTTP as given, the stream by hand.
 
 import { KlineDataService } from "../src/client";
 import type { Kline, KlineSnapshot } from "../src/client/types";
-import { bar, forming, MINUTE, snapshot } from "./builders";
+import { forming, kline, MINUTE, snapshot } from "./builders";
 import { FakeSocket } from "./fake-socket";
 
 export const CHANNEL = "kline:BTCUSDT:1m";
 
 export class FakeGateway {
   /** What is stored; answers are the newest of it up to the end asked for. */
-  stored: Kline[] = [bar(1), bar(2), forming(3)];
+  stored: Kline[] = [kline(1), kline(2), forming(3)];
   /** Other paths than the klines. */
   readonly answers: Record<string, unknown> = {};
-  readonly asked: string[] = [];
+  readonly requested: string[] = [];
   down = false;
   readonly service: KlineDataService;
 
@@ -23,7 +23,7 @@ export class FakeGateway {
 
   readonly fetch = async (input: URL | RequestInfo): Promise<Response> => {
     const url = input as URL;
-    this.asked.push(url.pathname + url.search);
+    this.requested.push(url.pathname + url.search);
     if (this.down) throw new TypeError("fetch failed");
     if (url.pathname !== "/v1/klines") return new Response(JSON.stringify(this.answers[url.pathname]));
     const end = Number(url.searchParams.get("endTime") ?? Number.POSITIVE_INFINITY);
@@ -42,8 +42,8 @@ export class FakeGateway {
     FakeSocket.last.say(snapshot({ n: 1, klines, forming: open, ...recovered, ...over }));
   }
 
-  say(news: unknown): void {
-    FakeSocket.last.say({ op: "update", t: Date.now(), u: [[1, news]] });
+  say(update: unknown): void {
+    FakeSocket.last.say({ op: "update", t: Date.now(), u: [[1, update]] });
   }
 }
 

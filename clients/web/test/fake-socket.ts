@@ -1,6 +1,6 @@
 // A socket whose other end is the test. It speaks like a browser's: events come when told, close is asynchronous.
 
-import type { Socket } from "../src/client/link";
+import type { Socket } from "../src/client/connection";
 
 export class FakeSocket implements Socket {
   static all: FakeSocket[] = [];

@@ -1,6 +1,6 @@
 import { expect, test, vi } from "vitest";
 import { fetchKlines, fetchMarkets, HttpError } from "../src/client";
-import { bar } from "./builders";
+import { kline } from "./builders";
 
 type Fetch = typeof globalThis.fetch;
 
@@ -14,7 +14,7 @@ function answering(status: number, body: string): { fetch: Fetch; calls: string[
 }
 
 test("klines are asked for below the gateway's address, whatever prefix it has", async () => {
-  const answer = { symbol: "BTCUSDT", interval: "1m", klines: [bar(1)], cached: false, stale: false };
+  const answer = { symbol: "BTCUSDT", interval: "1m", klines: [kline(1)], cached: false, stale: false };
   const { fetch, calls } = answering(200, JSON.stringify(answer));
   const query = { symbol: "BTCUSDT", interval: "1m", limit: 10 };
   expect(await fetchKlines("https://host/charts/", query, { fetch })).toEqual(answer);
@@ -32,10 +32,14 @@ test("a token goes along as the gateway reads it from a request", async () => {
 });
 
 test("the gateway's errors keep their code and words", async () => {
-  const { fetch } = answering(503, '{"error":"history is out of reach","code":"REDIS_ERROR"}');
+  const { fetch } = answering(503, '{"error":"history is out of seriesHistory","code":"REDIS_ERROR"}');
   const failed = fetchMarkets("https://host/", { fetch });
   await expect(failed).rejects.toThrow(HttpError);
-  await expect(failed).rejects.toMatchObject({ status: 503, code: "REDIS_ERROR", message: "history is out of reach" });
+  await expect(failed).rejects.toMatchObject({
+    status: 503,
+    code: "REDIS_ERROR",
+    message: "history is out of seriesHistory",
+  });
 });
 
 test.each([

@@ -22,7 +22,7 @@ test("a market the table does not have is followed by the usual ones", () => {
 test("what this user did goes before what is usual", () => {
   const predictor = new Predictor();
   for (const symbol of ["BTCUSDT", "DOGEUSDT", "BTCUSDT", "ADAUSDT", "BTCUSDT", "ADAUSDT", "ADAUSDT"])
-    predictor.note(symbol);
+    predictor.record(symbol);
   expect(predictor.likely("BTCUSDT", KNOWN, 3)).toEqual(["ADAUSDT", "DOGEUSDT", "ETHUSDT"]);
   // Where nothing was done yet, a habit from elsewhere counts a little.
   expect(predictor.likely("XRPUSDT", KNOWN, 9)).toContain("DOGEUSDT");
@@ -30,7 +30,7 @@ test("what this user did goes before what is usual", () => {
 
 test("what was learned can be stored and taken up again", () => {
   const before = new Predictor();
-  for (const symbol of ["BTCUSDT", "DOGEUSDT", "BTCUSDT", "DOGEUSDT"]) before.note(symbol);
+  for (const symbol of ["BTCUSDT", "DOGEUSDT", "BTCUSDT", "DOGEUSDT"]) before.record(symbol);
   const learned = JSON.parse(JSON.stringify(before.learned)) as typeof before.learned;
   expect(learned).toEqual({ BTCUSDT: { DOGEUSDT: 2 }, DOGEUSDT: { BTCUSDT: 1 } });
   expect(new Predictor({}, learned).likely("BTCUSDT", KNOWN, 1)).toEqual(["DOGEUSDT"]);
@@ -38,9 +38,9 @@ test("what was learned can be stored and taken up again", () => {
 
 test("old habits fade, so that what is kept stays small and new ones can win", () => {
   const predictor = new Predictor({});
-  predictor.note("BTCUSDT");
+  predictor.record("BTCUSDT");
   const go = (to: string, times: number): void => {
-    for (let count = 0; count < times; count += 1) for (const symbol of [to, "BTCUSDT"]) predictor.note(symbol);
+    for (let count = 0; count < times; count += 1) for (const symbol of [to, "BTCUSDT"]) predictor.record(symbol);
   };
   go("XRPUSDT", 1);
   go("DOGEUSDT", 63);

@@ -23,7 +23,7 @@ const prefetcher = (options = {}): Prefetcher =>
   new Prefetcher(
     new Predictor(),
     {
-      pointless: (symbol) => held.has(symbol),
+      isUseless: (symbol) => held.has(symbol),
       fetch: (symbol, interval) => {
         fetched.push(`${symbol}/${interval}`);
         return answer();
@@ -37,7 +37,7 @@ test("after a pause the likely markets are fetched one at a time, but none that 
   let done = (): void => {};
   answer = () => new Promise((resolve) => (done = resolve));
   held.add("SOLUSDT");
-  prefetcher({ most: 3 }).looked("BTCUSDT", "1m", KNOWN);
+  prefetcher({ maxMarkets: 3 }).viewed("BTCUSDT", "1m", KNOWN);
   await vi.advanceTimersByTimeAsync(SETTLE_MS - 1);
   expect(fetched).toEqual([]);
   await vi.advanceTimersByTimeAsync(1);
@@ -51,9 +51,9 @@ test("after a pause the likely markets are fetched one at a time, but none that 
 });
 
 test("somebody who goes on before the pause is over has only the last market's neighbours fetched", async () => {
-  const ahead = prefetcher({ most: 1 });
-  ahead.looked("BTCUSDT", "1m", KNOWN);
-  ahead.looked("XRPUSDT", "5m", KNOWN);
+  const ahead = prefetcher({ maxMarkets: 1 });
+  ahead.viewed("BTCUSDT", "1m", KNOWN);
+  ahead.viewed("XRPUSDT", "5m", KNOWN);
   await settle();
   expect(fetched).toEqual(["BTCUSDT/5m"]);
 });
@@ -61,8 +61,8 @@ test("somebody who goes on before the pause is over has only the last market's n
 test("a hint goes first, and joins a round that is running", async () => {
   let done = (): void => {};
   answer = () => new Promise((resolve) => (done = resolve));
-  const ahead = prefetcher({ most: 2 });
-  ahead.looked("BTCUSDT", "1m", KNOWN);
+  const ahead = prefetcher({ maxMarkets: 2 });
+  ahead.viewed("BTCUSDT", "1m", KNOWN);
   await settle();
   ahead.hint("ADAUSDT", "1m");
   await settle();
@@ -77,7 +77,7 @@ test("a hint goes first, and joins a round that is running", async () => {
 test("no more than so many requests a minute", async () => {
   const ahead = prefetcher({ perMinute: 3 });
   for (const symbol of ["BTCUSDT", "XRPUSDT"]) {
-    ahead.looked(symbol, "1m", KNOWN);
+    ahead.viewed(symbol, "1m", KNOWN);
     await settle();
   }
   expect(fetched.length).toBe(3);
@@ -90,11 +90,11 @@ test("no more than so many requests a minute", async () => {
 test("switched off, or closed, it fetches nothing", async () => {
   const ahead = prefetcher();
   ahead.enabled = false;
-  ahead.looked("BTCUSDT", "1m", KNOWN);
+  ahead.viewed("BTCUSDT", "1m", KNOWN);
   await settle();
   expect(fetched).toEqual([]);
   ahead.enabled = true;
-  ahead.looked("BTCUSDT", "1m", KNOWN);
+  ahead.viewed("BTCUSDT", "1m", KNOWN);
   ahead.close();
   await settle();
   expect(fetched).toEqual([]);
@@ -102,7 +102,7 @@ test("switched off, or closed, it fetches nothing", async () => {
 
 test("a failure ends the round: the gateway has other worries", async () => {
   answer = () => Promise.reject(new Error("away"));
-  prefetcher().looked("BTCUSDT", "1m", KNOWN);
+  prefetcher().viewed("BTCUSDT", "1m", KNOWN);
   await settle();
   expect(fetched.length).toBe(1);
 });

@@ -2,20 +2,20 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { Kline } from "../src/client";
 import { KlineDataService, type Klines, type SeriesStatus, type ServiceOptions } from "../src/client";
 import { SETTLE_MS } from "../src/client/prefetch";
-import { bar, forming, snapshot } from "./builders";
+import { forming, kline, snapshot } from "./builders";
 import { FakeSocket } from "./fake-socket";
 
 let service: KlineDataService;
-let asked: string[];
-let bars: Kline[];
+let requested: string[];
+let klines: Kline[];
 let statuses: SeriesStatus[];
 
 beforeEach(() => {
   vi.useFakeTimers({ now: 1_000_000 });
   vi.spyOn(Math, "random").mockReturnValue(0);
   FakeSocket.all = [];
-  asked = [];
-  bars = [];
+  requested = [];
+  klines = [];
   statuses = [];
   service = make();
 });
@@ -32,10 +32,10 @@ function make(options: Partial<ServiceOptions> = {}): KlineDataService {
     WebSocket: FakeSocket,
     fetch: async (url) => {
       const symbol = (url as URL).searchParams.get("symbol") ?? "";
-      asked.push(symbol);
+      requested.push(symbol);
       const known = symbol.endsWith("USDT");
       const body = known
-        ? { klines: [bar(1), bar(2), forming(3)], stale: false }
+        ? { klines: [kline(1), kline(2), forming(3)], stale: false }
         : { code: "INVALID_SYMBOL", error: "no" };
       return new Response(JSON.stringify(body), { status: known ? 200 : 404 });
     },
@@ -44,19 +44,19 @@ function make(options: Partial<ServiceOptions> = {}): KlineDataService {
 }
 
 const turn = (): Promise<unknown> => vi.advanceTimersByTimeAsync(0);
-const onBar = (got: Kline): number => bars.push(got);
+const onKline = (got: Kline): number => klines.push(got);
 const onStatus = (status: SeriesStatus): number => statuses.push(status);
-const times = (): number[] => bars.splice(0).map((got) => got.openTime / 60_000);
+const times = (): number[] => klines.splice(0).map((got) => got.openTime / 60_000);
 const sent = (): Record<string, unknown> => FakeSocket.last.take().at(-1) ?? {};
 
 function serve(over = {}, channel = "kline:BTCUSDT:1m"): void {
   FakeSocket.last.say({ op: "subscribed", id: sent()["id"], channels: { [channel]: { n: 1 } } });
-  FakeSocket.last.say(snapshot({ n: 1, channel, klines: [bar(1), bar(2)], forming: forming(3), ...over }));
+  FakeSocket.last.say(snapshot({ n: 1, channel, klines: [kline(1), kline(2)], forming: forming(3), ...over }));
 }
-const news = (item: unknown): void => FakeSocket.last.say({ op: "update", t: Date.now(), u: [[1, item]] });
+const update = (item: unknown): void => FakeSocket.last.say({ op: "update", t: Date.now(), u: [[1, item]] });
 
-test("bars come in order, none older than the last, and from one subscription for all who listen", async () => {
-  const unsubscribe = service.subscribe("BTCUSDT", "1m", onBar, undefined, { history: 1 });
+test("klines come in order, none older than the last, and from one subscription for all who listen", async () => {
+  const unsubscribe = service.subscribe("BTCUSDT", "1m", onKline, undefined, { history: 1 });
   FakeSocket.last.hello();
   await turn();
   expect(FakeSocket.last.url).toBe("wss://gateway/prefix/v1/stream");
@@ -65,11 +65,11 @@ test("bars come in order, none older than the last, and from one subscription fo
   const others: Kline[] = [];
   const unsubscribeOther = service.subscribe("BTCUSDT", "1m", (got) => others.push(got));
   expect(others.map((got) => got.openTime / 60_000)).toEqual([3]);
-  news(bar(3));
-  news(forming(4));
+  update(kline(3));
+  update(forming(4));
   expect(times()).toEqual([3, 4]);
   // A correction of what was shown before: nothing is taken back.
-  news(bar(2, { close: 99 }));
+  update(kline(2, { close: 99 }));
   expect(times()).toEqual([4]);
   unsubscribe();
   await turn();
@@ -79,17 +79,17 @@ test("bars come in order, none older than the last, and from one subscription fo
   expect(sent()).toMatchObject({ op: "unsubscribe" });
 });
 
-test("who can draw anew is told to; the rest follows as bars", async () => {
+test("who can draw anew is told to; the rest follows as klines", async () => {
   const resets: number[][] = [];
-  service.subscribe("BTCUSDT", "1m", onBar, undefined, {
+  service.subscribe("BTCUSDT", "1m", onKline, undefined, {
     history: 300,
     onReset: (all) => resets.push(all.map((got) => got.openTime / 60_000)),
   });
   FakeSocket.last.hello();
   await turn();
   serve({ klines: [], forming: null });
-  news(forming(3));
-  news(bar(2));
+  update(forming(3));
+  update(kline(2));
   expect(resets).toEqual([[], [2, 3]]);
   expect(times()).toEqual([3]);
 });
@@ -97,32 +97,32 @@ test("who can draw anew is told to; the rest follows as bars", async () => {
 test("the past that is held shows at once, and the stream goes on from it without a hole", async () => {
   FakeSocket.last.hello();
   expect((await service.fetchKlines("BTCUSDT", "1m")).cached).toBe(false);
-  const stop = service.subscribe("BTCUSDT", "1m", onBar, onStatus, { history: 500 });
+  const stop = service.subscribe("BTCUSDT", "1m", onKline, onStatus, { history: 500 });
   expect(times()).toEqual([1, 2, 3]);
   expect(statuses.at(-1)).toMatchObject({ level: "yellow", why: "reconnecting", dataAgeMs: 0 });
   await turn();
   const command = FakeSocket.last.sent.at(-1);
   expect(command).toMatchObject({ resume: { "kline:BTCUSDT:1m": 2 * 60_000 } });
-  serve({ recovered: true, klines: [bar(3), bar(4)], forming: forming(5) });
+  serve({ recovered: true, klines: [kline(3), kline(4)], forming: forming(5) });
   expect(times()).toEqual([3, 4, 5]);
   expect(statuses.at(-1)).toMatchObject({ level: "green", why: "live" });
   // What is streamed is the cache's newest, and stays when nobody listens any more.
   expect((await service.fetchKlines("BTCUSDT", "1m")).klines.at(-1)).toEqual(forming(5));
   stop();
   expect((await service.fetchKlines("BTCUSDT", "1m")).klines.at(-1)).toEqual(forming(5));
-  expect(asked).toEqual(["BTCUSDT"]);
-  service.subscribe("BTCUSDT", "1m", onBar, undefined, { history: 500 });
+  expect(requested).toEqual(["BTCUSDT"]);
+  service.subscribe("BTCUSDT", "1m", onKline, undefined, { history: 500 });
   expect(times()).toEqual([1, 2, 3, 4, 5]);
 });
 
 test("a series left before anything came is nothing to keep, and tickers are not kept", async () => {
-  service.subscribe("BTCUSDT", "1m", onBar)();
+  service.subscribe("BTCUSDT", "1m", onKline)();
   service.stream.ticker("BTCUSDT", () => {}).close();
   expect(service.stats.series).toBe(0);
 });
 
 test("status tells source, age and refusals, once each", async () => {
-  const stop = service.subscribe("BTCUSDT", "1m", onBar, onStatus);
+  const stop = service.subscribe("BTCUSDT", "1m", onKline, onStatus);
   expect(statuses).toEqual([{ level: "yellow", why: "loading", dataAgeMs: null }]);
   FakeSocket.last.hello();
   await turn();
@@ -138,8 +138,8 @@ test("status tells source, age and refusals, once each", async () => {
   stop();
 
   const others: SeriesStatus[] = [];
-  service.subscribe("NOSUCH", "1m", onBar, onStatus);
-  service.subscribe("NOSUCH", "1m", onBar, (status) => others.push(status))();
+  service.subscribe("NOSUCH", "1m", onKline, onStatus);
+  service.subscribe("NOSUCH", "1m", onKline, (status) => others.push(status))();
   expect(others).toHaveLength(1);
   await turn();
   const error = { code: "INVALID_SYMBOL", message: "no" };
@@ -149,7 +149,7 @@ test("status tells source, age and refusals, once each", async () => {
 
 test("offline, what is held is served and marked; after a long sleep the series is whole again", async () => {
   FakeSocket.last.hello();
-  service.subscribe("BTCUSDT", "1m", onBar, onStatus, { history: 500 });
+  service.subscribe("BTCUSDT", "1m", onKline, onStatus, { history: 500 });
   await turn();
   serve();
   times();
@@ -158,7 +158,7 @@ test("offline, what is held is served and marked; after a long sleep the series 
   vi.setSystemTime(Date.now() + 10 * 60_000);
   service.check();
   FakeSocket.last.hello();
-  const missed = Array.from({ length: 10 }, (_, index) => bar(3 + index));
+  const missed = Array.from({ length: 10 }, (_, index) => kline(3 + index));
   serve({ recovered: true, klines: missed, forming: forming(13) });
   expect(times()).toEqual([3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]);
   expect(await service.fetchKlines("BTCUSDT", "1m")).toMatchObject({ cached: true, stale: false });
@@ -174,23 +174,23 @@ test("of several at once, one that fails does not disturb the others", async () 
 test("older klines are read past the cache", async () => {
   expect(await service.fetchOlder("BTCUSDT", "1m", 1)).toHaveLength(3);
   expect(service.stats).toMatchObject({ requests: 1, series: 0 });
-  expect(service.page).toBe(500);
+  expect(service.pageSize).toBe(500);
   FakeSocket.last.hello({ limits: { max_subscriptions: 1, max_message_bytes: 1, history_max: 300 } });
-  expect(service.page).toBe(300);
+  expect(service.pageSize).toBe(300);
 });
 
 test("what is likely next is fetched in the background, unless that is switched off", async () => {
   const known = ["BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT"];
-  service.looked("BTCUSDT", "1m", known);
+  service.viewed("BTCUSDT", "1m", known);
   await vi.advanceTimersByTimeAsync(SETTLE_MS);
-  expect(asked).toEqual(["ETHUSDT", "SOLUSDT", "XRPUSDT"]);
+  expect(requested).toEqual(["ETHUSDT", "SOLUSDT", "XRPUSDT"]);
   expect((await service.fetchKlines("ETHUSDT", "1m")).cached).toBe(true);
   expect(service.prefetching).toBe(true);
   service.prefetching = false;
   service.hint("BTCUSDT", "5m");
   await vi.advanceTimersByTimeAsync(SETTLE_MS);
-  expect(asked.length).toBe(3);
-  service.looked("ETHUSDT", "1m", known);
+  expect(requested.length).toBe(3);
+  service.viewed("ETHUSDT", "1m", known);
   expect(service.learned).toEqual({ BTCUSDT: { ETHUSDT: 1 } });
   service.close();
   service = make({ prefetch: false, learned: service.learned, correlations: {}, url: "http://gateway/" });
@@ -200,12 +200,12 @@ test("what is likely next is fetched in the background, unless that is switched 
 
 test("nothing is fetched in advance while the source is away", async () => {
   FakeSocket.last.hello();
-  service.subscribe("BTCUSDT", "1m", onBar);
+  service.subscribe("BTCUSDT", "1m", onKline);
   await turn();
   serve({ state: "stale" });
   service.hint("ETHUSDT", "1m");
   await vi.advanceTimersByTimeAsync(SETTLE_MS);
-  expect(asked).toEqual([]);
+  expect(requested).toEqual([]);
 });
 
 test("without a socket of its own it takes the environment's", () => {
@@ -238,19 +238,19 @@ test("what was looked at is kept in order, each once, and not for ever", () => {
     ["BTCUSDT", "1m"],
     ["BTCUSDT", "5m"],
   ] as const) {
-    service.looked(symbol, interval, []);
+    service.viewed(symbol, interval, []);
   }
   expect(service.visits).toEqual([
     { at: 1_000_000, symbol: "BTCUSDT", interval: "1m" },
     { at: 1_000_000, symbol: "BTCUSDT", interval: "5m" },
   ]);
-  for (let count = 0; count < 1_000; count += 1) service.looked(`S${count}USDT`, "1m", []);
+  for (let count = 0; count < 1_000; count += 1) service.viewed(`S${count}USDT`, "1m", []);
   expect(service.visits).toHaveLength(1_000);
   expect(service.visits[0]?.symbol).toBe("S0USDT");
 });
 
-test("what was fetched before there was a service is held as if it had asked", async () => {
-  service.take({ symbol: "BTCUSDT", interval: "1m", klines: [bar(1), bar(2)], stale: false });
+test("what was fetched before there was a service is held as if it had requested", async () => {
+  service.preload({ symbol: "BTCUSDT", interval: "1m", klines: [kline(1), kline(2)], stale: false });
   expect(await service.fetchKlines("BTCUSDT", "1m")).toMatchObject({ cached: true, stale: false, klines: [{}, {}] });
-  expect(asked).toEqual([]);
+  expect(requested).toEqual([]);
 });

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { type KlineEvent, KlineStream, type TickerEvent } from "../src/client";
-import { bar, forming, MINUTE, snapshot, tickerSnapshot } from "./builders";
+import { forming, kline, MINUTE, snapshot, tickerSnapshot } from "./builders";
 import { FakeSocket } from "./fake-socket";
 
 const KLINE = "kline:BTCUSDT:1m";
@@ -44,7 +44,7 @@ async function joined(history = 300): Promise<void> {
 function serve(n = 1): void {
   const { id } = FakeSocket.last.take().at(-1) ?? {};
   FakeSocket.last.say({ op: "subscribed", id, channels: { [KLINE]: { n } } });
-  FakeSocket.last.say(snapshot({ n, klines: [bar(1), bar(2)], forming: forming(3) }));
+  FakeSocket.last.say(snapshot({ n, klines: [kline(1), kline(2)], forming: forming(3) }));
 }
 
 async function reconnect(): Promise<void> {
@@ -80,9 +80,9 @@ test("a channel says whether its klines are made of others, as the newest snapsh
   await turn();
   serve();
   expect(subscription.derived).toBe(false);
-  FakeSocket.last.say(snapshot({ klines: [bar(1)], derived: true }));
+  FakeSocket.last.say(snapshot({ klines: [kline(1)], derived: true }));
   expect(subscription.derived).toBe(true);
-  FakeSocket.last.say(snapshot({ klines: [bar(1)] }));
+  FakeSocket.last.say(snapshot({ klines: [kline(1)] }));
   expect(subscription.derived).toBe(false);
 });
 
@@ -101,21 +101,21 @@ test("many channels are split over commands that fit the gateway's limit", async
   expect(Math.max(...commands.map((command) => JSON.stringify(command).length))).toBeLessThan(8192);
 });
 
-test("a listener gets the snapshot, the news in order and the status", async () => {
+test("a listener gets the snapshot, the update in order and the status", async () => {
   await joined();
   FakeSocket.last.say({
     op: "update",
     t: 1_000_500,
     u: [
       [1, { close: 7 }],
-      [1, bar(3)],
+      [1, kline(3)],
       [1, forming(4)],
       [9, { close: 1 }],
     ],
   });
-  expect(klines.map((event) => (event.kind === "bars" ? event.bars : event.kind))).toEqual([
+  expect(klines.map((event) => (event.kind === "klines" ? event.klines : event.kind))).toEqual([
     [forming(3, { close: 7 })],
-    [bar(3)],
+    [kline(3)],
     [forming(4)],
   ]);
   expect(stream.info).toMatchObject({ updates: 4, clockOffsetMs: 500 });
@@ -127,7 +127,7 @@ test("a listener gets the snapshot, the news in order and the status", async () 
   ]);
 });
 
-test("news that cannot be placed is told to nobody", async () => {
+test("update that cannot be placed is told to nobody", async () => {
   await joined();
   FakeSocket.last.say({ op: "update", t: 1, u: [[1, forming(1)]] });
   expect(klines).toEqual([]);
@@ -135,7 +135,7 @@ test("news that cannot be placed is told to nobody", async () => {
 
 test("a resync snapshot makes the chart start over", async () => {
   await joined();
-  FakeSocket.last.say(snapshot({ klines: [bar(1), bar(2, { close: 99 })], forming: forming(3), resync: true }));
+  FakeSocket.last.say(snapshot({ klines: [kline(1), kline(2, { close: 99 })], forming: forming(3), resync: true }));
   expect(kinds()).toEqual(["reset", "status"]);
 });
 
@@ -166,7 +166,7 @@ describe("sharing", () => {
     await turn();
     expect(FakeSocket.last.sent).toEqual([]);
     expect(second).toEqual([
-      { kind: "reset", series: { closed: [bar(1), bar(2)], forming: forming(3) } },
+      { kind: "reset", series: { closed: [kline(1), kline(2)], forming: forming(3) } },
       { kind: "status", status: { state: "live" } },
     ]);
   });
@@ -227,10 +227,10 @@ describe("sharing", () => {
     FakeSocket.last.say({ op: "subscribed", id: 2, channels: { [KLINE]: { n: 1 } } });
     FakeSocket.last.say({ op: "update", t: 1, u: [[1, { close: 7 }]] });
     expect(klines).toEqual([]);
-    FakeSocket.last.say(snapshot({ klines: [bar(1)], forming: forming(2) }));
+    FakeSocket.last.say(snapshot({ klines: [kline(1)], forming: forming(2) }));
     expect(kinds()).toEqual(["reset", "status"]);
     expect(again.status).toEqual({ state: "live" });
-    expect(again.heardAt).toBe(Date.now());
+    expect(again.lastMessageAt).toBe(Date.now());
     expect(again.channel).toBe(KLINE);
   });
 
@@ -257,11 +257,11 @@ describe("a reconnect", () => {
       { op: "subscribe", id: 2, channels: [KLINE], history: 300, resume: { [KLINE]: 2 * MINUTE } },
     ]);
     FakeSocket.last.say({ op: "subscribed", id: 2, channels: { [KLINE]: { n: 44, recovered: true } } });
-    FakeSocket.last.say(snapshot({ n: 44, klines: [bar(3), bar(4)], forming: forming(5), recovered: true }));
+    FakeSocket.last.say(snapshot({ n: 44, klines: [kline(3), kline(4)], forming: forming(5), recovered: true }));
     expect(klines[0]).toEqual({
-      kind: "bars",
-      bars: [bar(3), bar(4), forming(5)],
-      series: { closed: [bar(1), bar(2), bar(3), bar(4)], forming: forming(5) },
+      kind: "klines",
+      klines: [kline(3), kline(4), forming(5)],
+      series: { closed: [kline(1), kline(2), kline(3), kline(4)], forming: forming(5) },
     });
   });
 
@@ -269,8 +269,8 @@ describe("a reconnect", () => {
     await joined();
     await reconnect();
     FakeSocket.last.say({ op: "subscribed", id: 2, channels: { [KLINE]: { n: 1 } } });
-    FakeSocket.last.say(snapshot({ klines: [bar(90)], forming: forming(91), recovered: false }));
-    expect(klines.find((event) => event.kind === "reset")).toMatchObject({ series: { closed: [bar(90)] } });
+    FakeSocket.last.say(snapshot({ klines: [kline(90)], forming: forming(91), recovered: false }));
+    expect(klines.find((event) => event.kind === "reset")).toMatchObject({ series: { closed: [kline(90)] } });
   });
 
   test("forgets the old numbers", async () => {
@@ -281,7 +281,7 @@ describe("a reconnect", () => {
     expect(klines).toEqual([]);
   });
 
-  test("drops what was given up while away, and asks for what was wanted", async () => {
+  test("drops what was given up while unavailable, and asks for what was wanted", async () => {
     const gone = stream.ticker("ETHUSDT", listenTicker);
     await joined();
     FakeSocket.last.end();
@@ -297,7 +297,7 @@ describe("a reconnect", () => {
 
   test("tells those who watch the connection, until they stop", async () => {
     const phases: string[] = [];
-    const stop = stream.onLink((info) => phases.push(info.phase));
+    const stop = stream.onConnection((info) => phases.push(info.phase));
     FakeSocket.last.hello();
     FakeSocket.last.say({ op: "throttle", interval_ms: 200, reason: "load" });
     expect(stream.info.throttled).toBe("load");
@@ -345,13 +345,13 @@ describe("a refusal", () => {
   });
 
   test("for want of history is tried again, later each time, for as long as it is wanted", async () => {
-    const away = { error: { code: "UNAVAILABLE", message: "try again" } };
+    const unavailable = { error: { code: "UNAVAILABLE", message: "try again" } };
     for (const [id, waitMs] of [
       [1, 2_000],
       [2, 4_000],
       [3, 8_000],
     ] as const) {
-      FakeSocket.last.say({ op: "subscribed", id, channels: { [KLINE]: away } });
+      FakeSocket.last.say({ op: "subscribed", id, channels: { [KLINE]: unavailable } });
       FakeSocket.last.say({ op: "heartbeat", t: 1 });
       await vi.advanceTimersByTimeAsync(waitMs - 1);
       expect(FakeSocket.last.sent).toEqual([]);
@@ -362,16 +362,16 @@ describe("a refusal", () => {
   });
 
   test("is not tried again for a channel nobody wants any more, nor on the next connection", async () => {
-    const away = { error: { code: "UNAVAILABLE", message: "try again" } };
+    const unavailable = { error: { code: "UNAVAILABLE", message: "try again" } };
     const third = stream.klines("XRPUSDT", "1m", 300, listen);
     await turn();
-    FakeSocket.last.say({ op: "subscribed", id: 2, channels: { "kline:XRPUSDT:1m": away } });
+    FakeSocket.last.say({ op: "subscribed", id: 2, channels: { "kline:XRPUSDT:1m": unavailable } });
     third.close();
     await turn();
     FakeSocket.last.take();
     await vi.advanceTimersByTimeAsync(2_000);
     expect(FakeSocket.last.sent).toEqual([]);
-    FakeSocket.last.say({ op: "subscribed", id: 1, channels: { [KLINE]: away } });
+    FakeSocket.last.say({ op: "subscribed", id: 1, channels: { [KLINE]: unavailable } });
     await reconnect();
     expect(FakeSocket.last.take()).toHaveLength(1);
     FakeSocket.last.say({ op: "heartbeat", t: 1 });

@@ -6,7 +6,7 @@
 import { readFileSync } from "node:fs";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { type CacheStats, KlineDataService } from "../src/client";
-import { bar } from "./builders";
+import { kline } from "./builders";
 import { FakeSocket } from "./fake-socket";
 
 const SECTORS = [
@@ -64,12 +64,12 @@ async function browse(steps: readonly Step[], known: readonly string[], prefetch
   const service = new KlineDataService({
     url: "http://gateway/",
     WebSocket: FakeSocket,
-    fetch: async () => new Response(JSON.stringify({ klines: [bar(1)], stale: false })),
+    fetch: async () => new Response(JSON.stringify({ klines: [kline(1)], stale: false })),
     ...(!prefetch && { prefetch: false }),
   });
   for (const { symbol, interval, dwellMs } of steps) {
     await service.fetchKlines(symbol, interval);
-    service.looked(symbol, interval, known);
+    service.viewed(symbol, interval, known);
     await vi.advanceTimersByTimeAsync(dwellMs);
   }
   service.close();

@@ -1,7 +1,7 @@
-// The token this tab was given, where the gateway asks for one. It goes with the tab, and is never part of an address.
+// The token of this tab, if the gateway asks for one. It is dropped with the tab and never part of an address.
 
 const KEY = "kline-gateway.token";
-/** What a subprotocol may be made of (RFC 9110, 5.6.2): a browser refuses a connection with anything else. */
+/** The characters of a subprotocol (RFC 9110, 5.6.2): a browser refuses a connection with others. */
 const WELL_FORMED = /^[\w!#$%&'*+.^`|~-]+$/;
 
 export function token(): string | null {
@@ -12,8 +12,8 @@ export function token(): string | null {
   }
 }
 
-/** Tells whether it could be one at all. */
-export function keepToken(text: string): boolean {
+/** Stores a token; returns false if it is malformed or cannot be stored. */
+export function storeToken(text: string): boolean {
   if (!WELL_FORMED.test(text)) return false;
   try {
     sessionStorage.setItem(KEY, text);

@@ -1,9 +1,9 @@
 // A read-only window into the page for tests and scripts: `window.klineGateway`.
-// It tells what the chart itself holds, not what the page believes it holds.
+// It reports what the chart itself holds, not what the page passed to it.
 
 import type { CacheStats, Level, StreamInfo, Visit } from "kline-gateway-client";
 import type { ShownBar } from "./chart";
-import type { Shown } from "./look";
+import type { Shown } from "./selected-market";
 import type { View } from "./view";
 
 export interface PageState {
@@ -23,17 +23,17 @@ export interface PageState {
   /** Open time of the newest closed kline: the resume cursor; 0: none. */
   readonly lastClosed: number;
   readonly lastPrice: number | null;
-  /** News items folded since the page was opened. */
+  /** Updates received since the page was opened. */
   readonly updates: number;
   readonly digits: number;
-  /** Where the first candles of this chart came from, and how long after the choice they stood in it. */
+  /** Where the first candles of this chart came from, and how long after the choice they were drawn. */
   readonly shown: Shown | null;
-  /** When the first candles were on the screen, since the page was asked for, ms; `null`: not yet. */
+  /** When the first candles were on the screen, ms since the start of the navigation; `null`: not yet. */
   readonly firstCandlesMs: number | null;
-  /** When the chart itself was, with its scales, and could be moved. */
+  /** When the chart itself was on the screen, with its scales, and could be moved. */
   readonly firstChartMs: number | null;
   readonly cache: CacheStats;
-  /** What was looked at, one after the other: nobody but this page's own scripts is told. */
+  /** The markets that were viewed; only scripts in this page can read them. */
   readonly visits: readonly Visit[];
   readonly intervalMs: number | null;
 }
@@ -44,7 +44,7 @@ declare global {
   }
 }
 
-/** `read` gives the state at the moment it is asked for. */
+/** `read` returns the current state. */
 export function expose(read: () => Omit<PageState, "openTimes" | "newest" | "firstCandlesMs">): void {
   Object.defineProperty(window, "klineGateway", {
     get: (): PageState => {

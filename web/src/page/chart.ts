@@ -1,4 +1,4 @@
-// The candlestick chart with its volume: bars in, pixels out. It knows no stream and keeps no bars but the chart's own.
+// The candlestick chart with its volume. It knows no stream and keeps no bars but the chart's own.
 
 import type { Kline } from "kline-gateway-client";
 import {
@@ -30,8 +30,8 @@ export interface ShownBar {
 }
 
 const SECOND_MS = 1_000;
-/** The client library keeps 5,000 closed klines of a series. */
-const MOST_DRAWN = 6_000;
+/** More than the 5,000 closed klines that the client library keeps. */
+const MAX_DRAWN = 6_000;
 
 export class CandleChart {
   readonly #box: HTMLElement;
@@ -53,7 +53,7 @@ export class CandleChart {
       handleScale: { axisPressedMouseMove: { time: true, price: true } },
       timeScale: { secondsVisible: false, timeVisible: true, rightOffset: RIGHT_BARS, minBarSpacing: 1.5 },
       rightPriceScale: { scaleMargins: PRICES },
-      // The credit stands in the page's footer: the chart's own logo adds a style element a strict policy forbids.
+      // The credit is in the page's footer: the chart's own logo adds a style element, which the security policy forbids.
       layout: { attributionLogo: false },
     });
     this.#candles = this.#chart.addSeries(CandlestickSeries, { borderVisible: false, priceLineWidth: 1 });
@@ -73,7 +73,7 @@ export class CandleChart {
     this.paint();
   }
 
-  /** Takes its colours from the style sheet; call again when the colour scheme changes. */
+  /** Reads its colours from the style sheet; call it again when the colour scheme changes. */
   paint(): void {
     const style = getComputedStyle(this.#box);
     const colour = (name: string): string => style.getPropertyValue(`--${name}`).trim();
@@ -107,7 +107,7 @@ export class CandleChart {
     );
   }
 
-  /** Draws everything anew. `jump`: also go to the newest bars, as for another market. */
+  /** Draws everything again. `jump`: also scroll to the newest bars, as for another market. */
   reset(bars: readonly Kline[], jump: boolean): void {
     this.#candles.setData(bars.map(candleOf));
     this.#volumes.setData(bars.map((bar) => this.#volumeOf(bar)));
@@ -119,7 +119,7 @@ export class CandleChart {
     this.#chart.timeScale().setVisibleLogicalRange({ from: bars.length - shown, to: bars.length + RIGHT_BARS });
   }
 
-  /** The newest bar or the one after it; the chart refuses an older one with an exception. */
+  /** Draws the newest bar or the one after it; the chart throws at an older one. */
   push(bar: Kline): void {
     this.#candles.update(candleOf(bar));
     this.#volumes.update(this.#volumeOf(bar));
@@ -127,9 +127,9 @@ export class CandleChart {
     this.#newest = bar.openTime;
   }
 
-  /** Whether it holds far more than a series does: it drops nothing by itself, however long the page is open. */
+  /** Whether it has far more bars than a series: the chart drops none by itself, however long the page is open. */
   get full(): boolean {
-    return this.#drawn > MOST_DRAWN;
+    return this.#drawn > MAX_DRAWN;
   }
 
   setDigits(digits: number): void {
@@ -141,7 +141,7 @@ export class CandleChart {
     this.#chart.applyOptions({ timeScale: { secondsVisible: visible } });
   }
 
-  /** The bars as the chart itself holds them. */
+  /** The bars that the chart itself has. */
   bars(): readonly ShownBar[] {
     const volumes = this.#volumes.data() as readonly HistogramData[];
     return (this.#candles.data() as readonly CandlestickData[]).map((candle, index) =>

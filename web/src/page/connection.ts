@@ -1,11 +1,10 @@
-// The panel behind the badge: what the connection and the cache are doing, and what happened to them. It only paints,
-// and only while it is open.
+// The panel behind the badge: the state of connection and cache, and the connection's history. Paints only while open.
 
 import type { CacheStats, StreamInfo } from "kline-gateway-client";
 import { element, make, setText } from "./dom";
 import { age } from "./format";
 import type { Journal } from "./journal";
-import type { Shown } from "./look";
+import type { Shown } from "./selected-market";
 
 export interface ConnectionInput {
   readonly info: StreamInfo;
@@ -65,13 +64,13 @@ export class ConnectionPanel {
     showFacts([
       ["Newest data", dataAgeMs === null ? "–" : `${age(dataAgeMs)} ago`],
       ["Updates", `${updatesPerSecond}/s`],
-      ["Served every", info.intervalMs === null ? "–" : `${info.intervalMs} ms`],
+      ["Flush interval", info.intervalMs === null ? "–" : `${info.intervalMs} ms`],
       ["Reconnects", String(journal.reconnects)],
       ["Clock offset", `${info.clockOffsetMs} ms`],
-      ["Series kept", String(stats.series)],
+      ["Series cached", String(stats.series)],
       ["Candles", String(candles)],
       ["This chart", shown === null ? "–" : `${Math.max(1, Math.round(shown.ms))} ms, ${shown.from}`],
-      ["Fetched ahead", `${stats.prefetched}, ${stats.prefetchUsed} used`],
+      ["Prefetched", `${stats.prefetched}, ${stats.prefetchUsed} used`],
     ]);
     if (this.#shown === journal.entries) return;
     this.#shown = journal.entries;

@@ -1,4 +1,4 @@
-// Candles that are missing between those there are. Pure.
+// Finds missing candles. Pure.
 
 import type { Kline } from "kline-gateway-client";
 
@@ -8,10 +8,10 @@ export interface Gap {
   readonly to: number;
 }
 
-export function gapsIn(bars: readonly Kline[]): readonly Gap[] {
+export function gapsIn(klines: readonly Kline[]): readonly Gap[] {
   const gaps: Gap[] = [];
   let expected: number | null = null;
-  for (const { openTime, closeTime } of bars) {
+  for (const { openTime, closeTime } of klines) {
     if (expected !== null && openTime > expected) gaps.push({ from: expected, to: openTime });
     expected = closeTime + 1;
   }
@@ -21,7 +21,7 @@ export function gapsIn(bars: readonly Kline[]): readonly Gap[] {
 const clock = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium", timeZone: "UTC" });
 const NAMED = 5;
 
-/** The newest of them, as a person would tell. */
+/** The newest gaps in words. */
 export function gapsText(gaps: readonly Gap[]): string {
   const named = gaps.slice(-NAMED).map(({ from, to }) => `${clock.format(from)} – ${clock.format(to)}`);
   const more = gaps.length > NAMED ? [`and ${gaps.length - NAMED} before`] : [];

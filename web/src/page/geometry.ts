@@ -1,4 +1,4 @@
-// Where a chart's first candles stand, in pixels: the same places the charting library gives them a moment later. Pure.
+// The pixel positions of a chart's first candles, equal to those of the charting library. Pure.
 
 import type { Kline } from "kline-gateway-client";
 

@@ -1,15 +1,15 @@
-// What stands above and around the chart: price, 24 h figures, legend, badge, countdown, footer. It only paints.
+// Paints what is above and around the chart: price, 24 h figures, legend, badge, countdown, footer.
 
-import type { CacheStats, Level, StreamInfo, Ticker, Why } from "kline-gateway-client";
+import type { CacheStats, FreshnessReason, Level, StreamInfo, Ticker } from "kline-gateway-client";
 import type { ShownBar } from "./chart";
 import { element, make, setText } from "./dom";
 import { age, compact, countdown, percent, price, sign } from "./format";
 import { type Gap, gapsText } from "./gaps";
-import type { Shown } from "./look";
 import type { Scheme } from "./scheme";
+import type { Shown } from "./selected-market";
 import type { View } from "./view";
 
-const BADGE: Record<Why, string> = {
+const BADGE: Record<FreshnessReason, string> = {
   live: "Live",
   late: "Delayed",
   stale: "Stale",
@@ -20,7 +20,7 @@ const BADGE: Record<Why, string> = {
   failed: "No data",
 };
 
-const STALE: Record<string, string> = { redis: "Source away", silent: "Source silent", repair: "Catching up" };
+const STALE: Record<string, string> = { redis: "Source offline", silent: "Source silent", repair: "Catching up" };
 
 export function showPrice(value: number | null, before: number | null, digits: number, loading: boolean): void {
   const box = element("price");
@@ -72,19 +72,19 @@ export function showLegend(bar: ShownBar | null, digits: number): void {
   });
 }
 
-export function badgeText(why: Why, reason: string | undefined): string {
+export function badgeText(why: FreshnessReason, reason: string | undefined): string {
   return why === "stale" ? (STALE[reason ?? ""] ?? BADGE.stale) : BADGE[why];
 }
 
 export function showBadge(level: Level, text: string, dataAgeMs: number | null): void {
   element("badge").dataset["level"] = level;
   setText(element("badge-text"), text);
-  // Said aloud apart from the button: its age changes all the time.
+  // A live region of its own for screen readers: the age inside the button changes all the time.
   setText(element("badge-said"), text);
   setText(element("badge-age"), dataAgeMs === null ? "" : age(dataAgeMs));
 }
 
-/** The mark for cached data: where the candles came from, and how fast. */
+/** The chip that shows where the candles came from, and how fast. */
 export function showSource(shown: Shown | null): void {
   const chip = element("source");
   chip.hidden = shown === null;
@@ -97,7 +97,7 @@ export function showSource(shown: Shown | null): void {
   chip.ariaLabel = chip.title;
 }
 
-/** What one should know of the candles' origin. */
+/** Whether the candles are aggregated, and where some are missing. */
 export function showOrigin(derived: boolean, gaps: readonly Gap[]): void {
   element("derived").hidden = !derived;
   const chip = element("gaps");
@@ -113,7 +113,7 @@ export function showOrigin(derived: boolean, gaps: readonly Gap[]): void {
 export function showScheme(scheme: Scheme): void {
   const button = element("scheme");
   button.dataset["scheme"] = scheme;
-  button.ariaLabel = button.title = `Colours: ${scheme === "system" ? "as the system's" : scheme}`;
+  button.ariaLabel = button.title = `Colours: ${scheme === "system" ? "system" : scheme}`;
 }
 
 export function showThrottle(text: string | null): void {
@@ -140,6 +140,6 @@ export function showFooter(info: StreamInfo, updatesPerSecond: number, bars: num
   setText(element("foot-rate"), `${updatesPerSecond} update${updatesPerSecond === 1 ? "" : "s"}/s`);
   setText(element("foot-bars"), `${bars} candles`);
   setText(element("foot-tick"), info.intervalMs === null ? "" : `every ${info.intervalMs} ms at most`);
-  setText(element("foot-cache"), `${cache.series} series kept`);
+  setText(element("foot-cache"), `${cache.series} series cached`);
   setText(element("foot-server"), info.hello?.server ?? "");
 }

@@ -25,7 +25,7 @@ export class IntervalBar {
     }
   }
 
-  /** The interval so many places to the right of the chosen one. */
+  /** The interval `step` positions to the right of the chosen one; `null`: there is none. */
   neighbour(step: number): string | null {
     const at = this.#buttons().findIndex((button) => button.getAttribute("aria-checked") === "true");
     return this.#names[at + step] ?? null;

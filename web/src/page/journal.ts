@@ -1,4 +1,4 @@
-// What happened to the connection, as a person would tell it. Pure: news in, entries out, the newest first.
+// The history of the connection in words, the newest entry first. Pure.
 
 import type { ChannelStatus, StreamInfo, ThrottleReason } from "kline-gateway-client";
 
@@ -13,11 +13,11 @@ const KEPT = 50;
 const THROTTLE: Record<ThrottleReason, string> = {
   slow_client: "this connection is slow",
   load: "the gateway is busy",
-  client: "as asked for",
+  client: "as requested",
   recovered: "",
 };
 
-/** Why updates come at longer intervals than the gateway's beat; `null`: they do not. */
+/** Why the flush interval is longer than the gateway's; `null`: it is not. */
 export function throttleText({ throttled, intervalMs }: StreamInfo): string | null {
   if (throttled === null || intervalMs === null) return null;
   return `Every ${intervalMs} ms: ${THROTTLE[throttled]}`;
@@ -34,18 +34,18 @@ export class Journal {
     return this.#entries;
   }
 
-  /** Times the connection was lost and found again. */
+  /** How often the page has reconnected. */
   get reconnects(): number {
     return Math.max(0, this.#connections - 1);
   }
 
-  link(info: StreamInfo, now: number): void {
+  connection(info: StreamInfo, now: number): void {
     const before = this.#phase;
     this.#phase = info.phase;
     if (info.phase === "open" && before !== "open") {
       this.#connections += 1;
       this.#throttle = null;
-      this.#note(now, "green", this.#connections === 1 ? "Connected" : "Connected again, resumed");
+      this.#note(now, "green", this.#connections === 1 ? "Connected" : "Reconnected, resumed");
     } else if (info.phase === "waiting" && before === "open") {
       this.#note(now, "red", "Connection lost");
     } else if (info.phase === "refused" && before !== "refused") {
@@ -60,7 +60,7 @@ export class Journal {
   channel({ state, reason }: ChannelStatus, now: number): void {
     if (state === "stale" && !this.#stale) {
       this.#stale = true;
-      this.#note(now, "yellow", reason === "redis" ? "The gateway's source is away" : "The source is silent");
+      this.#note(now, "yellow", reason === "redis" ? "The gateway's source is disconnected" : "The source is silent");
     } else if (state === "live" && this.#stale) {
       this.#stale = false;
       this.#note(now, "green", "The source is back");

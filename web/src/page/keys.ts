@@ -1,9 +1,9 @@
-// Keys that work wherever the focus is, but where somebody types. The search's and the chart's own are theirs.
+// Keys that work wherever the focus is, except in text fields. The search and the chart have keys of their own.
 
 export interface KeyEvents {
-  /** So many markets down. */
+  /** Selects the market `step` rows down. */
   market(step: number): void;
-  /** So many intervals to the right. */
+  /** Selects the interval `step` positions to the right. */
   interval(step: number): void;
   connection(): void;
   scheme(): void;

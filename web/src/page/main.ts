@@ -1,15 +1,7 @@
-// The page's composition root: it makes the parts and joins them. What is looked at follows from the address alone.
+// The page's composition root: it creates the parts and joins them. The address alone decides which market is shown.
 
-import {
-  checkOnWake,
-  fetchMarkets,
-  freshness,
-  HttpError,
-  KlineDataService,
-  type Level,
-  type Markets,
-} from "kline-gateway-client";
-import { keepToken, token } from "./access";
+import { checkOnWake, freshness, KlineDataService, type Level } from "kline-gateway-client";
+import { token } from "./access";
 import { expose } from "./automation";
 import { CandleChart, type ShownBar } from "./chart";
 import { ConnectionPanel } from "./connection";
@@ -32,32 +24,31 @@ import {
 import { IntervalBar } from "./intervals";
 import { Journal, throttleText } from "./journal";
 import { wireKeys } from "./keys";
-import { Look } from "./look";
+import { MarketLists } from "./market-lists";
 import { MarketList } from "./markets";
-import { recall, remember } from "./memory";
+import { loadLearned, saveLearned } from "./memory";
 import { listed } from "./order";
 import { complete, formatHash, parseHash, type Route } from "./route";
 import { nextScheme, scheme } from "./scheme";
+import { SelectedMarket } from "./selected-market";
 import { wireSheet } from "./sheet";
 import { sparkQuery } from "./sparkline";
-import { type View, type ViewInput, viewOf } from "./view";
+import { wireTokenForm } from "./token-form";
+import { type View, viewOf } from "./view";
 
 const CLOCK_MS = 250;
 const RATE_MS = 1_000;
-const UNAUTHORIZED = 401;
-const MARKETS_RETRY_MS = 3_000;
-const MARKETS_REFRESH_MS = 60_000;
-/** Until a cached chart has been continued: no alarm for what is over in a moment. */
+/** Time for a cached chart to continue before the badge changes. */
 const JOINING_MS = 1_000;
 
 const EXPLAINED: Record<Level, string> = {
-  green: "Everything shown is live. The gateway says so itself, and would say if it were not.",
-  yellow: "What is shown may be a moment old. It continues without a hole as soon as that is over.",
-  red: "What is shown is old. It stays on the screen, and is brought up to date without a hole once the source is back.",
+  green: "Everything shown is live, as the gateway reports.",
+  yellow: "The data shown may be slightly old. It continues without a gap once the delay is over.",
+  red: "The data shown is old. It stays on the screen and is updated without a gap once the source is back.",
 };
 
 const app = element("app");
-const service = new KlineDataService({ url: base, token, learned: recall() });
+const service = new KlineDataService({ url: base, token, learned: loadLearned() });
 const { stream } = service;
 const journal = new Journal();
 const paintSoon = oncePerFrame(paint);
@@ -66,16 +57,16 @@ const chart = new CandleChart(element("chart"), (bar) => {
   hovered = bar;
   paintSoon();
 });
-const intervals = new IntervalBar(element("intervals"), (interval) => go({ ...look.route, interval }));
+const intervals = new IntervalBar(element("intervals"), (interval) => go({ ...selected.route, interval }));
 const list = new MarketList(
   { list: element("market-list"), search: element<HTMLInputElement>("search"), none: element("market-none") },
   service,
   {
     chosen: (symbol) => {
       closeSheet();
-      go({ ...look.route, symbol });
+      go({ ...selected.route, symbol });
     },
-    considered: (symbol) => service.hint(symbol, look.route.interval),
+    considered: (symbol) => service.hint(symbol, selected.route.interval),
   },
 );
 const panel = new ConnectionPanel(() => ({
@@ -85,15 +76,22 @@ const panel = new ConnectionPanel(() => ({
   updatesPerSecond,
   journal,
   text: EXPLAINED[level],
-  candles: look.bars,
-  shown: look.shown,
+  candles: selected.bars,
+  shown: selected.shown,
 }));
+const markets = new MarketLists((first) => {
+  // The market of the address is selected before the lists arrive, and prefetching needs them.
+  if (first && selected.route.symbol !== "") prefetch();
+  follow();
+  showMarkets();
+  const unknown = selected.status.error?.code === "INVALID_SYMBOL";
+  // The market has appeared since.
+  if (unknown && markets.symbols.includes(selected.route.symbol)) select(selected.route);
+  return unknown;
+});
 const closeSheet = wireSheet({ opened: () => list.focus(), closed: () => list.clear() });
 
-let look = new Look({ symbol: "", interval: "" }, stream, chart, paintSoon);
-let markets: Markets | null = null;
-let listing: ViewInput["markets"] = "loading";
-let listingTimer: ReturnType<typeof setTimeout> | undefined;
+let selected = new SelectedMarket({ symbol: "", interval: "" }, stream, chart, paintSoon);
 let hovered: ShownBar | null = null;
 let view: View = { kind: "loading" };
 let level: Level = "yellow";
@@ -101,33 +99,34 @@ let priceBefore: number | null = null;
 let updatesPerSecond = 0;
 let firstChartMs: number | null = null;
 
-/** The address changes, and the page follows it. */
+/** Changes the address; the page follows it. */
 function go(route: Route): void {
   location.hash = formatHash(route);
-  // At once, not when the browser comes to telling it: the next key may be there before.
+  // At once, not at the browser's event: the next key may be pressed before that.
   follow();
 }
 
-/** Where there is no neighbour, nothing happens. */
+/** Goes to a neighbour of the selected market or interval, if there is one. */
 function goTo({ symbol, interval }: { readonly symbol?: string | null; readonly interval?: string | null }): void {
-  go({ symbol: symbol ?? look.route.symbol, interval: interval ?? look.route.interval });
+  go({ symbol: symbol ?? selected.route.symbol, interval: interval ?? selected.route.interval });
 }
 
-/** Looks at what the address says, as far as it says something and the lists are known. */
+/** Selects the market and interval of the address, as far as it names them and the lists are known. */
 function follow(): void {
   const asked = parseHash(location.hash);
-  const route = markets === null ? asked : complete(asked, markets.symbols, markets.intervals);
+  const { lists } = markets;
+  const route = lists === null ? asked : complete(asked, lists.symbols, lists.intervals);
   if (route.symbol === "" || route.interval === "") return;
   if (location.hash !== formatHash(route)) history.replaceState(null, "", formatHash(route));
-  if (route.symbol !== look.route.symbol || route.interval !== look.route.interval) lookAt(route);
+  if (route.symbol !== selected.route.symbol || route.interval !== selected.route.interval) select(route);
 }
 
-function lookAt(route: Route, askedAt?: number): void {
-  const before = look;
+function select(route: Route, askedAt?: number): void {
+  const before = selected;
   hovered = null;
   if (route.symbol !== before.route.symbol) priceBefore = null;
-  look = new Look(route, stream, chart, paintSoon, askedAt);
-  // Only now: what both look at is shared, not asked for again.
+  selected = new SelectedMarket(route, stream, chart, paintSoon, askedAt);
+  // After the new one has subscribed: channels that both need are shared, not requested again.
   before.close();
   prefetch();
   element("chart").ariaLabel = `Candlestick chart of ${route.symbol}, ${route.interval}`;
@@ -136,53 +135,28 @@ function lookAt(route: Route, askedAt?: number): void {
 }
 
 function prefetch(): void {
-  service.looked(look.route.symbol, look.route.interval, markets?.symbols ?? []);
-  remember(service.learned);
+  service.viewed(selected.route.symbol, selected.route.interval, markets.symbols);
+  saveLearned(service.learned);
 }
 
 function showMarkets(): void {
-  const { symbol, interval } = look.route;
-  intervals.show(markets?.intervals ?? (interval === "" ? [] : [interval]), interval);
-  list.show(listed(markets?.symbols ?? []), symbol, sparkQuery(markets?.intervals ?? []));
-}
-
-async function readMarkets(asked = fetchMarkets(base, { token: token() })): Promise<void> {
-  try {
-    const first = markets === null;
-    markets = await asked;
-    listing = "ready";
-    // An address that names a market is followed before there is a list to choose the next one from.
-    if (first && look.route.symbol !== "") prefetch();
-  } catch (error) {
-    // A gateway that is away is told by the badge; anything else here would be our bug.
-    if (!(error instanceof HttpError || error instanceof TypeError)) throw error;
-    const unauthorized = error instanceof HttpError && error.status === UNAUTHORIZED;
-    listing = !unauthorized ? "failed" : token() === null ? "locked" : "denied";
-  }
-  follow();
-  showMarkets();
-  const unknown = look.status.error?.code === "INVALID_SYMBOL";
-  // The collector has come to it since.
-  if (unknown && markets?.symbols.includes(look.route.symbol)) lookAt(look.route);
-  clearTimeout(listingTimer);
-  // Asking again brings no token.
-  if (listing === "locked" || listing === "denied") return;
-  const settled = listing === "ready" && !unknown && markets !== null && markets.symbols.length > 0;
-  listingTimer = setTimeout(() => void readMarkets(), settled ? MARKETS_REFRESH_MS : MARKETS_RETRY_MS);
+  const { symbol, interval } = selected.route;
+  intervals.show(markets.lists?.intervals ?? (interval === "" ? [] : [interval]), interval);
+  list.show(listed(markets.symbols), symbol, sparkQuery(markets.lists?.intervals ?? []));
 }
 
 function paint(): void {
   paintState();
-  const { route, price, digits } = look;
+  const { route, price, digits } = selected;
   setText(element("symbol-name"), route.symbol || "…");
   showPrice(price, priceBefore, digits, view.kind === "loading");
   priceBefore = price;
-  showTicker(look.ticker, digits);
-  showLegend(hovered ?? look.newest, digits);
-  showSource(look.shown);
-  if (firstChartMs !== null || look.shown === null) return;
+  showTicker(selected.ticker, digits);
+  showLegend(hovered ?? selected.newest, digits);
+  showSource(selected.shown);
+  if (firstChartMs !== null || selected.shown === null) return;
   firstChartMs = performance.now();
-  // The next task is after this frame, in which the chart draws what it was given.
+  // The next task runs after this frame, in which the chart draws its candles.
   setTimeout(() => {
     firstChartMs = performance.mark("first-chart").startTime;
   });
@@ -194,39 +168,38 @@ function changeScheme(): void {
 }
 
 function dataAgeMs(): number | null {
-  return look.heardAt === null ? null : Date.now() - look.heardAt;
+  return selected.lastMessageAt === null ? null : Date.now() - selected.lastMessageAt;
 }
 
-/** What changes with time alone, too: ages, the badge, whether to go on waiting. */
+/** Paints what also changes with time: ages, the badge, whether to show an error. */
 function paintState(): void {
   const now = Date.now();
-  const { phase, heardAt, clockOffsetMs } = stream.info;
-  const { route, status, newest } = look;
+  const { phase, lastMessageAt, clockOffsetMs } = stream.info;
+  const { route, status, newest } = selected;
   const ageMs = dataAgeMs();
   const fresh = freshness({
-    link: phase,
+    connection: phase,
     channel: status.state,
     dataAgeMs: ageMs,
-    silenceMs: heardAt === 0 ? 0 : now - heardAt,
+    silenceMs: lastMessageAt === 0 ? 0 : now - lastMessageAt,
   });
   level = fresh.level;
   view = viewOf({
     ...route,
-    // A list that was read once will do while the gateway is away.
-    markets: listing === "failed" && markets !== null ? "ready" : listing,
-    bars: look.bars,
+    markets: markets.state,
+    bars: selected.bars,
     status: status.state,
     error: status.error ?? null,
-    link: phase,
-    waitedMs: now - look.since,
+    connection: phase,
+    waitedMs: now - selected.since,
   });
   app.dataset["view"] = view.kind;
   app.dataset["level"] = level;
-  const joining = phase === "open" && status.state === "waiting" && now - look.since < JOINING_MS;
+  const joining = phase === "open" && status.state === "waiting" && now - selected.since < JOINING_MS;
   if (!joining || ageMs === null) showBadge(level, badgeText(fresh.why, status.reason), ageMs);
   journal.channel(status, now);
   showThrottle(throttleText(stream.info));
-  showOrigin(look.derived, look.gaps);
+  showOrigin(selected.derived, selected.gaps);
   panel.paint();
   showCountdown(newest === null ? null : newest.closeTime + 1 - (now + clockOffsetMs));
   showNotice(view);
@@ -235,44 +208,36 @@ function paintState(): void {
 function showRate(before: number): void {
   const { updates } = stream.info;
   updatesPerSecond = updates - before;
-  showFooter(stream.info, updatesPerSecond, look.bars, service.stats);
-  const shown = look.price === null ? "" : `${element("price").textContent} ${look.route.symbol} · `;
+  showFooter(stream.info, updatesPerSecond, selected.bars, service.stats);
+  const shown = selected.price === null ? "" : `${element("price").textContent} ${selected.route.symbol} · `;
   document.title = `${shown}kline gateway`;
   setTimeout(() => showRate(updates), RATE_MS);
 }
 
 element("notice-button").addEventListener("click", () => {
   stream.check();
-  lookAt(look.route);
+  select(selected.route);
 });
-element<HTMLFormElement>("token-form").addEventListener("submit", (event) => {
-  // Nothing is sent anywhere: it goes along with what is asked for from now on.
-  event.preventDefault();
-  const input = element<HTMLInputElement>("token");
-  const wellFormed = keepToken(input.value.trim());
-  input.setCustomValidity(wellFormed ? "" : "A token has neither spaces nor quotes.");
-  if (!input.reportValidity()) return;
-  input.value = "";
+wireTokenForm(() => {
   stream.reconnect();
-  void readMarkets();
+  void markets.read();
 });
-element("token").addEventListener("input", (event) => (event.target as HTMLInputElement).setCustomValidity(""));
 showScheme(scheme());
 element("scheme").addEventListener("click", changeScheme);
 element("skip").addEventListener("click", (event) => {
-  // The address's hash is the market's.
+  // The address's hash names the market.
   event.preventDefault();
   element("chart").focus();
 });
 window.addEventListener("hashchange", follow);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => chart.paint());
-// The axis measures its labels once: again where the page's own font came later.
+// The axis measures its labels once: paint again if the page's own font loads later.
 if (document.fonts.status === "loading") void document.fonts.ready.then(() => chart.paint());
 checkOnWake(service, document, window);
-stream.onLink((info) => {
-  journal.link(info, Date.now());
-  // Perhaps for want of a token that holds.
-  if (info.phase === "refused") void readMarkets();
+stream.onConnection((info) => {
+  journal.connection(info, Date.now());
+  // Perhaps the token is missing or not valid.
+  if (info.phase === "refused") void markets.read();
   paintSoon();
 });
 element<HTMLInputElement>("prefetch").addEventListener("change", (event) => {
@@ -286,35 +251,35 @@ wireKeys({
 });
 
 expose(() => ({
-  ...look.route,
+  ...selected.route,
   view: view.kind,
   level,
-  channel: look.status.state,
+  channel: selected.status.state,
   link: stream.info.phase,
   bars: chart.bars(),
-  lastClosed: look.lastClosed?.openTime ?? 0,
-  lastPrice: look.price,
+  lastClosed: selected.lastClosed?.openTime ?? 0,
+  lastPrice: selected.price,
   updates: stream.info.updates,
-  digits: look.digits,
-  shown: look.shown,
+  digits: selected.digits,
+  shown: selected.shown,
   firstChartMs,
   cache: service.stats,
   visits: service.visits,
   intervalMs: stream.info.intervalMs,
 }));
 
-/** Candles first: the list of markets is built once they are on the screen. */
+/** Candles first: the list of markets is built after they are on the screen. */
 async function start(): Promise<void> {
   const answer = await firstAnswer;
   if (answer !== null) {
-    service.take(answer);
+    service.preload(answer);
     const { symbol, interval } = answer;
-    // Since the page was asked for.
-    lookAt({ symbol, interval }, 0);
+    // 0: the start of the navigation.
+    select({ symbol, interval }, 0);
   }
   follow();
   await nextFrame();
-  await readMarkets(firstMarkets);
+  await markets.read(firstMarkets);
 }
 
 void start();

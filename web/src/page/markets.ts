@@ -1,36 +1,18 @@
-// The searchable list of markets with live prices. Only rows one can see are subscribed to and painted:
-// a list of a thousand markets costs what fits the screen.
+// The searchable list of markets with live prices. Only visible rows are subscribed to and painted, so that a list of a
+// thousand markets costs no more than what fits the screen.
 
-import { allBars, type KlineDataService, type Subscription, type Ticker } from "kline-gateway-client";
-import { make, oncePerFrame, setData, setText } from "./dom";
-import { pair, percent, price, sign } from "./format";
-import { digitsOfTicker } from "./precision";
-import { HEIGHT, sparkPath, type sparkQuery, WIDTH } from "./sparkline";
+import { allKlines, type KlineDataService } from "kline-gateway-client";
+import { oncePerFrame } from "./dom";
+import { drawSpark, makePlaceholder, makeRow, type Row, showTicker, stopReading } from "./market-row";
+import type { sparkQuery } from "./sparkline";
 
-interface Row {
-  readonly symbol: string;
-  readonly item: HTMLElement;
-  readonly price: HTMLElement;
-  readonly change: HTMLElement;
-  readonly spark: SVGPathElement;
-  subscription: Subscription | null;
-  ticker: Ticker | null;
-  digits: number;
-  last: number;
-  closes: readonly number[];
-  /** While the sparkline's past is on its way. */
-  reading: Subscription | null;
-  drawn: number;
-}
-
-/** Rows that only fly past while scrolling are not asked for. */
+/** Rows that are visible for a shorter time while scrolling are not subscribed to. */
 const SETTLE_MS = 120;
 const SPARKS_MS = 1_000;
 const FLASH_MS = 300;
-/** How often flashes that are over are taken away, all in one go. */
+/** How often finished flashes are removed, all together. */
 const SWEEP_MS = 100;
-const GHOSTS = 24;
-const SVG = "http://www.w3.org/2000/svg";
+const PLACEHOLDERS = 24;
 
 export interface MarketElements {
   readonly list: HTMLElement;
@@ -40,7 +22,7 @@ export interface MarketElements {
 
 export interface MarketEvents {
   chosen(symbol: string): void;
-  /** The pointer rests on it, or the keys have come to it. */
+  /** The pointer rests on it, or the arrow keys have reached it. */
   considered(symbol: string): void;
 }
 
@@ -53,7 +35,7 @@ export class MarketList {
   readonly #rows = new Map<string, Row>();
   readonly #visible = new Set<Row>();
   readonly #changed = new Set<Row>();
-  /** Since when, the oldest first. */
+  /** Rows that flash, with the start of the flash; the oldest first. */
   readonly #flashing = new Map<Row, number>();
   readonly #observer: IntersectionObserver;
   readonly #paintSoon = oncePerFrame(() => this.#paint());
@@ -79,7 +61,7 @@ export class MarketList {
       const symbol = symbolAt(event);
       if (symbol !== undefined && event.pointerType === "mouse") events.considered(symbol);
     });
-    for (let count = 0; count < GHOSTS; count += 1) this.#list.append(ghost());
+    for (let count = 0; count < PLACEHOLDERS; count += 1) this.#list.append(makePlaceholder());
     setInterval(() => this.#paintSparks(), SPARKS_MS);
     setInterval(() => this.#endFlashes(), SWEEP_MS);
   }
@@ -107,7 +89,7 @@ export class MarketList {
     this.#filter();
   }
 
-  /** The market so many rows below the chosen one. */
+  /** The market `step` rows below the chosen one. */
   neighbour(step: number): string | null {
     const shown = this.#shown();
     const at = shown.findIndex((row) => row.symbol === this.#chosen);
@@ -115,36 +97,10 @@ export class MarketList {
   }
 
   #add(symbol: string): void {
-    const { base, quote } = pair(symbol);
-    const item = make("div", "market");
-    item.id = `market-${symbol}`;
-    item.role = "option";
-    item.dataset["symbol"] = symbol;
-    const name = make("span", "market-name", base);
-    if (quote !== "") name.append(make("small", "", `/${quote}`));
-    const svg = document.createElementNS(SVG, "svg");
-    svg.setAttribute("class", "spark");
-    svg.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
-    svg.setAttribute("aria-hidden", "true");
-    const row: Row = {
-      symbol,
-      item,
-      price: make("span", "market-price", "–"),
-      change: make("span", "market-change"),
-      spark: document.createElementNS(SVG, "path"),
-      subscription: null,
-      ticker: null,
-      digits: 0,
-      last: 0,
-      closes: [],
-      reading: null,
-      drawn: 0,
-    };
-    svg.append(row.spark);
-    item.append(name, svg, row.price, row.change);
+    const row = makeRow(symbol);
     this.#rows.set(symbol, row);
-    this.#list.append(item);
-    this.#observer.observe(item);
+    this.#list.append(row.item);
+    this.#observer.observe(row.item);
   }
 
   #remove(row: Row): void {
@@ -206,26 +162,26 @@ export class MarketList {
     }
   }
 
-  /** Through the stream, all visible ones in one command: so many requests by themselves would be too many. */
+  /** Reads the sparklines through the stream, all in one command: single requests would exceed the rate limit. */
   #readSparks(): void {
     if (this.#query === null) return;
-    const { interval, bars } = this.#query;
+    const { interval, bars: count } = this.#query;
     for (const row of this.#visible) {
       if (row.reading !== null || row.closes.length > 0) continue;
-      row.reading = this.#service.stream.klines(row.symbol, interval, bars, (event) => {
+      row.reading = this.#service.stream.klines(row.symbol, interval, count, (event) => {
         if (event.kind === "reset") {
-          row.closes = allBars(event.series)
-            .slice(-bars)
+          row.closes = allKlines(event.series)
+            .slice(-count)
             .map((kline) => kline.close);
           drawSpark(row);
         }
-        // It is the gateway's word now, and one look is enough.
+        // It is the gateway's word now, and one selected is enough.
         if (event.kind === "status" && event.status.state !== "waiting") queueMicrotask(() => stopReading(row));
       });
     }
   }
 
-  /** The line's end follows the price, but not at every tick of it. */
+  /** The line's end follows the price, but not at each of its changes. */
   #paintSparks(): void {
     for (const row of this.#visible) if (row.last !== row.drawn) drawSpark(row);
   }
@@ -270,43 +226,4 @@ export class MarketList {
 
 function symbolAt(event: Event): string | undefined {
   return (event.target as HTMLElement).closest<HTMLElement>(".market")?.dataset["symbol"];
-}
-
-function ghost(): HTMLElement {
-  const item = make("div", "market ghosts");
-  item.ariaHidden = "true";
-  item.append(...["a", "b", "c", "d"].map(() => make("span", "ghost", "00000")));
-  return item;
-}
-
-/** Tells whether the price has moved. */
-function showTicker(row: Row): boolean {
-  const { c, P } = row.ticker ?? {};
-  if (c === undefined) return false;
-  row.digits = Math.max(row.digits, digitsOfTicker(row.ticker));
-  setText(row.price, price(c, row.digits));
-  const moved = row.last !== 0 && c !== row.last;
-  if (moved) {
-    setData(row.price, "move", c > row.last ? "up" : "down");
-    setData(row.price, "flash", "");
-  }
-  row.last = c;
-  if (P !== undefined) {
-    setText(row.change, percent(P));
-    setData(row.change, "sign", sign(P));
-    setData(row.item, "sign", sign(P));
-  }
-  return moved;
-}
-
-function stopReading(row: Row): void {
-  row.reading?.close();
-  row.reading = null;
-}
-
-function drawSpark(row: Row): void {
-  const closes = row.closes ?? [];
-  row.drawn = row.last;
-  if (closes.length > 0)
-    row.spark.setAttribute("d", sparkPath(row.last === 0 ? closes : [...closes.slice(0, -1), row.last]));
 }

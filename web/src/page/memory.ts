@@ -1,11 +1,11 @@
-// What the browser keeps for the next visit: which markets this person looks at one after the other. Nothing else.
+// Stores for the next visit which markets the user views one after the other. Nothing else.
 
 import type { Learned } from "kline-gateway-client";
 
 const KEY = "kline-gateway.learned";
 
-/** A store that is switched off, full or was written by something else is as good as an empty one. */
-export function recall(): Learned {
+/** What was stored last; empty if the storage is switched off or was written by something else. */
+export function loadLearned(): Learned {
   try {
     const learned: unknown = JSON.parse(localStorage.getItem(KEY) ?? "{}");
     return typeof learned === "object" && learned !== null ? (learned as Learned) : {};
@@ -14,10 +14,10 @@ export function recall(): Learned {
   }
 }
 
-export function remember(learned: Learned): void {
+export function saveLearned(learned: Learned): void {
   try {
     localStorage.setItem(KEY, JSON.stringify(learned));
   } catch {
-    // Next time it is learned anew.
+    // The storage is full or switched off: the next visit starts without it.
   }
 }

@@ -1,5 +1,4 @@
-// The first candles, drawn while the charting library is still on its way. Nothing moves in them, and they go when the
-// chart has come.
+// The first candles, drawn while the charting library is still loading. A still picture; the chart replaces it.
 
 import type { Kline } from "kline-gateway-client";
 import { barsShown, candlesIn, PIXELS_PER_BAR } from "./geometry";

@@ -10,7 +10,7 @@ export interface SheetEvents {
   closed(): void;
 }
 
-/** Wires the buttons and keys; returns how to close the sheet. */
+/** Wires the buttons and keys; returns a function that closes the sheet. */
 export function wireSheet(events: SheetEvents): () => void {
   const app = element("app");
   const button = element("symbol-button");

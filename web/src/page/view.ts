@@ -1,6 +1,6 @@
-// Which face the page shows: skeleton, chart, "nothing yet" or an error one can act on. Pure.
+// Which view the page shows: skeleton, chart, "nothing yet" or an error with advice. Pure.
 
-import type { ChannelStatus, LinkPhase } from "kline-gateway-client";
+import type { ChannelStatus, ConnectionPhase } from "kline-gateway-client";
 
 export type View =
   | { readonly kind: "loading" }
@@ -12,33 +12,33 @@ export type View =
 export interface ViewInput {
   readonly symbol: string;
   readonly interval: string;
-  /** `locked`: a token is needed; `denied`: the one that was given does not hold. */
+  /** `locked`: a token is needed; `denied`: the token is not valid. */
   readonly markets: "loading" | "ready" | "failed" | "locked" | "denied";
   readonly bars: number;
   readonly status: ChannelStatus["state"];
   readonly error: { readonly code: string; readonly message: string } | null;
-  readonly link: LinkPhase;
-  /** How long nothing could be shown. */
+  readonly connection: ConnectionPhase;
+  /** How long there has been nothing to show. */
   readonly waitedMs: number;
 }
 
-/** A first connection may take this long before the page says that something is wrong. */
-export const PATIENCE_MS = 4_000;
+/** Time for a first connection before the page shows an error. */
+export const FIRST_CONNECTION_MS = 4_000;
 
 const LOADING: View = { kind: "loading" };
 const CHART: View = { kind: "chart" };
 
 export function viewOf(input: ViewInput): View {
-  // Nothing comes without one, whatever is still shown.
+  // Without a valid token there are no updates, even if old candles are still shown.
   if (input.markets === "locked") {
-    return { kind: "locked", title: "A token is needed", text: "Whoever runs this gateway hands them out." };
+    return { kind: "locked", title: "A token is needed", text: "Ask the operator of this gateway for one." };
   }
   if (input.markets === "denied") {
-    return { kind: "locked", title: "That token does not hold", text: "It may have expired. Give another one." };
+    return { kind: "locked", title: "The token is not valid", text: "It may have expired. Enter another one." };
   }
-  // Old bars are better than a message: the badge says how old they are.
+  // Old candles are better than a message: the badge shows their age.
   if (input.bars > 0) return CHART;
-  if (input.link === "refused") {
+  if (input.connection === "refused") {
     return {
       kind: "error",
       title: "The gateway refused the connection",
@@ -53,19 +53,19 @@ export function viewOf(input: ViewInput): View {
       text: "The first one appears here as soon as the gateway has it.",
     };
   }
-  if (input.waitedMs < PATIENCE_MS) return LOADING;
-  if (input.link !== "open" || input.markets === "failed") {
+  if (input.waitedMs < FIRST_CONNECTION_MS) return LOADING;
+  if (input.connection !== "open" || input.markets === "failed") {
     return {
       kind: "error",
-      title: "The gateway is out of reach",
-      text: "Trying again by itself, at growing intervals.",
+      title: "The gateway is unavailable",
+      text: "Retrying automatically, at growing intervals.",
     };
   }
   if (input.symbol === "" && input.markets === "ready") {
     return {
       kind: "empty",
       title: "No markets yet",
-      text: "The gateway is running but has not seen any market data. Is the collector writing to Redis?",
+      text: "The gateway runs but has received no market data. Check that the collector writes to Redis.",
     };
   }
   return LOADING;
@@ -78,7 +78,7 @@ function failed({ symbol, interval, error }: ViewInput): View {
     case "INVALID_INTERVAL":
       return { kind: "error", title: `No ${interval} candles here`, text: "Choose one of the intervals above." };
     case "UNAVAILABLE":
-      return { kind: "error", title: "History is out of reach just now", text: "Trying again by itself." };
+      return { kind: "error", title: "History is temporarily unavailable", text: "Retrying automatically." };
     default:
       return {
         kind: "error",

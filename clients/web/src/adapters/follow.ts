@@ -1,4 +1,4 @@
-// For charts that load the past by themselves and take the present bar by bar: joins the two without a hole.
+// For charts that load history themselves and take updates bar by bar: joins the two without a gap.
 
 import type { Kline, KlineDataService } from "../client/index.ts";
 
@@ -11,8 +11,9 @@ export interface Followed {
 }
 
 /**
- * Pushes what the chart does not have yet, then every bar in order; returns how to stop. `reset` is called, never within
- * this call itself, when no push can mend the chart: the past has changed, or does not reach back to what it has.
+ * Pushes the bars that the chart does not have yet, then every bar in order; returns a function that stops it. Calls
+ * `reset`, never synchronously, if no push can update the chart: history has changed, or there is a gap after its last
+ * bar.
  */
 export function follow(
   service: KlineDataService,
@@ -37,7 +38,7 @@ export function follow(
         for (const bar of bars) if (bar.openTime >= newest) take(bar);
       } else {
         shown = last.openTime;
-        // A chart that is told while it still subscribes loses its past.
+        // A chart that is reset while it still subscribes loses its history.
         queueMicrotask(() => {
           if (!stopped) reset();
         });

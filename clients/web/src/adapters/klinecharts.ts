@@ -1,5 +1,5 @@
-// A data loader for KLineChart 10: `chart.setDataLoader(klineChartLoader(service))`. It takes the chart's words and not
-// its package.
+// A data loader for KLineChart 10: `chart.setDataLoader(klineChartLoader(service))`. It uses the chart's data types and
+// not its package.
 
 import type { Kline, KlineDataService } from "../client/index.ts";
 import { follow } from "./follow.ts";
@@ -20,25 +20,25 @@ export type Candle = {
   turnover: number;
 };
 
-interface Watched {
+interface SeriesRequest {
   readonly symbol: { readonly ticker: string };
   readonly period: Period;
 }
 
-export interface GetBars extends Watched {
+export interface GetBars extends SeriesRequest {
   readonly type: "init" | "forward" | "backward" | "update";
   /** Open time of the bar at the edge, ms. */
   readonly timestamp: number | null;
   callback(bars: Candle[], more?: boolean | { forward?: boolean; backward?: boolean }): void;
 }
 
-export interface SubscribeBar extends Watched {
+export interface SubscribeBar extends SeriesRequest {
   callback(bar: Candle): void;
 }
 
 export interface LoaderOptions {
   /**
-   * The past has changed (a gap that was too long, a correction), and the chart takes no older bar:
+   * History has changed (a gap that was too long, a correction), and the chart takes no older bar:
    * call `chart.resetData()`.
    */
   readonly onReset?: () => void;
@@ -51,37 +51,37 @@ export function klineChartLoader(service: KlineDataService, { onReset = () => {}
   const stops = new Map<string, () => void>();
   let inits = 0;
   let given: number | null = null;
-  const key = ({ symbol, period }: Watched): string => `${symbol.ticker}/${intervalOf(period)}`;
-  const unsubscribeBar = (watched: Watched): void => {
+  const key = ({ symbol, period }: SeriesRequest): string => `${symbol.ticker}/${intervalOf(period)}`;
+  const unsubscribeBar = (watched: SeriesRequest): void => {
     stops.get(key(watched))?.();
     stops.delete(key(watched));
   };
   return {
-    /** `forward` is the chart's word for further back in time. */
+    /** The chart says `forward` for further back in time. */
     async getBars({ type, timestamp, symbol, period, callback }: GetBars): Promise<void> {
       const interval = intervalOf(period);
       if (type === "init") {
         inits += 1;
         const own = inits;
-        const klines = await service.fetchKlines(symbol.ticker, interval, service.page).then(
+        const klines = await service.fetchKlines(symbol.ticker, interval, service.pageSize).then(
           (found) => found.klines,
-          // The chart knows no errors. The stream tells when there is something after all.
+          // The chart has no error state. The stream resets it when there is data.
           () => [],
         );
-        // The chart would take a late answer of a market that was left for the one that is shown.
+        // The chart would take a late answer for the market that is shown now.
         if (own !== inits) return;
         given = klines.at(-1)?.openTime ?? null;
-        callback(klines.map(candle), { forward: klines.length >= service.page, backward: false });
+        callback(klines.map(candle), { forward: klines.length >= service.pageSize, backward: false });
       } else if (type === "forward" && timestamp !== null) {
         const own = inits;
-        const [older, more] = await service.fetchOlder(symbol.ticker, interval, timestamp - 1, service.page).then(
-          (found) => [found, found.length >= service.page] as const,
-          // It asks again when somebody scrolls there again.
+        const [older, more] = await service.fetchOlder(symbol.ticker, interval, timestamp - 1, service.pageSize).then(
+          (found) => [found, found.length >= service.pageSize] as const,
+          // The chart asks again when the user scrolls there again.
           () => [[], true] as const,
         );
         if (own === inits) callback(older.map(candle), { forward: more, backward: false });
       } else {
-        // What is newer comes by itself.
+        // Newer bars arrive through the subscription.
         callback([], false);
       }
     },
@@ -91,7 +91,7 @@ export function klineChartLoader(service: KlineDataService, { onReset = () => {}
       const followed = {
         symbol: watched.symbol.ticker,
         interval: intervalOf(watched.period),
-        history: service.page,
+        history: service.pageSize,
         given,
       };
       stops.set(
@@ -104,7 +104,7 @@ export function klineChartLoader(service: KlineDataService, { onReset = () => {}
   };
 }
 
-/** `15m` -> 15 minutes, in the chart's words. */
+/** `15m` -> 15 minutes, in the chart's terms. */
 export function periodOf(interval: string): Period {
   const type = (Object.keys(UNITS) as Period["type"][]).find((name) => UNITS[name] === interval.slice(-1));
   if (type === undefined) throw new RangeError(`${interval} is not an interval`);

@@ -1,5 +1,5 @@
-// Keeps series of TradingView's lightweight-charts up to date. It takes their shape and not their package, so that any
-// version with `setData` and `update` will do.
+// Keeps series of TradingView's lightweight-charts up to date. It uses their interface and not their package, so
+// that any version with `setData` and `update` works.
 
 import type { Kline, KlineDataService, SeriesStatus } from "../client/index.ts";
 
@@ -32,15 +32,15 @@ export interface ChartOptions {
   readonly volumes?: Series;
   readonly volumeColor?: (bar: Kline) => string;
   readonly onStatus?: (status: SeriesStatus) => void;
-  /** After everything was drawn anew: a place to fit the time scale. */
+  /** Called after everything was drawn again, for example to fit the time scale. */
   readonly onReset?: (bars: readonly Kline[]) => void;
 }
 
 const SECOND_MS = 1_000;
 
 /**
- * Draws a series and follows it; returns how to stop. The chart throws at a bar older than its newest, so none is ever
- * pushed: what changes the past is drawn anew.
+ * Draws a series and keeps it up to date; returns a function that stops it. The chart throws at a bar older than its
+ * newest, so none is pushed: changes of history redraw everything.
  */
 export function followWithLightweightCharts(
   service: KlineDataService,

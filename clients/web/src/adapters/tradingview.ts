@@ -4,7 +4,7 @@
 import type { Kline, KlineDataService } from "../client/index.ts";
 import { follow } from "./follow.ts";
 
-/** Times are ms since the epoch: the library wants them so in bars, and in seconds everywhere else. */
+/** Times are ms since the epoch; everywhere but in bars the library uses seconds. */
 export interface Bar {
   time: number;
   open: number;
@@ -24,7 +24,7 @@ export interface PeriodParams {
   readonly firstDataRequest: boolean;
 }
 
-/** What the library hands back of what it was given by `resolveSymbol`. */
+/** The part of `resolveSymbol`'s result that the library passes back. */
 export interface SymbolInfo {
   readonly name: string;
   readonly ticker?: string;
@@ -35,8 +35,8 @@ export interface DatafeedOptions {
   readonly url: string;
   readonly fetch?: typeof globalThis.fetch;
   /**
-   * The past has changed (a gap that was too long, a correction), and the library's cache was told to forget it. What
-   * is drawn stays until the chart is reset: `widget.activeChart().resetData()`.
+   * History has changed (a gap that was too long, a correction), and the library's cache was cleared. The
+   * drawing stays until the chart is reset: `widget.activeChart().resetData()`.
    */
   readonly onReset?: () => void;
 }
@@ -49,9 +49,9 @@ export function datafeed(service: KlineDataService, { url, fetch = globalThis.fe
   /** Open time of the newest bar the library was given, by series. */
   const given = new Map<string, number>();
   const ask = async <Answer>(path: string, parameters: Readonly<Record<string, string>> = {}): Promise<Answer> => {
-    const asked = new URL(`udf/${path}`, url);
-    for (const [name, value] of Object.entries(parameters)) asked.searchParams.set(name, value);
-    const response = await fetch(asked);
+    const requested = new URL(`udf/${path}`, url);
+    for (const [name, value] of Object.entries(parameters)) requested.searchParams.set(name, value);
+    const response = await fetch(requested);
     const answer = (await response.json()) as Answer & { readonly s?: string; readonly errmsg?: string };
     if (answer.s === "error") throw new Error(answer.errmsg);
     return answer;
@@ -62,7 +62,7 @@ export function datafeed(service: KlineDataService, { url, fetch = globalThis.fe
   ];
 
   return {
-    /** The library wants its answer later than its question; an answer from the network always is. */
+    /** The library requires an asynchronous answer; one from the network always is. */
     onReady(callback: (configuration: object) => void): void {
       ask<object>("config").then(callback, () => setTimeout(() => this.onReady(callback), SECOND_MS));
     },
@@ -92,9 +92,9 @@ export function datafeed(service: KlineDataService, { url, fetch = globalThis.fe
         let all = bars;
         for (let more = true; more && all.length < countBack; ) {
           const before = (all[0]?.openTime ?? to * SECOND_MS) - 1;
-          const older = await service.fetchOlder(symbol, interval, before, service.page);
+          const older = await service.fetchOlder(symbol, interval, before, service.pageSize);
           all = [...older, ...all];
-          more = older.length >= service.page;
+          more = older.length >= service.pageSize;
         }
         return all.map(bar);
       };
@@ -113,7 +113,7 @@ export function datafeed(service: KlineDataService, { url, fetch = globalThis.fe
     ): void {
       const [symbol, interval] = seriesOf(info, resolution);
       const key = `${symbol}/${interval}`;
-      const followed = { symbol, interval, history: service.page, given: given.get(key) ?? null };
+      const followed = { symbol, interval, history: service.pageSize, given: given.get(key) ?? null };
       stops.set(
         listener,
         follow(

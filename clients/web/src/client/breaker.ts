@@ -1,4 +1,4 @@
-// A circuit breaker: who failed again and again is left alone for a while, then asked once. Pure.
+// A circuit breaker: after several failures it admits no request for a while, then a single one. Pure.
 
 export const FAILURES = 5;
 export const WITHIN_MS = 30_000;
@@ -9,7 +9,7 @@ export class Breaker {
   #openedAt: number | null = null;
   #probing = false;
 
-  /** Whether to ask now. Once the time is over, one request at a time goes through to find out. */
+  /** Whether to send a request now. After the pause it admits one request at a time. */
   admits(now: number): boolean {
     if (this.#openedAt === null) return true;
     if (this.#probing || now - this.#openedAt < OPEN_MS) return false;

@@ -1,29 +1,29 @@
-// What is known of series that nobody streams just now: the least recently used symbol goes first. Pure.
+// A cache of series that are not streamed: it evicts the least recently used symbol. Pure.
 
 import type { Kline } from "./types.ts";
 
 /** One series as it was when it was last confirmed. */
-export interface Held {
+export interface CachedSeries {
   /** Ascending by open time; the last one may be forming. */
   readonly klines: readonly Kline[];
-  /** How many were asked for: fewer may exist. */
-  readonly asked: number;
-  /** When the gateway said so (wall clock, ms). */
+  /** How many klines were requested; fewer may exist. */
+  readonly requested: number;
+  /** When the gateway sent them (wall clock, ms). */
   readonly at: number;
-  /** The gateway's own source was away. */
+  /** The gateway's source was disconnected. */
   readonly stale: boolean;
-  /** Fetched in advance, and not asked for since. */
-  readonly ahead?: boolean;
+  /** Prefetched, and not requested since. */
+  readonly prefetched?: boolean;
 }
 
 export class SeriesCache {
-  readonly #most: number;
+  readonly #maxSymbols: number;
   /** In order of use, the latest last. */
-  readonly #symbols = new Map<string, Map<string, Held>>();
+  readonly #symbols = new Map<string, Map<string, CachedSeries>>();
   #evictions = 0;
 
-  constructor(mostSymbols: number) {
-    this.#most = mostSymbols;
+  constructor(maxSymbols: number) {
+    this.#maxSymbols = maxSymbols;
   }
 
   get symbols(): number {
@@ -36,17 +36,17 @@ export class SeriesCache {
     return count;
   }
 
-  /** Symbols that had to go. */
+  /** Symbols that were evicted. */
   get evictions(): number {
     return this.#evictions;
   }
 
-  /** Looks without counting as use. */
-  peek(symbol: string, interval: string): Held | null {
+  /** Returns an entry without counting it as used. */
+  peek(symbol: string, interval: string): CachedSeries | null {
     return this.#symbols.get(symbol)?.get(interval) ?? null;
   }
 
-  get(symbol: string, interval: string): Held | null {
+  get(symbol: string, interval: string): CachedSeries | null {
     const intervals = this.#symbols.get(symbol);
     if (intervals === undefined) return null;
     this.#symbols.delete(symbol);
@@ -54,13 +54,13 @@ export class SeriesCache {
     return intervals.get(interval) ?? null;
   }
 
-  put(symbol: string, interval: string, held: Held): void {
-    const intervals = this.#symbols.get(symbol) ?? new Map<string, Held>();
-    intervals.set(interval, held);
+  put(symbol: string, interval: string, entry: CachedSeries): void {
+    const intervals = this.#symbols.get(symbol) ?? new Map<string, CachedSeries>();
+    intervals.set(interval, entry);
     this.#symbols.delete(symbol);
     this.#symbols.set(symbol, intervals);
     for (const oldest of this.#symbols.keys()) {
-      if (this.#symbols.size <= this.#most) break;
+      if (this.#symbols.size <= this.#maxSymbols) break;
       this.#symbols.delete(oldest);
       this.#evictions += 1;
     }

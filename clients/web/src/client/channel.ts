@@ -1,13 +1,13 @@
-// One channel as this client holds it: its series or ticker, how trustworthy it is, and who listens.
-// It knows no commands and no connection; stream.ts tells it what came.
+// One channel: its series or ticker, its status and its listeners.
+// It knows no commands and no connection; stream.ts passes it the messages.
 
 import { type Change, EMPTY, foldKline, foldSnapshot, foldTicker, newestClosed, type Series } from "./fold.ts";
 import type {
   ChannelError,
   ChannelState,
   Kline,
-  KlineNews,
   KlineSnapshot,
+  KlineUpdate,
   StaleReason,
   Ticker,
   TickerSnapshot,
@@ -27,10 +27,10 @@ export interface StatusEvent {
 }
 
 export type KlineEvent =
-  /** Draw everything anew. */
+  /** Draw everything again. */
   | { readonly kind: "reset"; readonly series: Series }
   /** Bars in order, none older than what was shown last. */
-  | { readonly kind: "bars"; readonly series: Series; readonly bars: readonly Kline[] }
+  | { readonly kind: "klines"; readonly series: Series; readonly klines: readonly Kline[] }
   | StatusEvent;
 
 export type TickerEvent = { readonly kind: "ticker"; readonly ticker: Ticker } | StatusEvent;
@@ -43,18 +43,18 @@ const WAITING: ChannelStatus = { state: "waiting" };
 export class Channel {
   readonly name: string;
   readonly listeners = new Set<Listener>();
-  /** Closed klines asked for to begin with. */
+  /** Closed klines to subscribe with. */
   history: number;
   /** The gateway's number for it on this connection. */
   number: number | null = null;
-  /** Closed klines that were asked for when the series held now was served. */
-  reach = 0;
+  /** Closed klines that were requested with the current series. */
+  seriesHistory = 0;
   /** Refusals in a row that ask to try again. */
   failures = 0;
   readonly #isKline: boolean;
-  readonly #keep: number;
+  readonly #maxKlines: number;
   #status = WAITING;
-  #heardAt = 0;
+  #lastMessageAt = 0;
   #derived = false;
   #series = EMPTY;
   #ticker: Ticker | null = null;
@@ -63,19 +63,19 @@ export class Channel {
     this.name = name;
     this.history = history;
     this.#isKline = name.startsWith("kline:");
-    this.#keep = keep;
+    this.#maxKlines = keep;
   }
 
   get status(): ChannelStatus {
     return this.#status;
   }
 
-  /** When its last news came (wall clock, ms); 0: never. */
-  get heardAt(): number {
-    return this.#heardAt;
+  /** When its last message arrived (wall clock, ms); 0: there was none. */
+  get lastMessageAt(): number {
+    return this.#lastMessageAt;
   }
 
-  /** The resume cursor: what was held before the connection broke. A channel that is served has nothing to resume. */
+  /** The resume cursor: the newest closed kline before the disconnect. A channel in sync has nothing to resume. */
   get cursor(): number | null {
     return this.#status.state === "waiting" ? (newestClosed(this.#series)?.openTime ?? null) : null;
   }
@@ -89,65 +89,65 @@ export class Channel {
     return this.#series;
   }
 
-  /** Begins with what was held before, as if the connection had broken since. */
-  seed(series: Series, reach: number, heardAt: number): void {
-    this.reach = reach;
+  /** Starts with a cached series, as after a disconnect. */
+  load(series: Series, seriesHistory: number, lastMessageAt: number): void {
+    this.seriesHistory = seriesHistory;
     this.#series = series;
-    this.#heardAt = heardAt;
+    this.#lastMessageAt = lastMessageAt;
   }
 
   snapshot(snapshot: KlineSnapshot | TickerSnapshot): void {
     this.failures = 0;
-    this.reach = this.history;
-    this.#heardAt = Date.now();
+    this.seriesHistory = this.history;
+    this.#lastMessageAt = Date.now();
     if ("klines" in snapshot) {
       this.#derived = snapshot.derived === true;
-      const { series, change } = foldSnapshot(this.#series, snapshot, this.#keep);
+      const { series, change } = foldSnapshot(this.#series, snapshot, this.#maxKlines);
       this.#series = series;
-      this.#tell(change);
+      this.#emitChange(change);
     } else if (snapshot.ticker !== null) {
       this.#ticker = snapshot.ticker;
       this.#emit({ kind: "ticker", ticker: snapshot.ticker });
     }
-    this.become({ state: snapshot.state });
+    this.setStatus({ state: snapshot.state });
   }
 
-  update(news: KlineNews | Ticker): void {
-    // Before its snapshot on this connection there is nothing that news could be folded into.
+  update(update: KlineUpdate | Ticker): void {
+    // Before its snapshot on this connection there is nothing that update could be folded into.
     if (this.#status.state === "waiting") return;
-    this.#heardAt = Date.now();
+    this.#lastMessageAt = Date.now();
     if (this.#isKline) {
-      const { series, change } = foldKline(this.#series, news as KlineNews, this.#keep);
+      const { series, change } = foldKline(this.#series, update as KlineUpdate, this.#maxKlines);
       this.#series = series;
-      this.#tell(change);
+      this.#emitChange(change);
     } else {
-      this.#ticker = foldTicker(this.#ticker, news as Ticker);
+      this.#ticker = foldTicker(this.#ticker, update as Ticker);
       this.#emit({ kind: "ticker", ticker: this.#ticker });
     }
   }
 
-  /** The connection broke, or it is asked for again: what is held stays, and is news to nobody. */
-  wait(): void {
+  /** After a disconnect, or to subscribe again: the series stays, and listeners get the status only. */
+  setWaiting(): void {
     this.number = null;
-    if (this.#status !== WAITING) this.become(WAITING);
+    if (this.#status !== WAITING) this.setStatus(WAITING);
   }
 
-  become(status: ChannelStatus): void {
+  setStatus(status: ChannelStatus): void {
     this.#status = status;
     this.#emit({ kind: "status", status });
   }
 
   /** Brings a late listener to where the others are. */
   replay(listener: Listener): void {
-    if (this.#heardAt === 0) return;
+    if (this.#lastMessageAt === 0) return;
     if (this.#isKline) listener({ kind: "reset", series: this.#series });
     else if (this.#ticker !== null) listener({ kind: "ticker", ticker: this.#ticker });
     listener({ kind: "status", status: this.#status });
   }
 
-  #tell(change: Change): void {
+  #emitChange(change: Change): void {
     if (change.kind === "reset") this.#emit({ kind: "reset", series: this.#series });
-    else if (change.kind === "bars") this.#emit({ kind: "bars", series: this.#series, bars: change.bars });
+    else if (change.kind === "klines") this.#emit({ kind: "klines", series: this.#series, klines: change.klines });
   }
 
   #emit(event: ChannelEvent): void {

@@ -1,22 +1,22 @@
-// Folds snapshots and updates of one channel into what the client holds. Pure: no sockets, no clocks.
+// Folds snapshots and updates of one channel into a series. Pure: no sockets, no clocks.
 //
 // Invariants:
 // - `closed` ascends by open time, each once; `forming`, if any, opens after the last of them;
 // - folding changes nothing in place, so what a listener was given stays what it was;
-// - news that cannot be placed (older than what is held, or a diff of nothing) leaves the series untouched.
+// - an update that cannot be placed (older than the series, or a delta without a full value) leaves it unchanged.
 
-import type { Kline, KlineNews, KlineSnapshot, Ticker } from "./types.ts";
+import type { Kline, KlineSnapshot, KlineUpdate, Ticker } from "./types.ts";
 
-/** What the client holds of a kline channel. */
+/** The klines of one channel. */
 export interface Series {
   readonly closed: readonly Kline[];
   readonly forming: Kline | null;
 }
 
-/** What a fold did, in a chart's terms: start over, push these bars in order, or nothing. */
+/** What a fold did, in a chart's terms: draw everything again, push these klines in order, or nothing. */
 export type Change =
   | { readonly kind: "reset" }
-  | { readonly kind: "bars"; readonly bars: readonly Kline[] }
+  | { readonly kind: "klines"; readonly klines: readonly Kline[] }
   | { readonly kind: "none" };
 
 export interface Folded {
@@ -29,35 +29,35 @@ export const EMPTY: Series = { closed: [], forming: null };
 const RESET: Change = { kind: "reset" };
 const NONE: Change = { kind: "none" };
 
-/** `keep`: the most closed klines to hold; the oldest go first. */
-export function foldSnapshot(held: Series, snapshot: KlineSnapshot, keep: number): Folded {
+/** `maxKlines`: the most closed klines to keep; the oldest are dropped first. */
+export function foldSnapshot(before: Series, snapshot: KlineSnapshot, maxKlines: number): Folded {
   const forming = snapshot.forming;
   if (snapshot.recovered !== true) {
-    return { series: { closed: snapshot.klines.slice(-keep), forming }, change: RESET };
+    return { series: { closed: snapshot.klines.slice(-maxKlines), forming }, change: RESET };
   }
-  const last = newestClosed(held);
+  const last = newestClosed(before);
   const missed = snapshot.klines.filter((kline) => last === null || kline.openTime > last.openTime);
-  const closed = missed.length === 0 ? held.closed : [...held.closed, ...missed].slice(-keep);
-  const bars = forming === null ? missed : [...missed, forming];
-  // The forming bar shown so far may be newer than anything the gateway has now: a chart cannot take a bar back.
-  const shown = held.forming?.openTime ?? 0;
-  const newest = bars.at(-1)?.openTime ?? last?.openTime ?? 0;
-  const change: Change = shown > newest ? RESET : bars.length === 0 ? NONE : { kind: "bars", bars };
+  const closed = missed.length === 0 ? before.closed : [...before.closed, ...missed].slice(-maxKlines);
+  const klines = forming === null ? missed : [...missed, forming];
+  // The forming kline shown so far may be newer than anything the gateway has now: a chart cannot take a kline back.
+  const shown = before.forming?.openTime ?? 0;
+  const newest = klines.at(-1)?.openTime ?? last?.openTime ?? 0;
+  const change: Change = shown > newest ? RESET : klines.length === 0 ? NONE : { kind: "klines", klines };
   return { series: { closed, forming }, change };
 }
 
-export function foldKline(held: Series, news: KlineNews, keep: number): Folded {
-  if (!isWhole(news)) {
-    if (held.forming === null) return { series: held, change: NONE };
-    const forming = { ...held.forming, ...news };
-    return { series: { closed: held.closed, forming }, change: { kind: "bars", bars: [forming] } };
+export function foldKline(before: Series, update: KlineUpdate, maxKlines: number): Folded {
+  if (!isWhole(update)) {
+    if (before.forming === null) return { series: before, change: NONE };
+    const forming = { ...before.forming, ...update };
+    return { series: { closed: before.closed, forming }, change: { kind: "klines", klines: [forming] } };
   }
-  return news.isClosed ? foldClosed(held, news, keep) : foldForming(held, news);
+  return update.isClosed ? foldClosed(before, update, maxKlines) : foldForming(before, update);
 }
 
-/** The news' fields replace those held. */
-export function foldTicker(held: Ticker | null, news: Ticker): Ticker {
-  return { ...held, ...news };
+/** The update's fields replace those of the ticker. */
+export function foldTicker(before: Ticker | null, update: Ticker): Ticker {
+  return { ...before, ...update };
 }
 
 /** The resume cursor's kline. */
@@ -65,49 +65,49 @@ export function newestClosed(series: Series): Kline | null {
   return series.closed.at(-1) ?? null;
 }
 
-/** The bar a chart shows last. */
-export function newestBar(series: Series): Kline | null {
+/** The kline a chart shows last. */
+export function newestKline(series: Series): Kline | null {
   return series.forming ?? newestClosed(series);
 }
 
-/** The other way round: the last of the bars may be forming. */
-export function seriesOf(bars: readonly Kline[]): Series {
-  const last = bars.at(-1);
+/** The other way round: the last of the klines may be forming. */
+export function seriesOf(klines: readonly Kline[]): Series {
+  const last = klines.at(-1);
   return last === undefined || last.isClosed
-    ? { closed: bars, forming: null }
-    : { closed: bars.slice(0, -1), forming: last };
+    ? { closed: klines, forming: null }
+    : { closed: klines.slice(0, -1), forming: last };
 }
 
-/** All bars, oldest first. */
-export function allBars(series: Series): readonly Kline[] {
+/** All klines, oldest first. */
+export function allKlines(series: Series): readonly Kline[] {
   return series.forming === null ? series.closed : [...series.closed, series.forming];
 }
 
-function foldClosed(held: Series, kline: Kline, keep: number): Folded {
-  const last = newestClosed(held);
+function foldClosed(before: Series, kline: Kline, maxKlines: number): Folded {
+  const last = newestClosed(before);
   if (last !== null && kline.openTime <= last.openTime) {
-    const index = held.closed.findIndex((other) => other.openTime === kline.openTime);
-    if (index < 0) return { series: held, change: NONE };
-    return { series: { closed: held.closed.with(index, kline), forming: held.forming }, change: RESET };
+    const index = before.closed.findIndex((other) => other.openTime === kline.openTime);
+    if (index < 0) return { series: before, change: NONE };
+    return { series: { closed: before.closed.with(index, kline), forming: before.forming }, change: RESET };
   }
-  const closed = [...held.closed, kline].slice(-keep);
-  if (held.forming !== null && held.forming.openTime > kline.openTime) {
-    // Out of order by the protocol's own promise, but the truth all the same: the chart is drawn anew.
-    return { series: { closed, forming: held.forming }, change: RESET };
+  const closed = [...before.closed, kline].slice(-maxKlines);
+  if (before.forming !== null && before.forming.openTime > kline.openTime) {
+    // The protocol promises another order, but the kline is right: the chart is drawn again.
+    return { series: { closed, forming: before.forming }, change: RESET };
   }
-  return { series: { closed, forming: null }, change: { kind: "bars", bars: [kline] } };
+  return { series: { closed, forming: null }, change: { kind: "klines", klines: [kline] } };
 }
 
-function foldForming(held: Series, kline: Kline): Folded {
-  const newest = newestBar(held);
+function foldForming(before: Series, kline: Kline): Folded {
+  const newest = newestKline(before);
   const fits =
     newest === null ||
     kline.openTime > newest.openTime ||
-    (held.forming !== null && kline.openTime === held.forming.openTime);
-  if (!fits) return { series: held, change: NONE };
-  return { series: { closed: held.closed, forming: kline }, change: { kind: "bars", bars: [kline] } };
+    (before.forming !== null && kline.openTime === before.forming.openTime);
+  if (!fits) return { series: before, change: NONE };
+  return { series: { closed: before.closed, forming: kline }, change: { kind: "klines", klines: [kline] } };
 }
 
-function isWhole(news: KlineNews): news is Kline {
-  return "openTime" in news;
+function isWhole(update: KlineUpdate): update is Kline {
+  return "openTime" in update;
 }

@@ -1,4 +1,4 @@
-// The past and the lists, over HTTP. One function per path, errors as the gateway words them.
+// Stored klines and the lists of symbols and intervals, over HTTP. One function per path.
 
 import type { Kline } from "./types.ts";
 
@@ -16,7 +16,7 @@ export interface KlinesAnswer {
   /** Ascending and without a gap the source does not have; the last one may be forming (`isClosed` false). */
   readonly klines: readonly Kline[];
   readonly stale: boolean;
-  /** Made of shorter klines: the source has none of this interval. */
+  /** Aggregated from shorter klines: the source has none of this interval. */
   readonly derived?: boolean;
   /** Open times that are missing between the klines. */
   readonly gaps?: readonly { readonly from: number; readonly to: number }[];
@@ -30,11 +30,11 @@ export interface Markets {
 export interface FetchOptions {
   readonly signal?: AbortSignal;
   readonly fetch?: typeof globalThis.fetch;
-  /** Where the gateway asks for one. */
+  /** Needed if the gateway asks for one. */
   readonly token?: string | null;
 }
 
-/** The gateway answered with an error, or with something that is not its own. */
+/** The gateway answered with an error, or the answer is not the gateway's. */
 export class HttpError extends Error {
   override readonly name = "HttpError";
   readonly status: number;
@@ -70,7 +70,11 @@ async function get(
   const response = await fetch(url, { headers, ...(signal && { signal }) });
   const body: unknown = await response.json().catch(() => null);
   if (typeof body !== "object" || body === null) {
-    throw new HttpError(response.status, "BAD_ANSWER", "The answer is not the gateway's.");
+    throw new HttpError(
+      response.status,
+      "BAD_ANSWER",
+      `The answer (HTTP status ${response.status}) is not the gateway's.`,
+    );
   }
   const answer = body as Record<string, unknown>;
   if (!response.ok) throw new HttpError(response.status, String(answer["code"]), String(answer["error"]));

@@ -1,10 +1,10 @@
 // The client library's public names.
 
 export type { ChannelStatus, KlineEvent, StatusEvent, TickerEvent } from "./channel.ts";
-export { allBars, newestBar, newestClosed, type Series } from "./fold.ts";
-export { type Freshness, freshness, type Level, type Why } from "./freshness.ts";
+export type { ConnectionPhase, Socket, SocketConstructor } from "./connection.ts";
+export { allKlines, newestClosed, newestKline, type Series } from "./fold.ts";
+export { type Freshness, type FreshnessReason, freshness, type Level } from "./freshness.ts";
 export { fetchKlines, fetchMarkets, HttpError, type KlinesAnswer, type Markets } from "./history.ts";
-export type { LinkPhase, Socket, SocketConstructor } from "./link.ts";
 export { CORRELATIONS, type Correlations, type Learned, Predictor } from "./predictor.ts";
 export type { PrefetchOptions } from "./prefetch.ts";
 export type { Klines } from "./reader.ts";

@@ -1,9 +1,9 @@
-// Which market somebody is likely to look at next: what moves together, and what this person did before. Pure.
+// Predicts which market the user views next, from a table of correlated markets and from former switches. Pure.
 
-/** Base assets people look at one after the other, the likeliest first. */
+/** Base assets that are viewed one after the other, the likeliest first. */
 export type Correlations = Readonly<Record<string, readonly string[]>>;
 
-/** How often one went from one market to another; plain data that can be stored. */
+/** How often the user went from one market to another; plain data that can be stored. */
 export type Learned = Readonly<Record<string, Readonly<Record<string, number>>>>;
 
 export const CORRELATIONS: Correlations = {
@@ -32,7 +32,7 @@ export const CORRELATIONS: Correlations = {
   RENDER: ["FET", "WLD", "NEAR"],
 };
 
-/** Where nothing else is known. */
+/** For markets that the table does not have. */
 const USUAL = ["BTC", "ETH", "SOL"];
 /** One switch seen is worth more than any table, several are worth more than one. */
 const SEEN = 2;
@@ -50,8 +50,8 @@ export class Predictor {
     for (const [from, counts] of Object.entries(learned)) this.#seen.set(from, new Map(Object.entries(counts)));
   }
 
-  /** Somebody looks at this market now. */
-  note(symbol: string): void {
+  /** Records that the user views this market. */
+  record(symbol: string): void {
     const from = this.#at;
     this.#at = symbol;
     if (from === "" || from === symbol) return;
@@ -66,7 +66,7 @@ export class Predictor {
   }
 
   /** The likeliest of `known` after `symbol`, the likeliest first. */
-  likely(symbol: string, known: readonly string[], most: number): readonly string[] {
+  likely(symbol: string, known: readonly string[], max: number): readonly string[] {
     const scores = new Map<string, number>();
     const add = (to: string, score: number): void => {
       if (to !== symbol) scores.set(to, (scores.get(to) ?? 0) + score);
@@ -83,7 +83,7 @@ export class Predictor {
     return [...scores]
       .filter(([to]) => listed.has(to))
       .sort(([, one], [, other]) => other - one)
-      .slice(0, most)
+      .slice(0, max)
       .map(([to]) => to);
   }
 

@@ -1,53 +1,53 @@
-// Fetches in the background what is likely to be looked at next: after a pause, one at a time, a bounded number a minute.
+// Fetches in the background the markets that are likely next: after a pause, one at a time, a bounded number a minute.
 
 import type { Predictor } from "./predictor.ts";
 
 export interface PrefetchOptions {
   /** Markets fetched in advance after a switch. Default 4. */
-  readonly most?: number;
-  /** Requests a minute, whatever happens. Default 30. */
+  readonly maxMarkets?: number;
+  /** Most requests a minute. Default 30. */
   readonly perMinute?: number;
 }
 
-export interface Ahead {
-  /** Whether there is nothing to gain: it is held, or the gateway is away. */
-  pointless(symbol: string, interval: string): boolean;
+export interface PrefetchSource {
+  /** Whether a prefetch is useless: the series is cached, or the gateway is unavailable. */
+  isUseless(symbol: string, interval: string): boolean;
   fetch(symbol: string, interval: string): Promise<unknown>;
 }
 
-/** What was asked for goes first. */
+/** The user's own requests go first. */
 export const SETTLE_MS = 250;
 const MINUTE_MS = 60_000;
 
 export class Prefetcher {
   enabled = true;
   readonly #predictor: Predictor;
-  readonly #ahead: Ahead;
-  readonly #most: number;
+  readonly #source: PrefetchSource;
+  readonly #maxMarkets: number;
   readonly #perMinute: number;
   #waiting: (readonly [symbol: string, interval: string])[] = [];
   #startedAt: number[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
   #running = false;
 
-  constructor(predictor: Predictor, ahead: Ahead, { most = 4, perMinute = 30 }: PrefetchOptions = {}) {
+  constructor(predictor: Predictor, source: PrefetchSource, { maxMarkets = 4, perMinute = 30 }: PrefetchOptions = {}) {
     this.#predictor = predictor;
-    this.#ahead = ahead;
-    this.#most = most;
+    this.#source = source;
+    this.#maxMarkets = maxMarkets;
     this.#perMinute = perMinute;
   }
 
-  /** Somebody looks at this now; `known` are the markets there are. */
-  looked(symbol: string, interval: string, known: readonly string[]): void {
-    this.#predictor.note(symbol);
-    // What was likely before is not likely now.
-    this.#waiting = this.#predictor.likely(symbol, known, this.#most).map((next) => [next, interval] as const);
+  /** The user views this market; `known` are all markets. */
+  viewed(symbol: string, interval: string, known: readonly string[]): void {
+    this.#predictor.record(symbol);
+    // The predictions for the market before are obsolete.
+    this.#waiting = this.#predictor.likely(symbol, known, this.#maxMarkets).map((next) => [next, interval] as const);
     this.#soon();
   }
 
-  /** Somebody is about to choose this (the pointer rests on it). */
+  /** The user may choose this market next. */
   hint(symbol: string, interval: string): void {
-    this.#waiting = [[symbol, interval] as const, ...this.#waiting].slice(0, this.#most);
+    this.#waiting = [[symbol, interval] as const, ...this.#waiting].slice(0, this.#maxMarkets);
     this.#soon();
   }
 
@@ -66,9 +66,9 @@ export class Prefetcher {
     this.#running = true;
     for (let next = this.#next(); next !== null; next = this.#next()) {
       try {
-        await this.#ahead.fetch(...next);
+        await this.#source.fetch(...next);
       } catch {
-        // It was nobody's wish; who wishes it will be told.
+        // Nobody waits for it; if the user opens the market, that request reports the error.
         this.#waiting = [];
       }
     }
@@ -79,7 +79,7 @@ export class Prefetcher {
     const now = Date.now();
     this.#startedAt = this.#startedAt.filter((at) => now - at < MINUTE_MS);
     for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) {
-      if (!this.enabled || this.#startedAt.length >= this.#perMinute || this.#ahead.pointless(...next)) continue;
+      if (!this.enabled || this.#startedAt.length >= this.#perMinute || this.#source.isUseless(...next)) continue;
       this.#startedAt.push(now);
       return next;
     }

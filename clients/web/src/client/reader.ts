@@ -1,9 +1,9 @@
-// The past through a cache: at once where something is held, one request a series in flight, old answers while the
-// gateway is away. It knows no stream; what is streamed just now, it is told by whoever made it.
+// History through a cache: answers at once from the cache, has one request per series in flight, and returns old klines
+// while the gateway is unavailable. It knows no stream; the `StreamState` tells it which series are streamed.
 
 import { backoffMs } from "./backoff.ts";
 import { Breaker } from "./breaker.ts";
-import { type Held, SeriesCache } from "./cache.ts";
+import { type CachedSeries, SeriesCache } from "./cache.ts";
 import { fetchKlines, HttpError, type KlinesAnswer, type KlinesQuery } from "./history.ts";
 import { type CacheStats, Stopwatch } from "./stats.ts";
 import type { Kline } from "./types.ts";
@@ -15,9 +15,9 @@ export interface Klines {
   readonly klines: readonly Kline[];
   /** Answered without waiting for the gateway. */
   readonly cached: boolean;
-  /** May be out of date: the gateway or its source is away, or it is being read anew just now. */
+  /** May be out of date: the gateway or its source is unavailable, or a refresh is running. */
   readonly stale: boolean;
-  /** Since the gateway said so. */
+  /** Time since the gateway sent them. */
   readonly ageMs: number;
 }
 
@@ -25,21 +25,21 @@ export interface ReaderOptions {
   /** The gateway's address. */
   readonly url: string;
   readonly fetch?: typeof globalThis.fetch;
-  /** Asked each time, so that it may change; goes along with requests and connections. */
+  /** Called for each request and connection, so that the token may change. */
   readonly token?: () => string | null;
-  /** Default 100. */
-  readonly mostSymbols?: number;
+  /** Symbols in the cache. Default 100. */
+  readonly maxSymbols?: number;
   /** How long an answer counts as fresh. Default 60 s. */
   readonly ttlMs?: number;
 }
 
-export interface Streamed {
-  /** What the stream holds of this series, if it holds it. */
-  held(symbol: string, interval: string): Held | null;
-  /** The stream is down: nothing held can be vouched for. */
-  away(): boolean;
-  /** The most klines the gateway gives at a time, as far as it has said so. */
-  most(): number;
+export interface StreamState {
+  /** The stream's current series, if it has one. */
+  current(symbol: string, interval: string): CachedSeries | null;
+  /** The stream is disconnected: cached klines may be out of date. */
+  unavailable(): boolean;
+  /** The most klines the gateway returns at a time; infinite before it has said so. */
+  maxKlines(): number;
 }
 
 export const LIMIT = 500;
@@ -52,10 +52,10 @@ export class Reader {
   readonly #fetch: typeof globalThis.fetch;
   readonly #token: () => string | null;
   readonly #ttlMs: number;
-  readonly #streamed: Streamed;
+  readonly #streamed: StreamState;
   readonly #cache: SeriesCache;
   readonly #breaker = new Breaker();
-  readonly #inFlight = new Map<string, Promise<Held>>();
+  readonly #inFlight = new Map<string, Promise<CachedSeries>>();
   readonly #cached = new Stopwatch();
   readonly #fetched = new Stopwatch();
   readonly #counts = { hits: 0, staleHits: 0, misses: 0, joined: 0, requests: 0, failures: 0 };
@@ -64,22 +64,22 @@ export class Reader {
   #failing = false;
 
   constructor(
-    { url, fetch = globalThis.fetch, token = () => null, mostSymbols = 100, ttlMs = 60_000 }: ReaderOptions,
-    streamed: Streamed,
+    { url, fetch = globalThis.fetch, token = () => null, maxSymbols = 100, ttlMs = 60_000 }: ReaderOptions,
+    streamed: StreamState,
   ) {
     this.#token = token;
     this.#url = url;
-    this.#fetch = (...asked) => fetch(...asked);
+    this.#fetch = (...request) => fetch(...request);
     this.#ttlMs = ttlMs;
     this.#streamed = streamed;
-    this.#cache = new SeriesCache(mostSymbols);
+    this.#cache = new SeriesCache(maxSymbols);
   }
 
-  /** The newest `limit` klines. Rejects with `HttpError` or `TypeError` where nothing is held and nothing can be had. */
+  /** The newest `limit` klines. Rejects with `HttpError` or `TypeError` if the gateway fails and nothing is cached. */
   async klines(symbol: string, interval: string, limit: number): Promise<Klines> {
     const startedAt = performance.now();
-    const held = this.#held(symbol, interval, limit);
-    const answer = (found: Held, cached: boolean, stale: boolean): Klines => {
+    const entry = this.#find(symbol, interval, limit);
+    const answer = (found: CachedSeries, cached: boolean, stale: boolean): Klines => {
       (cached ? this.#cached : this.#fetched).note(performance.now() - startedAt);
       return {
         symbol,
@@ -90,58 +90,59 @@ export class Reader {
         ageMs: Math.max(0, Date.now() - found.at),
       };
     };
-    if (held !== null && held.asked >= limit) {
-      this.#used(symbol, interval, held);
-      const fresh = this.#fresh(held);
+    if (entry !== null && entry.requested >= limit) {
+      this.#used(symbol, interval, entry);
+      const fresh = this.#fresh(entry);
       this.#counts[fresh ? "hits" : "staleHits"] += 1;
-      // Who gets the old answer is not told of what becomes of the new one.
-      if (!fresh) this.#read(symbol, interval, held.asked).catch(() => {});
-      return answer(held, true, !fresh || this.away);
+      // The caller has its answer already: an error of the refresh is of no use to it.
+      if (!fresh) this.#read(symbol, interval, entry.requested).catch(() => {});
+      return answer(entry, true, !fresh || this.unavailable);
     }
     this.#counts.misses += 1;
     try {
       return answer(await this.#read(symbol, interval, limit), false, false);
     } catch (error) {
-      // What is asked too often is not wrong: what is held will do.
-      if (held === null || (refused(error) && error.status !== TOO_MANY)) throw error;
-      return answer(held, true, true);
+      // A rate limit does not make the cached klines wrong.
+      if (entry === null || (refused(error) && error.status !== TOO_MANY)) throw error;
+      return answer(entry, true, true);
     }
   }
 
-  /** Klines up to an open time, for somebody who scrolls back: asked for each time, as they are rarely seen twice. */
+  /** Klines up to an open time, for scrolling back. Not cached: they are rarely needed twice. */
   async older(symbol: string, interval: string, endTime: number, limit: number): Promise<readonly Kline[]> {
     return (await this.#ask({ symbol, interval, limit: this.#bound(limit), endTime })).klines;
   }
 
   /** Fills the cache in advance. */
-  async ahead(symbol: string, interval: string): Promise<void> {
+  async prefetch(symbol: string, interval: string): Promise<void> {
     await this.#read(symbol, interval, LIMIT);
-    const held = this.#cache.peek(symbol, interval);
-    if (held !== null) this.#cache.put(symbol, interval, { ...held, ahead: true });
+    const entry = this.#cache.peek(symbol, interval);
+    if (entry !== null) this.#cache.put(symbol, interval, { ...entry, prefetched: true });
     this.#prefetched += 1;
   }
 
-  /** Whether fetching in advance would gain nothing. */
-  pointless(symbol: string, interval: string): boolean {
-    const held = this.#streamed.held(symbol, interval) ?? this.#cache.peek(symbol, interval);
-    return this.away || (held !== null && this.#fresh(held));
+  /** Whether a prefetch is useless: the series is fresh, or the gateway is unavailable. */
+  isUseless(symbol: string, interval: string): boolean {
+    const entry = this.#streamed.current(symbol, interval) ?? this.#cache.peek(symbol, interval);
+    return this.unavailable || (entry !== null && this.#fresh(entry));
   }
 
-  /** For the stream: what to continue from, where it reaches far enough back. */
-  seed(symbol: string, interval: string, history: number): Held | null {
-    const held = this.#cache.get(symbol, interval);
-    if (held === null || held.asked < history || held.klines.length === 0) return null;
-    this.#used(symbol, interval, held);
-    return held;
+  /** For the stream: a cached series to continue from, if it has enough klines. */
+  load(symbol: string, interval: string, history: number): CachedSeries | null {
+    const entry = this.#cache.get(symbol, interval);
+    if (entry === null || entry.requested < history || entry.klines.length === 0) return null;
+    this.#used(symbol, interval, entry);
+    return entry;
   }
 
-  keep(symbol: string, interval: string, held: Held): void {
-    this.#cache.put(symbol, interval, held);
+  /** For the stream: caches a series that has no listener any more. */
+  save(symbol: string, interval: string, entry: CachedSeries): void {
+    this.#cache.put(symbol, interval, entry);
   }
 
-  /** Nothing held can be vouched for. */
-  get away(): boolean {
-    return this.#failing || this.#streamed.away();
+  /** Whether cached klines may be out of date because the gateway or the stream is unavailable. */
+  get unavailable(): boolean {
+    return this.#failing || this.#streamed.unavailable();
   }
 
   get stats(): CacheStats {
@@ -160,28 +161,28 @@ export class Reader {
     };
   }
 
-  /** The stream's is the newest; but a bot's may not reach as far back as a chart's. */
-  #held(symbol: string, interval: string, limit: number): Held | null {
-    const [streamed, cached] = [this.#streamed.held(symbol, interval), this.#cache.get(symbol, interval)];
-    return streamed === null || (streamed.asked < limit && cached !== null) ? cached : streamed;
+  /** The stream's series is the newest, but may have fewer klines than the cached one. */
+  #find(symbol: string, interval: string, limit: number): CachedSeries | null {
+    const [streamed, cached] = [this.#streamed.current(symbol, interval), this.#cache.get(symbol, interval)];
+    return streamed === null || (streamed.requested < limit && cached !== null) ? cached : streamed;
   }
 
   #bound(limit: number): number {
-    return Math.min(limit, this.#streamed.most());
+    return Math.min(limit, this.#streamed.maxKlines());
   }
 
-  #fresh(held: Held): boolean {
-    return Date.now() - held.at <= this.#ttlMs;
+  #fresh(entry: CachedSeries): boolean {
+    return Date.now() - entry.at <= this.#ttlMs;
   }
 
-  #used(symbol: string, interval: string, held: Held): void {
-    if (held.ahead !== true) return;
+  #used(symbol: string, interval: string, entry: CachedSeries): void {
+    if (entry.prefetched !== true) return;
     this.#prefetchUsed += 1;
-    this.#cache.put(symbol, interval, { ...held, ahead: false });
+    this.#cache.put(symbol, interval, { ...entry, prefetched: false });
   }
 
-  /** One request in flight a series and depth; who comes later waits for the same one. */
-  #read(symbol: string, interval: string, limit: number): Promise<Held> {
+  /** One request per series and limit is in flight; later callers wait for the same one. */
+  #read(symbol: string, interval: string, limit: number): Promise<CachedSeries> {
     const key = `${symbol}/${interval}/${limit}`;
     const running = this.#inFlight.get(key);
     if (running !== undefined) {
@@ -190,23 +191,23 @@ export class Reader {
     }
     const reading = this.#ask({ symbol, interval, limit: this.#bound(limit) })
       .then(({ klines, stale }) => {
-        const held: Held = { klines, asked: limit, at: Date.now(), stale };
-        this.#cache.put(symbol, interval, held);
-        return held;
+        const entry: CachedSeries = { klines, requested: limit, at: Date.now(), stale };
+        this.#cache.put(symbol, interval, entry);
+        return entry;
       })
       .finally(() => this.#inFlight.delete(key));
     this.#inFlight.set(key, reading);
     return reading;
   }
 
-  /** Asks again where that may help, unless the circuit is open. */
+  /** Retries if that may help, unless the circuit is open. */
   async #ask(query: KlinesQuery): Promise<KlinesAnswer> {
     for (let failures = 0; ; failures += 1) {
       if (!this.#breaker.admits(Date.now())) {
         throw new HttpError(
           UNAVAILABLE,
           "CIRCUIT_OPEN",
-          "The gateway failed several times; it is left alone for a while.",
+          "The gateway failed several times; no request is sent for a while. Retry later.",
         );
       }
       this.#counts.requests += 1;
@@ -215,7 +216,7 @@ export class Reader {
         this.#settle(true);
         return answer;
       } catch (error) {
-        // A refusal is an answer: the gateway is well.
+        // A rejection shows that the gateway works.
         this.#settle(refused(error));
         if (refused(error) || failures >= RETRIES) throw error;
       }
@@ -233,7 +234,7 @@ export class Reader {
   }
 }
 
-/** The gateway is well and says no: asking again at once changes nothing. */
+/** Whether the gateway works and rejects the request: an immediate retry cannot succeed. */
 function refused(error: unknown): error is HttpError {
   return error instanceof HttpError && error.status >= 400 && error.status < 500;
 }

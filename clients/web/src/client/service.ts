@@ -1,11 +1,11 @@
-// One object for an application: the past through a cache, the present through one socket, and how far to trust both.
-// It joins reader, stream and prefetcher, and holds no bars itself.
+// One object for an application: history through a cache, updates through one socket, and the status of both.
+// It joins reader, stream and prefetcher, and holds no klines itself.
 
 import type { ChannelStatus, KlineEvent } from "./channel.ts";
-import { allBars, newestBar } from "./fold.ts";
+import type { SocketConstructor } from "./connection.ts";
+import { allKlines, newestKline } from "./fold.ts";
 import { type Freshness, freshness } from "./freshness.ts";
 import type { KlinesAnswer } from "./history.ts";
-import type { SocketConstructor } from "./link.ts";
 import { type Correlations, type Learned, Predictor } from "./predictor.ts";
 import { Prefetcher, type PrefetchOptions } from "./prefetch.ts";
 import { type Klines, LIMIT, Reader, type ReaderOptions } from "./reader.ts";
@@ -16,16 +16,16 @@ import type { ChannelError, Kline, StaleReason } from "./types.ts";
 export interface ServiceOptions extends ReaderOptions {
   /** Default: the environment's own. */
   readonly WebSocket?: SocketConstructor;
-  /** `false`: nothing is fetched in advance. */
+  /** `false`: no prefetch. */
   readonly prefetch?: PrefetchOptions | false;
   readonly correlations?: Correlations;
-  /** What `service.learned` said last time. */
+  /** A former value of `service.learned`. */
   readonly learned?: Learned;
 }
 
 /** Green, yellow or red, why, and how old the newest data is. */
 export interface SeriesStatus extends Freshness {
-  /** Since the series' last news; `null`: nothing has come yet. */
+  /** Since the series' last message; `null`: there was none. */
   readonly dataAgeMs: number | null;
   readonly reason?: StaleReason;
   readonly error?: ChannelError;
@@ -35,13 +35,13 @@ export interface SubscribeOptions {
   /** Closed klines to begin with. Default 0. */
   readonly history?: number;
   /**
-   * Draw everything anew: at the beginning, after a gap that was too long, after a correction. Without it, `onBar` gets
-   * the history asked for, and later what is not older than the last bar it was given.
+   * Draw everything again: at the beginning, after a gap that was too long, after a correction. Without it, `onKline`
+   * gets the requested history, and later only klines that are not older than its last one.
    */
-  readonly onReset?: (bars: readonly Kline[]) => void;
+  readonly onReset?: (klines: readonly Kline[]) => void;
 }
 
-/** What somebody looked at, and since when (wall clock, ms). */
+/** A market that was viewed, and since when (wall clock, ms). */
 export interface Visit {
   readonly at: number;
   readonly symbol: string;
@@ -51,10 +51,11 @@ export interface Visit {
 const CLOCK_MS = 1_000;
 const VISITS_KEPT = 1_000;
 
-interface Watched {
-  readonly channel: () => { readonly heardAt: number; readonly status: ChannelStatus };
-  readonly tell: (status: SeriesStatus) => void;
-  told: string;
+interface StatusListener {
+  readonly channel: () => { readonly lastMessageAt: number; readonly status: ChannelStatus };
+  readonly notify: (status: SeriesStatus) => void;
+  /** Identifies the status that was sent last. */
+  lastKey: string;
 }
 
 export class KlineDataService {
@@ -62,23 +63,23 @@ export class KlineDataService {
   readonly #reader: Reader;
   readonly #predictor: Predictor;
   readonly #prefetcher: Prefetcher;
-  readonly #watched = new Set<Watched>();
+  readonly #watched = new Set<StatusListener>();
   readonly #visits: Visit[] = [];
-  readonly #stopLink: () => void;
+  readonly #stopConnectionEvents: () => void;
   #clock: ReturnType<typeof setInterval> | undefined;
 
   constructor(options: ServiceOptions) {
     this.#reader = new Reader(options, {
-      held: (symbol, interval) => this.stream.held(symbol, interval),
-      most: () => this.#most(),
-      // Before the first connection there is nothing to have lost.
-      away: () => this.stream.info.heardAt > 0 && this.stream.info.phase !== "open",
+      current: (symbol, interval) => this.stream.current(symbol, interval),
+      maxKlines: () => this.#maxKlines(),
+      // Before the first connection the stream cannot be out of date.
+      unavailable: () => this.stream.info.lastMessageAt > 0 && this.stream.info.phase !== "open",
     });
     const url = new URL("v1/stream", options.url);
     url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
     this.stream = new KlineStream({
       url: url.href,
-      shelf: this.#reader,
+      store: this.#reader,
       ...(options.WebSocket && { WebSocket: options.WebSocket }),
       ...(options.token && { token: options.token }),
     });
@@ -86,34 +87,34 @@ export class KlineDataService {
     this.#prefetcher = new Prefetcher(
       this.#predictor,
       {
-        pointless: (symbol, interval) => this.stream.stale || this.#reader.pointless(symbol, interval),
-        fetch: (symbol, interval) => this.#reader.ahead(symbol, interval),
+        isUseless: (symbol, interval) => this.stream.stale || this.#reader.isUseless(symbol, interval),
+        fetch: (symbol, interval) => this.#reader.prefetch(symbol, interval),
       },
       options.prefetch || {},
     );
     this.#prefetcher.enabled = options.prefetch !== false;
-    this.#stopLink = this.stream.onLink(() => this.#watch());
+    this.#stopConnectionEvents = this.stream.onConnection(() => this.#watch());
   }
 
   /**
-   * The newest klines: at once where they are held, marked `stale` where they cannot be vouched for.
-   * Rejects with `HttpError` (the gateway's code) or `TypeError` (out of reach) where nothing is held.
+   * The newest klines: at once if they are cached, marked `stale` if they may be out of date.
+   * Rejects with `HttpError` (the gateway's code) or `TypeError` (no answer) if nothing is cached.
    */
   fetchKlines(symbol: string, interval: string, limit = LIMIT): Promise<Klines> {
     return this.#reader.klines(symbol, interval, limit);
   }
 
-  /** Takes an answer that was fetched before the service was there, as if it had asked: a chart can begin with it. */
-  take(answer: KlinesAnswer, asked = LIMIT): void {
-    this.#reader.keep(answer.symbol, answer.interval, {
+  /** Caches an answer that was fetched before the service existed, so that a chart can begin with it. */
+  preload(answer: KlinesAnswer, requested = LIMIT): void {
+    this.#reader.save(answer.symbol, answer.interval, {
       klines: answer.klines,
-      asked,
+      requested,
       at: Date.now(),
       stale: answer.stale,
     });
   }
 
-  /** Several at once. One that fails does not disturb the others: its place holds the error. */
+  /** Several series at once. A series that fails has its error in the map; the others are not affected. */
   async fetchMultipleKlines(
     symbols: readonly string[],
     interval: string,
@@ -124,41 +125,43 @@ export class KlineDataService {
     return new Map(await Promise.all(symbols.map(read)));
   }
 
-  /** Klines up to an open time, for somebody who scrolls back. Not cached. */
+  /** Klines up to an open time (ms), for scrolling back. Not cached. */
   fetchOlder(symbol: string, interval: string, endTime: number, limit = LIMIT): Promise<readonly Kline[]> {
     return this.#reader.older(symbol, interval, endTime, limit);
   }
 
-  /** Every bar in order, none older than the last; returns how to stop it. Same series, same channel: it is shared. */
+  /** Every kline in order, none older than the last; returns a function that unsubscribes. Subscriptions to the same series share a channel. */
   subscribe(
     symbol: string,
     interval: string,
-    onBar: (bar: Kline) => void,
+    onKline: (kline: Kline) => void,
     onStatus?: (status: SeriesStatus) => void,
     { history = 0, onReset }: SubscribeOptions = {},
   ): () => void {
     let last: number | null = null;
-    const push = (bar: Kline): void => {
-      if (last !== null && bar.openTime < last) return;
-      last = bar.openTime;
-      onBar(bar);
+    const push = (kline: Kline): void => {
+      if (last !== null && kline.openTime < last) return;
+      last = kline.openTime;
+      onKline(kline);
     };
     const take = (event: KlineEvent): void => {
       if (event.kind === "status") {
         this.#watch();
-      } else if (event.kind === "bars") {
-        event.bars.forEach(push);
+      } else if (event.kind === "klines") {
+        event.klines.forEach(push);
       } else if (onReset !== undefined) {
-        last = newestBar(event.series)?.openTime ?? null;
-        onReset(allBars(event.series));
+        last = newestKline(event.series)?.openTime ?? null;
+        onReset(allKlines(event.series));
       } else {
-        const bars = allBars(event.series);
-        // What is shared may reach further back than was asked for here.
-        bars.slice(last === null ? -history - 1 : 0).forEach(push);
+        const klines = allKlines(event.series);
+        // The shared channel may have more history than this subscription asked for.
+        klines.slice(last === null ? -history - 1 : 0).forEach(push);
       }
     };
     const subscription = this.stream.klines(symbol, interval, history, take);
-    const watched: Watched | null = onStatus ? { channel: () => subscription, tell: onStatus, told: "" } : null;
+    const watched: StatusListener | null = onStatus
+      ? { channel: () => subscription, notify: onStatus, lastKey: "" }
+      : null;
     if (watched !== null) {
       this.#watched.add(watched);
       this.#clock ??= setInterval(() => this.#watch(), CLOCK_MS);
@@ -173,20 +176,20 @@ export class KlineDataService {
     };
   }
 
-  /** The most klines to be had at a time. */
-  get page(): number {
-    return Math.min(LIMIT, this.#most());
+  /** The most klines that one request returns. */
+  get pageSize(): number {
+    return Math.min(LIMIT, this.#maxKlines());
   }
 
-  /** Somebody looks at this market now: what is likely to follow is fetched in the background. */
-  looked(symbol: string, interval: string, known: readonly string[]): void {
+  /** The user views this market: the service fetches the markets that are likely next in the background. */
+  viewed(symbol: string, interval: string, known: readonly string[]): void {
     const last = this.#visits.at(-1);
     if (last?.symbol !== symbol || last.interval !== interval) this.#visits.push({ at: Date.now(), symbol, interval });
     if (this.#visits.length > VISITS_KEPT) this.#visits.shift();
-    this.#prefetcher.looked(symbol, interval, known);
+    this.#prefetcher.viewed(symbol, interval, known);
   }
 
-  /** Somebody is about to choose this market. */
+  /** The user may choose this market next, for example because the pointer rests on it. */
   hint(symbol: string, interval: string): void {
     this.#prefetcher.hint(symbol, interval);
   }
@@ -199,12 +202,12 @@ export class KlineDataService {
     this.#prefetcher.enabled = on;
   }
 
-  /** What was learned of this user's switches: plain data, to be given back next time. */
+  /** What was learned from this user's switches: plain data, to be passed to the next service as `learned`. */
   get learned(): Learned {
     return this.#predictor.learned;
   }
 
-  /** The last 1,000 things that were looked at, the latest last: a session that can be replayed. */
+  /** The last 1,000 markets that were viewed, the latest last: a session that can be replayed. */
   get visits(): readonly Visit[] {
     return this.#visits;
   }
@@ -218,31 +221,36 @@ export class KlineDataService {
     this.stream.check();
   }
 
-  /** Ends for good. What is held can still be read. */
+  /** Closes the connection for good. Cached klines can still be read. */
   close(): void {
-    this.#stopLink();
+    this.#stopConnectionEvents();
     clearInterval(this.#clock);
     this.#prefetcher.close();
     this.stream.close();
   }
 
-  #most(): number {
+  #maxKlines(): number {
     return this.stream.info.hello?.limits.history_max ?? Number.POSITIVE_INFINITY;
   }
 
-  /** Ages change with time alone, so this is called by a clock as well as by events. */
+  /** Sends changed statuses to the listeners. A timer calls it too, because ages change without events. */
   #watch(): void {
     const now = Date.now();
-    const { phase, heardAt } = this.stream.info;
+    const { phase, lastMessageAt } = this.stream.info;
     for (const watched of this.#watched) {
       const channel = watched.channel();
-      const dataAgeMs = channel.heardAt === 0 ? null : now - channel.heardAt;
+      const dataAgeMs = channel.lastMessageAt === 0 ? null : now - channel.lastMessageAt;
       const { state, reason, error } = channel.status;
-      const fresh = freshness({ link: phase, channel: state, dataAgeMs, silenceMs: heardAt === 0 ? 0 : now - heardAt });
-      const told = `${fresh.level} ${fresh.why} ${reason} ${error?.code}`;
-      if (told === watched.told) continue;
-      watched.told = told;
-      watched.tell({ ...fresh, dataAgeMs, ...(reason && { reason }), ...(error && { error }) });
+      const fresh = freshness({
+        connection: phase,
+        channel: state,
+        dataAgeMs,
+        silenceMs: lastMessageAt === 0 ? 0 : now - lastMessageAt,
+      });
+      const key = `${fresh.level} ${fresh.why} ${reason} ${error?.code}`;
+      if (key === watched.lastKey) continue;
+      watched.lastKey = key;
+      watched.notify({ ...fresh, dataAgeMs, ...(reason && { reason }), ...(error && { error }) });
     }
   }
 }

@@ -1,4 +1,4 @@
-// Counts and times of what the cache did: for a person who wonders, and for tests. Pure.
+// Counts and times of the cache. Pure.
 
 export interface Timing {
   readonly count: number;
@@ -8,9 +8,9 @@ export interface Timing {
 }
 
 export interface CacheStats {
-  /** Answered at once with something fresh. */
+  /** Answered at once with fresh klines. */
   readonly hits: number;
-  /** Answered at once with something old, which was read anew behind it. */
+  /** Answered at once with old klines, which were refreshed in the background. */
   readonly staleHits: number;
   /** Had to wait for the gateway. */
   readonly misses: number;
@@ -20,7 +20,7 @@ export interface CacheStats {
   readonly hitRate: number;
   readonly requests: number;
   readonly failures: number;
-  /** Fetched in advance, and how many of those were asked for later. */
+  /** Prefetched series, and how many of those were used later. */
   readonly prefetched: number;
   readonly prefetchUsed: number;
   readonly symbols: number;

@@ -1,6 +1,6 @@
-// The words of the native stream, protocol version 1 (gateway/PROTOCOL.md). Types only: nothing here runs.
+// The messages of the native stream, protocol version 1 (gateway/PROTOCOL.md). Types only.
 
-/** One candle. Times are ms since the epoch. */
+/** One kline. Times are ms since the epoch. */
 export interface Kline {
   readonly openTime: number;
   readonly open: number;
@@ -12,7 +12,7 @@ export interface Kline {
   readonly quoteVolume: number;
   readonly trades: number;
   readonly isClosed: boolean;
-  /** Made of ticker prices alone: the source has not said anything about this bar yet. */
+  /** Made of prices only: the source has not sent this kline yet. */
   readonly provisional?: boolean;
 }
 
@@ -52,8 +52,8 @@ export interface ChannelError {
   readonly message: string;
 }
 
-/** A whole bar (it has `openTime`), or the changed fields of the forming one. */
-export type KlineNews = Kline | Partial<Omit<Kline, "openTime">>;
+/** A full value (it has `openTime`), or the changed fields of the forming kline. */
+export type KlineUpdate = Kline | Partial<Omit<Kline, "openTime">>;
 
 export interface Hello {
   readonly op: "hello";
@@ -81,11 +81,11 @@ export interface KlineSnapshot {
   readonly klines: readonly Kline[];
   readonly forming: Kline | null;
   readonly state: ChannelState;
-  /** The klines are made of shorter ones: the source has none of this interval. */
+  /** The klines are aggregated from shorter ones: the source has none of this interval. */
   readonly derived?: boolean;
-  /** `true`: continues what the client holds; `false`: the cursor was too old, this replaces it. */
+  /** `true`: continues the client's series; `false`: the cursor was too old, this replaces it. */
   readonly recovered?: boolean;
-  /** Sent unasked: something already sent was not final. */
+  /** Sent without a subscribe command: it replaces what was sent before. */
   readonly resync?: boolean;
 }
 
@@ -100,7 +100,7 @@ export interface TickerSnapshot {
 export interface Update {
   readonly op: "update";
   readonly t: number;
-  readonly u: readonly (readonly [n: number, news: KlineNews | Ticker])[];
+  readonly u: readonly (readonly [n: number, update: KlineUpdate | Ticker])[];
 }
 
 export interface Status {

@@ -1,5 +1,5 @@
-// Asks the stream to look at its connection when the page comes back or the network changes:
-// a machine that slept keeps sockets that look open and are dead.
+// Checks the connection when the page becomes visible or the network changes: after a sleep, sockets look open and are
+// dead.
 
 /** The part of a page's `document` and `window` this needs, so that a test or another host can stand in. */
 export interface Page extends Pick<EventTarget, "addEventListener" | "removeEventListener"> {
@@ -10,7 +10,7 @@ export interface Checked {
   check(): void;
 }
 
-/** Returns how to stop it. */
+/** Returns a function that stops the checks. */
 export function checkOnWake(
   stream: Checked,
   page: Page,
@@ -21,7 +21,7 @@ export function checkOnWake(
     if (page.visibilityState === "visible") stream.check();
   };
   page.addEventListener("visibilitychange", checkWhenVisible);
-  // `offline` too: the system may be wrong about it (a gateway on this machine), so the connection is asked.
+  // `offline` too: the system may be wrong, for example with a gateway on the same machine.
   network.addEventListener("online", check);
   network.addEventListener("offline", check);
   // Restored from the back-forward cache, where sockets are closed.

@@ -1,26 +1,26 @@
-// A React hook: the bars of one series, live, and how far to trust them.
+// A React hook: the klines of one series, live, and their status.
 
 import { useEffect, useState } from "react";
 import type { Kline, KlineDataService, SeriesStatus } from "../client/index.ts";
 
 export interface Klines {
-  readonly bars: readonly Kline[];
-  /** `null`: nothing is known yet. */
+  readonly klines: readonly Kline[];
+  /** `null`: no status yet. */
   readonly status: SeriesStatus | null;
 }
 
-const NOTHING: Klines = { bars: [], status: null };
+const NOTHING: Klines = { klines: [], status: null };
 
-/** Components that ask for the same series share one subscription; the last one to go ends it. */
+/** Components that use the same series share one subscription; the last one to unmount ends it. */
 export function useKlines(service: KlineDataService, symbol: string, interval: string, history = 100): Klines {
   const [klines, setKlines] = useState(NOTHING);
   useEffect(() => {
     const stop = service.subscribe(
       symbol,
       interval,
-      (bar) => setKlines(({ bars, status }) => ({ bars: withBar(bars, bar), status })),
-      (status) => setKlines(({ bars }) => ({ bars, status })),
-      { history, onReset: (bars) => setKlines(({ status }) => ({ bars, status })) },
+      (kline) => setKlines(({ klines, status }) => ({ klines: withBar(klines, kline), status })),
+      (status) => setKlines(({ klines }) => ({ klines, status })),
+      { history, onReset: (klines) => setKlines(({ status }) => ({ klines, status })) },
     );
     return () => {
       stop();
@@ -30,7 +30,7 @@ export function useKlines(service: KlineDataService, symbol: string, interval: s
   return klines;
 }
 
-function withBar(bars: readonly Kline[], bar: Kline): readonly Kline[] {
-  const same = bars.at(-1)?.openTime === bar.openTime;
-  return [...(same ? bars.slice(0, -1) : bars), bar];
+function withBar(klines: readonly Kline[], kline: Kline): readonly Kline[] {
+  const same = klines.at(-1)?.openTime === kline.openTime;
+  return [...(same ? klines.slice(0, -1) : klines), kline];
 }

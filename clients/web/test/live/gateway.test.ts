@@ -21,23 +21,23 @@ beforeEach(() => {
 });
 afterEach(() => service.close());
 
-const closedTimes = (bars: readonly Kline[]): number[] => [
-  ...new Set(bars.filter((bar) => bar.isClosed).map((bar) => bar.openTime)),
+const closedTimes = (klines: readonly Kline[]): number[] => [
+  ...new Set(klines.filter((kline) => kline.isClosed).map((kline) => kline.openTime)),
 ];
 const everySecond = (times: readonly number[]): number[] =>
   Array.from({ length: times.length }, (_, index) => (times[0] ?? 0) + index * SECOND);
 
 /** Follows the seconds of a market. */
-function follow(): { bars: Kline[]; statuses: SeriesStatus[] } {
-  const [bars, statuses]: [Kline[], SeriesStatus[]] = [[], []];
+function follow(): { klines: Kline[]; statuses: SeriesStatus[] } {
+  const [klines, statuses]: [Kline[], SeriesStatus[]] = [[], []];
   service.subscribe(
     symbols[0] ?? "",
     "1s",
-    (bar) => bars.push(bar),
+    (kline) => klines.push(kline),
     (status) => statuses.push(status),
     { history: 500 },
   );
-  return { bars, statuses };
+  return { klines, statuses };
 }
 
 test("the past of all markets comes whole, and the second time without a request", async () => {
@@ -46,7 +46,7 @@ test("the past of all markets comes whole, and the second time without a request
     const { klines, cached, stale } = found as Klines;
     expect(klines.length).toBeGreaterThanOrEqual(500);
     expect([cached, stale]).toEqual([false, false]);
-    expect(new Set(klines.slice(1).map((bar, index) => bar.openTime - (klines[index]?.openTime ?? 0)))).toEqual(
+    expect(new Set(klines.slice(1).map((kline, index) => kline.openTime - (klines[index]?.openTime ?? 0)))).toEqual(
       new Set([60 * SECOND]),
     );
   }
@@ -57,30 +57,30 @@ test("the past of all markets comes whole, and the second time without a request
 });
 
 test("what the stream adds is what the gateway stores, each closed kline once and in order", async () => {
-  const { bars, statuses } = follow();
-  await vi.waitFor(() => expect(closedTimes(bars).length).toBeGreaterThan(502), PATIENCE);
-  expect(closedTimes(bars)).toEqual(everySecond(closedTimes(bars)));
+  const { klines, statuses } = follow();
+  await vi.waitFor(() => expect(closedTimes(klines).length).toBeGreaterThan(502), PATIENCE);
+  expect(closedTimes(klines)).toEqual(everySecond(closedTimes(klines)));
   expect(statuses.at(-1)?.level).toBe("green");
   const stored = new Map(
-    (await service.fetchOlder(symbols[0] ?? "", "1s", Date.now())).map((bar) => [bar.openTime, bar]),
+    (await service.fetchOlder(symbols[0] ?? "", "1s", Date.now())).map((kline) => [kline.openTime, kline]),
   );
-  const closed = bars.filter((bar) => bar.isClosed && stored.get(bar.openTime)?.isClosed).slice(-100);
+  const closed = klines.filter((kline) => kline.isClosed && stored.get(kline.openTime)?.isClosed).slice(-100);
   expect(closed.length).toBe(100);
-  expect(closed).toEqual(closed.map((bar) => stored.get(bar.openTime)));
+  expect(closed).toEqual(closed.map((kline) => stored.get(kline.openTime)));
 });
 
 test("a connection that was cut is taken up again without a hole", async () => {
-  const { bars, statuses } = follow();
+  const { klines, statuses } = follow();
   await vi.waitFor(() => expect(statuses.at(-1)?.level).toBe("green"), PATIENCE);
   Cuttable.last?.terminate();
   await vi.waitFor(() => expect(statuses.some(({ why }) => why === "reconnecting")).toBe(true), PATIENCE);
-  const before = closedTimes(bars).length;
-  await vi.waitFor(() => expect(closedTimes(bars).length).toBeGreaterThan(before + 2), PATIENCE);
-  expect(closedTimes(bars)).toEqual(everySecond(closedTimes(bars)));
+  const before = closedTimes(klines).length;
+  await vi.waitFor(() => expect(closedTimes(klines).length).toBeGreaterThan(before + 2), PATIENCE);
+  expect(closedTimes(klines)).toEqual(everySecond(closedTimes(klines)));
 });
 
 test("while the gateway is away what is held is served and marked; after its restart all is whole", async () => {
-  const { bars, statuses } = follow();
+  const { klines, statuses } = follow();
   await vi.waitFor(() => expect(statuses.at(-1)?.level).toBe("green"), PATIENCE);
   await service.fetchKlines(symbols[1] ?? "", "1m");
   await world.do("stop");
@@ -90,9 +90,9 @@ test("while the gateway is away what is held is served and marked; after its res
   await world.do("start");
   service.check();
   await vi.waitFor(() => expect(statuses.at(-1)?.level).toBe("green"), PATIENCE);
-  const before = closedTimes(bars).length;
-  await vi.waitFor(() => expect(closedTimes(bars).length).toBeGreaterThan(before + 1), PATIENCE);
-  expect(closedTimes(bars)).toEqual(everySecond(closedTimes(bars)));
+  const before = closedTimes(klines).length;
+  await vi.waitFor(() => expect(closedTimes(klines).length).toBeGreaterThan(before + 1), PATIENCE);
+  expect(closedTimes(klines)).toEqual(everySecond(closedTimes(klines)));
 }, 60_000);
 
 test("a refusal has the gateway's code", async () => {
@@ -110,7 +110,7 @@ test("a refusal has the gateway's code", async () => {
 
 test("markets that are likely next are there before they are asked for", async () => {
   await vi.waitFor(() => expect(service.stream.info.phase).toBe("open"), PATIENCE);
-  service.looked("BTCUSDT", "5m", symbols);
+  service.viewed("BTCUSDT", "5m", symbols);
   await vi.waitFor(() => expect(service.stats.prefetched).toBeGreaterThanOrEqual(3), PATIENCE);
   expect(await service.fetchKlines("ETHUSDT", "5m")).toMatchObject({ cached: true, stale: false });
 });
@@ -139,12 +139,12 @@ test("Advanced Charts' datafeed finds, resolves, loads and follows a symbol of t
   feed.subscribeBars(
     info,
     "1S",
-    (bar) => pushed.push(bar),
+    (kline) => pushed.push(kline),
     "one",
     () => {},
   );
-  await vi.waitFor(() => expect(new Set(pushed.map((bar) => bar.time)).size).toBeGreaterThan(3), PATIENCE);
-  const times = [...new Set([...loaded, ...pushed].map((bar) => bar.time))];
+  await vi.waitFor(() => expect(new Set(pushed.map((kline) => kline.time)).size).toBeGreaterThan(3), PATIENCE);
+  const times = [...new Set([...loaded, ...pushed].map((kline) => kline.time))];
   expect(times).toEqual(everySecond(times));
   feed.unsubscribeBars("one");
 });

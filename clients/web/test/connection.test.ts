@@ -1,12 +1,20 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { decode, HANDSHAKE_MS, Link, type LinkPhase, PROBE_MS, SILENCE_MS, STABLE_MS } from "../src/client/link";
+import {
+  Connection,
+  type ConnectionPhase,
+  decode,
+  HANDSHAKE_MS,
+  PROBE_MS,
+  SILENCE_MS,
+  STABLE_MS,
+} from "../src/client/connection";
 import type { ServerMessage } from "../src/client/types";
 import { FakeSocket } from "./fake-socket";
 
-let phases: LinkPhase[];
+let phases: ConnectionPhase[];
 let received: ServerMessage[];
 let opened: number;
-let link: Link;
+let link: Connection;
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -15,7 +23,7 @@ beforeEach(() => {
   phases = [];
   received = [];
   opened = 0;
-  link = new Link("ws://gateway/v1/stream", FakeSocket, {
+  link = new Connection("ws://gateway/v1/stream", FakeSocket, {
     opened: () => {
       opened += 1;
     },
@@ -47,7 +55,7 @@ test("is open when the gateway said hello, and hands the rest on", () => {
   expect(opened).toBe(1);
   expect(phases).toEqual(["connecting", "open"]);
   expect(received).toEqual([{ op: "heartbeat", t: 1 }]);
-  expect(link.heardAt).toBe(Date.now());
+  expect(link.lastMessageAt).toBe(Date.now());
 });
 
 test("ignores what is no message", () => {
@@ -69,7 +77,7 @@ test("waits longer after each failure, with jitter", () => {
   }
 });
 
-test("counts anew after a connection that lived, not after one that was cut at once", () => {
+test("counts anew after a connection that connectedMs, not after one that was cut at once", () => {
   FakeSocket.last.end();
   vi.advanceTimersByTime(250);
   FakeSocket.last.hello();

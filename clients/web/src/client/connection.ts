@@ -1,11 +1,11 @@
-// The life of one connection to the stream: connect, notice that it died, wait, connect again.
-// It knows no channels and folds nothing; what arrives is handed on as decoded messages.
+// The connection to the stream: connects, detects that the peer is gone, waits, connects again.
+// It knows no channels; it passes decoded messages on.
 
 import { backoffMs } from "./backoff.ts";
 import type { ClientCommand, Hello, ServerMessage } from "./types.ts";
 
-/** `refused`: the gateway closed with a code that says not to come back; only `check()` tries again. */
-export type LinkPhase = "connecting" | "open" | "waiting" | "refused" | "closed";
+/** `refused`: the gateway closed with a code that forbids reconnecting; only `check()` tries again. */
+export type ConnectionPhase = "connecting" | "open" | "waiting" | "refused" | "closed";
 
 /** What the library needs of a WebSocket: the browser's, Node's and the `ws` package's all have it. */
 export interface Socket {
@@ -21,90 +21,95 @@ export interface Socket {
 
 export type SocketConstructor = new (url: string, protocols: string[]) => Socket;
 
-export interface LinkEvents {
-  /** The gateway said hello: commands may be sent. */
+export interface ConnectionEvents {
+  /** The gateway's hello has arrived: commands may be sent. */
   opened(hello: Hello): void;
   received(message: ServerMessage): void;
-  phaseChanged(phase: LinkPhase): void;
+  phaseChanged(phase: ConnectionPhase): void;
 }
 
 export const SUBPROTOCOL = "kline.v1.json";
-/** Before a token: the only place in a handshake where a page can put one. */
+/** Prefix of a token: a page can put one nowhere else in a handshake. */
 const TOKEN_SUBPROTOCOL = "kline.token.";
-/** Three heartbeats. */
+/** A connection without a message for three heartbeats is dead. */
 export const SILENCE_MS = 15_000;
 export const HANDSHAKE_MS = 10_000;
-/** An answer to a ping that was sent because the machine may have slept. */
+/** Time to answer a ping after the machine may have slept. */
 export const PROBE_MS = 3_000;
-/** A connection that lived so long was a good one: the next failure starts counting anew. */
+/** A connection that lasted this long counts as good: the next failure counts as the first. */
 export const STABLE_MS = 10_000;
 
 const OPEN = 1;
 
-const DO_NOT_RETURN: ReadonlySet<number> = new Set([1002, 1003, 1007, 1008, 1009, 4002, 4004]);
+const FINAL_CODES: ReadonlySet<number> = new Set([1002, 1003, 1007, 1008, 1009, 4002, 4004]);
 const OVERLOADED = 1013;
 const OVERLOADED_FAILURES = 4;
 
-export class Link {
+export class Connection {
   readonly #url: string;
   readonly #Socket: SocketConstructor;
-  readonly #events: LinkEvents;
+  readonly #events: ConnectionEvents;
   readonly #token: () => string | null;
   #socket: Socket | null = null;
-  #phase: LinkPhase = "closed";
+  #phase: ConnectionPhase = "closed";
   #failures = 0;
   #openedAt = 0;
-  #heardAt = 0;
+  #lastMessageAt = 0;
   #messages = 0;
   #pings = 0;
-  /** What the gateway said to wait before its planned end. */
+  /** The delay that the gateway asked for before its planned shutdown. */
   #retryMs: number | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(url: string, Socket: SocketConstructor, events: LinkEvents, token: () => string | null = () => null) {
+  constructor(
+    url: string,
+    Socket: SocketConstructor,
+    events: ConnectionEvents,
+    token: () => string | null = () => null,
+  ) {
     this.#token = token;
     this.#url = url;
     this.#Socket = Socket;
     this.#events = events;
   }
 
-  get phase(): LinkPhase {
+  get phase(): ConnectionPhase {
     return this.#phase;
   }
 
-  /** When anything last came, on the wall clock (which goes on while a machine sleeps). 0: never. */
-  get heardAt(): number {
-    return this.#heardAt;
+  /** When the last message arrived (wall clock, which continues while a machine sleeps, ms). 0: there was none. */
+  get lastMessageAt(): number {
+    return this.#lastMessageAt;
   }
 
   open(): void {
     if (this.#socket === null) this.#connect();
   }
 
-  /** Ends for good; no timer and no handler is left. */
+  /** Closes for good; no timer and no handler is left. */
   close(): void {
     this.#drop();
-    this.#enter("closed");
+    this.#setPhase("closed");
   }
 
-  /** A socket that is closing takes nothing more: what was wanted is asked for anew on the next connection. */
+  /** Sends a command, or drops it if the socket is closing: the next connection subscribes again. */
   send(command: ClientCommand): void {
     if (this.#socket?.readyState === OPEN) this.#socket.send(JSON.stringify(command));
   }
 
-  /** The machine woke up, the network changed or somebody pressed retry: find out now, not after a timeout. */
+  /** Checks the connection at once: the machine woke up, the network changed or the user pressed retry. */
   check(): void {
     if (this.#phase === "waiting" || this.#phase === "refused") {
       this.reconnect();
     } else if (this.#phase === "open") {
       this.#pings += 1;
       this.send({ op: "ping", id: -this.#pings });
-      const asked = this.#messages;
-      this.#arm(PROBE_MS, () => (this.#messages > asked ? this.#watch() : this.#lost(0)));
+      const requested = this.#messages;
+      this.#setTimer(PROBE_MS, () => (this.#messages > requested ? this.#watch() : this.#disconnected(0)));
     }
   }
 
-  /** Another connection instead of this one, as with another token. */
+  /** Replaces the connection, for example after a new token. */
   reconnect(): void {
     this.#failures = 0;
     this.#connect();
@@ -116,21 +121,21 @@ export class Link {
     const socket = new this.#Socket(this.#url, [SUBPROTOCOL, ...(token ? [TOKEN_SUBPROTOCOL + token] : [])]);
     this.#socket = socket;
     socket.onmessage = (event: { data: unknown }) => this.#received(event.data);
-    socket.onclose = (event: { code: number }) => this.#lost(event.code);
+    socket.onclose = (event: { code: number }) => this.#disconnected(event.code);
     socket.onerror = () => {}; // a close always follows
-    this.#arm(HANDSHAKE_MS, () => this.#lost(0));
-    this.#enter("connecting");
+    this.#setTimer(HANDSHAKE_MS, () => this.#disconnected(0));
+    this.#setPhase("connecting");
   }
 
   #received(data: unknown): void {
     const message = decode(data);
     if (message === null) return;
-    this.#heardAt = Date.now();
+    this.#lastMessageAt = Date.now();
     this.#messages += 1;
     if (message.op === "hello") {
-      this.#openedAt = this.#heardAt;
+      this.#openedAt = this.#lastMessageAt;
       this.#watch();
-      this.#enter("open");
+      this.#setPhase("open");
       this.#events.opened(message);
     } else if (message.op === "shutdown") {
       this.#retryMs = message.retry_ms;
@@ -139,29 +144,29 @@ export class Link {
     }
   }
 
-  /** One timer that looks back, instead of one rearmed by every message. */
+  /** Detects silence with one timer that checks the last message, instead of one that every message restarts. */
   #watch(): void {
-    const silence = Date.now() - this.#heardAt;
-    if (silence >= SILENCE_MS) this.#lost(0);
-    else this.#arm(SILENCE_MS - silence, () => this.#watch());
+    const silence = Date.now() - this.#lastMessageAt;
+    if (silence >= SILENCE_MS) this.#disconnected(0);
+    else this.#setTimer(SILENCE_MS - silence, () => this.#watch());
   }
 
-  #lost(code: number): void {
-    const lived = this.#phase === "open" ? Date.now() - this.#openedAt : 0;
+  #disconnected(code: number): void {
+    const connectedMs = this.#phase === "open" ? Date.now() - this.#openedAt : 0;
     this.#drop();
-    if (DO_NOT_RETURN.has(code)) {
-      this.#enter("refused");
+    if (FINAL_CODES.has(code)) {
+      this.#setPhase("refused");
       return;
     }
-    if (lived >= STABLE_MS) this.#failures = 0;
+    if (connectedMs >= STABLE_MS) this.#failures = 0;
     if (code === OVERLOADED) this.#failures = Math.max(this.#failures, OVERLOADED_FAILURES);
-    this.#arm(this.#retryMs ?? backoffMs(this.#failures, Math.random()), () => this.#connect());
+    this.#setTimer(this.#retryMs ?? backoffMs(this.#failures, Math.random()), () => this.#connect());
     this.#retryMs = null;
     this.#failures += 1;
-    this.#enter("waiting");
+    this.#setPhase("waiting");
   }
 
-  /** Lets go of the socket without waiting for its close: a dead peer never answers one. */
+  /** Drops the socket without waiting for its close: a dead peer never answers one. */
   #drop(): void {
     clearTimeout(this.#timer);
     const socket = this.#socket;
@@ -171,12 +176,12 @@ export class Link {
     socket.close();
   }
 
-  #arm(ms: number, then: () => void): void {
+  #setTimer(ms: number, then: () => void): void {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(then, ms);
   }
 
-  #enter(phase: LinkPhase): void {
+  #setPhase(phase: ConnectionPhase): void {
     if (phase === this.#phase) return;
     this.#phase = phase;
     this.#events.phaseChanged(phase);

@@ -1,13 +1,13 @@
-// What is looked at: one market's candles and ticker, from the stream into the chart. Closed when another is chosen.
+// The market that the page shows: its candles and ticker, from the stream into the chart. Closed when another is selected.
 
 import {
-  allBars,
+  allKlines,
   type ChannelStatus,
   type Kline,
   type KlineEvent,
   type KlineStream,
-  newestBar,
   newestClosed,
+  newestKline,
   type Series,
   type Subscription,
   type Ticker,
@@ -18,7 +18,7 @@ import { type Gap, gapsIn } from "./gaps";
 import { digitsOfBars, digitsOfTicker } from "./precision";
 import type { Route } from "./route";
 
-/** Where the first candles came from, and how long after the choice they stood in the chart. */
+/** Where the first candles came from, and how long after the choice the chart had them. */
 export interface Shown {
   readonly from: "cache" | "gateway";
   readonly ms: number;
@@ -26,11 +26,11 @@ export interface Shown {
 
 const NOTHING: ChannelStatus = { state: "waiting" };
 
-export class Look {
+export class SelectedMarket {
   readonly route: Route;
   readonly since = Date.now();
-  readonly #askedAt: number;
-  readonly #held: Shown["from"];
+  readonly #requestedAt: number;
+  readonly #firstSource: Shown["from"];
   readonly #chart: CandleChart;
   readonly #changed: () => void;
   #subscriptions: readonly Subscription[] = [];
@@ -42,13 +42,13 @@ export class Look {
   #gaps: readonly Gap[] = [];
 
   /**
-   * A route with an empty part looks at nothing. `askedAt`: when, on the page's own clock, its candles were asked for
-   * already; what is held then came from the gateway just now.
+   * A route with an empty part selects nothing. `requestedAt`: when the page requested the candles before this (ms since the
+   * start of the navigation); the cached candles then came from the gateway just now.
    */
-  constructor(route: Route, stream: KlineStream, chart: CandleChart, changed: () => void, askedAt?: number) {
+  constructor(route: Route, stream: KlineStream, chart: CandleChart, changed: () => void, requestedAt?: number) {
     this.route = route;
-    this.#askedAt = askedAt ?? performance.now();
-    this.#held = askedAt === undefined ? "cache" : "gateway";
+    this.#requestedAt = requestedAt ?? performance.now();
+    this.#firstSource = requestedAt === undefined ? "cache" : "gateway";
     this.#chart = chart;
     this.#changed = changed;
     chart.reset([], false);
@@ -75,7 +75,7 @@ export class Look {
   }
 
   get newest(): Kline | null {
-    return newestBar(this.#series);
+    return newestKline(this.#series);
   }
 
   get lastClosed(): Kline | null {
@@ -94,12 +94,12 @@ export class Look {
     return Math.max(this.#digits, digitsOfTicker(this.#ticker));
   }
 
-  /** Where candles are missing between those there are. */
+  /** Where candles are missing. */
   get gaps(): readonly Gap[] {
     return this.#gaps;
   }
 
-  /** The source has none of this interval. */
+  /** Whether the candles are aggregated: the source has none of this interval. */
   get derived(): boolean {
     return this.#subscriptions[0]?.derived ?? false;
   }
@@ -113,25 +113,28 @@ export class Look {
     return this.#shown;
   }
 
-  /** When the candles' last news came; `null`: never. */
-  get heardAt(): number | null {
-    return this.#subscriptions[0]?.heardAt || null;
+  /** When the candles' last message arrived (wall clock, ms); `null`: there was none. */
+  get lastMessageAt(): number | null {
+    return this.#subscriptions[0]?.lastMessageAt || null;
   }
 
   #klines(event: KlineEvent): void {
     if (event.kind === "reset") {
       const jump = this.bars === 0;
-      const bars = allBars(event.series);
+      const bars = allKlines(event.series);
       this.#take(event.series, bars);
       this.#chart.reset(bars, jump);
       if (this.#shown === null && bars.length > 0) {
-        // What is held is told at once, what has to be asked for is told later.
-        this.#shown = { from: this.#starting ? this.#held : "gateway", ms: performance.now() - this.#askedAt };
+        // Cached candles arrive within the constructor, others later.
+        this.#shown = {
+          from: this.#starting ? this.#firstSource : "gateway",
+          ms: performance.now() - this.#requestedAt,
+        };
       }
-    } else if (event.kind === "bars") {
-      this.#take(event.series, event.bars);
-      for (const bar of event.bars) this.#chart.push(bar);
-      if (this.#chart.full) this.#chart.reset(allBars(event.series), false);
+    } else if (event.kind === "klines") {
+      this.#take(event.series, event.klines);
+      for (const bar of event.klines) this.#chart.push(bar);
+      if (this.#chart.full) this.#chart.reset(allKlines(event.series), false);
     }
     this.#changed();
   }
@@ -140,7 +143,7 @@ export class Look {
     const digits = digitsOfBars(this.#digits, bars);
     if (digits !== this.#digits || this.bars === 0) this.#chart.setDigits(digits);
     this.#digits = digits;
-    if (series.closed !== this.#series.closed) this.#gaps = gapsIn(allBars(series));
+    if (series.closed !== this.#series.closed) this.#gaps = gapsIn(allKlines(series));
     this.#series = series;
   }
 }
