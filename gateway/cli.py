@@ -129,11 +129,10 @@ def demo(port: int | None, symbols: int, rate: float, publish: bool) -> None:
     # The demo must not use the settings of a real installation in ./config.toml.
     config = _load(None, {"server": {"port": port}}, default=None)
     from gateway.app import serve as run_gateway
-    from simulator.demo import run_demo
-    from simulator.exchange import Pace
+    from simulator.exchange import Activity
     from simulator.pairs import choose_pairs
     from simulator.server import ServerError
-    from simulator.simulate import Simulation
+    from simulator.simulate import Simulation, run_demo
 
     def announce(address: str) -> None:
         _print(f"Open {address} in a browser. Ctrl-C ends the demo.")
@@ -144,8 +143,8 @@ def demo(port: int | None, symbols: int, rate: float, publish: bool) -> None:
 
     with _values_as_arguments():
         choose_pairs(symbols)
-        simulation = Simulation(symbols, config.market.intervals, Pace(rate), publish=publish, extended=True)
-    _run(config, run_demo(serve_from, simulation, config.redis, say=logger.debug), ServerError)
+        simulation = Simulation(symbols, config.market.intervals, Activity(rate), publish=publish, extended=True)
+    _run(config, run_demo(serve_from, simulation, config.redis, print_line=logger.debug), ServerError)
 
 
 @main.command()
@@ -180,15 +179,15 @@ def simulate(
     """Write a simulated market into Redis, as a collector would."""
     names = [name.strip() for name in intervals.split(",")] if intervals is not None else None
     config = _load(file, {"redis": {"url": redis_url}, "market": {"intervals": names}})
-    from simulator.exchange import Pace
+    from simulator.exchange import Activity
     from simulator.pairs import choose_pairs
     from simulator.simulate import Simulation, run_simulate
 
     with _values_as_arguments():
         choose_pairs(symbols)
-        pace = Pace(rate, spike=spike, spike_s=spike_seconds)
-        simulation = Simulation(symbols, config.market.intervals, pace, seed, publish=publish, extended=extended)
-    _run(config, run_simulate(simulation, config.redis, say=logger.info))
+        activity = Activity(rate, spike=spike, spike_s=spike_seconds)
+        simulation = Simulation(symbols, config.market.intervals, activity, seed, publish=publish, extended=extended)
+    _run(config, run_simulate(simulation, config.redis, print_line=logger.info))
 
 
 @main.command("make-key")

@@ -1,1 +1,1 @@
-"""A Redis-compatible server and a market to play with: for `gateway demo`, `gateway simulate` and the tests."""
+"""A simulated exchange, its collector, a Redis-compatible server: for `gateway demo`, `gateway simulate` and tests."""

@@ -1,8 +1,8 @@
-"""Plays the collector: writes a simulated exchange's news into Redis and publishes them, through outages too.
+"""Plays the collector: writes the events of a simulated exchange into Redis and publishes them, through outages too.
 
-Owns the link to Redis and what could not be written yet. While Redis is away the market goes on: afterwards every
-closed kline is stored that was not (and published, unless it may have been already); the rest of the time away stays
-untold. A server that comes back empty gets the whole past again.
+Owns the connection to Redis and the events that are not written yet. The market goes on during an outage. After it,
+every missed closed kline is stored, and published unless that may have happened already; other missed events are
+dropped. A server that comes back empty gets the whole history again.
 """
 
 from __future__ import annotations
@@ -21,42 +21,42 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from gateway.config import mask_url
-from simulator.exchange import PAST_BARS, KlineNews
+from simulator.exchange import HISTORY_KLINES, KlineEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from gateway.config import RedisConfig
     from simulator.contract import Command, Contract, Stored
-    from simulator.exchange import Exchange, News
+    from simulator.exchange import Exchange, MarketEvent
 
 logger = logging.getLogger(__name__)
 
-_PULSE_S = 0.05
+_INTERVAL_S = 0.05
 _REPORT_S = 1.0
-# Bars of a day are rewritten once a day, which is when their key expires: keep the keys alive in between.
-_TOUCH_S = 3600.0
-# News per round trip: large enough to be cheap, small enough to know what a broken link may have lost.
-_CHUNK = 250
+# A 1d series is written once a day, which is also its time to live: renew it in between.
+_RENEW_S = 3600.0
+# Events per round trip: enough to be cheap, few enough to limit what a failed connection leaves uncertain.
+_BATCH = 250
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where the collector stands; counts since its start."""
+    """State of the collector; counts since its start."""
 
     symbols: int
     seeded: int = 0
     connected: bool = False
     outages: int = 0
     messages: int = 0
-    """News written (a ticker, a kline), published or not."""
+    """Events written (a ticker, a kline), published or not."""
     closed: int = 0
     waiting: int = 0
     """Closed klines not written yet."""
 
 
 class Collector:
-    """One exchange's link to one Redis. `run` it once; `seeded` is set when all symbols' past is stored."""
+    """Writes one exchange into one Redis. Call `run` once; `seeded` is set when all history is stored."""
 
     def __init__(
         self,
@@ -76,16 +76,16 @@ class Collector:
         self._retry_s = redis.retry_s
         self._now_ms = now_ms
         self._on_progress = on_progress
-        # What still has to be written, oldest first, and whether it may have been published already.
-        self._outbox: deque[tuple[News, bool]] = deque()
-        # Klines closed since the start: what a server that lost everything needs beyond the exchange's past.
-        self._closed: dict[tuple[str, str], deque[Stored]] = defaultdict(partial(deque, maxlen=PAST_BARS))
-        self._touched_s = self._reported_s = time.monotonic()
+        # Events to be written, oldest first, and whether each may have been published already.
+        self._outbox: deque[tuple[MarketEvent, bool]] = deque()
+        # Klines closed since the start: a server that lost its data needs them in addition to the exchange's history.
+        self._closed: dict[tuple[str, str], deque[Stored]] = defaultdict(partial(deque, maxlen=HISTORY_KLINES))
+        self._renewed_s = self._reported_s = time.monotonic()
 
     async def run(self) -> None:
-        """Until cancelled. No failure of Redis ends it."""
+        """Run until cancelled. Failures of Redis do not end it."""
         connect_s, command_s = self._timeout_s
-        # One try a command: what to do about a failure is decided here, not hidden in the client.
+        # The client does not retry: this class decides what to do about a failure.
         async with Redis.from_url(
             self._url,
             socket_connect_timeout=connect_s,
@@ -97,101 +97,102 @@ class Collector:
                 try:
                     await self._restore(redis)
                     failures = 0
-                    await self._relay(redis)
+                    await self._publish_events(redis)
                 except (RedisError, OSError) as error:
-                    self._note_loss(error)
+                    self._drop_stale_events(error)
                 await self._wait(self._retry_s[min(failures, len(self._retry_s) - 1)])
                 failures += 1
 
     async def _restore(self, redis: Redis) -> None:
-        """Store the past: of every symbol at first, later of those whose series are gone."""
-        wanted = set(self._exchange.symbols)
+        """Store the history of every symbol at first, later of those whose series are missing."""
+        pending = set(self._exchange.symbols)
         if self.seeded.is_set():
-            wanted = await self._bereft(redis)
-        for place, symbol in enumerate(self._exchange.symbols):
-            if symbol in wanted:
+            pending = await self._symbols_lost(redis)
+        for index, symbol in enumerate(self._exchange.symbols):
+            if symbol in pending:
                 await self._seed(redis, symbol)
-                self._report(seeded=place + 1, connected=True)
+                self._report(seeded=index + 1, connected=True)
         self.seeded.set()
         if not self.progress.connected:
             logger.info("collector: connected to %s", mask_url(self._url))
         self._report(seeded=len(self._exchange.symbols), connected=True)
-        # What happened meanwhile counts only as far as it lasts.
-        self._walk(tell_all=False)
+        # Of what happened meanwhile, only closed klines are kept.
+        self._collect_events(keep_all=False)
 
     async def _seed(self, redis: Redis, symbol: str) -> None:
         commands: list[Command] = []
-        for interval, past in self._exchange.open(symbol).items():
-            stored = [self._contract.stored(KlineNews(symbol, interval, kline)) for kline in past]
+        for interval, history in self._exchange.open(symbol).items():
+            stored = [self._contract.stored(KlineEvent(symbol, interval, kline)) for kline in history]
             stored += self._closed[symbol, interval]
             if stored:
-                commands += self._contract.series(symbol, interval, stored[-PAST_BARS:])
+                commands += self._contract.series(symbol, interval, stored[-HISTORY_KLINES:])
         commands += self._contract.ticker(self._exchange.ticker(symbol, self._now_ms()))
-        # As a transaction, so that nobody reads a series half replaced.
+        # A transaction, so that no reader sees a half-replaced series.
         await _execute(redis, commands, transaction=True)
 
-    async def _bereft(self, redis: Redis) -> set[str]:
+    async def _symbols_lost(self, redis: Redis) -> set[str]:
         series = list(self._series())
         sizes = await _execute(redis, [self._contract.size(symbol, interval) for symbol, interval in series])
         return {symbol for (symbol, _), size in zip(series, sizes, strict=True) if not size}
 
-    async def _relay(self, redis: Redis) -> None:
-        """Tell what happens, pulse by pulse, until the link fails."""
-        beat_s = time.monotonic()
+    async def _publish_events(self, redis: Redis) -> None:
+        """Write and publish events every `_INTERVAL_S`, until the connection fails."""
+        due_s = time.monotonic()
         while True:
             await self._flush(redis)
-            self._walk(tell_all=True)
+            self._collect_events(keep_all=True)
             await self._flush(redis)
-            await self._touch(redis)
-            self._report_now_and_then()
-            beat_s = max(beat_s + _PULSE_S, time.monotonic())
-            await asyncio.sleep(beat_s - time.monotonic())
+            await self._renew_series(redis)
+            self._report_periodically()
+            due_s = max(due_s + _INTERVAL_S, time.monotonic())
+            await asyncio.sleep(due_s - time.monotonic())
 
-    def _walk(self, *, tell_all: bool) -> None:
-        for news in self._exchange.advance(self._now_ms()):
-            closed = isinstance(news, KlineNews) and news.kline.closed
-            if isinstance(news, KlineNews) and closed:
-                self._closed[news.symbol, news.interval].append(self._contract.stored(news))
-            if closed or tell_all:
-                self._outbox.append((news, False))
+    def _collect_events(self, *, keep_all: bool) -> None:
+        for event in self._exchange.advance(self._now_ms()):
+            closed = isinstance(event, KlineEvent) and event.kline.closed
+            if isinstance(event, KlineEvent) and closed:
+                self._closed[event.symbol, event.interval].append(self._contract.stored(event))
+            if closed or keep_all:
+                self._outbox.append((event, False))
 
     async def _flush(self, redis: Redis) -> None:
         while self._outbox:
-            chunk = [self._outbox.popleft() for _ in range(min(_CHUNK, len(self._outbox)))]
+            batch = [self._outbox.popleft() for _ in range(min(_BATCH, len(self._outbox)))]
             try:
-                await _execute(redis, self._contract.news(chunk))
+                await _execute(redis, self._contract.events(batch))
             except (RedisError, OSError):
-                # The server may have carried it out and only the answer be lost: store again, but do not tell twice.
-                self._outbox.extendleft((news, True) for news, _ in reversed(chunk))
+                # The server may have executed them before the answer was lost: store again, do not publish again.
+                self._outbox.extendleft((event, True) for event, _ in reversed(batch))
                 raise
-            closed = sum(isinstance(news, KlineNews) and news.kline.closed for news, _ in chunk)
+            closed = sum(isinstance(event, KlineEvent) and event.kline.closed for event, _ in batch)
             self.progress = replace(
-                self.progress, messages=self.progress.messages + len(chunk), closed=self.progress.closed + closed
+                self.progress, messages=self.progress.messages + len(batch), closed=self.progress.closed + closed
             )
 
-    async def _touch(self, redis: Redis) -> None:
-        if time.monotonic() - self._touched_s >= _TOUCH_S:
+    async def _renew_series(self, redis: Redis) -> None:
+        if time.monotonic() - self._renewed_s >= _RENEW_S:
             await _execute(redis, [self._contract.touch(symbol, interval) for symbol, interval in self._series()])
-            self._touched_s = time.monotonic()
+            self._renewed_s = time.monotonic()
 
-    def _note_loss(self, error: Exception) -> None:
-        lasting = [item for item in self._outbox if isinstance(item[0], KlineNews) and item[0].kline.closed]
-        self._outbox = deque(lasting, maxlen=PAST_BARS * len(self._exchange.symbols) * len(self._exchange.intervals))
+    def _drop_stale_events(self, error: Exception) -> None:
+        closed = [item for item in self._outbox if isinstance(item[0], KlineEvent) and item[0].kline.closed]
+        series = len(self._exchange.symbols) * len(self._exchange.intervals)
+        self._outbox = deque(closed, maxlen=HISTORY_KLINES * series)
         if self.progress.connected or not self.progress.outages:
-            logger.warning("collector: no link to %s: %s", mask_url(self._url), error)
+            logger.warning("collector: not connected to %s: %s", mask_url(self._url), error)
             self._report(connected=False, outages=self.progress.outages + 1)
 
     async def _wait(self, wait_s: float) -> None:
         await asyncio.sleep(wait_s)
-        self._walk(tell_all=False)
-        self._report_now_and_then()
+        self._collect_events(keep_all=False)
+        self._report_periodically()
 
     def _series(self) -> Iterator[tuple[str, str]]:
         for symbol in self._exchange.symbols:
             for interval in self._exchange.intervals:
                 yield symbol, interval
 
-    def _report_now_and_then(self) -> None:
+    def _report_periodically(self) -> None:
         if time.monotonic() - self._reported_s >= _REPORT_S:
             self._report()
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def kline_member(symbol: str, interval: str, kline: Kline, *, extended: bool = False) -> str:
-    """A raw kline, as stored; `extended` adds the fields a collector may leave out (trade ids, taker volumes)."""
+    """A kline as stored; `extended` adds the fields that a collector may omit (trade ids, taker volumes)."""
     ids = f'"f":{kline.first_trade_id},"L":{kline.last_trade_id},' if extended else ""
     taker = f',"V":"{kline.taker_volume}","Q":"{kline.taker_quote_volume}","B":"0"' if extended else ""
     return (
@@ -27,7 +27,7 @@ def kline_event(symbol: str, interval: str, kline: Kline, *, extended: bool = Fa
 
 
 def ticker_value(ticker: Ticker, *, extended: bool = False) -> str:
-    """A ticker as stored: without an event time; `extended` adds the best bid and ask."""
+    """A ticker as stored, without an event time; `extended` adds the best bid and ask."""
     return f"{{{_ticker_fields(ticker, extended=extended)}}}"
 
 

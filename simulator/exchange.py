@@ -1,10 +1,10 @@
-"""A simulated exchange: the market of each pair and the news it makes, as a function of seed and time.
+"""A simulated exchange: the market of each pair and its events, as a function of seed and time.
 
-Pure but for its seeded random source; time is passed in, so a day can pass in a second. Of each symbol it promises:
+Pure but for its seeded random source; time is passed in, so a day can pass in a second. For each symbol:
 
-- its news come in order of time; a closed kline comes exactly once, before any news of the next bar;
-- every interval's bars are sums of the same trades, and every trade's price was a ticker's;
-- the past ends where the live walk begins, without a hole.
+- events come in order of time; a closed kline comes exactly once, before any event of the next kline;
+- the klines of all intervals are sums of the same trades, and each trade's price appears in a ticker;
+- the history ends where the live prices begin, without a gap.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.model.interval import DAY_MS, INTERVALS
-from simulator.day import Day
 from simulator.figures import kline_of, ticker_of
-from simulator.history import draw_past, plan
-from simulator.klines import Bars, roll_up
-from simulator.market import Walk
+from simulator.history import draw_history, plan_stretches
+from simulator.klines import FormingKlines, RollingDay, aggregate
+from simulator.random_walk import RandomWalk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,57 +27,61 @@ if TYPE_CHECKING:
     from gateway.model.interval import Interval
     from gateway.model.kline import Kline
     from gateway.model.ticker import Ticker
-    from simulator.klines import Bar
+    from simulator.klines import RawKline
     from simulator.pairs import Pair
 
-PAST_BARS = 500
+HISTORY_KLINES = 500
+"""Closed klines of each series that the exchange has at its start, and that a collector keeps stored."""
 
 _FIRST_LIVE_ID = 1_000_000_000
-# After a pause (an outage, a suspended machine) a symbol catches up in at most so many trades.
+# Most trades by which a symbol catches up after a pause (an outage, a suspended machine).
 _CATCH_UP_TRADES = 600
 
 _open_ms = attrgetter("open_ms")
 
 
-class KlineNews(NamedTuple):
-    """A kline as it stands, or (`closed`) as it ended."""
+class KlineEvent(NamedTuple):
+    """A forming kline at its present state, or a closed one."""
 
     symbol: str
     interval: str
     kline: Kline
 
 
-class TickerNews(NamedTuple):
-    """A trade happened: the symbol's ticker after it."""
+class TickerEvent(NamedTuple):
+    """The ticker of a symbol after a trade."""
 
     ticker: Ticker
 
 
-News = KlineNews | TickerNews
+MarketEvent = KlineEvent | TickerEvent
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """How much happens. Spikes multiply the trades for `spike_s`, after `spike_after_s` and every `spike_every_s`."""
+class Activity:
+    """How many events happen.
+
+    A spike multiplies the trades for `spike_s`, after `spike_after_s` and then every `spike_every_s`.
+    """
 
     rate: float = 2.0
-    """Trades, and so ticker updates, a second and symbol."""
+    """Trades (each makes a ticker update) per second and symbol."""
     forming_s: float = 1.0
-    """Seconds between two states of a forming kline; 0: only closed klines are news."""
+    """Seconds between two events of a forming kline; 0: closed klines only."""
     spike: float = 1.0
     spike_s: float = 5.0
     spike_after_s: float = 10.0
     spike_every_s: float = 0.0
-    """0: once."""
+    """0: there is one spike."""
 
     def __post_init__(self) -> None:
         if self.rate <= 0 or self.spike < 1 or min(self.forming_s, self.spike_s, self.spike_after_s) < 0:
-            raise ValueError("a pace needs a rate above 0, a spike of at least 1, and no negative times")
+            raise ValueError("expected a rate above 0, a spike of at least 1, and no negative times")
         if 0 < self.spike_every_s < self.spike_s:
-            raise ValueError("spikes cannot come faster than one is over")
+            raise ValueError("expected spike_every_s to be at least spike_s: spikes cannot overlap")
 
     def factor(self, elapsed_s: float) -> float:
-        """How many times the usual rate is due at that time after the start."""
+        """By how much the rate is multiplied at this time after the start."""
         since_s = elapsed_s - self.spike_after_s
         if since_s >= 0 and self.spike_every_s:
             since_s %= self.spike_every_s
@@ -86,114 +89,123 @@ class Pace:
 
 
 class Exchange:
-    """All symbols' markets, from `start_ms` on."""
+    """The markets of all symbols, from `start_ms` (epoch) on."""
 
     def __init__(
-        self, pairs: Sequence[Pair], intervals: Sequence[str], *, seed: int, start_ms: int, pace: Pace | None = None
+        self,
+        pairs: Sequence[Pair],
+        intervals: Sequence[str],
+        *,
+        seed: int,
+        start_ms: int,
+        activity: Activity | None = None,
     ) -> None:
-        """`intervals`: names; `ValueError` for one that does not exist."""
+        """`intervals`: names. Raises `ValueError` for an unknown one."""
         if unknown := [name for name in intervals if name not in INTERVALS]:
             raise ValueError(f"unknown interval {', '.join(unknown)}")
         self.symbols = [pair.symbol for pair in pairs]
         self.intervals = [name for name in INTERVALS if name in intervals]
-        self._terms = _Terms(frozenset(intervals), seed, start_ms, pace or Pace())
+        self._shared = _SharedSettings(frozenset(intervals), seed, start_ms, activity or Activity())
         self._pairs = {pair.symbol: pair for pair in pairs}
         self._markets: dict[str, _Market] = {}
 
     def open(self, symbol: str) -> dict[str, list[Kline]]:
-        """Open the symbol's market: from now on it makes news. Returns its klines closed at the start, oldest first.
+        """Open the market of a symbol: from now on `advance` yields its events.
 
-        Takes a few hundredths of a second. Opening again changes nothing and returns the same klines.
+        Returns its klines closed at the start by interval, oldest first. Takes a few hundredths of a second. Opening
+        a market again changes nothing and returns the same klines.
         """
-        terms, pair = self._terms, self._pairs[symbol]
-        past = terms.draw_past(pair)
+        shared, pair = self._shared, self._pairs[symbol]
+        history = shared.draw_history(pair)
         if symbol not in self._markets:
-            self._markets[symbol] = _Market(pair, terms, past, self.symbols.index(symbol) / len(self.symbols))
-        return {interval.name: terms.closed(pair, interval, past) for interval in terms.served}
+            self._markets[symbol] = _Market(pair, shared, history, self.symbols.index(symbol) / len(self.symbols))
+        return {interval.name: shared.closed(pair, interval, history) for interval in shared.served}
 
     def ticker(self, symbol: str, now_ms: int) -> Ticker:
+        """The present ticker of an open market."""
         return self._markets[symbol].ticker(now_ms)
 
-    def advance(self, now_ms: int) -> Iterator[News]:
-        """What happened until now in the open markets, symbol by symbol. To be read to its end."""
+    def advance(self, now_ms: int) -> Iterator[MarketEvent]:
+        """Events of the open markets since the last call, symbol by symbol. The iterator must be exhausted."""
         for market in self._markets.values():
             yield from market.advance(now_ms)
 
 
-class _Terms:
-    """What all markets of an exchange share."""
+class _SharedSettings:
+    """What all markets of one exchange share."""
 
-    def __init__(self, names: frozenset[str], seed: int, start_ms: int, pace: Pace) -> None:
+    def __init__(self, names: frozenset[str], seed: int, start_ms: int, activity: Activity) -> None:
         self.seed = seed
         self.start_ms = start_ms
-        self.pace = pace
+        self.activity = activity
         self.names = names
         self.served = [interval for interval in INTERVALS.values() if interval.name in names]
-        # The bars of a minute are always made: they carry the 24 hours.
+        # 1m klines are always made, because the 24 h figures are made of them.
         self.intervals = [interval for interval in INTERVALS.values() if interval.name in names | {"1m"}]
         self.begin_ms = self.intervals[0].open_time(start_ms)
-        self._stretches = plan(self.intervals, self.begin_ms, PAST_BARS)
+        self._stretches = plan_stretches(self.intervals, self.begin_ms, HISTORY_KLINES)
 
     def random(self, pair: Pair, purpose: str) -> Random:
         return Random(f"{self.seed}/{pair.symbol}/{purpose}")
 
-    def draw_past(self, pair: Pair) -> list[Bar]:
-        return draw_past(pair, self.random(pair, "past"), self._stretches, pair.price_ticks, _FIRST_LIVE_ID)
+    def draw_history(self, pair: Pair) -> list[RawKline]:
+        return draw_history(pair, self.random(pair, "history"), self._stretches, pair.price_ticks, _FIRST_LIVE_ID)
 
-    def closed(self, pair: Pair, interval: Interval, past: list[Bar]) -> list[Kline]:
-        """The interval's whole bars, of those that were closed when the exchange began."""
+    def closed(self, pair: Pair, interval: Interval, history: list[RawKline]) -> list[Kline]:
+        """Klines of an interval that are complete and were closed when the exchange began."""
         open_ms = interval.open_time(self.begin_ms)
-        first_ms = interval.back(open_ms, PAST_BARS)
-        # Of the very first bar of all, a part may lie before everything.
-        if first_ms < past[0].open_ms:
-            first_ms = interval.next_open(interval.open_time(past[0].open_ms - 1))
+        first_ms = interval.back(open_ms, HISTORY_KLINES)
+        # A part of the oldest kline may lie before the history begins: leave that kline out.
+        if first_ms < history[0].open_ms:
+            first_ms = interval.next_open(interval.open_time(history[0].open_ms - 1))
         return [
-            kline_of(pair, interval, bar, interval.next_open(bar.open_ms), closed=True)
-            for bar in roll_up(_between(past, first_ms, open_ms), interval)
+            kline_of(pair, interval, kline, interval.next_open(kline.open_ms), closed=True)
+            for kline in aggregate(_between(history, first_ms, open_ms), interval)
         ]
 
-    def forming(self, interval: Interval, past: list[Bar]) -> Bar | None:
-        """What the past has put into the bar that is open when the exchange begins."""
-        inside = _between(past, interval.open_time(self.begin_ms), self.begin_ms)
-        return roll_up(inside, interval)[0] if inside else None
+    def forming(self, interval: Interval, history: list[RawKline]) -> RawKline | None:
+        """The part of the kline open at the start that the history contains."""
+        inside = _between(history, interval.open_time(self.begin_ms), self.begin_ms)
+        return aggregate(inside, interval)[0] if inside else None
 
 
-def _between(bars: list[Bar], start_ms: int, end_ms: int) -> list[Bar]:
-    start = bisect_left(bars, start_ms, key=_open_ms)
-    return bars[start : bisect_left(bars, end_ms, lo=start, key=_open_ms)]
+def _between(klines: list[RawKline], start_ms: int, end_ms: int) -> list[RawKline]:
+    """Those that open within the range; `klines` ascend by open time."""
+    start = bisect_left(klines, start_ms, key=_open_ms)
+    return klines[start : bisect_left(klines, end_ms, lo=start, key=_open_ms)]
 
 
 class _Market:
-    """One symbol. Times of trades are kept in microseconds: thousands can happen in a second."""
+    """The market of one symbol. Trade times are microseconds, because a second can have thousands."""
 
-    def __init__(self, pair: Pair, terms: _Terms, past: list[Bar], phase: float) -> None:
+    def __init__(self, pair: Pair, shared: _SharedSettings, history: list[RawKline], phase: float) -> None:
         self._pair = pair
-        self._names = terms.names
-        self._start_ms = terms.start_ms
-        self._pace = terms.pace
-        self._usual_us = round(1e6 / terms.pace.rate)
-        # Symbols take turns within a period, so that they do not all speak in the same instant.
-        self._next_trade_us = terms.begin_ms * 1000 + int(phase * self._usual_us)
-        self._forming_ms = round(terms.pace.forming_s * 1000)
-        self._next_forming_ms = terms.start_ms + int(phase * self._forming_ms)
-        forming = [terms.forming(interval, past) for interval in terms.intervals[1:]]
-        self._bars = Bars(terms.intervals, terms.begin_ms, pair.price_ticks, forming)
-        self._day = Day()
-        for bar in _between(past, terms.begin_ms - DAY_MS, terms.begin_ms):
-            self._day.add(bar, terms.begin_ms)
-        self._walk = Walk(pair, terms.random(pair, "live"), pair.price_ticks, _FIRST_LIVE_ID)
+        self._names = shared.names
+        self._start_ms = shared.start_ms
+        self._activity = shared.activity
+        self._usual_us = round(1e6 / shared.activity.rate)
+        # `phase` spreads the symbols over a period, so that their events do not all come at once.
+        self._next_trade_us = shared.begin_ms * 1000 + int(phase * self._usual_us)
+        self._forming_ms = round(shared.activity.forming_s * 1000)
+        self._next_forming_ms = shared.start_ms + int(phase * self._forming_ms)
+        forming = [shared.forming(interval, history) for interval in shared.intervals[1:]]
+        self._klines = FormingKlines(shared.intervals, shared.begin_ms, pair.price_ticks, forming)
+        self._day = RollingDay()
+        for kline in _between(history, shared.begin_ms - DAY_MS, shared.begin_ms):
+            self._day.add(kline, shared.begin_ms)
+        self._walk = RandomWalk(pair, shared.random(pair, "live"), pair.price_ticks, _FIRST_LIVE_ID)
 
     def ticker(self, now_ms: int) -> Ticker:
-        return ticker_of(self._pair, self._day.figures(self._bars.finest), now_ms)
+        return ticker_of(self._pair, self._day.figures(self._klines.finest), now_ms)
 
-    def advance(self, now_ms: int) -> Iterator[News]:
+    def advance(self, now_ms: int) -> Iterator[MarketEvent]:
         now_us = now_ms * 1000
-        # Catching up, trades are further apart: a night missed is not worth a million of them.
-        least_us = max(0, now_us - self._next_trade_us) // _CATCH_UP_TRADES
+        # Trades are further apart while the market catches up: a missed night must not make a million of them.
+        min_gap_us = max(0, now_us - self._next_trade_us) // _CATCH_UP_TRADES
         while True:
-            close_ms = self._bars.next_close_ms
+            close_ms = self._klines.next_close_ms
             if self._next_trade_us <= now_us and self._next_trade_us < close_ms * 1000:
-                yield self._trade(least_us)
+                yield self._trade(min_gap_us)
             elif close_ms <= now_ms:
                 yield from self._close(close_ms)
             else:
@@ -202,24 +214,24 @@ class _Market:
             self._next_forming_ms += self._forming_ms * (1 + (now_ms - self._next_forming_ms) // self._forming_ms)
             yield from self._forming(now_ms)
 
-    def _trade(self, least_us: int) -> News:
+    def _trade(self, min_gap_us: int) -> MarketEvent:
         time_ms = self._next_trade_us // 1000
-        usual_us = max(self._usual_us, least_us)
-        self._bars.take(self._walk.step(time_ms, usual_us / 1000))
-        period_us = self._usual_us / self._pace.factor((time_ms - self._start_ms) / 1000)
-        self._next_trade_us += max(1, least_us, round(period_us))
-        return TickerNews(self.ticker(time_ms))
+        usual_us = max(self._usual_us, min_gap_us)
+        self._klines.take(self._walk.step(time_ms, usual_us / 1000))
+        period_us = self._usual_us / self._activity.factor((time_ms - self._start_ms) / 1000)
+        self._next_trade_us += max(1, min_gap_us, round(period_us))
+        return TickerEvent(self.ticker(time_ms))
 
-    def _close(self, close_ms: int) -> Iterator[News]:
-        for place, (interval, bar) in enumerate(self._bars.close()):
-            if place == 0:
-                self._day.add(bar, close_ms)
+    def _close(self, close_ms: int) -> Iterator[MarketEvent]:
+        for index, (interval, raw) in enumerate(self._klines.close()):
+            if index == 0:
+                self._day.add(raw, close_ms)
             if interval.name in self._names:
-                kline = kline_of(self._pair, interval, bar, close_ms, closed=True)
-                yield KlineNews(self._pair.symbol, interval.name, kline)
+                kline = kline_of(self._pair, interval, raw, close_ms, closed=True)
+                yield KlineEvent(self._pair.symbol, interval.name, kline)
 
-    def _forming(self, now_ms: int) -> Iterator[News]:
-        for interval, bar in self._bars.forming():
+    def _forming(self, now_ms: int) -> Iterator[MarketEvent]:
+        for interval, raw in self._klines.forming():
             if interval.name in self._names:
-                kline = kline_of(self._pair, interval, bar, now_ms, closed=False)
-                yield KlineNews(self._pair.symbol, interval.name, kline)
+                kline = kline_of(self._pair, interval, raw, now_ms, closed=False)
+                yield KlineEvent(self._pair.symbol, interval.name, kline)

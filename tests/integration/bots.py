@@ -13,7 +13,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from gateway.app import serve
 from gateway.config import load_config
-from simulator.exchange import Pace
+from simulator.exchange import Activity
 from simulator.server import EmbeddedServer
 from simulator.simulate import Simulation, make_collector
 
@@ -123,7 +123,7 @@ async def running(*, extended: bool = False, **stream: Any) -> AsyncIterator[str
                 "stream": stream,
             },
         )
-        simulation = Simulation(SYMBOLS, INTERVALS, Pace(rate=20, forming_s=0.2), extended=extended)
+        simulation = Simulation(SYMBOLS, INTERVALS, Activity(rate=20, forming_s=0.2), extended=extended)
         collector = make_collector(simulation, config.redis)
         collecting = asyncio.create_task(collector.run())
         await collector.seeded.wait()

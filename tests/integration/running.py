@@ -13,7 +13,7 @@ import redis
 
 from gateway.app import Gateway
 from gateway.config import Config, HistoryConfig, MarketConfig, RedisConfig
-from simulator.exchange import Pace
+from simulator.exchange import Activity
 from simulator.server import EmbeddedServer
 from simulator.simulate import Simulation, make_collector
 
@@ -55,7 +55,7 @@ async def running(klines_ttl_s: float = 60.0) -> AsyncIterator[Running]:
     """Ready when the feed is live."""
     async with EmbeddedServer() as server, asyncio.TaskGroup() as tasks:
         link = RedisConfig(url=server.url, connect_timeout_s=0.3, command_timeout_s=0.3, retry_s=(0.1,))
-        simulation = Simulation(SYMBOLS, INTERVALS, Pace(rate=20.0, forming_s=0.1), extended=True)
+        simulation = Simulation(SYMBOLS, INTERVALS, Activity(rate=20.0, forming_s=0.1), extended=True)
         collector = make_collector(simulation, link)
         collecting = tasks.create_task(collector.run())
         await collector.seeded.wait()

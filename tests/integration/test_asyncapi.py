@@ -17,7 +17,7 @@ from websockets.typing import Subprotocol
 
 from gateway.app import serve
 from gateway.config import load_config
-from simulator.exchange import Pace
+from simulator.exchange import Activity
 from simulator.server import EmbeddedServer
 from simulator.simulate import Simulation, make_collector
 
@@ -84,7 +84,7 @@ async def running(**stream: Any) -> AsyncIterator[tuple[str, EmbeddedServer]]:
                 "stream": stream,
             },
         )
-        simulation = Simulation(("BTCUSDT", "ETHUSDT"), intervals, Pace(rate=20, forming_s=0.2))
+        simulation = Simulation(("BTCUSDT", "ETHUSDT"), intervals, Activity(rate=20, forming_s=0.2))
         collector = make_collector(simulation, config.redis)
         collecting = asyncio.create_task(collector.run())
         await collector.seeded.wait()

@@ -11,7 +11,7 @@ import pytest
 from redis.asyncio import Redis
 
 from simulator.encode import kline_member
-from simulator.exchange import Pace
+from simulator.exchange import Activity
 from simulator.server import EmbeddedServer
 from simulator.simulate import Simulation, make_collector
 from tests.builders import MINUTE_MS, T0, kline
@@ -43,7 +43,7 @@ def server() -> Any:
 @asynccontextmanager
 async def collecting(config: Config, *, publish: bool = False) -> AsyncIterator[None]:
     """A simulated collector with bars of a second; it goes through outages too."""
-    simulation = Simulation(SYMBOLS, ("1s",), Pace(rate=20.0, forming_s=0.1), publish=publish)
+    simulation = Simulation(SYMBOLS, ("1s",), Activity(rate=20.0, forming_s=0.1), publish=publish)
     collector = make_collector(simulation, config.redis)
     running = asyncio.create_task(collector.run())
     try:

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from gateway.runtime import ingest
-from simulator.exchange import Pace
+from simulator.exchange import Activity
 from simulator.server import EmbeddedServer
 from simulator.simulate import Simulation, make_collector
 from tests.builders import MINUTE_MS, T0
@@ -221,7 +221,7 @@ class TestAbsentAtStart:
 async def test_a_collector_that_goes_through_outages_too_leaves_no_gap(redis_server: EmbeddedServer) -> None:
     """Bars of a second, a simulated exchange, an outage of some of them."""
     config = make_config(redis_server, market={"intervals": ("1s",), "close_grace_ms": 500})
-    simulation = Simulation(("BTCUSDT", "ETHUSDT"), ("1s",), Pace(rate=20.0, forming_s=0.1))
+    simulation = Simulation(("BTCUSDT", "ETHUSDT"), ("1s",), Activity(rate=20.0, forming_s=0.1))
     collector = make_collector(simulation, config.redis)
     collecting = asyncio.create_task(collector.run())
     await asyncio.wait_for(collector.seeded.wait(), WAIT_S)

@@ -18,10 +18,9 @@ from gateway.feed.decode import decode_kline, decode_stored_ticker
 from gateway.model.interval import INTERVALS
 from gateway.model.kline import KlineUpdate
 from simulator import collector as collector_module
-from simulator.demo import run_demo
-from simulator.exchange import Pace
+from simulator.exchange import Activity
 from simulator.server import EmbeddedServer
-from simulator.simulate import Simulation, make_collector, run_simulate, wall_ms
+from simulator.simulate import Simulation, make_collector, run_demo, run_simulate, wall_ms
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 BOUNDARY = 1_732_309_200_000  # a full hour, when bars of all lengths close
 SYMBOLS = ("BTCUSDT", "1000SATSUSDT")
 INTERVAL_NAMES = ("1s", "1m", "5m")
-SIMULATION = Simulation(symbols=SYMBOLS, intervals=INTERVAL_NAMES, pace=Pace(rate=10.0, forming_s=0.2))
+SIMULATION = Simulation(symbols=SYMBOLS, intervals=INTERVAL_NAMES, activity=Activity(rate=10.0, forming_s=0.2))
 KLINE_FIELDS = {"t", "T", "s", "i", "o", "c", "h", "l", "v", "n", "x", "q"}
 TICKER_FIELDS = {"s", "c", "o", "h", "l", "v", "q", "p", "P", "n"}
 SERIES = [(symbol, interval) for symbol in SYMBOLS for interval in INTERVAL_NAMES]
@@ -183,9 +182,9 @@ async def test_the_contract_holds_across_a_close() -> None:
             assert [event["E"] for event in told] == sorted(event["E"] for event in told)
 
 
-async def test_the_gateway_understands_everything_that_is_said() -> None:
+async def test_the_gateway_decodes_every_message() -> None:
     async with EmbeddedServer() as server, listening(server) as listener:
-        async with collecting(server, Simulation(SYMBOLS, INTERVAL_NAMES, Pace(rate=10.0), extended=True)):
+        async with collecting(server, Simulation(SYMBOLS, INTERVAL_NAMES, Activity(rate=10.0), extended=True)):
             await until(lambda: bool(listener.klines(closed=True)["klines:BTCUSDT:5m"]))
         for channel, event in listener.heard:
             _, symbol, *interval = channel.split(":")
@@ -201,9 +200,9 @@ async def test_the_gateway_understands_everything_that_is_said() -> None:
                 assert decode_stored_ticker(payload, symbol, 0).last == event["c"]
 
 
-async def test_a_frozen_server_costs_no_closed_kline_and_no_news_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_frozen_server_loses_no_closed_kline_and_repeats_none(monkeypatch: pytest.MonkeyPatch) -> None:
     # So rarely that every round trip has closed klines in it, the one that fails too: the server carries it out later.
-    monkeypatch.setattr(collector_module, "_PULSE_S", 1.0)
+    monkeypatch.setattr(collector_module, "_INTERVAL_S", 1.0)
     async with EmbeddedServer() as server, connect(server.url) as link, listening(server) as listener:
         async with collecting(server, lead_ms=1_500) as collector:
             await until(lambda: bool(listener.heard))
@@ -222,7 +221,7 @@ async def test_a_frozen_server_costs_no_closed_kline_and_no_news_twice(monkeypat
         assert_told_in_order(listener)
 
 
-async def test_a_server_that_lost_everything_gets_it_all_again() -> None:
+async def test_a_server_that_lost_its_data_gets_all_of_it_again() -> None:
     async with EmbeddedServer() as server:
         async with collecting(server, lead_ms=1_500) as collector, connect(server.url) as link:
             await until(lambda: collector.progress.closed >= 2)
@@ -267,7 +266,8 @@ async def test_a_collector_may_start_before_its_server() -> None:
 
 async def test_a_collector_that_never_publishes_writes_the_same_keys() -> None:
     async with EmbeddedServer() as server, connect(server.url) as link, listening(server) as listener:
-        async with collecting(server, Simulation(SYMBOLS, INTERVAL_NAMES, Pace(rate=10.0), publish=False)) as collector:
+        simulation = Simulation(SYMBOLS, INTERVAL_NAMES, Activity(rate=10.0), publish=False)
+        async with collecting(server, simulation) as collector:
             await until(lambda: collector.progress.closed >= 6)
         for series in SERIES:
             await stored(link, *series)
@@ -275,8 +275,8 @@ async def test_a_collector_that_never_publishes_writes_the_same_keys() -> None:
         assert listener.heard == []
 
 
-async def test_series_are_kept_alive_between_their_closes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collector_module, "_TOUCH_S", 0.1)
+async def test_series_do_not_expire_between_two_closes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collector_module, "_RENEW_S", 0.1)
     async with EmbeddedServer() as server, connect(server.url) as link:
         async with collecting(server, lead_ms=100_000):
             await link.expire("klines:BTCUSDT:5m", 10)
@@ -287,7 +287,7 @@ async def test_series_are_kept_alive_between_their_closes(monkeypatch: pytest.Mo
             await until(alive)
 
 
-async def test_a_second_start_replaces_what_an_earlier_one_left() -> None:
+async def test_a_second_start_replaces_the_data_of_the_first() -> None:
     async with EmbeddedServer() as server, connect(server.url) as link:
         async with collecting(server, lead_ms=3_600_000):
             pass
@@ -296,19 +296,19 @@ async def test_a_second_start_replaces_what_an_earlier_one_left() -> None:
                 await stored(link, *series)
 
 
-async def test_simulate_tells_how_it_goes_and_ends_when_cancelled() -> None:
-    said: list[str] = []
+async def test_simulate_prints_progress_and_ends_when_cancelled() -> None:
+    lines: list[str] = []
     async with EmbeddedServer() as server:
-        task = asyncio.create_task(run_simulate(SIMULATION, settings(server), say=said.append))
-        await until(lambda: "past of 2/2 symbols stored" in said)
+        task = asyncio.create_task(run_simulate(SIMULATION, settings(server), print_line=lines.append))
+        await until(lambda: "history of 2/2 symbols stored" in lines)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-    assert said[0] == f"simulating into {server.url}"
+    assert lines[0] == f"simulating into {server.url}"
 
 
 async def test_a_collector_ends_whenever_it_is_cancelled() -> None:
-    simulation = Simulation(("BTCUSDT",), ("1h",), Pace(rate=50.0))
+    simulation = Simulation(("BTCUSDT",), ("1h",), Activity(rate=50.0))
     async with EmbeddedServer() as server:
         for steps in range(40):
             task = asyncio.create_task(make_collector(simulation, settings(server)).run())
@@ -323,7 +323,7 @@ def server_pids() -> set[int]:
     return {child.pid for child in psutil.Process().children()}
 
 
-async def test_a_demo_serves_over_a_filled_server_and_leaves_nothing() -> None:
+async def test_a_demo_serves_from_a_filled_server_and_leaves_no_process() -> None:
     async def serve(url: str) -> None:
         async with connect(url) as link:
             assert await link.zcard("klines:BTCUSDT:1m") == 500
@@ -335,11 +335,11 @@ async def test_a_demo_serves_over_a_filled_server_and_leaves_nothing() -> None:
             await until(moves)
 
     before = server_pids()
-    await run_demo(serve, SIMULATION, RedisConfig(), say=lambda line: None)
+    await run_demo(serve, SIMULATION, RedisConfig(), print_line=lambda line: None)
     assert server_pids() == before
 
 
-async def test_a_demo_that_is_cancelled_leaves_nothing() -> None:
+async def test_a_cancelled_demo_leaves_no_process() -> None:
     serving = asyncio.Event()
 
     async def serve(url: str) -> None:
@@ -347,7 +347,7 @@ async def test_a_demo_that_is_cancelled_leaves_nothing() -> None:
         await asyncio.Event().wait()
 
     before = server_pids()
-    task = asyncio.create_task(run_demo(serve, SIMULATION, RedisConfig(), say=lambda line: None))
+    task = asyncio.create_task(run_demo(serve, SIMULATION, RedisConfig(), print_line=lambda line: None))
     async with asyncio.timeout(10):
         await serving.wait()
     assert server_pids() != before
@@ -357,19 +357,19 @@ async def test_a_demo_that_is_cancelled_leaves_nothing() -> None:
     assert server_pids() == before
 
 
-async def test_a_demo_whose_application_fails_says_so_and_leaves_nothing() -> None:
+async def test_a_failing_demo_raises_and_leaves_no_process() -> None:
     async def serve(url: str) -> None:
         raise RuntimeError("no port left")
 
     before = server_pids()
     with pytest.raises(ExceptionGroup) as caught:
-        await run_demo(serve, SIMULATION, RedisConfig(), say=lambda line: None)
+        await run_demo(serve, SIMULATION, RedisConfig(), print_line=lambda line: None)
     assert caught.group_contains(RuntimeError, match="no port left")
     assert server_pids() == before
 
 
-async def test_a_hundred_symbols_are_seeded_and_told() -> None:
-    simulation = Simulation(symbols=100, intervals=("1h",), pace=Pace(rate=2.0))
+async def test_a_hundred_symbols_are_stored_and_published() -> None:
+    simulation = Simulation(symbols=100, intervals=("1h",), activity=Activity(rate=2.0))
     async with EmbeddedServer() as server, connect(server.url) as link:
         async with collecting(server, simulation, lead_ms=30_000) as collector:
             await until(lambda: collector.progress.messages > 500)

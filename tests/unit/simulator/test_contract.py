@@ -13,13 +13,13 @@ from gateway.model.ticker import Ticker
 from gateway.redis.contract import Topics
 from simulator.contract import Command, Contract
 from simulator.encode import kline_event, kline_member, ticker_event, ticker_value
-from simulator.exchange import KlineNews, News, TickerNews
+from simulator.exchange import KlineEvent, MarketEvent, TickerEvent
 
-FORMING = KlineNews("ABUSDT", "1m", Kline(60_000, 119_999, "1", "3", "1", "2", event_time_ms=90_000))
-CLOSED = KlineNews("ABUSDT", "1m", FORMING.kline._replace(closed=True, event_time_ms=120_000))
-NEXT = KlineNews("ABUSDT", "1m", Kline(120_000, 179_999, "2", "2", "2", "2", event_time_ms=121_000))
-TICKER = TickerNews(Ticker("ABUSDT", "2", event_time_ms=90_000))
-LATER = TickerNews(Ticker("ABUSDT", "3", event_time_ms=91_000))
+FORMING = KlineEvent("ABUSDT", "1m", Kline(60_000, 119_999, "1", "3", "1", "2", event_time_ms=90_000))
+CLOSED = KlineEvent("ABUSDT", "1m", FORMING.kline._replace(closed=True, event_time_ms=120_000))
+NEXT = KlineEvent("ABUSDT", "1m", Kline(120_000, 179_999, "2", "2", "2", "2", event_time_ms=121_000))
+TICKER = TickerEvent(Ticker("ABUSDT", "2", event_time_ms=90_000))
+LATER = TickerEvent(Ticker("ABUSDT", "3", event_time_ms=91_000))
 STORE: list[Command] = [
     ("ZADD", "klines:ABUSDT:1m", 119_999, kline_member("ABUSDT", "1m", CLOSED.kline)),
     ("ZREMRANGEBYRANK", "klines:ABUSDT:1m", 0, -501),
@@ -33,34 +33,34 @@ def contract(*, publish: bool = True, extended: bool = False, redis: RedisConfig
     return Contract(topics, publish=publish, extended=extended)
 
 
-def published(news: KlineNews) -> Command:
+def published(news: KlineEvent) -> Command:
     return ("PUBLISH", "klines:ABUSDT:1m", kline_event("ABUSDT", "1m", news.kline))
 
 
-def told(*news: News) -> list[tuple[News, bool]]:
+def told(*news: MarketEvent) -> list[tuple[MarketEvent, bool]]:
     return [(item, False) for item in news]
 
 
 def test_a_closed_kline_is_stored_before_it_is_published() -> None:
-    assert contract().news(told(CLOSED)) == [*STORE, published(CLOSED)]
+    assert contract().events(told(CLOSED)) == [*STORE, published(CLOSED)]
 
 
-def test_a_closed_kline_that_may_have_been_told_is_only_stored() -> None:
-    assert contract().news([(CLOSED, True)]) == STORE
+def test_a_closed_kline_that_may_have_been_published_is_only_stored() -> None:
+    assert contract().events([(CLOSED, True)]) == STORE
 
 
 def test_a_forming_kline_is_only_published() -> None:
-    assert contract().news(told(FORMING)) == [published(FORMING)]
+    assert contract().events(told(FORMING)) == [published(FORMING)]
 
 
-def test_news_keep_their_order() -> None:
-    assert contract().news(told(FORMING, CLOSED, NEXT)) == [
+def test_events_keep_their_order() -> None:
+    assert contract().events(told(FORMING, CLOSED, NEXT)) == [
         published(FORMING), *STORE, published(CLOSED), published(NEXT),
     ]  # fmt: skip
 
 
 def test_every_ticker_is_published_and_the_newest_stored_for_a_minute() -> None:
-    assert contract().news(told(TICKER, LATER)) == [
+    assert contract().events(told(TICKER, LATER)) == [
         ("PUBLISH", "ticker:ABUSDT", ticker_event(TICKER.ticker)),
         ("PUBLISH", "ticker:ABUSDT", ticker_event(LATER.ticker)),
         ("SET", "ticker:ABUSDT", ticker_value(LATER.ticker), "EX", 60),
@@ -69,13 +69,13 @@ def test_every_ticker_is_published_and_the_newest_stored_for_a_minute() -> None:
 
 
 def test_a_collector_that_never_publishes_still_writes_all_keys() -> None:
-    commands = contract(publish=False).news(told(FORMING, CLOSED, TICKER))
+    commands = contract(publish=False).events(told(FORMING, CLOSED, TICKER))
     assert commands == [*STORE, *contract().ticker(TICKER.ticker)]
 
 
 def test_a_series_is_replaced_as_a_whole() -> None:
     sut = contract()
-    stored = [sut.stored(CLOSED), sut.stored(KlineNews("ABUSDT", "1m", NEXT.kline._replace(closed=True)))]
+    stored = [sut.stored(CLOSED), sut.stored(KlineEvent("ABUSDT", "1m", NEXT.kline._replace(closed=True)))]
     assert sut.series("ABUSDT", "1m", stored) == [
         ("DEL", "klines:ABUSDT:1m"),
         ("ZADD", "klines:ABUSDT:1m", 119_999, stored[0].member, 179_999, stored[1].member),
@@ -84,24 +84,24 @@ def test_a_series_is_replaced_as_a_whole() -> None:
     ]
 
 
-def test_a_series_can_be_measured_and_kept_alive() -> None:
+def test_a_series_can_be_counted_and_renewed() -> None:
     assert contract().size("ABUSDT", "1m") == ("ZCARD", "klines:ABUSDT:1m")
     assert contract().touch("ABUSDT", "1m") == ("EXPIRE", "klines:ABUSDT:1m", 86_400)
 
 
-def test_extended_klines_are_extended_wherever_they_go() -> None:
-    store, *_, publish = contract(extended=True).news(told(CLOSED))
+def test_extended_klines_are_extended_in_keys_and_messages() -> None:
+    store, *_, publish = contract(extended=True).events(told(CLOSED))
     assert "V" in json.loads(str(store[-1]))
     assert "V" in json.loads(str(publish[-1]))["k"]
 
 
 @pytest.mark.parametrize("news", [CLOSED, TICKER], ids=["kline", "ticker"])
-def test_names_are_those_of_the_configuration(news: News) -> None:
+def test_keys_and_channels_follow_the_configuration(news: MarketEvent) -> None:
     redis = RedisConfig(
         ticker_key="md.t.{symbol}", ticker_updated_key="md.u.{symbol}", klines_key="md.k.{symbol}.{interval}",
         last_closed_key="md.l.{symbol}.{interval}", ticker_channel="md.tc.{symbol}",
         klines_channel="md.kc.{symbol}.{interval}",
     )  # fmt: skip
-    commands = contract(redis=redis).news(told(news))
+    commands = contract(redis=redis).events(told(news))
     assert all(str(command[1]).startswith("md.") for command in commands)
     assert len(commands) == (5 if news is CLOSED else 3)

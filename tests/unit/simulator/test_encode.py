@@ -26,15 +26,15 @@ FIGURES = {
 }  # fmt: skip
 
 
-def test_a_stored_kline_is_bare() -> None:
+def test_a_stored_kline_has_no_envelope() -> None:
     assert json.loads(kline_member("ABUSDT", "1m", KLINE)) == FIELDS
 
 
-def test_a_forming_kline_says_so() -> None:
+def test_a_forming_kline_is_marked_as_not_closed() -> None:
     assert json.loads(kline_member("ABUSDT", "1m", KLINE._replace(closed=False))) == {**FIELDS, "x": False}
 
 
-def test_an_extended_kline_carries_trade_ids_and_taker_volumes_too() -> None:
+def test_an_extended_kline_has_trade_ids_and_taker_volumes() -> None:
     more = {"f": 3, "L": 9, "V": "2.0", "Q": "2.400", "B": "0"}
     assert json.loads(kline_member("ABUSDT", "1m", KLINE, extended=True)) == FIELDS | more
     assert json.loads(kline_event("ABUSDT", "1m", KLINE, extended=True))["k"] == FIELDS | more
@@ -50,7 +50,7 @@ def test_a_stored_ticker_has_no_event_time_and_a_published_one_has() -> None:
     assert json.loads(ticker_event(TICKER)) == {"e": "24hrTicker", "E": 120_001, **FIGURES}
 
 
-def test_an_extended_ticker_carries_the_best_bid_and_ask_too() -> None:
+def test_an_extended_ticker_has_the_best_bid_and_ask() -> None:
     ticker = TICKER._replace(bid="1.19", bid_quantity="3.0", ask="1.20", ask_quantity="4.0")
     book = {"b": "1.19", "B": "3.0", "a": "1.20", "A": "4.0"}
     assert json.loads(ticker_value(ticker, extended=True)) == FIGURES | book

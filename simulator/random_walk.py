@@ -1,7 +1,7 @@
-"""The price walk of one pair: trades, one after another.
+"""The trades of one pair: a random walk of its price.
 
-Deterministic under its random source; time is passed in. Prices are whole ticks and quantities whole lots, so every
-sum made of trades is exact.
+Deterministic for a given random source; time is passed in. Prices are whole ticks and quantities whole lots, so sums of
+trades are exact.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
     from simulator.pairs import Pair
 
-# How much of its distance to the typical price a price gives up in a day: keeps months of walking plausible.
-_PULL_PER_DAY = 0.01
-# A tick can be more than a pair moves in a second, so the walk itself counts in fractions of one.
+# Share of its distance to the typical price that a price loses in a day; keeps months of prices plausible.
+_REVERSION_PER_DAY = 0.01
+# A tick can be more than a pair moves in a second, so the walk counts in fractions of a tick.
 _FRACTIONS = 4096
 
 
 class Trade(NamedTuple):
-    """Trades at one price and instant, as an exchange reports an order that met several others."""
+    """Trades at one price and time, as an exchange reports an order that matched several others."""
 
     time_ms: int
     price: int
@@ -35,23 +35,23 @@ class Trade(NamedTuple):
 
 
 def deviation(pair: Pair, price: int, elapsed_ms: float) -> float:
-    """Standard deviation of the price's change in that time, in the unit of `price`."""
+    """Standard deviation of the price change in that time, in the unit of `price`."""
     return price * pair.daily_volatility * sqrt(elapsed_ms / DAY_MS)
 
 
-def pull(price: int, typical: int, elapsed_ms: float) -> float:
-    """What brings the price back to the typical one in that time, in the unit of both."""
-    return price * log(typical / price) * _PULL_PER_DAY * elapsed_ms / DAY_MS
+def mean_reversion(price: int, typical: int, elapsed_ms: float) -> float:
+    """Change of the price towards the typical price in that time, in the unit of both."""
+    return price * log(typical / price) * _REVERSION_PER_DAY * elapsed_ms / DAY_MS
 
 
 def typical_lots(pair: Pair, price: int, elapsed_ms: float) -> float:
-    """Quantity that makes the pair's typical turnover in that time."""
+    """Quantity, in lots, of the pair's typical turnover in that time."""
     scale = 10.0 ** (pair.price_digits + pair.lot_digits)
     return float(pair.turnover_per_s * elapsed_ms / 1000 * scale / price)
 
 
-class Walk:
-    """The live price. `price` is always that of the last trade, or the one the walk began with."""
+class RandomWalk:
+    """The live price. `price` is that of the last trade, or the initial one."""
 
     def __init__(self, pair: Pair, rng: Random, price: int, next_id: int) -> None:
         self._pair = pair
@@ -62,9 +62,9 @@ class Walk:
         self.next_id = next_id
 
     def step(self, time_ms: int, elapsed_ms: float) -> Trade:
-        """The next trade, as large and as far away as `elapsed_ms` of a usual market make it."""
+        """The next trade; its size and price change are those of `elapsed_ms` in a typical market."""
         rng, fine = self._rng, self._fine
-        drift = pull(fine, self._typical, elapsed_ms)
+        drift = mean_reversion(fine, self._typical, elapsed_ms)
         fine += round(rng.gauss(0, 1) * deviation(self._pair, fine, elapsed_ms) + drift)
         self._fine = max(fine, _FRACTIONS)
         self.price = self._fine // _FRACTIONS
