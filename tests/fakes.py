@@ -4,40 +4,19 @@ and told by it what a gateway must never do."""
 from __future__ import annotations
 
 import json
-import zlib
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from loadtest.protocol.websocket import TEXT, server_frames
+
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from gateway.delivery.close_codes import Close
     from gateway.delivery.session import Sink
     from gateway.model.kline import Kline
-
-TEXT = 1
-
-
-def server_frames(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """What a server has written, as opcodes and payloads; compressed ones are inflated."""
-    at = 0
-    while at < len(data):
-        first, size = data[at], data[at + 1]
-        assert first & 0x80, "a frame that is not final"
-        assert size < 0x80, "a masked frame"
-        at += 2
-        if size >= 126:
-            width = 2 if size == 126 else 8
-            size = int.from_bytes(data[at : at + width])
-            at += width
-        payload = data[at : at + size]
-        assert len(payload) == size, "half a frame"
-        at += size
-        if first & 0x40:
-            payload = zlib.decompressobj(-zlib.MAX_WBITS).decompress(payload + b"\x00\x00\xff\xff")
-        yield first & 0x0F, payload
 
 
 def messages(data: bytes) -> list[Any]:

@@ -1,4 +1,4 @@
-"""A WebSocket client made of a socket: it sends what it likes, and reads only when it is told to."""
+"""A WebSocket client on a bare socket: it sends any frame, and reads only when a test asks it to."""
 
 from __future__ import annotations
 
@@ -10,24 +10,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from websockets.frames import Frame, Opcode
-
-from tests.fakes import server_frames
+from loadtest.protocol.websocket import TEXT, client_frame, handshake, server_frames
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-
-def handshake(path: str = "/") -> bytes:
-    return (
-        f"GET {path} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-    ).encode()
-
-
-def masked(opcode: Opcode, payload: bytes = b"", *, final: bool = True) -> bytes:
-    """A client's frame."""
-    return Frame(opcode, payload, final).serialize(mask=True)
 
 
 @dataclass
@@ -37,18 +23,20 @@ class Peer:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
-    def send(self, opcode: Opcode, payload: bytes = b"", *, final: bool = True) -> None:
-        self.writer.write(masked(opcode, payload, final=final))
+    def send(self, opcode: int, payload: bytes = b"", *, final: bool = True) -> None:
+        """Send a frame."""
+        self.writer.write(client_frame(payload, opcode, final=final))
 
-    def say(self, **command: Any) -> None:
-        self.send(Opcode.TEXT, json.dumps(command).encode())
+    def command(self, **fields: Any) -> None:
+        """Send a command of the native protocol."""
+        self.send(TEXT, json.dumps(fields).encode())
 
     async def receive(self) -> tuple[int, bytes]:
         """The next frame; `IncompleteReadError` at the end."""
         return next(server_frames(await self.frame()))
 
     async def frame(self) -> bytes:
-        """The next frame as it came."""
+        """The bytes of the next frame."""
         head = await self.reader.readexactly(2)
         size = head[1]
         if size >= 126:
@@ -57,22 +45,22 @@ class Peer:
         return head + await self.reader.readexactly(size)
 
     async def rest(self) -> list[tuple[int, bytes]]:
-        """The frames until the server hangs up."""
+        """The frames until the server closes the connection."""
         return list(server_frames(await self.reader.read()))
 
 
 @asynccontextmanager
 async def peer(port: int, *pieces: bytes, receive_buffer: int = 0) -> AsyncIterator[Peer]:
-    """Sends its handshake (and what it likes behind it) in these pieces, and waits for the answer."""
+    """Connect, send the pieces (by default a handshake) one by one, and wait for the answer to the handshake."""
     sock = socket.socket()
     if receive_buffer:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     sock.setblocking(False)
     await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
-    # A small limit: what is not asked for stays in the kernel.
+    # A small limit: unread bytes stay in the kernel.
     reader, writer = await asyncio.open_connection(sock=sock, limit=1024)
     try:
-        for piece in pieces or (handshake(),):
+        for piece in pieces or (handshake("x"),):
             writer.write(piece)
             await writer.drain()
             if len(pieces) > 1:
@@ -81,7 +69,7 @@ async def peer(port: int, *pieces: bytes, receive_buffer: int = 0) -> AsyncItera
         assert answer.startswith(b"HTTP/1.1 101 "), answer
         yield Peer(reader, writer)
     finally:
-        # Not closed in order: what the other side does not read would be waited for.
+        # Aborted: an orderly close would wait until the server reads everything.
         writer.transport.abort()
         with contextlib.suppress(ConnectionError):
             await writer.wait_closed()

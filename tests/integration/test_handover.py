@@ -31,14 +31,15 @@ from gateway.protocol.frame import TEXT, frame
 from gateway.server import client_socket as wire
 from gateway.server.client_socket import CONTROL_BURST, CONTROL_MAX_BYTES, ClientSocket
 from gateway.server.handshake import HANDOVER, HandshakeProtocol, HttpProtocol, handshake_protocol
+from loadtest.protocol.websocket import client_frame, handshake
 from tests.integration.live import WAIT_S, until
-from tests.integration.raw import handshake, masked, peer
+from tests.integration.raw import peer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
 
 SEND_BUFFER_BYTES = 8192
-HANDSHAKE = handshake()
+HANDSHAKE = handshake("x")
 
 
 @pytest.fixture(params=["asyncio", "uvloop"])
@@ -143,7 +144,7 @@ async def served() -> AsyncIterator[Server]:
 
 
 # Made once: every frame is masked differently.
-EARLY = masked(Opcode.TEXT, b"early")
+EARLY = client_frame(b"early", Opcode.TEXT)
 
 
 class TestNames:
@@ -287,11 +288,11 @@ class TestConversation:
     @pytest.mark.parametrize(
         ("sent", "code"),
         [
-            (masked(Opcode.BINARY, b"x"), 1003),
-            (masked(Opcode.TEXT, b"\xff"), 1007),
-            (masked(Opcode.TEXT, b"x" * 1001), 1009),
+            (client_frame(b"x", Opcode.BINARY), 1003),
+            (client_frame(b"\xff", Opcode.TEXT), 1007),
+            (client_frame(b"x" * 1001, Opcode.TEXT), 1009),
             (b"\x81\x01x", 1002),
-            (masked(Opcode.CLOSE, b"\x03"), 1002),
+            (client_frame(b"\x03", Opcode.CLOSE), 1002),
         ],
         ids=["binary", "not UTF-8", "too large", "unmasked", "broken goodbye"],
     )
@@ -302,7 +303,7 @@ class TestConversation:
 
         async def scenario() -> None:
             async with served() as server, peer(server.port) as client:
-                client.writer.write(sent + masked(Opcode.TEXT, b"ignored"))
+                client.writer.write(sent + client_frame(b"ignored", Opcode.TEXT))
                 ((opcode, payload),) = await client.rest()
                 assert (opcode, int.from_bytes(payload[:2])) == (Opcode.CLOSE, code)
                 echo = await server.echo()
@@ -345,7 +346,7 @@ class TestConversation:
             async with served() as server, peer(server.port) as client:
                 echo = await server.echo()
                 echo.pauses = True
-                client.writer.write(masked(Opcode.TEXT, b"x") + masked(Opcode.TEXT, b"y"))
+                client.writer.write(client_frame(b"x", Opcode.TEXT) + client_frame(b"y", Opcode.TEXT))
                 assert await client.receive() == (TEXT, b"x")
                 client.send(Opcode.TEXT, b"z")
                 await client.writer.drain()

@@ -8,8 +8,9 @@ import pytest
 from websockets.frames import Opcode
 
 from gateway.stream.native_client import CONTROL_MAX_BYTES
+from loadtest.protocol.websocket import client_frame, handshake
 from tests.integration.live import PRICE, client, make_config, serving, until
-from tests.integration.raw import handshake, masked, peer
+from tests.integration.raw import peer
 
 if TYPE_CHECKING:
     from simulator.server import EmbeddedServer
@@ -30,10 +31,10 @@ async def disconnects(at: Serving, code: int) -> float:
     ("data", "code"),
     [
         (b"\x81\x01x", 1002),
-        (masked(Opcode.BINARY, b"x"), 1003),
-        (masked(Opcode.TEXT, b"\xff"), 1007),
-        (masked(Opcode.PING) * 200, 1008),
-        (masked(Opcode.TEXT, b" " * 9000), 1009),
+        (client_frame(b"x", Opcode.BINARY), 1003),
+        (client_frame(b"\xff", Opcode.TEXT), 1007),
+        (client_frame(opcode=Opcode.PING) * 200, 1008),
+        (client_frame(b" " * 9000, Opcode.TEXT), 1009),
     ],
     ids=["unmasked", "binary", "no UTF-8", "a flood of pings", "too big"],
 )
@@ -41,7 +42,7 @@ async def test_who_breaks_the_protocol_is_counted_by_code(
     redis_server: EmbeddedServer, path: str, data: bytes, code: int
 ) -> None:
     async with serving(make_config(redis_server), ready=False) as at:
-        async with peer(at.port, handshake(path)) as attacker:
+        async with peer(at.port, handshake("x", path)) as attacker:
             attacker.writer.write(data)
             while (frame := await attacker.receive())[0] != Opcode.CLOSE:
                 pass
@@ -55,7 +56,7 @@ async def test_answers_to_who_reads_none_are_no_more_than_may_wait(
     await publisher.ticker("1")
     async with (
         serving(make_config(redis_server)) as at,
-        peer(at.port, handshake("/v1/stream"), receive_buffer=4096) as attacker,
+        peer(at.port, handshake("x", "/v1/stream"), receive_buffer=4096) as attacker,
         client(at) as other,
     ):
         for _ in range(20):

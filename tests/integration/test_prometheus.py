@@ -22,9 +22,10 @@ from gateway.market import gaps
 from gateway.model.interval import DAY_MS
 from gateway.runtime import gap_watch
 from loadtest.processes import family
+from loadtest.protocol.websocket import handshake
 from tests.integration.live import client, make_config, process, serving
 from tests.integration.prometheus import DEPLOY, WAIT_S, alert_names, dashboard_queries, program, prometheus
-from tests.integration.raw import handshake, peer
+from tests.integration.raw import peer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
@@ -129,8 +130,8 @@ async def stalled(up: Serving, count: int) -> AsyncIterator[None]:
     """Clients that ask for everything and read nothing."""
     async with AsyncExitStack() as stack:
         for _ in range(count):
-            silent = await stack.enter_async_context(peer(up.port, handshake("/v1/stream"), receive_buffer=4096))
-            silent.say(op="subscribe", channels=[BARS, *TICKERS], id=1)
+            silent = await stack.enter_async_context(peer(up.port, handshake("x", "/v1/stream"), receive_buffer=4096))
+            silent.command(op="subscribe", channels=[BARS, *TICKERS], id=1)
         yield
 
 
@@ -153,11 +154,11 @@ async def seldom_things(up: Serving, collector: Collector) -> None:
     async with connect(f"ws://127.0.0.1:{up.port}/v1/stream", proxy=None) as odd:
         await odd.send('{"op":"nonsense"}')
         await odd.recv()
-    async with peer(up.port, handshake("/v1/stream")) as rude:
+    async with peer(up.port, handshake("x", "/v1/stream")) as rude:
         rude.writer.write(b"\xff\xff")
         await rude.rest()
     async with httpx.AsyncClient(base_url=up.address, trust_env=False) as http:
-        upgrade = dict(line.split(": ", 1) for line in handshake().decode().split("\r\n")[1:] if line)
+        upgrade = dict(line.split(": ", 1) for line in handshake("x").decode().split("\r\n")[1:] if line)
         refused = await http.get("/v1/stream", headers=upgrade | {"origin": "https://elsewhere.example"})
         assert refused.status_code == 403
         assert (await http.get("/v1/ticker?symbol=%20")).status_code == 400

@@ -13,12 +13,13 @@ import psutil
 import pytest
 
 from gateway.runtime import ingest
+from loadtest.protocol.websocket import handshake
 from simulator.exchange import Activity
 from simulator.server import EmbeddedServer
 from simulator.simulate import Simulation, make_collector
 from tests.builders import MINUTE_MS, T0
 from tests.integration.live import BARS, PRICE, WAIT_S, Publisher, client, make_config, process, serving, until
-from tests.integration.raw import handshake, peer
+from tests.integration.raw import peer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -324,9 +325,9 @@ class TestShutdown:
         await publisher.ticker("1")
         async with process(make_config(redis_server)) as up:
             assert up.process is not None
-            async with peer(up.port, handshake("/v1/stream"), receive_buffer=4096) as stalled:
+            async with peer(up.port, handshake("x", "/v1/stream"), receive_buffer=4096) as stalled:
                 for number in range(3000):
-                    stalled.say(op="ping", id="x" * 60 + str(number % 1000))
+                    stalled.command(op="ping", id="x" * 60 + str(number % 1000))
                 await asyncio.sleep(0.3)
                 up.process.send_signal(signal.SIGTERM)
                 assert await asyncio.wait_for(up.process.wait(), WAIT_S) == 0

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from loadtest.protocol.websocket import handshake
 from tests.builders import MINUTE_MS, T0
 from tests.fakes import Folder
 from tests.integration.live import BARS, WAIT_S, client, make_config, serving, until
-from tests.integration.raw import Peer, handshake, peer
+from tests.integration.raw import Peer, peer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -98,8 +99,8 @@ async def test_others_go_on_and_the_stalled_one_gets_the_newest_and_every_closed
             await other.subscribe(BARS, *PRICES)
         known = set(gateway.inside.hub.sessions)
         folder = Folder()
-        stalled = await stack.enter_async_context(peer(gateway.port, handshake("/v1/stream"), receive_buffer=4096))
-        stalled.say(op="subscribe", channels=[BARS, *PRICES], id=1)
+        stalled = await stack.enter_async_context(peer(gateway.port, handshake("x", "/v1/stream"), receive_buffer=4096))
+        stalled.command(op="subscribe", channels=[BARS, *PRICES], id=1)
         session = only_session(gateway, known)
         await until(lambda: session.subscription_set.ns, "the subscription")
         async with feeding(publisher) as feed:
@@ -143,8 +144,8 @@ async def test_who_reads_nothing_for_too_long_is_cut_off_and_can_resume(
 ) -> None:
     async with up(redis_server, publisher, slow_abort_s=0.5) as gateway, feeding(publisher) as feed:
         folder = Folder()
-        async with peer(gateway.port, handshake("/v1/stream"), receive_buffer=4096) as stalled:
-            stalled.say(op="subscribe", channels=[BARS, *PRICES], id=1)
+        async with peer(gateway.port, handshake("x", "/v1/stream"), receive_buffer=4096) as stalled:
+            stalled.command(op="subscribe", channels=[BARS, *PRICES], id=1)
             await until(lambda: gateway.inside.hub.sessions, "the session")
             await until(lambda: not gateway.inside.hub.sessions, "its end")
             assert await gateway.metric('gateway_disconnects_total{code="4000"}') == 1
@@ -163,12 +164,12 @@ async def test_a_client_that_talks_and_does_not_read_is_not_listened_to(
     redis_server: EmbeddedServer, publisher: Publisher
 ) -> None:
     async with up(redis_server, publisher, slow_abort_s=60) as gateway:
-        async with peer(gateway.port, handshake("/v1/stream"), receive_buffer=4096) as chatty:
+        async with peer(gateway.port, handshake("x", "/v1/stream"), receive_buffer=4096) as chatty:
             (session,) = gateway.inside.hub.sessions
 
             async def talk() -> None:
                 for number in itertools.count():
-                    chatty.say(op="subscribe", channels=PRICES, id=number)
+                    chatty.command(op="subscribe", channels=PRICES, id=number)
                     await chatty.writer.drain()
 
             talking = asyncio.create_task(talk())

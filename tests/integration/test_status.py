@@ -21,8 +21,9 @@ from gateway.app import serve
 from gateway.http.openapi import document
 from gateway.http.status import LIMIT_MAX, TRACES_MAX
 from gateway.ops.status import remote
+from loadtest.protocol.websocket import handshake
 from tests.integration.live import BARS, PRICE, SYMBOL, WAIT_S, make_config, serving, until
-from tests.integration.raw import handshake, peer
+from tests.integration.raw import peer
 from tests.integration.test_operations import BEARER, SECRET, free_port
 
 if TYPE_CHECKING:
@@ -183,10 +184,10 @@ async def test_a_stalled_client_is_listed_and_its_address_only_for_operators(
     config = make_config(redis_server, operations=operations, stream={"slow_abort_s": 60.0, **small})
     async with (
         serving(config) as up,
-        peer(up.port, handshake("/v1/stream"), receive_buffer=4096) as stalled,
+        peer(up.port, handshake("x", "/v1/stream"), receive_buffer=4096) as stalled,
         httpx.AsyncClient(base_url=up.address, headers=BEARER, trust_env=False) as http,
     ):
-        stalled.say(op="subscribe", channels=[PRICE, BARS], id=1)
+        stalled.command(op="subscribe", channels=[PRICE, BARS], id=1)
         await until(lambda: any(channel.subscribers for channel in up.inside.hub.channels), "the subscription")
         (session,) = up.inside.hub.sessions
         deadline_s = time.monotonic() + WAIT_S

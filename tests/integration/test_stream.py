@@ -14,10 +14,11 @@ from websockets.exceptions import InvalidStatus
 from websockets.frames import Opcode
 
 from gateway.protocol import compact
+from loadtest.protocol.websocket import client_frame, handshake
 from tests.builders import MINUTE_MS, T0
 from tests.fakes import Folder
 from tests.integration.live import BARS, PRICE, SYMBOL, WAIT_S, Client, Publisher, client, make_config, serving, until
-from tests.integration.raw import handshake, masked, peer
+from tests.integration.raw import peer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -232,10 +233,10 @@ class TestErrors:
             assert [reply["id"] for reply in someone.folder.replies] == [f"many-{number}" for number in range(50)]
 
     async def test_commands_that_come_while_history_is_read_wait_their_turn(self, up: Serving) -> None:
-        async with peer(up.port, handshake("/v1/stream")) as someone:
+        async with peer(up.port, handshake("x", "/v1/stream")) as someone:
             someone.writer.write(
                 b"".join(
-                    masked(Opcode.TEXT, json.dumps(command).encode())
+                    client_frame(json.dumps(command).encode(), Opcode.TEXT)
                     for command in (
                         {"op": "subscribe", "channels": [BARS], "history": 5, "id": 1},
                         {"op": "list", "id": 2},
@@ -307,7 +308,7 @@ class TestConnection:
     async def test_a_client_that_answers_no_pings_is_sent_away(self, redis_server: EmbeddedServer) -> None:
         config = make_config(redis_server, stream={"ping_interval_s": 1.0, "ping_timeout_s": 0.5})
         async with serving(config) as up:
-            async with peer(up.port, handshake("/v1/stream")) as someone:
+            async with peer(up.port, handshake("x", "/v1/stream")) as someone:
                 # It reads, and says nothing: not even pongs.
                 frames = await asyncio.wait_for(someone.rest(), WAIT_S)
             assert Opcode.PING in [opcode for opcode, _ in frames]

@@ -12,7 +12,7 @@ from websockets.protocol import OPEN, SERVER, Protocol
 
 from gateway.protocol.deflate import deflated_frame, inflate
 from gateway.protocol.frame import BINARY, TEXT, FrameError, FrameParser, Message, close_frame, frame, parse_close
-from tests.fakes import server_frames
+from loadtest.protocol.websocket import server_frames
 
 MAX_BYTES = 300
 

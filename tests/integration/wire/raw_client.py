@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import select
 import socket
-import struct
-import zlib
 from typing import TYPE_CHECKING
 
-from websockets.utils import apply_mask
-
-from tests.fakes import server_frames
+from loadtest.protocol.websocket import CLOSE, CONTINUATION, TEXT, client_frame, close_code, frame_header, server_frames
+from loadtest.protocol.websocket import compressed as codec_compressed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
-RSV1, RSV2, RSV3 = 0x40, 0x20, 0x10
 
 MAX_BYTES = 70_000
 """The largest message of the server under test: beyond where a length takes eight bytes."""
@@ -37,23 +31,15 @@ def handshake(*headers: bytes, line: bytes = b"GET / HTTP/1.1", without: bytes =
 
 
 def head(opcode: int, size: int, *, final: bool = True, reserved: int = 0, mask: bytes | None = MASK) -> bytes:
-    """A frame's head with the length in its shortest form."""
-    first, masked = (0x80 if final else 0) | reserved | opcode, 0x80 if mask is not None else 0
-    if size <= 125:
-        length = struct.pack("!BB", first, masked | size)
-    elif size <= 0xFFFF:
-        length = struct.pack("!BBH", first, masked | 126, size)
-    else:
-        length = struct.pack("!BBQ", first, masked | 127, size)
-    return length + (mask or b"")
+    """A frame's header with the length in its shortest form."""
+    return frame_header(opcode, size, final=final, reserved=reserved, mask=mask)
 
 
 def framed(
     opcode: int, payload: bytes = b"", *, final: bool = True, reserved: int = 0, mask: bytes | None = MASK
 ) -> bytes:
-    """A client's frame."""
-    text = apply_mask(payload, mask) if mask is not None else payload
-    return head(opcode, len(payload), final=final, reserved=reserved, mask=mask) + text
+    """A client's frame, masked with `MASK` unless the case says otherwise."""
+    return client_frame(payload, opcode, final=final, reserved=reserved, mask=mask)
 
 
 def text(payload: bytes, *, final: bool = True) -> bytes:
@@ -70,8 +56,7 @@ def closing(code: int, reason: bytes = b"") -> bytes:
 
 def compressed(payload: bytes, bits: int = 15) -> bytes:
     """A payload as permessage-deflate has it (RFC 7692 section 7.2.1)."""
-    compressor = zlib.compressobj(wbits=-bits)
-    return (compressor.compress(payload) + compressor.flush(zlib.Z_SYNC_FLUSH))[:-4]
+    return codec_compressed(payload, window_bits=bits)
 
 
 def closed(code: int) -> tuple[int, int]:
@@ -159,7 +144,7 @@ class Wire:
 def _read(data: bytes) -> Iterator[tuple[int, bytes | int]]:
     for opcode, payload in server_frames(data):
         if opcode == CLOSE:
-            yield opcode, int.from_bytes(payload[:2]) if payload else 1005
+            yield opcode, close_code(payload)
         else:
             yield opcode, payload
 

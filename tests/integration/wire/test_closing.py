@@ -4,18 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.wire.raw_client import (
-    CLOSE,
-    MAX_BYTES,
-    PING,
-    TEXT,
-    Wire,
-    closed,
-    closing,
-    exchange,
-    framed,
-    text,
-)
+from loadtest.protocol.websocket import CLOSE, PING, TEXT
+from tests.integration.wire.raw_client import MAX_BYTES, Wire, closed, closing, exchange, framed, text
 
 VALID = (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999)
 INVALID = (0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65_535)

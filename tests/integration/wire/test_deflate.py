@@ -5,24 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gateway.protocol.deflate import WINDOW_BITS
-from tests.integration.wire.raw_client import (
-    CLOSE,
-    CONTINUATION,
-    MAX_BYTES,
-    PING,
-    PONG,
-    RSV1,
-    RSV2,
-    TEXT,
-    Wire,
-    closed,
-    compressed,
-    exchange,
-    framed,
-    head,
-    more,
-    text,
-)
+from loadtest.protocol.websocket import CLOSE, CONTINUATION, PING, PONG, RSV1, RSV2, TEXT
+from tests.integration.wire.raw_client import MAX_BYTES, Wire, closed, compressed, exchange, framed, head, more, text
 
 BYE = closed(1000)
 NAME = "permessage-deflate"

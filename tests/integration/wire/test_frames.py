@@ -6,27 +6,8 @@ import pytest
 
 from gateway.protocol.frame import FRAGMENTS_MAX
 from gateway.server.client_socket import CONTROL_BURST
-from tests.integration.wire.raw_client import (
-    BINARY,
-    CLOSE,
-    CONTINUATION,
-    MASK,
-    MAX_BYTES,
-    PING,
-    PONG,
-    RSV1,
-    RSV2,
-    RSV3,
-    TEXT,
-    Wire,
-    closed,
-    closing,
-    exchange,
-    framed,
-    head,
-    more,
-    text,
-)
+from loadtest.protocol.websocket import BINARY, CLOSE, CONTINUATION, PING, PONG, RSV1, RSV2, RSV3, TEXT
+from tests.integration.wire.raw_client import MASK, MAX_BYTES, Wire, closed, closing, exchange, framed, head, more, text
 
 BYE = closed(1000)
 SIZES = (0, 1, 2, 125, 126, 127, 128, 255, 65_535, 65_536, MAX_BYTES)

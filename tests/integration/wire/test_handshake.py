@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gateway.server.handshake import PIPELINE_MAX
-from tests.integration.wire.raw_client import KEY, TEXT, Wire, closed, closing, framed, handshake, text
+from loadtest.protocol.websocket import TEXT
+from tests.integration.wire.raw_client import KEY, Wire, closed, closing, framed, handshake, text
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 UPGRADE, CONNECTION, VERSION = b"Upgrade", b"Connection", b"Sec-WebSocket-Version"

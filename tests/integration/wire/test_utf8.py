@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.wire.raw_client import MASK, TEXT, Wire, closed, exchange, framed, head, more, text
+from loadtest.protocol.websocket import TEXT
+from tests.integration.wire.raw_client import MASK, Wire, closed, exchange, framed, head, more, text
 
 BYE = closed(1000)
 

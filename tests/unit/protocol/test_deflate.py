@@ -7,7 +7,7 @@ from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFact
 from websockets.headers import build_extension, parse_extension
 
 from gateway.protocol.deflate import WINDOW_BITS, deflated_frame, inflate, negotiate
-from tests.fakes import server_frames
+from loadtest.protocol.websocket import server_frames
 
 NO_TAKEOVER = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
 
