@@ -1,4 +1,4 @@
 """Load tests: a feeder, a swarm of clients and a gateway under test, measured from outside.
 
-A product of its own: it knows the gateway's settings and its public protocol, never its inside.
+Knows the settings and the public protocol of the gateway, not its internals (but for the micro-benchmarks).
 """

@@ -1,7 +1,7 @@
-"""The floor under every gateway: writing the same bytes to the same number of sockets, and nothing else.
+"""The floor for every gateway: the cost of writing the same bytes to the same number of sockets, and nothing else.
 
 One process writes (on the gateway's core), another reads (on the others): TCP over loopback, one `os.write` per socket
-and beat. What a gateway costs above this is its own; what it costs below this is a measuring error.
+and interval. A gateway that seems to cost less than this was measured wrongly.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """What a bare write costs on this machine."""
+    """The cost of bare writes on this machine."""
 
     sockets: int
     frame_bytes: int
@@ -33,8 +33,9 @@ class Floor:
     seconds: float
     writes: int
     skipped: int
-    """Writes that the kernel would not take: the readers were behind."""
+    """Writes that the kernel did not accept because the reader was too slow."""
     late_beats: int
+    """Intervals in which the writes took longer than the interval."""
     user_s: float
     system_s: float
 
@@ -48,7 +49,7 @@ class Floor:
 
 
 def measure(sockets: int, frame_bytes: int, beat_s: float, seconds: float) -> Floor:
-    """Run both processes; returns when they have ended."""
+    """Write `frame_bytes` to each socket every `beat_s`, for `seconds`. Runs both processes to their end."""
     context = multiprocessing.get_context("spawn")
     gateway_core, other_cores = cores()
     with ExitStack() as stack:
@@ -80,16 +81,16 @@ def _write(pipe: Connection, port: int, sockets: int, frame_bytes: int, beat_s: 
     gc.disable()
     writes = skipped = late = 0
     before, began = resource.getrusage(resource.RUSAGE_SELF), time.monotonic()
-    beats = max(1, int(seconds / beat_s))
+    intervals = max(1, int(seconds / beat_s))
     write = os.write
-    for beat in range(1, beats + 1):
+    for interval in range(1, intervals + 1):
         for descriptor in descriptors:
             try:
                 write(descriptor, frame)
                 writes += 1
             except BlockingIOError:
                 skipped += 1
-        pause_s = began + beat * beat_s - time.monotonic()
+        pause_s = began + interval * beat_s - time.monotonic()
         if pause_s > 0:
             time.sleep(pause_s)
         else:
@@ -100,7 +101,7 @@ def _write(pipe: Connection, port: int, sockets: int, frame_bytes: int, beat_s: 
 
 
 def _read(listener: socket.socket, sockets: int) -> None:
-    """Take what comes until everybody has hung up."""
+    """Read and discard until all connections are closed."""
     poll = select.epoll()
     listener.setblocking(True)
     connections = {}

@@ -13,7 +13,7 @@ import click
 import msgspec
 
 from gateway.config import ConfigError
-from loadtest import baseline as floor
+from loadtest import baseline as bare_writes
 from loadtest import bench as benches
 from loadtest import feed_modes
 from loadtest.gateway_process import GatewayError
@@ -44,7 +44,7 @@ def main() -> None:
 @click.option("--pid", type=int, help="With --url: its process, if it is on this machine.")
 @click.option("--redis", "redis_url", metavar="URL", help="Where to publish; else a server is started.")
 @click.option("--parts", type=click.IntRange(1), default=1, show_default=True, help="Swarm processes.")
-@click.option("--record", is_flag=True, help="Keep what decoding clients saw of klines, for `check`.")
+@click.option("--record", is_flag=True, help="Record the klines that decoding clients receive, for `check`.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("reports"), show_default=True)
 def run(
     name: str,
@@ -98,7 +98,7 @@ def hostile(context: click.Context) -> None:
 @main.command()
 @click.argument("recordings", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 def check(recordings: tuple[Path, ...]) -> None:
-    """Prove from recordings that no kline was lost, doubled or late. Ends with status 1 if one was."""
+    """Prove from recordings that no kline was lost, repeated or out of order. Ends with status 1 if one was."""
     faults = 0
     for path in recordings:
         checker = Checker()
@@ -114,7 +114,7 @@ def check(recordings: tuple[Path, ...]) -> None:
             raise click.ClickException(str(error)) from error
         click.echo(f"{path}: {checker.checked:,} closed klines, {dict(checker.faults) or 'no fault'}")
         if not complete:
-            click.echo("  the recording has no end: what is missing there cannot be said")
+            click.echo("  the recording is incomplete: klines may be missing after its end")
         for example in checker.examples:
             click.echo(f"  {example}")
         faults += checker.faults.total() + (not complete)
@@ -124,7 +124,7 @@ def check(recordings: tuple[Path, ...]) -> None:
 @main.command()
 @click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 def report(results: tuple[Path, ...]) -> None:
-    """Make the HTML report of a result file again."""
+    """Write the HTML report of a result file again."""
     for path in results:
         result = msgspec.json.decode(path.read_bytes(), type=Result)
         path.with_suffix(".html").write_text(html(result), encoding="utf-8")
@@ -137,11 +137,11 @@ def report(results: tuple[Path, ...]) -> None:
 @click.option("--beat-ms", default=50.0, show_default=True)
 @click.option("--seconds", default=10.0, show_default=True)
 def baseline(sockets: int, frame_bytes: int, beat_ms: float, seconds: float) -> None:
-    """Bare socket writes: what the machine can do at best."""
-    found = floor.measure(sockets, frame_bytes, beat_ms / 1000, seconds)
+    """Bare socket writes: the least that any gateway costs on this machine."""
+    found = bare_writes.measure(sockets, frame_bytes, beat_ms / 1000, seconds)
     click.echo(
         f"{found.us_per_write:.2f} us a write, {found.cpu_percent:.1f} % of a core, {found.writes:,} writes,"
-        f" {found.skipped:,} not taken, {found.late_beats} late beats"
+        f" {found.skipped:,} not accepted, {found.late_beats} late intervals"
     )
 
 
@@ -179,9 +179,9 @@ def bytes_per_minute(symbols: int, rate: float) -> None:
 @main.command()
 @click.option("--seed", type=int, default=None, help="The same seed breaks the same things at the same times.")
 @click.option("--seconds", type=click.FloatRange(20), default=60.0, show_default=True)
-@click.option("--keep", type=click.Path(path_type=Path, file_okay=False), help="Where recording and log shall stay.")
+@click.option("--keep", type=click.Path(path_type=Path, file_okay=False), help="Folder to keep recording and log in.")
 def nemesis(seed: int | None, seconds: float, keep: Path | None) -> None:
-    """Break everything in random order under clients that check. Ends with status 1 if anything was lost."""
+    """Break everything in random order while clients check. Ends with status 1 if anything was lost."""
     seed = random.randrange(1_000_000) if seed is None else seed
     click.echo(f"seed {seed}, {seconds:g} s")
     if keep is not None:

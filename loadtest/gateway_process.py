@@ -1,4 +1,4 @@
-"""The gateway under test: started as users start it, with settings of the scenario; measured from outside."""
+"""The gateway under test: started by its command line with the scenario's settings, measured from outside."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class GatewayError(Exception):
 
 @dataclass
 class Gateway:
-    """Where the gateway is. `pid` is None for one that runs elsewhere: then its CPU and memory are not known."""
+    """A gateway. `pid` is None for one on another machine, whose CPU and memory are unknown."""
 
     host: str
     port: int
@@ -66,8 +66,8 @@ class Gateway:
         program: Sequence[str] = ("-m", "gateway"),
         log: Path | None = None,
     ) -> Self:
-        """Start one and do not wait. `program`: what Python is to run, before the command's own arguments."""
-        # All clients come from one address here, and do in seconds what a thousand users do in minutes.
+        """Start one and do not wait. `program`: what Python runs. `log`: file to append its output to."""
+        # All clients connect from one address and do in seconds what a thousand users do in minutes: no limits for it.
         overrides = {**overrides, "limits": {"exempt": ["127.0.0.0/8"], **overrides.get("limits", {})}}
         load_config(None, {}, overrides)
         settings = tempfile.NamedTemporaryFile("w", prefix="loadtest-", suffix=".toml", delete=False)
@@ -81,7 +81,7 @@ class Gateway:
             files.append(log)
         port = port or free_port()
         command = [sys.executable, *program, "serve", "--port", str(port), "--redis", redis_url]
-        # Several workers are there to use more than one core: they share all of them with the harness.
+        # Several workers need more than one core: they share all of them with the harness.
         several = overrides.get("server", {}).get("workers", 1) > 1
         with log.open("ab") as output, pinned(cores()[0] | cores()[1] if several else cores()[0]):
             process = subprocess.Popen(
@@ -90,7 +90,7 @@ class Gateway:
         return cls("127.0.0.1", port, process.pid, process, log, files)
 
     def usage(self) -> Usage | None:
-        """None if it is not ours to look at. Raises `GatewayError` when it has ended."""
+        """CPU and memory; None without a pid. Raises `GatewayError` when the process has ended."""
         if self.pid is None:
             return None
         if self._process and self._process.poll() is not None:
@@ -101,8 +101,7 @@ class Gateway:
             raise GatewayError(str(error)) from error
 
     def metrics(self) -> dict[str, float]:
-        """Its own counters, as `/metrics` gives them, added up over its workers; empty where it has none. Costs the
-        gateway some ms."""
+        """The gateway's metrics summed over its workers; empty without `/metrics`. A call costs the gateway some ms."""
         found: dict[str, float] = {}
         with suppress(OSError, http.client.HTTPException, ValueError):
             status, body = self.get("/metrics")
@@ -115,6 +114,7 @@ class Gateway:
         return found
 
     def get(self, target: str) -> tuple[int, bytes]:
+        """Status and body of a GET request."""
         connection = http.client.HTTPConnection(self.host, self.port, timeout=5)
         try:
             connection.request("GET", target)
@@ -128,6 +128,7 @@ class Gateway:
 
     @property
     def ended(self) -> bool:
+        """Whether the process started here has ended, or there is none."""
         return self._process is None or self._process.poll() is not None
 
     def signal(self, number: signal.Signals) -> None:
@@ -135,12 +136,12 @@ class Gateway:
         self._process.send_signal(number)
 
     def kill(self) -> None:
-        """SIGKILL: as if the machine had lost power."""
+        """SIGKILL, as if the machine had lost power."""
         self.signal(signal.SIGKILL)
         self.stop()
 
     def stop(self) -> int | None:
-        """Ask it to end as a supervisor would; its exit status, None if it was not ours to end or did not by itself."""
+        """Send SIGTERM and wait for the end; returns the exit status, None for a gateway not started here."""
         process, self._process = self._process, None
         if process is not None:
             process.send_signal(signal.SIGTERM)
@@ -156,6 +157,7 @@ class Gateway:
         return process.returncode if process is not None else None
 
     def wait(self) -> None:
+        """Wait until the gateway is ready. Raises `GatewayError` after 20 s, or when it ends before."""
         deadline = time.monotonic() + _READY_S
         while time.monotonic() < deadline:
             self.usage()
@@ -168,7 +170,7 @@ class Gateway:
 
 
 def free_port() -> int:
-    """Below the range that clients' own ports are taken from: ten thousand of them will be."""
+    """A free port below the range of source ports, of which the clients take ten thousand."""
     for port in random.sample(_PORTS, 200):
         with socket.socket() as probe, suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -178,7 +180,7 @@ def free_port() -> int:
 
 
 def _toml(sections: Mapping[str, Mapping[str, Any]]) -> str:
-    """Numbers, texts and lists of them are written alike in JSON and TOML."""
+    """The settings as TOML. Numbers, strings and lists of them are written like JSON."""
     lines = []
     for section, keys in sections.items():
         lines += [f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in keys.items())]

@@ -1,4 +1,4 @@
-"""What Linux knows about a process, and on which core it may run. Reads /proc; measures from outside only."""
+"""CPU time and memory of processes from /proc, and the cores on which they run."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _PROC = Path("/proc")
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Of a process and its children, at one moment."""
+    """Figures of a process and its descendants at one moment."""
 
     user_s: float
     system_s: float
     rss_kb: int
     peak_kb: int
     waited_s: float = 0.0
-    """Time its main thread could have run, but its core was busy with somebody else."""
+    """Time that the main threads were ready to run while another process occupied their core."""
 
     @property
     def cpu_s(self) -> float:
@@ -34,11 +34,11 @@ class Usage:
 
 
 def usage(pid: int) -> Usage:
-    """Raises `ProcessLookupError` when the process has ended."""
+    """Figures of a process and its descendants. Raises `ProcessLookupError` when it has ended."""
     user = system = rss = peak = waited_ns = 0
     for member in family(pid):
         try:
-            # The name (in brackets) may hold anything; what follows the last bracket are fields 3 and on.
+            # The name (in brackets) may contain anything; fields 3 and on follow the last bracket.
             fields = (_PROC / str(member) / "stat").read_text().rpartition(")")[2].split()
             status = (_PROC / str(member) / "status").read_text()
             waited_ns += int((_PROC / str(member) / "schedstat").read_text().split()[1])
@@ -74,9 +74,9 @@ def _kilobytes(status: str, name: str) -> int:
 
 @cache
 def cores() -> tuple[set[int], set[int]]:
-    """The gateway's core, and those of everything else. On a machine with one core both are the same.
+    """The gateway's core, and the cores of everything else; both are the same on a machine with one core.
 
-    Asked once, before anything is pinned: afterwards this process no longer sees the gateway's core.
+    Cached at the first call, before anything is pinned: a pinned process no longer sees the gateway's core.
     """
     allowed = sorted(os.sched_getaffinity(0))
     return {allowed[0]}, set(allowed[1:]) or {allowed[0]}
@@ -94,7 +94,7 @@ def pinned(to: set[int]) -> Iterator[None]:
 
 
 def machine() -> dict[str, str | int]:
-    """What a number means depends on where it was measured."""
+    """The hardware and software on which a run is measured."""
     models = [line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
     memory = next((line.split()[1] for line in _lines("/proc/meminfo") if line.startswith("MemTotal")), "0")
     return {

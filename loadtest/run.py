@@ -1,4 +1,4 @@
-"""One run from start to end: store, gateway, clients, feed, phases, drain, verdict. Owns the order of things."""
+"""One run from start to end: store, gateway, clients, feed, phases, drain, verdicts. Owns the order of the steps."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ WARM_UP, DRAIN = "warm-up", "drain"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a run is made, as against what it does."""
+    """How a run is carried out; the scenario says what it does."""
 
     name: str
     command: str
@@ -66,6 +66,8 @@ class Options:
 
 
 class Run:
+    """Carries out a scenario. `show` gets the phase and the figures of each second."""
+
     def __init__(self, scenario: Scenario, options: Options, show: Callable[[str, Row], None]) -> None:
         self._scenario, self._options, self._show = scenario, options, show
         self._observer = Observer(options.parts if scenario.clients.count else 0)
@@ -76,6 +78,7 @@ class Run:
         self._boundaries: list[Boundary] = []
 
     def run(self) -> Result:
+        """Run all phases. Raises `ProcessError`, `GatewayError` or `ServerError` when a process fails."""
         started = datetime.now(UTC).isoformat(timespec="seconds")
         scenario, options = self._scenario, self._options
         os.sched_setaffinity(0, cores()[1])
@@ -133,7 +136,7 @@ class Run:
         return self._observer.total("ready") >= wanted
 
     def _connect(self, gateway: Gateway) -> list[MemoryStep]:
-        """Bring the clients in, step by step; memory is noted before any traffic."""
+        """Connect the clients step by step; measures the gateway's memory before any traffic."""
         clients = self._scenario.clients
         if not clients.count:
             return []
@@ -160,7 +163,7 @@ class Run:
         self._enter(DRAIN, 0.0, gateway)
 
     def _enter(self, phase: str, factor: float, gateway: Gateway) -> None:
-        """Close the phase that is on, with everybody's counts, and open the next."""
+        """End the current phase with the counts of all processes, and begin the next."""
         processes, observer = self._processes, self._observer
         processes.send(Command("phase", phase, factor), processes.feeder, *processes.swarm, processes.http)
         ended = self._phase
@@ -170,7 +173,7 @@ class Run:
         self._phase = phase
 
     def _finish(self, gateway: Gateway) -> None:
-        """Stop the feed, let everybody take what is on its way, and compare."""
+        """Stop the feed, let clients receive what is on its way, and collect their final figures."""
         processes, observer = self._processes, self._observer
         processes.send(Command("stop"), processes.feeder, processes.http, processes.attackers)
         processes.receive_until(lambda: observer.feed is not None and observer.feed.done, "the feeder's end")
@@ -182,7 +185,7 @@ class Run:
         processes.receive_until(lambda: len(observer.ends) == len(processes.swarm), "the swarm's end")
 
     def _wait(self, condition: Callable[[], bool], seconds: float, gateway: Gateway) -> None:
-        """Listen until the condition is condition or the time is up, and show a row of figures each second."""
+        """Take messages until the condition holds or the time is up; shows figures each second."""
         deadline = time.monotonic() + seconds
         while not condition() and (left := deadline - time.monotonic()) > 0:
             self._processes.receive_for(min(1.0, left))
@@ -230,13 +233,13 @@ class Run:
         )
 
     def _baseline(self, phases: list[PhaseResult], metrics: dict[str, float]) -> dict[str, float] | None:
-        """Bare writes of the first phase's sizes and rate, on the same core, after the gateway has gone."""
+        """Bare writes of the first phase's size and rate, on the same core, after the gateway has ended."""
         delivery = phases[0].delivery
         if not self._scenario.baseline or not delivery.frames_per_s:
             return None
         sockets, size, ours = self._scenario.clients.count, delivery.bytes_per_frame, None
         if DIALECTS[self._scenario.clients.dialect].run_pattern is not None:
-            # A message is an event there, and a write has many.
+            # Each message is one event in this dialect, and a write has many.
             size = bytes_per_write(metrics) or size
         floor = baseline.measure(sockets, round(size), sockets * size / delivery.bytes_per_s, _BASELINE_S)
         if phases[0].gateway and (per_frame := phases[0].gateway.us_per_frame):

@@ -1,6 +1,6 @@
-"""What a run does: a TOML file becomes one frozen, checked value. Unknown keys are refused.
+"""What a run does: reads a TOML file into one frozen, validated value. Unknown keys are refused.
 
-Everything random in a run follows from `seed` here, so that each process of the harness knows the same plan.
+Everything random in a run follows from its `seed`, so that all processes of the harness make the same choices.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _GOLDEN = 0.6180339887498949
 
 
 class ScenarioError(Exception):
-    """The scenario cannot be used; the message names the key."""
+    """The scenario is invalid; the message names the key."""
 
 
 class Part(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -40,7 +40,7 @@ class Feed(Part, frozen=True):
     rate: Rate = 10.0
     """Ticker updates a second of each symbol."""
     beat_ms: Annotated[int, Meta(ge=1, le=1000)] = 5
-    """Symbols are spread over groups; one group is due each beat."""
+    """Symbols are spread over groups; one group is published every so many ms."""
     kline_symbols: Count = 0
     intervals: tuple[str, ...] = ()
     forming_rate: Rate = 0.0
@@ -52,7 +52,7 @@ class Feed(Part, frozen=True):
 
 
 class Clients(Part, frozen=True):
-    """Who listens, to what, and how well."""
+    """The stream clients: their number, their channels, and how well they read."""
 
     count: Count = 0
     steps: tuple[int, ...] = ()
@@ -78,7 +78,7 @@ class Clients(Part, frozen=True):
 
 
 class Http(Part, frozen=True):
-    """Requests beside the streams, each connection one after the other."""
+    """HTTP requests beside the streams, one at a time on each connection."""
 
     connections: Count = 0
     rate: Rate = 0.0
@@ -88,7 +88,7 @@ class Http(Part, frozen=True):
 
 
 class Phase(Part, frozen=True):
-    """A stretch of time that is measured by itself."""
+    """A period of the run that is measured by itself."""
 
     name: str
     seconds: Annotated[float, Meta(gt=0)]
@@ -100,18 +100,18 @@ class Phase(Part, frozen=True):
 
 
 class Expect(Part, frozen=True):
-    """What must hold for the run to pass. What is absent is not judged."""
+    """What must hold for the run to pass. Absent keys are not judged."""
 
     lost: Count | None = 0
     """Values that were not current after the feed had stopped and the pipes had drained."""
     out_of_order: Count | None = 0
     unknown: Count | None = 0
-    """ChannelUpdate of channels that had not been shown in a snapshot."""
+    """Updates of channels without a snapshot before them."""
     kline_faults: Count | None = 0
     lost_connections: Count | None = 0
     http_failures: Count | None = 0
     min_current: Count | None = None
-    """Values compared with the last ones published and found the same: that something was checked at all."""
+    """Values that equal the last published ones; proves that something was checked."""
     min_klines_checked: Count | None = None
     min_delivered: Share | None = None
     """Delivered share of the offered updates, conflated ones counted as not delivered."""
@@ -122,7 +122,7 @@ class Expect(Part, frozen=True):
     max_p99_ratio: Rate | None = None
     """Of the tickers' ages: those of the last phase over those of the first."""
     wrong_ends: Count | None = None
-    """Attackers whose connection did not end as `attacks.py` says it should; one that never ended at all among them."""
+    """Attackers' connections that did not end as `attacks.py` expects, including those that never ended."""
     max_cpu_percent: Rate | None = None
     max_writes_per_beat: Rate | None = None
     """Writes of the gateway for each client and each of its flushes, over the whole run."""
@@ -149,28 +149,28 @@ class Scenario(Part, frozen=True, kw_only=True):
 
     @property
     def symbols(self) -> list[str]:
-        return [f"S{place:03d}USDT" for place in range(self.feed.symbols)]
+        return [f"S{index:03d}USDT" for index in range(self.feed.symbols)]
 
     def watchlist(self, client: int) -> list[int]:
-        """Places of the symbols whose tickers a client follows."""
+        """Indexes of the symbols whose tickers a client follows."""
         lists = self.clients.watchlists
         draw = random.Random(self.seed * 1_000_003 + (client % lists if lists else client))
         return sorted(draw.sample(range(self.feed.symbols), self.clients.tickers))
 
     def kline_list(self, client: int) -> list[int]:
-        """Places of the symbols whose klines a client follows."""
+        """Indexes of the symbols whose klines a client follows."""
         draw = random.Random(self.seed * 2_000_003 + client)
         return sorted(draw.sample(range(self.feed.kline_symbols), self.clients.klines))
 
     def kind(self, client: int) -> Literal["normal", "slow", "stalled"]:
-        """How well a client reads. Spread evenly over the numbers, so that any part of the swarm has its share."""
-        place = (client + 0.5) * _GOLDEN % 1.0
-        if place < self.clients.stalled:
+        """How well a client reads. Kinds are spread evenly over the numbers, so each swarm process has its share."""
+        position = (client + 0.5) * _GOLDEN % 1.0
+        if position < self.clients.stalled:
             return "stalled"
-        return "slow" if place < self.clients.stalled + self.clients.slow else "normal"
+        return "slow" if position < self.clients.stalled + self.clients.slow else "normal"
 
     def decodes(self, client: int) -> bool:
-        """Whether a client checks every message. Slow ones do: it is them the rules are about, and it costs little."""
+        """Whether a client checks every message. Slow ones do: the guarantees matter most for them."""
         kind = self.kind(client)
         if kind != "normal":
             return kind == "slow"
@@ -178,7 +178,7 @@ class Scenario(Part, frozen=True, kw_only=True):
 
 
 def load(name: str, overrides: tuple[str, ...] = ()) -> Scenario:
-    """A scenario by name or path, with `a.b=value` laid over it (values in TOML's notation, or bare text)."""
+    """A scenario by name or path, with `a.b=value` overrides (values in TOML notation, or plain text)."""
     path = Path(name) if name.endswith(".toml") else SCENARIOS / f"{name}.toml"
     try:
         data: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -187,7 +187,7 @@ def load(name: str, overrides: tuple[str, ...] = ()) -> Scenario:
     except tomllib.TOMLDecodeError as error:
         raise ScenarioError(f"{path}: not valid TOML: {error}") from error
     for override in overrides:
-        _lay_over(data, override)
+        _override(data, override)
     try:
         scenario = msgspec.convert(data, Scenario)
     except msgspec.ValidationError as error:
@@ -196,7 +196,7 @@ def load(name: str, overrides: tuple[str, ...] = ()) -> Scenario:
     return scenario
 
 
-def _lay_over(data: dict[str, Any], override: str) -> None:
+def _override(data: dict[str, Any], override: str) -> None:
     keys, equals, text = override.partition("=")
     *tables, key = keys.strip().split(".")
     if not equals:
@@ -213,7 +213,7 @@ def _lay_over(data: dict[str, Any], override: str) -> None:
 
 
 def _check(name: str, scenario: Scenario) -> None:
-    """What types cannot say."""
+    """Check what types cannot express."""
     feed, clients = scenario.feed, scenario.clients
     for interval in feed.intervals:
         if interval not in INTERVALS or not INTERVALS[interval].length_ms:

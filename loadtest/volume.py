@@ -1,7 +1,7 @@
 """How many bytes a client is sent: 100 symbols at 10 updates a second, by dialect, with and without compression.
 
-Pure but for the printing: real market, hub and dialects, beat by beat on a clock of its own, so that the answer is the
-same on every machine. Every update moves the price by a random walk; all 24 h figures move with it.
+Runs the real market, hub and dialects flush by flush on a virtual clock, so the result is the same on every machine.
+Every update moves the price by a random walk, and all 24 h figures with it.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ _START_MS = 1_700_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Volume:
+    """What one client of a dialect is sent."""
+
     dialect: str
     deflate: bool
     bytes_per_min: float
@@ -41,8 +43,8 @@ class Volume:
         return f"{name:<20} {self.bytes_per_min / 1e6:6.2f} MB/min   {self.bytes_per_update:5.1f} bytes an update"
 
 
-class _Walk:
-    """A symbol's ticker as a collector would send it."""
+class _TickerWalk:
+    """The ticker of one symbol, as a collector sends it."""
 
     def __init__(self, symbol: str, price_ticks: int, price_digits: int, draw: random.Random) -> None:
         self.symbol = symbol
@@ -74,7 +76,7 @@ class _Walk:
 
 
 def measure(symbols: int = 100, rate: float = 10.0, seconds: float = 60.0) -> list[Volume]:
-    """Bytes of frames by dialect, for one client that follows every symbol and is never behind."""
+    """Bytes of frames by dialect, for one client that follows every symbol and is always in sync."""
     dialects: list[tuple[Dialect, bool]] = [
         (dialect(deflate=deflate), deflate) for dialect in (NativeDialect, CompactDialect) for deflate in (False, True)
     ]
@@ -82,7 +84,7 @@ def measure(symbols: int = 100, rate: float = 10.0, seconds: float = 60.0) -> li
     hub: Hub[Member] = Hub(market)
     hub.state = FeedState()
     draw = random.Random(1)
-    walks = [_Walk(pair.symbol, pair.price_ticks, pair.price_digits, draw) for pair in choose_pairs(symbols)]
+    walks = [_TickerWalk(pair.symbol, pair.price_ticks, pair.price_digits, draw) for pair in choose_pairs(symbols)]
     for walk in walks:
         market.apply(walk.update(_START_MS), _START_MS)
     channels = [hub.ticker_channel(walk.symbol, View.NATIVE) for walk in walks]

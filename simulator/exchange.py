@@ -149,7 +149,7 @@ class _SharedSettings:
         return Random(f"{self.seed}/{pair.symbol}/{purpose}")
 
     def draw_history(self, pair: Pair) -> list[RawKline]:
-        return draw_history(pair, self.random(pair, "history"), self._stretches, pair.price_ticks, _FIRST_LIVE_ID)
+        return draw_history(pair, self.random(pair, "past"), self._stretches, pair.price_ticks, _FIRST_LIVE_ID)
 
     def closed(self, pair: Pair, interval: Interval, history: list[RawKline]) -> list[Kline]:
         """Klines of an interval that are complete and were closed when the exchange began."""

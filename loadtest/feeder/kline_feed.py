@@ -1,7 +1,7 @@
-"""Klines as ready-made Redis commands, in the feed's own time. Pure.
+"""Klines as Redis commands, on the feed's own clock. Pure.
 
-Every bar of every series is closed exactly once, in order; its volume is the bar's number (`stamps.volume_of`), its
-close is the send stamp. A closed bar is stored before it is published, as a collector does.
+Each kline of a series closes exactly once, in order. Its volume is its number (`stamps.volume_of`), its close is the
+stamp of the send time. A closed kline is stored before it is published, as a collector does.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _STORED_MAX = 500
 
 
 def kline_json(symbol: str, interval: Interval, open_time_ms: int, stamp: int, *, closed: bool) -> str:
-    """A raw kline. Before the bar closes its volume is 0.5, so that a forming one cannot pass for the closed one."""
+    """A kline as stored. A forming one has the volume 0.5, so that it cannot pass for the closed one."""
     volume = f"{volume_of(open_time_ms, interval.length_ms)}.0" if closed else "0.5"
     close = price(stamp, 0)
     return (
@@ -33,7 +33,7 @@ def kline_json(symbol: str, interval: Interval, open_time_ms: int, stamp: int, *
 
 
 class KlineFeed:
-    """All series of the feed; `advance` says what has happened since."""
+    """All series of the feed; `advance` returns the commands of what happened since the last call."""
 
     def __init__(
         self, symbols: Sequence[str], intervals: Sequence[str], redis: RedisConfig, start_ms: int, forming_rate: float
@@ -49,7 +49,7 @@ class KlineFeed:
         self.closed = 0
 
     def stored(self, count: int) -> list[bytes]:
-        """The bars before the first one, as the store holds them when the gateway starts."""
+        """Commands that store `count` closed klines before the first one of each series."""
         commands = []
         for interval in self._intervals:
             opens = [interval.back(self._first[interval], place) for place in range(count, 0, -1)]
@@ -63,14 +63,14 @@ class KlineFeed:
         return commands
 
     def advance(self, now_ms: float, stamp: int) -> bytes:
-        """Everything up to `now_ms`: bars that closed, then a forming one of each series when it is due."""
+        """Commands of the klines that closed by `now_ms`, then of a forming one per series if one is due."""
         parts: list[bytes] = []
         for interval in self._intervals:
             while (following := interval.next_open(self._open[interval])) <= now_ms:
                 parts += [self._closing(symbol, interval, self._open[interval], stamp) for symbol in self._symbols]
                 self._open[interval] = following
         if self._forming_ms and now_ms >= self._forming_due_ms:
-            # The schedule goes on as it was: what was missed meanwhile does not come any more.
+            # Missed forming klines are skipped; the schedule does not move.
             self._forming_due_ms += ((now_ms - self._forming_due_ms) // self._forming_ms + 1) * self._forming_ms
             parts += [
                 self._publish(symbol, interval, self._open[interval], stamp, int(now_ms), closed=False)
@@ -80,8 +80,7 @@ class KlineFeed:
         return b"".join(parts)
 
     def ledger(self) -> dict[str, tuple[int, int]]:
-        """Open times of the first and the last closed bar published, by interval; the last is before the first if
-        there was none."""
+        """Interval -> open times of the first and last published closed kline; without one, last < first."""
         return {
             interval.name: (self._first[interval], interval.previous_open(self._open[interval]))
             for interval in self._intervals

@@ -1,6 +1,6 @@
-"""The feeder process: publishes at the rate it is told, and says when it could not.
+"""The feeder process: publishes at the rate of the phase, and counts what it could not publish in time.
 
-Owns the clock and the socket; what is published is made by `ticker_feed` and `kline_feed`.
+Owns clock and socket; `ticker_feed` and `kline_feed` make the commands.
 """
 
 from __future__ import annotations
@@ -22,13 +22,15 @@ if TYPE_CHECKING:
 
     from loadtest.scenario import Scenario
 
-_KLINE_BEAT_S = 0.01
-# So many bytes in one send at most: more would give later values the stamp of earlier ones.
+_KLINE_INTERVAL_S = 0.01
+# Most bytes in one send. More would give later values the stamp of earlier ones.
 _SEND_BYTES = 1 << 17
 _DAY_MS = 86_400_000
 
 
 class Feeder:
+    """Feeds one run: `store` before the gateway starts, then `run`."""
+
     def __init__(self, plan: Plan, pipe: Connection) -> None:
         scenario = plan.scenario
         self._plan, self._pipe = plan, pipe
@@ -36,7 +38,7 @@ class Feeder:
         self._tickers = TickerFeed(scenario.symbols, self._redis, scenario.feed.rate, scenario.feed.beat_ms)
         self._turns_per_s = scenario.feed.rate * len(self._tickers.groups)
         self._group_size = scenario.feed.symbols / len(self._tickers.groups)
-        self._most = max(1, _SEND_BYTES // self._tickers.groups[0].length)
+        self._max_turns = max(1, _SEND_BYTES // self._tickers.groups[0].length)
         self._klines, self._kline_start_ms = _klines(scenario, self._redis, time.time_ns() // 1_000_000)
         self._publisher = Publisher(plan.redis_url)
         self._phase = "warm-up"
@@ -44,20 +46,20 @@ class Feeder:
         self._schedule = RateSchedule(0, 0.0)
 
     def store(self) -> None:
-        """What a gateway finds when it starts."""
+        """Store what the gateway reads at its start."""
         symbols = self._plan.scenario.symbols
         commands = [
-            # The collector's keys live 60 s; these last a run, because only the channels are written during it.
+            # A collector's keys expire after 60 s. These last a whole run, which writes channels only.
             encode("SET", self._redis.ticker_key.format(symbol=symbol), ticker_json(symbol, str(BASE), "0000"))
             for symbol in symbols
         ]
         commands += self._klines.stored(self._plan.scenario.feed.stored)
-        for place in range(0, len(commands), 50):
-            if b"\r\n-" in b"\r\n" + execute(self._plan.redis_url, commands[place : place + 50]):
+        for start in range(0, len(commands), 50):
+            if b"\r\n-" in b"\r\n" + execute(self._plan.redis_url, commands[start : start + 50]):
                 raise ConnectionError("the store refused a command")
 
     def run(self) -> None:
-        """Klines at once (a collector never waits), tickers from `start`; until `stop`."""
+        """Publish klines at once, tickers from the command `start` on, until `stop`."""
         gc.freeze()
         gc.disable()
         self._start_ns = report_ns = time.monotonic_ns()
@@ -69,14 +71,14 @@ class Feeder:
                 self._pipe.send(self._sample(now_ns))
             if self._pipe.poll() and not self._execute(self._pipe.recv()):
                 break
-            pause_s = min(self._schedule.wait_s(time.monotonic_ns()), _KLINE_BEAT_S)
+            pause_s = min(self._schedule.wait_s(time.monotonic_ns()), _KLINE_INTERVAL_S)
             if pause_s > 0:
                 time.sleep(pause_s)
         self._finish()
 
     def _publish(self, now_ns: int) -> None:
         stamp = stamp_at(now_ns, self._plan.epoch_ns)
-        if turns := self._schedule.take(now_ns, self._most):
+        if turns := self._schedule.take(now_ns, self._max_turns):
             self._publisher.send(self._tickers.next(turns, stamp))
         if klines := self._klines.advance(self._kline_now_ms(now_ns), stamp):
             self._publisher.send(klines)
@@ -97,7 +99,7 @@ class Feeder:
         return command.verb != "stop"
 
     def _finish(self) -> None:
-        """The keys get the last prices, as a collector's would; nothing is published any more."""
+        """Store the last prices, as a collector does; nothing is published any more."""
         now_ns = time.monotonic_ns()
         prices = self._tickers.final_prices()
         symbols = self._plan.scenario.symbols
@@ -135,7 +137,7 @@ class Feeder:
 
 
 def _klines(scenario: Scenario, redis: RedisConfig, now_ms: int) -> tuple[KlineFeed, int]:
-    """The kline feed and where its time begins: now, or so far back that a virtual clock ends in the past."""
+    """The kline feed and its start: now, or so early that a virtual clock does not reach the present in the run."""
     feed = scenario.feed
     start_ms = now_ms
     if feed.speed:
@@ -147,7 +149,7 @@ def _klines(scenario: Scenario, redis: RedisConfig, now_ms: int) -> tuple[KlineF
 
 
 def main(plan: Plan, pipe: Connection) -> None:
-    """Entry of the process: store, say so, feed."""
+    """Entry of the process."""
     feeder = Feeder(plan, pipe)
     feeder.store()
     pipe.send("stored")

@@ -1,9 +1,9 @@
-"""How many turns are due now, so that a rate is held on average; and how far it was not. Pure: time is an argument."""
+"""Decides how many turns are due, so that a rate is kept on average, and counts the rest. Pure: takes the time."""
 
 from __future__ import annotations
 
 _NS = 1_000_000_000
-# After a stall the debt is not paid back in one burst: that would measure the feeder, not the gateway.
+# Turns missed in a stall are not made up in one burst, which would measure the feeder and not the gateway.
 _DEBT_NS = _NS // 4
 
 

@@ -1,7 +1,7 @@
-"""Ticker updates as ready-made Redis commands. Pure.
+"""Ticker updates as Redis commands. Pure.
 
-A group of symbols is published together. Its commands are built once, all of one length, so that a digit of the stamp
-or the number stands at the same place in each: what has changed is written into all of them by one strided assignment.
+The commands of a group of symbols are built once, all of one length, so that each digit of stamp and number has the
+same offset in every command: one strided assignment writes a changed digit into all of them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from gateway.config import RedisConfig
 
-# Bytes that JSON text never holds.
+# Bytes that JSON text never contains.
 _STAMP = "\x01" * 8
 _NUMBER = "\x02" * 4
 _DIGITS = b"0123456789"
@@ -32,9 +32,9 @@ def ticker_json(symbol: str, stamp: str, number: str) -> str:
 
 
 class TickerGroup:
-    """Symbols that are updated together; counts their updates."""
+    """Symbols that are updated together, and the number of their updates."""
 
-    __slots__ = ("_commands", "_places", "_rows", "_step", "_written", "count", "size")
+    __slots__ = ("_commands", "_offsets", "_rows", "_step", "_written", "count", "size")
 
     def __init__(self, symbols: Sequence[str], redis: RedisConfig) -> None:
         self.size = len(symbols)
@@ -47,14 +47,14 @@ class TickerGroup:
             raise ValueError("the symbols of a group must have names of one length")
         self._commands = bytearray(b"".join(commands))
         self._step = len(commands[0])
-        # Where each digit of stamp and number stands in the first command, and a row of each digit for all commands.
-        self._places = [
-            [start + place for start in _starts(commands[0], text.encode())]
+        # Offsets of each digit of stamp and number in the first command, and each digit repeated for all commands.
+        self._offsets = [
+            [start + offset for start in _starts(commands[0], text.encode())]
             for text in (_STAMP, _NUMBER)
-            for place in range(len(text))
+            for offset in range(len(text))
         ]
         self._rows = {digit: bytes([digit]) * self.size for digit in _DIGITS}
-        self._written = bytes(len(self._places))
+        self._written = bytes(len(self._offsets))
 
     @property
     def length(self) -> int:
@@ -62,41 +62,41 @@ class TickerGroup:
         return len(self._commands)
 
     def next(self, stamp: int) -> bytes:
-        """The commands of the next update of each symbol."""
+        """The commands of each symbol's next update."""
         self.count += 1
         digits = b"%08d%04d" % (stamp, self.count % WRAP)
         commands, step = self._commands, self._step
-        for digit, before, places in zip(digits, self._written, self._places, strict=True):
+        for digit, before, offsets in zip(digits, self._written, self._offsets, strict=True):
             if digit != before:
                 row = self._rows[digit]
-                for place in places:
-                    commands[place::step] = row
+                for offset in offsets:
+                    commands[offset::step] = row
         self._written = digits
         return bytes(commands)
 
     def last_price(self, stamp: int) -> float:
-        """What `next` published last, if that was at `stamp`."""
+        """The price in the commands that `next(stamp)` returned last."""
         return float(price(stamp, self.count))
 
 
 def _starts(text: bytes, part: bytes) -> list[int]:
-    """Where a part stands in a text; parts do not overlap."""
+    """Offsets of the non-overlapping occurrences of `part`."""
     return [match.start() for match in re.finditer(re.escape(part), text)]
 
 
 class TickerFeed:
-    """All symbols in groups that take turns, so that the load is even instead of one burst per period."""
+    """All symbols, in groups that take turns, so that the load is even."""
 
     def __init__(self, symbols: Sequence[str], redis: RedisConfig, rate: float, beat_ms: int) -> None:
         beats_per_round = max(1, round(1000 / (rate * beat_ms))) if rate else 1
         count = min(len(symbols), beats_per_round)
-        self.groups = [TickerGroup(symbols[place::count], redis) for place in range(count)]
+        self.groups = [TickerGroup(symbols[offset::count], redis) for offset in range(count)]
         self.stamps = [0] * count
         self._turn = 0
-        self._group_of = [place % count for place in range(len(symbols))]
+        self._group_of = [offset % count for offset in range(len(symbols))]
 
     def next(self, turns: int, stamp: int) -> bytes:
-        """The commands of so many groups' turns."""
+        """The commands of the next `turns` groups."""
         parts = []
         for _ in range(turns):
             parts.append(self.groups[self._turn].next(stamp))
@@ -117,4 +117,5 @@ class TickerFeed:
 
     @property
     def messages(self) -> int:
+        """Updates published so far, of all symbols."""
         return sum(group.count * group.size for group in self.groups)

@@ -11,7 +11,7 @@ _MAX = (1 << _MAX_BITS) - 1
 
 
 def bucket_of(value: int) -> int:
-    """The bucket that counts a value; each power of two above the exact part is divided into 1,024 buckets."""
+    """The bucket of a value; each power of two above the exact part has 1,024 buckets."""
     if value < _EXACT:
         return value if value > 0 else 0
     shift = min(value, _MAX).bit_length() - _EXACT_BITS
@@ -19,7 +19,7 @@ def bucket_of(value: int) -> int:
 
 
 def bucket_max(bucket: int) -> int:
-    """The greatest value a bucket stands for: a quantile is never reported better than it was."""
+    """The greatest value of a bucket, so that no quantile is reported lower than it is."""
     if bucket < _EXACT:
         return bucket
     shift, place = divmod(bucket - _EXACT, _HALF)
@@ -53,7 +53,7 @@ class Ages:
         self.largest = max(self.largest, other.largest)
 
     def quantile(self, share: float) -> int:
-        """The smallest value that at least `share` of all are not above; 0 of nothing."""
+        """The smallest value that at least `share` of all values do not exceed; 0 without values."""
         wanted, seen = share * self.count, 0
         for bucket in sorted(self.buckets):
             seen += self.buckets[bucket]
@@ -62,7 +62,7 @@ class Ages:
         return 0
 
     def summary_ms(self) -> dict[str, float]:
-        """What is reported, in ms."""
+        """Count, mean and quantiles for the report, in ms."""
         if not self.count:
             return {"count": 0}
         return {

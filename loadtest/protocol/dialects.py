@@ -31,7 +31,7 @@ class Dialect:
     name: str
     subprotocol: str | None
     update_prefix: bytes
-    """How the payload of an update begins; no other message begins so."""
+    """First bytes of every update's payload, and of no other message's."""
     count_tickers: Callable[[bytearray, int, int], tuple[int, int]]
     """Ticker updates and closed klines in the update `data[start:stop]`, where there are no klines."""
     count_all: Callable[[bytearray, int, int], tuple[int, int]] | None
@@ -45,7 +45,7 @@ class Dialect:
     snapshots: bool = True
     """Whether a subscription is answered with a snapshot of each channel; else its reply is all there is."""
     run_pattern: re.Pattern[bytes] | None = None
-    """Many updates in a row, frame headers and all: where each is a message, walking them one by one is too slow."""
+    """Matches a row of update frames with headers, in a dialect with too many small frames to walk one by one."""
 
 
 def _native_tickers(data: bytearray, start: int, stop: int) -> tuple[int, int]:
@@ -86,7 +86,7 @@ def _compact_updates(payload: bytes) -> list[ChannelUpdate]:
 
 
 def _compact_fields(updates: Any) -> dict[str, Any]:
-    """The updates does not say whether its channel is a ticker or a kline: the fields of both are given."""
+    """Compact values do not say whether the channel is a ticker or a kline: the result has the fields of both."""
     match updates:
         case [open_time_ms, _, _, _, close, volume, _, _, state]:
             return {"openTime": open_time_ms, "close": close, "volume": volume, "isClosed": state == 1}

@@ -1,4 +1,4 @@
-"""Redis commands as bytes, and just enough of a client to send them in bulk. Knows no keys."""
+"""Redis commands as bytes, and a client that sends them in bulk. Knows no keys."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ if TYPE_CHECKING:
 
 def encode(*parts: bytes | str | int) -> bytes:
     """One command in RESP."""
-    words = [part if isinstance(part, bytes) else str(part).encode() for part in parts]
-    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
+    arguments = [part if isinstance(part, bytes) else str(part).encode() for part in parts]
+    return b"*%d\r\n" % len(arguments) + b"".join(
+        b"$%d\r\n%s\r\n" % (len(argument), argument) for argument in arguments
+    )
 
 
 class Publisher:
-    """A connection that only sends: with `CLIENT REPLY OFF` there are no replies to read, and a server that cannot
-    keep up shows as a blocked `send`, not as a growing buffer here."""
+    """A connection that only sends (`CLIENT REPLY OFF`). `send` blocks while the server is slow."""
 
     def __init__(self, url: str) -> None:
         self._socket = connect(url)
@@ -32,7 +33,7 @@ class Publisher:
 
 
 def execute(url: str, commands: Sequence[bytes]) -> bytes:
-    """Send commands on a connection of their own; the raw replies. Returns when all have been carried out."""
+    """Execute commands on a new connection; returns their raw replies."""
     with connect(url) as connection:
         connection.sendall(b"".join([*commands, encode("QUIT")]))
         replies = []
@@ -41,15 +42,8 @@ def execute(url: str, commands: Sequence[bytes]) -> bytes:
     return b"".join(replies)
 
 
-def published(url: str) -> int:
-    """How many PUBLISH commands the server has carried out in its life."""
-    for line in execute(url, [encode("INFO", "commandstats")]).splitlines():
-        if line.startswith(b"cmdstat_publish:calls="):
-            return int(line.partition(b"=")[2].partition(b",")[0])
-    return 0
-
-
 def connect(url: str) -> socket.socket:
+    """A connection that is authenticated as the URL says. Raises `OSError`."""
     parts = urlsplit(url)
     if parts.scheme == "unix":
         connection = socket.socket(socket.AF_UNIX)

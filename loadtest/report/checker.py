@@ -1,9 +1,8 @@
-"""Proves the protocol's promise about klines from what clients saw. Pure; used while a run lasts and on recordings.
+"""Checks the protocol's guarantees about klines on what clients received. Pure; used during runs and on recordings.
 
-The promise, per client and channel: every closed kline exactly once and in order, or inside a later snapshot that
-covers it; open times never go backwards outside of a snapshot; a closed kline comes before anything of the next bar;
-and no price is shown as live that is older than the run allows.
-The feeder publishes every bar of a series, so the successor of a bar is known without asking anybody.
+Per client and channel: each closed kline exactly once and in order, or in a later snapshot that covers it; open times
+never go backwards outside of a snapshot; a closed kline comes before any update of the next kline; and no price is
+shown as live that is older than the run allows. The feeder publishes every kline of a series, so the next one is known.
 """
 
 from __future__ import annotations
@@ -22,18 +21,18 @@ if TYPE_CHECKING:
     from loadtest.report.recording import Event, Ledger
 
 _EXAMPLES = 20
-# More is not remembered of one channel: a series that is silent for an hour is told as well by so many.
+# Most missing klines to remember per channel; more would not say more about a series that is silent for an hour.
 _MISSING_MAX = 1000
 
 FAULTS = {
     "hole": "a closed kline never came, and no snapshot covered it while the connection lasted",
     "duplicate": "a closed kline came again, or an older one after a newer",
-    "late": "a closed kline came after news of a newer bar",
-    "reopened": "a forming bar that had been closed already",
-    "backwards": "a forming bar older than the one before",
-    "wrong_value": "a closed kline with values of another bar, or of a bar not yet final",
-    "unordered_snapshot": "a snapshot that is not ascending or has a hole",
-    "declared_hole": "a reconnect was told that its gap cannot be filled",
+    "late": "a closed kline came after an update of a newer one",
+    "reopened": "a forming kline had been closed already",
+    "backwards": "a forming kline is older than the one before",
+    "wrong_value": "a closed kline has the values of another one, or of one that is not final",
+    "unordered_snapshot": "a snapshot is not ascending or has a gap",
+    "declared_hole": "the gateway could not fill the gap of a reconnect",
     "old_as_live": "a price was shown as live that was older than the limit",
     "missing_at_end": "the newest closed klines had not come when the run ended",
 }
@@ -51,31 +50,32 @@ class _ChannelState:
         self.missing: dict[int, str] = {}
 
     def skip(self, first: int, before: int, example: str) -> None:
-        """The klines from one open time to before another have not come."""
+        """Note the klines from `first` to before `before` as missing."""
         while first < before and len(self.missing) < _MISSING_MAX:
             self.missing[first] = example
             first = self.interval.next_open(first)
 
     def forget_after_cursor(self) -> None:
-        """A resume asks for what lies after the cursor: that is not lost with the connection."""
+        """Forget missing klines after the cursor: a resume asks for them."""
         if self.last is not None:
             self.missing = {open_time_ms: how for open_time_ms, how in self.missing.items() if open_time_ms < self.last}
 
 
 class Checker:
-    """Takes events in the order they were seen; counts what breaks the promise, and keeps the first examples."""
+    """Takes events in the order of their arrival; counts faults by kind, and keeps the first examples."""
 
     def __init__(self) -> None:
         self.faults: Counter[str] = Counter()
         self.examples: list[str] = []
         self.checked = 0
-        """Closed klines looked at, one by one."""
+        """Closed klines checked."""
         self.prices_checked = 0
-        """Looks at what was shown as live."""
+        """Checks of the oldest price shown as live."""
         self._states: dict[tuple[int, str], _ChannelState] = {}
         self._disconnected: set[int] = set()
 
     def check(self, event: Event) -> None:
+        """Check one event."""
         match event:
             case Joined(client):
                 self._disconnected.discard(client)
@@ -83,7 +83,7 @@ class Checker:
                 states = [state for (owner, _), state in self._states.items() if owner == client]
                 for state in states:
                     state.forget_after_cursor()
-                # The cursor has passed over what is missing still: a resume will not bring it.
+                # What is still missing lies before the cursor, so a resume will not bring it.
                 self._count_holes(states)
                 self._disconnected.add(client)
             case Snapshot(client, channel):
@@ -98,7 +98,7 @@ class Checker:
                     self._fault("old_as_live", f"{event!r}")
 
     def finish(self, ledger: Ledger) -> None:
-        """The feed has stopped and the pipes have drained: everybody must have everything."""
+        """Judge what is missing at the end, when the feed has stopped and nothing is on its way any more."""
         self._count_holes(self._states.values())
         for (client, channel), state in self._states.items():
             published = ledger.published.get(state.interval.name)
@@ -147,7 +147,7 @@ class Checker:
                 return
             state.skip(state.interval.next_open(state.last), open_time_ms, f"{event!r}: after {state.last}")
         if state.forming is not None and state.forming > open_time_ms:
-            self._fault("late", f"{event!r}: after news of {state.forming}")
+            self._fault("late", f"{event!r}: after an update of {state.forming}")
         state.last = open_time_ms
 
     def _forming(self, state: _ChannelState, event: Forming, open_time_ms: int) -> None:

@@ -1,4 +1,4 @@
-"""From what the processes reported at both ends of a phase to what is said about it. Pure."""
+"""The result of a phase from what the processes reported at its begin and end. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from loadtest.protocol.messages import FeedSample, HttpSample, SwarmSample
     from loadtest.scenario import Phase, Scenario
 
-# The swarm's word about the gateway counts only while it has time left itself.
+# Limits above which a figure says more about the harness or the machine than about the gateway.
 _BUSY_LIMIT = 0.9
 _PASS_LIMIT_MS = 250.0
 _FEED_LIMIT = 0.99
@@ -25,7 +25,7 @@ _WAITED_LIMIT = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Boundary:
-    """Everybody's counts at one moment."""
+    """The counts of all processes at one moment."""
 
     at_s: float
     feed: FeedSample
@@ -39,7 +39,7 @@ class Boundary:
 
 @dataclass(slots=True)
 class PhaseFigures:
-    """What was gathered between two boundaries."""
+    """Figures of the swarm between two boundaries."""
 
     ages: dict[str, Ages] = field(default_factory=dict)
     busy: list[float] = field(default_factory=list)
@@ -63,15 +63,15 @@ class Subscribers:
 
     @classmethod
     def of(cls, scenario: Scenario) -> Subscribers:
-        places = range(scenario.feed.symbols)
+        symbols = range(scenario.feed.symbols)
         normal, slow, klines = Counter[int](), Counter[int](), Counter[bool]()
         for client in range(scenario.clients.count):
             is_normal = scenario.kind(client) == "normal"
             (normal if is_normal else slow).update(scenario.watchlist(client))
             klines[is_normal] += scenario.clients.klines
         return cls(
-            tuple(normal[place] for place in places),
-            tuple(slow[place] for place in places),
+            tuple(normal[symbol] for symbol in symbols),
+            tuple(slow[symbol] for symbol in symbols),
             klines[True],
             klines[False],
         )
@@ -107,13 +107,14 @@ def phase_result(
 
 
 def warnings(results: list[PhaseResult]) -> list[str]:
-    """What makes a number of this run mean less than it seems."""
+    """Reasons to distrust figures of the run."""
     found = []
     for result in results:
         swarm, feed, gateway = result.swarm, result.feed, result.gateway
         if gateway is not None and gateway.waited_percent > _WAITED_LIMIT:
             found.append(
-                f"{result.name}: others ran on the gateway's core: it waited {gateway.waited_percent:.0f} % of the time"
+                f"{result.name}: other processes used the gateway's core:"
+                f" it waited {gateway.waited_percent:.0f} % of the time"
             )
         if swarm.busy_mean > _BUSY_LIMIT:
             found.append(f"{result.name}: the swarm itself was the bottleneck ({swarm.busy_mean:.0%} busy)")
@@ -132,7 +133,7 @@ def _delivery(
 ) -> DeliveryResult:
     published = [late - early for early, late in zip(before.feed.counts, after.feed.counts, strict=True)]
     series = scenario.feed.kline_symbols
-    bars = (after.feed.closed - before.feed.closed) // series if series else 0
+    klines = (after.feed.closed - before.feed.closed) // series if series else 0
     delivered = after.total("updates") - before.total("updates")
     frames = after.total("frames") - before.total("frames")
     size = after.total("bytes") - before.total("bytes")
@@ -140,7 +141,7 @@ def _delivery(
         offered=sum(count * clients for count, clients in zip(published, subscribers.tickers, strict=True)),
         delivered=delivered,
         delivered_per_s=round(delivered / seconds, 1),
-        closed_offered=bars * subscribers.klines,
+        closed_offered=klines * subscribers.klines,
         closed_delivered=after.total("closed") - before.total("closed"),
         slow_offered=sum(count * clients for count, clients in zip(published, subscribers.tickers_slow, strict=True)),
         slow_delivered=after.total("updates_slow") - before.total("updates_slow"),
@@ -204,7 +205,7 @@ def _http(sample: HttpSample | None) -> dict[str, object]:
 
 
 def growth(before: Iterable[dict[str, int]], after: Iterable[dict[str, int]]) -> dict[str, int]:
-    """By how much named counts of all processes have growth; those that have not are left out."""
+    """Growth of named counts over all processes; counts without growth are left out."""
     total: Counter[str] = Counter()
     for counts in after:
         total.update(counts)

@@ -1,4 +1,4 @@
-"""What the run knows so far: the latest word of every process, and a row of figures for each second. No I/O."""
+"""State of the run: the latest message of every process, and a row of figures for each second. No I/O."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ _RATE_S = 0.5
 
 
 class Observer:
+    """`parts`: number of swarm processes."""
+
     def __init__(self, parts: int) -> None:
         self.feed: FeedSample | None = None
         self.swarm: dict[int, SwarmSample] = {}
@@ -28,7 +30,7 @@ class Observer:
         self.figures: defaultdict[str, PhaseFigures] = defaultdict(PhaseFigures)
         self.rows: list[Row] = []
         self._parts = parts
-        # Phase -> the words with which it was closed; later ones of a quicker process must not replace them.
+        # Phase -> the samples that ended it. Later samples of a faster process must not replace them.
         self._feed_ends: dict[str, FeedSample] = {}
         self._swarm_ends: defaultdict[str, list[SwarmSample]] = defaultdict(list)
         self._second: dict[str, Ages] = {}
@@ -37,6 +39,7 @@ class Observer:
         self._cpu: tuple[float, float] | None = None
 
     def record(self, message: Message) -> None:
+        """Take a message of any process."""
         match message:
             case FeedSample():
                 self.feed = message
@@ -61,19 +64,20 @@ class Observer:
                 self.attacks[message.phase] = message.outcomes
 
     def total(self, name: str) -> int:
+        """Sum of a count over the swarm processes."""
         value: int = sum(getattr(sample, name) for sample in self.swarm.values())
         return value
 
     def ended(self, phase: str) -> bool:
-        """Whether the feeder and each swarm process have closed this phase."""
+        """Whether the feeder and all swarm processes have ended this phase."""
         return phase in self._feed_ends and len(self._swarm_ends[phase]) == self._parts
 
     def boundary(self, phase: str, at_s: float, usage: Usage | None) -> Boundary:
-        """Everybody's counts at the end of a phase that has ended."""
+        """The counts of all processes at the end of an ended phase."""
         return Boundary(at_s, self._feed_ends[phase], tuple(self._swarm_ends[phase]), usage)
 
     def row(self, at_s: float, usage: Usage | None) -> Row:
-        """One second's figures."""
+        """Append and return the figures of one second."""
         row: Row = {"t": round(at_s, 2), "ready": self.total("ready"), "swarm_busy": round(self._busy, 3)}
         row["published_per_s"] = round(self._rates.of("published"))
         row["updates_per_s"] = round(self._rates.of("updates"))
@@ -93,7 +97,7 @@ class Observer:
 
 
 class _Rates:
-    """Rates by the clock of whoever counts: words of other processes come early or late."""
+    """Rates by the clock of the process that counts, because its messages arrive with varying delays."""
 
     def __init__(self) -> None:
         self._last: dict[tuple[str, int], tuple[float, int]] = {}
@@ -101,7 +105,7 @@ class _Rates:
 
     def note(self, name: str, part: int, at_s: float, count: int) -> None:
         before_s, before = self._last.setdefault((name, part), (at_s, count))
-        # A phase may end right after a report: too short a time to say anything about.
+        # A phase may end right after a sample: too short a time for a rate.
         if at_s - before_s >= _RATE_S:
             self._rates[name, part] = (count - before) / (at_s - before_s)
             self._last[name, part] = (at_s, count)

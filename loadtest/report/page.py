@@ -1,4 +1,4 @@
-"""A result as one HTML page that needs nothing else. Pure."""
+"""A result as one self-contained HTML page. Pure."""
 
 from __future__ import annotations
 
@@ -46,6 +46,7 @@ _CHARTS = (
 
 
 def html(result: Result) -> str:
+    """The page."""
     state = '<b class="ok">passed</b>' if result.passed else '<b class="fail">failed</b>'
     body = [
         f"<h1>{escape(result.title)}</h1>",

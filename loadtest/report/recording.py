@@ -1,6 +1,6 @@
-"""What a client saw of its kline channels, as events; a recording is a file of them, one JSON array a line.
+"""Events of what clients received on their kline channels, and files of them: one JSON array per line.
 
-The first line is the header, the last one the feeder's ledger: with it a checker knows what should have come.
+The first line is a header. The last line is the feeder's ledger, from which a checker knows what should have arrived.
 """
 
 from __future__ import annotations
@@ -18,33 +18,39 @@ Mode = Literal["replace", "recovered", "unrecovered", "resync"]
 
 
 class Header(Struct, frozen=True, array_like=True, tag="recording"):
+    """The first line of a recording."""
+
     scenario: str
     version: int = 1
 
 
 class Joined(Struct, frozen=True, array_like=True, tag="joined"):
-    """A client has connected and asks for its channels, with the cursors it has."""
+    """A client has connected and subscribes, with the cursors it has."""
 
     client: int
 
 
 class Left(Struct, frozen=True, array_like=True, tag="left"):
-    """The client has lost its connection: nothing can be missing at its end unless it joins again."""
+    """A client has lost its connection; nothing counts as missing unless it connects again."""
 
     client: int
 
 
 class Snapshot(Struct, frozen=True, array_like=True, tag="snapshot"):
+    """A snapshot of a kline channel."""
+
     client: int
     channel: str
     mode: Mode
     closed: tuple[tuple[int, float], ...]
     """Open time and volume of each closed kline."""
     forming: int | None
-    """Open time of the bar after them."""
+    """Open time of the forming kline after them."""
 
 
 class Closed(Struct, frozen=True, array_like=True, tag="closed"):
+    """A closed kline."""
+
     client: int
     channel: str
     open_time_ms: int
@@ -52,7 +58,7 @@ class Closed(Struct, frozen=True, array_like=True, tag="closed"):
 
 
 class Forming(Struct, frozen=True, array_like=True, tag="forming"):
-    """A forming bar was opened (not each of its updates)."""
+    """The first update of a forming kline."""
 
     client: int
     channel: str
@@ -60,7 +66,7 @@ class Forming(Struct, frozen=True, array_like=True, tag="forming"):
 
 
 class Shown(Struct, frozen=True, array_like=True, tag="shown"):
-    """A look at a client's screen: of the prices it shows as live, the oldest one. More than `limit_ms` is a lie."""
+    """The oldest price that a client shows as live, and the age that it must not exceed."""
 
     client: int
     channel: str

@@ -1,4 +1,4 @@
-"""What a run says in the end, as plain data that goes to JSON; and whether it kept what was expected. Pure."""
+"""The result of a run as plain data for JSON, and the verdicts on its expectations. Pure."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class GatewayResult(Struct, frozen=True):
     rss_mb: float
     peak_mb: float
     waited_percent: float
-    """Time it could have run, but its core was busy with somebody else: what disturbs the measurement."""
+    """Share of the time that it was ready to run while another process used its core: disturbs the measurement."""
 
 
 class SwarmResult(Struct, frozen=True):
@@ -77,7 +77,7 @@ class PhaseResult(Struct, frozen=True):
     gateway: GatewayResult | None
     swarm: SwarmResult
     ages_ms: dict[str, dict[str, float]]
-    """Lane -> how old values were when a decoding client read them."""
+    """Lane -> age of values when a decoding client read them."""
     join_ms: dict[str, float]
     """Time from connecting to having every snapshot, of connections made in the phase."""
     http: dict[str, Any]
@@ -110,11 +110,11 @@ class Checks(Struct, frozen=True):
 
 
 REFUSED = "429"
-"""How an attacker's connection may end as well, once its address has been cut for floods: it is not let in again."""
+"""An attacker's connection may also end so, once its address is blocked for floods."""
 
 
 class AttackResult(Struct, frozen=True):
-    """What became of one kind of attackers in a phase. `outcomes`: how their connections ended -> how often."""
+    """One kind of attack in a phase. `outcomes`: how connections ended -> how often."""
 
     phase: str
     attack: str
@@ -124,7 +124,7 @@ class AttackResult(Struct, frozen=True):
 
     @property
     def wrong(self) -> int:
-        """Connections that ended otherwise; an attack none of whose ends was seen counts as one."""
+        """Connections that ended otherwise than expected; 1 for an attack without any end."""
         if not (expected := self.outcomes.get(self.expected, 0)):
             return sum(self.outcomes.values()) or 1
         refused = self.outcomes.get(REFUSED, 0) if self.expected != REFUSED else 0
@@ -156,15 +156,15 @@ class Result(Struct, frozen=True):
 
 
 def bytes_per_write(metrics: Mapping[str, float]) -> float | None:
-    """As the gateway counts; None where it does not say."""
+    """Mean size of a write by the gateway's own metrics; None without them."""
     writes = metrics.get("gateway_writes_total", 0)
     return metrics.get("gateway_sent_bytes_total", 0) / writes if writes else None
 
 
 def writes_per_flush(metrics: Mapping[str, float], clients: int) -> float | None:
-    """Writes for each client and each flush: at most 1 where a flush is one write, whatever it has to say."""
-    beats = metrics.get("gateway_flush_seconds_count", 0) * clients
-    return metrics.get("gateway_writes_total", 0) / beats if beats else None
+    """Writes per client and flush; at most 1 if a flush is a single write."""
+    client_flushes = metrics.get("gateway_flush_seconds_count", 0) * clients
+    return metrics.get("gateway_writes_total", 0) / client_flushes if client_flushes else None
 
 
 def judge(
@@ -175,7 +175,7 @@ def judge(
     attacks: Sequence[AttackResult] = (),
     writes_per_flush: float | None = None,
 ) -> list[Verdict]:
-    """Each expectation against what was seen. One that could not be measured is not met."""
+    """Compare each expectation with its figure. An expectation without a figure is not met."""
     gateways = [phase.gateway for phase in phases if phase.gateway]
     ages = [lane["p99"] for phase in phases for lane in phase.ages_ms.values() if "p99" in lane]
     shares = [share for phase in phases if (share := phase.delivery.share) is not None]

@@ -1,4 +1,4 @@
-"""The run on the terminal: one line a second, and a summary at the end. Pure: makes text."""
+"""The run as text for the terminal: a line per second, and a summary at the end. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def line(phase: str, row: Row) -> str:
-    """One second."""
+    """One second of the run."""
     parts = [f"{row['t']:6.0f} s  {phase:<10}", f"{row['ready']:>6.0f} clients"]
     parts.append(f"in {row['published_per_s']:>9,.0f}/s  out {row['updates_per_s']:>10,.0f}/s")
     parts += [f"{name.removesuffix(' ms')} {row[name]:.0f} ms" for name in sorted(row) if name.endswith("p99 ms")]
@@ -23,7 +23,7 @@ def line(phase: str, row: Row) -> str:
 
 
 def summary(result: Result) -> str:
-    """The whole run, to be read and to be pasted."""
+    """The whole run."""
     lines = [f"{result.title}", ""]
     for step in result.memory:
         growth = f", {step.kb_per_connection:.1f} KB each" if step.kb_per_connection is not None else ""

@@ -1,6 +1,4 @@
-"""One client of the swarm: its handshake, its subscriptions and where it stands. No sockets, no clock: bytes in, bytes
-to send out.
-"""
+"""One client of the swarm: its handshake, its subscriptions and its state. Bytes in, bytes out; no clock."""
 
 from __future__ import annotations
 
@@ -33,20 +31,22 @@ _CHANNELS_PER_COMMAND = 200
 
 
 class State(IntEnum):
+    """State of a client's connection."""
+
     DISCONNECTED = 0
     CONNECTING = 1
     HANDSHAKE = 2
     SUBSCRIBING = 3
-    """Subscribed, but not every snapshot is here."""
+    """Subscriptions are sent, and not all snapshots have arrived."""
     READY = 4
 
 
 class ConnectionEnded(Exception):
-    """The connection is of no use any more; says how it ended."""
+    """The connection has ended or is unusable; the message says how it ended."""
 
 
 class Client:
-    """Invariant: `unparsed` holds the bytes received that are not yet a whole frame (or handshake)."""
+    """Invariant: `unparsed` holds received bytes that are not yet a whole frame (or handshake)."""
 
     __slots__ = (
         "_pending_replies",
@@ -75,9 +75,9 @@ class Client:
         self.connect_ns = 0
         self.attempts = 0
         self.last_read_ns = 0
-        """When anything came last."""
+        """Monotonic time of the last read."""
         self.allowance = 0.0
-        """Of a slow reader: bytes it may read now."""
+        """Bytes that a slow reader may read now."""
         self._scenario, self._dialect, self._host = scenario, dialect, host
         self._pending_replies = 0
         self._pending_snapshots = 0
@@ -89,7 +89,10 @@ class Client:
         return handshake(self._host, self._scenario.clients.path, self._dialect.subprotocol)
 
     def finish_handshake(self, data: bytes) -> tuple[bytes, int] | None:
-        """What to send once the handshake is answered, and where frames begin; None while it is not."""
+        """The commands to send and the offset of the first frame; None while the answer to the handshake is incomplete.
+
+        Raises `ConnectionEnded` for a refusal.
+        """
         try:
             end = handshake_end(data, self._dialect.subprotocol)
         except HandshakeError as error:
@@ -103,14 +106,16 @@ class Client:
 
     @property
     def has_refused_channels(self) -> bool:
-        """Whether channels were refused for the moment; `retry` asks for them again."""
+        """Whether channels were refused as UNAVAILABLE; `subscribe_refused` asks for them again."""
         return bool(self._refused)
 
     def subscribe_refused(self) -> bytes:
+        """The commands that subscribe again to channels that were unavailable."""
         names, self._refused = self._refused, []
         return self._subscribe(names)
 
     def disconnect(self) -> None:
+        """Forget the connection. Values and cursors of the follower stay."""
         self.state = State.DISCONNECTED
         self.unparsed = b""
         self._refused = []
@@ -118,7 +123,7 @@ class Client:
             self.follower.disconnect()
 
     def receive(self, opcode: int, payload: bytes) -> tuple[str, bytes]:
-        """A frame that is no update: what it was, and what to answer. Raises `ConnectionEnded` on a close."""
+        """Handle a frame that is not an update; returns its kind and the answer. A close raises `ConnectionEnded`."""
         if opcode == CLOSE:
             raise ConnectionEnded(f"closed {close_code(payload)}")
         if opcode == PING:
@@ -158,9 +163,9 @@ class Client:
     def _channels(self) -> list[str]:
         scenario = self._scenario
         symbols = scenario.symbols
-        return [f"ticker:{symbols[place]}" for place in scenario.watchlist(self.index)] + [
-            f"kline:{symbols[place]}:{interval}"
-            for place in scenario.kline_list(self.index)
+        return [f"ticker:{symbols[index]}" for index in scenario.watchlist(self.index)] + [
+            f"kline:{symbols[index]}:{interval}"
+            for index in scenario.kline_list(self.index)
             for interval in scenario.feed.intervals
         ]
 

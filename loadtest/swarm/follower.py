@@ -1,6 +1,6 @@
-"""A client that decodes everything: order, age and completeness of what it gets. Pure; the time is an argument.
+"""A client that decodes everything: checks order, age and completeness of what it receives. Pure: takes the time.
 
-Owns the client's view of its channels, folded as the protocol says. Klines go on as events, for the checker.
+Owns the client's view of its channels, built as the protocol describes. Klines become events for the checker.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class _Ticker:
         self.last = 0.0
         self.live = False
         self.shown = False
-        """Whether there is a price on this connection's screen."""
+        """Whether this connection has received a price."""
 
 
 class _Klines:
@@ -42,7 +42,7 @@ class _Klines:
 
 
 class Follower:
-    """One client's view. `lanes` are where ages are counted: a callable, since they change with the second."""
+    """One client's view. `on_event` takes what it sees of klines; `suffix` ends the names of its lanes."""
 
     def __init__(self, client: int, on_event: Callable[[Event], None], suffix: str = "") -> None:
         self.client = client
@@ -59,11 +59,11 @@ class Follower:
         return {view.channel: view.cursor for view in views if isinstance(view, _Klines) and view.cursor is not None}
 
     def disconnect(self) -> None:
-        """The connection is gone: numbers mean nothing any more."""
+        """Forget the channel numbers, which are valid for one connection only."""
         self._by_number.clear()
 
     def add_without_snapshot(self, channels: Iterable[str]) -> None:
-        """Tickers that come without a snapshot, in a dialect that knows them by name."""
+        """Add tickers of a dialect that has no snapshots and names channels in each update."""
         for channel in channels:
             self._by_number[channel] = self._by_name.setdefault(channel, _Ticker(channel.partition(":")[2]))
 
@@ -78,21 +78,21 @@ class Follower:
         if isinstance(view, _Klines):
             self._kline_snapshot(view, message)
             return
-        # A snapshot takes the place of all that was held.
+        # A snapshot replaces the whole state.
         view.shown = message["ticker"] is not None
         view.live = message["state"] == "live"
         if ticker := message["ticker"]:
             self._apply_price(view, float(ticker["c"]), counted=False)
 
     def status(self, message: dict[str, Any]) -> None:
-        """What the gateway says of its source."""
+        """Take a message about the state of the feed."""
         for number, state in message["channels"].items():
             view = self._by_number.get(int(number))
             if isinstance(view, _Ticker):
                 view.live = state == "live"
 
     def oldest_live(self, now_stamp: int) -> tuple[str, int] | None:
-        """Of the prices shown as live, the channel of the oldest one and its age in stamps."""
+        """Channel and age (in stamp units) of the oldest price shown as live; None without one."""
         ages = [
             (now_stamp - int(view.last), view.symbol)
             for view in self._by_number.values()
@@ -104,7 +104,10 @@ class Follower:
         return f"ticker:{symbol}", age
 
     def apply(self, updates: Iterable[ChannelUpdate], now_stamp: int, ages: dict[str, Ages]) -> tuple[int, int]:
-        """One update message, read at `now_stamp`; how many ticker updates and closed klines it had."""
+        """Apply one update message read at `now_stamp`; returns its numbers of ticker updates and closed klines.
+
+        `ages`: lane -> histogram to add the ages to.
+        """
         ticker_count = closed_count = 0
         tickers, forming, closed = (ages[lane] for lane in self._lanes)
         views = self._by_number
@@ -129,7 +132,7 @@ class Follower:
         return ticker_count, closed_count
 
     def compare_final(self, final_prices: dict[str, float]) -> list[str]:
-        """Compare with what was published last; the channels that are not current."""
+        """Compare with the last published prices; returns a text for each channel that is not current."""
         not_current = []
         for name, view in self._by_name.items():
             if isinstance(view, _Ticker) and (final := final_prices.get(view.symbol)):
@@ -141,7 +144,7 @@ class Follower:
         return not_current
 
     def _apply_price(self, view: _Ticker, price: float, *, counted: bool) -> bool:
-        """Whether the price is newer than the one held. Only updates count: a snapshot may skip or repeat."""
+        """Take a price; returns whether it is newer. Snapshots are not `counted`: they may skip or repeat values."""
         before = view.last
         if price > before:
             view.last = price
@@ -151,13 +154,13 @@ class Follower:
                 self.sums["conflated"] += between
                 self.sums["offered"] += between + 1
             return True
-        # A gateway that has just started knows no more than the store, and says so.
+        # Older prices that are not live do not count: a gateway that has just started has only what is stored.
         if counted and (view.live or price == before):
             self.sums["repeated" if price == before else "out_of_order"] += 1
         return False
 
     def _apply_kline(self, view: _Klines, fields: dict[str, Any]) -> bool:
-        """Hand kline updates on as events; whether the bar was closed."""
+        """Emit an event for a kline update; returns whether the kline is closed."""
         open_time_ms = fields.get("openTime")
         if open_time_ms is None:
             return False

@@ -1,7 +1,7 @@
 """HTTP requests beside the streams, in a process of their own: chart loads as browsers and bots make them.
 
 On a fixed schedule a late answer delays the ones after it, and its time counts from when it was due: otherwise a slow
-gateway would be asked less and look better (coordinated omission).
+gateway would get fewer requests and look better (coordinated omission).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def request_bytes(template: str, symbol: str, host: str) -> bytes:
-    """`GET`s by default; `POST path body` posts JSON."""
+    """A GET request for a target, or for `POST path body` one that posts JSON."""
     text = template.replace("{symbol}", symbol)
     if text.startswith("POST "):
         _, path, body = text.split(" ", 2)
@@ -31,7 +31,7 @@ def request_bytes(template: str, symbol: str, host: str) -> bytes:
 
 
 class HttpLoad:
-    """A number of connections that ask in turn."""
+    """Connections that send the scenario's requests in turn."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
@@ -50,12 +50,13 @@ class HttpLoad:
         self.bytes = 0
 
     def report(self, phase: str) -> HttpSample:
+        """The figures since the last report."""
         sample = HttpSample(phase, time.monotonic() - self.began_s, dict(self.statuses), self.bytes, self.took)
         self._reset()
         return sample
 
     async def run(self, pipe: Connection) -> None:
-        """Ask from `start` until `stop`; each `phase` is answered with the figures of the one before."""
+        """Send requests from `start` until `stop`; answers each `phase` with the sample of the phase before."""
         phase = "warm-up"
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(None, pipe.poll, None)
@@ -77,7 +78,7 @@ class HttpLoad:
                 task.cancel()
 
     async def _ask(self) -> None:
-        """One connection, opened again when it ends."""
+        """Send requests on one connection, reopened when it ends."""
         while True:
             try:
                 reader, writer = await asyncio.open_connection(self._plan.host, self._plan.port, limit=1 << 22)
@@ -99,7 +100,7 @@ class HttpLoad:
                 writer.close()
 
     async def _turn(self) -> tuple[bytes, float]:
-        """The next request and when it was due."""
+        """The next request and the monotonic time at which it is due."""
         number = self._next
         self._next += 1
         request = self._requests[number % len(self._requests)]

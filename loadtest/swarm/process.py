@@ -1,4 +1,4 @@
-"""One process of the swarm: obeys the run, reports each second, checks its followers at the end."""
+"""One process of the swarm: executes commands, sends a sample each second, checks its followers at the end."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ _EXAMPLES = 20
 
 
 class SwarmProcess:
+    """The clients of one part, and the pipe to the run."""
+
     def __init__(self, plan: Plan, part: int, pipe: Connection, recorder: Recorder | None) -> None:
         self._plan, self._part, self._pipe, self._recorder = plan, part, pipe, recorder
         self._checker = Checker()
@@ -116,7 +118,7 @@ class SwarmProcess:
             boundary=boundary,
         )
         self._ready_ages[self._phase].merge(totals.ready_ages)
-        totals.start_again()
+        totals.reset_sample()
         self._reported_ns = now_ns
         return sample
 

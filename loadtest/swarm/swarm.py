@@ -1,7 +1,7 @@
-"""The swarm's sockets: one epoll loop for thousands of clients. Owns connecting, reading, losing and coming back.
+"""The swarm's sockets: one epoll loop for thousands of clients. Owns connecting, reading and reconnecting.
 
-What a client does with its bytes is `client.py`'s, how they are counted `client_frames.scan`'s. The loop is honest
-about itself: how much time it was not waiting, and how long its longest round took, are there to be reported.
+`client.py` interprets the bytes, `websocket.scan` counts updates. The loop also measures itself: the time it was busy,
+and its longest pass.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _BUFFER = 1 << 21
 _READ = 1 << 18
-# Small enough that a swarm too slow to read shows at the gateway and in the ages, not as megabytes in the kernel.
+# Small, so that a swarm that reads too slowly shows at the gateway and in the ages, not as megabytes in the kernel.
 _RECEIVE_BUFFER = 1 << 17
 _SLOW_RECEIVE_BUFFER = 4096
 # One address has 28,000 source ports by default.
@@ -88,25 +88,25 @@ class Swarm:
         self._poll.register(descriptor, select.EPOLLIN)
 
     def limit_slow(self, bytes_per_s: float) -> None:
-        """Slow readers read so fast; 0: as fast as everybody, for the rest of the run."""
+        """Set the rate of slow readers; 0: no limit for the rest of the run."""
         for descriptor in self._slow.limit(bytes_per_s):
             self._poll.modify(descriptor, select.EPOLLIN)
 
     def connect(self, count: int, now_ns: int) -> None:
-        """Let the first `count` clients come; `at_once` of them are under way at any time."""
+        """Connect the first `count` clients, at most `at_once` at a time."""
         for client in self.clients[:count]:
             if client.state is State.DISCONNECTED:
                 heapq.heappush(self._waiting, (now_ns, client.index))
 
     def drop(self, now_ns: int) -> None:
-        """Every client loses its connection without a word, and comes back at once."""
+        """Abort the connections of all clients; they reconnect at once."""
         self._at_once = len(self.clients)
         for descriptor in list(self._clients):
             self._disconnect(descriptor, "dropped", now_ns)
         self.connect(len(self.clients), now_ns)
 
     def step(self, most_s: float) -> None:
-        """Wait for something to happen, at most so long, and deal with it."""
+        """One pass: wait for events, at most so long, and handle them."""
         began_ns = time.monotonic_ns()
         if self._waiting or self._retries:
             most_s = min(most_s, 0.005)
@@ -133,7 +133,7 @@ class Swarm:
         self._read_slow_clients(now_ns)
         while self._waiting and self._opening < self._at_once and self._waiting[0][0] <= now_ns:
             client = self._by_index[heapq.heappop(self._waiting)[1]]
-            # Who was waiting to come back when all were told to come is here twice.
+            # A client that waited for its reconnect when `connect` was called is queued twice.
             if client.state is State.DISCONNECTED:
                 self._open(client, now_ns)
         while self._retries and self._retries[0][0] <= now_ns:
@@ -151,8 +151,8 @@ class Swarm:
         size = _RECEIVE_BUFFER if client.kind == "normal" else _SLOW_RECEIVE_BUFFER
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
         host, port = self._address
-        if host.startswith("127.") and (place := client.index // _CLIENTS_PER_ADDRESS):
-            connection.bind((f"127.0.1.{place}", 0))
+        if host.startswith("127.") and (address := client.index // _CLIENTS_PER_ADDRESS):
+            connection.bind((f"127.0.1.{address}", 0))
         descriptor = connection.fileno()
         client.state = State.CONNECTING
         client.connect_ns = now_ns
@@ -171,7 +171,7 @@ class Swarm:
         self._poll.modify(descriptor, select.EPOLLIN)
 
     def _read(self, descriptor: int, client: Client, most: int) -> int:
-        """One read, and everything that is complete with it; the number of bytes read."""
+        """Read once and handle all complete frames; returns the number of bytes read."""
         buffer, rest = self._buffer, client.unparsed
         offset = len(rest)
         if offset:
@@ -212,15 +212,15 @@ class Swarm:
         return size
 
     def _receive(self, descriptor: int, client: Client, others: list[tuple[int, bytes]]) -> None:
-        """Updates of a follower, and what is no update of anybody."""
+        """Handle updates of followers, and other frames of all clients."""
         prefix, follower = self._dialect.update_prefix, client.follower
         stamp = stamp_at(time.monotonic_ns(), self._epoch_ns)
         for opcode, payload in others:
             if opcode == TEXT and payload.startswith(prefix):
-                # Without one it is a stalled client's, in a dialect counted by decoding only: it counts nothing.
+                # A stalled client has no follower, so in a dialect that must be decoded it counts nothing.
                 if follower is not None:
-                    news = self._dialect.updates(payload)
-                    self.totals.add(client, *follower.apply(news, stamp, self.totals.ages))
+                    updates = self._dialect.updates(payload)
+                    self.totals.add(client, *follower.apply(updates, stamp, self.totals.ages))
                 continue
             joining = client.state is State.SUBSCRIBING
             notice, answer = client.receive(opcode, payload)
@@ -235,7 +235,7 @@ class Swarm:
     def _retry(self, index: int, now_ns: int) -> None:
         client = self._by_index[index]
         if client.has_refused_channels:
-            descriptor = next(place for place, other in self._clients.items() if other is client)
+            descriptor = next(number for number, other in self._clients.items() if other is client)
             try:
                 self._send(descriptor, client.subscribe_refused())
             except (ConnectionEnded, OSError) as end:
@@ -246,7 +246,7 @@ class Swarm:
         client.attempts = 0
         self.totals.ready_ages.add((time.monotonic_ns() - client.connect_ns) // 100_000)
         if self._slow.take(descriptor, client):
-            # Not asked for data any more; only a broken connection is still noticed.
+            # No event for data any more, only for a broken connection.
             self._poll.modify(descriptor, 0)
 
     def _read_slow_clients(self, now_ns: int) -> None:
@@ -270,11 +270,11 @@ class Swarm:
         self.on_disconnected(client)
         self.totals.closes[f"{client.kind}: {how}"] += 1
         if how != "dropped" and (opening or self.reconnect) and client.attempts < self.attempts_max:
-            # Full jitter, as the protocol asks of clients.
+            # Full jitter, as the protocol requires of clients.
             pause_s = random.uniform(0, min(self.pause_max_s, 0.5 * 2 ** max(0, client.attempts - 1)))
             heapq.heappush(self._waiting, (now_ns + int(pause_s * 1e9), client.index))
 
     def _send(self, descriptor: int, data: bytes) -> None:
-        """Commands are far smaller than an empty socket buffer."""
+        """Send at once: commands are far smaller than an empty socket buffer."""
         if data and self._sockets[descriptor].send(data) != len(data):
-            raise ConnectionEnded("commands not taken")
+            raise ConnectionEnded("commands not accepted")

@@ -1,4 +1,4 @@
-"""What a swarm has counted: sums since its start, and figures of the time since they were last taken. No I/O."""
+"""Counts of a swarm process: sums since its start, and figures since the last sample. No I/O."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 
 class Totals:
+    """Counts of all clients of one process."""
+
     def __init__(self) -> None:
         # Since the start.
         self.frames = 0
@@ -19,13 +21,13 @@ class Totals:
         self.bytes = 0
         self.reads = 0
         self.updates = self.updates_slow = 0
-        """Ticker news of clients that read as fast as they can, and of the others."""
+        """Ticker updates of clients that read as fast as they can, and of the others."""
         self.closed = self.closed_slow = 0
         self.closes: Counter[str] = Counter()
         """How connections ended."""
         self.notices: Counter[str] = Counter()
-        """Messages that are no updates, by kind."""
-        # Since `start_again`.
+        """Messages that are not updates, by kind."""
+        # Since `reset_sample`.
         self.ages: defaultdict[str, Ages] = defaultdict(Ages)
         self.ready_ages = Ages()
         self.idle_ns = 0
@@ -39,7 +41,7 @@ class Totals:
             self.updates_slow += tickers
             self.closed_slow += closed
 
-    def start_again(self) -> None:
+    def reset_sample(self) -> None:
         self.ages.clear()
         self.ready_ages = Ages()
         self.idle_ns = self.worst_pass_ns = 0

@@ -17,7 +17,7 @@ SEED = os.environ.get("NEMESIS_SEED", "11")
 
 
 @pytest.mark.timeout(SECONDS + 90)
-def test_whatever_breaks_in_whatever_order_nothing_is_lost() -> None:
+def test_nothing_is_lost_whatever_breaks_in_any_order() -> None:
     run = subprocess.run(
         [sys.executable, "-m", "loadtest", "nemesis", "--seed", SEED, "--seconds", str(SECONDS)],
         cwd=ROOT,

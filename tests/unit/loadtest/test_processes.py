@@ -44,7 +44,7 @@ def test_children_are_counted_with_their_parent() -> None:
     assert process.pid not in family(os.getpid())
 
 
-def test_a_process_that_has_ended_is_told() -> None:
+def test_an_ended_process_raises() -> None:
     process = child()
     end(process)
 
@@ -52,7 +52,7 @@ def test_a_process_that_has_ended_is_told() -> None:
         usage(process.pid)
 
 
-def test_what_is_started_while_pinned_stays_there() -> None:
+def test_a_process_started_while_pinned_stays_on_its_core() -> None:
     before = os.sched_getaffinity(0)
     gateway_core, others = cores()
     with pinned(gateway_core):
@@ -66,7 +66,7 @@ def test_what_is_started_while_pinned_stays_there() -> None:
     assert others <= before
 
 
-def test_the_gateways_core_is_known_even_from_another_one() -> None:
+def test_the_core_of_the_gateway_is_known_after_pinning() -> None:
     gateway_core, others = cores()
     with pinned(others):
         assert cores() == (gateway_core, others)

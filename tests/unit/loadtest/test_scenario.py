@@ -27,7 +27,7 @@ def test_the_scenarios_that_come_with_the_harness_are_valid(name: str) -> None:
     assert len(set(scenario.watchlist(0))) == scenario.clients.tickers
 
 
-def test_the_mission_is_what_it_says() -> None:
+def test_the_mission_has_its_documented_numbers() -> None:
     mission = load("mission")
 
     assert (mission.clients.count, mission.clients.tickers, mission.feed.symbols, mission.feed.rate) == (
@@ -56,7 +56,7 @@ def test_the_mission_is_what_it_says() -> None:
         ("[feed]\nkline_symbols = 2\n[clients]\nklines = 1\ndialect = 'binance'\n", "clients.klines"),
     ],
 )
-def test_a_mistake_is_refused_by_name(tmp_path: Path, text: str, named: str) -> None:
+def test_an_invalid_key_is_refused_by_name(tmp_path: Path, text: str, named: str) -> None:
     with pytest.raises(ScenarioError, match=named):
         load(written(tmp_path, text))
 
@@ -69,14 +69,14 @@ def test_a_scenario_needs_a_phase(tmp_path: Path) -> None:
         load(str(path))
 
 
-def test_a_file_that_is_not_there_or_no_toml_is_refused(tmp_path: Path) -> None:
+def test_a_missing_or_invalid_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ScenarioError, match="cannot be read"):
         load("no_such_scenario")
     with pytest.raises(ScenarioError, match="not valid TOML"):
         load(written(tmp_path, "[[["))
 
 
-def test_keys_can_be_laid_over(tmp_path: Path) -> None:
+def test_keys_can_be_overridden(tmp_path: Path) -> None:
     path = written(tmp_path, "[clients]\ncount = 5\n")
 
     scenario = load(path, ("clients.count=7", "title=two words", "feed.intervals=['1m']", "gateway.stream.tick_ms=20"))
@@ -88,7 +88,7 @@ def test_keys_can_be_laid_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("override", ["clients.count", "title.x=1", "clients.counts=1"])
-def test_an_override_that_fits_nowhere_is_refused(tmp_path: Path, override: str) -> None:
+def test_an_override_of_an_unknown_key_is_refused(tmp_path: Path, override: str) -> None:
     with pytest.raises(ScenarioError):
         load(written(tmp_path, ""), (override,))
 
@@ -121,7 +121,7 @@ def test_kinds_have_their_shares_in_every_part_of_the_swarm() -> None:
         assert kinds["slow"] == pytest.approx(100, abs=5)
 
 
-def test_the_asked_share_decodes_and_so_do_the_slow_but_not_the_stalled() -> None:
+def test_the_configured_share_and_slow_clients_decode() -> None:
     mixed = scenario(slow=0.2, stalled=0.05, decoded=0.1)
     decoding = Counter(mixed.kind(client) for client in range(1000) if mixed.decodes(client))
 
@@ -130,5 +130,5 @@ def test_the_asked_share_decodes_and_so_do_the_slow_but_not_the_stalled() -> Non
     assert decoding["normal"] == pytest.approx(75, abs=10)
 
 
-def test_symbols_are_names_the_gateway_takes() -> None:
+def test_symbols_have_names_that_the_gateway_accepts() -> None:
     assert scenario().symbols[:2] == ["S000USDT", "S001USDT"]

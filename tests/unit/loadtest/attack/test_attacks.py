@@ -12,8 +12,8 @@ from loadtest.scenario import load
 MAX_BYTES = 8192
 
 
-class Said:
-    """A line that writes down what is sent on it."""
+class RecordingConnection:
+    """A connection that writes down what is sent on it."""
 
     def __init__(self) -> None:
         self.data = b""
@@ -25,34 +25,34 @@ class Said:
         self.data += data
 
 
-async def said(kind: str) -> bytes:
-    line: Any = Said()
-    await ATTACKS[kind].script(line, [f"S{n:03d}USDT" for n in range(300)])
-    return bytes(line.data)
+async def sent_by(kind: str) -> bytes:
+    connection: Any = RecordingConnection()
+    await ATTACKS[kind].script(connection, [f"S{n:03d}USDT" for n in range(300)])
+    return bytes(connection.data)
 
 
 @pytest.mark.parametrize(
     "kind", ["fragments", "bomb", "broken_deflate", "oversize", "reserved_bits", "unmasked", "not_utf8"]
 )
-async def test_what_is_to_end_with_a_code_is_what_deserves_it(kind: str) -> None:
+async def test_an_invalid_message_ends_with_the_expected_code(kind: str) -> None:
     attack = ATTACKS[kind]
     parser = FrameParser(MAX_BYTES, deflate=bool(attack.handshake))
-    parser.feed(await said(kind))
+    parser.feed(await sent_by(kind))
     with pytest.raises(FrameError) as caught:
         list(iter(parser.next_message, None))
     assert attack.expected == f"closed {caught.value.code}"
 
 
-async def test_a_bomb_is_small_until_it_goes_off() -> None:
-    data = await said("bomb")
+async def test_a_bomb_is_small_until_it_is_decompressed() -> None:
+    data = await sent_by("bomb")
     assert len(data) < MAX_BYTES
     assert len(zlib.decompressobj(wbits=-15).decompress(data[8:])) > 100 * MAX_BYTES
 
 
 @pytest.mark.parametrize("kind", ["churn", "slow_reader", "command_flood"])
-async def test_a_flood_is_made_of_commands_that_are_good_one_by_one(kind: str) -> None:
+async def test_a_flood_consists_of_valid_commands(kind: str) -> None:
     parser = FrameParser(MAX_BYTES)
-    parser.feed(await said(kind))
+    parser.feed(await sent_by(kind))
     messages = list(iter(parser.next_message, None))
     assert messages
     assert all(message.payload.startswith(b'{"op":"') for message in messages)

@@ -19,7 +19,7 @@ OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
 @asynccontextmanager
 async def answering(answer: bytes, *, hangs_up: bool = True) -> AsyncIterator[int]:
-    """A server that says this to whoever comes and speaks, whatever was said."""
+    """A server that says this to whoever comes and speaks, whatever was sent_by."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(100)
@@ -44,19 +44,19 @@ async def answering(answer: bytes, *, hangs_up: bool = True) -> AsyncIterator[in
     ],
     ids=["a code", "no word", "no code", "refused", "nothing"],
 )
-async def test_how_a_websocket_ended_is_said(answer: bytes, expected: str) -> None:
+async def test_the_end_of_a_websocket_is_reported(answer: bytes, expected: str) -> None:
     async with answering(answer) as port, AttackConnection("127.0.0.1", port, "127.0.2.1") as connection:
         await connection.upgrade()
         assert await connection.wait_for_end(5) == expected
 
 
-async def test_of_answers_the_first_that_refuses_counts() -> None:
+async def test_the_first_refusing_answer_counts() -> None:
     async with answering(OK * 3 + BUSY + OK) as port, AttackConnection("127.0.0.1", port, "127.0.2.1") as connection:
         connection.send(b"GET / HTTP/1.1\r\n\r\n")
         assert await connection.wait_for_end(5) == "503"
 
 
-async def test_who_is_let_in_for_good_is_not_cut() -> None:
+async def test_a_connection_that_stays_open_is_reported() -> None:
     async with (
         answering(SWITCHING, hangs_up=False) as port,
         AttackConnection("127.0.0.1", port, "127.0.2.1") as connection,

@@ -6,7 +6,7 @@ from loadtest import bench
 from loadtest.bench.runner import Case, measure
 
 
-def test_cases_take_turns_and_are_cleaned_up_after() -> None:
+def test_cases_take_turns_and_are_cleaned_up() -> None:
     log: list[str] = []
 
     def case(name: str) -> Case:
@@ -26,7 +26,7 @@ def test_cases_take_turns_and_are_cleaned_up_after() -> None:
     assert all(low <= median <= high for median, low, high in report.us.values())
 
 
-def test_a_case_that_fails_gives_back_what_it_holds() -> None:
+def test_a_failing_case_releases_its_resources() -> None:
     closed: list[bool] = []
 
     def fail() -> None:

@@ -36,7 +36,7 @@ def published(data: bytes) -> list[dict[str, Any]]:
     return [orjson.loads(command[2]) for command in commands(data) if command[0] == "PUBLISH"]
 
 
-def test_messages_are_what_the_gateway_takes() -> None:
+def test_messages_are_valid() -> None:
     klines = feed(["1s", "1m"], forming_rate=1)
 
     for command in commands(klines.advance(START + MINUTE, BASE + 7)):
@@ -51,7 +51,7 @@ def test_messages_are_what_the_gateway_takes() -> None:
                 assert float(kline.volume) == volume_of(kline.open_time_ms, length_ms)
 
 
-def test_every_bar_is_closed_once_in_order_however_seldom_it_is_asked() -> None:
+def test_every_kline_closes_once_and_in_order() -> None:
     klines = feed()
     data = b"".join(klines.advance(START + at, BASE) for at in (1, MINUTE - 1, MINUTE, 4 * MINUTE + 5, 5 * MINUTE - 1))
 
@@ -61,7 +61,7 @@ def test_every_bar_is_closed_once_in_order_however_seldom_it_is_asked() -> None:
     assert (klines.closed, klines.messages) == (8, 8)
 
 
-def test_a_closed_bar_is_stored_before_it_is_published() -> None:
+def test_a_closed_kline_is_stored_before_it_is_published() -> None:
     found = commands(feed().advance(START + MINUTE, BASE))[:4]
 
     assert [command[0] for command in found] == ["ZADD", "ZREMRANGEBYRANK", "SET", "PUBLISH"]
@@ -71,7 +71,7 @@ def test_a_closed_bar_is_stored_before_it_is_published() -> None:
     assert orjson.loads(found[0][3]) == orjson.loads(found[3][2])["k"]
 
 
-def test_bars_stored_before_the_start_lead_up_to_the_first_one() -> None:
+def test_stored_klines_end_where_the_feed_begins() -> None:
     stored = [command for data in feed().stored(3) for command in commands(data)]
 
     assert [command[:2] for command in stored] == [
@@ -85,7 +85,7 @@ def test_bars_stored_before_the_start_lead_up_to_the_first_one() -> None:
     assert feed().stored(0) == []
 
 
-def test_forming_bars_come_at_their_rate_and_cannot_pass_for_closed_ones() -> None:
+def test_forming_klines_have_their_rate_and_volume() -> None:
     klines = feed(forming_rate=2)
     events = [published(klines.advance(START + at, BASE + at)) for at in (0, 100, 500, 900, 1000)]
 
@@ -95,7 +95,7 @@ def test_forming_bars_come_at_their_rate_and_cannot_pass_for_closed_ones() -> No
     assert klines.closed == 0
 
 
-def test_a_late_forming_bar_does_not_bring_the_missed_ones() -> None:
+def test_missed_forming_klines_are_skipped() -> None:
     klines = feed(forming_rate=10)
     klines.advance(START, BASE)
 
@@ -103,7 +103,7 @@ def test_a_late_forming_bar_does_not_bring_the_missed_ones() -> None:
     assert published(klines.advance(START + 960, BASE)) == []
 
 
-def test_a_feed_without_a_closed_bar_says_so() -> None:
+def test_the_ledger_shows_that_no_kline_closed() -> None:
     first, last = feed().ledger()["1m"]
 
     assert last < first

@@ -13,14 +13,14 @@ def test_turns_fall_due_at_the_rate() -> None:
     assert [schedule.take(at * MS, most=99) for at in (0, 9, 10, 11, 45)] == [0, 0, 1, 0, 3]
 
 
-def test_no_more_than_the_most_are_taken_and_the_others_stay_due() -> None:
+def test_turns_beyond_the_maximum_stay_due() -> None:
     schedule = RateSchedule(0, rate=100)
 
     assert schedule.take(100 * MS, most=4) == 4
     assert schedule.take(100 * MS, most=99) == 6
 
 
-def test_a_long_stall_is_not_paid_back_in_one_burst() -> None:
+def test_turns_missed_in_a_stall_are_given_up() -> None:
     schedule = RateSchedule(0, rate=1000)
 
     assert schedule.take(2_000 * MS, most=9999) == 250

@@ -29,7 +29,7 @@ def feed(rate: float = 10, beat_ms: int = 10, symbols: int = 30) -> TickerFeed:
     return TickerFeed(SYMBOLS[:symbols], RedisConfig(), rate, beat_ms)
 
 
-def test_messages_are_what_the_gateway_takes_and_of_real_size() -> None:
+def test_messages_are_valid_and_of_realistic_size() -> None:
     for verb, channel, payload in commands(feed().next(1, BASE + 5)):
         symbol = channel.decode().removeprefix("ticker:")
         ticker = decode_stored_ticker(payload, symbol, 1_732_310_070_000)
@@ -55,7 +55,7 @@ def test_a_round_updates_every_symbol_once() -> None:
     ("rate", "beat_ms", "symbols", "groups"),
     [(10, 10, 30, 10), (10, 1, 30, 30), (1000, 5, 30, 1), (0, 5, 30, 1), (10, 10, 7, 7)],
 )
-def test_symbols_are_spread_over_the_beats_of_a_round(rate: float, beat_ms: int, symbols: int, groups: int) -> None:
+def test_symbols_are_spread_over_the_intervals_of_a_round(rate: float, beat_ms: int, symbols: int, groups: int) -> None:
     tickers = feed(rate, beat_ms, symbols)
 
     assert len(tickers.groups) == groups
@@ -84,12 +84,12 @@ def test_final_prices_are_the_last_ones_published() -> None:
     assert tickers.final_prices() == [published[f"ticker:{symbol}"] for symbol in SYMBOLS]
 
 
-def test_names_of_different_lengths_are_refused_as_digits_would_stand_elsewhere() -> None:
+def test_symbols_of_different_lengths_are_refused() -> None:
     with pytest.raises(ValueError, match="one length"):
         TickerGroup(["AUSDT", "BBUSDT"], RedisConfig())
 
 
-def test_a_turn_is_as_long_as_it_says() -> None:
+def test_length_is_the_size_of_a_turn() -> None:
     tickers = feed()
 
     assert len(tickers.next(1, BASE)) == tickers.groups[0].length

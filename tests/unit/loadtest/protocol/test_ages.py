@@ -13,12 +13,12 @@ def test_small_ages_are_kept_exactly(value: int) -> None:
 
 
 @given(st.integers(min_value=0, max_value=(1 << 32) - 1))
-def test_a_cell_never_flatters_and_errs_by_a_thousandth_at_most(value: int) -> None:
+def test_a_bucket_never_understates_and_errs_by_a_thousandth(value: int) -> None:
     assert value <= bucket_max(bucket_of(value)) <= value * 1.001
 
 
 @given(st.integers(min_value=0, max_value=1 << 31))
-def test_a_greater_age_is_never_in_a_lower_cell(value: int) -> None:
+def test_a_greater_age_is_never_in_a_lower_bucket(value: int) -> None:
     assert bucket_of(value) <= bucket_of(value + 1)
 
 
@@ -62,6 +62,6 @@ def test_summary_is_in_ms() -> None:
     assert ages.summary_ms() == {"count": 3, "mean": 2.0, "p50": 2.0, "p90": 3.0, "p99": 3.0, "p999": 3.0, "max": 3.0}
 
 
-def test_nothing_has_no_quantiles() -> None:
+def test_no_ages_have_no_quantiles() -> None:
     assert Ages().quantile(0.5) == 0
     assert Ages().summary_ms() == {"count": 0}

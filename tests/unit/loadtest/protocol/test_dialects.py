@@ -20,7 +20,7 @@ def count_tickers(name: str, payload: bytes) -> int:
         ("compact", b"[1732310070123,18,[3100.2,3010.1,3150,2990.5,null,null,null],17,5,19,6]", 3),
     ],
 )
-def test_ticker_news_are_counted_without_decoding(name: str, payload: bytes, count: int) -> None:
+def test_ticker_updates_are_counted_without_decoding(name: str, payload: bytes, count: int) -> None:
     assert count_tickers(name, payload) == count
     assert len(DIALECTS[name].updates(payload)) == count
 
@@ -45,7 +45,7 @@ def test_compact_updates_have_native_names() -> None:
     ]
 
 
-def test_binance_events_are_named_as_the_channels_that_were_asked_for() -> None:
+def test_binance_events_are_named_like_the_subscribed_channels() -> None:
     asked = BINANCE.subscribe(3, ["ticker:S001USDT"], 0, {})
     payload = b'{"stream":"s001usdt@miniTicker","data":{"e":"24hrMiniTicker","s":"S001USDT","c":"10000001.0002"}}'
 

@@ -5,7 +5,7 @@ import hiredis
 from loadtest.protocol.resp import encode
 
 
-def test_commands_are_what_a_redis_parser_reads() -> None:
+def test_commands_are_valid_resp() -> None:
     reader = hiredis.Reader()
     reader.feed(encode("PUBLISH", b"ticker:A", '{"s":"ü"}') + encode("ZADD", "key", 5, -1))
 

@@ -5,7 +5,7 @@ import pytest
 from loadtest.protocol import stamps
 
 
-def test_a_price_tells_when_it_was_sent_and_which_update_it_is() -> None:
+def test_a_price_has_its_send_time_and_update_number() -> None:
     sent = stamps.stamp_at(now_ns=7_300_000_000, epoch_ns=300_000_000)
 
     assert stamps.price(sent, 23_456) == "10070000.3456"
@@ -40,7 +40,7 @@ def test_only_prices_of_this_feed_are_stamps() -> None:
     assert not stamps.is_stamp(float(stamps.LIMIT))
 
 
-def test_neighbouring_bars_have_different_volumes() -> None:
+def test_neighbouring_klines_have_different_volumes() -> None:
     minute = 60_000
 
     assert stamps.volume_of(5 * minute, minute) == 6

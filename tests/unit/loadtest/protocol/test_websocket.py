@@ -64,7 +64,7 @@ def test_an_unfinished_answer_is_waited_for() -> None:
     ],
     ids=["refused", "wrong accept", "no http"],
 )
-def test_a_refusal_is_told_with_its_status(answer: bytes, status: int) -> None:
+def test_a_refusal_has_its_status(answer: bytes, status: int) -> None:
     with pytest.raises(HandshakeError) as refusal:
         handshake_end(answer, None)
     assert refusal.value.status == status
@@ -119,7 +119,7 @@ def event(number: int) -> bytes:
 
 
 @given(st.data())
-def test_rows_of_events_are_counted_in_one_go_and_never_past_another_frame(data: st.DataObject) -> None:
+def test_a_row_of_events_is_counted_up_to_the_next_other_frame(data: st.DataObject) -> None:
     stream = b"".join(served(event(n)) for n in range(9)) + served(b"kg", Opcode.PING)
     stream += b"".join(served(event(n)) for n in range(4)) + served(b'{"result":null,"id":0}')
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
@@ -149,7 +149,7 @@ def test_rows_of_events_are_returned_one_by_one_without_a_counter() -> None:
 
 
 @pytest.mark.parametrize("first", [0x01, 0x80, 0xC1, 0x82, 0x8B], ids=["fragment", "rest", "rsv1", "binary", "opcode"])
-def test_frames_the_gateway_must_not_send_are_told_apart(first: int) -> None:
+def test_frames_the_gateway_must_not_send_are_marked(first: int) -> None:
     data = bytearray(bytes((first, 2)) + b"{}")
 
     assert scan(data, len(data), NATIVE.update_prefix, None)[4] == [(-1, b"{}")]
@@ -179,7 +179,7 @@ def test_an_incomplete_frame_is_left_alone(size: int) -> None:
             assert scan(bytearray(frame), end, b"{", None)[0] == 0
 
 
-def test_bytes_behind_the_end_are_not_looked_at() -> None:
+def test_bytes_after_the_end_are_not_read() -> None:
     data = bytearray(served(update(1)) + served(update(1)))
 
     assert scan(data, len(data) // 2, NATIVE.update_prefix, NATIVE.count_all)[:3] == (len(data) // 2, 1, 1)

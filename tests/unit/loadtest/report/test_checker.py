@@ -64,7 +64,7 @@ def faults(*events: Event, published: int | None = None) -> dict[str, int]:
         "resync of nothing",
     ],
 )
-def test_a_kept_promise(events: list[Event]) -> None:
+def test_correct_events_have_no_fault(events: list[Event]) -> None:
     assert faults(*events) == {}
 
 
@@ -85,7 +85,7 @@ def test_a_kept_promise(events: list[Event]) -> None:
         ([snapshot(5, forming=6), snapshot(8, forming=9, mode="unrecovered")], "declared_hole"),
     ],
 )
-def test_a_broken_promise(events: list[Event], fault: str) -> None:
+def test_each_violation_has_its_fault(events: list[Event], fault: str) -> None:
     assert faults(*events) == {fault: 1}
 
 
@@ -100,21 +100,21 @@ def test_a_broken_promise(events: list[Event], fault: str) -> None:
     ],
     ids=["in updates", "after no history", "in a resume", "in a resync", "and all is well after"],
 )
-def test_klines_that_never_came_are_holes_each(events: list[Event]) -> None:
+def test_each_missing_kline_is_a_hole(events: list[Event]) -> None:
     assert faults(*events) == {}
     assert faults(*events, published=5) == {"hole": 2}
     assert faults(*events, Left(1)) == {"hole": 2}
     assert faults(*events, Left(1), Joined(1), published=5) == {"hole": 2}
 
 
-def test_a_hole_that_a_later_snapshot_covers_is_none() -> None:
+def test_a_later_snapshot_covers_a_hole() -> None:
     torn: list[Event] = [snapshot(5, forming=6), closed(8), closed(9)]
 
     assert faults(*torn, snapshot(5, 6, 7, 8, 9, forming=10, mode="resync"), closed(10), published=10) == {}
     assert faults(*torn, snapshot(7, 8, 9, forming=10, mode="resync"), published=9) == {"hole": 1}
 
 
-def test_a_hole_without_end_is_remembered_in_part() -> None:
+def test_memory_of_missing_klines_is_bounded() -> None:
     checker = Checker()
     checker.check(snapshot(5, forming=6))
     checker.check(closed(100_000))
@@ -127,7 +127,7 @@ def test_after_a_declared_hole_the_new_list_counts() -> None:
     assert faults(snapshot(5, forming=6), snapshot(forming=9, mode="unrecovered"), closed(9)) == {"declared_hole": 1}
 
 
-def test_at_the_end_everybody_has_the_newest() -> None:
+def test_a_client_without_the_newest_kline_at_the_end_is_a_fault() -> None:
     assert faults(snapshot(5, forming=6), closed(6), published=6) == {}
     assert faults(snapshot(5, forming=6), published=6) == {"missing_at_end": 1}
     assert faults(snapshot(), published=6) == {"missing_at_end": 1}
@@ -141,12 +141,12 @@ def test_nothing_is_missing_where_nothing_was_published() -> None:
     assert not checker.faults
 
 
-def test_who_has_left_misses_nothing_but_who_comes_back_does() -> None:
+def test_a_client_misses_klines_only_while_connected() -> None:
     assert faults(snapshot(5, forming=6), Left(1), published=6) == {}
     assert faults(snapshot(5, forming=6), Left(1), Joined(1), published=6) == {"missing_at_end": 1}
 
 
-def test_clients_and_channels_are_told_apart() -> None:
+def test_clients_and_channels_are_checked_separately() -> None:
     other = Closed(2, CHANNEL, 9 * MINUTE, volume_of(9 * MINUTE, MINUTE))
     hourly = Closed(1, "kline:AAUSDT:1h", 0, volume_of(0, 60 * MINUTE))
 
@@ -163,7 +163,7 @@ def test_every_closed_kline_is_counted_and_examples_are_bounded() -> None:
     assert len(checker.examples) == 20
 
 
-def test_what_lies_after_the_cursor_is_not_lost_with_the_connection() -> None:
+def test_klines_after_the_cursor_are_not_lost_by_a_disconnect() -> None:
     # The bar before the forming one has yet to come; a resume asks for it.
     ahead = snapshot(forming=7, mode="recovered")
     assert faults(snapshot(5, forming=6), ahead, published=5) == {"hole": 1}

@@ -65,7 +65,7 @@ def measured(figures: PhaseFigures | None = None, http: HttpSample | None = None
     )
 
 
-def test_an_audience_is_counted_by_symbol_and_kind() -> None:
+def test_subscribers_are_counted_by_symbol_and_kind() -> None:
     subscribers = Subscribers.of(SCENARIO)
     slow = sum(SCENARIO.kind(client) == "slow" for client in range(4))
 
@@ -73,7 +73,7 @@ def test_an_audience_is_counted_by_symbol_and_kind() -> None:
     assert subscribers == Subscribers((3, 3), (1, 1), klines=3, klines_slow=1)
 
 
-def test_offered_is_what_was_published_times_who_follows_it() -> None:
+def test_offered_is_published_times_subscribers() -> None:
     delivery = measured().delivery
 
     assert (delivery.offered, delivery.delivered, delivery.share) == (100 * 3 + 100 * 3, 600, 1.0)
@@ -83,7 +83,7 @@ def test_offered_is_what_was_published_times_who_follows_it() -> None:
     assert (delivery.frames, delivery.bytes_per_frame, delivery.frames_per_s) == (200, 50.0, 20.0)
 
 
-def test_the_feed_says_what_it_could_not_hold() -> None:
+def test_the_feed_reports_what_it_gave_up() -> None:
     feed = measured().feed
 
     assert (feed.asked_per_s, feed.published_per_s, feed.given_up, feed.klines, feed.cpu_percent) == (
@@ -108,7 +108,7 @@ def test_counts_by_name_are_those_of_the_phase() -> None:
     assert growth([], [{"a": 1}, {"a": 2, "b": 0}]) == {"a": 3}
 
 
-def test_what_the_swarm_saw_between_is_gathered() -> None:
+def test_samples_within_a_phase_are_summed() -> None:
     figures, ages = PhaseFigures(), Ages()
     ages.add(300)
     figures.add(swarm_sample(busy=0.4, worst_pass_ms=8.0, ages={"ticker": ages}))
@@ -121,7 +121,7 @@ def test_what_the_swarm_saw_between_is_gathered() -> None:
     assert (swarm.busy_mean, swarm.busy_worst, swarm.worst_pass_ms, swarm.cpu_percent) == (0.6, 0.8, 8.0, 30.0)
 
 
-def test_http_answers_are_told_with_their_rate() -> None:
+def test_http_answers_have_a_rate() -> None:
     took = Ages()
     took.add(50)
 
@@ -133,7 +133,7 @@ def test_http_answers_are_told_with_their_rate() -> None:
     }
 
 
-def test_a_gateway_elsewhere_and_a_silent_one_have_no_figures() -> None:
+def test_a_remote_gateway_has_no_figures() -> None:
     feed = feed_sample()
     ends = [Boundary(at_s, feed, (swarm_sample(),), None) for at_s in (0.0, 1.0)]
     result = phase_result(PHASE, SCENARIO, Subscribers.of(SCENARIO), ends[0], ends[1], PhaseFigures(), Ages(), None)
@@ -154,7 +154,7 @@ def test_a_clean_phase_has_no_warning() -> None:
     assert warnings([phase(), phase(gateway=None)]) == []
 
 
-def test_what_makes_numbers_mean_less_is_said() -> None:
+def test_disturbed_figures_have_a_warning() -> None:
     clean = phase()
     assert clean.gateway is not None
     found = warnings(

@@ -14,7 +14,7 @@ def ages(*values: int) -> dict[str, Ages]:
     return {"ticker": found}
 
 
-def test_a_phase_has_ended_when_everybody_has_closed_it() -> None:
+def test_a_phase_has_ended_when_all_processes_have_ended_it() -> None:
     observer = Observer(parts=2)
     observer.record(feed_sample(phase="steady", counts=(), tickers=9))
     observer.record(swarm_sample(0, boundary=True, updates=5))
@@ -27,7 +27,7 @@ def test_a_phase_has_ended_when_everybody_has_closed_it() -> None:
     assert not observer.ended("storm")
 
 
-def test_later_words_do_not_change_the_end_of_a_phase() -> None:
+def test_later_samples_do_not_change_the_end_of_a_phase() -> None:
     observer = Observer(parts=1)
     observer.record(feed_sample(tickers=10))
     observer.record(swarm_sample(boundary=True, updates=5))
@@ -41,7 +41,7 @@ def test_later_words_do_not_change_the_end_of_a_phase() -> None:
     assert observer.feed.tickers == 99
 
 
-def test_rates_go_by_the_clock_of_who_counts() -> None:
+def test_rates_use_the_clock_of_the_counting_process() -> None:
     observer = Observer(parts=1)
     observer.record(feed_sample(elapsed_s=1.0, tickers=1000))
     observer.record(swarm_sample(elapsed_s=1.0, updates=100, updates_slow=10, bytes=0, ready=3))
@@ -91,7 +91,7 @@ def test_the_gateway_is_measured_between_rows() -> None:
     assert (second["gateway_cpu"], second["gateway_rss_mb"]) == (50.0, 20.0)
 
 
-def test_last_words_are_kept() -> None:
+def test_final_messages_are_kept() -> None:
     observer = Observer(parts=1)
     end = SwarmEnd(0, {}, {}, 0, (), {})
     sample = HttpSample("steady", 1.0, {}, 0, Ages())

@@ -53,7 +53,7 @@ def full() -> Result:
     )
 
 
-def test_the_page_needs_nothing_else_and_says_what_happened() -> None:
+def test_the_page_is_self_contained_and_has_the_verdicts() -> None:
     page = Page(full())
 
     assert page.tags.count("svg") == 3
@@ -70,7 +70,7 @@ def test_the_page_needs_nothing_else_and_says_what_happened() -> None:
         assert expected in page.text
 
 
-def test_a_page_of_little_is_still_a_page() -> None:
+def test_a_page_of_an_empty_result_is_valid() -> None:
     quiet = result(phase(ages_ms={}, gateway=None), series=[])
 
     page = Page(quiet)
@@ -80,7 +80,7 @@ def test_a_page_of_little_is_still_a_page() -> None:
     assert "Age of values" not in page.text.partition("Everything")[0]
 
 
-def test_the_summary_tells_the_figures_and_the_verdicts() -> None:
+def test_the_summary_has_the_figures_and_the_verdicts() -> None:
     text = summary(full())
 
     for expected in (
@@ -103,7 +103,7 @@ def test_the_summary_tells_the_figures_and_the_verdicts() -> None:
         assert expected in text, expected
 
 
-def test_the_summary_leaves_out_what_was_not_there() -> None:
+def test_the_summary_omits_absent_figures() -> None:
     delivery: Any = phase().delivery
     nothing = {"offered": 0, "closed_offered": 0, "slow_offered": 0, "frames": 0}
     idle = phase(delivery=type(delivery)(**{name: nothing.get(name, 0) for name in delivery.__struct_fields__}))

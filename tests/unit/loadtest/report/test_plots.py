@@ -17,7 +17,7 @@ from loadtest.report.plots import axis_steps, label, line_chart
         (0, [0, 1]),
     ],
 )
-def test_ticks_are_round_and_reach_the_highest_value(highest: float, expected: list[float]) -> None:
+def test_axis_steps_are_round_and_reach_the_highest_value(highest: float, expected: list[float]) -> None:
     assert axis_steps(highest) == pytest.approx(expected)
 
 
@@ -40,7 +40,7 @@ def test_a_chart_is_well_formed_and_has_its_lines_and_moments() -> None:
     assert "a & b" in "".join(figure.itertext())
 
 
-def test_no_moment_behind_the_end_is_labelled() -> None:
+def test_no_time_after_the_end_is_labelled() -> None:
     figure = ElementTree.fromstring(line_chart("short", {"a": [(0, 1), (5.5, 1)]}))
 
     assert [text.text for text in figure.iter("text")][-6:] == ["0 s", "1 s", "2 s", "3 s", "4 s", "5 s"]
@@ -52,5 +52,5 @@ def test_charts_of_one_run_can_have_the_same_time_axis() -> None:
     assert [path.get("d") for path in figure.iter("path") if path.get("class") == "line"] == ["M64.0 10.0L386.0 10.0"]
 
 
-def test_a_chart_of_nothing_is_still_a_chart() -> None:
+def test_an_empty_chart_is_valid() -> None:
     assert ElementTree.fromstring(line_chart("empty", {})).tag == "figure"

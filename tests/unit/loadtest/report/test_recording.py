@@ -31,7 +31,7 @@ def recorded(path: Path) -> Path:
     return path
 
 
-def test_what_was_written_is_read(tmp_path: Path) -> None:
+def test_a_written_recording_is_read_back(tmp_path: Path) -> None:
     assert list(read(recorded(tmp_path / "a"))) == EVENTS
 
 
@@ -53,7 +53,7 @@ def test_a_line_is_a_plain_array() -> None:
     ],
     ids=["no JSON", "no header", "two headers", "half an event", "cut off"],
 )
-def test_what_is_no_recording_is_refused_by_line(tmp_path: Path, text: bytes, place: str) -> None:
+def test_an_invalid_recording_is_refused_by_line(tmp_path: Path, text: bytes, place: str) -> None:
     path = tmp_path / "bad"
     path.write_bytes(text)
 

@@ -36,9 +36,7 @@ NOTHING = Expect(
         ("http_failures", ([phase(http={"statuses": {"200": 9, "304": 1, "503": 2, "broken": 1}})], checks()), 3),
     ],
 )
-def test_what_went_wrong_fails_what_was_expected(
-    expect: str, made: tuple[list[PhaseResult], Checks], value: float
-) -> None:
+def test_a_failure_fails_its_expectation(expect: str, made: tuple[list[PhaseResult], Checks], value: float) -> None:
     (verdict,) = judge(msgspec.structs.replace(NOTHING, **{expect: value - 1}), *made)
     assert verdict == Verdict(expect, value - 1, value, False)
 
@@ -58,12 +56,12 @@ def test_what_went_wrong_fails_what_was_expected(
         ("max_rss_growth_mb", 0.0, -1.0),
     ],
 )
-def test_limits(key: str, met: float, missed: float) -> None:
+def test_values_are_compared_with_their_limits(key: str, met: float, missed: float) -> None:
     assert judge(msgspec.structs.replace(NOTHING, **{key: met}), [phase()], checks())[0].ok
     assert not judge(msgspec.structs.replace(NOTHING, **{key: missed}), [phase()], checks())[0].ok
 
 
-def test_a_flush_is_one_write_as_far_as_the_gateway_counts() -> None:
+def test_writes_per_flush_come_from_the_metrics() -> None:
     metrics = {"gateway_writes_total": 90.0, "gateway_sent_bytes_total": 900.0, "gateway_flush_seconds_count": 10.0}
     assert bytes_per_write(metrics) == 10
     assert writes_per_flush(metrics, 10) == 0.9
@@ -72,7 +70,7 @@ def test_a_flush_is_one_write_as_far_as_the_gateway_counts() -> None:
         assert judge(expect, [phase()], checks(), writes_per_flush=writes_per_flush(metrics, 10))[0].ok is kept
 
 
-def test_what_the_gateway_does_not_count_is_not_met() -> None:
+def test_an_expectation_without_a_metric_is_not_met() -> None:
     assert bytes_per_write({}) is None
     assert writes_per_flush({}, 10) is None
     assert not judge(msgspec.structs.replace(NOTHING, max_writes_per_beat=1.0), [phase()], checks())[0].ok
@@ -89,7 +87,7 @@ def test_growth_is_from_the_first_phase_to_the_last() -> None:
 
 
 @pytest.mark.parametrize("key", ["max_rss_mb", "max_cpu_percent", "max_rss_growth_mb", "max_p99_ms", "min_delivered"])
-def test_what_could_not_be_measured_is_not_met(key: str) -> None:
+def test_an_expectation_without_a_figure_is_not_met(key: str) -> None:
     delivery = msgspec.structs.replace(phase().delivery, offered=0)
     blind = phase(gateway=None, ages_ms={"ticker": {"count": 0}}, delivery=delivery)
 
@@ -109,24 +107,24 @@ def test_what_could_not_be_measured_is_not_met(key: str) -> None:
         pytest.param({}, 1, id="no end was seen"),
     ],
 )
-def test_an_attacker_must_end_as_its_attack_deserves(outcomes: dict[str, int], wrong: int) -> None:
+def test_an_attack_must_end_as_expected(outcomes: dict[str, int], wrong: int) -> None:
     attack = AttackResult("attack", "ping_flood", "closed 1008", 10, outcomes)
     (verdict,) = judge(msgspec.structs.replace(NOTHING, wrong_ends=0), [phase()], checks(), attacks=[attack])
     assert (verdict.value, verdict.ok) == (wrong, wrong == 0)
 
 
-def test_who_is_to_be_refused_is_not_counted_twice() -> None:
+def test_an_expected_refusal_is_not_counted_twice() -> None:
     attack = AttackResult("attack", "http_flood", "429", 10, {"429": 7, "cut": 2})
     assert attack.wrong == 2
 
 
-def test_an_attack_that_was_not_made_is_not_survived() -> None:
+def test_an_attack_without_an_end_counts_as_wrong() -> None:
     (verdict,) = judge(msgspec.structs.replace(NOTHING, wrong_ends=0), [phase()], checks())
     assert (verdict.value, verdict.ok) == (None, False)
 
 
 @pytest.mark.parametrize(("p99", "ok"), [(82.5, True), (83.5, False)])
-def test_ages_under_attack_are_held_against_those_before(p99: float, ok: bool) -> None:
+def test_ages_under_attack_are_compared_with_those_before(p99: float, ok: bool) -> None:
     ages = phase().ages_ms
     later = msgspec.structs.replace(phase(), ages_ms={"ticker": {**ages["ticker"], "p99": p99}})
     (verdict,) = judge(msgspec.structs.replace(NOTHING, max_p99_ratio=1.5), [phase(), later], checks())
@@ -139,7 +137,7 @@ def test_without_ages_there_is_no_ratio() -> None:
     assert verdict.value is None
 
 
-def test_nothing_expected_is_nothing_judged() -> None:
+def test_without_expectations_there_are_no_verdicts() -> None:
     assert judge(NOTHING, [phase()], checks()) == []
 
 
@@ -150,7 +148,7 @@ def test_a_run_passes_when_every_verdict_does() -> None:
     assert not result(verdicts=[good, bad]).passed
 
 
-def test_a_result_survives_its_file() -> None:
+def test_a_result_is_read_back_from_its_file() -> None:
     whole = result(verdicts=[Verdict("a", 1, None, False)])
 
     assert msgspec.json.decode(msgspec.json.encode(whole), type=Result) == whole

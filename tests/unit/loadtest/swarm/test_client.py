@@ -80,7 +80,7 @@ def show(client: Client, name: str, open_time_ms: int = 60_000, **extra: Any) ->
     return says(client, op="snapshot", n=0, channel=name, **body, **extra)
 
 
-def test_a_client_asks_for_what_its_scenario_says() -> None:
+def test_a_client_subscribes_as_its_scenario_says() -> None:
     client = make()
     (body,) = joined(client)
 
@@ -91,7 +91,7 @@ def test_a_client_asks_for_what_its_scenario_says() -> None:
     assert "resume" not in body
 
 
-def test_many_channels_are_asked_for_in_several_commands() -> None:
+def test_many_channels_are_subscribed_in_several_commands() -> None:
     client = make("feed.symbols=300", "clients.tickers=300", "clients.history=0")
 
     bodies = joined(client)
@@ -109,7 +109,7 @@ def test_an_unfinished_handshake_is_waited_for() -> None:
     assert state(client) is State.HANDSHAKE
 
 
-def test_frames_behind_the_handshake_are_pointed_at() -> None:
+def test_the_offset_of_frames_after_the_handshake_is_returned() -> None:
     client = make()
     answer = Server(client).open()
     found = client.finish_handshake(answer + b"\x81\x02{}")
@@ -118,7 +118,7 @@ def test_frames_behind_the_handshake_are_pointed_at() -> None:
     assert found[1] == len(answer)
 
 
-def test_a_dialect_without_snapshots_is_ready_with_its_reply_and_knows_its_channels_by_name() -> None:
+def test_without_snapshots_a_client_is_ready_with_the_reply() -> None:
     follower = Follower(1, lambda _: None)
     client = Client(1, scenario("clients.klines=0", "clients.dialect=binance"), BINANCE, "127.0.0.1:1", follower)
     (body,) = joined(client)
@@ -153,7 +153,7 @@ def test_a_client_is_ready_with_its_last_snapshot() -> None:
     assert states == [State.SUBSCRIBING, State.SUBSCRIBING, State.READY]
 
 
-def test_what_is_unavailable_is_asked_for_again() -> None:
+def test_unavailable_channels_are_subscribed_again() -> None:
     client = make()
     ((ticker, other, kline),) = [body["channels"] for body in joined(client)]
     server = Server(client)
@@ -174,7 +174,7 @@ def test_what_is_unavailable_is_asked_for_again() -> None:
     assert state(client) is State.READY
 
 
-def test_a_client_that_only_counts_asks_for_the_whole_again() -> None:
+def test_a_counting_client_resubscribes_without_a_cursor() -> None:
     client = make()
     first = joined(client)
     client.disconnect()
@@ -182,7 +182,7 @@ def test_a_client_that_only_counts_asks_for_the_whole_again() -> None:
     assert joined(client) == first
 
 
-def test_refusals_for_good_are_named_and_not_waited_for() -> None:
+def test_permanent_refusals_are_named_and_not_retried() -> None:
     client = make()
     ((ticker, other, kline),) = [body["channels"] for body in joined(client)]
     error = {"error": {"code": "INVALID_SYMBOL", "message": ""}}
@@ -194,7 +194,7 @@ def test_refusals_for_good_are_named_and_not_waited_for() -> None:
     assert state(client) is State.READY
 
 
-def test_a_resync_is_no_answer_to_a_subscription() -> None:
+def test_a_resync_does_not_count_as_a_snapshot_of_a_subscription() -> None:
     client = make()
     ((ticker, other, kline),) = [body["channels"] for body in joined(client)]
     grant(client, ticker, other, kline)
@@ -207,7 +207,7 @@ def test_a_resync_is_no_answer_to_a_subscription() -> None:
     assert state(client) is State.READY
 
 
-def test_after_a_loss_a_follower_resumes_where_it_was() -> None:
+def test_a_follower_resumes_at_its_cursor() -> None:
     client = make(follows=True)
     ((ticker, other, kline),) = [body["channels"] for body in joined(client)]
     grant(client, ticker, other, kline)
@@ -234,7 +234,7 @@ def test_notices_are_named(message: dict[str, Any], name: str) -> None:
     assert says(make(), **message) == name
 
 
-def test_pings_are_answered_with_what_they_bring() -> None:
+def test_pings_are_answered_with_their_payload() -> None:
     client = make()
 
     assert client.receive(PING, b"ab") == ("ping", client_frame(b"ab", PONG))

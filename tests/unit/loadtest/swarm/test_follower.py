@@ -56,7 +56,7 @@ def test_prices_are_counted_with_their_age() -> None:
     assert view.ages["ticker"].summary_ms()["max"] == 3.0
 
 
-def test_what_was_replaced_by_newer_is_counted_as_conflated() -> None:
+def test_replaced_values_are_counted_as_conflated() -> None:
     view = View()
     view.ticker_snapshot(1, "AAUSDT", at(BASE, 1))
 
@@ -65,7 +65,7 @@ def test_what_was_replaced_by_newer_is_counted_as_conflated() -> None:
     assert view.sums() == {"offered": 4, "delivered": 1, "conflated": 3}
 
 
-def test_prices_that_do_not_rise_are_told_apart() -> None:
+def test_repeated_and_older_prices_are_counted_separately() -> None:
     view = View()
     view.ticker_snapshot(1, "AAUSDT", at(BASE + 5, 5))
 
@@ -74,7 +74,7 @@ def test_prices_that_do_not_rise_are_told_apart() -> None:
     assert not view.ages["ticker"].count
 
 
-def test_an_older_snapshot_takes_nothing_back_and_is_not_counted() -> None:
+def test_an_older_snapshot_changes_nothing_and_is_not_counted() -> None:
     view = View()
     view.ticker_snapshot(1, "AAUSDT", at(BASE + 5, 5))
     view.ticker_snapshot(1, "AAUSDT", at(BASE + 4, 4))
@@ -83,14 +83,14 @@ def test_an_older_snapshot_takes_nothing_back_and_is_not_counted() -> None:
     assert view.sums() == {"offered": 1, "delivered": 1}
 
 
-def test_news_of_a_channel_that_was_never_shown_is_a_fault_of_its_own() -> None:
+def test_an_update_without_a_snapshot_is_counted_as_unknown() -> None:
     view = View()
     view.news((9, {"c": 1.0}))
 
     assert view.sums() == {"unknown": 1}
 
 
-def test_at_the_end_the_last_price_must_be_there() -> None:
+def test_a_client_without_the_last_price_has_lost_it() -> None:
     view = View()
     view.ticker_snapshot(1, "AAUSDT", at(BASE, 1))
     view.ticker_snapshot(2, "BBUSDT", at(BASE, 1))
@@ -124,7 +124,7 @@ def test_klines_become_events() -> None:
     assert view.follower.cursors == {channel: 5 * MINUTE}
 
 
-def test_kline_ages_are_counted_by_lane_and_only_for_new_prices_of_the_feed() -> None:
+def test_kline_ages_are_counted_by_lane_for_new_prices() -> None:
     view = View(" (slow)")
     view.kline_snapshot(1, forming=5)
     view.news(
@@ -140,7 +140,7 @@ def test_kline_ages_are_counted_by_lane_and_only_for_new_prices_of_the_feed() ->
     }
 
 
-def test_snapshots_say_how_they_are_meant() -> None:
+def test_snapshots_have_a_mode() -> None:
     view = View()
     view.kline_snapshot(1, 3, recovered=True)
     view.kline_snapshot(1, 3, recovered=False)
@@ -159,7 +159,7 @@ def test_without_a_closed_kline_there_is_no_cursor() -> None:
     assert view.follower.cursors == {}
 
 
-def test_after_a_loss_numbers_mean_nothing_but_values_and_cursors_stay() -> None:
+def test_a_disconnect_keeps_values_and_cursors() -> None:
     view = View()
     view.kline_snapshot(1, 3)
     view.ticker_snapshot(2, "AAUSDT", at(BASE + 9, 9))
@@ -172,7 +172,7 @@ def test_after_a_loss_numbers_mean_nothing_but_values_and_cursors_stay() -> None
     assert view.sums() == {"unknown": 1, "offered": 1, "delivered": 1}
 
 
-def test_the_oldest_price_that_is_shown_as_live_is_known() -> None:
+def test_the_oldest_live_price_is_found() -> None:
     view = View()
     view.ticker_snapshot(1, "AAUSDT", at(BASE + 100, 1))
     view.ticker_snapshot(2, "BBUSDT", at(BASE + 300, 1))

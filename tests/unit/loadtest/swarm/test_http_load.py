@@ -13,7 +13,7 @@ def test_a_target_is_fetched() -> None:
     )
 
 
-def test_a_body_is_posted_as_it_is() -> None:
+def test_a_body_is_posted_unchanged() -> None:
     head, _, body = request_bytes('POST /f {"symbol": "{symbol}"}', "AAUSDT", "h:1").partition(b"\r\n\r\n")
 
     assert head.splitlines() == [
@@ -48,6 +48,6 @@ async def test_not_modified_has_no_body() -> None:
     ],
     ids=["no length", "cut off", "nothing"],
 )
-async def test_what_is_no_whole_answer_is_an_error(data: bytes, error: type[Exception]) -> None:
+async def test_an_incomplete_answer_raises(data: bytes, error: type[Exception]) -> None:
     with pytest.raises(error):
         await answered(data)

@@ -24,7 +24,7 @@ def test_only_slow_and_stalled_clients_are_taken() -> None:
     assert [place in readers for place in range(3)] == [False, True, True]
 
 
-def test_a_slow_client_reads_its_share_each_beat_and_a_stalled_one_nothing() -> None:
+def test_a_slow_client_reads_its_share_and_a_stalled_one_nothing() -> None:
     readers, by_kind = SlowReaders(), clients()
     readers.limit(2000)
     readers.take(1, by_kind["slow"])
@@ -39,7 +39,7 @@ def test_a_slow_client_reads_its_share_each_beat_and_a_stalled_one_nothing() -> 
     assert readers.due(3 * BEAT) == [(1, by_kind["slow"], 200)]
 
 
-def test_less_than_a_byte_is_saved_up() -> None:
+def test_shares_below_one_byte_add_up() -> None:
     readers, by_kind = SlowReaders(), clients()
     readers.limit(5)
     readers.take(1, by_kind["slow"])
@@ -59,7 +59,7 @@ def test_without_a_limit_slow_clients_are_free_and_stalled_ones_stay() -> None:
     assert (1 in readers, 2 in readers) == (False, True)
 
 
-def test_nobody_is_not_waited_for() -> None:
+def test_without_clients_the_wait_is_infinite() -> None:
     readers = SlowReaders()
     assert readers.wait_s(0) == float("inf")
     assert readers.due(BEAT) == []

@@ -6,7 +6,7 @@ from loadtest.swarm.client import Client
 from loadtest.swarm.totals import Totals
 
 
-def test_fast_and_slow_readers_are_counted_apart() -> None:
+def test_fast_and_slow_readers_are_counted_separately() -> None:
     scenario = load("slow_clients")
     kinds = {scenario.kind(index): Client(index, scenario, NATIVE, "", None) for index in range(100)}
     totals = Totals()
@@ -17,13 +17,13 @@ def test_fast_and_slow_readers_are_counted_apart() -> None:
     assert (totals.updates, totals.updates_slow, totals.closed, totals.closed_slow) == (10, 50, 1, 5)
 
 
-def test_figures_of_a_second_start_again_and_sums_go_on() -> None:
+def test_a_new_sample_resets_ages_and_keeps_sums() -> None:
     totals = Totals()
     totals.ages["ticker"].add(5)
     totals.ready_ages.add(5)
     totals.idle_ns = totals.worst_pass_ns = 9
     totals.frames = 7
-    totals.start_again()
+    totals.reset_sample()
 
     assert not totals.ages
     assert totals.ready_ages.count == totals.idle_ns == totals.worst_pass_ns == 0
