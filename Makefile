@@ -21,7 +21,7 @@ NPM := npm --no-fund --no-audit --no-update-notifier --prefix
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test bench fuzz lint format build lock audit clean page check-web check-python
+.PHONY: help demo test check bench fuzz lint format build lock audit clean page check-web check-python
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -32,6 +32,9 @@ demo: $(VENV)/demo.stamp page ## the gateway with a simulated market on http://1
 	@$(BIN)/python scripts/foreground.py $(BIN)/gateway demo $(ARGS)
 
 test: lint check-web check-python ## everything: lint, types, and all tests
+
+check: lint ## style, types, unit and property tests of Python: the quick part of `make test`
+	$(BIN)/pytest -q -n $(JOBS) $(SLOW:%=--ignore=%)
 
 bench: $(VENV)/dev.stamp ## load test: what this machine serves, and how fast
 	$(BIN)/python -m loadtest run $(or $(ARGS),mission)
