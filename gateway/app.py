@@ -30,7 +30,7 @@ from gateway.history.probe import StoreProbe
 from gateway.history.query import QueryRules
 from gateway.history.redis_store import RedisStore
 from gateway.history.service import History
-from gateway.http import binance_rest, functions, klines, openapi, operations, page, reply, status, udf
+from gateway.http import binance_rest, documents, functions, klines, page, reply, status, udf
 from gateway.http.admission import Admission
 from gateway.http.errors import EXCEPTION_HANDLERS
 from gateway.http.guard import Guard
@@ -104,7 +104,7 @@ class Gateway:
         self.rules = QueryRules(symbols, intervals, config.stream.history_max)
         self.backfill = Backfill(self.aggregating_store, self.market, intervals, config.redis.retry_s, clock)
         self.watch = GapWatch(config.market, self.store, self.market, self.backfill, lambda: self.hub.state.live, clock)
-        self.admission = Admission(config, self.counters)
+        self.admission = Admission(config, self.counters, lambda: self.flusher.load.refuses)
         self.rates = RateLimiter(config.limits.tracked, config.redis if config.limits.shared else None)
         commands = NativeCommands(symbols, intervals, config.stream.history_max)
         self.stream = StreamService(
@@ -116,7 +116,6 @@ class Gateway:
             config, self.market, self.hub, self.backfill, self.ingest, self.counters, to_resync, _socket_batch, clock
         )
         self.stream.flusher = self.flusher
-        self.admission.overloaded = lambda: self.flusher.load.refuses
         names = StreamNames(symbols, intervals)
         self.binance = BinanceService(
             config, self.market, self.hub, self.flusher, self.counters, names, self.admission, clock
@@ -195,7 +194,7 @@ class Gateway:
             asyncio.create_task(self.keepalive.run(), name="keepalive"),
             asyncio.create_task(self.clock.run(), name="clock"),
             asyncio.create_task(self.watch.run(), name="watch"),
-            asyncio.create_task(self.admission.watch.run(), name="visitors"),
+            asyncio.create_task(self.admission.reaper.run(), name="reaper"),
             asyncio.create_task(self.status.run(), name="status"),
         ]
         if operations_sock is not None:
@@ -236,19 +235,18 @@ class Gateway:
         return [reply.cors(config.http), guard]
 
     def _routes(self) -> list[BaseRoute]:
-        gzip_min_bytes = self.config.history.gzip_min_bytes
+        gzip_min_bytes, dialects, clock = self.config.history.gzip_min_bytes, self.config.dialects, self.clock
         return [
             *self.stream.routes(),
             *self.binance.routes(),
-            *klines.routes(self.history, self.rules, gzip_min_bytes),
-            klines.gaps_route(self.watch.tracker),
-            *functions.routes(self.history, self.rules, gzip_min_bytes),
+            *klines.routes(self.history, self.rules, gzip_min_bytes, clock),
+            klines.gaps_route(self.watch.tracker, clock),
+            *functions.routes(self.history, self.rules, gzip_min_bytes, clock),
             *binance_rest.routes(
-                self.history, self.rules, self.config.dialects, gzip_min_bytes, self.config.limits.http_burst
+                self.history, self.rules, dialects, gzip_min_bytes, self.config.limits.http_burst, clock, time.monotonic
             ),
-            *udf.routes(self.history, self.rules, self.config.dialects, gzip_min_bytes),
-            *openapi.routes(self.rules, __version__, gzip_min_bytes),
-            *operations.document_routes(),
+            *udf.routes(self.history, self.rules, dialects, gzip_min_bytes, clock),
+            *documents.routes(self.rules, __version__, gzip_min_bytes),
             *(self.operations.public_routes() if self.config.operations.address else self.operations.routes()),
             *page.routes(STATIC),
         ]

@@ -194,12 +194,12 @@ def simulate(
 @click.argument("name")
 def make_key(name: str) -> None:
     """Make an API key for NAME, and the entry for tokens.api_keys that admits it."""
-    from gateway.access import api_keys
+    from gateway.access import credentials
 
     if not is_key_name(name):
         raise UsageError("NAME: expected 1 to 64 letters, digits, or any of . _ @ -")
-    key = api_keys.make_key(os.urandom(api_keys.ENTROPY_BYTES))
-    click.echo(f"key:   {key}   (shown this once)\nentry: {name}:{api_keys.hash_of(key)}")
+    key = credentials.make_key(os.urandom(credentials.ENTROPY_BYTES))
+    click.echo(f"key:   {key}   (shown this once)\nentry: {name}:{credentials.hash_of(key)}")
 
 
 @main.command("check-config")

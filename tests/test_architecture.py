@@ -48,8 +48,8 @@ ROWS = (
     ),
     Row(
         (
-            *("access.token_bucket", "access.token_buckets", "access.origins", "access.peers", "access.grants"),
-            *("access.credentials", "access.api_keys", "access.connection", "access.admission", "access.single_use"),
+            *("access.token_bucket", "access.origins", "access.peers", "access.grants"),
+            *("access.credentials", "access.connection", "access.admission"),
         ),
         pure=True,
         outside=(),

@@ -1,1 +1,1 @@
-"""Who may in, and how much each may ask for: origins, tokens, addresses, rates. Knows no market and no dialect."""
+"""Admission and rate limits: origins, tokens, grants, addresses, connection counts. Knows no market and no dialect."""

@@ -1,4 +1,4 @@
-"""Verifies tokens: API keys and JWTs (RFC 7519) become grants. Keeps no token, and never says one."""
+"""Verifies tokens: API keys and JWTs (RFC 7519) become grants. Never keeps, logs or returns a token."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import jwt
 
-from gateway.access.api_keys import PREFIX, ApiKeys
-from gateway.access.credentials import TOKEN_MAX
+from gateway.access.credentials import API_KEY_PREFIX, TOKEN_MAX, ApiKeys
 from gateway.access.grants import TokenRefused, grant_of
 from gateway.access.key_set import RSA_MIN_BITS, KeySet
 from gateway.config import ConfigError
@@ -23,20 +22,22 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SECRET_MIN_BYTES = 32
-"""RFC 7518, section 3.2: as long as the hash of HS256."""
+"""RFC 7518, section 3.2: at least as long as the output of the hash of HS256."""
 
 _REASONS: dict[type[jwt.PyJWTError], tuple[str, str]] = {
-    jwt.ExpiredSignatureError: ("expired", "the token has expired"),
-    jwt.ImmatureSignatureError: ("not_yet", "the token is not valid yet"),
-    jwt.InvalidAudienceError: ("audience", "the token is for another audience"),
-    jwt.InvalidIssuerError: ("issuer", "the token is of another issuer"),
-    jwt.MissingRequiredClaimError: ("claims", "the token lacks a claim that is required"),
-    jwt.InvalidSignatureError: ("signature", "the token's signature is wrong"),
+    jwt.ExpiredSignatureError: ("expired", "The token has expired."),
+    jwt.ImmatureSignatureError: ("not_yet", "The token is not valid yet."),
+    jwt.InvalidAudienceError: ("audience", "The token is for another audience."),
+    jwt.InvalidIssuerError: ("issuer", "The token is from another issuer."),
+    jwt.MissingRequiredClaimError: ("claims", "The token lacks a required claim."),
+    jwt.InvalidSignatureError: ("signature", "The token's signature is invalid."),
 }
-_MALFORMED = ("malformed", "this is no token")
+_MALFORMED = ("malformed", "The token is malformed.")
 
 
 class Authenticator:
+    """Each key verifies one algorithm, which the settings choose and never the token."""
+
     def __init__(self, config: TokensConfig) -> None:
         """Raises `ConfigError` for keys that cannot be used."""
         self._config = config
@@ -44,49 +45,53 @@ class Authenticator:
         self._key = _one_key(config)
         self._key_set = KeySet(config.jwks, config.jwks_max_age_s) if config.jwks else None
         self._revoked_file = Path(config.revoked_file) if config.revoked_file else None
-        self._revoked_at: object = None
+        self._revoked_version: object = None
         self._revoked: frozenset[str] = frozenset()
-        self.revocations()
+        self.read_revocations()
 
     @property
     def enabled(self) -> bool:
-        """Whether any token can be verified here."""
+        """Whether the settings name any key."""
         return bool(self._api_keys) or self._key is not None or self._key_set is not None
 
     @property
     def required(self) -> bool:
+        """Whether clients must present a token."""
         return self._config.required
 
     async def verify(self, token: str) -> Grant:
-        """Raises `TokenRefused`."""
+        """What a token permits; raises `TokenRefused`."""
         if len(token) > TOKEN_MAX or not token.isascii():
             raise TokenRefused(*_MALFORMED)
-        if token.startswith(PREFIX) or "." not in token:
+        if token.startswith(API_KEY_PREFIX) or "." not in token:
             grant = self._api_keys.find(token)
             if grant is None:
-                raise TokenRefused("api_key", "no such API key")
+                raise TokenRefused("api_key", "Unknown API key.")
             return grant
         grant = grant_of(await self._claims(token), self._config.leeway_s)
         if self._is_revoked(grant):
-            raise TokenRefused("revoked", "the token has been revoked")
+            raise TokenRefused("revoked", "The token has been revoked.")
         return grant
 
-    def revocations(self) -> Callable[[Grant], bool] | None:
-        """Read the list of revoked tokens where it has changed, and say which those are; None: as before."""
+    def read_revocations(self) -> Callable[[Grant], bool] | None:
+        """Read the file of revoked token ids if it has changed; returns a test for revoked grants, None if unchanged.
+
+        Raises `ConfigError` if the file cannot be read the first time; later the previous list is kept.
+        """
         if self._revoked_file is None:
             return None
         try:
             status = self._revoked_file.stat()
             changed = (status.st_mtime_ns, status.st_size, status.st_ino)
-            if changed == self._revoked_at:
+            if changed == self._revoked_version:
                 return None
             self._revoked = frozenset(self._revoked_file.read_text(encoding="utf-8").split())
         except (OSError, UnicodeDecodeError) as error:
-            if self._revoked_at is None:
+            if self._revoked_version is None:
                 raise ConfigError(f"tokens.revoked_file: cannot be read: {error}") from error
-            logger.warning("list of revoked tokens not read, the one from before stays: %s", error)
+            logger.warning("cannot read the list of revoked tokens, keeping the previous one: %s", error)
             return None
-        self._revoked_at = changed
+        self._revoked_version = changed
         return self._is_revoked
 
     def _is_revoked(self, grant: Grant) -> bool:
@@ -98,11 +103,11 @@ class Authenticator:
             algorithm, kid = str(header.get("alg")), header.get("kid")
             key = await self._key_for(algorithm, kid)
             if key is None:
-                raise TokenRefused("key", "no key here verifies this token")
+                raise TokenRefused("key", "No configured key verifies this token.")
             claims: dict[str, Any] = jwt.decode(
                 token,
                 key,
-                # The key's own algorithm, not the token's wish: they are the same, or no key would have been found.
+                # The algorithm of the key. The token names the same one, or no key would have been found.
                 algorithms=[algorithm],
                 audience=self._config.audience,
                 issuer=self._config.issuer or None,
@@ -122,7 +127,7 @@ class Authenticator:
 
 
 def _one_key(config: TokensConfig) -> Any:
-    """The key of the settings, if there is one, checked for the one algorithm it is for."""
+    """The key in the settings, if there is one, checked for its algorithm. Raises `ConfigError`."""
     if config.jwt_secret:
         text, name = config.jwt_secret.encode(), "tokens.jwt_secret"
     elif config.jwt_key_file:
@@ -135,16 +140,16 @@ def _one_key(config: TokensConfig) -> Any:
         return None
     if config.jwt_algorithm == "HS256":
         if len(text) < SECRET_MIN_BYTES:
-            raise ConfigError(f"{name}: a secret of at least {SECRET_MIN_BYTES} bytes is needed")
+            raise ConfigError(f"{name}: the secret must have at least {SECRET_MIN_BYTES} bytes")
         if text.startswith(b"-----BEGIN"):
-            raise ConfigError(f"{name}: a public key is no secret; say its algorithm in tokens.jwt_algorithm")
+            raise ConfigError(f"{name}: a public key is not a secret; set its algorithm in tokens.jwt_algorithm")
         return text
     try:
         key: Any = jwt.get_algorithm_by_name(config.jwt_algorithm).prepare_key(text)
     except (jwt.PyJWTError, ValueError, TypeError) as error:
         raise ConfigError(f"{name}: not a public key for {config.jwt_algorithm} in PEM") from error
     if not hasattr(key, "verify"):
-        raise ConfigError(f"{name}: a private key; who only verifies should not hold it")
+        raise ConfigError(f"{name}: this is a private key; the gateway only verifies and needs the public key")
     if config.jwt_algorithm == "RS256" and key.key_size < RSA_MIN_BITS:
-        raise ConfigError(f"{name}: shorter than {RSA_MIN_BITS} bits")
+        raise ConfigError(f"{name}: the key is shorter than {RSA_MIN_BITS} bits")
     return key

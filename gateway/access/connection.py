@@ -1,6 +1,6 @@
-"""One connection as the door sees it: where from, with which token, what it may still say, and until when it may stay.
+"""What one connection may do: its address group, its grant, its message rates, and how long it may stay. Pure.
 
-Pure; costs nothing while the client is silent, and nothing at all when the gateway writes.
+Costs nothing while the client sends nothing; the gateway's own writes never pass here.
 """
 
 from __future__ import annotations
@@ -18,19 +18,23 @@ if TYPE_CHECKING:
 
 
 class Verdict(Enum):
+    """What to do with a message."""
+
     PASS = "pass"
-    WAIT = "wait"
-    """Too much: answered with an error, not obeyed."""
-    CUT = "cut"
-    """It goes on all the same: the connection ends."""
+    REFUSE = "refuse"
+    """Over the rate limit: reply with an error and do not run the command."""
+    DISCONNECT = "disconnect"
+    """The client does not stop: close the connection."""
 
 
 class Closable(Protocol):
+    """A socket that can be closed for a reason."""
+
     def close(self, reason: Close) -> None: ...
 
 
-class Allowances:
-    """What every visitor without a token of its own rates may say; made once from the settings."""
+class ConnectionLimits:
+    """Rates and deadlines of every connection whose token sets none of its own; made once from the settings."""
 
     def __init__(self, limits: LimitsConfig, auth_within_s: float) -> None:
         self.messages = Rate.per_second(limits.messages_per_s, limits.messages_burst)
@@ -40,94 +44,99 @@ class Allowances:
 
 
 class ConnectionAccess:
+    """One connection from its handshake to its end. Bucket levels outlive a change of token."""
+
     __slots__ = (
-        "_allowances",
         "_channels_us",
         "_excess_us",
+        "_limits",
         "_messages",
         "_messages_us",
         "_open",
-        "entered_s",
+        "connected_s",
         "exempt",
-        "gone",
         "grant",
         "group",
+        "released",
         "socket",
         "subscribed",
     )
 
     def __init__(
-        self, group: str, allowances: Allowances, now_s: float, *, open: bool = True, exempt: bool = False
+        self, group: str, limits: ConnectionLimits, now_s: float, *, open: bool = True, exempt: bool = False
     ) -> None:
-        """`open`: it may stay without a token. `exempt`: rates and times are not counted for it."""
+        """`open`: no token is required. `exempt`: rates and deadlines (but not the token's end) do not apply."""
         self.group = group
         self.exempt = exempt
-        self.entered_s = now_s
+        self.connected_s = now_s
         self.grant: Grant | None = None
         self.socket: Closable | None = None
         self.subscribed = False
-        self.gone = False
+        self.released = False
         self._open = open
-        self._allowances = allowances
-        self._messages = allowances.messages
+        self._limits = limits
+        self._messages = limits.messages
         self._messages_us = self._channels_us = self._excess_us = 0
 
     @property
-    def admitted(self) -> bool:
-        """Whether it may ask for data: nobody needs a token here, or it has shown one."""
+    def authorized(self) -> bool:
+        """Whether it may request data: no token is required, or it has presented one."""
         return self._open or self.grant is not None
 
-    def show(self, grant: Grant, now_us: int) -> None:
-        """It has shown a token, its first one or one that takes the place of it."""
+    def set_grant(self, grant: Grant, now_us: int) -> None:
+        """Replace the grant, and the message rate with the grant's."""
         self.grant = grant
-        before, own = self._messages, self._allowances.messages
-        self._messages = own if grant.messages_per_s is None else Rate.per_second(grant.messages_per_s, own.burst)
-        # As many as were missing in the bucket are missing still, however long each takes to come back.
+        previous, default = self._messages, self._limits.messages
+        self._messages = (
+            default if grant.messages_per_s is None else Rate.per_second(grant.messages_per_s, default.burst)
+        )
+        # The bucket keeps its level: as many messages are missing as before, at the new time per message.
         missing_us = max(0, self._messages_us - now_us)
-        self._messages_us = now_us + missing_us * self._messages.interval_us // before.interval_us
+        self._messages_us = now_us + missing_us * self._messages.interval_us // previous.interval_us
 
     def allows(self, channel: str) -> bool:
+        """Whether the grant covers a channel."""
         return self.grant is None or self.grant.allows(channel)
 
-    def said(self, now_us: int) -> Verdict:
-        """A message has come: one token, whatever it lists."""
+    def take_message(self, now_us: int) -> Verdict:
+        """Count one message from the client, whatever it contains."""
         if self.exempt:
             return Verdict.PASS
         taken = take(self._messages_us, now_us, self._messages)
         self._messages_us = taken.full_us
-        return self._excessive(now_us) if taken.wait_us else Verdict.PASS
+        return self._excess(now_us) if taken.wait_us else Verdict.PASS
 
-    def listed(self, channels: int, now_us: int) -> Verdict:
-        """It wants so many channels added or removed: each is work for the hub, however few messages name them."""
+    def take_channels(self, count: int, now_us: int) -> Verdict:
+        """Count channels to be added or removed: each is work for the hub, however few messages name them."""
         if self.exempt:
             return Verdict.PASS
-        taken = take(self._channels_us, now_us, self._allowances.channels, channels)
+        taken = take(self._channels_us, now_us, self._limits.channels, count)
         self._channels_us = taken.full_us
-        return self._excessive(now_us) if taken.wait_us else Verdict.PASS
+        return self._excess(now_us) if taken.wait_us else Verdict.PASS
 
-    def overdue(self, now_s: float, wall_s: float) -> Close | None:
-        """Why it has to go now, if it does. `now_s`: monotonic; `wall_s`: since the epoch."""
-        if not self.admitted and now_s >= self.entered_s + self._allowances.auth_within_s:
+    def close_reason(self, now_s: float, wall_s: float) -> Close | None:
+        """Why the connection has to be closed now, if it has to. `now_s`: monotonic; `wall_s`: since the epoch."""
+        if not self.authorized and now_s >= self.connected_s + self._limits.auth_within_s:
             return Close.UNAUTHORIZED
         if self.grant is not None and wall_s >= self.grant.expires_s:
             return Close.TOKEN_EXPIRED
-        if not self.subscribed and not self.exempt and now_s >= self.entered_s + self._allowances.first_subscribe_s:
+        if not self.subscribed and not self.exempt and now_s >= self.connected_s + self._limits.first_subscribe_s:
             return Close.NO_SUBSCRIPTION
         return None
 
     def next_check_s(self, now_s: float, wall_s: float) -> float:
-        """When `overdue` may have another answer, on the monotonic clock; infinite when never."""
+        """Monotonic time at which `close_reason` may change; infinite when it cannot."""
         times = [math.inf]
-        if not self.admitted:
-            times.append(self.entered_s + self._allowances.auth_within_s)
+        if not self.authorized:
+            times.append(self.connected_s + self._limits.auth_within_s)
         if self.grant is not None:
             times.append(now_s + self.grant.expires_s - wall_s)
         if not self.subscribed and not self.exempt:
-            times.append(self.entered_s + self._allowances.first_subscribe_s)
+            times.append(self.connected_s + self._limits.first_subscribe_s)
         return min(times)
 
-    def _excessive(self, now_us: int) -> Verdict:
-        """Refusals are answers, and cost too: there are as many of them as of messages, then it is over."""
-        taken = take(self._excess_us, now_us, self._allowances.messages)
+    def _excess(self, now_us: int) -> Verdict:
+        """Error replies cost work too: as many are sent as messages may be, then the connection is closed."""
+        taken = take(self._excess_us, now_us, self._limits.messages)
         self._excess_us = taken.full_us
-        return Verdict.CUT if taken.wait_us else Verdict.WAIT
+        return Verdict.DISCONNECT if taken.wait_us else Verdict.REFUSE

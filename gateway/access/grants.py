@@ -1,7 +1,11 @@
-"""What a token gives: whose it is, until when, which channels, which rates. Made from claims that are verified."""
+"""What a token permits: its owner, its end, channels and rates, made from verified claims; and single use of tokens.
+
+Pure. Never contains or reveals a token's text.
+"""
 
 from __future__ import annotations
 
+import heapq
 import math
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,11 +15,11 @@ if TYPE_CHECKING:
 
 PATTERNS_MAX = 256
 TIME_MAX_S = 1e12
-"""Claims are integers of any size; later than this is never."""
+"""Claims are integers of any size; later than this counts as this."""
 
 
 class TokenRefused(Exception):
-    """The token opens nothing. `reason` is a word for the metrics; neither says anything of the token's text."""
+    """The token is not accepted. `reason` is a label for the metrics, `message` a text for the client."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -24,33 +28,37 @@ class TokenRefused(Exception):
 
 
 class Grant(NamedTuple):
+    """What a verified token permits."""
+
     subject: str
-    """Whose token it is: connections are counted by it."""
+    """The token's owner: connections are counted by it."""
     expires_s: float = math.inf
     """Seconds since the epoch."""
     channels: re.Pattern[str] | None = None
-    """Names of channels it is good for; None: all."""
+    """Names of the channels it covers; None: all."""
     messages_per_s: float | None = None
     http_per_min: float | None = None
     id: str = ""
-    """`jti`, by which it can be revoked."""
+    """`jti` (RFC 7519, section 4.1.7), by which it can be revoked."""
 
     @property
     def expires_ms(self) -> int | None:
+        """Milliseconds since the epoch; None for never."""
         return None if self.expires_s == math.inf else round(self.expires_s * 1000)
 
     def allows(self, channel: str) -> bool:
+        """Whether the token covers a channel, by its native name."""
         return self.channels is None or self.channels.fullmatch(channel) is not None
 
 
 def grant_of(claims: Mapping[str, Any], leeway_s: float = 0.0) -> Grant:
-    """`leeway_s`: how much later it ends here, as clocks differ.
+    """The grant that verified claims describe. `leeway_s`: how much later it ends here, as clocks differ.
 
-    Raises `TokenRefused` for claims of the wrong type: what restricts must not be passed over where it is misspelt.
+    Raises `TokenRefused` for claims of the wrong type: a misspelt restriction must not be ignored.
     """
     subject, id = claims.get("sub"), claims.get("jti", "")
     if not isinstance(subject, str) or not subject or not isinstance(id, str):
-        raise TokenRefused("claims", "the token needs a sub")
+        raise TokenRefused("claims", "The token needs a sub claim, and jti must be a string.")
     return Grant(
         f"jwt:{subject}",
         min(claims["exp"], TIME_MAX_S) + leeway_s,
@@ -61,11 +69,43 @@ def grant_of(claims: Mapping[str, Any], leeway_s: float = 0.0) -> Grant:
     )
 
 
+class SingleUseTokens:
+    """Remembers by `jti`, until they expire, the tokens that have opened a connection, so that none opens a second.
+
+    Only ids signed by an issuer get in, so an attacker cannot fill the memory. When it is full no token is accepted:
+    dropping one would let it in again.
+    """
+
+    def __init__(self, max_tokens: int) -> None:
+        self._max_tokens = max_tokens
+        self._ids: set[str] = set()
+        self._by_end: list[tuple[float, str]] = []
+
+    def check(self, grant: Grant, wall_s: float) -> None:
+        """Raises `TokenRefused` for a token that has been used or has no `jti`. API keys always pass."""
+        while self._by_end and self._by_end[0][0] <= wall_s:
+            self._ids.discard(heapq.heappop(self._by_end)[1])
+        if grant.expires_ms is None:
+            return
+        if not grant.id:
+            raise TokenRefused("claims", "The token needs a jti claim.")
+        if grant.id in self._ids:
+            raise TokenRefused("replayed", "The token has already been used.")
+        if len(self._ids) >= self._max_tokens:
+            raise TokenRefused("replay_memory", "The gateway cannot accept more single-use tokens now; retry later.")
+
+    def mark_used(self, grant: Grant) -> None:
+        """The token has opened a connection. Call `check` before, without an `await` between the two."""
+        if grant.expires_ms is not None:
+            self._ids.add(grant.id)
+            heapq.heappush(self._by_end, (grant.expires_s, grant.id))
+
+
 def _patterns(texts: object) -> re.Pattern[str]:
-    """`kline:BTC*:1m`: a star stands for anything."""
+    """`kline:BTC*:1m`: a star stands for any text."""
     if not isinstance(texts, list) or len(texts) > PATTERNS_MAX or not all(isinstance(text, str) for text in texts):
-        raise TokenRefused("claims", f"channels must be a list of at most {PATTERNS_MAX} patterns")
-    # Of several stars in a row, one says the same and cannot make matching slow.
+        raise TokenRefused("claims", f"channels must be a list of at most {PATTERNS_MAX} patterns.")
+    # One star matches the same as several in a row, and several would make matching slow.
     escaped = (re.escape(re.sub(r"\*+", "*", text)).replace(r"\*", ".*") for text in texts)
     return re.compile("|".join(escaped) or "(?!)", re.DOTALL)
 
@@ -75,5 +115,5 @@ def _rate(claims: Mapping[str, Any], name: str) -> float | None:
     if value is None:
         return None
     if type(value) not in (int, float) or not 0 < value < math.inf:
-        raise TokenRefused("claims", f"{name} must be a number above 0")
+        raise TokenRefused("claims", f"{name} must be a number above 0.")
     return float(value)

@@ -1,7 +1,7 @@
-"""Public keys to verify tokens with, from a JWKS (RFC 7517) in a file or behind a URL: read again as they grow old, and
-when a token names one that is not there yet.
+"""Public keys that verify tokens, from a JWKS document (RFC 7517) in a file or at a URL.
 
-A key is for one algorithm. That one a token's header must name too: it chooses among what is trusted, never how.
+The document is read again when it is too old, and when a token names a key that it does not contain. Each key is for
+one algorithm; a token's header selects one of the trusted keys, never the algorithm of a key.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ALGORITHMS = {"RSA": "RS256", "EC": "ES256"}
-"""By type of key. Secrets (type "oct") have no place in a document that is handed around."""
+"""By key type. Secrets (type "oct") do not belong in a public document."""
 RSA_MIN_BITS = 2048
 
 FETCH_S = 5.0
 FETCH_MAX_BYTES = 256 * 1024
 RETRY_S = 10.0
-"""Tokens with made-up key names must not make us ask more often than this."""
+"""Shortest time between two reads: tokens with invented key names must not cause more."""
 
 
 class KeySetError(Exception):
-    """The document cannot be had or used; says why."""
+    """The document cannot be read or used; the text says why."""
 
 
 def parse_key_set(text: bytes) -> dict[tuple[str, str], jwt.PyJWK]:
-    """By algorithm and name (`kid`, "" where it has none). Keys for other uses are passed over."""
+    """Keys by algorithm and name (`kid`, "" without one). Keys for other uses are ignored. Raises `KeySetError`."""
     try:
         keys = orjson.loads(text)["keys"]
         described = [key for key in keys if key.get("kty") in ALGORITHMS and key.get("use", "sig") == "sig"]
@@ -56,14 +56,15 @@ def parse_key_set(text: bytes) -> dict[tuple[str, str], jwt.PyJWK]:
             raise KeySetError(f"key {str(key.get('kid'))[:40]!r} is shorter than {RSA_MIN_BITS} bits")
         found[algorithm, str(key.get("kid", ""))] = parsed
     if not found:
-        raise KeySetError("no key for RS256 or ES256 in it")
+        raise KeySetError("the document contains no key for RS256 or ES256")
     return found
 
 
 class KeySet:
-    """`source`: a file's path or a URL."""
+    """Keys of one document. Keeps the previous keys while the document cannot be read."""
 
     def __init__(self, source: str, max_age_s: float, clock_s: Callable[[], float] = time.monotonic) -> None:
+        """`source`: path of a file, or a URL."""
         self._source = source
         self._max_age_s = max_age_s
         self._clock_s = clock_s
@@ -72,12 +73,12 @@ class KeySet:
         self._reading: asyncio.Task[None] | None = None
 
     async def find(self, algorithm: str, kid: str | None) -> jwt.PyJWK | None:
-        """The key of that name, or the only one for the algorithm where the token names none."""
+        """The key of that name; if the token names none, the only key for the algorithm."""
         if self._clock_s() - self._read_s >= self._max_age_s:
             await self._refresh()
         key = self._known(algorithm, kid)
         if key is None:
-            # It may be new: keys are changed by publishing the next one before it signs.
+            # It may be new: issuers publish the next key before they sign with it.
             await self._refresh()
             key = self._known(algorithm, kid)
         return key
@@ -89,13 +90,13 @@ class KeySet:
         return fitting[0] if len(fitting) == 1 else None
 
     async def _refresh(self) -> None:
-        """One reading at a time, for all who wait; at most one per `RETRY_S`. Keys from before stay until then."""
+        """Read the document once for all callers that wait, at most every `RETRY_S`."""
         if self._reading is None:
             if self._clock_s() - self._tried_s < RETRY_S:
                 return
             self._tried_s = self._clock_s()
             self._reading = asyncio.create_task(self._read())
-        # Whoever gives up waiting does not take it away from the others.
+        # A caller that is cancelled must not cancel the read for the others.
         await asyncio.shield(self._reading)
 
     async def _read(self) -> None:
@@ -103,7 +104,7 @@ class KeySet:
             self._keys = parse_key_set(await asyncio.to_thread(self._fetch))
             self._read_s = self._clock_s()
         except (KeySetError, OSError, HTTPException, ValueError) as error:
-            logger.warning("keys for tokens not read, those from before stay: %s", error)
+            logger.warning("cannot read the key set, keeping the previous keys: %s", error)
         finally:
             self._reading = None
 
@@ -114,5 +115,5 @@ class KeySet:
         with urlopen(request, timeout=FETCH_S) as answer:
             text: bytes = answer.read(FETCH_MAX_BYTES + 1)
         if len(text) > FETCH_MAX_BYTES:
-            raise KeySetError("too large for a JWKS document")
+            raise KeySetError(f"the document is larger than {FETCH_MAX_BYTES} bytes")
         return text

@@ -1,7 +1,7 @@
-"""Which pages may open a stream: the `Origin` of a browser's handshake against the configured patterns.
+"""Which pages may open a stream: compares the `Origin` of a browser's handshake with the configured patterns. Pure.
 
-A page cannot forge its Origin, and no rule of the browser keeps it from opening a WebSocket anywhere: this check is
-what there is (RFC 6455, section 10.2). What is no browser sends what it likes, or nothing, and needs a token instead.
+Browsers let any page open a WebSocket to any server, but a page cannot forge its Origin (RFC 6455, section 10.2). Other
+programs send any Origin or none; they are restricted by tokens.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _PORTS = {"http": 80, "https": 443}
 
 
 class Origin(NamedTuple):
-    """RFC 6454, section 4, in lower case."""
+    """An origin as in RFC 6454, section 4, in lower case."""
 
     scheme: str
     host: str
@@ -26,7 +26,7 @@ class Origin(NamedTuple):
 
 
 def parse_origin(text: str) -> Origin | None:
-    """None for what is no origin of a page on the web, as "null" (RFC 6454, section 7.1)."""
+    """None for a text that is not the origin of a web page, such as "null" (RFC 6454, section 7.1)."""
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -40,11 +40,11 @@ def parse_origin(text: str) -> Origin | None:
 
 
 class OriginRule:
-    """By patterns: `self` (the page comes from where the stream is), `*`, an origin, or one whose host begins with
-    `*.`, which stands for all below it."""
+    """Patterns: `self` (same host as the stream), `*` (any), an origin, or an origin whose host begins with `*.`
+    (all subdomains)."""
 
     def __init__(self, patterns: Iterable[str]) -> None:
-        """Raises `ValueError` with the pattern that is none."""
+        """Raises `ValueError` with a pattern that is invalid."""
         self._any = self._own = False
         self._exact: set[Origin] = set()
         self._below: list[Origin] = []
@@ -62,13 +62,13 @@ class OriginRule:
                 self._exact.add(origin)
 
     def admits(self, origin: str | None, host: str) -> bool:
-        """`origin` and `host` as the handshake's headers say them. Without an Origin it is no browser."""
+        """`origin` and `host`: values of the handshake's headers. A client without an Origin is not a browser."""
         if origin is None or self._any:
             return True
         found = parse_origin(origin)
         if found is None:
             return False
-        # Which scheme the page came by is not known behind a proxy; the port that goes without saying depends on it.
+        # Behind a proxy our own scheme is unknown, and the default port depends on it: use the page's.
         if self._own and parse_origin(f"{found.scheme}://{host}") == found:
             return True
         if found in self._exact:

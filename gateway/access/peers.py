@@ -1,7 +1,7 @@
-"""Whose request it is: the client's address, also behind proxies that are trusted to tell it, and the group it is of.
+"""The client's address, also behind trusted proxies, and the group of addresses that limits are counted for. Pure.
 
-A header is believed only as far as configured proxies wrote it: read from its end, an entry counts while the one that
-passed it on is trusted. What a client writes in front of that changes nothing.
+A forwarding header is read from its end; an entry counts only if the address that passed it on is a trusted proxy.
+Entries that a client wrote itself stand before those and change nothing.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 Address = IPv4Address | IPv6Address
 
 LOCAL = "local"
-"""The group of clients on a Unix socket."""
+"""Group of the clients on a Unix socket."""
 
 IPV6_PREFIX = 64
-"""One customer's network: counting single IPv6 addresses would give each of them 2^64 allowances."""
+"""Prefix length of one customer's network. Counted by single addresses, a customer would have 2^64 allowances."""
 
 # RFC 7239, section 4: `for=192.0.2.60;proto=http;by=…`, elements separated by commas.
 _FOR = re.compile(r'(?:^|;)\s*for\s*=\s*(?:"([^"]*)"|([^";,\s]*))', re.IGNORECASE)
@@ -29,10 +29,10 @@ _WITH_PORT = re.compile(r"\[(?P<v6>[^\]]+)\](?::\w+)?|(?P<v4>[0-9.]+):\w+")
 
 
 class Networks:
-    """A set of addresses, as networks or single ones."""
+    """A set of IP networks and single addresses."""
 
     def __init__(self, texts: Iterable[str]) -> None:
-        """Raises `ValueError` for what is none."""
+        """Raises `ValueError` for a text that is neither."""
         self._networks: list[IPv4Network | IPv6Network] = [ip_network(text) for text in texts]
 
     def __bool__(self) -> bool:
@@ -43,7 +43,7 @@ class Networks:
 
 
 def parse_address(text: str) -> Address | None:
-    """An address as headers write it: with a port or brackets perhaps. IPv4 inside IPv6 is IPv4."""
+    """An address as headers contain it, with or without port and brackets. IPv4-mapped IPv6 becomes IPv4."""
     if found := _WITH_PORT.fullmatch(text := text.strip()):
         text = found["v6"] or found["v4"]
     try:
@@ -53,18 +53,19 @@ def parse_address(text: str) -> Address | None:
     return (address.version == 6 and address.ipv4_mapped) or address
 
 
-def client_address(peer: str, told: Sequence[str], header: str, proxies: Networks) -> Address | None:
-    """`peer`: who is connected. `told`: the values of the one header that proxies write, in order. None: no address.
+def client_address(peer: str, forwarded: Sequence[str], header: str, proxies: Networks) -> Address | None:
+    """The address of the client, None if it has none (Unix socket).
 
-    `header`: `x-forwarded-for` or `forwarded`.
+    `peer`: address of the TCP connection. `forwarded`: values of the one header that proxies write, in order.
+    `header`: its name, `x-forwarded-for` or `forwarded` (RFC 7239).
     """
     address = parse_address(peer)
-    if address is None or not told or address not in proxies:
+    if address is None or not forwarded or address not in proxies:
         return address
-    for text in reversed(_entries(told, header)):
+    for text in reversed(_entries(forwarded, header)):
         earlier = parse_address(text)
         if earlier is None:
-            # A proxy that does not know or does not say: it answers for what it passes on.
+            # The proxy does not reveal the address ("unknown", RFC 7239 section 6.3): count the request for the proxy.
             break
         address = earlier
         if address not in proxies:
@@ -72,8 +73,8 @@ def client_address(peer: str, told: Sequence[str], header: str, proxies: Network
     return address
 
 
-def _entries(told: Sequence[str], header: str) -> list[str]:
-    elements = ",".join(told).split(",")
+def _entries(forwarded: Sequence[str], header: str) -> list[str]:
+    elements = ",".join(forwarded).split(",")
     if header != "forwarded":
         return elements
     found = [_FOR.search(element) for element in elements]
@@ -82,7 +83,7 @@ def _entries(told: Sequence[str], header: str) -> list[str]:
 
 @lru_cache(maxsize=4096)
 def group_of(address: Address | None) -> str:
-    """What limits are counted for: an IPv4 address, an IPv6 network of /64."""
+    """What limits are counted for: an IPv4 address, a /64 IPv6 network, or `LOCAL`."""
     if address is None:
         return LOCAL
     if address.version == 4:

@@ -1,7 +1,7 @@
-"""How many HTTP requests each may make: buckets in this process, or in Redis for all gateways together.
+"""Rate limits of HTTP requests: token buckets in this process, or in Redis for all gateways together.
 
-Shared buckets are one script call a request, by the clock of Redis. While Redis does not answer each process counts for
-itself: nobody is refused for it, and nobody gets more than one process's share from each.
+Shared buckets cost one script call per request and use the clock of Redis. While Redis does not answer, each process
+counts alone: no request is refused because of the outage, and each process still enforces the limit.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from redis.exceptions import NoScriptError, RedisError
 
-from gateway.access.token_bucket import Taken
-from gateway.access.token_buckets import TokenBuckets
+from gateway.access.token_bucket import Taken, TokenBuckets
 from gateway.redis.deployment import make_deployment
 
 if TYPE_CHECKING:
@@ -29,11 +28,11 @@ logger = logging.getLogger(__name__)
 
 KEY_PREFIX = "gateway:rate:"
 TIMEOUT_S = 0.25
-"""A request waits no longer than this for any step: a connection, an answer."""
-AWAY_S = 5.0
-"""How long a Redis that failed is not asked again."""
+"""Limit for connecting to Redis, and for its answer."""
+PAUSE_S = 5.0
+"""How long Redis is not used after a failure."""
 
-# The same sums as in bucket.py. Doubles hold whole microseconds exactly until the year 2255.
+# The same arithmetic as `token_bucket.take`. Doubles hold whole microseconds exactly until the year 2255.
 _TAKE = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -52,33 +51,35 @@ _DIGEST = hashlib.sha1(_TAKE.encode(), usedforsecurity=False).hexdigest()
 
 
 class RateLimiter:
+    """Takes from shared buckets, and from its own while Redis does not answer."""
+
     def __init__(
         self,
         tracked: int,
         shared: RedisConfig | None = None,
         clock_us: Callable[[], int] = lambda: time.monotonic_ns() // 1000,
     ) -> None:
-        """`tracked`: how many clients are remembered here. `shared`: where all gateways count together."""
+        """`tracked`: how many clients are counted in this process. `shared`: the Redis for shared buckets."""
         self._buckets = TokenBuckets(tracked)
         self._clock_us = clock_us
-        self._away_until_us = 0
+        self._paused_until_us = 0
         self.fallbacks = 0
         self._redis: Deployment | None = None
         if shared is not None:
-            hurried = {"connect_timeout_s": TIMEOUT_S, "command_timeout_s": TIMEOUT_S}
-            self._redis = make_deployment(msgspec.structs.replace(shared, **hurried))
+            timeouts = {"connect_timeout_s": TIMEOUT_S, "command_timeout_s": TIMEOUT_S}
+            self._redis = make_deployment(msgspec.structs.replace(shared, **timeouts))
 
     async def take(self, key: str, rate: Rate, cost: int = 1) -> Taken:
-        """`full_us` of the answer is from now on, whoever's clock it was."""
+        """Take `cost` tokens from a key's bucket; `full_us` of the result is relative to now."""
         now_us = self._clock_us()
-        if self._redis is not None and now_us >= self._away_until_us:
+        if self._redis is not None and now_us >= self._paused_until_us:
             try:
                 shared = await self._take(self._redis, KEY_PREFIX + key, rate, cost)
             except (RedisError, OSError, TimeoutError) as error:
-                if now_us >= self._away_until_us:
-                    logger.warning("request rates are counted by this process alone for now: %s", error)
+                if now_us >= self._paused_until_us:
+                    logger.warning("cannot use the shared request rates, counting in this process only: %s", error)
                 self.fallbacks += 1
-                self._away_until_us = self._clock_us() + round(AWAY_S * 1_000_000)
+                self._paused_until_us = self._clock_us() + round(PAUSE_S * 1_000_000)
             else:
                 return shared
         taken = self._buckets.take(key, now_us, rate, cost)
@@ -90,10 +91,11 @@ class RateLimiter:
         try:
             answer = await redis.execute("EVALSHA", _DIGEST, *arguments)
         except NoScriptError:
-            # A server that has just started, or taken over. This makes it know the script.
+            # The server has started or taken over since: EVAL loads the script.
             answer = await redis.execute("EVAL", _TAKE, *arguments)
         return Taken(*map(int, answer))
 
     async def aclose(self) -> None:
+        """Close the connections to Redis."""
         if self._redis is not None:
             await self._redis.aclose()

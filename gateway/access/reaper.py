@@ -1,6 +1,6 @@
-"""Sends away who has stayed too long: a token that has run out or was revoked, no token or no subscription in time.
+"""Closes connections whose time is over: token expired or revoked, no token or no subscription in time.
 
-One loop and one heap for all connections; each stands in it once for every time that may come.
+One task and one heap serve all connections; a connection has one heap entry for every time at which it may end.
 """
 
 from __future__ import annotations
@@ -21,65 +21,70 @@ if TYPE_CHECKING:
     from gateway.access.grants import Grant
     from gateway.ops.counters import Counters
 
-STEP_S = 0.25
+CHECK_S = 0.25
 REVOCATIONS_S = 2.0
 
 
 class ConnectionReaper:
-    """`revoked` reads the list of revoked tokens where it has changed, and says which; None: as before."""
+    """Never closes a connection that has been released."""
 
     def __init__(
         self,
         counters: Counters,
-        revocations: Callable[[], Callable[[Grant], bool] | None],
+        read_revocations: Callable[[], Callable[[Grant], bool] | None],
         wall_s: Callable[[], float] = time.time,
     ) -> None:
+        """`read_revocations`: `Authenticator.read_revocations`. `wall_s`: seconds since the epoch."""
         self._counters = counters
-        self._revocations = revocations
+        self._read_revocations = read_revocations
         self._wall_s = wall_s
         self._heap: list[tuple[float, int, ConnectionAccess]] = []
         self._order = itertools.count()
         self._with_id: set[ConnectionAccess] = set()
 
-    def add(self, visitor: ConnectionAccess, now_s: float) -> None:
-        """Watch it; again when it has shown another token."""
-        when_s = visitor.next_check_s(now_s, self._wall_s())
+    def add(self, connection: ConnectionAccess, now_s: float) -> None:
+        """Watch a connection; call it again when the connection has presented another token."""
+        when_s = connection.next_check_s(now_s, self._wall_s())
         if when_s < math.inf:
-            heapq.heappush(self._heap, (when_s, next(self._order), visitor))
-        if visitor.grant is not None and visitor.grant.id:
-            self._with_id.add(visitor)
+            heapq.heappush(self._heap, (when_s, next(self._order), connection))
+        if connection.grant is not None and connection.grant.id:
+            self._with_id.add(connection)
 
-    def forget(self, visitor: ConnectionAccess) -> None:
-        """What stands in the heap goes when its time comes."""
-        self._with_id.discard(visitor)
+    def remove(self, connection: ConnectionAccess) -> None:
+        """Stop watching a connection that has been released. Its heap entries are dropped when their time comes."""
+        self._with_id.discard(connection)
 
     async def run(self) -> None:
+        """Check until cancelled."""
         loop = asyncio.get_running_loop()
         checked_s = 0.0
         while True:
-            await asyncio.sleep(STEP_S)
-            self.sweep(loop.time())
+            await asyncio.sleep(CHECK_S)
+            self.close_overdue(loop.time())
             if loop.time() - checked_s >= REVOCATIONS_S:
                 checked_s = loop.time()
-                self.revoke()
+                self.close_revoked()
 
-    def sweep(self, now_s: float) -> None:
+    def close_overdue(self, now_s: float) -> None:
+        """Close the connections whose time is over at `now_s` (monotonic)."""
         wall_s = self._wall_s()
         while self._heap and self._heap[0][0] <= now_s:
-            _, _, visitor = heapq.heappop(self._heap)
-            if visitor.gone:
+            _, _, connection = heapq.heappop(self._heap)
+            if connection.released:
                 continue
-            if reason := visitor.overdue(now_s, wall_s):
-                self._end(visitor, reason)
+            if reason := connection.close_reason(now_s, wall_s):
+                self._close(connection, reason)
             else:
-                self.add(visitor, now_s)
+                self.add(connection, now_s)
 
-    def revoke(self) -> None:
-        if revoked := self._revocations():
-            for visitor in [one for one in self._with_id if one.grant is not None and revoked(one.grant)]:
-                self._end(visitor, Close.UNAUTHORIZED)
+    def close_revoked(self) -> None:
+        """Close the connections whose token has been revoked since the last call."""
+        if is_revoked := self._read_revocations():
+            revoked = [one for one in self._with_id if one.grant is not None and is_revoked(one.grant)]
+            for connection in revoked:
+                self._close(connection, Close.UNAUTHORIZED)
 
-    def _end(self, visitor: ConnectionAccess, reason: Close) -> None:
-        if visitor.socket is not None:
+    def _close(self, connection: ConnectionAccess, reason: Close) -> None:
+        if connection.socket is not None:
             self._counters.disconnects[reason.code] += 1
-            visitor.socket.close(reason)
+            connection.socket.close(reason)

@@ -1,10 +1,11 @@
-"""The token bucket, as the one number it takes: when a bucket in use will be full again (GCRA, ITU-T I.371). Pure.
+"""Token buckets. A bucket is one number: the time at which it will be full again (GCRA, ITU-T I.371, annex A). Pure.
 
-Times are whole microseconds, so that exactly as many pass as the burst says: sums of fractions would lose one.
+Times are whole microseconds, so that exactly `burst` requests pass: sums of fractions would lose one.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import NamedTuple
 
 SECOND_US = 1_000_000
@@ -26,16 +27,18 @@ class Rate(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """What a bucket answered. `wait_us`: until it will have what was asked for; 0 when it has been taken."""
+    """The result of taking from a bucket."""
 
     full_us: int
-    """To be kept for the next time; unchanged by a refusal."""
+    """When the bucket will be full; to be passed to the next `take`. A refusal leaves it unchanged."""
     left: int
+    """Tokens left."""
     wait_us: int
+    """Time until the bucket will hold what was asked for; 0 when it has been taken."""
 
 
 def take(full_us: int, now_us: int, rate: Rate, cost: int = 1) -> Taken:
-    """Take `cost` from a bucket; a new one has `full_us` 0. What costs more than the burst passes from a full one."""
+    """Take `cost` tokens. A new bucket has `full_us` 0. A cost above the burst passes only from a full bucket."""
     capacity_us = rate.interval_us * rate.burst
     begun_us = max(full_us, now_us)
     after_us = begun_us + min(rate.interval_us * cost, capacity_us)
@@ -46,6 +49,38 @@ def take(full_us: int, now_us: int, rate: Rate, cost: int = 1) -> Taken:
 
 
 def charge(full_us: int, now_us: int, rate: Rate, cost: int) -> int:
-    """When a bucket will be full that `cost` is taken from whatever it holds: it may owe as much as it can hold."""
+    """Take `cost` tokens even if they are not there, down to a debt of one full bucket; returns the new `full_us`."""
     capacity_us = rate.interval_us * rate.burst
     return max(full_us, min(max(full_us, now_us) + rate.interval_us * cost, now_us + 2 * capacity_us))
+
+
+class TokenBuckets:
+    """One bucket per key; only the keys used last are kept.
+
+    A dropped key has a full bucket again. An attacker gains by that only with more addresses than are kept, and with so
+    many addresses each has a full bucket anyway. Memory is bounded.
+    """
+
+    def __init__(self, max_keys: int) -> None:
+        """`max_keys`: at some 200 bytes each."""
+        self._max_keys = max_keys
+        self._full_us: OrderedDict[str, int] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._full_us)
+
+    def take(self, key: str, now_us: int, rate: Rate, cost: int = 1) -> Taken:
+        """Take `cost` tokens from a key's bucket, if it holds them."""
+        taken = take(self._full_us.get(key, 0), now_us, rate, cost)
+        self._store(key, taken.full_us)
+        return taken
+
+    def charge(self, key: str, now_us: int, rate: Rate, cost: int) -> None:
+        """Take `cost` tokens from a key's bucket even if it does not hold them."""
+        self._store(key, charge(self._full_us.get(key, 0), now_us, rate, cost))
+
+    def _store(self, key: str, full_us: int) -> None:
+        self._full_us[key] = full_us
+        self._full_us.move_to_end(key)
+        if len(self._full_us) > self._max_keys:
+            self._full_us.popitem(last=False)

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from enum import Enum
 
+NO_STATUS = 1005
+"""A close frame without a code; never sent (RFC 6455, section 7.1.5)."""
+ABNORMAL = 1006
+"""The connection ended without a close frame; never sent (section 7.1.5)."""
+
 
 class Close(Enum):
     """`code`, `reason`, and whether reconnecting makes sense. The table in PROTOCOL.md lists the same."""

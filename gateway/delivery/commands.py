@@ -3,23 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gateway.model.errors import ErrorCode
 
 CommandId = int | str | None
-
-
-class ErrorCode(StrEnum):
-    BAD_JSON = "BAD_JSON"
-    BAD_REQUEST = "BAD_REQUEST"
-    UNKNOWN_OP = "UNKNOWN_OP"
-    INVALID_CHANNEL = "INVALID_CHANNEL"
-    INVALID_SYMBOL = "INVALID_SYMBOL"
-    INVALID_INTERVAL = "INVALID_INTERVAL"
-    TOO_MANY_SUBSCRIPTIONS = "TOO_MANY_SUBSCRIPTIONS"
-    RATE_LIMIT = "RATE_LIMIT"
-    UNAUTHORIZED = "UNAUTHORIZED"
-    FORBIDDEN = "FORBIDDEN"
-    UNAVAILABLE = "UNAVAILABLE"
 
 
 class CommandError(Exception):

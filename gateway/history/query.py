@@ -6,9 +6,9 @@ Pure. Values come as their JSON types; a dialect that has only text turns digits
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from gateway.model.errors import ErrorCode
 from gateway.model.interval import INTERVALS
 
 if TYPE_CHECKING:
@@ -19,14 +19,6 @@ if TYPE_CHECKING:
 
 TIME_MAX_MS = 99_999_999_999_999
 """In the year 5138. The feed takes no later kline, and calendar arithmetic stays far from its own end."""
-
-
-class ErrorCode(StrEnum):
-    """What is wrong with a query. `http` maps it to a status."""
-
-    INVALID_SYMBOL = "INVALID_SYMBOL"
-    INVALID_INTERVAL = "INVALID_INTERVAL"
-    BAD_REQUEST = "BAD_REQUEST"
 
 
 @dataclass(frozen=True, slots=True)

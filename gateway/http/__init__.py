@@ -1,1 +1,1 @@
-"""The thin HTTP and WebSocket edge: one file a dialect. No merge, throttle or encoding rules, no market data sent."""
+"""HTTP endpoints, one file per dialect. No rules about merging, throttling or encoding; pushes no market data."""

@@ -1,4 +1,4 @@
-"""Query parameters of the Binance dialect, checked; what is wrong is refused with Binance's codes and words."""
+"""Validates query parameters of Binance's REST dialect, with the codes and messages of "Error codes for Binance"."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import orjson
 
 from gateway.history.query import TIME_MAX_MS, QueryError
+from gateway.model.errors import ErrorCode
+from gateway.protocol.binance_rest import CODES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from gateway.history.query import QueryRules
     from gateway.model.interval import Interval
 
-INVALID_SYMBOL = (-1121, "Invalid symbol.")
+INVALID_SYMBOL = (CODES[ErrorCode.INVALID_SYMBOL], "Invalid symbol.")
 
 _SYMBOL_RANGE = "^[A-Z0-9-_.]{1,20}$"
 _SYMBOLS_RANGE = '^\\["[A-Z0-9-_.]{1,20}"(,"[A-Z0-9-_.]{1,20}")*\\]$'
@@ -31,6 +33,8 @@ _MINUTE_MS = 60_000
 
 
 class Refused(Exception):
+    """The request is invalid; `code` and `message` are Binance's."""
+
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
         self.code = code
@@ -38,9 +42,10 @@ class Refused(Exception):
 
 
 class Parameters:
-    """What a request says, of the names an endpoint knows."""
+    """The parameters of one request. Every method raises `Refused` for an invalid value."""
 
     def __init__(self, request: Request, rules: QueryRules, known: Sequence[str]) -> None:
+        """`known`: the parameters of the endpoint."""
         items = request.query_params.multi_items()
         self._given = dict(items)
         self._rules = rules
@@ -53,28 +58,32 @@ class Parameters:
             )
 
     def text(self, name: str) -> str | None:
+        """A value as text, None if it is missing."""
         value = self._given.get(name)
         if value == "":
             raise Refused(-1105, f"Parameter '{name}' was empty.")
         return value
 
     def required(self, name: str) -> str:
+        """A value that must not be missing."""
         value = self.text(name)
         if value is None:
             raise Refused(-1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
         return value
 
     def choice(self, name: str, choices: Sequence[str], otherwise: tuple[int, str]) -> str | None:
+        """One of `choices`, None if it is missing. `otherwise`: code and message for any other value."""
         value = self.text(name)
         if value is not None and value not in choices:
             raise Refused(*otherwise)
         return value
 
     def symbol(self) -> str:
+        """The mandatory `symbol`."""
         return self._symbol(self.required("symbol"), "symbol", _SYMBOL_RANGE)
 
     def symbols(self) -> str | list[str] | None:
-        """`symbol`, or the list in `symbols`, or neither."""
+        """The value of `symbol`, the list in `symbols`, or None without either."""
         one, many = self.text("symbol"), self.text("symbols")
         if one is not None and many is not None:
             raise Refused(-1128, "Combination of optional parameters invalid.")
@@ -91,12 +100,14 @@ class Parameters:
         return [self._symbol(name, "symbols", _SYMBOLS_RANGE) for name in names]
 
     def interval(self) -> Interval:
+        """The mandatory `interval`."""
         interval = self._rules.interval(self.required("interval"))
         if isinstance(interval, QueryError):
-            raise Refused(-1120, "Invalid interval.")
+            raise Refused(CODES[ErrorCode.INVALID_INTERVAL], "Invalid interval.")
         return interval
 
     def integer(self, name: str) -> int | None:
+        """A non-negative integer, None if it is missing."""
         value = self.text(name)
         if value is None:
             return None
@@ -105,23 +116,23 @@ class Parameters:
         return int(value)
 
     def time(self, name: str) -> int | None:
-        """No time is too late: nothing has happened then yet, that is all."""
+        """A time in ms, None if it is missing. Times after `TIME_MAX_MS` count as that."""
         value = self.integer(name)
         return None if value is None else min(value, TIME_MAX_MS)
 
     def limit(self, default: int, most: int) -> int:
-        """More than the most is the most, as on the exchange."""
+        """The `limit`; a larger one than `most` counts as `most`, as on Binance."""
         value = self.integer("limit")
         if value == 0:
             raise _invalid("limit")
         return default if value is None else min(value, most)
 
     def time_zone(self, interval: Interval) -> None:
-        """Bars here open on UTC. A time zone that moves none of them is as good; any other cannot be served."""
+        """Check `timeZone`: klines are aligned to UTC, so only offsets that move no kline are accepted."""
         text = self.text("timeZone")
         if text is None:
             return
-        # A plus sign that was not escaped arrives as a space.
+        # An unescaped plus sign arrives as a space.
         found = _time_zone(text.strip())
         if not found:
             raise _invalid("timeZone")

@@ -1,8 +1,7 @@
-"""The Binance REST dialect, `/api/v3`: what market-data clients of Binance's spot exchange ask for."""
+"""Binance's REST dialect at `/api/v3`: the market data requests of clients of its spot exchange."""
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Protocol
 
 from starlette.exceptions import HTTPException
@@ -11,9 +10,10 @@ from gateway.history.encoded import AnswerPrefix
 from gateway.history.service import UnknownSymbol
 from gateway.history.store import StoreUnavailable
 from gateway.http.binance_params import INVALID_SYMBOL, Parameters, Refused
+from gateway.http.errors import NoDataYet, mount_dialect
 from gateway.http.listings import Listings
-from gateway.http.mount import STATE, NothingYet, json_response, mount
-from gateway.http.reply import reply
+from gateway.http.reply import STATE, json_response, reply
+from gateway.model.errors import ErrorCode
 from gateway.protocol import binance_rest as wire
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 LIMIT_DEFAULT = 500
 LIMIT_MAX = 1000
 LISTED_S = 10.0
-"""The list of all pairs takes some ms to make, and its tick sizes hardly ever change."""
+"""How long `exchangeInfo` of all symbols is cached: it takes some ms to make and hardly ever changes."""
 
 _STATUSES = ("TRADING", "HALT", "BREAK", "END_OF_DAY")
 _KLINES = ("symbol", "interval", "startTime", "endTime", "timeZone", "limit")
@@ -49,12 +49,15 @@ def routes(
     dialects: DialectsConfig,
     gzip_min_bytes: int,
     weight_max: int,
-    clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
-    clock_s: Callable[[], float] = time.monotonic,
+    clock_ms: Callable[[], int],
+    clock_s: Callable[[], float],
 ) -> list[BaseRoute]:
-    """`weight_max`: requests a minute, as clients are told; each weighs 1."""
+    """The routes under `/api/v3`. `weight_max`: requests per minute as published to clients; each weighs 1.
+
+    `clock_ms`: time of day; `clock_s`: monotonic, for the age of cached answers.
+    """
     listings = Listings(history, dialects, rules.intervals)
-    everything = _Everything(listings, weight_max, clock_s)
+    full_info = _FullInfo(listings, weight_max, clock_s)
 
     async def ping(request: Request) -> Response:
         Parameters(request, rules, ())
@@ -75,7 +78,7 @@ def routes(
         if not listed:
             head = AnswerPrefix(wire.exchange_info((), weight_max))
         elif asked is None:
-            head = everything.head()
+            head = full_info.head()
         else:
             names = [asked] if isinstance(asked, str) else asked
             head = AnswerPrefix(wire.exchange_info([await listings.find(name) for name in names], weight_max))
@@ -88,15 +91,15 @@ def routes(
         start_ms, end_ms = given.time("startTime"), given.time("endTime")
         limit = given.limit(LIMIT_DEFAULT, LIMIT_MAX)
         if start_ms is None and end_ms is None:
-            # Bots ask for the newest 1000 as a matter of course: that must not read the store each time. Who pages
-            # through the past does get all there is: an answer shorter than its limit would be taken for the end.
+            # Bots habitually ask for the newest 1000, which must not read the store each time. Clients that page
+            # through the past get the full limit: they take a shorter answer for the end.
             limit = min(limit, rules.limit_max)
         answer = await history.klines(symbol, interval.name, limit, start_ms, end_ms)
         head = answer.encoded.encoded_by(wire.kline_row).prefix(b"[", answer.first, answer.last)
         tail = b"]"
         if answer.forming is not None:
             tail = (b"," if answer.last > answer.first else b"") + wire.kline_row(answer.forming) + b"]"
-        return _marked(await reply(request, head, tail, gzip_min_bytes), stale=answer.stale)
+        return _with_state(await reply(request, head, tail, gzip_min_bytes), stale=answer.stale)
 
     async def day_ticker(request: Request) -> Response:
         given = Parameters(request, rules, (*_PRICE, "type"))
@@ -113,12 +116,12 @@ def routes(
             if not trading:
                 raise Refused(-1220, "The symbol's status does not match the requested symbolStatus.")
             found, stale = await one_ticker(asked)
-            return _marked(json_response(encode(found, clock_ms())), stale=stale)
+            return _with_state(json_response(encode(found, clock_ms())), stale=stale)
         names = listings.names() if asked is None else asked
         texts: list[bytes] = []
         any_stale = False
         for name in names if trading else ():
-            # Of all symbols those that have a ticker; of symbols asked for by name, each.
+            # Without names: all symbols that have a ticker. With names: each of them.
             live = history.live.ticker(name)
             if live is not None:
                 texts.append(encode(live, clock_ms()))
@@ -128,12 +131,12 @@ def routes(
                 texts.append(encode(found, clock_ms()))
                 any_stale = any_stale or stale
         head = AnswerPrefix(b"[" + b",".join(texts))
-        return _marked(await reply(request, head, b"]", gzip_min_bytes), stale=any_stale)
+        return _with_state(await reply(request, head, b"]", gzip_min_bytes), stale=any_stale)
 
     async def one_ticker(symbol: str) -> tuple[Ticker, bool]:
         answer = await history.ticker(symbol)
         if answer.ticker is None:
-            raise NothingYet
+            raise NoDataYet
         return answer.ticker, answer.stale
 
     endpoints = {
@@ -145,11 +148,11 @@ def routes(
         "ticker/24hr": day_ticker,
         "ticker/price": price_ticker,
     }
-    return mount("/api/v3", endpoints, _shaped, Refused)
+    return mount_dialect("/api/v3", endpoints, _shaped, Refused)
 
 
-class _Everything:
-    """`exchangeInfo` of all pairs, kept for a moment: it is long, and every bot begins with it."""
+class _FullInfo:
+    """Caches `exchangeInfo` of all symbols: it is long, and every bot requests it at its start."""
 
     def __init__(self, listings: Listings, weight_max: int, clock_s: Callable[[], float]) -> None:
         self._listings = listings
@@ -168,11 +171,11 @@ class _Everything:
 
 
 def _trading(given: Parameters) -> bool:
-    """Whether symbols that trade are wanted; all do here."""
+    """Whether the request includes symbols with status TRADING; all symbols have it."""
     return given.choice("symbolStatus", _STATUSES, (-1122, "Invalid symbolStatus.")) in (None, "TRADING")
 
 
-def _marked(response: Response, *, stale: bool) -> Response:
+def _with_state(response: Response, *, stale: bool) -> Response:
     response.headers[STATE] = "stale" if stale else "live"
     return response
 
@@ -183,11 +186,13 @@ def _shaped(request: Request, error: Exception) -> Response:
             return json_response(wire.error(error.code, error.message), 400)
         case UnknownSymbol():
             return json_response(wire.error(*INVALID_SYMBOL), 400)
-        case StoreUnavailable() | NothingYet():
+        case StoreUnavailable() | NoDataYet():
             message = "Internal error; unable to process your request. Please try again."
-            return json_response(wire.error(-1001, message), 503)
+            return json_response(wire.error(wire.CODES[ErrorCode.UNAVAILABLE], message), 503)
         case HTTPException(status_code=429):
-            return json_response(wire.error(-1003, "Too many requests queued."), 429)
+            return json_response(wire.error(wire.CODES[ErrorCode.RATE_LIMIT], "Too many requests queued."), 429)
         case HTTPException():
             return json_response(wire.error(-1020, "This operation is not supported."), error.status_code)
-    return json_response(wire.error(-1000, "An unknown error occurred while processing the request."), 500)
+    return json_response(
+        wire.error(wire.CODES[ErrorCode.INTERNAL], "An unknown error occurred while processing the request."), 500
+    )

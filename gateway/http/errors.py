@@ -1,92 +1,74 @@
-"""Errors as HTTP answers: `{error, code, details?}`, each code with its status. Other dialects shape their own."""
+"""Failures as HTTP answers: the native shape `{error, code, details?}`, and dialects that shape their own errors."""
 
 from __future__ import annotations
 
 import math
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
 from gateway.history.query import invalid_symbol
 from gateway.history.service import UnknownSymbol
 from gateway.history.store import StoreUnavailable
+from gateway.model.errors import ErrorCode
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from starlette.routing import BaseRoute
+
     from gateway.history.query import QueryError
 
+    Endpoint = Callable[[Request], Awaitable[Response]]
 
-class Code(StrEnum):
-    INVALID_SYMBOL = "INVALID_SYMBOL"
-    INVALID_INTERVAL = "INVALID_INTERVAL"
-    BAD_REQUEST = "BAD_REQUEST"
-    RATE_LIMIT = "RATE_LIMIT"
-    UNAUTHORIZED = "UNAUTHORIZED"
-    FORBIDDEN = "FORBIDDEN"
-    OVERLOADED = "OVERLOADED"
-    REDIS_ERROR = "REDIS_ERROR"
-    INTERNAL = "INTERNAL"
+RETRY_SOON_S = 1.0
 
 
-STATUS: dict[Code, int] = {
-    Code.INVALID_SYMBOL: 400,
-    Code.INVALID_INTERVAL: 400,
-    Code.BAD_REQUEST: 400,
-    Code.RATE_LIMIT: 429,
-    Code.UNAUTHORIZED: 401,
-    Code.FORBIDDEN: 403,
-    Code.OVERLOADED: 503,
-    Code.REDIS_ERROR: 503,
-    Code.INTERNAL: 500,
-}
+class NoDataYet(Exception):
+    """The gateway has not received the data yet; it may arrive any moment."""
 
 
 def error_response(
-    code: Code,
-    message: str,
+    code: ErrorCode,
+    message: str = "",
     details: Mapping[str, Any] | None = None,
     *,
     status: int | None = None,
     retry_after_s: float | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """`status` overrides the code's own, where HTTP has a more telling one (404, 405, 413)."""
-    body: dict[str, Any] = {"error": message, "code": code}
+    """An error in the native shape. `message`: the code's own where empty. `status`: in place of the code's own, where
+    HTTP has a more exact one (404, 405, 413)."""
+    body: dict[str, Any] = {"error": message or code.message, "code": code}
     if details:
         body["details"] = details
-    response = Response(
-        orjson.dumps(body), STATUS[code] if status is None else status, headers, media_type="application/json"
-    )
-    # An error is of this moment; a shared cache must not serve it to the next one.
+    http_status = code.http_status if status is None else status
+    response = Response(orjson.dumps(body), http_status, headers, media_type="application/json")
+    # An error describes this moment; a shared cache must not serve it later.
     response.headers["cache-control"] = "no-store"
     if retry_after_s is not None:
-        # Whole seconds, and never 0: that would invite a busy loop.
-        response.headers["retry-after"] = str(max(1, math.ceil(retry_after_s)))
+        response.headers["retry-after"] = _retry_after(retry_after_s)
     return response
 
 
-def refused(error: QueryError) -> Response:
-    return error_response(Code(error.code), error.message, error.details)
+def query_error(error: QueryError) -> Response:
+    """The answer to an invalid query."""
+    return error_response(error.code, error.message, error.details)
 
 
 def store_unavailable(error: StoreUnavailable) -> Response:
-    return error_response(
-        Code.REDIS_ERROR,
-        "history is out of reach just now; try again",
-        {"reason": error.reason, "since": error.since_ms},
-        retry_after_s=error.retry_after_s,
-    )
+    """The answer while the history cannot be read."""
+    details = {"reason": error.reason, "since": error.since_ms}
+    return error_response(ErrorCode.REDIS_ERROR, details=details, retry_after_s=error.retry_after_s)
 
 
-def coded_route(path: str, endpoint: Callable[[Request], Awaitable[Response]], method: str) -> Route:
-    """A route for one method (GET brings HEAD along) that tells its methods when asked and answers every failure that
-    is not our bug with a code."""
+def coded_route(path: str, endpoint: Endpoint, method: str) -> Route:
+    """A route for one method (GET includes HEAD) that answers OPTIONS, and every expected failure with a code."""
     allow = "GET, HEAD, OPTIONS" if method == "GET" else f"{method}, OPTIONS"
 
     async def guarded(request: Request) -> Response:
@@ -95,34 +77,76 @@ def coded_route(path: str, endpoint: Callable[[Request], Awaitable[Response]], m
         try:
             return await endpoint(request)
         except UnknownSymbol as error:
-            return refused(invalid_symbol(error.symbol))
+            return query_error(invalid_symbol(error.symbol))
         except StoreUnavailable as error:
             return store_unavailable(error)
         except ClientDisconnect:
-            # Nobody is left to read it; without an answer the server would log a failure of ours.
-            return error_response(Code.BAD_REQUEST, "the request ended early")
+            # No client is left to read it, but without an answer the server would log an error of the gateway.
+            return error_response(ErrorCode.BAD_REQUEST, "The request ended before its body was complete.")
 
     return Route(path, guarded, methods=[method, "OPTIONS"], name=path)
 
 
-async def http_error(request: Request, error: Exception) -> Response:
-    """What the router itself refuses: no such path, or not with this method."""
+async def _http_error(request: Request, error: Exception) -> Response:
+    """What the router itself refuses: an unknown path, or a wrong method."""
     assert isinstance(error, HTTPException)
     return error_response(
-        Code.BAD_REQUEST if error.status_code < 500 else Code.INTERNAL,
+        ErrorCode.BAD_REQUEST if error.status_code < 500 else ErrorCode.INTERNAL,
         f"{request.method} {request.url.path[:200]}: {error.detail}",
         status=error.status_code,
         headers=error.headers,
     )
 
 
-async def our_bug(request: Request, error: Exception) -> Response:
-    """The last resort; the server logs the traceback."""
-    return error_response(Code.INTERNAL, "an error inside the gateway")
+async def _internal_error(request: Request, error: Exception) -> Response:
+    """A bug of the gateway; the server logs the traceback."""
+    return error_response(ErrorCode.INTERNAL)
 
 
 EXCEPTION_HANDLERS: Mapping[Any, Callable[[Request, Exception], Awaitable[Response]]] = {
-    HTTPException: http_error,
-    Exception: our_bug,
+    HTTPException: _http_error,
+    Exception: _internal_error,
 }
 """For the application as a whole."""
+
+
+def mount_dialect(
+    path: str,
+    endpoints: Mapping[str, Endpoint],
+    shape: Callable[[Request, Exception], Response],
+    refusal: type[Exception],
+) -> list[BaseRoute]:
+    """A dialect under its own path: GET (and HEAD) `endpoints` by name, every error in the dialect's shape.
+
+    `shape` makes the answer to an error: a `refusal`, `UnknownSymbol`, `StoreUnavailable`, `NoDataYet`, Starlette's
+    `HTTPException` (unknown path or wrong method), or a bug of the gateway.
+    """
+
+    async def failed(request: Request, error: Exception) -> Response:
+        response = shape(request, error)
+        # An error describes this moment; a shared cache must not serve it later.
+        response.headers["cache-control"] = "no-store"
+        match error:
+            case HTTPException():
+                response.headers.update(error.headers or {})
+            case StoreUnavailable():
+                response.headers["retry-after"] = _retry_after(error.retry_after_s)
+            case NoDataYet():
+                response.headers["retry-after"] = _retry_after(RETRY_SOON_S)
+        return response
+
+    kinds = (refusal, UnknownSymbol, StoreUnavailable, NoDataYet, HTTPException, Exception)
+    handlers: dict[Any, Any] = dict.fromkeys(kinds, failed)
+    app = Starlette(
+        routes=[Route(f"/{name}", endpoint, methods=["GET"]) for name, endpoint in endpoints.items()],
+        exception_handlers=handlers,
+    )
+    # A redirect would be an answer in another shape.
+    app.router.redirect_slashes = False
+    # `Mount` matches only what is below its path.
+    return [Mount(path, app=app), Route(path, endpoint=app)]
+
+
+def _retry_after(wait_s: float) -> str:
+    """Whole seconds (RFC 9110, section 10.2.3), at least 1: a client told 0 would retry in a busy loop."""
+    return str(max(1, math.ceil(wait_s)))

@@ -1,8 +1,7 @@
-"""The functions of the app this grew out of: `POST /functions/v1/get-klines` and `get-ticker`, JSON in and out."""
+"""Compatibility with an earlier application: `POST /functions/v1/get-klines` and `get-ticker`, JSON in and out."""
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -10,8 +9,9 @@ import orjson
 from gateway.history.encoded import AnswerPrefix
 from gateway.history.query import QueryError
 from gateway.history.store import StoreUnavailable
-from gateway.http.errors import Code, coded_route, error_response, refused
+from gateway.http.errors import coded_route, error_response, query_error
 from gateway.http.reply import klines_state, live_end, reply, state_json, ticker_fields
+from gateway.model.errors import ErrorCode
 from gateway.protocol.native import ticker_json
 
 if TYPE_CHECKING:
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from gateway.model.ticker import Ticker
 
 BODY_MAX_BYTES = 65_536
-"""A request is a few dozen bytes; nobody may make the gateway hold more."""
+"""A request has a few dozen bytes; a larger body must not use memory."""
 
 
 class _Refused(Exception):
-    """The body cannot be used; carries the answer."""
+    """The body is invalid; carries the answer."""
 
     def __init__(self, response: Response) -> None:
         super().__init__()
@@ -41,8 +41,10 @@ def routes(
     history: History,
     rules: QueryRules,
     gzip_min_bytes: int,
-    clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    clock_ms: Callable[[], int],
 ) -> list[Route]:
+    """Both functions."""
+
     async def get_klines(request: Request) -> Response:
         try:
             body = await _json_object(request)
@@ -51,7 +53,7 @@ def routes(
         given = body.get
         query = rules.klines(given("symbol"), given("timeframe"), given("limit"), interval_name="timeframe")
         if isinstance(query, QueryError):
-            return refused(query)
+            return query_error(query)
         answer = await history.klines(query.symbol, query.interval.name, query.limit)
         ticker = await _ticker_if_any(query.symbol)
         symbol, timeframe = orjson.dumps(query.symbol), orjson.dumps(query.interval.name)
@@ -70,13 +72,13 @@ def routes(
             return error.response
         symbol = rules.symbol(body.get("symbol"))
         if isinstance(symbol, QueryError):
-            return refused(symbol)
+            return query_error(symbol)
         answer = await history.ticker(symbol)
         head = AnswerPrefix(b'{"symbol":' + orjson.dumps(symbol) + ticker_fields(answer.ticker))
         return await reply(request, head, state_json(answer.cached, answer.stale, clock_ms()), gzip_min_bytes)
 
     async def _ticker_if_any(symbol: str) -> Ticker | None:
-        """The bars are what was asked for; a ticker that cannot be read just now does not take them away."""
+        """The ticker, None if it cannot be read: the klines are sent all the same."""
         try:
             return (await history.ticker(symbol)).ticker
         except StoreUnavailable:
@@ -94,13 +96,13 @@ async def _json_object(request: Request) -> dict[str, Any]:
     async for chunk in request.stream():
         size += len(chunk)
         if size > BODY_MAX_BYTES:
-            details = {"maximum": BODY_MAX_BYTES}
-            raise _Refused(error_response(Code.BAD_REQUEST, "the body is too large", details, status=413))
+            message, details = f"The body is larger than {BODY_MAX_BYTES} bytes.", {"maximum": BODY_MAX_BYTES}
+            raise _Refused(error_response(ErrorCode.BAD_REQUEST, message, details, status=413))
         chunks.append(chunk)
     try:
         data = orjson.loads(b"".join(chunks))
     except orjson.JSONDecodeError as error:
-        raise _Refused(error_response(Code.BAD_REQUEST, "the body is not JSON")) from error
+        raise _Refused(error_response(ErrorCode.BAD_REQUEST, "The body is not valid JSON.")) from error
     if not isinstance(data, dict):
-        raise _Refused(error_response(Code.BAD_REQUEST, "the body is not a JSON object"))
+        raise _Refused(error_response(ErrorCode.BAD_REQUEST, "The body is not a JSON object."))
     return data

@@ -1,6 +1,6 @@
-"""Between the server and every HTTP route: tokens, request rates, and the headers that make browsers careful.
+"""Middleware of every HTTP route: tokens, rate limits, and security headers for browsers.
 
-Data is counted and may need a token; what tells whether the gateway lives, its page and its documents are open.
+Requests for data are counted and may need a token; health checks, the page and the API documents are open.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from gateway.access.admission import Refusal
 from gateway.access.peers import group_of
 from gateway.access.token_bucket import SECOND_US, Rate
 from gateway.http.admission import refusal_response
-from gateway.http.mount import json_response
+from gateway.http.reply import json_response
+from gateway.model.errors import ErrorCode
 from gateway.protocol import binance_rest, udf
 
 if TYPE_CHECKING:
@@ -29,17 +30,17 @@ if TYPE_CHECKING:
 
 BINANCE, UDF = "/api/", "/udf"
 DATA = ("/v1/", "/functions/", BINANCE, UDF)
-"""Where paths of data begin. What begins otherwise has no route to any."""
+"""Prefixes of the paths that serve data."""
 OPEN = frozenset({"/v1/openapi.json", "/v1/asyncapi.json", "/v1/status", "/v1/trace"})
-"""No data. The latter two are the operations surface's, which has a token of its own."""
+"""Paths without market data. `/v1/status` and `/v1/trace` have the operations token."""
 
 NOSNIFF = (b"x-content-type-options", b"nosniff")
 HSTS = (b"strict-transport-security", b"max-age=31536000")
 
-_BINANCE_CODES = {401: -2015, 403: -2015, 429: -1003}
-
 
 class Guard:
+    """ASGI middleware. Counts every HTTP answer by API and status."""
+
     def __init__(
         self, app: ASGIApp, admission: Admission, rates: RateLimiter, limits: LimitsConfig, *, tls: bool
     ) -> None:
@@ -58,35 +59,35 @@ class Guard:
         status = 500
         started_s = time.monotonic()
 
-        async def send_headed(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                known = {name for name, _ in message["headers"]}
-                message["headers"] = [*message["headers"], *(pair for pair in headers if pair[0] not in known)]
+                present = {name for name, _ in message["headers"]}
+                message["headers"] = [*message["headers"], *(pair for pair in headers if pair[0] not in present)]
             await send(message)
 
         refusal = None
         try:
             if path.startswith(DATA) and path not in OPEN:
-                refusal = await self._checked(HTTPConnection(scope), path, headers)
+                refusal = await self._check(HTTPConnection(scope), path, headers)
             if refusal is None:
-                await self._app(scope, receive, send_headed)
+                await self._app(scope, receive, send_with_headers)
             else:
                 self._admission.counters.refusals[refusal.reason] += 1
-                await _shaped(path, refusal)(scope, receive, send_headed)
+                await _refusal(path, refusal)(scope, receive, send_with_headers)
         finally:
-            self._admission.counters.count_response(_surface(path), status, time.monotonic() - started_s)
+            self._admission.counters.count_response(_api(path), status, time.monotonic() - started_s)
 
-    async def _checked(self, request: HTTPConnection, path: str, headers: list[tuple[bytes, bytes]]) -> Refusal | None:
+    async def _check(self, request: HTTPConnection, path: str, headers: list[tuple[bytes, bytes]]) -> Refusal | None:
         admission = self._admission
-        grant = await admission.grant(request)
-        address = admission.address(request)
+        grant = await admission.verify_token(request)
+        address = admission.client_address(request)
         known = grant if not isinstance(grant, Refusal) else None
         exempt = admission.is_exempt(address, known)
         used = 1
         if not exempt:
-            # A wrong token costs too: guessing is a request like any other.
+            # Requests with an invalid token count too, so that guessing is limited.
             key = known.subject if known is not None else group_of(address)
             rate = self._rate_of(known)
             taken = await self._rates.take(key, rate)
@@ -97,14 +98,14 @@ class Guard:
         if path.startswith(BINANCE):
             headers.append((b"x-mbx-used-weight-1m", b"%d" % used))
         if not exempt and taken.wait_us:
-            return Refusal(429, "http_rate", "too many requests; slow down", taken.wait_us / SECOND_US)
+            return Refusal(ErrorCode.RATE_LIMIT, "http_rate", ErrorCode.RATE_LIMIT.message, taken.wait_us / SECOND_US)
         if isinstance(grant, Refusal):
             return grant
         if grant is None and admission.authenticator.required:
-            return Refusal(401, "token_missing", "a token is needed")
+            return Refusal(ErrorCode.UNAUTHORIZED, "token_missing", "A token is required.")
         if grant is not None and grant.channels is not None and not grant.allows("*"):
-            # Requests name symbols in many ways; a token for some channels opens streams, where there is one way.
-            return Refusal(403, "token_channels", "the token is for streams of some channels only")
+            # HTTP requests name symbols in many forms; a token for some channels is valid for streams only.
+            return Refusal(ErrorCode.FORBIDDEN, "token_channels", "The token covers streams of some channels only.")
         return None
 
     def _rate_of(self, grant: Grant | None) -> Rate:
@@ -113,23 +114,23 @@ class Guard:
         return Rate.per_minute(grant.http_per_min, max(1, round(grant.http_per_min)))
 
 
-def _surface(path: str) -> str:
-    """Which API a path belongs to, as a label: one of a few."""
+def _api(path: str) -> str:
+    """The API that a path belongs to, as a label of the metrics."""
     if not path.startswith(DATA):
         return "other"
     return {"/v1/": "native", "/fun": "functions", "/api": "binance"}.get(path[:4], "udf")
 
 
-def _shaped(path: str, refusal: Refusal) -> Response:
-    """In the shape of the dialect that was asked."""
+def _refusal(path: str, refusal: Refusal) -> Response:
+    """The refusal in the shape of the requested dialect."""
     plain = refusal_response(refusal)
     if path.startswith(BINANCE):
-        body = binance_rest.error(_BINANCE_CODES[refusal.status], refusal.message)
+        body = binance_rest.error(binance_rest.CODES[refusal.code], refusal.message)
     elif path.startswith(UDF):
         body = udf.error(refusal.message)
     else:
         return plain
-    response = json_response(body, refusal.status)
+    response = json_response(body, refusal.code.http_status)
     for name in ("retry-after", "www-authenticate"):
         if name in plain.headers:
             response.headers[name] = plain.headers[name]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from typing import TYPE_CHECKING
 
 import orjson
@@ -11,7 +10,7 @@ from starlette.responses import Response
 
 from gateway.history.encoded import AnswerPrefix
 from gateway.history.query import QueryError, bad_field
-from gateway.http.errors import coded_route, refused
+from gateway.http.errors import coded_route, query_error
 from gateway.http.reply import (
     LIVE,
     SETTLED,
@@ -42,13 +41,13 @@ def routes(
     history: History,
     rules: QueryRules,
     gzip_min_bytes: int,
-    clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    clock_ms: Callable[[], int],
 ) -> list[Route]:
     """`gzip_min_bytes`: shorter answers are not compressed."""
 
     async def klines(request: Request) -> Response:
         if error := _repeated(request):
-            return refused(error)
+            return query_error(error)
         text = request.query_params.get
         query = rules.klines(
             text("symbol"),
@@ -58,7 +57,7 @@ def routes(
             _integer(text("endTime")),
         )
         if isinstance(query, QueryError):
-            return refused(query)
+            return query_error(query)
         answer = await history.klines(query.symbol, query.interval.name, query.limit, query.start_ms, query.end_ms)
         opening = b'{"symbol":%s,"interval":%s,"klines":[' % (_text(query.symbol), _text(query.interval.name))
         prefix = answer.encoded.prefix(opening, answer.first, answer.last)
@@ -72,10 +71,10 @@ def routes(
 
     async def ticker(request: Request) -> Response:
         if error := _repeated(request):
-            return refused(error)
+            return query_error(error)
         symbol = rules.symbol(request.query_params.get("symbol"))
         if isinstance(symbol, QueryError):
-            return refused(symbol)
+            return query_error(symbol)
         answer = await history.ticker(symbol)
         prefix = AnswerPrefix(b'{"symbol":' + _text(symbol) + ticker_fields(answer.ticker))
         etag = etag_of(prefix, boolean(answer.stale))
@@ -97,7 +96,7 @@ def routes(
     ]
 
 
-def gaps_route(tracker: GapTracker, clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> Route:
+def gaps_route(tracker: GapTracker, clock_ms: Callable[[], int]) -> Route:
     """`/v1/gaps`: closed klines that are missing, and those that were missing lately."""
 
     async def gaps(_: Request) -> Response:

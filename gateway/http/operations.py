@@ -1,4 +1,4 @@
-"""Routes for operators: `/healthz` (alive), `/readyz` (serves fresh data), `/metrics`, and the AsyncAPI document.
+"""Routes for operators: `/healthz` (alive), `/readyz` (serves fresh data) and `/metrics`.
 
 Details are for operators only if that is configured: with a token, or at an address of their own.
 """
@@ -6,14 +6,14 @@ Details are for operators only if that is configured: with a token, or at an add
 from __future__ import annotations
 
 import hmac
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gateway import __version__
-from gateway.http.errors import Code, error_response
+from gateway.http.errors import error_response
+from gateway.model.errors import ErrorCode
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -55,22 +55,12 @@ def public_routes(reasons: Callable[[], list[str]]) -> list[Route]:
     return [Route("/healthz", _healthz), Route("/readyz", readyz)]
 
 
-def document_routes() -> list[Route]:
-    """The AsyncAPI description of the streams."""
-    asyncapi = files("gateway.http").joinpath("asyncapi.json").read_bytes()
-
-    async def document(_: Request) -> Response:
-        return Response(asyncapi, media_type="application/json")
-
-    return [Route("/v1/asyncapi.json", document)]
-
-
 def guarded(endpoint: Endpoint, token: str) -> Endpoint:
     """The endpoint, which answers 401 to requests without the token if there is one."""
 
     async def answer(request: Request) -> Response:
         if not has_token(request, token):
-            return error_response(Code.UNAUTHORIZED, "a token is needed", headers={"www-authenticate": "Bearer"})
+            return error_response(ErrorCode.UNAUTHORIZED, "a token is needed", headers={"www-authenticate": "Bearer"})
         return await endpoint(request)
 
     return answer

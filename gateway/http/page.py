@@ -1,5 +1,4 @@
-"""The page at `/`, where it has been built. Browsers keep files with a hash in their name, and ask for the rest;
-who takes a compressed one gets what the build has compressed."""
+"""Serves the page at `/`, if it has been built, with caching, precompressed files and security headers."""
 
 from __future__ import annotations
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# The page brings a policy along for wherever it is served from; as a header it can forbid frames too.
+# The page contains the same policy in a meta element; only as a header can it forbid frames.
 HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; "
@@ -32,16 +31,17 @@ HEADERS = {
     "x-frame-options": "DENY",
 }
 
-FOREVER = "public, max-age=31536000, immutable"
+IMMUTABLE = "public, max-age=31536000, immutable"
+"""For files with a hash of their content in the name (RFC 8246)."""
 
-PACKED = {"br": ".br", "gzip": ".gz"}
-"""Endings of compressed files beside the plain one, by content coding, the smallest first."""
+COMPRESSED = {"br": ".br", "gzip": ".gz"}
+"""Suffixes of the compressed files beside a plain one, by content coding, the smallest first."""
 
 
 def routes(built: Path) -> list[Mount]:
-    """Nothing where the page has not been built."""
+    """The route of the page; none, and a warning, if it has not been built."""
     if not built.is_dir():
-        logger.warning("the page is not built; everything else works (build it with `make build`, which needs Node)")
+        logger.warning("the page is not built and will not be served; build it with `make build` (needs Node)")
         return []
     return [Mount("/", _Page(directory=built, html=True))]
 
@@ -60,23 +60,23 @@ class _Page(StaticFiles):
         response = super().file_response(path, stat_result, scope, status_code)
         if coding is not None:
             response.headers["content-encoding"] = coding
-            # A 304 has none: it repeats nothing of what the browser has.
+            # A 304 has no content type.
             if "content-type" in response.headers:
                 kind = mimetypes.guess_type(full_path)[0] or "application/octet-stream"
                 response.headers["content-type"] = f"{kind}; charset=utf-8" if kind.startswith("text/") else kind
         response.headers["vary"] = "accept-encoding"
         hashed = scope["path"].startswith("/assets/")
-        response.headers["cache-control"] = FOREVER if hashed else "no-cache"
+        response.headers["cache-control"] = IMMUTABLE if hashed else "no-cache"
         response.headers.update(HEADERS)
         return response
 
 
 def _smallest(path: str, accepted: str) -> tuple[str | None, str]:
-    """A compressed file beside this one that may be sent instead, and its coding; else itself."""
-    # RFC 9110, 12.5.3: a coding with weight 0 is refused, and so is one that is not named.
+    """The coding and path of the smallest file that the client accepts; None and `path` for the plain file."""
+    # RFC 9110, section 12.5.3. Codings that are not named are not used.
     offers = (offer.replace(" ", "").lower().partition(";q=") for offer in accepted.split(","))
-    welcome = {name for name, _, weight in offers if weight.strip("0.") or not weight}
-    for coding, ending in PACKED.items():
-        if coding in welcome and os.path.isfile(path + ending):
+    accepted_codings = {name for name, _, weight in offers if weight.strip("0.") or not weight}
+    for coding, ending in COMPRESSED.items():
+        if coding in accepted_codings and os.path.isfile(path + ending):
             return coding, path + ending
     return None, path

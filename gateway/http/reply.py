@@ -1,4 +1,4 @@
-"""The HTTP side of an answer made of a kept beginning and a live end: revalidation, compression, cross-origin rules."""
+"""HTTP answers: JSON bytes made of a cached beginning (`AnswerPrefix`) and a live end, ETags, compression, and CORS."""
 
 from __future__ import annotations
 
@@ -19,18 +19,21 @@ if TYPE_CHECKING:
     from gateway.history.service import KlinesAnswer
     from gateway.model.ticker import Ticker
 
+STATE = "x-gateway-state"
+"""`live` or `stale`: header of the dialects whose answers have no field for it."""
+
 INLINE_BYTES = 8192
-"""Up to here compressing takes less than a trip to a thread and back."""
+"""Compressing fewer bytes takes less time than handing them to a thread and back."""
 
 LIVE = "public, no-cache"
-"""May be kept, but must be asked about each time: with an ETag that costs no body."""
+"""May be cached but must be revalidated each time; with an ETag that costs no body."""
 
 SETTLED = "public, max-age=60"
-"""For bars that are past: as long as the gateway itself keeps them."""
+"""For klines that no longer change: as long as the gateway itself caches them."""
 
 
 def cors(config: HttpConfig) -> Middleware:
-    """Outermost, so that errors carry the headers too: a page can read an error only with them."""
+    """CORS middleware. Must be the outermost one: a page can read an error only if it carries the headers too."""
     return Middleware(
         CORSMiddleware,
         allow_origins=config.cors_origins,
@@ -43,44 +46,50 @@ def cors(config: HttpConfig) -> Middleware:
     )
 
 
+def json_response(body: bytes, status: int = 200) -> Response:
+    """JSON bytes that must not be cached."""
+    return Response(body, status, {"cache-control": "no-store"}, media_type="application/json")
+
+
 def boolean(value: bool) -> bytes:
+    """A JSON boolean."""
     return b"true" if value else b"false"
 
 
 def state_json(cached: bool, stale: bool, now_ms: int) -> bytes:
-    """The fields every native answer ends with, from the comma before them to the closing brace."""
+    """The last fields of every native answer, from the comma before them to the closing brace."""
     return b',"cached":%s,"stale":%s,"timestamp":%d}' % (boolean(cached), boolean(stale), now_ms)
 
 
 def klines_state(answer: KlinesAnswer, now_ms: int) -> bytes:
-    """The same for klines: what was made of others and what is missing is said, where there is any."""
-    words = b',"derived":true' if answer.encoded.derived else b""
+    """The last fields of an answer with klines: `derived` and `gaps` where they apply, then `state_json`."""
+    fields = b',"derived":true' if answer.encoded.derived else b""
     if gaps := answer.gaps:
-        words += b',"gaps":[%b]' % b",".join(b'{"from":%d,"to":%d}' % gap for gap in gaps)
-    return words + state_json(answer.cached, answer.stale, now_ms)
+        fields += b',"gaps":[%b]' % b",".join(b'{"from":%d,"to":%d}' % gap for gap in gaps)
+    return fields + state_json(answer.cached, answer.stale, now_ms)
 
 
 def live_end(answer: KlinesAnswer) -> bytes:
-    """The forming bar, where there is one, and the end of the list of bars that the head has begun."""
+    """The forming kline, if there is one, and the end of the list of klines that the head began."""
     if answer.forming is None:
         return b"]"
     return (b"," if answer.last > answer.first else b"") + kline_json(answer.forming) + b"]"
 
 
 def ticker_fields(ticker: Ticker | None) -> bytes:
-    """The ticker's fields, each with a comma before it."""
+    """The fields of a ticker, each with a comma before it; nothing without a ticker."""
     return b"" if ticker is None else b"," + ticker_json(ticker)[1:-1]
 
 
 def etag_of(head: AnswerPrefix, rest: bytes) -> str:
-    """Weak: the answer's time stamp is not part of it."""
+    """A weak ETag (RFC 9110, section 8.8.1): it does not depend on the timestamp of the answer."""
     return f'W/"{head.digest(rest)}"'
 
 
 def not_modified(request: Request, etag: str, cache_control: str) -> Response | None:
-    """The 304, where the client holds this very state (RFC 9110, 13.1.2: weak comparison)."""
-    held = request.headers.get("if-none-match", "")
-    if held.strip() != "*" and etag not in {tag.strip() for tag in held.split(",")}:
+    """A 304 if the client has this state already (RFC 9110, section 13.1.2: weak comparison), else None."""
+    known = request.headers.get("if-none-match", "")
+    if known.strip() != "*" and etag not in {tag.strip() for tag in known.split(",")}:
         return None
     return Response(status_code=304, headers=_headers(etag, cache_control))
 
@@ -93,9 +102,9 @@ async def reply(
     etag: str | None = None,
     cache_control: str = "no-store",
 ) -> Response:
-    """The answer, compressed where that pays and the client takes it."""
+    """The answer, compressed if the client accepts gzip and it has at least `gzip_min_bytes`."""
     headers = _headers(etag, cache_control)
-    if len(head.text) + len(tail) < gzip_min_bytes or not takes_gzip(request.headers.get("accept-encoding", "")):
+    if len(head.text) + len(tail) < gzip_min_bytes or not accepts_gzip(request.headers.get("accept-encoding", "")):
         return Response(head.text + tail, headers=headers, media_type="application/json")
     if not head.compressed:
         if len(head.text) <= INLINE_BYTES:
@@ -106,8 +115,8 @@ async def reply(
     return Response(head.gzip(tail), headers=headers, media_type="application/json")
 
 
-def takes_gzip(accept_encoding: str) -> bool:
-    """RFC 9110, 12.5.3. A named coding goes before `*`."""
+def accepts_gzip(accept_encoding: str) -> bool:
+    """Whether `Accept-Encoding` accepts gzip (RFC 9110, section 12.5.3): a named coding takes precedence over `*`."""
     weights: dict[str, bool] = {}
     for part in accept_encoding.lower().split(","):
         coding, _, parameter = part.partition(";")

@@ -16,8 +16,9 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from gateway.http import page
-from gateway.http.errors import Code, coded_route, error_response
+from gateway.http.errors import coded_route, error_response
 from gateway.http.operations import NO_STORE, guarded
+from gateway.model.errors import ErrorCode
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -57,11 +58,11 @@ def routes(view: StatusView, tracing: Tracing, token: str) -> list[Route]:
         if symbol := query.get("symbol"):
             ages = [age for age in ages if age.symbol == symbol]
             if not ages:
-                return error_response(Code.INVALID_SYMBOL, f"no data for {symbol[:40]!r}")
+                return error_response(ErrorCode.INVALID_SYMBOL, f"no data for {symbol[:40]!r}")
         limit = _parse_count(query.get("limit"), LIMIT, LIMIT_MAX)
         order = query.get("sort", "age")
         if limit is None or order not in ("age", "symbol"):
-            return error_response(Code.BAD_REQUEST, f"expected sort=age or symbol, and limit=1 to {LIMIT_MAX}")
+            return error_response(ErrorCode.BAD_REQUEST, f"expected sort=age or symbol, and limit=1 to {LIMIT_MAX}")
         if order == "symbol":
             ages = sorted(ages, key=lambda age: age.symbol)
         entries = [_age_entry(age, freshness, now_ms) for age in ages[:limit]]
@@ -87,11 +88,12 @@ def routes(view: StatusView, tracing: Tracing, token: str) -> list[Route]:
         wait_s = _parse_count(query.get("wait_s"), 5, round(TRACE_WAIT_MAX_S))
         if count is None or wait_s is None:
             message = f"expected count=1 to {TRACE_UPDATES_MAX}, and wait_s=1 to {TRACE_WAIT_MAX_S:g}"
-            return error_response(Code.BAD_REQUEST, message)
+            return error_response(ErrorCode.BAD_REQUEST, message)
         if not market.has_data(symbol):
-            return error_response(Code.INVALID_SYMBOL, f"no data for {symbol[:40]!r}")
+            return error_response(ErrorCode.INVALID_SYMBOL, f"no data for {symbol[:40]!r}")
         if len(tracing.traces) >= TRACES_MAX:
-            return error_response(Code.RATE_LIMIT, f"{TRACES_MAX} traces are running; retry later", retry_after_s=1)
+            message = f"{TRACES_MAX} traces are running; retry later"
+            return error_response(ErrorCode.RATE_LIMIT, message, retry_after_s=1)
         found = await follow(tracing, symbol, count, wait_s)
         body = orjson.dumps({"symbol": symbol, "updates": found, "timestamp": clock_ms()})
         return Response(body, headers=NO_STORE, media_type="application/json")

@@ -1,9 +1,8 @@
-"""TradingView's Universal Data Feed, `/udf`: what the charting library's UDF datafeed asks for."""
+"""TradingView's Universal Data Feed at `/udf`: the requests of the Charting Library's UDF-compatible datafeed."""
 
 from __future__ import annotations
 
 import re
-import time
 from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
@@ -13,9 +12,10 @@ from gateway.history.encoded import AnswerPrefix
 from gateway.history.query import TIME_MAX_MS
 from gateway.history.service import UnknownSymbol
 from gateway.history.store import StoreUnavailable
+from gateway.http.errors import NoDataYet, mount_dialect
 from gateway.http.listings import Listings
-from gateway.http.mount import STATE, NothingYet, json_response, mount
-from gateway.http.reply import reply
+from gateway.http.reply import STATE, json_response, reply
+from gateway.model.errors import ErrorCode
 from gateway.protocol import udf as wire
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from gateway.history.query import QueryRules
     from gateway.history.service import History
 
-BARS_MAX = 2000
-"""Bars of one answer. A chart asks for a few hundred at a time, and for more when somebody scrolls there."""
+KLINES_MAX = 2000
+"""Klines in one answer. A chart asks for a few hundred, and for more when a user scrolls back."""
 SEARCH_DEFAULT = 30
 SEARCH_MAX = 200
 QUOTES_MAX = 200
@@ -39,7 +39,7 @@ _number = re.compile(r"(-?[0-9]{1,15})(?:\.[0-9]*)?").fullmatch
 
 
 class Refused(Exception):
-    """The request cannot be understood; says why."""
+    """The request is invalid; the text says why."""
 
 
 def routes(
@@ -47,8 +47,9 @@ def routes(
     rules: QueryRules,
     dialects: DialectsConfig,
     gzip_min_bytes: int,
-    clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    clock_ms: Callable[[], int],
 ) -> list[BaseRoute]:
+    """The routes under `/udf`."""
     exchange = dialects.exchange
     listings = Listings(history, dialects, rules.intervals)
 
@@ -69,20 +70,20 @@ def routes(
         query = given.get("query", "").upper().rpartition(":")[2]
         most = _integer(request, "limit")
         most = SEARCH_DEFAULT if most is None else max(0, min(most, SEARCH_MAX))
-        found = wire.matching(query, listings.bare(), most)
+        found = wire.matching(query, listings.without_digits(), most)
         return await reply(request, AnswerPrefix(wire.search_results(found, exchange)), b"", gzip_min_bytes)
 
-    async def bars(request: Request) -> Response:
+    async def klines(request: Request) -> Response:
         symbol, interval = symbol_of(_required(request, "symbol")), interval_of(_required(request, "resolution"))
         start_ms, end_ms = _ms(_integer(request, "from")), _ms(_integer(request, "to"))
         if end_ms is not None:
-            # A bar that opens at `to` belongs to the next request.
+            # `to` is exclusive.
             end_ms -= 1
         wanted = _integer(request, "countback") or 0
         if wanted > 0:
-            answer = await history.klines(symbol, interval, min(wanted, BARS_MAX), None, end_ms)
+            answer = await history.klines(symbol, interval, min(wanted, KLINES_MAX), None, end_ms)
         else:
-            answer = await history.klines(symbol, interval, BARS_MAX, start_ms, end_ms)
+            answer = await history.klines(symbol, interval, KLINES_MAX, start_ms, end_ms)
         found = answer.klines
         if found:
             response = await reply(request, AnswerPrefix(wire.history(found)), b"", gzip_min_bytes)
@@ -97,7 +98,7 @@ def routes(
     async def quotes(request: Request) -> Response:
         names = [name for name in _required(request, "symbols").split(",") if name.strip()]
         if len(names) > QUOTES_MAX:
-            raise Refused(f"symbols: at most {QUOTES_MAX} at a time")
+            raise Refused(f"symbols: expected at most {QUOTES_MAX} names")
         return json_response(wire.quotes([await quote(name.strip()) for name in names]))
 
     async def quote(name: str) -> bytes:
@@ -108,9 +109,9 @@ def routes(
         except UnknownSymbol:
             return wire.quote_error(name, "unknown_symbol")
         except StoreUnavailable:
-            return wire.quote_error(name, "out of reach just now")
+            return wire.quote_error(name, "The price is temporarily unavailable.")
         if ticker is None:
-            return wire.quote_error(name, "no price yet")
+            return wire.quote_error(name, "There is no price yet.")
         return wire.quote(name, listing, exchange, ticker)
 
     def at_exchange(name: str) -> bool:
@@ -126,7 +127,7 @@ def routes(
     def interval_of(resolution: str) -> str:
         interval = wire.interval_of(resolution)
         if interval not in rules.intervals:
-            raise Refused(f"resolution: {resolution[:20]!r} is not served here")
+            raise Refused(f"resolution: {resolution[:20]!r} is not supported")
         return interval
 
     endpoints = {
@@ -134,10 +135,10 @@ def routes(
         "time": server_time,
         "symbols": symbols,
         "search": search,
-        "history": bars,
+        "history": klines,
         "quotes": quotes,
     }
-    return mount("/udf", endpoints, _shaped, Refused)
+    return mount_dialect("/udf", endpoints, _shaped, Refused)
 
 
 def _required(request: Request, name: str) -> str:
@@ -148,7 +149,7 @@ def _required(request: Request, name: str) -> str:
 
 
 def _integer(request: Request, name: str) -> int | None:
-    """Charts pass times through arithmetic in floating point: what is after the point is dropped."""
+    """An integer parameter, None without it. Charts compute times in floating point: fractions are dropped."""
     value = request.query_params.get(name)
     if not value:
         return None
@@ -163,14 +164,14 @@ def _ms(seconds: int | None) -> int | None:
 
 
 def _shaped(request: Request, error: Exception) -> Response:
-    """The library looks at `s` and not at the status: what it asked in vain is an answer like others."""
+    """The library reads `s` and ignores the HTTP status: client errors have status 200."""
     match error:
         case Refused():
             return json_response(wire.error(str(error)))
         case UnknownSymbol():
             return json_response(wire.error("unknown_symbol"))
-        case StoreUnavailable() | NothingYet():
-            return json_response(wire.error("out of reach just now; try again"), 503)
+        case StoreUnavailable() | NoDataYet():
+            return json_response(wire.error(ErrorCode.UNAVAILABLE.message), 503)
         case HTTPException():
             return json_response(wire.error(error.detail), error.status_code)
-    return json_response(wire.error("an error inside the gateway"), 500)
+    return json_response(wire.error(ErrorCode.INTERNAL.message), 500)

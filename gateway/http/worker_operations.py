@@ -14,9 +14,10 @@ from starlette.routing import Route
 
 from gateway import __version__
 from gateway.http import operations
-from gateway.http.errors import Code, coded_route, error_response
+from gateway.http.errors import coded_route, error_response
 from gateway.http.operations import NO_STORE, has_token
 from gateway.http.status import TRACE_WAIT_MAX_S
+from gateway.model.errors import ErrorCode
 from gateway.ops.metrics import gauge, label_by_worker
 from gateway.ops.status.combine import combine_status, combine_traces, stalest
 from gateway.server.worker_group import ANSWER_S, Answer, WorkerGroupError
@@ -91,7 +92,7 @@ def group_routes(worker_group: WorkerGroup, token: str, *, public: bool = False)
 
     async def scrape(request: Request) -> Response:
         if not has_token(request, token):
-            return error_response(Code.UNAUTHORIZED, "a token is needed", headers={"www-authenticate": "Bearer"})
+            return error_response(ErrorCode.UNAUTHORIZED, "a token is needed", headers={"www-authenticate": "Bearer"})
         answers = await worker_group.ask_all("/metrics")
         texts = {number: answer.body.decode() for number, answer in answers.items() if isinstance(answer, Answer)}
         own = gauge("workers", worker_group.count) + gauge("workers_up", len(texts))
@@ -100,7 +101,7 @@ def group_routes(worker_group: WorkerGroup, token: str, *, public: bool = False)
     async def all_status(request: Request) -> Response:
         statuses, _ = _decode(await worker_group.ask_all("/status.json"))
         if not statuses:
-            return error_response(Code.OVERLOADED, "no worker answers")
+            return error_response(ErrorCode.OVERLOADED, "no worker answers")
         return JSONResponse(
             combine_status(statuses, worker_group.count, request.query_params.get("worker", "")), headers=NO_STORE
         )
@@ -157,5 +158,5 @@ def _decode(answers: Mapping[int, Answer | WorkerGroupError]) -> tuple[dict[int,
         if answer.status != 200:
             return statuses, Response(answer.body, answer.status, NO_STORE, "application/json")
     if not answers:
-        return statuses, error_response(Code.BAD_REQUEST, "unknown worker")
-    return statuses, error_response(Code.OVERLOADED, "no worker answers")
+        return statuses, error_response(ErrorCode.BAD_REQUEST, "unknown worker")
+    return statuses, error_response(ErrorCode.OVERLOADED, "no worker answers")

@@ -1,1 +1,1 @@
-"""Bytes out, one file a dialect: news and replies to frames, and commands from text."""
+"""Wire formats, one file per dialect: updates and replies to bytes, and text to commands. Keeps nothing per client."""

@@ -1,8 +1,8 @@
-"""Binance's stream dialect: one event, one WebSocket message, whole values, prices as strings. Pure.
+"""Binance's stream dialect: one WebSocket message per event, full values, prices as strings. Pure.
 
-Field names, order and types are those of Binance's "WebSocket Streams" documentation; what the collector does not say
-is filled in as Binance does where it does not know (`f` and `L` -1, volumes "0"): typed clients fail on a missing key.
-A fragment is a complete frame, so a beat is nothing but fragments joined: many messages leave in one write.
+Field names, order and types follow "WebSocket Streams for Binance". Fields that the collector does not publish have the
+values Binance uses for unknown ones (`f` and `L` -1, volumes "0"): typed clients fail on a missing key. A fragment is a
+complete frame, so a flush is just its fragments joined: many messages leave in one write.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ DAY_MS = 86_400_000
 
 
 class BinanceDialect:
-    """`combined`: events come as `{"stream":…,"data":…}`; `micro`: times in microseconds (`timeUnit=MICROSECOND`)."""
+    """`combined`: events are wrapped as `{"stream":…,"data":…}`. `micro`: times in µs (`timeUnit=MICROSECOND`)."""
 
     name = "binance"
 
@@ -67,7 +67,7 @@ class BinanceDialect:
         return b""
 
     def shutdown(self, now_ms: int) -> bytes:
-        """The notice before a planned end of the connection."""
+        """The `serverShutdown` event before the gateway closes the connection."""
         return self._event("!serverShutdown", f'{{"e":"serverShutdown","E":{now_ms}{self._zeros}}}')
 
     def _event(self, stream: str, event: str) -> bytes:
@@ -76,12 +76,12 @@ class BinanceDialect:
     def _kline(self, n: int, kline: Kline) -> bytes:
         channel, zeros = self._channels[n], self._zeros
         symbol, interval = channel.symbol, channel.interval
-        # A closed kline read from the store has no event time: it was true when the bar closed.
+        # A closed kline from the store has no event time; its close time is the nearest.
         event_ms = kline.event_time_ms or kline.close_time_ms
         return self._event(
             channel.name,
             f'{{"e":"kline","E":{event_ms}{zeros},"s":"{symbol}","k":{{"t":{kline.open_time_ms}{zeros}'
-            # The last microsecond of a bar, like its last millisecond, is one before the next bar's first.
+            # A kline's close time is the last microsecond (or millisecond) before the next kline opens.
             f',"T":{kline.close_time_ms}{"999" if zeros else ""},"s":"{symbol}","i":"{interval}"'
             f',"f":{kline.first_trade_id},"L":{kline.last_trade_id},"o":"{kline.open}","c":"{kline.close}"'
             f',"h":"{kline.high}","l":"{kline.low}","v":"{kline.volume}","n":{kline.trades}'
@@ -111,7 +111,7 @@ class BinanceDialect:
 
 
 def book_event(new: Ticker) -> str:
-    """Best bid and ask; the event time stands in for the order book's update id, which only has to rise."""
+    """A `bookTicker` event. The event time replaces the order book's update id `u`, which only has to increase."""
     return (
         f'{{"u":{new.event_time_ms},"s":"{new.symbol}","b":"{new.bid}","B":"{new.bid_quantity or 0}"'
         f',"a":"{new.ask}","A":"{new.ask_quantity or 0}"}}'

@@ -1,7 +1,7 @@
-"""Binance's stream commands and stream names: a client's text -> typed request, replies -> frames. Pure.
+"""Binance's stream commands and stream names: text -> typed request, replies -> frames. Pure.
 
-Replies and errors as the live server gives them (nested `error`, `id` null where it could not be read), which is what
-clients parse; the documentation's flat form is seen nowhere.
+Source: "Live Subscribing/Unsubscribing to streams" of "WebSocket Streams for Binance". Replies and errors have the form
+that the live server uses and clients parse (nested `error`, `id` null if unreadable), not the flat documented one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TOO_MANY_REQUESTS = -1003
 
 
 class RequestError(Exception):
-    """What the client asked for cannot be had; the connection lives on."""
+    """A request that is refused; the connection stays open."""
 
     def __init__(self, code: int, message: str, id: RequestId = None) -> None:
         super().__init__(message)
@@ -38,7 +38,7 @@ class RequestError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A stream's name taken apart. `name` is the client's own, but for parts in mixed case: Binance's."""
+    """The parts of a stream's name. `name`: as the client spells it, except that mixed case becomes Binance's."""
 
     name: str
     view: View
@@ -48,20 +48,22 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Request:
+    """A decoded request."""
+
     method: str
     id: RequestId
     params: list[Any]
 
 
 class StreamNames:
-    """Which names are streams of this gateway."""
+    """Parses the names of streams that this gateway serves."""
 
     def __init__(self, symbols: SymbolRule, intervals: Collection[str]) -> None:
         self._symbols = symbols
         self._intervals = frozenset(intervals)
 
     def parse(self, name: object, id: RequestId = None) -> Stream:
-        """Raises `RequestError` for what is no stream."""
+        """The stream of a name; raises `RequestError` for an unknown one. `id`: the request's."""
         if not isinstance(name, str):
             raise RequestError(INVALID_REQUEST, "Invalid request: a stream name must be a string", id)
         symbol, _, kind = name.partition("@")
@@ -72,16 +74,16 @@ class StreamNames:
             shown = _shown(symbol, symbol.lower())
             if view := _VIEWS.get(kind.lower()):
                 return Stream(f"{shown}@{_shown(kind, _KINDS[view])}", view, symbol.upper())
-            word, _, suffix = kind.partition("_")
+            prefix, _, suffix = kind.partition("_")
             interval = suffix.removesuffix("@+08:00")
             shifted = interval != suffix
-            if word.lower() == "kline" and interval in self._intervals and not (shifted and _moves(interval)):
-                return Stream(f"{shown}@{_shown(word, 'kline')}_{suffix}", View.STRICT, symbol.upper(), interval)
+            if prefix.lower() == "kline" and interval in self._intervals and not (shifted and _moves(interval)):
+                return Stream(f"{shown}@{_shown(prefix, 'kline')}_{suffix}", View.STRICT, symbol.upper(), interval)
         raise RequestError(INVALID_REQUEST, "Invalid request: invalid stream", id)
 
 
 def decode(text: bytes) -> Request:
-    """Raises `RequestError`."""
+    """The request in a text message; raises `RequestError`."""
     try:
         data = orjson.loads(text)
     except orjson.JSONDecodeError as error:
@@ -101,10 +103,12 @@ def decode(text: bytes) -> Request:
 
 
 def result(id: RequestId, value: object) -> bytes:
+    """The reply to a request that succeeded."""
     return frame(TEXT, orjson.dumps({"result": value, "id": id}))
 
 
 def error_frame(error: RequestError) -> bytes:
+    """The reply to a request that was refused."""
     return frame(TEXT, orjson.dumps({"error": {"code": error.code, "msg": error.message}, "id": error.id}))
 
 
@@ -113,12 +117,12 @@ def _is_id(id: object) -> bool:
 
 
 def _shown(given: str, usual: str) -> str:
-    """A part of a name as it is echoed. Streams are kept by name: there must not be one for every mixture of cases."""
+    """A part of a name as it is echoed. Channels are kept by name: their number must not grow with mixed cases."""
     return given if given in (given.lower(), given.upper()) else usual
 
 
 def _moves(interval: str) -> bool:
-    """Whether bars counted from midnight in UTC+8 are other bars: those are not served."""
+    """Whether klines aligned to UTC+8 differ from those aligned to UTC; only the latter are served."""
     length_ms = INTERVALS[interval].length_ms
     return length_ms == 0 or 8 * HOUR_MS % length_ms != 0
 

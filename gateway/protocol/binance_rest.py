@@ -1,6 +1,7 @@
-"""Binance's REST dialect: klines, tickers and listings -> JSON bytes with its field names, order and types. Pure.
+"""Binance's REST dialect (`/api/v3`): klines, tickers and listings -> JSON bytes. Pure.
 
-Decimals are strings with the digits of the source; times are integers of ms. ("REST API for Binance", `/api/v3`.)
+Field names, order and types follow "Public REST API for Binance"; decimals are strings with the digits of the source,
+times are integers in ms.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from gateway.protocol.figures import filled
+from gateway.model.errors import ErrorCode
 from gateway.protocol.listing import step_text
+from gateway.protocol.ticker_stats import complete_ticker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,9 +24,20 @@ if TYPE_CHECKING:
 DAY_MS = 86_400_000
 UNBOUNDED = "9000000000.00000000"
 
+CODES = {
+    ErrorCode.UNAUTHORIZED: -2015,
+    ErrorCode.FORBIDDEN: -2015,
+    ErrorCode.RATE_LIMIT: -1003,
+    ErrorCode.UNAVAILABLE: -1001,
+    ErrorCode.INTERNAL: -1000,
+    ErrorCode.INVALID_SYMBOL: -1121,
+    ErrorCode.INVALID_INTERVAL: -1120,
+}
+"""Binance's codes ("Error codes for Binance") for ours. Parameter errors are more exact: `http/binance_params.py`."""
+
 
 def kline_row(kline: Kline) -> bytes:
-    """Twelve elements; the last one is unused, and always "0"."""
+    """A row of `klines`: twelve elements, the last one unused and always "0"."""
     return (
         f'[{kline.open_time_ms},"{kline.open}","{kline.high}","{kline.low}","{kline.close}","{kline.volume}"'
         f',{kline.close_time_ms},"{kline.quote_volume}",{kline.trades}'
@@ -33,8 +46,8 @@ def kline_row(kline: Kline) -> bytes:
 
 
 def full_ticker(ticker: Ticker, now_ms: int) -> bytes:
-    """`type=FULL` of `ticker/24hr`. `now_ms` stands in where the source gave no time."""
-    day = filled(ticker)
+    """`ticker/24hr` with `type=FULL`. `now_ms`: close time if the source gave none."""
+    day = complete_ticker(ticker)
     return (
         f'{{"symbol":{_text(day.symbol)},"priceChange":"{day.change}","priceChangePercent":"{day.change_percent}"'
         f',"weightedAvgPrice":"{day.weighted_average}","prevClosePrice":"{day.previous_close}"'
@@ -45,8 +58,8 @@ def full_ticker(ticker: Ticker, now_ms: int) -> bytes:
 
 
 def mini_ticker(ticker: Ticker, now_ms: int) -> bytes:
-    """`type=MINI` of `ticker/24hr`."""
-    day = filled(ticker)
+    """`ticker/24hr` with `type=MINI`; `now_ms` as above."""
+    day = complete_ticker(ticker)
     return (
         f'{{"symbol":{_text(day.symbol)},"openPrice":"{day.open}","highPrice":"{day.high}","lowPrice":"{day.low}"'
         f',"lastPrice":"{day.last}","volume":"{day.volume}","quoteVolume":"{day.quote_volume}",{_window(day, now_ms)}}}'
@@ -54,14 +67,15 @@ def mini_ticker(ticker: Ticker, now_ms: int) -> bytes:
 
 
 def price_ticker(ticker: Ticker, now_ms: int) -> bytes:
-    """`ticker/price`; it says no time."""
+    """`ticker/price`; it contains no time."""
     return f'{{"symbol":{_text(ticker.symbol)},"price":"{ticker.last}"}}'.encode()
 
 
 def exchange_info(listings: Iterable[Listing], weight_max: int) -> bytes:
-    """`weight_max`: what one may use a minute.
+    """`exchangeInfo` without its last field `serverTime` (`server_time_end`), so that it can be cached compressed.
 
-    All but `serverTime`, which `server_time_end` adds: so everything before it can be kept, compressed too."""
+    `weight_max`: request weight per minute.
+    """
     data = {
         "timezone": "UTC",
         "rateLimits": [
@@ -79,14 +93,17 @@ def exchange_info(listings: Iterable[Listing], weight_max: int) -> bytes:
 
 
 def server_time_end(now_ms: int) -> bytes:
+    """The end of `exchangeInfo`."""
     return b',"serverTime":%d}' % now_ms
 
 
 def server_time(now_ms: int) -> bytes:
+    """`time`."""
     return b'{"serverTime":%d}' % now_ms
 
 
 def error(code: int, message: str) -> bytes:
+    """An error with a code of Binance's."""
     return orjson.dumps({"code": code, "msg": message})
 
 
@@ -99,7 +116,7 @@ def _window(day: Ticker, now_ms: int) -> str:
 
 
 def _symbol(listing: Listing) -> dict[str, Any]:
-    """What clients read of a pair when they start. The gateway takes no orders: what is about orders says so."""
+    """A symbol as clients read it when they start. The gateway accepts no orders; fields about orders say so."""
     tick = step_text(listing.price_digits, listing.price_units)
     step = step_text(listing.quantity_digits, listing.quantity_units)
     return {
@@ -122,7 +139,7 @@ def _symbol(listing: Listing) -> dict[str, Any]:
         "amendAllowed": False,
         "isSpotTradingAllowed": True,
         "isMarginTradingAllowed": False,
-        # Clients are known to look for the tick size in the first filter.
+        # Some clients expect the tick size in the first filter.
         "filters": [
             {"filterType": "PRICE_FILTER", "minPrice": tick, "maxPrice": UNBOUNDED, "tickSize": tick},
             {"filterType": "LOT_SIZE", "minQty": step, "maxQty": UNBOUNDED, "stepSize": step},

@@ -1,6 +1,6 @@
-"""The compact variant of the native protocol: beats as flat arrays, everything else as in `native.py`. Pure.
+"""The compact variant of the native protocol: flushes as flat arrays, everything else as in `native.py`. Pure.
 
-A beat is `[t, n, news, n, news, …]`. What moves most takes least: a bare number is a price.
+A flush is `[t, n, update, n, update, …]`; the most frequent update is the shortest: a bare number is a price.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 
 SUBPROTOCOL = "kline.v1.compact"
 
-FIGURES_EVERY_MS = 5000
-"""The 24 h figures go out when the event time enters a new span of this length; the price goes out always."""
+STATS_EVERY_MS = 5000
+"""24 h statistics are sent once in each span of event time of this length, prices always."""
 
 FORMING, CLOSED, PROVISIONAL = 0, 1, 2
 
 
 class CompactDialect(NativeDialect):
-    """The native protocol with beats a fifth of the size."""
+    """The native protocol with flushes a fifth of the size."""
 
     name = "compact"
 
     def ticker(self, n: int, old: Ticker | None, new: Ticker) -> bytes:
-        if old is None or old.event_time_ms // FIGURES_EVERY_MS != new.event_time_ms // FIGURES_EVERY_MS:
-            figures = ",".join([text or "null" for text in new[1:7]])
-            return f",{n},[{figures},{new.trades if new.trades >= 0 else 'null'}]".encode()
+        if old is None or old.event_time_ms // STATS_EVERY_MS != new.event_time_ms // STATS_EVERY_MS:
+            stats = ",".join([text or "null" for text in new[1:7]])
+            return f",{n},[{stats},{new.trades if new.trades >= 0 else 'null'}]".encode()
         return f",{n},{new.last}".encode() if new.last != old.last else b""
 
     def kline(self, n: int, old: Kline | None, new: Kline) -> bytes:
@@ -41,7 +41,7 @@ class CompactDialect(NativeDialect):
         if old[2:9] == new[2:9]:
             return b""
         if old[6:9] == new[6:9] and old.open == new.open and _follows_close(old, new):
-            # Volume, quote volume and trades stand.
+            # Volume, quote volume and trades are unchanged.
             return f",{n},{new.close}".encode()
         return (
             f",{n},[{new.open},{new.high},{new.low},{new.close},{new.volume},{new.quote_volume},{new.trades}]"
@@ -65,7 +65,7 @@ def _whole(n: int, kline: Kline, state: int) -> bytes:
 
 
 def _follows_close(old: Kline, new: Kline) -> bool:
-    """Whether a client that hears only the new close, and widens its high and low by it, ends with the new ones."""
+    """Whether a client that widens its high and low by the new close arrives at the new high and low."""
     high_follows = new.high == old.high or (new.high == new.close and Decimal(new.close) > Decimal(old.high))
     low_follows = new.low == old.low or (new.low == new.close and Decimal(new.close) < Decimal(old.low))
     return high_follows and low_follows

@@ -1,7 +1,7 @@
 """WebSocket frames (RFC 6455 section 5): payload -> server frame bytes, client bytes -> messages. Pure.
 
-Built for many idle connections: a parser that holds nothing between messages, and frames that are made once and
-written to everybody. The library's own protocol object keeps several KB per connection for features not used here.
+Built for many idle connections: the parser holds nothing between messages, and a frame is made once and written to many
+clients. The protocol object of `websockets` keeps several KB per connection for features not used here.
 """
 
 from __future__ import annotations
@@ -14,39 +14,38 @@ from typing import NamedTuple
 
 from websockets.utils import apply_mask
 
+from gateway.delivery.close_codes import ABNORMAL, NO_STATUS, Close
 from gateway.protocol.deflate import inflate
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 
 _CONTROL_MAX = 125
 _UTF8 = getincrementaldecoder("utf-8")
-# Two bytes that no third one can save; Python's decoder waits for it.
+# The first two bytes of a surrogate, which UTF-8 excludes (RFC 3629); Python's decoder waits for the third.
 _SURROGATE = re.compile(rb"\xed[\xa0-\xbf]").match
 
-NORMAL, PROTOCOL_ERROR, UNSUPPORTED, BAD_PAYLOAD, POLICY, TOO_BIG = 1000, 1002, 1003, 1007, 1008, 1009
-
 FRAGMENTS_MAX = 128
-"""Frames a message may come in. Commands are small; a frame of one byte, or of none, costs as much as a whole one."""
+"""Frames per message. Commands are small, and a frame of one byte costs as much as a whole command."""
 
 
 class FrameError(Exception):
-    """The client broke the protocol; `code` is the close code that says how (RFC 6455 section 7.4.1)."""
+    """The client broke the protocol; `close` says with which code to answer (RFC 6455 section 7.4.1)."""
 
-    def __init__(self, code: int, reason: str) -> None:
+    def __init__(self, close: Close, reason: str) -> None:
         super().__init__(reason)
-        self.code = code
+        self.close = close
         self.reason = reason
 
 
 class Message(NamedTuple):
-    """One whole message or control frame of the client."""
+    """One complete message or control frame from the client."""
 
     opcode: int
     payload: bytes
 
 
 def frame(opcode: int, payload: bytes) -> bytes:
-    """A final, unmasked server frame."""
+    """A final, unmasked server frame (section 5.2)."""
     return frame_head(opcode, len(payload)) + payload
 
 
@@ -60,49 +59,49 @@ def frame_head(opcode: int, length: int) -> bytes:
 
 
 def close_frame(code: int, reason: str = "") -> bytes:
-    """A close frame; the reason is cut to what a control frame holds, at a character's boundary."""
+    """A close frame (section 5.5.1); the reason is cut at a character boundary to fit into a control frame."""
     text = reason.encode()[: _CONTROL_MAX - 2].decode(errors="ignore").encode()
     return frame(CLOSE, struct.pack("!H", code) + text)
 
 
 def parse_close(payload: bytes) -> int:
-    """The code of a client's close frame, 1005 for none; raises `FrameError` (section 7.4)."""
+    """The code of a client's close frame, `NO_STATUS` without one; raises `FrameError` (section 7.4)."""
     if not payload:
-        return 1005
+        return NO_STATUS
     if len(payload) == 1:
-        raise FrameError(PROTOCOL_ERROR, "close payload of one byte")
+        raise FrameError(Close.PROTOCOL_ERROR, "close payload of one byte")
     code = int.from_bytes(payload[:2])
-    if not (3000 <= code < 5000 or (1000 <= code < 1015 and code not in (1004, 1005, 1006))):
-        raise FrameError(PROTOCOL_ERROR, "close code not allowed")
+    if not (3000 <= code < 5000 or (1000 <= code < 1015 and code not in (1004, NO_STATUS, ABNORMAL))):
+        raise FrameError(Close.PROTOCOL_ERROR, "close code not allowed")
     try:
         payload[2:].decode()
     except UnicodeDecodeError as error:
-        raise FrameError(BAD_PAYLOAD, "close reason is not UTF-8") from error
+        raise FrameError(Close.BAD_PAYLOAD, "close reason is not UTF-8") from error
     return code
 
 
 class FrameParser:
-    """Client bytes in, whole messages out. After a `FrameError` it must not be used again.
+    """Turns bytes from a client into complete messages. Must not be used again after a `FrameError`.
 
-    Time and memory are of the order of the bytes fed, however they are cut: a payload is taken and checked as it
-    arrives, and only the head of a frame ever waits for more.
+    Time and memory are linear in the bytes fed, however they are split: a payload is consumed and checked as it
+    arrives, and only an incomplete frame header waits for more bytes.
     """
 
     __slots__ = ("_at", "_data", "_deflate", "_frame", "_max_bytes", "_message")
 
     def __init__(self, max_bytes: int, *, deflate: bool = False) -> None:
-        """`max_bytes`: the largest message taken; `deflate`: whether permessage-deflate was negotiated."""
+        """`max_bytes`: largest message accepted. `deflate`: permessage-deflate was negotiated."""
         self._max_bytes = max_bytes
         self._deflate = deflate
-        # Bytes that have come, and how many of them are done with.
+        # Bytes received, and how many of them are consumed.
         self._data = b""
         self._at = 0
-        # The frame and the message that are not all here; most clients never have one.
+        # The incomplete frame and message; most clients never have one.
         self._frame: _Frame | None = None
         self._message: _Part | None = None
 
     def feed(self, data: bytes) -> None:
-        """Bytes of the client, for `next_message` to take."""
+        """Add bytes from the client; read them with `next_message`."""
         self._data = self._data[self._at :] + data
         self._at = 0
 
@@ -113,7 +112,7 @@ class FrameParser:
             self._at += len(payload)
             text = frame.unmask(payload)
             self._frame = frame if frame.left else None
-            if message := self._arrived(frame, text):
+            if message := self._take(frame, text):
                 return message
             if frame.left:
                 break
@@ -122,11 +121,11 @@ class FrameParser:
 
     @property
     def has_more(self) -> bool:
-        """Whether bytes wait for `next_message`."""
+        """Whether there are bytes that `next_message` has not consumed."""
         return self._at < len(self._data)
 
     def _begin(self) -> _Frame | None:
-        """Take a frame's head once it is all here (section 5.2); what can be seen of it is checked before."""
+        """Consume a frame header once it is complete (section 5.2); check as much as there is of it before."""
         data, at = self._data, self._at
         have = len(data) - at
         if have < 2:
@@ -134,17 +133,17 @@ class FrameParser:
         first, second = data[at], data[at + 1]
         opcode, size = first & 0x0F, second & 0x7F
         if first & 0x70 and not (self._deflate and first & 0x70 == 0x40 and opcode in (TEXT, BINARY)):
-            raise FrameError(PROTOCOL_ERROR, "reserved bits are set")
+            raise FrameError(Close.PROTOCOL_ERROR, "reserved bits are set")
         if opcode not in (CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG):
-            raise FrameError(PROTOCOL_ERROR, "reserved opcode")
+            raise FrameError(Close.PROTOCOL_ERROR, "reserved opcode")
         if not second & 0x80:
-            raise FrameError(PROTOCOL_ERROR, "a client's frame must be masked")
+            raise FrameError(Close.PROTOCOL_ERROR, "a client's frame must be masked")
         if opcode & 0x8 and (size > _CONTROL_MAX or not first & 0x80):
-            raise FrameError(PROTOCOL_ERROR, "control frame fragmented or too long")
+            raise FrameError(Close.PROTOCOL_ERROR, "control frame fragmented or too long")
         if opcode == CONTINUATION and self._message is None:
-            raise FrameError(PROTOCOL_ERROR, "continuation of nothing")
+            raise FrameError(Close.PROTOCOL_ERROR, "continuation frame without a message")
         if opcode in (TEXT, BINARY) and self._message is not None:
-            raise FrameError(PROTOCOL_ERROR, "new message inside a fragmented one")
+            raise FrameError(Close.PROTOCOL_ERROR, "new message inside a fragmented one")
         head = 2
         if size >= 126:
             head = 4 if size == 126 else 10
@@ -152,9 +151,9 @@ class FrameParser:
                 return None
             size = int.from_bytes(data[at + 2 : at + head])
             if size >> 63:
-                raise FrameError(PROTOCOL_ERROR, "the first bit of the length is set")
+                raise FrameError(Close.PROTOCOL_ERROR, "the first bit of the length is set")
         if not opcode & 0x8 and size + (len(self._message.payload) if self._message else 0) > self._max_bytes:
-            raise FrameError(TOO_BIG, f"message larger than {self._max_bytes} bytes")
+            raise FrameError(Close.TOO_BIG, f"message larger than {self._max_bytes} bytes")
         if have < head + 4:
             return None
         self._at += head + 4
@@ -162,8 +161,8 @@ class FrameParser:
             self._message.continued()
         return _Frame(first, size, data[at + head : at + head + 4])
 
-    def _arrived(self, frame: _Frame, text: bytes) -> Message | None:
-        """More of a frame's payload, or all of it; returns what it completes."""
+    def _take(self, frame: _Frame, text: bytes) -> Message | None:
+        """Take a part of a frame's payload; returns the message or control frame that it completes."""
         whole = not frame.left
         if frame.opcode & 0x8:
             frame.control += text
@@ -186,9 +185,9 @@ class FrameParser:
             try:
                 text = inflate(payload, self._max_bytes)
             except zlib.error as error:
-                raise FrameError(BAD_PAYLOAD, "not a deflate stream") from error
+                raise FrameError(Close.BAD_PAYLOAD, "payload is not a deflate stream") from error
             if text is None:
-                raise FrameError(TOO_BIG, f"message larger than {self._max_bytes} bytes")
+                raise FrameError(Close.TOO_BIG, f"message larger than {self._max_bytes} bytes")
             payload = text
         if opcode == TEXT:
             _check_utf8(payload)
@@ -196,7 +195,7 @@ class FrameParser:
 
 
 class _Frame:
-    """A frame whose head has been read. `control` is what is here of a control frame's payload."""
+    """A frame whose header has been read. `control`: the payload so far, of a control frame."""
 
     __slots__ = ("_mask", "control", "deflated", "final", "left", "opcode")
 
@@ -207,7 +206,7 @@ class _Frame:
         self._mask = mask
 
     def unmask(self, payload: bytes) -> bytes:
-        """The next bytes of the payload; the mask goes on where it was (section 5.3)."""
+        """Unmask the next bytes of the payload, with the mask at its current position (section 5.3)."""
         self.left -= len(payload)
         text = apply_mask(payload, self._mask)
         turn = len(payload) % 4
@@ -216,9 +215,9 @@ class _Frame:
 
 
 class _Part:
-    """A message of which not all is here.
+    """An incomplete message.
 
-    Text is checked as it comes, so that it is refused as soon as it cannot become UTF-8 any more (section 8.1).
+    Text is checked as it arrives, so that it is refused as soon as it cannot be UTF-8 any more (section 8.1).
     """
 
     __slots__ = ("_decoder", "_fragments", "deflated", "opcode", "payload")
@@ -231,24 +230,25 @@ class _Part:
         self._fragments = 1
 
     def continued(self) -> None:
-        """One more frame of it begins."""
+        """Count one more frame of the message."""
         self._fragments += 1
         if self._fragments > FRAGMENTS_MAX:
-            raise FrameError(POLICY, f"a message of more than {FRAGMENTS_MAX} frames")
+            raise FrameError(Close.POLICY, f"message of more than {FRAGMENTS_MAX} frames")
 
     def add(self, text: bytes, *, final: bool) -> None:
+        """Append a part of the payload; `final`: it is the last one."""
         self.payload += text
         if self._decoder is not None:
             try:
                 self._decoder.decode(text, final)
             except UnicodeDecodeError as error:
-                raise FrameError(BAD_PAYLOAD, "text is not UTF-8") from error
+                raise FrameError(Close.BAD_PAYLOAD, "text is not UTF-8") from error
             if _SURROGATE(self._decoder.getstate()[0]):
-                raise FrameError(BAD_PAYLOAD, "text is not UTF-8")
+                raise FrameError(Close.BAD_PAYLOAD, "text is not UTF-8")
 
 
 def _check_utf8(payload: bytes) -> None:
     try:
         payload.decode()
     except UnicodeDecodeError as error:
-        raise FrameError(BAD_PAYLOAD, "text is not UTF-8") from error
+        raise FrameError(Close.BAD_PAYLOAD, "text is not UTF-8") from error

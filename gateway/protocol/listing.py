@@ -1,7 +1,7 @@
-"""What a symbol looks like on a list: its two assets, and how fine its prices and quantities are. Pure.
+"""A symbol's listing: its base and quote asset, tick size and step size. Pure.
 
-The collector says neither. Both are read off what it does say: the name, and the digits its decimals are written with;
-unless somebody has configured the steps.
+The collector publishes neither. Assets are derived from the symbol's name, sizes from the digits of its decimals,
+unless they are configured.
 """
 
 from __future__ import annotations
@@ -13,31 +13,34 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 PADDED_DIGITS = 8
-"""Binance writes every decimal with 8 digits after the point; zeros at the end of such a text say nothing."""
+"""Binance writes every decimal with 8 digits after the point; the zeros at the end are padding."""
 
 _FIAT_LETTERS = 3
 
 
 class Listing(NamedTuple):
+    """One symbol as REST clients list it."""
+
     symbol: str
     base: str
     quote: str
     price_digits: int
     quantity_digits: int
     price_units: int = 1
-    """The smallest step, in units of the last digit."""
+    """Tick size in units of the last price digit."""
     quantity_units: int = 1
+    """Step size in units of the last quantity digit."""
 
 
 def longest_first(quote_assets: Iterable[str]) -> tuple[str, ...]:
-    """In the order `split_symbol` wants them: `BTCFDUSD` ends with FDUSD, not with USD."""
+    """Quote assets in the order `split_symbol` needs: `BTCFDUSD` ends with FDUSD, not with USD."""
     return tuple(sorted(set(quote_assets), key=lambda asset: (-len(asset), asset)))
 
 
 def split_symbol(symbol: str, quote_assets: Sequence[str]) -> tuple[str, str]:
     """Base and quote asset, by the first of `quote_assets` that the symbol ends with.
 
-    Where none fits, the last three letters: what a list of quote assets forgets is one more currency (ISO 4217).
+    If none fits, the quote asset is the last three letters: a currency code (ISO 4217).
     """
     for asset in quote_assets:
         if symbol.endswith(asset) and len(symbol) > len(asset):
@@ -48,7 +51,7 @@ def split_symbol(symbol: str, quote_assets: Sequence[str]) -> tuple[str, str]:
 
 
 def fraction_digits(texts: Iterable[str]) -> int:
-    """The most digits after the point that any of these decimals needs."""
+    """The largest number of digits after the point in these decimals, padding excluded."""
     most = 0
     for text in texts:
         fraction = text.partition(".")[2]
@@ -59,12 +62,12 @@ def fraction_digits(texts: Iterable[str]) -> int:
 
 
 def step_text(digits: int, units: int = 1) -> str:
-    """The smallest step of a decimal with so many digits, padded as Binance does: 2 -> `0.01000000`."""
+    """A step of `units` of the last of `digits` digits, padded as Binance does: 2 -> `0.01000000`."""
     return f"{Decimal(units).scaleb(-digits):.{max(digits, PADDED_DIGITS)}f}"
 
 
 def step_parts(text: str) -> tuple[int, int]:
-    """A step as its digits after the point and its units of the last one: `0.05000000` -> 2, 5."""
+    """The digits and units of a step: `0.05000000` -> 2, 5."""
     step = Decimal(text).normalize()
     exponent = step.as_tuple().exponent
     assert isinstance(exponent, int), "a finite number"

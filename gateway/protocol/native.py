@@ -1,7 +1,6 @@
-"""The native protocol's words: values and replies -> JSON bytes (see PROTOCOL.md). Pure; keeps nothing.
+"""The native protocol: updates, snapshots and replies -> WebSocket frames of JSON (see PROTOCOL.md). Pure.
 
-Prices and volumes are checked decimal text, so they are put in as they are and come out as JSON numbers with the
-digits of the source.
+Prices and volumes are validated decimal text and are inserted unchanged: JSON numbers with the digits of the source.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ PROTOCOL_VERSION = 1
 
 
 def kline_json(kline: Kline) -> bytes:
-    """A whole kline."""
+    """A complete kline as JSON."""
     return (
         f'{{"openTime":{kline.open_time_ms},"open":{kline.open},"high":{kline.high},"low":{kline.low}'
         f',"close":{kline.close},"volume":{kline.volume},"closeTime":{kline.close_time_ms}'
@@ -36,7 +35,7 @@ def kline_json(kline: Kline) -> bytes:
 
 
 def ticker_json(ticker: Ticker) -> bytes:
-    """A whole ticker: the fields the source gave, and the event time where it is known."""
+    """A complete ticker as JSON: the fields that the source gave, and the event time if it is known."""
     fields = [f'"{letter}":{text}' for letter, text in zip("cohlvqpP", ticker[1:9], strict=True) if text]
     if ticker.trades >= 0:
         fields.append(f'"n":{ticker.trades}')
@@ -46,13 +45,13 @@ def ticker_json(ticker: Ticker) -> bytes:
 
 
 DEFLATE_MIN_BYTES = 256
-"""Shorter messages shrink too little to be worth the time on both sides."""
+"""Shorter messages are not compressed: they shrink too little."""
 
 
 class NativeDialect:
-    """News as fragments `,[n,{...}]`, joined into one `update` message per beat.
+    """Updates as fragments `,[n,{...}]`, joined into one `update` message per flush. Keeps no state.
 
-    With `deflate` its messages are compressed where that pays; the client has negotiated permessage-deflate.
+    `deflate`: the client has negotiated permessage-deflate; long messages are compressed.
     """
 
     name = "native"
@@ -67,7 +66,7 @@ class NativeDialect:
         fields = [
             f'"{letter}":{text}'
             for letter, before, text in zip("cohlvqpP", old[1:9], new[1:9], strict=True)
-            # A field that a newer word leaves out is as it was: there is no text to say that it is gone.
+            # A field missing in a newer ticker is unchanged: the protocol cannot express that it is gone.
             if text is not before and text != before and text
         ]
         if new.trades != old.trades and new.trades >= 0:
@@ -75,7 +74,7 @@ class NativeDialect:
         return f",[{n},{{{','.join(fields)}}}]".encode() if fields else b""
 
     def tickers(self, n: int, news: Iterable[Ticker]) -> bytes:
-        """No native channel holds many symbols: a client names those it wants."""
+        """Empty: no native channel contains several symbols."""
         return b""
 
     def kline(self, n: int, old: Kline | None, new: Kline) -> bytes:
@@ -95,15 +94,15 @@ class NativeDialect:
 
     def beat(self, body: bytes, now_ms: int, *, spare: bool) -> bytes:
         start = b'{"op":"update","t":%d,"u":[' % now_ms
-        # The first fragment's comma goes, without copying the rest; two bytes close the message.
-        news = memoryview(body)[1:]
+        # Drop the first fragment's comma without copying the rest; two bytes close the message.
+        fragments = memoryview(body)[1:]
         if spare and self.deflate and len(body) >= DEFLATE_MIN_BYTES:
-            return deflated_frame(TEXT, b"".join((start, news, b"]}")))
-        return b"".join((frame_head(TEXT, len(start) + len(body) + 1), start, news, b"]}"))
+            return deflated_frame(TEXT, b"".join((start, fragments, b"]}")))
+        return b"".join((frame_head(TEXT, len(start) + len(body) + 1), start, fragments, b"]}"))
 
     def status(self, ns: Iterable[int], state: FeedState) -> bytes:
-        word = "live" if state.live else "stale"
-        message: dict[str, Any] = {"op": "status", "channels": {str(n): word for n in ns}}
+        name = "live" if state.live else "stale"
+        message: dict[str, Any] = {"op": "status", "channels": {str(n): name for n in ns}}
         if not state.live:
             message |= {"reason": state.reason, "since": state.since_ms}
         return _text(message)
@@ -115,10 +114,11 @@ class NativeDialect:
         return _text({"op": "heartbeat", "t": now_ms})
 
     def shutdown(self, retry_ms: int) -> bytes:
-        """The notice before a planned end of the connection."""
+        """The notice before the gateway closes the connection; `retry_ms`: when the client should reconnect."""
         return _text({"op": "shutdown", "retry_ms": retry_ms})
 
     def hello(self, server: str, now_ms: int, tick_ms: int, limits: Mapping[str, int]) -> bytes:
+        """The first message of a connection. `tick_ms`: the shortest flush interval."""
         return _text(
             {
                 "op": "hello",
@@ -131,6 +131,7 @@ class NativeDialect:
         )
 
     def subscribed(self, id: CommandId, results: Mapping[str, int | CommandError]) -> bytes:
+        """The reply to `subscribe`. `results`: channel number or error, by channel name."""
         channels = {
             name: {"n": result} if isinstance(result, int) else {"error": _error(result)}
             for name, result in results.items()
@@ -146,33 +147,40 @@ class NativeDialect:
         state: FeedState,
         extra: Mapping[str, bool],
     ) -> bytes:
-        """`klines`: encoded ones (`kline_json`), comma-separated: made once and sent in many snapshots."""
-        news = b'"klines":[%b],"forming":%b' % (klines, kline_json(forming) if forming else b"null")
-        message = _snapshot(n, channel, news, state, extra)
+        """`klines`: encoded (`kline_json`) and comma-separated, made once for many snapshots. `extra`: flags."""
+        body = b'"klines":[%b],"forming":%b' % (klines, kline_json(forming) if forming else b"null")
+        message = _snapshot(n, channel, body, state, extra)
         if self.deflate and len(message) >= DEFLATE_MIN_BYTES:
             return deflated_frame(TEXT, message)
         return frame(TEXT, message)
 
     def ticker_snapshot(self, n: int, channel: str, ticker: Ticker | None, state: FeedState) -> bytes:
-        news = b'"ticker":%b' % (ticker_json(ticker) if ticker else b"null")
-        return frame(TEXT, _snapshot(n, channel, news, state, {}))
+        """The snapshot of a ticker channel."""
+        body = b'"ticker":%b' % (ticker_json(ticker) if ticker else b"null")
+        return frame(TEXT, _snapshot(n, channel, body, state, {}))
 
     def unsubscribed(self, id: CommandId, channels: Iterable[str]) -> bytes:
+        """The reply to `unsubscribe`."""
         return _reply("unsubscribed", id, {"channels": list(channels)})
 
     def channel_list(self, id: CommandId, channels: Mapping[str, int]) -> bytes:
+        """The reply to `list`: channel numbers by name."""
         return _reply("list", id, {"channels": dict(channels)})
 
     def profile(self, id: CommandId, profile: Mapping[str, float | bool | None]) -> bytes:
+        """The reply to `set`: what is in force now."""
         return _reply("set", id, profile)
 
     def pong(self, id: CommandId, now_ms: int) -> bytes:
+        """The reply to `ping`."""
         return _reply("pong", id, {"time": now_ms})
 
     def authenticated(self, id: CommandId, expires_ms: int | None) -> bytes:
+        """The reply to `auth`; `expires_ms`: None for a token without an end."""
         return _reply("auth", id, {"expires": expires_ms})
 
     def error(self, error: CommandError) -> bytes:
+        """The reply to a command that was refused."""
         return _reply("error", error.id, _error(error))
 
 
@@ -181,8 +189,8 @@ _KLINE_NAMES = ("open", "high", "low", "close", "volume", "quoteVolume", "trades
 
 def _snapshot(n: int, channel: str, body: bytes, state: FeedState, extra: Mapping[str, bool]) -> bytes:
     head = b'{"op":"snapshot","n":%d,"channel":"%b",' % (n, channel.encode())
-    words = "".join(f',"{key}":{"true" if value else "false"}' for key, value in extra.items())
-    tail = f',"state":"{"live" if state.live else "stale"}"{words}}}'.encode()
+    flags = "".join(f',"{key}":{"true" if value else "false"}' for key, value in extra.items())
+    tail = f',"state":"{"live" if state.live else "stale"}"{flags}}}'.encode()
     return b"".join((head, body, tail))
 
 

@@ -1,7 +1,7 @@
-"""TradingView's UDF: configuration, symbols, bars and quotes -> JSON bytes. Pure.
+"""TradingView's Universal Data Feed: configuration, symbols, bars and quotes -> JSON bytes. Pure.
 
-Times are whole seconds, UTC; values are JSON numbers with the digits of the source. Every answer but those to
-`/config`, `/symbols`, `/search` and `/time` carries its status in `s`; in the others an `s` would mean an error.
+Formats follow "UDF" in the documentation of TradingView's Charting Library: times in whole seconds UTC, values as JSON
+numbers with the digits of the source, a status in `s` except from `/config`, `/symbols`, `/search` and `/time`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from gateway.protocol.figures import filled
+from gateway.protocol.ticker_stats import complete_ticker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -30,15 +30,16 @@ _INTERVALS = {resolution: interval for interval, resolution in RESOLUTIONS.items
 
 SYMBOL_TYPE = "crypto"
 PRICE_DIGITS_MAX = 15
-"""The scale 10^n is a number of JavaScript's, exact up to 2^53."""
+"""The scale 10^n is a JavaScript number, exact up to 2^53."""
 
 
 def interval_of(resolution: str) -> str | None:
-    """`60` -> `1h`. The library also writes `D` for `1D`."""
+    """The interval of a resolution (`60` -> `1h`, `D` and `1D` -> `1d`), None for an unknown one."""
     return _INTERVALS.get(resolution) or _INTERVALS.get(f"1{resolution}" if resolution.isalpha() else "")
 
 
 def configuration(exchange: str, intervals: Iterable[str]) -> bytes:
+    """`/config`."""
     data = {
         "supports_search": True,
         "supports_group_request": False,
@@ -54,6 +55,7 @@ def configuration(exchange: str, intervals: Iterable[str]) -> bytes:
 
 
 def symbol_info(listing: Listing, exchange: str, intervals: Sequence[str]) -> bytes:
+    """`/symbols`."""
     intraday = [RESOLUTIONS[name] for name in intervals if name[-1] in "mh"]
     data = {
         "name": listing.symbol,
@@ -88,18 +90,20 @@ def symbol_info(listing: Listing, exchange: str, intervals: Sequence[str]) -> by
 
 
 def description(listing: Listing) -> str:
+    """The pair's name for people."""
     return f"{listing.base} / {listing.quote}" if listing.quote else listing.base
 
 
 def matching(query: str, listings: Iterable[Listing], most: int) -> list[Listing]:
-    """Symbols that contain what somebody typed, the likelier first: the symbol, its base asset, its beginning."""
-    wanted = "".join(letter for letter in query if letter not in " /-_")
-    found = [listing for listing in listings if wanted in listing.symbol]
-    found.sort(key=lambda listing: _unlikeliness(wanted, listing))
+    """Symbols that contain a search text, best first: equal, equal base asset, prefix; then the shortest."""
+    text = "".join(letter for letter in query if letter not in " /-_")
+    found = [listing for listing in listings if text in listing.symbol]
+    found.sort(key=lambda listing: _search_rank(text, listing))
     return found[:most]
 
 
 def search_results(listings: Iterable[Listing], exchange: str) -> bytes:
+    """`/search`."""
     data = [
         {
             "symbol": listing.symbol,
@@ -114,10 +118,10 @@ def search_results(listings: Iterable[Listing], exchange: str) -> bytes:
     return orjson.dumps(data)
 
 
-def history(bars: Iterable[Kline]) -> bytes:
-    """Bars as columns. Bars may be any number but none: for that there is `no_data`."""
+def history(klines: Iterable[Kline]) -> bytes:
+    """`/history`: klines as columns. There must be at least one; otherwise use `no_data`."""
     times, opens, highs, lows, closes, volumes = zip(
-        *[(str(bar.open_time_ms // 1000), bar.open, bar.high, bar.low, bar.close, bar.volume) for bar in bars],
+        *[(str(one.open_time_ms // 1000), one.open, one.high, one.low, one.close, one.volume) for one in klines],
         strict=True,
     )
     columns = (("t", times), ("o", opens), ("h", highs), ("l", lows), ("c", closes), ("v", volumes))
@@ -125,18 +129,20 @@ def history(bars: Iterable[Kline]) -> bytes:
 
 
 def no_data(next_ms: int | None) -> bytes:
-    """`next_ms`: open time of the newest bar before what was asked for. Without one the library stops asking."""
+    """`/history` without klines. `next_ms`: open time of the newest kline before the requested range; without it the
+    library stops asking."""
     return b'{"s":"no_data"}' if next_ms is None else b'{"s":"no_data","nextTime":%d}' % (next_ms // 1000)
 
 
 def quotes(entries: Iterable[bytes]) -> bytes:
+    """`/quotes`."""
     return b'{"s":"ok","d":[%b]}' % b",".join(entries)
 
 
 def quote(name: str, listing: Listing, exchange: str, ticker: Ticker) -> bytes:
-    """`name`: the symbol as it was asked for, by which the library finds the answer."""
-    day = filled(ticker)
-    words = {
+    """One entry of `/quotes`. `name`: the symbol as requested, by which the library finds the entry."""
+    day = complete_ticker(ticker)
+    texts = {
         "short_name": listing.symbol,
         "original_name": f"{exchange}:{listing.symbol}",
         "exchange": exchange,
@@ -151,19 +157,21 @@ def quote(name: str, listing: Listing, exchange: str, ticker: Ticker) -> bytes:
         "low_price": day.low,
         "prev_close_price": day.previous_close,
         "volume": day.volume,
-        # No price is better than a wrong one: bid and ask only where the source says them.
+        # Bid and ask only if the source gave them: no price is better than a wrong one.
         "bid": ticker.bid,
         "ask": ticker.ask,
     }
     values = ",".join([f'"{field}":{text}' for field, text in numbers.items() if text])
-    return b'{"s":"ok","n":%b,"v":{%b,%b}}' % (orjson.dumps(name), orjson.dumps(words)[1:-1], values.encode())
+    return b'{"s":"ok","n":%b,"v":{%b,%b}}' % (orjson.dumps(name), orjson.dumps(texts)[1:-1], values.encode())
 
 
 def quote_error(name: str, message: str) -> bytes:
+    """One entry of `/quotes` for a symbol without a price."""
     return orjson.dumps({"s": "error", "n": name, "v": {}, "errmsg": message})
 
 
 def error(message: str) -> bytes:
+    """An error; `message` is shown to people."""
     return orjson.dumps({"s": "error", "errmsg": message})
 
 
@@ -171,11 +179,11 @@ def _resolutions(intervals: Iterable[str]) -> list[str]:
     return [RESOLUTIONS[name] for name in RESOLUTIONS if name in set(intervals)]
 
 
-def _unlikeliness(wanted: str, listing: Listing) -> tuple[Any, ...]:
+def _search_rank(text: str, listing: Listing) -> tuple[Any, ...]:
     return (
-        wanted != listing.symbol,
-        wanted != listing.base,
-        not listing.symbol.startswith(wanted),
+        text != listing.symbol,
+        text != listing.base,
+        not listing.symbol.startswith(text),
         len(listing.symbol),
         listing.symbol,
     )

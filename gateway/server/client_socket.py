@@ -16,7 +16,7 @@ from fcntl import ioctl
 from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol
 
-from gateway.delivery.close_codes import Close
+from gateway.delivery.close_codes import ABNORMAL, NO_STATUS, Close
 from gateway.protocol.frame import CLOSE, PING, PONG, TEXT, FrameError, FrameParser, close_frame, frame, parse_close
 
 if TYPE_CHECKING:
@@ -240,7 +240,7 @@ class ClientSocket(asyncio.Protocol):
                     # Data after a close frame is ignored (RFC 6455, section 5.5.1).
                     return
         except FrameError as error:
-            self.offence = _CLOSE_BY_CODE[error.code]
+            self.offence = error.close
             self.close(self.offence, error.reason)
 
     def _take(self, opcode: int, payload: bytes) -> None:
@@ -260,23 +260,23 @@ class ClientSocket(asyncio.Protocol):
             self._receiver_lost()
             if not self.closing:
                 self.closing = True
-                self.transport.write(close_frame(code) if code != 1005 else frame(CLOSE, b""))
+                self.transport.write(close_frame(code) if code != NO_STATUS else frame(CLOSE, b""))
             self.transport.close()
             self._end_soon()
         else:
-            raise FrameError(Close.UNSUPPORTED.code, Close.UNSUPPORTED.reason)
+            raise FrameError(Close.UNSUPPORTED, Close.UNSUPPORTED.reason)
 
     def _count_control(self) -> None:
         """Raises `FrameError` for more control frames than the limit."""
         self._control_s = max(self._control_s, self.last_message_s) + 1 / CONTROL_PER_S
         # Half a frame more: rounding errors must not refuse the last frame of a burst.
         if self._control_s - self.last_message_s > (CONTROL_BURST + 0.5) / CONTROL_PER_S:
-            raise FrameError(Close.POLICY.code, "too many control frames")
+            raise FrameError(Close.POLICY, "too many control frames")
 
     def _gone(self) -> None:
         if not self.closing:
             self.closing = True
-            self.client_close_code = 1006
+            self.client_close_code = ABNORMAL
 
     def _receiver_lost(self) -> None:
         receiver, self._receiver = self._receiver, None
@@ -298,6 +298,3 @@ def reset(transport: asyncio.Transport) -> None:
         linger = struct.pack("ii", lingers, seconds)
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
     transport.abort()
-
-
-_CLOSE_BY_CODE = {reason.code: reason for reason in Close}

@@ -116,8 +116,8 @@ class BinanceService:
 
     async def _connect(self, websocket: WebSocket, names: Iterable[str], *, combined: bool) -> None:
         # The dialect knows no message with a token in it.
-        visitor = await self.admission.admit(websocket, token_may_follow=False)
-        if visitor is None:
+        access = await self.admission.admit(websocket, token_may_follow=False)
+        if access is None:
             return
         micro = websocket.query_params.get("timeUnit", "").upper() == "MICROSECOND"
         try:
@@ -125,28 +125,28 @@ class BinanceService:
             socket: ClientSocket = websocket.scope["extensions"][HANDOVER]()
         except BaseException:
             # It went away while it was let in.
-            self.admission.leave(visitor)
+            self.admission.release(access)
             raise
-        client = BinanceClient(self, socket, visitor, self.dialect(combined=combined, micro=micro))
+        client = BinanceClient(self, socket, access, self.dialect(combined=combined, micro=micro))
         client.begin(names)
 
 
 class BinanceClient:
     """One client: every text gets one answer, and the streams it asked for in its URL need none."""
 
-    __slots__ = ("_service", "_visitor", "session", "socket")
+    __slots__ = ("_access", "_service", "session", "socket")
 
     def __init__(
-        self, service: BinanceService, socket: ClientSocket, visitor: ConnectionAccess, dialect: BinanceDialect
+        self, service: BinanceService, socket: ClientSocket, access: ConnectionAccess, dialect: BinanceDialect
     ) -> None:
         self._service = service
-        self._visitor = visitor
+        self._access = access
         self.socket = socket
         self.session = Session(socket, (dialect, False))
         service.hub.add(self.session)
-        service.counters.connection_opened(socket.id, dialect.name, visitor.group)
+        service.counters.connection_opened(socket.id, dialect.name, access.group)
         socket.attach(self)
-        service.admission.begin(visitor, socket)
+        service.admission.start(access, socket)
 
     def begin(self, names: Iterable[str]) -> None:
         """Subscribe to the streams of the URL; what is no stream (a client's running number) is passed over."""
@@ -162,7 +162,7 @@ class BinanceClient:
 
     def received(self, text: bytes) -> None:
         try:
-            self._within(self._visitor.said(time.monotonic_ns() // 1000))
+            self._within(self._access.take_message(time.monotonic_ns() // 1000))
             request = decode(text)
             try:
                 reply = result(request.id, self._obey(request))
@@ -174,7 +174,7 @@ class BinanceClient:
             reply = error_frame(error)
         except Exception:
             logger.exception("command failed", extra={"connection": self.socket.id})
-            self._service.admission.cut(self._visitor, Close.INTERNAL)
+            self._service.admission.disconnect(self._access, Close.INTERNAL)
             return
         if self.socket.closing:
             return
@@ -183,7 +183,7 @@ class BinanceClient:
 
     def lost(self) -> None:
         self._service.hub.remove(self.session)
-        self._service.admission.end(self._visitor, self.socket, self.session.style[0].name)
+        self._service.admission.finish(self._access, self.socket, self.session.style[0].name)
 
     def warned(self, retry_ms: int) -> None:
         dialect, _ = self.session.style
@@ -199,10 +199,10 @@ class BinanceClient:
     def _obey(self, request: Request) -> object:
         match request.method:
             case "SUBSCRIBE":
-                self._within(self._visitor.listed(len(request.params), time.monotonic_ns() // 1000))
+                self._within(self._access.take_channels(len(request.params), time.monotonic_ns() // 1000))
                 self._subscribe(request.params)
             case "UNSUBSCRIBE":
-                self._within(self._visitor.listed(len(request.params), time.monotonic_ns() // 1000))
+                self._within(self._access.take_channels(len(request.params), time.monotonic_ns() // 1000))
                 self._unsubscribe(request.params)
             case "LIST_SUBSCRIPTIONS":
                 return [self._service.hub.channels[n].name for n in self.session.subscription_set.ns]
@@ -234,7 +234,7 @@ class BinanceClient:
 
     def _add(self, channels: list[Channel]) -> None:
         if channels:
-            self._visitor.subscribed = True
+            self._access.subscribed = True
             self._service.hub.subscribe(self.session, channels)
             # No snapshots here: the state as it is goes out with the next beat.
             self.session.pending.update(dict.fromkeys(channel.n for channel in channels))
@@ -243,14 +243,14 @@ class BinanceClient:
         """Raises `RequestError` also for what the client's token is not for, by the native name of what it carries."""
         kind = "kline" if stream.interval else "ticker"
         name = ":".join(filter(None, (kind, stream.symbol or "*", stream.interval)))
-        if not self._visitor.allows(name):
+        if not self._access.allows(name):
             raise RequestError(INVALID_REQUEST, "Invalid request: the token is not for this stream")
         return self._service.channel(stream)
 
     def _within(self, verdict: Verdict) -> None:
         """Raises `RequestError` for what is too much, and ends the connection of who does not stop."""
-        if verdict is Verdict.CUT:
-            self._service.admission.cut(self._visitor, Close.RATE_LIMIT)
+        if verdict is Verdict.DISCONNECT:
+            self._service.admission.disconnect(self._access, Close.RATE_LIMIT)
         if verdict is not Verdict.PASS:
             raise RequestError(TOO_MANY_REQUESTS, "Too many requests: slow down")
 

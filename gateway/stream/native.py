@@ -90,8 +90,8 @@ class StreamService:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _connect(self, websocket: WebSocket) -> None:
-        visitor = await self.admission.admit(websocket, token_may_follow=True)
-        if visitor is None:
+        access = await self.admission.admit(websocket, token_may_follow=True)
+        if access is None:
             return
         # The client's order of preference decides; one that offers nothing we know gets the default.
         known = (native.SUBPROTOCOL, compact.SUBPROTOCOL)
@@ -104,6 +104,6 @@ class StreamService:
             socket: ClientSocket = websocket.scope["extensions"][HANDOVER](deflate=deflate is not None)
         except BaseException:
             # It went away while it was let in.
-            self.admission.leave(visitor)
+            self.admission.release(access)
             raise
-        Client(self, socket, visitor, DIALECTS[chosen or native.SUBPROTOCOL, deflate is not None])
+        Client(self, socket, access, DIALECTS[chosen or native.SUBPROTOCOL, deflate is not None])

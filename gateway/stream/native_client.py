@@ -17,7 +17,6 @@ from gateway.delivery.commands import (
     Authenticate,
     ChannelName,
     CommandError,
-    ErrorCode,
     ListChannels,
     Ping,
     SetProfile,
@@ -25,6 +24,7 @@ from gateway.delivery.commands import (
     Unsubscribe,
 )
 from gateway.delivery.session import Session
+from gateway.model.errors import ErrorCode
 from gateway.stream.profile import set_profile
 from gateway.stream.snapshots import in_memory
 
@@ -48,13 +48,13 @@ CONTROL_MAX_BYTES = 256 * 1024
 class Client:
     """One client: its socket, its session, and the commands that wait while one of them reads history."""
 
-    __slots__ = ("_dialect", "_inbox", "service", "_visitor", "_working", "session", "socket")
+    __slots__ = ("_access", "_dialect", "_inbox", "_working", "service", "session", "socket")
 
     def __init__(
-        self, service: StreamService, socket: ClientSocket, visitor: ConnectionAccess, dialect: NativeDialect
+        self, service: StreamService, socket: ClientSocket, access: ConnectionAccess, dialect: NativeDialect
     ) -> None:
         self.service = service
-        self._visitor = visitor
+        self._access = access
         self.socket = socket
         self._dialect = dialect
         self.session = Session(socket, (dialect, False))
@@ -62,7 +62,7 @@ class Client:
         self._working = False
         service.clients[self.session] = self
         service.hub.add(self.session)
-        service.counters.connection_opened(socket.id, dialect.name, visitor.group)
+        service.counters.connection_opened(socket.id, dialect.name, access.group)
         config = service.config
         limits = {
             "max_subscriptions": config.max_subscriptions,
@@ -72,13 +72,13 @@ class Client:
         hello = dialect.hello(f"kline-gateway/{__version__}", service.clock_ms(), config.tick_ms, limits)
         self.say(hello)
         socket.attach(self)
-        service.admission.begin(visitor, socket)
+        service.admission.start(access, socket)
 
     # What the socket says.
 
     def received(self, text: bytes) -> None:
         try:
-            self._within(self._visitor.said(_now_us()), None)
+            self._within(self._access.take_message(_now_us()), None)
         except CommandError as error:
             self._refuse(error)
             return
@@ -100,12 +100,12 @@ class Client:
             self._refuse(error)
         except Exception:
             logger.exception("command failed", extra={"connection": self.socket.id})
-            self.service.admission.cut(self._visitor, Close.INTERNAL)
+            self.service.admission.disconnect(self._access, Close.INTERNAL)
 
     def lost(self) -> None:
         self.service.clients.pop(self.session, None)
         self.service.hub.remove(self.session)
-        self.service.admission.end(self._visitor, self.socket, self.session.style[0].name)
+        self.service.admission.finish(self._access, self.socket, self.session.style[0].name)
 
     def warned(self, retry_ms: int) -> None:
         self.say(self._dialect.shutdown(retry_ms))
@@ -117,14 +117,14 @@ class Client:
 
     def _obey(self, command: Command) -> None:
         service, session = self.service, self.session
-        if not self._visitor.admitted and not isinstance(command, Authenticate | Ping):
+        if not self._access.authorized and not isinstance(command, Authenticate | Ping):
             raise CommandError(ErrorCode.UNAUTHORIZED, "a token is needed first: send auth", command.id)
         match command:
             case Subscribe():
-                self._within(self._visitor.listed(len(command.channels), _now_us()), command.id)
+                self._within(self._access.take_channels(len(command.channels), _now_us()), command.id)
                 self._subscribe(command)
             case Unsubscribe(id, names):
-                self._within(self._visitor.listed(len(names), _now_us()), id)
+                self._within(self._access.take_channels(len(names), _now_us()), id)
                 gone = [channel for name in names if (channel := self._held(name))]
                 service.hub.unsubscribe(session, gone)
                 self.say(self._dialect.unsubscribed(id, names))
@@ -143,7 +143,7 @@ class Client:
         """A token that is refused changes nothing: one that was shown before still holds."""
         admission = self.service.admission
         try:
-            grant = await admission.show(self._visitor, command.token, self._held_names())
+            grant = await admission.present_token(self._access, command.token, self._held_names())
         except TokenRefused as error:
             admission.counters.refusals[f"token_{error.reason}"] += 1
             code = ErrorCode.FORBIDDEN if error.reason == "channels" else ErrorCode.UNAUTHORIZED
@@ -153,8 +153,8 @@ class Client:
 
     def _within(self, verdict: Verdict, id: CommandId) -> None:
         """Raises `CommandError` for what is too much, and ends the connection of who does not stop."""
-        if verdict is Verdict.CUT:
-            self.service.admission.cut(self._visitor, Close.RATE_LIMIT)
+        if verdict is Verdict.DISCONNECT:
+            self.service.admission.disconnect(self._access, Close.RATE_LIMIT)
         if verdict is not Verdict.PASS:
             raise CommandError(ErrorCode.RATE_LIMIT, "too many messages or channels at a time; slow down", id)
 
@@ -188,7 +188,7 @@ class Client:
         if isinstance(name, CommandError):
             return name
         service = self.service
-        if not self._visitor.allows(name.text):
+        if not self._access.allows(name.text):
             return CommandError(ErrorCode.FORBIDDEN, "the token is not for this channel")
         if service.market.is_unknown(name.symbol):
             return CommandError(ErrorCode.INVALID_SYMBOL, f"nobody has data for {name.symbol}")
@@ -230,7 +230,7 @@ class Client:
         service, session, dialect = self.service, self.session, self._dialect
         accepted = {text: channel for text, channel in channels.items() if not isinstance(channel, CommandError)}
         service.hub.subscribe(session, accepted.values())
-        self._visitor.subscribed |= bool(accepted)
+        self._access.subscribed |= bool(accepted)
         if session.feed_state is None:
             session.feed_state = service.hub.state
         results = {
@@ -281,7 +281,7 @@ class Client:
             return
         if error := task.exception():
             logger.error("command failed", exc_info=error, extra={"connection": self.socket.id})
-            self.service.admission.cut(self._visitor, Close.INTERNAL)
+            self.service.admission.disconnect(self._access, Close.INTERNAL)
             return
         while self._inbox and not self._working:
             self._decoded(self._inbox.popleft())

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from gateway.delivery.commands import CommandError, ErrorCode
+from gateway.delivery.commands import CommandError
 from gateway.history.encoded import EncodedKlines
 from gateway.history.service import REREAD_S, UnknownSymbol
 from gateway.history.store import StoreUnavailable
+from gateway.model.errors import ErrorCode
 from gateway.protocol.native import NativeDialect, kline_json
 
 if TYPE_CHECKING:

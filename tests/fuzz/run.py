@@ -1,4 +1,4 @@
-"""A number of hostile inputs for a target: counted, and none may take long or leave anything in memory."""
+"""Runs a number of mutants against a target: none may take long, and memory must not grow."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 CORPUS = Path(__file__).parent / "corpus"
 HANG_S = 5
-"""No input of a few KB is worth more."""
+"""Longest time for one input of a few KB."""
 
 _BATCH = 1000
 
 
 class Finding(Exception):
-    """An input that a target does not survive; the message has both."""
+    """A target failed on an input; the message contains both."""
 
 
 @dataclass(frozen=True, slots=True)

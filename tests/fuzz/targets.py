@@ -1,11 +1,12 @@
-"""What is fuzzed: each target takes any bytes and raises nothing, whatever they are. What a target may do with hostile
-input (refuse it, with the error that is made for that) is caught here; everything else is a finding."""
+"""Fuzz targets: each takes any bytes and must not raise. Refusing input with the error made for it is caught here;
+every other exception is a finding."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING
 
+from gateway.delivery.close_codes import Close
 from gateway.delivery.commands import CommandError
 from gateway.feed.decode import FeedError, decode_stored_kline, decode_stored_ticker
 from gateway.model.interval import INTERVALS
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_BYTES = 512
-CLOSE_CODES = frozenset({1002, 1003, 1007, 1008, 1009})
+CLOSE_CODES = frozenset(
+    reason.code for reason in (Close.PROTOCOL_ERROR, Close.UNSUPPORTED, Close.BAD_PAYLOAD, Close.POLICY, Close.TOO_BIG)
+)
 
 _COMMANDS = NativeCommands(SymbolRule(), INTERVALS, 500)
 _STREAMS = StreamNames(SymbolRule(), INTERVALS)
@@ -28,7 +31,7 @@ _DIALECT = NativeDialect()
 
 
 def native_commands(data: bytes) -> None:
-    """A command is typed or refused, and the refusal can be said."""
+    """A command is decoded or refused, and the refusal can be encoded."""
     try:
         _COMMANDS.decode(data)
     except CommandError as error:
@@ -36,19 +39,19 @@ def native_commands(data: bytes) -> None:
 
 
 def binance_commands(data: bytes) -> None:
-    """A request is taken apart or refused; so is each name in it, and both answers can be said."""
+    """A request and each name in it is parsed or refused, and both replies can be encoded."""
     try:
         request = decode(data)
         result(request.id, None)
         for name in request.params:
             stream = _STREAMS.parse(name, request.id)
-            assert _STREAMS.parse(stream.name) == stream, "a name that does not mean itself"
+            assert _STREAMS.parse(stream.name) == stream, "a stream name does not parse to itself"
     except RequestError as error:
         error_frame(error)
 
 
 def feed_tickers(data: bytes) -> None:
-    """What passes is JSON again, to the digit."""
+    """An accepted ticker encodes to valid JSON."""
     try:
         ticker = decode_stored_ticker(data, "BTCUSDT", 1_732_310_040_000)
     except FeedError:
@@ -69,11 +72,11 @@ def feed_klines(data: bytes) -> None:
 
 
 def frames(data: bytes) -> None:
-    """Bytes of a client: the first two say whether compression was agreed, and where the rest is cut."""
+    """Bytes from a client: the first two decide about compression and where the rest is split."""
     deflate, cut = bool(data[:1] and data[0] & 1), data[1] if len(data) > 1 else 0
     rest = data[2:]
-    whole = _heard([rest], deflate=deflate)
-    assert whole == _heard([rest[:cut], rest[cut:]], deflate=deflate), "it matters how the bytes are cut"
+    whole = _parse([rest], deflate=deflate)
+    assert whole == _parse([rest[:cut], rest[cut:]], deflate=deflate), "the result depends on how the bytes are split"
     messages, code = whole
     assert code is None or code in CLOSE_CODES
     assert all(len(message.payload) <= MAX_BYTES for message in messages)
@@ -85,7 +88,7 @@ def offers(data: bytes) -> None:
     assert answer is None or (answer.isascii() and answer.isprintable() and len(answer) < 200)
 
 
-def _heard(pieces: list[bytes], *, deflate: bool) -> tuple[list[Message], int | None]:
+def _parse(pieces: list[bytes], *, deflate: bool) -> tuple[list[Message], int | None]:
     parser = FrameParser(MAX_BYTES, deflate=deflate)
     messages: list[Message] = []
     try:
@@ -97,7 +100,7 @@ def _heard(pieces: list[bytes], *, deflate: bool) -> tuple[list[Message], int | 
                     parse_close(message.payload)
                     return messages, None
     except FrameError as error:
-        return messages, error.code
+        return messages, error.close.code
     return messages, None
 
 

@@ -1,4 +1,4 @@
-"""The Binance REST dialect on a whole gateway: stored bars, then the live one; and outages keep the shape."""
+"""The Binance REST dialect on a whole gateway: stored klines, the forming one, and errors during outages."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def row_of(member: bytes) -> list[Any]:
     return [k["t"], k["o"], k["h"], k["l"], k["c"], k["v"], k["T"], k["q"], k["n"], k["V"], k["Q"], "0"]
 
 
-async def test_rows_are_what_the_collector_stored_and_then_the_live_bar(up: Running) -> None:
+async def test_rows_are_the_stored_klines_and_the_forming_one(up: Running) -> None:
     stored = {row[0]: row for row in map(row_of, up.stored("BTCUSDT", "1m"))}
     rows = (await up.http.get(KLINES + "&limit=1000")).json()
     assert [[type(value) for value in row] for row in rows] == [ROW] * len(rows)
@@ -61,14 +61,14 @@ async def test_rows_are_what_the_collector_stored_and_then_the_live_bar(up: Runn
     assert abs(rows[-1][0] - time.time() * 1000) < 2 * MINUTE_MS
 
 
-async def test_the_last_row_moves_with_the_price(up: Running) -> None:
+async def test_the_last_row_follows_the_price(up: Running) -> None:
     first = (await up.http.get(KLINES + "&limit=1")).json()[-1]
     moved = await up.eventually(KLINES + "&limit=1", lambda answer: answer.json()[-1][4] != first[4])
     low, close, high = (float(moved.json()[-1][place]) for place in (3, 4, 2))
     assert low <= close <= high
 
 
-async def test_pages_from_the_earliest_bar_to_the_live_one_leave_nothing_out(up: Running) -> None:
+async def test_paging_returns_every_kline_once(up: Running) -> None:
     stored = up.stored("BTCUSDT", "1m")
     (earliest,) = (await up.http.get(KLINES + "&startTime=0&limit=1")).json()
     # The collector may have pushed the oldest bar out meanwhile.
@@ -83,7 +83,7 @@ async def test_pages_from_the_earliest_bar_to_the_live_one_leave_nothing_out(up:
     assert (await up.http.get(f"{KLINES}&startTime={start + 10 * MINUTE_MS}")).json() == []
 
 
-async def test_tickers_and_listings_are_those_of_the_market(up: Running) -> None:
+async def test_tickers_and_listings_match_the_market(up: Running) -> None:
     days = (await up.http.get("/api/v3/ticker/24hr")).json()
     prices = (await up.http.get("/api/v3/ticker/price?symbols=%5B%22ETHBTC%22,%22BTCUSDT%22%5D")).json()
     info = (await up.http.get("/api/v3/exchangeInfo")).json()
@@ -105,7 +105,7 @@ async def test_tickers_and_listings_are_those_of_the_market(up: Running) -> None
         assert steps == pytest.approx([10**-pair.price_digits, 10**-pair.lot_digits])
 
 
-async def test_what_cannot_be_had_is_an_error_in_the_dialects_shape(up: Running) -> None:
+async def test_failures_are_errors_in_the_dialects_shape(up: Running) -> None:
     unknown = f"/api/v3/klines?symbol={UNKNOWN_SYMBOL}&interval=1m"
     assert is_error(await up.http.get(unknown), 400, -1121)
     assert is_error(await up.http.get("/api/v3/klines?symbol=BTCUSDT&interval=1x"), 400, -1120)
@@ -116,7 +116,7 @@ async def test_what_cannot_be_had_is_an_error_in_the_dialects_shape(up: Running)
     assert readable.headers["access-control-allow-origin"] == "*"
 
 
-async def test_while_redis_is_away_stale_rows_are_served_and_what_was_never_read_is_an_error() -> None:
+async def test_without_redis_cached_rows_are_stale_and_others_an_error() -> None:
     async with running(klines_ttl_s=0.1) as up:
         before = (await up.http.get(KLINES)).json()
         await asyncio.to_thread(up.server.stop)

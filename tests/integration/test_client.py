@@ -23,7 +23,7 @@ from kline_gateway_client import (
     retry,
 )
 
-from gateway.access.api_keys import hash_of, make_key
+from gateway.access.credentials import hash_of, make_key
 from tests.builders import MINUTE_MS, T0
 from tests.integration.live import SYMBOL, WAIT_S, Publisher, make_config, process, serving, until
 

@@ -1,4 +1,4 @@
-"""Who gets in over real sockets: origins, tokens, numbers. Each refusal with its status, each end with its code."""
+"""Admission over real sockets: origins, tokens, limits; the status of each refusal and the code of each close."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from gateway.access.api_keys import hash_of, make_key
+from gateway.access.credentials import hash_of, make_key
 from gateway.protocol.native import SUBPROTOCOL
 from gateway.server import client_socket as socket_module
 from tests.integration.live import BARS, PRICE, client, make_config, process, serving, until
@@ -47,8 +47,8 @@ async def gateway(server: EmbeddedServer, publisher: Publisher, **sections: dict
         yield up
 
 
-async def knock(up: Serving, path: str = STREAM, **options: Any) -> tuple[int, dict[str, Any], Any]:
-    """A handshake: its status, the error's body, and the headers; 101 where it was let in."""
+async def handshake(up: Serving, path: str = STREAM, **options: Any) -> tuple[int, dict[str, Any], Any]:
+    """Status, error body and headers of a handshake; 101 if it was accepted."""
     try:
         async with connect(up.address.replace("http", "ws") + path, proxy=None, **options):
             return 101, {}, {}
@@ -62,7 +62,7 @@ def bearer(token: str) -> dict[str, Any]:
 
 
 def at(address: str) -> dict[str, Any]:
-    """What a proxy says of who is behind it."""
+    """The header with which a proxy forwards a client's address."""
     return {"additional_headers": {"X-Forwarded-For": address}}
 
 
@@ -72,24 +72,26 @@ async def refusals(up: Serving, reason: str) -> float:
 
 class TestOrigins:
     @pytest.mark.parametrize("path", [STREAM, BINANCE])
-    async def test_a_page_from_elsewhere_may_not_open_a_stream(
+    async def test_pages_of_other_origins_are_refused(
         self, redis_server: EmbeddedServer, publisher: Publisher, path: str
     ) -> None:
         async with gateway(redis_server, publisher) as up:
-            assert (await knock(up, path))[0] == 101
-            assert (await knock(up, path, origin=up.address))[0] == 101
+            assert (await handshake(up, path))[0] == 101
+            assert (await handshake(up, path, origin=up.address))[0] == 101
             for origin in ("https://evil.example", "null", up.address + "1", f"{up.address}.evil.example"):
-                status, body, _ = await knock(up, path, origin=origin)
+                status, body, _ = await handshake(up, path, origin=origin)
                 assert (status, body["code"]) == (403, "FORBIDDEN")
             assert await refusals(up, "origin") == 4
-            await until(lambda: up.inside.admission.door.inside == 0, "their places free")
+            await until(lambda: up.inside.admission.control.connections == 0, "connections to be released")
 
-    async def test_with_a_list_only_the_list_counts(self, redis_server: EmbeddedServer, publisher: Publisher) -> None:
+    async def test_a_configured_list_of_origins_replaces_self(
+        self, redis_server: EmbeddedServer, publisher: Publisher
+    ) -> None:
         async with gateway(redis_server, publisher, access={"origins": ("https://*.example.com",)}) as up:
-            assert (await knock(up, origin="https://app.example.com"))[0] == 101
-            assert (await knock(up, origin="https://example.com"))[0] == 403
-            assert (await knock(up, origin=up.address))[0] == 403
-            assert (await knock(up))[0] == 101
+            assert (await handshake(up, origin="https://app.example.com"))[0] == 101
+            assert (await handshake(up, origin="https://example.com"))[0] == 403
+            assert (await handshake(up, origin=up.address))[0] == 403
+            assert (await handshake(up))[0] == 101
 
 
 class TestTokens:
@@ -117,7 +119,7 @@ class TestTokens:
                 assert json.loads(await socket.recv())["channels"][PRICE]["n"] >= 0
             options.pop("subprotocols", None)
             if options:
-                assert (await knock(up, BINANCE, **options))[0] == 101
+                assert (await handshake(up, BINANCE, **options))[0] == 101
 
     @pytest.mark.parametrize(
         ("token", "reason"),
@@ -129,53 +131,55 @@ class TestTokens:
             ("a.b.c", "malformed"),
         ],
     )
-    async def test_one_that_does_not_hold_is_refused_everywhere(
+    async def test_an_invalid_token_is_refused_by_every_dialect(
         self, redis_server: EmbeddedServer, publisher: Publisher, token: str, reason: str
     ) -> None:
         async with gateway(redis_server, publisher, tokens={**TOKENS, "required": False}) as up:
             for path in (STREAM, BINANCE):
-                status, body, headers = await knock(up, path, **bearer(token))
+                status, body, headers = await handshake(up, path, **bearer(token))
                 assert (status, body["code"], headers["WWW-Authenticate"]) == (401, "UNAUTHORIZED", "Bearer")
                 assert token not in json.dumps(body)
             assert await refusals(up, f"token_{reason}") == 2
-            async with client(up) as visitor:
-                answer = await visitor.ask("auth", token=token)
+            async with client(up) as user:
+                answer = await user.ask("auth", token=token)
                 assert (answer["op"], answer["code"]) == ("error", "UNAUTHORIZED")
-                assert "n" in (await visitor.subscribe(PRICE))["channels"][PRICE], "nothing has changed"
+                assert "n" in (await user.subscribe(PRICE))["channels"][PRICE], "the connection is unchanged"
 
-    async def test_without_one_only_the_first_message_opens_anything(
+    async def test_without_a_token_only_auth_and_ping_work(
         self, redis_server: EmbeddedServer, publisher: Publisher
     ) -> None:
         async with gateway(redis_server, publisher, tokens=TOKENS) as up:
-            assert (await knock(up, BINANCE))[0] == 401
-            async with client(up) as visitor:
+            assert (await handshake(up, BINANCE))[0] == 401
+            async with client(up) as user:
                 for op in ("subscribe", "unsubscribe", "list", "set"):
-                    answer = await visitor.ask(op, channels=[PRICE])
+                    answer = await user.ask(op, channels=[PRICE])
                     assert (answer["op"], answer["code"]) == ("error", "UNAUTHORIZED")
-                assert (await visitor.ask("ping"))["op"] == "pong"
-                answer = await visitor.ask("auth", token=ISSUER.token(exp=4_000_000_000))
+                assert (await user.ask("ping"))["op"] == "pong"
+                answer = await user.ask("auth", token=ISSUER.token(exp=4_000_000_000))
                 assert (answer["op"], answer["expires"]) == ("auth", "4000000000000")
-                assert "n" in (await visitor.subscribe(BARS, PRICE))["channels"][BARS]
-                assert (await visitor.ask("auth", token=KEY))["expires"] is None
-                assert (await visitor.ask("auth", token=7))["code"] == "BAD_REQUEST"
+                assert "n" in (await user.subscribe(BARS, PRICE))["channels"][BARS]
+                assert (await user.ask("auth", token=KEY))["expires"] is None
+                assert (await user.ask("auth", token=7))["code"] == "BAD_REQUEST"
 
-    async def test_who_shows_none_in_time_has_to_go(self, redis_server: EmbeddedServer, publisher: Publisher) -> None:
+    async def test_a_connection_without_token_is_closed_in_time(
+        self, redis_server: EmbeddedServer, publisher: Publisher
+    ) -> None:
         async with (
             gateway(redis_server, publisher, tokens={**TOKENS, "auth_within_s": 0.2}) as up,
-            client(up) as visitor,
+            client(up) as user,
             client(up, **bearer(KEY)) as other,
         ):
-            assert await visitor.closed() == 4004
+            assert await user.closed() == 4004
             assert (await other.ask("ping"))["op"] == "pong"
 
-    async def test_one_that_expires_ends_the_connection_with_its_code_and_a_new_one_in_time_does_not(
+    async def test_an_expired_token_closes_the_connection_unless_renewed(
         self, redis_server: EmbeddedServer, publisher: Publisher
     ) -> None:
         async with gateway(redis_server, publisher, tokens=TOKENS) as up:
             short = bearer(ISSUER.token(lives_s=2))
             async with client(up, **short) as lost, client(up, **short) as renewed:
-                for visitor in (lost, renewed):
-                    await visitor.subscribe(PRICE)
+                for user in (lost, renewed):
+                    await user.subscribe(PRICE)
                 assert (await renewed.ask("auth", token=ISSUER.token()))["op"] == "auth"
                 assert await lost.closed() == 4005
                 assert lost.socket.close_reason == "token expired"
@@ -188,59 +192,61 @@ class TestTokens:
                 assert socket.close_code == 4005
             assert await up.metric('gateway_disconnects_total{code="4005"}') == 2
 
-    async def test_a_revoked_one_ends_its_connections(
+    async def test_a_revoked_token_closes_its_connections(
         self, redis_server: EmbeddedServer, publisher: Publisher, tmp_path: Path
     ) -> None:
         path = tmp_path / "revoked"
         path.write_text("")
         async with gateway(redis_server, publisher, tokens={**TOKENS, "revoked_file": str(path)}) as up:
             token = bearer(ISSUER.token(jti="t1"))
-            async with client(up, **token) as visitor, client(up, **bearer(ISSUER.token(jti="t2"))) as other:
+            async with client(up, **token) as user, client(up, **bearer(ISSUER.token(jti="t2"))) as other:
                 path.write_text("t1\n")
-                assert await visitor.closed() == 4004
+                assert await user.closed() == 4004
                 assert (await other.ask("ping"))["op"] == "pong"
-            assert (await knock(up, **token))[0] == 401
+            assert (await handshake(up, **token))[0] == 401
 
-    async def test_a_replayed_one_is_refused_where_each_opens_one_connection(
+    async def test_a_replayed_single_use_token_is_refused(
         self, redis_server: EmbeddedServer, publisher: Publisher
     ) -> None:
         async with gateway(redis_server, publisher, tokens={**TOKENS, "single_use": True}) as up:
             token = ISSUER.token(jti="t1")
-            assert (await knock(up, **bearer(token)))[0] == 101
-            assert (await knock(up, **bearer(token)))[0] == 401
-            async with client(up) as visitor:
-                assert (await visitor.ask("auth", token=token))["code"] == "UNAUTHORIZED"
-                assert (await visitor.ask("auth", token=ISSUER.token(jti="t2")))["op"] == "auth"
-            assert (await knock(up, **bearer(ISSUER.token(jti="t2"))))[0] == 401
-            assert (await knock(up, **bearer(ISSUER.token())))[0] == 401, "without an id it cannot be told from others"
-            assert [(await knock(up, **bearer(KEY)))[0] for _ in range(2)] == [101, 101]
+            assert (await handshake(up, **bearer(token)))[0] == 101
+            assert (await handshake(up, **bearer(token)))[0] == 401
+            async with client(up) as user:
+                assert (await user.ask("auth", token=token))["code"] == "UNAUTHORIZED"
+                assert (await user.ask("auth", token=ISSUER.token(jti="t2")))["op"] == "auth"
+            assert (await handshake(up, **bearer(ISSUER.token(jti="t2"))))[0] == 401
+            assert (await handshake(up, **bearer(ISSUER.token())))[0] == 401, "a jti is required"
+            assert [(await handshake(up, **bearer(KEY)))[0] for _ in range(2)] == [101, 101]
             assert await refusals(up, "token_replayed") == 3
 
-    async def test_channels_are_those_of_the_token(self, redis_server: EmbeddedServer, publisher: Publisher) -> None:
+    async def test_channels_are_limited_to_those_of_the_token(
+        self, redis_server: EmbeddedServer, publisher: Publisher
+    ) -> None:
         async with gateway(redis_server, publisher, tokens=TOKENS) as up:
             narrow = ISSUER.token(channels=["ticker:*"])
-            async with client(up, **bearer(narrow)) as visitor:
-                answer = await visitor.subscribe(BARS, PRICE)
+            async with client(up, **bearer(narrow)) as user:
+                answer = await user.subscribe(BARS, PRICE)
                 assert answer["channels"][BARS]["error"]["code"] == "FORBIDDEN"
                 assert "n" in answer["channels"][PRICE]
-                assert (await visitor.ask("auth", token=ISSUER.token()))["op"] == "auth"
-                assert "n" in (await visitor.subscribe(BARS))["channels"][BARS]
-                refused = await visitor.ask("auth", token=narrow)
-                assert (refused["op"], refused["code"]) == ("error", "FORBIDDEN"), "it holds a channel beyond it"
+                assert (await user.ask("auth", token=ISSUER.token()))["op"] == "auth"
+                assert "n" in (await user.subscribe(BARS))["channels"][BARS]
+                refused = await user.ask("auth", token=narrow)
+                assert (refused["op"], refused["code"]) == ("error", "FORBIDDEN"), "not for a subscribed channel"
             address = up.address.replace("http", "ws") + "/ws"
             async with connect(address, proxy=None, **bearer(narrow)) as socket:
-                heard = []
+                replies = []
                 for name in ("btcusdt@kline_1m", "btcusdt@ticker", "!miniTicker@arr"):
                     await socket.send(json.dumps({"method": "SUBSCRIBE", "params": [name], "id": name}))
                     reply = json.loads(await socket.recv())
                     while reply.get("id") != name:
                         reply = json.loads(await socket.recv())
-                    heard.append("error" not in reply)
-                assert heard == [False, True, True]
+                    replies.append("error" not in reply)
+                assert replies == [False, True, True]
 
 
 class TestSecrets:
-    async def test_no_token_is_ever_logged_however_much_is(
+    async def test_no_token_is_logged_at_any_level(
         self, redis_server: EmbeddedServer, publisher: Publisher, tmp_path: Path
     ) -> None:
         await publisher.ticker("100")
@@ -254,20 +260,20 @@ class TestSecrets:
                     {"additional_headers": {"X-MBX-APIKEY": token}},
                     {"subprotocols": [SUBPROTOCOL, f"kline.token.{token}"]},
                 ):
-                    await knock(up, **options)
-                async with client(up) as visitor:
-                    await visitor.ask("auth", token=token)
+                    await handshake(up, **options)
+                async with client(up) as user:
+                    await user.ask("auth", token=token)
                     # And one that cannot be decoded.
-                    await visitor.say('{"op":"auth","token":"' + token)
-                    await visitor.until(functools.partial(visitor.said, "error"))
+                    await user.say('{"op":"auth","token":"' + token)
+                    await user.until(functools.partial(user.said, "error"))
                 await up.get("/v1/symbols")
         log = (tmp_path / "log").read_text()
-        assert " info uvicorn: " in log, "that it says at this level only"
+        assert " info uvicorn: " in log, "debug output is on"
         assert [secret for secret in secrets if secret in log] == []
 
 
-class TestNumbers:
-    async def test_connections_in_all_by_address_and_by_token(
+class TestConnectionLimits:
+    async def test_connections_are_limited_in_all_by_address_and_by_token(
         self, redis_server: EmbeddedServer, publisher: Publisher
     ) -> None:
         limits = {"connections_per_ip": 3, "connections_per_token": 1}
@@ -275,41 +281,41 @@ class TestNumbers:
         sections: dict[str, Any] = {"limits": limits, "access": access, "stream": {"max_connections": 5}}
         async with (
             gateway(redis_server, publisher, tokens={**TOKENS, "required": False}, **sections) as up,
-            contextlib.AsyncExitStack() as guests,
+            contextlib.AsyncExitStack() as connections,
         ):
 
-            async def enter(address: str, token: str = "") -> None:
+            async def open_connection(address: str, token: str = "") -> None:
                 headers = {"X-Forwarded-For": address} | ({"Authorization": f"Bearer {token}"} if token else {})
-                await guests.enter_async_context(client(up, additional_headers=headers))
+                await connections.enter_async_context(client(up, additional_headers=headers))
 
             async def refused(address: str, token: str = "") -> tuple[int, str]:
                 headers = {"X-Forwarded-For": address} | ({"Authorization": f"Bearer {token}"} if token else {})
-                status, body, answer = await knock(up, additional_headers=headers)
+                status, body, answer = await handshake(up, additional_headers=headers)
                 assert int(answer["Retry-After"]) >= 1
                 return status, body["error"]
 
             for _ in range(3):
-                await enter("203.0.113.1")
-            assert await refused("203.0.113.1") == (429, "too many connections from your address")
-            await enter("203.0.113.2", ISSUER.token())
-            assert await refused("203.0.113.3", ISSUER.token()) == (429, "too many connections with this token")
-            await enter("2001:db8::1")
-            assert await refused("203.0.113.9") == (503, "too many connections")
-            await guests.aclose()
-            await until(lambda: up.inside.admission.door.inside == 0, "their places free")
-            assert (await knock(up, additional_headers={"X-Forwarded-For": "203.0.113.1"}))[0] == 101
+                await open_connection("203.0.113.1")
+            assert await refused("203.0.113.1") == (429, "Too many connections from your address.")
+            await open_connection("203.0.113.2", ISSUER.token())
+            assert await refused("203.0.113.3", ISSUER.token()) == (429, "Too many connections with this token.")
+            await open_connection("2001:db8::1")
+            assert await refused("203.0.113.9") == (503, "Too many connections.")
+            await connections.aclose()
+            await until(lambda: up.inside.admission.control.connections == 0, "connections to be released")
+            assert (await handshake(up, additional_headers={"X-Forwarded-For": "203.0.113.1"}))[0] == 101
 
-    async def test_handshakes_are_limited_by_address_exactly_however_many_come_at_once(
+    async def test_concurrent_handshakes_of_one_address_are_limited_exactly(
         self, redis_server: EmbeddedServer, publisher: Publisher
     ) -> None:
         limits = {"handshakes_per_ip_s": 0.01, "handshakes_per_ip_burst": 10}
         async with gateway(redis_server, publisher, limits=limits) as up:
-            answers = await asyncio.gather(*(knock(up) for _ in range(30)))
+            answers = await asyncio.gather(*(handshake(up) for _ in range(30)))
             assert sorted(status for status, _, _ in answers) == [101] * 10 + [429] * 20
             assert await refusals(up, "address_rate") == 20
 
     @pytest.mark.parametrize("flood", ["commands", "pings"])
-    async def test_a_flooder_that_comes_back_is_refused_and_his_neighbours_behind_the_proxy_are_not(
+    async def test_a_flooder_that_reconnects_is_refused_but_not_its_neighbours(
         self, redis_server: EmbeddedServer, publisher: Publisher, flood: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(socket_module, "CLOSE_GRACE_S", 0.1)
@@ -322,7 +328,7 @@ class TestNumbers:
         }
 
         async def flooded(address: str) -> int:
-            """Come in as somebody at that address, and flood until that ends: close code or status."""
+            """Connect from an address and flood until disconnected: the close code, or the status of the refusal."""
             try:
                 async with connect(up.address.replace("http", "ws") + STREAM, proxy=None, **at(address)) as socket:
                     for _ in range(200):
@@ -339,23 +345,23 @@ class TestNumbers:
         access = {"trusted_proxies": ("127.0.0.0/8",)}
         async with gateway(redis_server, publisher, limits=limits, access=access) as up:
             assert [await flooded("203.0.113.1") for _ in range(4)] == [code, code, 429, 429]
-            status, _, headers = await knock(up, **at("203.0.113.1"))
+            status, _, headers = await handshake(up, **at("203.0.113.1"))
             assert status == 429
             assert int(headers["Retry-After"]) >= 1
             assert await refusals(up, "address_rate") == 3
-            assert (await knock(up, **at("203.0.113.2")))[0] == 101
+            assert (await handshake(up, **at("203.0.113.2")))[0] == 101
             if flood == "pings":
                 assert [await flooded("203.0.113.99") for _ in range(4)] == [code] * 4
 
-    async def test_nobody_is_believed_about_his_address_but_a_trusted_proxy(
+    async def test_only_trusted_proxies_may_set_the_client_address(
         self, redis_server: EmbeddedServer, publisher: Publisher
     ) -> None:
         async with gateway(redis_server, publisher, limits={"connections_per_ip": 1}) as up, client(up):
             for name in ("X-Forwarded-For", "Forwarded", "X-Real-IP"):
                 value = "for=203.0.113.1" if name == "Forwarded" else "203.0.113.1"
-                assert (await knock(up, additional_headers={name: value}))[0] == 429
+                assert (await handshake(up, additional_headers={name: value}))[0] == 429
 
-    async def test_a_handshake_that_is_given_up_leaves_no_place_taken(
+    async def test_an_aborted_handshake_is_not_counted(
         self, redis_server: EmbeddedServer, publisher: Publisher
     ) -> None:
         async with gateway(redis_server, publisher) as up:
@@ -367,11 +373,11 @@ class TestNumbers:
                 )
                 writer.transport.abort()
             async with client(up):
-                await until(lambda: up.inside.admission.door.inside == 1, "their places free")
+                await until(lambda: up.inside.admission.control.connections == 1, "connections to be released")
 
 
-class TestManners:
-    async def test_who_subscribes_to_nothing_has_to_go_and_a_subscriber_stays(
+class TestCommandLimits:
+    async def test_a_connection_without_subscription_is_closed(
         self, redis_server: EmbeddedServer, publisher: Publisher
     ) -> None:
         async with (
@@ -389,7 +395,7 @@ class TestManners:
             assert (await busy.ask("ping"))["op"] == "pong"
             await (await bot.ping())
 
-    async def test_too_much_is_answered_and_a_flood_is_cut_with_its_code(
+    async def test_excess_commands_get_errors_and_a_flood_is_disconnected(
         self, redis_server: EmbeddedServer, publisher: Publisher
     ) -> None:
         limits = {"messages_per_s": 1, "messages_burst": 20}
@@ -406,22 +412,20 @@ class TestManners:
             await publisher.ticker("123")
             await good.until(lambda: (good.view(PRICE).ticker or {}).get("c") == "123")
             async with connect(up.address.replace("http", "ws") + "/ws", proxy=None) as bot:
-                heard = []
+                replies = []
                 with contextlib.suppress(ConnectionClosed):
                     for _ in range(100):
                         await bot.send('{"method":"LIST_SUBSCRIPTIONS","id":1}')
                     while True:
-                        heard.append(json.loads(await bot.recv()))
+                        replies.append(json.loads(await bot.recv()))
                 with contextlib.suppress(ConnectionClosed):
                     while True:
-                        heard.append(json.loads(await bot.recv()))
+                        replies.append(json.loads(await bot.recv()))
                 assert bot.close_code == 4002
-                assert -1003 in {reply["error"]["code"] for reply in heard if "error" in reply}
+                assert -1003 in {reply["error"]["code"] for reply in replies if "error" in reply}
             assert await up.metric('gateway_disconnects_total{code="4002"}') == 2
 
-    async def test_churn_of_channels_is_cut_however_few_messages_carry_it(
-        self, redis_server: EmbeddedServer, publisher: Publisher
-    ) -> None:
+    async def test_subscription_churn_is_disconnected(self, redis_server: EmbeddedServer, publisher: Publisher) -> None:
         async with gateway(redis_server, publisher, stream={"max_subscriptions": 2000}) as up, client(up) as churning:
             names = [f"ticker:X{number}USDT" for number in range(300)]
             with contextlib.suppress(ConnectionClosed):
@@ -429,7 +433,7 @@ class TestManners:
                     await churning.say({"op": "subscribe", "channels": names})
             assert await churning.closed() == 4002
 
-    async def test_a_bot_that_watches_two_hundred_symbols_one_by_one_starts_at_once(
+    async def test_two_hundred_single_subscribe_commands_are_within_the_burst(
         self, redis_server: EmbeddedServer, publisher: Publisher
     ) -> None:
         async with gateway(redis_server, publisher) as up:

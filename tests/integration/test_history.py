@@ -33,6 +33,7 @@ from gateway.http.errors import EXCEPTION_HANDLERS
 from gateway.http.reply import cors
 from gateway.market.market import Market
 from gateway.model.symbol import DEFAULT_SYMBOL_PATTERN, SymbolRule
+from gateway.runtime.clock import SteadyClock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Iterable
@@ -145,8 +146,9 @@ async def gateway(server: Redis, store: RedisStore) -> AsyncGenerator[Gateway]:
     running = Gateway(httpx.AsyncClient(), market, store)
     history = History(AggregatingStore(store, MarketConfig()), market, HistoryConfig(), 500, lambda: running.now_s)
     rules = QueryRules(SymbolRule(), INTERVALS, 500)
+    clock_ms = SteadyClock()
     app = Starlette(
-        routes=[*klines.routes(history, rules, 1024), *functions.routes(history, rules, 1024)],
+        routes=[*klines.routes(history, rules, 1024, clock_ms), *functions.routes(history, rules, 1024, clock_ms)],
         middleware=[cors(HttpConfig())],
         exception_handlers=dict(EXCEPTION_HANDLERS),
     )

@@ -1,4 +1,4 @@
-"""How much may be asked over HTTP, by one process and by several together; in each dialect's own words."""
+"""Rate limits of HTTP requests, in one process and shared by several, in the shape of each dialect."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gateway.access import rate_limiter as request_rates
 from gateway.access.rate_limiter import KEY_PREFIX, RateLimiter
 from gateway.access.token_bucket import Rate
 from gateway.config import RedisConfig
-from gateway.http.errors import Code
+from gateway.model.errors import ErrorCode
 from tests.integration.live import WAIT_S, make_config, serving
 from tests.integration.topology import cluster, command
 from tests.tokens import AUDIENCE, SECRET, secret_issuer
@@ -52,7 +52,7 @@ async def at_once(client: httpx.AsyncClient, path: str, times: int) -> Counter[i
     return Counter(answer.status_code for answer in answers)
 
 
-async def test_a_hundred_a_minute_are_the_default_exactly_however_many_come_at_once(
+async def test_the_default_is_exactly_100_per_minute_under_concurrency(
     redis_server: EmbeddedServer, publisher: Publisher
 ) -> None:
     async with http(redis_server, publisher, limits={"http_per_min": 0.1}) as client:
@@ -62,7 +62,7 @@ async def test_a_hundred_a_minute_are_the_default_exactly_however_many_come_at_o
 @pytest.mark.parametrize(
     "path", [NATIVE, "/v1/klines?symbol=BTCUSDT&interval=1m", "/v1/symbols", "/v1/none", "/functions/v1/get-klines"]
 )
-async def test_the_native_answers_say_what_is_left_and_when_to_return(
+async def test_native_answers_have_rate_limit_headers(
     redis_server: EmbeddedServer, publisher: Publisher, path: str
 ) -> None:
     async with http(redis_server, publisher, limits={"http_per_min": 6, "http_burst": 2}) as client:
@@ -72,12 +72,12 @@ async def test_the_native_answers_say_what_is_left_and_when_to_return(
         assert int(third.headers["x-ratelimit-reset"]) >= int(first.headers["x-ratelimit-reset"])
         assert first.status_code != 429
         assert third.status_code == 429
-        assert third.json()["code"] == Code.RATE_LIMIT
+        assert third.json()["code"] == ErrorCode.RATE_LIMIT
         assert 1 <= int(third.headers["retry-after"]) <= 10
         assert third.headers["cache-control"] == "no-store"
 
 
-async def test_other_dialects_have_their_own_shape_and_the_weight_is_real(
+async def test_other_dialects_have_their_own_error_shape_and_used_weight(
     redis_server: EmbeddedServer, publisher: Publisher
 ) -> None:
     async with http(redis_server, publisher, limits=SLOW) as client:
@@ -105,7 +105,7 @@ async def test_health_page_and_documents_are_not_counted(redis_server: EmbeddedS
         assert (await client.get(NATIVE)).status_code == 429
 
 
-async def test_everybody_counts_for_himself_behind_a_trusted_proxy_and_an_ipv6_network_is_one(
+async def test_clients_behind_a_trusted_proxy_are_counted_by_address(
     redis_server: EmbeddedServer, publisher: Publisher
 ) -> None:
     access = {"trusted_proxies": ("127.0.0.0/8",)}
@@ -126,7 +126,7 @@ async def test_everybody_counts_for_himself_behind_a_trusted_proxy_and_an_ipv6_n
         )
 
 
-async def test_without_a_trusted_proxy_a_header_gives_nobody_another_bucket(
+async def test_without_a_trusted_proxy_headers_do_not_change_the_bucket(
     redis_server: EmbeddedServer, publisher: Publisher
 ) -> None:
     async with http(redis_server, publisher, limits={"http_per_min": 0.1, "http_burst": 2}) as client:
@@ -138,9 +138,7 @@ async def test_without_a_trusted_proxy_a_header_gives_nobody_another_bucket(
         assert found == [200, 200, 429, 429, 429, 429]
 
 
-async def test_tokens_count_for_themselves_with_a_rate_of_their_own(
-    redis_server: EmbeddedServer, publisher: Publisher
-) -> None:
+async def test_tokens_count_separately_with_their_own_rate(redis_server: EmbeddedServer, publisher: Publisher) -> None:
     tokens = {**TOKENS, "required": True}
     limits = {"http_per_min": 0.1, "http_burst": 3, "exempt_tokens": ("jwt:vip",)}
     async with http(redis_server, publisher, tokens=tokens, limits=limits) as client:
@@ -162,7 +160,7 @@ async def test_tokens_count_for_themselves_with_a_rate_of_their_own(
         assert (answer.status_code, answer.json()["code"]) == (429, -1003)
 
 
-async def test_a_wrong_key_in_the_binance_dialect(redis_server: EmbeddedServer, publisher: Publisher) -> None:
+async def test_an_invalid_key_in_the_binance_dialect(redis_server: EmbeddedServer, publisher: Publisher) -> None:
     async with http(redis_server, publisher, tokens={**TOKENS, "required": True}) as client:
         for headers in ({"x-mbx-apikey": "kg_none"}, {}):
             answer = await client.get(BINANCE, headers=headers)
@@ -181,7 +179,7 @@ class TestShared:
         """On a busy machine Redis may take its time, and then each gateway would count for itself."""
         monkeypatch.setattr(request_rates, "TIMEOUT_S", 5.0)
 
-    async def test_gateways_count_together_exactly(self, redis_server: EmbeddedServer, publisher: Publisher) -> None:
+    async def test_gateways_share_a_limit_exactly(self, redis_server: EmbeddedServer, publisher: Publisher) -> None:
         limits = {**SLOW, "shared": True}
         async with (
             http(redis_server, publisher, limits=limits) as one,
@@ -190,7 +188,7 @@ class TestShared:
             both = await asyncio.gather(at_once(one, NATIVE, 40), at_once(another, NATIVE, 40))
             assert both[0] + both[1] == {200: 20, 429: 60}
 
-    async def test_they_do_so_as_a_user_with_a_password_from_a_file_that_changes(
+    async def test_shared_limits_use_a_password_from_a_file_that_changes(
         self, redis_server: EmbeddedServer, publisher: Publisher, tmp_path: Path
     ) -> None:
         secret = tmp_path / "password"
@@ -211,7 +209,7 @@ class TestShared:
             both = await asyncio.gather(at_once(one, NATIVE, 20), at_once(another, NATIVE, 20))
             assert both[0] + both[1] == {200: 8, 429: 32}
 
-    async def test_they_do_so_in_a_cluster_while_slots_move(self) -> None:
+    async def test_shared_limits_work_in_a_cluster_while_slots_move(self) -> None:
         with cluster() as nodes:
             config = RedisConfig(url="redis://elsewhere.invalid:1/0", cluster=nodes.addresses)
             gateways = [RateLimiter(1000, config) for _ in range(2)]
@@ -237,7 +235,7 @@ class TestShared:
                 for rates in gateways:
                     await rates.aclose()
 
-    async def test_it_answers_as_the_bucket_of_one_process_does(self, redis_server: EmbeddedServer) -> None:
+    async def test_shared_and_local_buckets_give_the_same_answers(self, redis_server: EmbeddedServer) -> None:
         alone = RateLimiter(1000, clock_us=lambda: 5_000_000)
         shared = RateLimiter(1000, RedisConfig(url=redis_server.url))
         try:
@@ -253,9 +251,7 @@ class TestShared:
         finally:
             await shared.aclose()
 
-    async def test_what_is_kept_in_redis_goes_by_itself(
-        self, redis_server: EmbeddedServer, publisher: Publisher
-    ) -> None:
+    async def test_keys_in_redis_expire(self, redis_server: EmbeddedServer, publisher: Publisher) -> None:
         shared = RateLimiter(1000, RedisConfig(url=redis_server.url))
         try:
             await shared.take("a", Rate.per_second(10, 20), 3)
@@ -263,9 +259,7 @@ class TestShared:
         finally:
             await shared.aclose()
 
-    async def test_while_redis_is_away_each_counts_for_itself_and_nobody_waits(
-        self, redis_server: EmbeddedServer
-    ) -> None:
+    async def test_without_redis_each_process_counts_alone_and_nobody_waits(self, redis_server: EmbeddedServer) -> None:
         now_us = 0
         shared = RateLimiter(1000, RedisConfig(url=redis_server.url), lambda: now_us)
         try:
@@ -273,7 +267,7 @@ class TestShared:
             redis_server.stop()
             found = [await shared.take("a", self.RATE) for _ in range(25)]
             assert [taken.wait_us > 0 for taken in found] == [False] * 20 + [True] * 5
-            assert shared.fallbacks == 1, "it was not asked again"
+            assert shared.fallbacks == 1, "Redis was not used again"
             redis_server.start()
             now_us += 6_000_000
             assert (await shared.take("b", self.RATE)).left == 19

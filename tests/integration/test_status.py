@@ -18,7 +18,7 @@ from websockets.asyncio.client import connect
 
 from gateway import cli
 from gateway.app import serve
-from gateway.http.openapi import document
+from gateway.http.documents import openapi_document
 from gateway.http.status import LIMIT_MAX, TRACES_MAX
 from gateway.ops.status import remote
 from loadtest.protocol.websocket import handshake
@@ -106,7 +106,7 @@ async def test_freshness_is_listed_by_symbol_the_oldest_first(
         single = (await up.get(f"/v1/status?symbol={SYMBOL}")).json()
         assert single["symbols"][0]["intervals"]["1m"]["last_closed"]
         for answer in (everything, named, single):
-            assert schema_errors(answer, document(up.inside.rules, "1")) == []
+            assert schema_errors(answer, openapi_document(up.inside.rules, "1")) == []
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""TradingView's UDF on a whole gateway, asked the way the public datafeed asks."""
+"""TradingView's UDF on a whole gateway, with the requests of the public datafeed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def up() -> AsyncIterator[Running]:
         yield found
 
 
-async def test_a_chart_finds_its_way_from_the_configuration_to_the_first_bars(up: Running) -> None:
+async def test_a_chart_gets_from_configuration_to_its_first_klines(up: Running) -> None:
     config = (await up.http.get("/udf/config")).json()
     assert config["supported_resolutions"] == ["1", "60"]
     (result,) = (await up.http.get("/udf/search?query=PEPE&type=&exchange=&limit=30")).json()
@@ -67,13 +67,13 @@ async def test_values_have_the_digits_of_the_store(up: Running) -> None:
     assert answer.text == f'{{"s":"ok","t":[{second}],{expected}}}'
 
 
-async def test_the_live_bar_moves_between_two_polls(up: Running) -> None:
+async def test_the_forming_kline_changes_between_two_polls(up: Running) -> None:
     path = f"{BARS}&from=0&to={FAR}&countback=2"
     first = (await up.http.get(path)).json()["c"][-1]
     await up.eventually(path, lambda answer: answer.json()["c"][-1] != first)
 
 
-async def test_a_gap_names_the_bar_before_it_and_unknown_symbols_are_errors(up: Running) -> None:
+async def test_a_gap_names_the_kline_before_it_and_unknown_symbols_are_errors(up: Running) -> None:
     ahead = (await up.http.get(f"{BARS}&from={FAR}&to={FAR + 60}")).json()
     assert ahead["s"] == "no_data"
     assert abs(ahead["nextTime"] - time.time()) < 120
@@ -91,7 +91,7 @@ async def test_quotes_of_all_symbols(up: Running) -> None:
         assert value["ch"] == pytest.approx(value["lp"] - value["open_price"])
 
 
-async def test_while_redis_is_away_bars_are_stale_and_what_was_never_read_is_an_error() -> None:
+async def test_without_redis_cached_klines_are_stale_and_others_an_error() -> None:
     async with running(klines_ttl_s=0.1) as up:
         path = f"{BARS}&to={FAR}&countback=5"
         before = (await up.http.get(path)).json()

@@ -42,7 +42,7 @@ def heard(data: bytes, sizes: list[int], *, deflate: bool = False) -> tuple[list
             while (message := parser.next_message()) is not None:
                 messages.append(message)
         except FrameError as error:
-            return messages, error.code
+            return messages, error.close.code
     return messages, None
 
 
@@ -78,7 +78,7 @@ def is_utf8(text: bytes, *, final: bool) -> bool:
 
 
 @given(st.lists(data_frames | control_frames, max_size=8), cuts)
-def test_any_frames_mean_what_the_library_takes_them_for(frames: list[Frame], sizes: list[int]) -> None:
+def test_frames_are_parsed_as_by_the_library(frames: list[Frame], sizes: list[int]) -> None:
     data = b"".join(each.serialize(mask=True) for each in frames)
     messages, code = heard(data, sizes)
     expected, expected_code = reference(data)
@@ -87,14 +87,14 @@ def test_any_frames_mean_what_the_library_takes_them_for(frames: list[Frame], si
 
 
 @given(st.binary(max_size=400), cuts)
-def test_any_bytes_are_parsed_or_refused_and_never_hoarded(data: bytes, sizes: list[int]) -> None:
+def test_any_bytes_are_parsed_or_refused_in_bounded_memory(data: bytes, sizes: list[int]) -> None:
     messages, code = heard(data, sizes)
     assert code in (None, 1002, 1007, 1009)
     assert all(len(message.payload) <= MAX_BYTES for message in messages)
 
 
 @given(st.text(max_size=60).map(str.encode), st.integers(1, 3), cuts)
-def test_what_the_library_compresses_comes_out(text: bytes, count: int, sizes: list[int]) -> None:
+def test_messages_compressed_by_the_library_are_inflated(text: bytes, count: int, sizes: list[int]) -> None:
     client = PerMessageDeflate(True, True, 15, 15)
     sent = [Frame(Opcode.TEXT, text).serialize(mask=True, extensions=[client]) for _ in range(count)]
     messages, code = heard(b"".join(sent), sizes, deflate=True)
@@ -102,13 +102,13 @@ def test_what_the_library_compresses_comes_out(text: bytes, count: int, sizes: l
 
 
 @given(st.sampled_from((TEXT, BINARY)), st.binary(max_size=70_000))
-def test_what_the_server_writes_is_read_as_it_was(opcode: int, payload: bytes) -> None:
+def test_server_frames_are_read_by_the_library(opcode: int, payload: bytes) -> None:
     assert list(server_frames(frame(opcode, payload))) == [(opcode, payload)]
     assert list(server_frames(deflated_frame(opcode, payload))) == [(opcode, payload)]
 
 
 @given(st.binary(max_size=300), st.integers(0, 400))
-def test_inflating_never_holds_more_than_it_may(payload: bytes, limit: int) -> None:
+def test_inflating_is_bounded(payload: bytes, limit: int) -> None:
     try:
         text = inflate(payload, limit)
     except zlib.error:
@@ -117,7 +117,7 @@ def test_inflating_never_holds_more_than_it_may(payload: bytes, limit: int) -> N
 
 
 @given(st.integers(3000, 4999), st.text(max_size=200))
-def test_a_close_frame_can_be_read_whatever_the_reason(code: int, reason: str) -> None:
+def test_a_close_frame_with_any_reason_is_readable(code: int, reason: str) -> None:
     ((_, payload),) = server_frames(close_frame(code, reason))
     assert len(payload) <= 125
     assert parse_close(payload) == code

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway.access.connection import Allowances
 from gateway.access.connection import ConnectionAccess as ClosingClient
+from gateway.access.connection import ConnectionLimits
 from gateway.config import Config, HistoryConfig, MarketConfig, StreamConfig
 from gateway.delivery.channel import KlineChannel, TickerChannel
 from gateway.delivery.hub import Hub
@@ -207,7 +207,7 @@ class World:
         )
         self.backfill = Backfill(store, self.market, SPANS, (0.0,))
         commands = NativeCommands(SymbolRule(), SPANS, CONFIG.stream.history_max)
-        admission = Admission(CONFIG, counters)
+        admission = Admission(CONFIG, counters, lambda: False)
         self.service = StreamService(
             CONFIG, self.market, self.hub, history, counters, commands, admission, lambda: clock.now_ms
         )
@@ -329,8 +329,8 @@ class World:
             visitor.asked.clear()
             visitor.socket = FakeSocket()
             # Time is the world's own here: what limits go by is not.
-            guest = ClosingClient("local", Allowances(CONFIG.limits, 10), 0.0, exempt=True)
-            assert self.service.admission.door.enter(guest) is None
+            guest = ClosingClient("local", ConnectionLimits(CONFIG.limits, 10), 0.0, exempt=True)
+            assert self.service.admission.control.admit(guest) is None
             visitor.client = Client(self.service, visitor.socket, guest, visitor.dialect)  # type: ignore[arg-type]
             self.sockets.append(weakref.ref(visitor.socket))
 

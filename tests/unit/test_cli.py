@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from gateway import __version__, cli
-from gateway.access.api_keys import ApiKeys
+from gateway.access.credentials import ApiKeys
 from gateway.config import Config, LogConfig, load_config
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class TestRunning:
         tidied = []
 
         async def command() -> None:
-            os.kill(os.getpid(), number)
+            signal.raise_signal(number)
             try:
                 await asyncio.Event().wait()
             finally:

@@ -1,4 +1,4 @@
-"""RFC 6455 sections 5.5.1 and 7 over raw sockets: goodbyes, their codes, and what comes after them."""
+"""RFC 6455 sections 5.5.1 and 7 over raw sockets: close frames, their codes, and data after them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ INVALID = (0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65_535)
 
 
 @pytest.mark.parametrize("code", VALID)
-def test_a_code_that_is_allowed_is_answered_with_itself(port: int, code: int) -> None:
+def test_an_allowed_close_code_is_echoed(port: int, code: int) -> None:
     assert exchange(port, closing(code, b"bye"), bye=False) == [closed(code)]
 
 
 @pytest.mark.parametrize("code", INVALID)
-def test_a_code_that_is_not_ends_with_1002(port: int, code: int) -> None:
+def test_a_forbidden_close_code_ends_with_1002(port: int, code: int) -> None:
     assert exchange(port, closing(code), bye=False) == [closed(1002)]
 
 
@@ -34,7 +34,7 @@ def test_a_code_that_is_not_ends_with_1002(port: int, code: int) -> None:
     ],
 )
 @pytest.mark.parametrize("chop", [0, 1])
-def test_what_a_goodbye_may_carry(port: int, payload: bytes, code: int, chop: int) -> None:
+def test_payloads_of_a_close_frame(port: int, payload: bytes, code: int, chop: int) -> None:
     assert exchange(port, framed(CLOSE, payload), chop=chop, bye=False) == [closed(code)]
 
 
@@ -48,7 +48,7 @@ def test_what_a_goodbye_may_carry(port: int, payload: bytes, code: int, chop: in
         pytest.param(text(b"x" * MAX_BYTES), id="a large text"),
     ],
 )
-def test_what_comes_after_a_goodbye_is_nobodys(port: int, after: bytes) -> None:
+def test_data_after_a_close_frame_is_ignored(port: int, after: bytes) -> None:
     assert exchange(port, text(b"before") + closing(1000) + after, bye=False) == [(TEXT, b"before"), closed(1000)]
 
 
@@ -60,7 +60,7 @@ def test_what_comes_after_a_goodbye_is_nobodys(port: int, after: bytes) -> None:
         pytest.param(text(b"x", final=False), id="half a message"),
     ],
 )
-def test_a_client_that_sends_no_more_is_let_go(port: int, sent: bytes) -> None:
+def test_a_half_closed_connection_is_closed(port: int, sent: bytes) -> None:
     with Wire(port) as wire:
         wire.upgrade()
         wire.send(text(b"before") + sent)
@@ -68,7 +68,7 @@ def test_a_client_that_sends_no_more_is_let_go(port: int, sent: bytes) -> None:
         assert wire.frames() in ([(TEXT, b"before")], [])
 
 
-def test_a_goodbye_from_a_client_that_reads_nothing_does_not_keep_the_connection(port: int) -> None:
+def test_a_close_frame_from_a_client_that_does_not_read_ends_in_a_reset(port: int) -> None:
     with Wire(port, receive_buffer=4096) as wire:
         wire.upgrade()
         wire.send(text(b"*" * MAX_BYTES) * 20 + closing(1000))

@@ -1,4 +1,4 @@
-"""RFC 7692 over raw sockets: what is agreed, and what compressed messages may be."""
+"""RFC 7692 over raw sockets: negotiation, and valid and invalid compressed messages."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ OTHERS = [
 class TestNegotiation:
     @pytest.mark.parametrize("first", PARAMETERS + WINDOWS)
     @pytest.mark.parametrize("second", ["", *SERVER_WINDOWS])
-    def test_every_offer_that_can_be_kept_is_taken(self, port: int, first: str, second: str) -> None:
+    def test_every_supported_offer_is_accepted(self, port: int, first: str, second: str) -> None:
         offer = "; ".join(word for word in (NAME, first, second) if word)
         window = f"; server_max_window_bits={WINDOW_BITS}" if second else ""
         assert agreed(port, offer) == ANSWER + window
 
     @pytest.mark.parametrize("words", OTHERS)
-    def test_one_that_cannot_is_declined_and_the_next_one_tried(self, port: int, words: str) -> None:
+    def test_an_unsupported_offer_is_declined_and_the_next_one_tried(self, port: int, words: str) -> None:
         assert agreed(port, f"{NAME}; {words}") is None
         assert agreed(port, f"{NAME}; {words}, {NAME}") == ANSWER
         assert agreed(port, f"{NAME}; {words}", NAME) == ANSWER
@@ -77,20 +77,20 @@ class TestNegotiation:
 class TestMessages:
     @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 1000, 65_535, 65_536, MAX_BYTES])
     @pytest.mark.parametrize("bits", [9, 12, 15])
-    def test_compressed_texts_of_any_size_come_back(self, port: int, size: int, bits: int) -> None:
+    def test_compressed_texts_of_any_size_are_echoed(self, port: int, size: int, bits: int) -> None:
         payload = (JSON * (size // len(JSON) + 1))[:size]
         sent = framed(TEXT, compressed(payload, bits), reserved=RSV1)
         assert exchange(port, sent, deflate=True) == [(TEXT, payload), BYE]
 
     @pytest.mark.parametrize("chop", [0, 1])
-    def test_compressed_and_plain_messages_may_take_turns(self, port: int, chop: int) -> None:
+    def test_compressed_and_plain_messages_may_alternate(self, port: int, chop: int) -> None:
         sent = framed(TEXT, compressed(JSON), reserved=RSV1)
         data = sent + text(b"plain") + framed(PING, b"!") + sent
         expected = [(TEXT, JSON), (TEXT, b"plain"), (PONG, b"!"), (TEXT, JSON), BYE]
         assert exchange(port, data, chop=chop, deflate=True) == expected
 
     @pytest.mark.parametrize("size", [1, 3, 16])
-    def test_only_the_first_fragment_is_marked(self, port: int, size: int) -> None:
+    def test_only_the_first_fragment_may_be_marked(self, port: int, size: int) -> None:
         payload = compressed(JSON)
         pieces = [payload[at : at + size] for at in range(0, len(payload), size)]
         data = framed(TEXT, pieces[0], final=False, reserved=RSV1)
@@ -108,7 +108,7 @@ class TestMessages:
             pytest.param("", b"", id="empty, without the byte"),
         ],
     )
-    def test_the_forms_of_the_standard_are_read(self, port: int, payload: str, expected: bytes) -> None:
+    def test_all_forms_of_the_standard_are_accepted(self, port: int, payload: str, expected: bytes) -> None:
         sent = framed(TEXT, bytes.fromhex(payload), reserved=RSV1)
         assert exchange(port, sent, deflate=True) == [(TEXT, expected), BYE]
 
@@ -134,8 +134,8 @@ class TestMessages:
             ),
         ],
     )
-    def test_what_is_not_agreed_ends_with_its_code(self, port: int, data: bytes, code: int) -> None:
+    def test_violations_end_with_their_code(self, port: int, data: bytes, code: int) -> None:
         assert exchange(port, text(b"before") + data, deflate=True) == [(TEXT, b"before"), closed(code)]
 
-    def test_nothing_may_be_marked_without_an_agreement(self, port: int) -> None:
+    def test_rsv1_without_negotiation_ends_with_1002(self, port: int) -> None:
         assert exchange(port, framed(TEXT, compressed(JSON), reserved=RSV1)) == [closed(1002)]

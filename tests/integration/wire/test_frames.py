@@ -15,18 +15,18 @@ SIZES = (0, 1, 2, 125, 126, 127, 128, 255, 65_535, 65_536, MAX_BYTES)
 
 class TestLengths:
     @pytest.mark.parametrize("size", SIZES)
-    def test_a_text_of_any_length_comes_back_as_it_was(self, port: int, size: int) -> None:
+    def test_a_text_of_any_length_is_echoed(self, port: int, size: int) -> None:
         assert exchange(port, text(b"*" * size)) == [(TEXT, b"*" * size), BYE]
 
     @pytest.mark.parametrize("chop", [1, 2, 3, 4, 5, 6, 7, 13, 64, 125])
-    def test_it_makes_no_difference_how_the_bytes_are_cut(self, port: int, chop: int) -> None:
+    def test_messages_are_parsed_however_the_bytes_are_split(self, port: int, chop: int) -> None:
         data = text(b"first") + framed(PING, b"!") + text(b"second" * 25, final=False) + more("☃".encode())
         expected = [(TEXT, b"first"), (PONG, b"!"), (TEXT, b"second" * 25 + "☃".encode()), BYE]
         assert exchange(port, data, chop=chop) == expected
 
     @pytest.mark.parametrize("chop", [997, 1460, 4096])
     @pytest.mark.parametrize("size", [65_535, 65_536])
-    def test_large_texts_may_come_in_packets_of_any_size(self, port: int, size: int, chop: int) -> None:
+    def test_large_texts_may_arrive_in_packets_of_any_size(self, port: int, size: int, chop: int) -> None:
         assert exchange(port, text(b"*" * size), chop=chop) == [(TEXT, b"*" * size), BYE]
 
     @pytest.mark.parametrize(
@@ -45,17 +45,17 @@ class TestLengths:
         assert exchange(port, bytes((0x81, 0xFF)) + (1 << 63).to_bytes(8), bye=False) == [closed(1002)]
 
     @pytest.mark.parametrize("length", [b"\xfe\x00\x05", b"\xff\x00\x00\x00\x00\x00\x00\x00\x05"], ids=["2", "8"])
-    def test_a_length_in_more_bytes_than_needed_is_taken(self, port: int, length: bytes) -> None:
+    def test_a_length_in_more_bytes_than_needed_is_accepted(self, port: int, length: bytes) -> None:
         data = b"\x81" + length + MASK + text(b"hello")[6:]
         assert exchange(port, data) == [(TEXT, b"hello"), BYE]
 
-    def test_binary_messages_are_no_commands(self, port: int) -> None:
+    def test_binary_messages_end_with_1003(self, port: int) -> None:
         assert exchange(port, framed(BINARY, b"x")) == [closed(1003)]
 
 
 class TestMasks:
     @pytest.mark.parametrize("mask", [b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x01\x02\x03\x04"])
-    def test_any_mask_is_taken_off(self, port: int, mask: bytes) -> None:
+    def test_any_mask_is_removed(self, port: int, mask: bytes) -> None:
         assert exchange(port, framed(TEXT, b"hello", mask=mask)) == [(TEXT, b"hello"), BYE]
 
     @pytest.mark.parametrize("opcode", [TEXT, PING, CLOSE])
@@ -80,7 +80,7 @@ class TestPings:
         assert exchange(port, framed(opcode, b"x" * 126)) == [closed(1002)]
 
     @pytest.mark.parametrize("payload", [b"", b"nobody asked", b"\xff" * 125])
-    def test_a_pong_that_answers_nothing_is_passed_over(self, port: int, payload: bytes) -> None:
+    def test_an_unsolicited_pong_is_ignored(self, port: int, payload: bytes) -> None:
         assert exchange(port, framed(PONG, payload) + framed(PING, b"?")) == [(PONG, b"?"), BYE]
 
     @pytest.mark.parametrize("opcode", [PING, PONG])
@@ -89,7 +89,7 @@ class TestPings:
         assert heard[-1] == closed(1008)
         assert CONTROL_BURST <= len(heard) + (CONTROL_BURST if opcode == PONG else 0) < 2 * CONTROL_BURST
 
-    def test_a_flood_from_a_client_that_reads_no_answer_ends_too(self, port: int) -> None:
+    def test_a_flood_from_a_client_that_does_not_read_ends_too(self, port: int) -> None:
         with Wire(port, receive_buffer=4096) as wire:
             wire.upgrade()
             # More comes back than the kernel takes, so that pongs would have to wait.
@@ -159,7 +159,7 @@ class TestFragments:
     ) -> None:
         assert exchange(port, data, chop=chop) == expected
 
-    def test_a_message_may_come_in_many_frames_but_not_in_any_number(self, port: int, chop: int) -> None:
+    def test_the_number_of_frames_per_message_is_limited(self, port: int, chop: int) -> None:
         some = text(b"x", final=False) + more(b"x", final=False) * (FRAGMENTS_MAX - 2)
         assert exchange(port, some + more(b"x"), chop=chop) == [(TEXT, b"x" * FRAGMENTS_MAX), BYE]
         assert exchange(port, some + more(b"", final=False) * 2, chop=chop, bye=False) == [closed(1008)]

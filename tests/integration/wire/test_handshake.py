@@ -1,4 +1,4 @@
-"""RFC 6455 section 4 over raw sockets: good and bad handshakes, slow ones, and HTTP that is none."""
+"""RFC 6455 section 4 over raw sockets: valid, invalid and slow handshakes, and invalid HTTP."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class TestGood:
         ],
     )
     @pytest.mark.parametrize("chop", [0, 1, 50])
-    def test_it_is_answered_with_the_key_s_digest(self, port: int, data: bytes, chop: int) -> None:
+    def test_it_is_answered_with_the_digest_of_the_key(self, port: int, data: bytes, chop: int) -> None:
         with Wire(port) as wire:
             wire.send(data, chop)
             answer = wire.answer()
@@ -43,7 +43,7 @@ class TestGood:
             assert wire.frames() == [(TEXT, b"hello"), closed(1000)]
 
     @pytest.mark.parametrize("cut", [0, 1, 2, 3, 20, len(handshake()) - 1])
-    def test_commands_right_behind_it_are_not_lost(self, port: int, cut: int) -> None:
+    def test_commands_sent_with_it_are_not_lost(self, port: int, cut: int) -> None:
         data = handshake() + text(b"one") + text(b"\r\n\r\n") + closing(1000)
         with Wire(port) as wire:
             wire.send(data[: len(handshake()) - cut])
@@ -51,7 +51,7 @@ class TestGood:
             assert wire.answer().startswith(b"HTTP/1.1 101 ")
             assert wire.frames() == [(TEXT, b"one"), (TEXT, b"\r\n\r\n"), closed(1000)]
 
-    def test_it_may_follow_a_request_on_the_connection(self, port: int) -> None:
+    def test_it_may_follow_a_request_on_the_same_connection(self, port: int) -> None:
         with Wire(port) as wire:
             wire.send(GET)
             assert wire.answer().startswith(b"HTTP/1.1 200 ")
@@ -60,7 +60,7 @@ class TestGood:
             assert wire.answer().startswith(b"HTTP/1.1 101 ")
             assert wire.frames() == [(TEXT, b"early"), closed(1000)]
 
-    def test_another_one_in_its_connection_is_a_broken_frame(self, port: int) -> None:
+    def test_a_second_one_on_the_connection_is_a_broken_frame(self, port: int) -> None:
         with Wire(port) as wire:
             wire.upgrade()
             wire.send(handshake())
@@ -110,26 +110,26 @@ class TestBad:
             pytest.param(handshake(b"Upgrade: h2c", without=UPGRADE), id="upgrade to something else"),
         ],
     )
-    def test_without_an_upgrade_it_is_a_request_like_any_other(self, port: int, data: bytes) -> None:
+    def test_without_an_upgrade_it_is_an_ordinary_request(self, port: int, data: bytes) -> None:
         assert status(port, data) == 200
 
-    def test_the_server_lives_on(self, port: int) -> None:
+    def test_the_server_keeps_running(self, port: int) -> None:
         assert status(port, handshake()) == 101
 
 
 class TestLimits:
-    def test_a_head_without_end_is_cut_off(self, port: int) -> None:
+    def test_an_endless_header_is_refused(self, port: int) -> None:
         assert status(port, b"GET / HTTP/1.1\r\nX: " + b"x" * 1_000_000, chop=1000) == 431
 
-    def test_headers_without_end_are_cut_off(self, port: int) -> None:
+    def test_too_many_header_fields_are_refused(self, port: int) -> None:
         assert status(port, b"GET / HTTP/1.1\r\n" + b"X: 1\r\n" * 100_000, chop=6000) == 431
 
-    def test_requests_are_not_queued_without_end(self, port: int) -> None:
+    def test_the_queue_of_requests_is_bounded(self, port: int) -> None:
         with Wire(port) as wire:
             wire.send(GET * (PIPELINE_MAX * 4))
             assert wire.rest().count(b"HTTP/1.1 ") <= PIPELINE_MAX + 2
 
-    def test_requests_that_follow_each_other_are_answered_in_order(self, port: int) -> None:
+    def test_pipelined_requests_are_answered_in_order(self, port: int) -> None:
         with Wire(port) as wire:
             wire.send(b"".join(b"GET /?%d HTTP/1.1\r\nHost: x\r\n\r\n" % size for size in (1, 2, 3)))
             bodies = []
@@ -150,10 +150,10 @@ class TestTime:
             pytest.param(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf", 0, id="half a body"),
         ],
     )
-    def test_who_does_not_go_on_is_cut_off(self, hasty_port: int, sent: bytes, code: int) -> None:
+    def test_an_incomplete_request_times_out(self, hasty_port: int, sent: bytes, code: int) -> None:
         assert status(hasty_port, sent) == code
 
-    def test_who_sends_a_byte_now_and_then_is_cut_off_too(self, hasty_port: int) -> None:
+    def test_a_request_sent_byte_by_byte_times_out(self, hasty_port: int) -> None:
         with Wire(hasty_port) as wire:
             for at in range(len(handshake())):
                 wire.send(handshake()[at : at + 1])
@@ -161,19 +161,19 @@ class TestTime:
                     break
             assert wire.answer().startswith(b"HTTP/1.1 408 ")
 
-    def test_who_stops_after_an_answer_is_cut_off(self, hasty_port: int) -> None:
+    def test_an_idle_connection_after_an_answer_is_closed(self, hasty_port: int) -> None:
         with Wire(hasty_port) as wire:
             wire.send(GET)
             assert wire.answer().startswith(b"HTTP/1.1 200 ")
             wire.send(b"GET /")
             assert b"HTTP/1.1 408 " in wire.rest()
 
-    def test_who_does_not_read_the_answer_is_cut_off(self, hasty_port: int) -> None:
+    def test_a_client_that_does_not_read_the_answer_is_disconnected(self, hasty_port: int) -> None:
         with Wire(hasty_port, receive_buffer=4096) as wire:
             wire.send(b"GET /?50000000 HTTP/1.1\r\nHost: x\r\n\r\n")
             assert wire.cut()
 
-    def test_a_websocket_may_be_as_quiet_as_it_likes(self, hasty_port: int) -> None:
+    def test_an_idle_websocket_stays_open(self, hasty_port: int) -> None:
         with Wire(hasty_port) as wire:
             wire.upgrade()
             assert not wire.readable(1.0)

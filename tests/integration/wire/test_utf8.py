@@ -53,14 +53,14 @@ def by_bytes(payload: bytes) -> bytes:
 
 
 @each(VALID)
-def test_valid_text_comes_back_however_it_is_cut(port: int, payload: bytes) -> None:
+def test_valid_text_is_echoed_however_it_is_split(port: int, payload: bytes) -> None:
     for data in (text(payload), by_bytes(payload)):
         for chop in (0, 1):
             assert exchange(port, data, chop=chop) == [(TEXT, payload), BYE]
 
 
 @each(INVALID)
-def test_invalid_text_ends_with_1007_however_it_is_cut(port: int, payload: bytes) -> None:
+def test_invalid_text_ends_with_1007_however_it_is_split(port: int, payload: bytes) -> None:
     assert exchange(port, text(payload)) == [closed(1007)]
     if len(payload) < 100:
         assert exchange(port, text(payload), chop=1) == [closed(1007)]
@@ -83,7 +83,7 @@ def test_text_is_refused_as_soon_as_it_cannot_become_utf8(port: int, sent: bytes
     assert exchange(port, sent, bye=False) == [closed(1007)]
 
 
-def test_what_may_still_become_a_character_is_waited_for(port: int) -> None:
+def test_an_incomplete_character_is_not_refused_yet(port: int) -> None:
     whole = text("☃".encode())
     assert whole[2:6] == MASK
     with Wire(port) as wire:

@@ -1,22 +1,24 @@
+"""Grants from claims, and tokens that may be used once."""
+
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
 
-from gateway.access.grants import TIME_MAX_S, Grant, TokenRefused, grant_of
+from gateway.access.grants import TIME_MAX_S, Grant, SingleUseTokens, TokenRefused, grant_of
 
 CLAIMS = {"sub": "ann", "exp": 1000}
 
 
-def test_a_token_without_restrictions_is_good_for_everything() -> None:
+def test_a_token_without_restrictions_permits_everything() -> None:
     grant = grant_of(CLAIMS, 10)
     assert grant == Grant("jwt:ann", 1010.0)
     assert grant.expires_ms == 1_010_000
     assert grant.allows("kline:BTCUSDT:1m")
 
 
-def test_a_key_has_no_end() -> None:
+def test_an_api_key_does_not_expire() -> None:
     assert Grant("key:ann").expires_ms is None
 
 
@@ -36,9 +38,7 @@ def test_a_key_has_no_end() -> None:
         ([""], "ticker:BTCUSDT", False),
     ],
 )
-def test_a_star_stands_for_anything_and_nothing_else_is_special(
-    patterns: list[str], channel: str, allowed: bool
-) -> None:
+def test_a_star_matches_any_text_and_nothing_else_is_special(patterns: list[str], channel: str, allowed: bool) -> None:
     assert grant_of(CLAIMS | {"channels": patterns}).allows(channel) is allowed
 
 
@@ -46,12 +46,12 @@ def test_many_stars_do_not_make_matching_slow() -> None:
     assert not grant_of(CLAIMS | {"channels": ["*" * 5000 + "x"]}).allows("y" * 5000)
 
 
-def test_rates_and_an_id_come_from_claims() -> None:
+def test_rates_and_id_come_from_claims() -> None:
     grant = grant_of(CLAIMS | {"messages_per_s": 5, "http_per_min": 1000.5, "jti": "t1"})
     assert (grant.messages_per_s, grant.http_per_min, grant.id) == (5.0, 1000.5, "t1")
 
 
-def test_a_time_beyond_all_times_is_never() -> None:
+def test_a_huge_expiry_is_capped() -> None:
     assert grant_of(CLAIMS | {"exp": 10**400}).expires_s == TIME_MAX_S
 
 
@@ -72,7 +72,45 @@ def test_a_time_beyond_all_times_is_never() -> None:
         {"http_per_min": float("inf")},
     ],
 )
-def test_a_claim_of_the_wrong_kind_is_not_passed_over(wrong: dict[str, Any]) -> None:
+def test_a_claim_of_the_wrong_type_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(TokenRefused) as caught:
         grant_of(CLAIMS | wrong)
     assert caught.value.reason == "claims"
+
+
+def refused(tokens: SingleUseTokens, grant: Grant, wall_s: float = 0.0) -> str | None:
+    try:
+        tokens.check(grant, wall_s)
+    except TokenRefused as error:
+        return error.reason
+    tokens.mark_used(grant)
+    return None
+
+
+def test_a_single_use_token_opens_one_connection() -> None:
+    tokens = SingleUseTokens(10)
+    ann, bob = (Grant("jwt:x", 60.0, id=id) for id in ("ann", "bob"))
+    assert [refused(tokens, grant) for grant in (ann, bob, ann)] == [None, None, "replayed"]
+
+
+def test_a_check_alone_does_not_use_a_token() -> None:
+    tokens = SingleUseTokens(10)
+    for _ in range(2):
+        tokens.check(Grant("jwt:x", 60.0, id="a"), 0)
+
+
+def test_a_single_use_token_needs_a_jti() -> None:
+    assert refused(SingleUseTokens(10), Grant("jwt:x", 60.0)) == "claims"
+
+
+def test_api_keys_open_many_connections() -> None:
+    assert [refused(SingleUseTokens(0), Grant("key:x"))] * 2 == [None, None]
+
+
+def test_expired_tokens_make_room() -> None:
+    tokens = SingleUseTokens(1)
+    assert refused(tokens, Grant("jwt:x", 60.0, id="a")) is None
+    assert refused(tokens, Grant("jwt:x", 90.0, id="b")) == "replay_memory"
+    assert refused(tokens, Grant("jwt:x", 90.0, id="b"), 60.0) is None
+    with pytest.raises(TokenRefused):
+        tokens.check(Grant("jwt:x", 90.0, id="b"), 60.0)

@@ -1,4 +1,4 @@
-"""Public keys of an issuer, as they change."""
+"""Public keys of an issuer, and how they are reread."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Clock:
 
 
 class TestDocument:
-    def test_keys_are_for_one_algorithm_each(self) -> None:
+    def test_each_key_is_for_one_algorithm(self) -> None:
         found = parse_key_set(key_set(RSA.jwk(), EC.jwk(alg="ES256", use="sig")).encode())
         assert set(found) == {("RS256", "r1"), ("ES256", "e1")}
 
-    def test_what_is_for_something_else_is_passed_over(self) -> None:
+    def test_keys_for_other_uses_are_ignored(self) -> None:
         others = [
             {"kty": "oct", "k": "c2VjcmV0", "kid": "o"},
             {"kty": "OKP", "crv": "Ed25519", "kid": "k"},
@@ -62,14 +62,14 @@ class TestDocument:
         with pytest.raises(KeySetError):
             parse_key_set(text)
 
-    def test_another_curve_that_says_it_is_this_one_is_no_key(self) -> None:
+    def test_a_key_on_another_curve_is_refused(self) -> None:
         wrong = ec_issuer("e1", ec.SECP384R1()).jwk(crv="P-256")
         with pytest.raises(KeySetError):
             parse_key_set(key_set(wrong).encode())
 
 
 class TestChanging:
-    async def test_keys_are_read_again_when_they_are_old_and_when_one_is_missing(self, tmp_path: Path) -> None:
+    async def test_keys_are_reread_when_old_and_when_one_is_missing(self, tmp_path: Path) -> None:
         path, clock = tmp_path / "keys.json", Clock()
         path.write_text(key_set(RSA.jwk()))
         keys = KeySet(str(path), 300, clock)
@@ -88,12 +88,12 @@ class TestChanging:
         clock.now_s += 300
         assert await keys.find("RS256", "r2") is None, "old keys are read again without being asked"
 
-    async def test_among_several_keys_a_name_is_needed(self, tmp_path: Path) -> None:
+    async def test_a_token_must_name_one_of_several_keys(self, tmp_path: Path) -> None:
         path = tmp_path / "keys.json"
         path.write_text(key_set(RSA.jwk(), RSA.jwk(kid="r2")))
         assert await KeySet(str(path), 300, Clock()).find("RS256", None) is None
 
-    async def test_while_the_issuer_is_away_the_keys_from_before_hold(self, tmp_path: Path) -> None:
+    async def test_the_previous_keys_are_kept_while_the_issuer_is_unreachable(self, tmp_path: Path) -> None:
         path, clock = tmp_path / "keys.json", Clock()
         path.write_text(key_set(RSA.jwk()))
         keys = KeySet(str(path), 300, clock)
@@ -103,7 +103,7 @@ class TestChanging:
             clock.now_s += 400
             assert await keys.find("RS256", "r1")
 
-    async def test_many_who_wait_share_one_reading_and_one_that_gives_up_does_not_end_it(
+    async def test_concurrent_callers_share_one_read_and_cancelling_one_keeps_it(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         path = tmp_path / "keys.json"

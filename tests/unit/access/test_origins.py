@@ -29,12 +29,12 @@ HOST = "gateway.example"
         ("https://[::1", None),
     ],
 )
-def test_an_origin_is_scheme_host_and_port_and_nothing_more(text: str, origin: Origin | None) -> None:
+def test_an_origin_is_scheme_host_and_port_only(text: str, origin: Origin | None) -> None:
     assert parse_origin(text) == origin
 
 
 @pytest.mark.parametrize("patterns", [(), ("self",), ("https://app.example",), ("*",)])
-def test_who_sends_no_origin_is_no_browser(patterns: tuple[str, ...]) -> None:
+def test_a_client_without_an_origin_is_admitted(patterns: tuple[str, ...]) -> None:
     assert OriginRule(patterns).admits(None, HOST)
 
 
@@ -54,7 +54,7 @@ def test_who_sends_no_origin_is_no_browser(patterns: tuple[str, ...]) -> None:
         ("null", "null", False),
     ],
 )
-def test_self_is_the_page_that_comes_from_here(origin: str, host: str, admitted: bool) -> None:
+def test_self_admits_pages_of_the_same_host(origin: str, host: str, admitted: bool) -> None:
     assert OriginRule(["self"]).admits(origin, host) is admitted
 
 
@@ -77,12 +77,12 @@ def test_self_is_the_page_that_comes_from_here(origin: str, host: str, admitted:
         ("null", False),
     ],
 )
-def test_a_list_is_exact_but_for_what_a_star_stands_for(origin: str, admitted: bool) -> None:
+def test_a_list_is_exact_except_for_wildcards(origin: str, admitted: bool) -> None:
     rule = OriginRule(["https://app.example.com", "https://*.wide.example", "http://*.port.example:8080"])
     assert rule.admits(origin, HOST) is admitted
 
 
-def test_a_star_alone_admits_any_page_even_one_without_an_address() -> None:
+def test_a_lone_star_admits_any_origin() -> None:
     assert OriginRule(["*"]).admits("null", HOST)
 
 
@@ -91,6 +91,6 @@ def test_an_empty_list_admits_no_page() -> None:
 
 
 @pytest.mark.parametrize("pattern", ["app.example", "https://*", "https://a.*.example", "https://*.*.example", "null"])
-def test_a_pattern_that_is_none_is_refused(pattern: str) -> None:
+def test_an_invalid_pattern_is_refused(pattern: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         OriginRule([pattern])

@@ -1,4 +1,4 @@
-"""Whose request it is. The names of headers are told by proxies and by attackers alike: who is believed counts."""
+"""Client addresses. Proxies and attackers send the same headers: only trusted proxies count."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ XFF, RFC7239 = "x-forwarded-for", "forwarded"
         ("::ffff:203.0.113.7", "203.0.113.7"),
     ],
 )
-def test_addresses_as_headers_write_them(text: str, address: str) -> None:
+def test_addresses_in_the_forms_of_headers(text: str, address: str) -> None:
     assert str(parse_address(text)) == address
 
 
 @pytest.mark.parametrize("text", ["", "unknown", "_hidden", "1.2.3", "1.2.3.4.5:1", "[1::2", "300.1.1.1", "a.example"])
-def test_what_is_no_address(text: str) -> None:
+def test_texts_that_are_not_addresses(text: str) -> None:
     assert parse_address(text) is None
 
 
 @pytest.mark.parametrize(
-    ("peer", "told", "client"),
+    ("peer", "forwarded", "client"),
     [
         pytest.param("203.0.113.7", ["198.51.100.9"], "203.0.113.7", id="a stranger is not believed"),
         pytest.param("10.0.0.1", [], "10.0.0.1", id="a proxy that says nothing"),
@@ -48,14 +48,14 @@ def test_what_is_no_address(text: str) -> None:
         pytest.param("fd00::1", ["2001:db8::5"], "2001:db8::5", id="IPv6"),
     ],
 )
-def test_x_forwarded_for_is_read_from_its_end_as_far_as_proxies_are_trusted(
-    peer: str, told: list[str], client: str
+def test_x_forwarded_for_is_read_from_its_end_through_trusted_proxies(
+    peer: str, forwarded: list[str], client: str
 ) -> None:
-    assert client_address(peer, told, XFF, PROXIES) == ip_address(client)
+    assert client_address(peer, forwarded, XFF, PROXIES) == ip_address(client)
 
 
 @pytest.mark.parametrize(
-    ("told", "client"),
+    ("forwarded", "client"),
     [
         (['for=198.51.100.9;proto=https, For="[fd00::7]:1234"'], "198.51.100.9"),
         (['proto=https;for="[2001:db8::5]:443"'], "2001:db8::5"),
@@ -64,11 +64,11 @@ def test_x_forwarded_for_is_read_from_its_end_as_far_as_proxies_are_trusted(
         (["xfor=1.1.1.1"], "10.0.0.1"),
     ],
 )
-def test_forwarded_is_read_the_same_way(told: list[str], client: str) -> None:
-    assert client_address("10.0.0.1", told, RFC7239, PROXIES) == ip_address(client)
+def test_forwarded_is_read_in_the_same_way(forwarded: list[str], client: str) -> None:
+    assert client_address("10.0.0.1", forwarded, RFC7239, PROXIES) == ip_address(client)
 
 
-def test_without_proxies_nobody_is_believed() -> None:
+def test_without_trusted_proxies_headers_are_ignored() -> None:
     assert not Networks([])
     assert PROXIES
     assert client_address("127.0.0.1", ["1.1.1.1"], XFF, Networks([])) == ip_address("127.0.0.1")
@@ -87,6 +87,6 @@ def test_limits_count_ipv4_addresses_and_ipv6_networks(address: str, group: str)
     assert group_of(ip_address(address)) == group
 
 
-def test_a_network_that_is_none_is_refused() -> None:
+def test_an_invalid_network_is_refused() -> None:
     with pytest.raises(ValueError, match="host bits"):
         Networks(["10.0.0.1/8"])

@@ -1,10 +1,10 @@
-"""Who has to go, and when."""
+"""Which connections are closed, and when."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.access.connection import Allowances, ConnectionAccess
+from gateway.access.connection import ConnectionAccess, ConnectionLimits
 from gateway.access.grants import Grant
 from gateway.access.reaper import ConnectionReaper
 from gateway.config import LimitsConfig
@@ -25,93 +25,93 @@ class Socket:
         self.closed.append(reason)
 
 
-class Stage:
+class Connections:
     def __init__(self) -> None:
         self.counters = Counters()
         self.wall_s = WALL_S
         self.revoked: set[str] | None = None
-        self.watch = ConnectionReaper(self.counters, self._revocations, lambda: self.wall_s)
-        self.allowances = Allowances(LimitsConfig(first_subscribe_s=30), auth_within_s=10)
+        self.reaper = ConnectionReaper(self.counters, self._revocations, lambda: self.wall_s)
+        self.limits = ConnectionLimits(LimitsConfig(first_subscribe_s=30), auth_within_s=10)
 
     def _revocations(self) -> Callable[[Grant], bool] | None:
         revoked, self.revoked = self.revoked, None
         return None if revoked is None else lambda grant: grant.id in revoked
 
-    def enter(self, grant: Grant | None = None, *, open: bool = True) -> tuple[ConnectionAccess, Socket]:
-        visitor, socket = ConnectionAccess("a", self.allowances, 0.0, open=open), Socket()
-        visitor.socket = socket
+    def open(self, grant: Grant | None = None, *, open: bool = True) -> tuple[ConnectionAccess, Socket]:
+        connection, socket = ConnectionAccess("a", self.limits, 0.0, open=open), Socket()
+        connection.socket = socket
         if grant is not None:
-            visitor.show(grant, 0)
-        self.watch.add(visitor, 0.0)
-        return visitor, socket
+            connection.set_grant(grant, 0)
+        self.reaper.add(connection, 0.0)
+        return connection, socket
 
-    def sweep(self, now_s: float) -> None:
+    def close_overdue(self, now_s: float) -> None:
         self.wall_s = WALL_S + now_s
-        self.watch.sweep(now_s)
+        self.reaper.close_overdue(now_s)
 
 
-def test_each_goes_at_his_time_and_it_is_counted() -> None:
-    stage = Stage()
-    _, silent = stage.enter()
-    _, stranger = stage.enter(open=False)
-    subscriber, busy = stage.enter()
+def test_each_connection_is_closed_at_its_deadline_and_counted() -> None:
+    connections = Connections()
+    _, silent = connections.open()
+    _, unauthorized = connections.open(open=False)
+    subscriber, busy = connections.open()
     subscriber.subscribed = True
-    guest, expiring = stage.enter(Grant("jwt:ann", WALL_S + 60))
-    guest.subscribed = True
-    for now_s, gone in ((9.9, []), (10, [stranger]), (29, [stranger]), (30, [stranger, silent])):
-        stage.sweep(now_s)
-        assert [socket for socket in (stranger, silent, busy, expiring) if socket.closed] == gone
-    stage.sweep(60)
-    assert (stranger.closed, silent.closed, busy.closed, expiring.closed) == (
+    connection, expiring = connections.open(Grant("jwt:ann", WALL_S + 60))
+    connection.subscribed = True
+    for now_s, gone in ((9.9, []), (10, [unauthorized]), (29, [unauthorized]), (30, [unauthorized, silent])):
+        connections.close_overdue(now_s)
+        assert [socket for socket in (unauthorized, silent, busy, expiring) if socket.closed] == gone
+    connections.close_overdue(60)
+    assert (unauthorized.closed, silent.closed, busy.closed, expiring.closed) == (
         [Close.UNAUTHORIZED],
         [Close.NO_SUBSCRIPTION],
         [],
         [Close.TOKEN_EXPIRED],
     )
-    assert dict(stage.counters.disconnects) == {4003: 1, 4004: 1, 4005: 1}
-    stage.sweep(10_000)
+    assert dict(connections.counters.disconnects) == {4003: 1, 4004: 1, 4005: 1}
+    connections.close_overdue(10_000)
     assert busy.closed == []
 
 
-def test_another_token_in_time_lets_it_stay() -> None:
-    stage = Stage()
-    guest, socket = stage.enter(Grant("jwt:ann", WALL_S + 60))
-    guest.subscribed = True
-    guest.show(Grant("jwt:ann", WALL_S + 120), 0)
-    stage.watch.add(guest, 50.0)
-    stage.sweep(60)
+def test_another_token_before_the_deadline_extends_it() -> None:
+    connections = Connections()
+    connection, socket = connections.open(Grant("jwt:ann", WALL_S + 60))
+    connection.subscribed = True
+    connection.set_grant(Grant("jwt:ann", WALL_S + 120), 0)
+    connections.reaper.add(connection, 50.0)
+    connections.close_overdue(60)
     assert socket.closed == []
-    stage.sweep(120)
+    connections.close_overdue(120)
     assert socket.closed == [Close.TOKEN_EXPIRED]
 
 
-def test_a_clock_that_was_set_back_does_not_end_a_token_early() -> None:
-    stage = Stage()
-    guest, socket = stage.enter(Grant("jwt:ann", WALL_S + 60))
-    guest.subscribed = True
-    stage.wall_s = WALL_S
-    stage.watch.sweep(60)
+def test_a_clock_set_back_does_not_expire_a_token_early() -> None:
+    connections = Connections()
+    connection, socket = connections.open(Grant("jwt:ann", WALL_S + 60))
+    connection.subscribed = True
+    connections.wall_s = WALL_S
+    connections.reaper.close_overdue(60)
     assert socket.closed == []
-    stage.sweep(120)
+    connections.close_overdue(120)
     assert socket.closed == [Close.TOKEN_EXPIRED]
 
 
-def test_who_has_left_is_left_alone() -> None:
-    stage = Stage()
-    visitor, socket = stage.enter(Grant("jwt:ann", WALL_S + 60, id="t1"))
-    visitor.gone = True
-    stage.watch.forget(visitor)
-    stage.sweep(100)
-    stage.revoked = {"t1"}
-    stage.watch.revoke()
+def test_a_released_connection_is_not_closed() -> None:
+    connections = Connections()
+    connection, socket = connections.open(Grant("jwt:ann", WALL_S + 60, id="t1"))
+    connection.released = True
+    connections.reaper.remove(connection)
+    connections.close_overdue(100)
+    connections.revoked = {"t1"}
+    connections.reaper.close_revoked()
     assert socket.closed == []
 
 
-def test_a_revoked_token_ends_its_connections_and_no_others() -> None:
-    stage = Stage()
-    _, first = stage.enter(Grant("jwt:ann", WALL_S + 60, id="t1"))
-    _, second = stage.enter(Grant("jwt:ann", WALL_S + 60, id="t2"))
-    stage.watch.revoke()
-    stage.revoked = {"t1"}
-    stage.watch.revoke()
+def test_a_revoked_token_closes_its_connections_only() -> None:
+    connections = Connections()
+    _, first = connections.open(Grant("jwt:ann", WALL_S + 60, id="t1"))
+    _, second = connections.open(Grant("jwt:ann", WALL_S + 60, id="t2"))
+    connections.reaper.close_revoked()
+    connections.revoked = {"t1"}
+    connections.reaper.close_revoked()
     assert (first.closed, second.closed) == ([Close.UNAUTHORIZED], [])

@@ -1,14 +1,14 @@
-"""The token bucket: exactly as many as it says, and one more for each interval."""
+"""Token buckets: exactly the burst, and one more per interval."""
 
 from __future__ import annotations
 
 import pytest
 
-from gateway.access.token_bucket import SECOND_US, Rate, charge, take
+from gateway.access.token_bucket import SECOND_US, Rate, TokenBuckets, charge, take
 
 
 def taken(full_us: int, now_us: int, rate: Rate, times: int) -> tuple[int, int]:
-    """How many of so many pass at once, and what is to be kept."""
+    """How many of `times` requests pass at once, and the new `full_us`."""
     passed = 0
     for _ in range(times):
         full_us, _, wait_us = take(full_us, now_us, rate)
@@ -22,7 +22,7 @@ def test_a_full_bucket_gives_exactly_its_burst(rate: Rate, now_us: int) -> None:
     assert taken(0, now_us, rate, rate.burst + 50)[0] == rate.burst
 
 
-def test_each_interval_gives_one_more_and_no_pause_more_than_the_burst() -> None:
+def test_each_interval_adds_one_up_to_the_burst() -> None:
     rate = Rate.per_minute(100, 100)
     _, full_us = taken(0, 0, rate, 100)
     assert taken(full_us, rate.interval_us - 1, rate, 5)[0] == 0
@@ -31,7 +31,7 @@ def test_each_interval_gives_one_more_and_no_pause_more_than_the_burst() -> None
     assert taken(full_us, 3600 * SECOND_US, rate, 500)[0] == 100
 
 
-def test_the_answer_says_what_is_left_and_how_long_to_wait() -> None:
+def test_the_result_has_tokens_left_and_time_to_wait() -> None:
     rate = Rate.per_second(10, 3)
     full_us, left, wait_us = take(0, 0, rate)
     assert (left, wait_us) == (2, 0)
@@ -50,14 +50,14 @@ def test_a_refusal_takes_nothing() -> None:
     assert take(full_us, 0, rate).wait_us == 0
 
 
-def test_what_costs_more_than_the_burst_passes_from_a_full_bucket_only() -> None:
+def test_a_cost_above_the_burst_passes_from_a_full_bucket_only() -> None:
     rate = Rate.per_second(10, 3)
     emptied = take(0, 0, rate, 50)
     assert (emptied.wait_us, emptied.left) == (0, 0)
     assert take(take(0, 0, rate).full_us, 0, rate, 50).wait_us == 100_000
 
 
-def test_a_charge_is_taken_from_an_empty_bucket_too_but_no_more_than_it_can_hold() -> None:
+def test_a_charge_creates_debt_up_to_one_full_bucket() -> None:
     rate = Rate.per_second(10, 3)
     full_us = charge(0, 0, rate, 2)
     assert take(full_us, 0, rate).wait_us == 0
@@ -65,4 +65,34 @@ def test_a_charge_is_taken_from_an_empty_bucket_too_but_no_more_than_it_can_hold
     assert take(full_us, 0, rate).wait_us == 200_000
     assert charge(full_us, 0, rate, 1000) == 600_000 == charge(600_000, 0, rate, 1)
     assert take(600_000, 399_999, rate).wait_us == 1
-    assert charge(600_000, -SECOND_US, rate, 1) == 600_000, "a clock that was behind gives nothing back"
+    assert charge(600_000, -SECOND_US, rate, 1) == 600_000, "an earlier clock gives nothing back"
+
+
+SLOW = Rate.per_second(1, 2)
+
+
+def test_each_key_has_its_own_bucket() -> None:
+    buckets = TokenBuckets(10)
+    assert [buckets.take("a", 0, SLOW).wait_us for _ in range(3)] == [0, 0, 1_000_000]
+    assert buckets.take("b", 0, SLOW).wait_us == 0
+
+
+def test_the_key_used_least_recently_is_dropped() -> None:
+    buckets = TokenBuckets(3)
+    for name in ("a", "a", "b", "b", "c", "a", "d"):
+        buckets.take(name, 0, SLOW)
+    assert len(buckets) == 3
+    assert buckets.take("a", 0, SLOW).wait_us > 0, "it was used last"
+    assert buckets.take("b", 0, SLOW).wait_us == 0, "it was dropped"
+    for number in range(10_000):
+        buckets.take(str(number), 0, SLOW)
+    assert len(buckets) == 3
+
+
+def test_a_charged_key_waits_and_counts_as_used() -> None:
+    buckets = TokenBuckets(3)
+    buckets.charge("a", 0, SLOW, 3)
+    assert buckets.take("a", 0, SLOW).wait_us == 2_000_000
+    for number in range(5):
+        buckets.charge(str(number), 0, SLOW, 1)
+    assert len(buckets) == 3

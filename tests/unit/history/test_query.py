@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from gateway.history.query import TIME_MAX_MS, ErrorCode, KlinesQuery, QueryError, QueryRules
+from gateway.history.query import TIME_MAX_MS, KlinesQuery, QueryError, QueryRules
+from gateway.model.errors import ErrorCode
 from gateway.model.interval import INTERVALS
 from gateway.model.symbol import SymbolRule
 

@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 
 from gateway.config import HttpConfig
 from gateway.history.query import QueryRules
-from gateway.http import functions, klines, openapi
+from gateway.http import documents, functions, klines
 from gateway.http.errors import EXCEPTION_HANDLERS
 from gateway.http.reply import cors
 from gateway.model.symbol import SymbolRule
@@ -34,7 +34,7 @@ def client(
         routes=[
             *klines.routes(on.history, rules(), gzip_min_bytes, lambda: NOW_MS),
             *functions.routes(on.history, rules(), gzip_min_bytes, lambda: NOW_MS),
-            *openapi.routes(rules(), "1.2.3", gzip_min_bytes),
+            *documents.routes(rules(), "1.2.3", gzip_min_bytes),
             *more,
         ],
         middleware=[cors(HttpConfig(**settings))],

@@ -39,7 +39,7 @@ def test_a_parameter_given_twice_or_unknown_is_too_many() -> None:
     )
 
 
-def test_missing_and_empty_are_two_things() -> None:
+def test_missing_and_empty_are_different_errors() -> None:
     assert parameters().text("type") is None
     assert refusal(parameters().symbol) == (
         -1102,
@@ -49,20 +49,20 @@ def test_missing_and_empty_are_two_things() -> None:
 
 
 @pytest.mark.parametrize("name", ["FOO-BAR", "A", "BTC_USDT", "BTC.D", "X" * 20 + "-"])
-def test_a_name_of_legal_letters_that_is_no_symbol_here_is_invalid(name: str) -> None:
+def test_an_unsupported_symbol_is_invalid(name: str) -> None:
     code = refusal(parameters(symbol=name).symbol)[0]
     assert code == (-1121 if len(name) <= 20 else -1100)
 
 
 @pytest.mark.parametrize("name", ["btcusdt", "BTC/USDT", "BTC USDT", "ÄÖÜ", "\x00", "X" * 21])
-def test_a_name_of_illegal_letters_is_told_the_legal_ones(name: str) -> None:
+def test_illegal_characters_are_answered_with_the_legal_range(name: str) -> None:
     assert refusal(parameters(symbol=name).symbol) == (
         -1100,
         "Illegal characters found in parameter 'symbol'; legal range is '^[A-Z0-9-_.]{1,20}$'.",
     )
 
 
-def test_one_symbol_a_list_or_neither() -> None:
+def test_one_symbol_a_list_or_neither_is_accepted() -> None:
     assert parameters(symbol="BTCUSDT").symbols() == "BTCUSDT"
     assert parameters(symbols='["BTCUSDT","ETHUSDT"]').symbols() == ["BTCUSDT", "ETHUSDT"]
     assert parameters(symbols='["BTCUSDT"]').symbols() == ["BTCUSDT"]
@@ -76,13 +76,13 @@ def test_one_symbol_a_list_or_neither() -> None:
 
 
 @pytest.mark.parametrize("text", ["BTCUSDT", "[", "{}", "[]", "[1]", '"BTCUSDT"', '[["BTCUSDT"]]', '["btcusdt"]'])
-def test_a_list_that_is_none_is_told_its_grammar(text: str) -> None:
+def test_a_malformed_list_is_answered_with_its_grammar(text: str) -> None:
     code, message = refusal(parameters(symbols=text).symbols)
     assert code == -1100
     assert message.startswith("Illegal characters found in parameter 'symbols'; legal range is '^\\[\"[A-Z0-9-_.]")
 
 
-def test_intervals_are_those_served_and_case_matters() -> None:
+def test_intervals_are_case_sensitive() -> None:
     assert parameters(interval="1m").interval() is INTERVALS["1m"]
     assert parameters(interval="1M").interval() is INTERVALS["1M"]
     assert refusal(parameters(interval="1H").interval) == (-1120, "Invalid interval.")
@@ -90,20 +90,20 @@ def test_intervals_are_those_served_and_case_matters() -> None:
 
 
 @pytest.mark.parametrize("text", ["-1", "1.0", "1e3", "x", "٣", "1" * 21, " 1"])
-def test_a_number_is_digits_only(text: str) -> None:
+def test_an_integer_is_digits_only(text: str) -> None:
     assert refusal(lambda: parameters(startTime=text).time("startTime")) == (
         -1100,
         "Illegal characters found in parameter 'startTime'; legal range is '^[0-9]{1,20}$'.",
     )
 
 
-def test_a_time_may_be_any_and_the_far_future_is_one_moment() -> None:
+def test_times_in_the_far_future_are_capped() -> None:
     assert parameters().time("startTime") is None
     assert parameters(startTime="0").time("startTime") == 0
     assert parameters(startTime="9" * 20).time("startTime") == TIME_MAX_MS
 
 
-def test_a_limit_is_at_most_the_most_and_not_nothing() -> None:
+def test_a_limit_is_capped_and_not_zero() -> None:
     assert parameters().limit(500, 1000) == 500
     assert [parameters(limit=text).limit(500, 1000) for text in ("1", "1000", "5000")] == [1, 1000, 1000]
     assert refusal(lambda: parameters(limit="0").limit(500, 1000)) == (
@@ -112,7 +112,7 @@ def test_a_limit_is_at_most_the_most_and_not_nothing() -> None:
     )
 
 
-def test_a_choice_is_one_of_a_few() -> None:
+def test_a_choice_must_be_one_of_the_choices() -> None:
     assert parameters(type="A").choice("type", ("A", "B"), (-1, "no")) == "A"
     assert parameters().choice("type", ("A", "B"), (-1, "no")) is None
     assert refusal(lambda: parameters(type="C").choice("type", ("A", "B"), (-1, "no"))) == (-1, "no")
@@ -122,7 +122,7 @@ def test_a_choice_is_one_of_a_few() -> None:
     ("zone", "interval"),
     [("0", "1M"), ("+00:00", "1d"), ("8", "1h"), ("-5", "1h"), (" 8", "4h"), ("05:45", "15m"), ("14:00", "1m")],
 )
-def test_a_time_zone_that_moves_no_bar_is_served(zone: str, interval: str) -> None:
+def test_a_time_zone_that_moves_no_kline_is_accepted(zone: str, interval: str) -> None:
     parameters(timeZone=zone).time_zone(INTERVALS[interval])
     parameters().time_zone(INTERVALS[interval])
 
@@ -141,7 +141,7 @@ def test_a_time_zone_that_moves_no_bar_is_served(zone: str, interval: str) -> No
         ("1:0", "1m"),
     ],
 )
-def test_a_time_zone_that_would_move_bars_or_is_none_is_refused(zone: str, interval: str) -> None:
+def test_a_time_zone_that_moves_klines_is_refused(zone: str, interval: str) -> None:
     assert refusal(lambda: parameters(timeZone=zone).time_zone(INTERVALS[interval])) == (
         -1130,
         "Data sent for parameter 'timeZone' is not valid.",

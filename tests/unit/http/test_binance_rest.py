@@ -45,7 +45,7 @@ async def test_ping_and_time() -> None:
 
 
 @pytest.mark.parametrize("name", ["klines", "uiKlines"])
-async def test_rows_are_ascending_and_end_with_the_live_bar(name: str) -> None:
+async def test_rows_are_ascending_and_end_with_the_forming_kline(name: str) -> None:
     on = stage()
     on.live.last_bar = forming(20, taker_volume="1.5", taker_quote_volume="150.0")
     answer = await ask(on, f"/api/v3/{name}?symbol=BTCUSDT&interval=1m&limit=2")
@@ -55,14 +55,14 @@ async def test_rows_are_ascending_and_end_with_the_live_bar(name: str) -> None:
     )
 
 
-async def test_without_times_the_newest_come_and_1000_is_as_much_as_there_is() -> None:
+async def test_without_times_the_newest_klines_are_returned() -> None:
     on = stage()
     for query in ("", "&limit=500", "&limit=1000", "&limit=99999", "&timeZone=0"):
         assert opens(await ask(on, KLINES + query)) == list(range(21))
     assert opens(await ask(on, KLINES + "&limit=1")) == [20]
 
 
-async def test_the_newest_1000_cost_one_read_even_when_more_is_stored() -> None:
+async def test_the_newest_1000_cost_one_read_even_if_more_are_stored() -> None:
     on = stage(limit_max=10)
     async with dialect(on, limit_max=10) as http:
         for _ in range(5):
@@ -70,7 +70,7 @@ async def test_the_newest_1000_cost_one_read_even_when_more_is_stored() -> None:
     assert on.stored.reads == 1
 
 
-async def test_who_pages_through_the_past_gets_full_pages() -> None:
+async def test_paging_through_the_past_gives_full_pages() -> None:
     on = stage(limit_max=10)
     async with dialect(on, limit_max=10) as http:
         assert opens(await http.get(KLINES + "&startTime=0&limit=15")) == list(range(15))
@@ -92,17 +92,17 @@ async def test_who_pages_through_the_past_gets_full_pages() -> None:
         ("endTime=0", []),
     ],
 )
-async def test_times_are_open_times_with_both_ends_included(query: str, expected: list[int]) -> None:
+async def test_start_and_end_time_are_inclusive_open_times(query: str, expected: list[int]) -> None:
     assert opens(await ask(stage(), f"{KLINES}&{query}")) == expected
 
 
-async def test_only_the_live_bar() -> None:
+async def test_the_forming_kline_alone() -> None:
     on = stage()
     on.stored.klines = []
     assert opens(await ask(on, KLINES)) == [20]
 
 
-async def test_rows_are_encoded_once_and_anew_when_a_bar_closes() -> None:
+async def test_rows_are_encoded_again_only_when_a_kline_closes() -> None:
     on = stage()
     async with dialect(on) as http:
         before = opens(await http.get(KLINES))
@@ -114,7 +114,7 @@ async def test_rows_are_encoded_once_and_anew_when_a_bar_closes() -> None:
     assert (before[-1], after[-2:], corrected) == (20, [20, 21], "1.5")
 
 
-async def test_long_answers_are_compressed_for_those_who_take_it() -> None:
+async def test_long_answers_are_compressed_if_gzip_is_accepted() -> None:
     on = stage()
     on.stored.klines, on.live.last_bar = bars(0, 199), forming(200)
     async with dialect(on) as http:
@@ -138,7 +138,7 @@ async def test_the_day_ticker_is_an_object_for_one_and_a_list_for_several_or_all
     assert (await ask(on, "/api/v3/ticker/24hr?type=MINI&symbolStatus=TRADING")).json() == [mini]
 
 
-async def test_the_price_ticker_likewise() -> None:
+async def test_the_price_ticker_is_an_object_or_a_list_too() -> None:
     on = stage()
     on.live.price = TICKER
     price = {"symbol": "BTCUSDT", "price": "97000.10"}
@@ -147,7 +147,7 @@ async def test_the_price_ticker_likewise() -> None:
     assert (await ask(on, "/api/v3/ticker/price")).json() == [price]
 
 
-async def test_a_ticker_that_only_the_store_has_is_read_from_there() -> None:
+async def test_a_ticker_only_in_the_store_is_read_from_there() -> None:
     on = stage()
     on.stored.price = TICKER
     for path in ("?symbol=BTCUSDT", '?symbols=["BTCUSDT"]'):
@@ -156,7 +156,7 @@ async def test_a_ticker_that_only_the_store_has_is_read_from_there() -> None:
 
 
 @pytest.mark.parametrize("path", ["?symbol=BTCUSDT", '?symbols=["BTCUSDT"]'])
-async def test_a_symbol_without_a_price_yet_is_worth_another_try(path: str) -> None:
+async def test_a_symbol_without_a_price_yet_is_503(path: str) -> None:
     answer = await ask(stage(), f"/api/v3/ticker/price{path}")
     assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, -1001, "1")
 
@@ -171,7 +171,7 @@ async def test_all_symbols_trade() -> None:
     assert (await ask(on, "/api/v3/exchangeInfo?symbolStatus=BREAK")).json()["symbols"] == []
 
 
-async def test_exchange_info_of_all_of_some_and_of_one() -> None:
+async def test_exchange_info_lists_all_some_or_one_symbol() -> None:
     on = stage()
     on.live.names = ["BTCUSDT", "ETHUSDT"]
 
@@ -189,7 +189,7 @@ async def test_exchange_info_of_all_of_some_and_of_one() -> None:
     assert both.json()["code"] == -1128
 
 
-async def test_exchange_info_of_all_is_kept_for_a_moment_but_never_lacks_a_new_symbol() -> None:
+async def test_exchange_info_is_cached_until_a_symbol_is_new() -> None:
     on = stage()
     clock = Clock()
     async with dialect(on, clock) as http:
@@ -208,7 +208,7 @@ async def test_exchange_info_of_all_is_kept_for_a_moment_but_never_lacks_a_new_s
 
 
 @pytest.mark.parametrize("path", ["exchangeInfo", "ticker/24hr", "ticker/price"])
-async def test_before_anything_was_heard_lists_are_not_empty_but_worth_another_try(path: str) -> None:
+async def test_before_any_data_lists_are_503_instead_of_empty(path: str) -> None:
     on = stage()
     on.live.has_symbols = False
     answer = await ask(on, f"/api/v3/{path}")
@@ -238,7 +238,7 @@ async def test_before_anything_was_heard_lists_are_not_empty_but_worth_another_t
         ("", 404, -1020),
     ],
 )
-async def test_errors_are_code_and_msg_and_readable_from_a_page(path: str, status: int, code: int) -> None:
+async def test_errors_are_code_and_msg_with_cors_headers(path: str, status: int, code: int) -> None:
     on = stage()
     on.live.price = TICKER
     answer = await ask(on, f"/api/v3/{path}", origin="https://app.example")
@@ -248,13 +248,13 @@ async def test_errors_are_code_and_msg_and_readable_from_a_page(path: str, statu
     assert "X-MBX-USED-WEIGHT-1M" in answer.headers["access-control-expose-headers"]
 
 
-async def test_the_wrong_method_is_an_error_of_the_same_shape() -> None:
+async def test_a_wrong_method_has_the_dialects_shape() -> None:
     async with dialect(stage()) as http:
         answer = await http.post(KLINES)
     assert (answer.status_code, answer.json()["code"]) == (405, -1020)
 
 
-async def test_the_store_away_is_told_apart_from_an_unknown_symbol() -> None:
+async def test_unavailable_store_and_unknown_symbol_are_different_errors() -> None:
     on = stage()
     on.stored.down = True
     for path in (KLINES, "/api/v3/ticker/24hr?symbol=FOOUSDT", "/api/v3/exchangeInfo?symbol=FOOUSDT"):
@@ -262,7 +262,7 @@ async def test_the_store_away_is_told_apart_from_an_unknown_symbol() -> None:
         assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, -1001, "2")
 
 
-async def test_stale_answers_say_so_in_a_header() -> None:
+async def test_stale_answers_have_a_header() -> None:
     on = stage()
     on.live.price = TICKER
     paths = (KLINES, "/api/v3/ticker/price?symbol=BTCUSDT", "/api/v3/ticker/price")
@@ -281,7 +281,7 @@ async def test_a_stored_ticker_in_a_list_makes_it_stale() -> None:
     assert answer.headers["x-gateway-state"] == "stale"
 
 
-async def test_our_own_bug_and_a_refusal_for_too_many_requests_keep_the_shape(
+async def test_a_bug_and_a_rate_limit_have_the_dialects_shape(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def ask_with(failure: Exception) -> httpx.Response:

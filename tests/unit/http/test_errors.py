@@ -1,4 +1,4 @@
-"""Every failure is `{error, code, details?}` with its status, readable from a browser."""
+"""Every failure has a code and a status in the native shape, or the shape of its dialect."""
 
 from __future__ import annotations
 
@@ -6,39 +6,40 @@ from typing import TYPE_CHECKING
 
 import orjson
 import pytest
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from gateway.history.service import UnknownSymbol
 from gateway.history.store import StoreUnavailable
-from gateway.http.errors import STATUS, Code, coded_route, error_response
+from gateway.http.errors import NoDataYet, coded_route, error_response, mount_dialect
+from gateway.http.reply import json_response
+from gateway.model.errors import ErrorCode
 from tests.unit.history.stage import stage
 from tests.unit.http.client import client
 
 if TYPE_CHECKING:
+    import httpx
     from starlette.responses import Response
     from starlette.types import Message
 
 PATH = "/v1/klines?symbol=BTCUSDT&interval=1m"
 
 
-def test_every_code_has_a_status() -> None:
-    assert set(STATUS) == set(Code)
-
-
-def test_details_are_there_only_when_there_are_some() -> None:
-    assert orjson.loads(error_response(Code.BAD_REQUEST, "why").body) == {"error": "why", "code": "BAD_REQUEST"}
-    with_details = orjson.loads(error_response(Code.BAD_REQUEST, "why", {"field": "limit"}).body)
+def test_details_are_present_only_if_there_are_any() -> None:
+    assert orjson.loads(error_response(ErrorCode.BAD_REQUEST, "why").body) == {"error": "why", "code": "BAD_REQUEST"}
+    with_details = orjson.loads(error_response(ErrorCode.BAD_REQUEST, "why", {"field": "limit"}).body)
     assert with_details["details"] == {"field": "limit"}
 
 
 @pytest.mark.parametrize(("wait_s", "header"), [(0.0, "1"), (0.2, "1"), (1.0, "1"), (3.1, "4")])
 def test_retry_after_is_whole_seconds_and_at_least_one(wait_s: float, header: str) -> None:
-    answer = error_response(Code.RATE_LIMIT, "slower", retry_after_s=wait_s)
+    answer = error_response(ErrorCode.RATE_LIMIT, "slower", retry_after_s=wait_s)
     assert (answer.status_code, answer.headers["retry-after"]) == (429, header)
 
 
-async def test_a_path_that_is_not_there_is_a_coded_404() -> None:
+async def test_an_unknown_path_is_a_404_with_a_code() -> None:
     async with client(stage()) as http:
         answer = await http.get("/v1/nothing")
     assert (answer.status_code, answer.json()["code"]) == (404, "BAD_REQUEST")
@@ -49,15 +50,13 @@ async def test_a_path_that_is_not_there_is_a_coded_404() -> None:
     ("method", "path", "allowed"),
     [("POST", PATH, {"GET", "HEAD", "OPTIONS"}), ("GET", "/functions/v1/get-klines", {"POST", "OPTIONS"})],
 )
-async def test_the_wrong_method_is_a_coded_405_that_names_the_right_ones(
-    method: str, path: str, allowed: set[str]
-) -> None:
+async def test_a_wrong_method_is_a_405_that_lists_the_right_ones(method: str, path: str, allowed: set[str]) -> None:
     async with client(stage()) as http:
         refused = await http.request(method, path)
-        told = await http.options(path)
+        options = await http.options(path)
     assert (refused.status_code, refused.json()["code"]) == (405, "BAD_REQUEST")
     assert set(refused.headers["allow"].split(", ")) == allowed
-    assert (told.status_code, set(told.headers["allow"].split(", "))) == (204, allowed)
+    assert (options.status_code, set(options.headers["allow"].split(", "))) == (204, allowed)
 
 
 async def test_head_is_get_without_the_body() -> None:
@@ -76,7 +75,7 @@ async def test_pages_of_other_origins_may_read_answers_and_errors(path: str) -> 
     assert "Retry-After" in answer.headers["access-control-expose-headers"]
 
 
-async def test_only_the_origins_set_may_read() -> None:
+async def test_only_configured_origins_may_read() -> None:
     async with client(stage(), cors_origins=("https://app.example",)) as http:
         ours = await http.get(PATH, headers={"origin": "https://app.example"})
         other = await http.get(PATH, headers={"origin": "https://evil.example"})
@@ -98,7 +97,7 @@ async def test_a_browsers_preflight_is_answered() -> None:
     assert "apikey" in answer.headers["access-control-allow-headers"]
 
 
-async def test_our_own_bug_is_a_coded_500_that_tells_nothing_of_the_inside() -> None:
+async def test_a_bug_is_a_500_that_reveals_nothing() -> None:
     async def broken(request: Request) -> Response:
         raise RuntimeError("secret")
 
@@ -106,11 +105,11 @@ async def test_our_own_bug_is_a_coded_500_that_tells_nothing_of_the_inside() -> 
         answer = await http.get("/broken")
     assert (answer.status_code, answer.json()) == (
         500,
-        {"error": "an error inside the gateway", "code": "INTERNAL"},
+        {"error": "Internal error.", "code": "INTERNAL"},
     )
 
 
-async def test_a_client_that_hangs_up_is_no_bug_of_ours() -> None:
+async def test_a_client_that_hangs_up_is_not_an_internal_error() -> None:
     async def reads(request: Request) -> Response:
         raise ClientDisconnect
 
@@ -128,7 +127,7 @@ async def test_a_client_that_hangs_up_is_no_bug_of_ours() -> None:
     assert sent[0]["status"] == 400
 
 
-async def test_an_unknown_symbol_and_an_absent_store_have_their_codes_on_every_route() -> None:
+async def test_unknown_symbol_and_unavailable_store_have_codes_on_every_route() -> None:
     async def unknown(request: Request) -> Response:
         raise UnknownSymbol("FOOUSDT")
 
@@ -144,3 +143,79 @@ async def test_an_unknown_symbol_and_an_absent_store_have_their_codes_on_every_r
     ]
     assert answers[1].headers["retry-after"] == "2"
     assert answers[1].json()["details"] == {"reason": "timeout", "since": 5}
+
+
+# Dialects under a path of their own.
+
+
+class Refused(Exception):
+    pass
+
+
+def shaped(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 418
+    return PlainTextResponse(f"{request.method} {type(error).__name__}", status)
+
+
+async def fine(request: Request) -> Response:
+    return json_response(b"{}")
+
+
+async def failing(request: Request) -> Response:
+    failures: dict[str, Exception] = {
+        "refused": Refused(),
+        "unknown": UnknownSymbol("FOO"),
+        "away": StoreUnavailable("timeout", 5, 1.2),
+        "nothing": NoDataYet(),
+        "bug": RuntimeError("secret"),
+    }
+    raise failures[request.query_params["how"]]
+
+
+async def ask(method: str, path: str) -> httpx.Response:
+    routes = mount_dialect("/dialect", {"fine": fine, "deep/fine": fine, "failing": failing}, shaped, Refused)
+    async with client(stage(), more=tuple(routes)) as http:
+        return await http.request(method, path)
+
+
+@pytest.mark.parametrize("path", ["/dialect/fine", "/dialect/deep/fine"])
+async def test_an_endpoint_of_a_dialect_answers_get_and_head(path: str) -> None:
+    answer = await ask("GET", path)
+    assert (answer.status_code, answer.content) == (200, b"{}")
+    assert answer.headers["content-type"] == "application/json"
+    assert (await ask("HEAD", path)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("how", "text", "retry_after"),
+    [
+        ("refused", "GET Refused", None),
+        ("unknown", "GET UnknownSymbol", None),
+        ("away", "GET StoreUnavailable", "2"),
+        ("nothing", "GET NoDataYet", "1"),
+        ("bug", "GET RuntimeError", None),
+    ],
+)
+async def test_each_failure_has_the_dialects_shape_uncached(how: str, text: str, retry_after: str | None) -> None:
+    answer = await ask("GET", f"/dialect/failing?how={how}")
+    assert (answer.status_code, answer.text) == (418, text)
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers.get("retry-after") == retry_after
+
+
+@pytest.mark.parametrize("path", ["/dialect", "/dialect/", "/dialect/none", "/dialect/fine/", "/dialect//fine"])
+async def test_an_unknown_path_has_the_dialects_shape_and_is_not_redirected(path: str) -> None:
+    answer = await ask("GET", path)
+    assert (answer.status_code, answer.text) == (404, "GET HTTPException")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"])
+async def test_a_wrong_method_has_the_dialects_shape_and_lists_the_right_ones(method: str) -> None:
+    answer = await ask(method, "/dialect/fine")
+    assert (answer.status_code, answer.text) == (405, f"{method} HTTPException")
+    assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD"}
+    assert (await ask(method, "/dialect")).status_code == 404
+
+
+async def test_other_paths_have_the_native_shape() -> None:
+    assert (await ask("GET", "/dialects")).json()["code"] == "BAD_REQUEST"

@@ -44,7 +44,7 @@ async def test_without_a_ticker_the_klines_come_alone() -> None:
     assert len(answer.json()["klines"]) == 21
 
 
-async def test_a_ticker_out_of_reach_does_not_take_the_klines_away() -> None:
+async def test_klines_are_sent_when_the_ticker_cannot_be_read() -> None:
     on = stage()
     async with client(on) as http:
         await http.post(KLINES, json={"symbol": "BTCUSDT", "timeframe": "1m"})
@@ -54,7 +54,7 @@ async def test_a_ticker_out_of_reach_does_not_take_the_klines_away() -> None:
     assert "ticker" not in answer.json()
 
 
-async def test_long_answers_are_compressed_for_those_who_take_it() -> None:
+async def test_long_answers_are_compressed_if_gzip_is_accepted() -> None:
     async with client(stage()) as http:
         body = {"symbol": "BTCUSDT", "timeframe": "1m"}
         answer = await http.post(KLINES, json=body, headers={"accept-encoding": "gzip"})
@@ -102,13 +102,13 @@ BAD_KLINES = [
     [(path, *case) for path in (KLINES, PRICE) for case in BAD_BODIES] + [(KLINES, *case) for case in BAD_KLINES],
     ids=lambda value: str(value)[:60],
 )
-async def test_a_bad_body_is_refused_with_a_code(path: str, body: bytes, code: str) -> None:
+async def test_an_invalid_body_is_refused_with_a_code(path: str, body: bytes, code: str) -> None:
     async with client(stage()) as http:
         answer = await http.post(path, content=body)
     assert (answer.status_code, answer.json()["code"]) == (400, code)
 
 
-async def test_the_field_is_called_timeframe_here() -> None:
+async def test_the_interval_field_is_called_timeframe() -> None:
     async with client(stage()) as http:
         answer = await http.post(KLINES, json={"symbol": "BTCUSDT"})
     assert answer.json()["details"] == {"field": "timeframe"}
@@ -138,7 +138,7 @@ async def test_a_body_of_exactly_64_kib_is_read() -> None:
     assert answer.status_code == 200
 
 
-async def test_the_store_away_is_an_error_with_a_code() -> None:
+async def test_an_unavailable_store_is_an_error_with_a_code() -> None:
     on = stage()
     on.stored.down = True
     async with client(on) as http:

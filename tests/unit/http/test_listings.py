@@ -7,8 +7,8 @@ import pytest
 from gateway.config import DialectsConfig
 from gateway.history.service import UnknownSymbol
 from gateway.history.store import StoreUnavailable
+from gateway.http.errors import NoDataYet
 from gateway.http.listings import Listings
-from gateway.http.mount import NothingYet
 from gateway.model.ticker import Ticker
 from gateway.protocol.listing import Listing
 from tests.unit.history.stage import Stage, bar, forming, stage
@@ -18,7 +18,7 @@ def listings(on: Stage) -> Listings:
     return Listings(on.history, DialectsConfig(quote_assets=("USDT",)), ("1h", "1m"))
 
 
-async def test_digits_come_from_ticker_and_bars() -> None:
+async def test_digits_are_derived_from_ticker_and_klines() -> None:
     on = stage()
     on.live.last_bar = forming(20, close="100.123", volume="1")
     on.live.memory = [bar(19, volume="0.0001")]
@@ -27,7 +27,7 @@ async def test_digits_come_from_ticker_and_bars() -> None:
     assert await listings(on).find("BTCUSDT") == Listing("BTCUSDT", "BTC", "USDT", 4, 5)
 
 
-async def test_digits_once_seen_are_not_forgotten() -> None:
+async def test_digits_never_decrease() -> None:
     on = stage()
     on.live.last_bar = forming(20, close="100.12345", volume="0.001")
     found = listings(on)
@@ -37,7 +37,7 @@ async def test_digits_once_seen_are_not_forgotten() -> None:
     assert found.all() == [Listing("BTCUSDT", "BTC", "USDT", 5, 3)]
 
 
-async def test_configured_steps_stand_whatever_is_seen() -> None:
+async def test_configured_steps_do_not_change() -> None:
     on = stage()
     on.live.last_bar = forming(20, close="100.12345", volume="0.001")
     config = DialectsConfig(
@@ -47,20 +47,20 @@ async def test_configured_steps_stand_whatever_is_seen() -> None:
     assert await found.find("BTCUSDT") == Listing("BTCUSDT", "BTC", "USDT", 2, 0, 5, 10)
 
 
-async def test_a_known_symbol_without_any_price_has_the_finest_steps() -> None:
+async def test_a_symbol_without_prices_has_the_finest_steps() -> None:
     on = stage()
     on.live.last_bar = None
     assert await listings(on).find("BTCUSDT") == Listing("BTCUSDT", "BTC", "USDT", 8, 8)
 
 
-async def test_a_symbol_that_only_the_store_knows_is_read_from_there() -> None:
+async def test_a_symbol_only_in_the_store_is_read_from_there() -> None:
     on = stage()
     on.live.names = []
     on.stored.price = Ticker("BTCUSDT", "1.5")
     assert await listings(on).find("BTCUSDT") == Listing("BTCUSDT", "BTC", "USDT", 1, 0)
 
 
-async def test_a_symbol_nobody_knows_and_a_store_that_is_away_are_told_apart() -> None:
+async def test_unknown_symbol_and_unavailable_store_are_different_errors() -> None:
     on = stage()
     with pytest.raises(UnknownSymbol):
         await listings(on).find("FOOUSDT")
@@ -69,18 +69,18 @@ async def test_a_symbol_nobody_knows_and_a_store_that_is_away_are_told_apart() -
         await listings(on).find("FOOUSDT")
 
 
-def test_all_pairs_are_listed_with_and_without_digits() -> None:
+def test_all_symbols_are_listed_with_and_without_digits() -> None:
     on = stage()
     on.live.names = ["ETHUSDT", "BTCUSDT"]
     found = listings(on)
     assert found.names() == ["BTCUSDT", "ETHUSDT"]
     assert [listing.price_digits for listing in found.all()] == [2, 8]
-    assert found.bare() == [Listing("BTCUSDT", "BTC", "USDT", 0, 0), Listing("ETHUSDT", "ETH", "USDT", 0, 0)]
+    assert found.without_digits() == [Listing("BTCUSDT", "BTC", "USDT", 0, 0), Listing("ETHUSDT", "ETH", "USDT", 0, 0)]
 
 
-def test_before_anything_was_heard_there_is_no_list_rather_than_an_empty_one() -> None:
+def test_before_any_data_listing_raises_instead_of_being_empty() -> None:
     on = stage()
     on.live.has_symbols = False
-    for ask in (listings(on).names, listings(on).bare, listings(on).all):
-        with pytest.raises(NothingYet):
+    for ask in (listings(on).names, listings(on).without_digits, listings(on).all):
+        with pytest.raises(NoDataYet):
             ask()

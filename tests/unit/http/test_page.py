@@ -9,7 +9,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from gateway.http.page import FOREVER, routes
+from gateway.http.page import IMMUTABLE, routes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,9 +40,7 @@ def page(tmp_path: Path) -> httpx.AsyncClient:
         ("*", None),
     ],
 )
-async def test_the_smallest_file_is_sent_that_the_browser_takes(
-    page: httpx.AsyncClient, accepted: str, coding: str | None
-) -> None:
+async def test_the_smallest_accepted_file_is_sent(page: httpx.AsyncClient, accepted: str, coding: str | None) -> None:
     async with page, page.stream("GET", "/assets/a-1.js", headers={"accept-encoding": accepted}) as answer:
         assert answer.status_code == 200
         assert answer.headers.get("content-encoding") == coding
@@ -52,10 +50,10 @@ async def test_the_smallest_file_is_sent_that_the_browser_takes(
     )
     assert answer.headers["content-type"].startswith("text/javascript")
     assert answer.headers["vary"] == "accept-encoding"
-    assert answer.headers["cache-control"] == FOREVER
+    assert answer.headers["cache-control"] == IMMUTABLE
 
 
-async def test_what_was_not_compressed_goes_as_it_is_and_is_asked_for_each_time(page: httpx.AsyncClient) -> None:
+async def test_a_file_without_compressed_copy_is_sent_plain_and_revalidated(page: httpx.AsyncClient) -> None:
     async with page:
         answer = await page.get("/", headers={"accept-encoding": "br"})
     assert answer.text == "<p>plain</p>"
@@ -63,7 +61,7 @@ async def test_what_was_not_compressed_goes_as_it_is_and_is_asked_for_each_time(
     assert answer.headers["cache-control"] == "no-cache"
 
 
-async def test_an_unchanged_file_is_not_sent_again_in_any_coding(page: httpx.AsyncClient) -> None:
+async def test_an_unchanged_file_is_a_304_in_every_coding(page: httpx.AsyncClient) -> None:
     async with page:
         for accepted in ("br", "gzip", "identity"):
             first = await page.get("/assets/a-1.js", headers={"accept-encoding": accepted})
@@ -73,5 +71,5 @@ async def test_an_unchanged_file_is_not_sent_again_in_any_coding(page: httpx.Asy
             assert again.status_code == 304
 
 
-def test_without_a_built_page_everything_else_works(tmp_path: Path) -> None:
+def test_without_a_built_page_there_is_no_route(tmp_path: Path) -> None:
     assert routes(tmp_path / "missing") == []

@@ -36,7 +36,7 @@ async def numbers(on: Stage, query: str) -> list[int]:
     return [(second - at_s(0)) // 60 for second in data["t"]]
 
 
-async def test_the_configuration_and_the_clock() -> None:
+async def test_configuration_and_time() -> None:
     data = (await ask(stage(), "/udf/config")).json()
     clock = await ask(stage(), "/udf/time")
     assert (data["supports_search"], data["supported_resolutions"]) == (True, ["1", "60"])
@@ -51,12 +51,12 @@ async def test_a_symbol_is_found_with_and_without_its_exchange(name: str) -> Non
 
 @pytest.mark.parametrize("name", ["FOOUSDT", "btcusdt", "KRAKEN:BTCUSDT", "BINANCE:", "A:B:BTCUSDT", "%00"])
 @pytest.mark.parametrize("path", ["symbols?symbol=", "history?resolution=1&symbol="])
-async def test_an_unknown_symbol_is_an_answer_with_an_error(path: str, name: str) -> None:
+async def test_an_unknown_symbol_is_status_200_with_an_error(path: str, name: str) -> None:
     answer = await ask(stage(), f"/udf/{path}{name}")
     assert (answer.status_code, answer.json()) == (200, {"s": "error", "errmsg": "unknown_symbol"})
 
 
-async def test_search_finds_parts_of_names_at_our_exchange() -> None:
+async def test_search_finds_parts_of_names_on_the_exchange() -> None:
     on = stage()
     on.live.names = ["BTCUSDT", "ETHBTC", "ETHUSDT"]
 
@@ -72,7 +72,7 @@ async def test_search_finds_parts_of_names_at_our_exchange() -> None:
     assert await found("query=BTC&exchange=KRAKEN") == []
 
 
-async def test_bars_from_one_time_up_to_another_which_is_not_included() -> None:
+async def test_the_end_of_a_range_is_exclusive() -> None:
     on = stage()
     assert await numbers(on, f"from={at_s(3)}&to={at_s(6)}") == [3, 4, 5]
     assert await numbers(on, f"from={at_s(3)}&to={at_s(6) + 1}") == [3, 4, 5, 6]
@@ -90,7 +90,7 @@ async def test_countback_goes_before_from() -> None:
     assert await numbers(on, f"from=0&to={at_s(3)}&countback=999999") == [0, 1, 2]
 
 
-async def test_bars_have_the_digits_of_the_source() -> None:
+async def test_klines_have_the_digits_of_the_source() -> None:
     on = stage()
     on.live.last_bar = forming(20, close="97000.5000")
     answer = await ask(on, f"{BARS}&countback=1&from=0&to={at_s(21)}")
@@ -112,19 +112,19 @@ async def test_bars_have_the_digits_of_the_source() -> None:
         ("from=99999999999999&to=999999999999999", at_s(20)),
     ],
 )
-async def test_where_there_are_no_bars_the_nearest_earlier_one_is_named(query: str, next_time: int | None) -> None:
+async def test_an_empty_range_names_the_nearest_earlier_kline(query: str, next_time: int | None) -> None:
     data = (await ask(stage(), f"{BARS}&{query}")).json()
     assert data == {"s": "no_data"} | ({} if next_time is None else {"nextTime": next_time})
 
 
-async def test_a_hole_in_the_source_points_before_it() -> None:
+async def test_a_gap_in_the_source_names_the_kline_before_it() -> None:
     on = stage()
     on.stored.klines = [*bars(0, 4), *bars(10, 19)]
     data = (await ask(on, f"{BARS}&from={at_s(6)}&to={at_s(8)}")).json()
     assert data == {"s": "no_data", "nextTime": at_s(4)}
 
 
-async def test_quotes_answer_each_symbol_by_the_name_it_was_asked_for() -> None:
+async def test_quotes_repeat_the_requested_names() -> None:
     on = stage()
     on.live.price = TICKER
     on.live.names = ["BTCUSDT", "ETHUSDT"]
@@ -139,7 +139,7 @@ async def test_quotes_answer_each_symbol_by_the_name_it_was_asked_for() -> None:
     assert data["d"][0]["v"]["lp"] == 97000.1
 
 
-async def test_quotes_out_of_reach_are_errors_of_their_own_and_do_not_take_the_others_away() -> None:
+async def test_an_unavailable_quote_does_not_affect_the_others() -> None:
     on = stage()
     on.live.price = TICKER
     on.stored.down = True
@@ -166,19 +166,19 @@ async def test_quotes_out_of_reach_are_errors_of_their_own_and_do_not_take_the_o
         "quotes?symbols=" + ",".join(f"S{number}" for number in range(201)),
     ],
 )
-async def test_bad_arguments_are_an_answer_with_an_error(path: str) -> None:
+async def test_invalid_arguments_are_status_200_with_an_error(path: str) -> None:
     answer = await ask(stage(), f"/udf/{path}", origin="https://app.example")
     assert (answer.status_code, answer.json()["s"]) == (200, "error")
     assert answer.json()["errmsg"]
     assert answer.headers["access-control-allow-origin"] == "*"
 
 
-async def test_a_path_that_is_not_there_has_the_shape_too() -> None:
+async def test_an_unknown_path_has_the_dialects_shape() -> None:
     answer = await ask(stage(), "/udf/symbol_info?group=all")
     assert (answer.status_code, answer.json()) == (404, {"s": "error", "errmsg": "Not Found"})
 
 
-async def test_the_store_away_and_nothing_heard_yet_are_worth_another_try() -> None:
+async def test_unavailable_store_and_no_data_yet_are_503() -> None:
     on = stage()
     on.stored.down = True
     away = await ask(on, BARS)
@@ -188,17 +188,17 @@ async def test_the_store_away_and_nothing_heard_yet_are_worth_another_try() -> N
     assert (silent.status_code, silent.json()["s"], silent.headers["retry-after"]) == (503, "error", "1")
 
 
-async def test_stale_bars_say_so_in_a_header() -> None:
+async def test_stale_klines_have_a_header() -> None:
     on = stage()
     on.live.away = True
     assert (await ask(on, BARS)).headers["x-gateway-state"] == "stale"
 
 
-async def test_our_own_bug_keeps_the_shape_and_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_bug_has_the_dialects_shape_and_reveals_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     async def fail(*_: Any) -> None:
         raise RuntimeError("secret")
 
     on = stage()
     monkeypatch.setattr(on.history, "klines", fail)
     answer = await ask(on, BARS)
-    assert (answer.status_code, answer.json()) == (500, {"s": "error", "errmsg": "an error inside the gateway"})
+    assert (answer.status_code, answer.json()) == (500, {"s": "error", "errmsg": "Internal error."})

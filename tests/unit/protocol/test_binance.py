@@ -94,25 +94,25 @@ def test_kline_has_the_fields_of_the_documentation(stage: Stage) -> None:
     }  # fmt: skip
 
 
-def test_what_the_source_does_not_say_of_a_kline_is_filled_in(stage: Stage) -> None:
+def test_missing_fields_of_a_kline_are_filled_in(stage: Stage) -> None:
     k = message(stage.dialect().kline(stage.kline, None, kline()))["k"]
     assert types(k) == list(KLINE_FIELDS.items())
     assert [k[name] for name in "fLvnqVQB"] == [-1, -1, "0", 0, "0", "0", "0", "0"]
 
 
-def test_kline_that_has_not_changed_is_no_news(stage: Stage) -> None:
+def test_unchanged_kline_makes_no_event(stage: Stage) -> None:
     bar = kline()
     assert stage.dialect().kline(stage.kline, bar, kline()) == b""
     assert stage.dialect().kline(stage.kline, bar, kline(volume="1")) != b""
 
 
-def test_closed_kline_says_so(stage: Stage) -> None:
+def test_closed_kline_has_x_true(stage: Stage) -> None:
     event = message(stage.dialect().closed(stage.kline, kline(closed=True)))
     assert event["k"]["x"] is True
     assert event["E"] == T0 + MINUTE_MS
 
 
-def test_closed_kline_of_the_store_is_dated_at_its_close(stage: Stage) -> None:
+def test_closed_kline_of_the_store_has_its_close_time_as_event_time(stage: Stage) -> None:
     event = message(stage.dialect().closed(stage.kline, kline(closed=True, event_time_ms=0)))
     assert event["E"] == event["k"]["T"] == T0 + MINUTE_MS - 1
 
@@ -148,14 +148,14 @@ def test_book_ticker_has_neither_type_nor_event_time(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("view", ["mini", "full"])
-def test_ticker_that_says_only_its_price_has_all_fields(stage: Stage, view: str) -> None:
+def test_ticker_with_only_a_price_has_all_fields(stage: Stage, view: str) -> None:
     event = message(stage.dialect().ticker(getattr(stage, view), None, ticker("100")))
     assert types(event) == list({"mini": MINI_FIELDS, "full": FULL_FIELDS}[view].items())
     assert {event[name] for name in "ohlc"} == {"100"}
     assert (event["v"], event["q"]) == ("0", "0")
 
 
-def test_what_the_source_does_not_say_of_a_ticker_is_filled_in(stage: Stage) -> None:
+def test_missing_fields_of_a_ticker_are_filled_in(stage: Stage) -> None:
     event = message(stage.dialect().ticker(stage.full, None, ticker("100", open="90")))
     assert [event[name] for name in "pPwxQbBaA"] == ["0", "0", "100", "90", "0", "0", "0", "0", "0"]
     assert (event["O"], event["C"]) == (T0 - DAY_MS, T0)
@@ -163,27 +163,27 @@ def test_what_the_source_does_not_say_of_a_ticker_is_filled_in(stage: Stage) -> 
 
 
 @pytest.mark.parametrize("view", ["mini", "full", "book"])
-def test_ticker_that_has_not_changed_is_no_news(stage: Stage, view: str) -> None:
+def test_unchanged_ticker_makes_no_event(stage: Stage, view: str) -> None:
     n = getattr(stage, view)
     assert stage.dialect().ticker(n, WHOLE, WHOLE._replace()) == b""
     changed = WHOLE._replace(last="101", bid="100", event_time_ms=T0 + 1)
     assert len(messages(stage.dialect().ticker(n, WHOLE, changed))) == 1
 
 
-def test_ticker_of_another_time_is_news_though_its_price_is_the_same(stage: Stage) -> None:
+def test_ticker_with_a_new_event_time_makes_an_event(stage: Stage) -> None:
     assert message(stage.dialect().ticker(stage.mini, WHOLE, WHOLE._replace(event_time_ms=T0 + 5)))["E"] == T0 + 5
 
 
-def test_price_is_no_news_of_the_book(stage: Stage) -> None:
+def test_new_price_makes_no_book_event(stage: Stage) -> None:
     assert stage.dialect().ticker(stage.book, WHOLE, WHOLE._replace(last="101", event_time_ms=T0 + 1)) == b""
 
 
 @pytest.mark.parametrize("missing", [{"bid": ""}, {"ask": ""}, {"bid": "", "ask": ""}], ids=str)
-def test_half_a_book_is_not_told(stage: Stage, missing: dict[str, Any]) -> None:
+def test_book_with_one_side_makes_no_event(stage: Stage, missing: dict[str, Any]) -> None:
     assert stage.dialect().ticker(stage.book, None, WHOLE._replace(**missing)) == b""
 
 
-def test_book_without_quantities_is_told(stage: Stage) -> None:
+def test_book_without_quantities_makes_an_event(stage: Stage) -> None:
     event = message(stage.dialect().ticker(stage.book, None, ticker(bid="1", ask="2")))
     assert (event["B"], event["A"]) == ("0", "0")
 
@@ -224,7 +224,7 @@ def test_microseconds_are_those_of_the_milliseconds(stage: Stage) -> None:
     assert message(stage.dialect(micro=True).ticker(stage.mini, None, WHOLE))["E"] == T0 * 1000
 
 
-def test_beat_is_its_fragments_and_nothing_else(stage: Stage) -> None:
+def test_flush_is_its_fragments_joined(stage: Stage) -> None:
     dialect = stage.dialect()
     fragments = [dialect.kline(stage.kline, None, kline()), dialect.ticker(stage.mini, None, WHOLE)]
     for spare in (False, True):
@@ -232,7 +232,7 @@ def test_beat_is_its_fragments_and_nothing_else(stage: Stage) -> None:
         assert [event["e"] for event in messages(beat)] == ["kline", "24hrMiniTicker"]
 
 
-def test_dialect_says_nothing_that_the_exchange_does_not(stage: Stage) -> None:
+def test_dialect_has_no_messages_unknown_to_the_exchange(stage: Stage) -> None:
     dialect = stage.dialect()
     said = (dialect.status([0], FeedState("redis", T0)), dialect.throttle(400, "load"), dialect.heartbeat(T0))
     assert said == (b"", b"", b"")

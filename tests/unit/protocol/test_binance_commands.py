@@ -56,7 +56,7 @@ def body(data: bytes) -> bytes:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_stream_name_is_taken_apart(name: str, stream: Stream) -> None:
+def test_stream_name_is_parsed(name: str, stream: Stream) -> None:
     assert NAMES.parse(name) == stream
 
 
@@ -74,7 +74,7 @@ def test_stream_name_is_taken_apart(name: str, stream: Stream) -> None:
         ("btcusdt@Kline_1m@+08:00", "btcusdt@kline_1m@+08:00"),
     ],
 )
-def test_any_letter_case_is_taken_and_a_plain_one_echoed(name: str, echoed: str) -> None:
+def test_any_letter_case_is_accepted_and_uniform_case_is_echoed(name: str, echoed: str) -> None:
     stream = NAMES.parse(name)
     assert (stream.name, stream.symbol) == (echoed, "BTCUSDT")
 
@@ -87,7 +87,7 @@ def test_any_letter_case_is_taken_and_a_plain_one_echoed(name: str, echoed: str)
         ("!MiniTicker@Arr", "!miniTicker@arr"),
     ],
 )
-def test_arrays_are_taken_in_any_letter_case_too(name: str, echoed: str) -> None:
+def test_arrays_are_accepted_in_any_letter_case(name: str, echoed: str) -> None:
     assert NAMES.parse(name) == Stream(echoed, View.MINI)
 
 
@@ -97,19 +97,19 @@ def test_upper_and_lower_case_name_the_same_values() -> None:
     assert (upper.view, upper.symbol, upper.interval) == (lower.view, lower.symbol, lower.interval)
 
 
-def test_minute_and_month_are_told_apart() -> None:
+def test_minute_and_month_are_different_intervals() -> None:
     assert NAMES.parse("btcusdt@kline_1m").interval == "1m"
     assert NAMES.parse("btcusdt@kline_1M").interval == "1M"
 
 
 @pytest.mark.parametrize("interval", ["1s", "1m", "1h", "4h", "8h"])
-def test_offset_that_moves_no_bar_is_served_under_its_own_name(interval: str) -> None:
+def test_offset_that_moves_no_kline_is_accepted(interval: str) -> None:
     name = f"btcusdt@kline_{interval}@+08:00"
     assert NAMES.parse(name) == Stream(name, View.STRICT, "BTCUSDT", interval)
 
 
 @pytest.mark.parametrize("interval", ["12h", "1d", "1w", "1M"])
-def test_offset_that_moves_bars_is_refused(interval: str) -> None:
+def test_offset_that_moves_klines_is_refused(interval: str) -> None:
     assert NAMES.parse(f"btcusdt@kline_{interval}").interval == interval
     assert refusal(f"btcusdt@kline_{interval}@+08:00").code == INVALID_REQUEST
 
@@ -139,7 +139,7 @@ def test_offset_that_moves_bars_is_refused(interval: str) -> None:
         "0",
     ],
 )
-def test_what_is_no_stream_here_is_refused(name: str) -> None:
+def test_unknown_stream_is_refused(name: str) -> None:
     error = refusal(name)
     assert (error.code, error.message, error.id) == (INVALID_REQUEST, "Invalid request: invalid stream", 5)
 
@@ -152,7 +152,7 @@ def test_stream_name_must_be_a_string(name: object) -> None:
 @pytest.mark.parametrize(
     "id", [1, 0, -3, 2**63 - 1, -(2**63), "a", "x" * 36, "", None], ids=lambda id: f"{type(id).__name__}-{id}"
 )
-def test_id_comes_back_with_value_and_type(id: Any) -> None:
+def test_id_is_echoed_with_value_and_type(id: Any) -> None:
     request = decode(orjson.dumps({"method": "SUBSCRIBE", "params": ["btcusdt@ticker"], "id": id}))
     assert request == Request("SUBSCRIBE", id, ["btcusdt@ticker"])
     assert type(request.id) is type(id)
@@ -166,14 +166,14 @@ def test_params_and_id_may_be_left_out() -> None:
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"hello", b'{"id":1', b"\xff"], ids=str)
-def test_what_is_no_json_is_code_3(text: bytes) -> None:
+def test_invalid_json_is_code_3(text: bytes) -> None:
     error = bad(text)
     assert (error.code, error.id) == (INVALID_JSON, None)
     assert error.message.startswith("Invalid JSON: ")
 
 
 @pytest.mark.parametrize("text", [b"5", b"null", b'"SUBSCRIBE"', b'[{"method":"SUBSCRIBE"}]'], ids=str)
-def test_what_is_no_object_is_code_2(text: bytes) -> None:
+def test_json_that_is_not_an_object_is_code_2(text: bytes) -> None:
     error = bad(text)
     assert (error.code, error.message, error.id) == (INVALID_REQUEST, "Invalid request: expected an object", None)
 
@@ -198,17 +198,17 @@ def test_params_must_be_a_list(params: object) -> None:
     assert (error.code, error.message, error.id) == (INVALID_REQUEST, "Invalid request: params must be a list", 7)
 
 
-def test_result_has_its_fields_in_the_exchange_s_order() -> None:
+def test_result_has_its_fields_in_the_order_of_the_exchange() -> None:
     assert body(result(3, ["btcusdt@kline_1m"])) == b'{"result":["btcusdt@kline_1m"],"id":3}'
     assert body(result(None, None)) == b'{"result":null,"id":null}'
     assert body(result("a", True)) == b'{"result":true,"id":"a"}'
 
 
-def test_error_is_nested_as_the_live_server_has_it() -> None:
+def test_error_is_nested_as_on_the_live_server() -> None:
     error = RequestError(2, "Invalid request: invalid stream", 1)
     assert str(error) == "Invalid request: invalid stream"
     assert body(error_frame(error)) == b'{"error":{"code":2,"msg":"Invalid request: invalid stream"},"id":1}'
 
 
-def test_error_of_something_unreadable_has_no_id() -> None:
+def test_error_for_unreadable_text_has_no_id() -> None:
     assert orjson.loads(body(error_frame(bad(b"{"))))["id"] is None

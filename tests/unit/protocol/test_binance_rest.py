@@ -26,7 +26,7 @@ def test_a_row_has_twelve_elements_and_the_digits_of_the_source() -> None:
     )
 
 
-def test_the_full_ticker_has_every_field_in_order_and_says_unknown_ids_as_minus_one() -> None:
+def test_the_full_ticker_has_every_field_in_order() -> None:
     assert wire.full_ticker(TICKER, T0 + 5).decode() == (
         '{"symbol":"BTCUSDT","priceChange":"1000.10","priceChangePercent":"1.042","weightedAvgPrice":"96800.00000000",'
         '"prevClosePrice":"96000.00","lastPrice":"97000.10","lastQty":"0.00000000","bidPrice":"0.00000000",'
@@ -36,7 +36,7 @@ def test_the_full_ticker_has_every_field_in_order_and_says_unknown_ids_as_minus_
     )
 
 
-def test_what_an_extended_source_says_is_passed_on() -> None:
+def test_extended_ticker_fields_are_passed_on() -> None:
     said = TICKER._replace(
         bid="97000.0", ask="97000.2", open_time_ms=T0 - 7, close_time_ms=T0 + 7, first_trade_id=3, last_trade_id=14
     )
@@ -53,7 +53,7 @@ def test_the_mini_ticker_has_no_change_and_no_book() -> None:
     )
 
 
-def test_without_a_time_of_the_source_the_window_ends_now() -> None:
+def test_without_a_source_time_the_window_ends_now() -> None:
     data = orjson.loads(wire.mini_ticker(Ticker("BTCUSDT", "1.0"), T0))
     assert (data["openTime"], data["closeTime"]) == (T0 - 86_400_000, T0)
 
@@ -62,13 +62,13 @@ def test_the_price_ticker_is_two_strings() -> None:
     assert wire.price_ticker(TICKER, 0) == b'{"symbol":"BTCUSDT","price":"97000.10"}'
 
 
-def test_a_symbol_of_any_configured_shape_is_proper_json() -> None:
+def test_a_symbol_with_special_characters_is_valid_json() -> None:
     odd = TICKER._replace(symbol='A"B')
     for encode in (wire.full_ticker, wire.mini_ticker, wire.price_ticker):
         assert orjson.loads(encode(odd, T0))["symbol"] == 'A"B'
 
 
-def test_exchange_info_is_whole_with_the_servers_time_at_its_end() -> None:
+def test_exchange_info_ends_with_the_server_time() -> None:
     text = wire.exchange_info([Listing("BTCUSDT", "BTC", "USDT", 2, 5)], 100) + wire.server_time_end(T0)
     data = orjson.loads(text)
     (symbol,) = data.pop("symbols")
@@ -96,10 +96,10 @@ def test_exchange_info_is_whole_with_the_servers_time_at_its_end() -> None:
     assert not {"contractType", "underlying"} & symbol.keys()
 
 
-def test_exchange_info_may_list_nothing() -> None:
+def test_exchange_info_may_be_empty() -> None:
     assert orjson.loads(wire.exchange_info((), 100) + wire.server_time_end(T0))["symbols"] == []
 
 
-def test_time_and_errors_are_their_two_fields() -> None:
+def test_time_and_errors_have_their_fields() -> None:
     assert wire.server_time(T0) == b'{"serverTime":1732310040000}'
     assert wire.error(-1121, "Invalid symbol.") == b'{"code":-1121,"msg":"Invalid symbol."}'

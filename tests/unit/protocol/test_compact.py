@@ -26,35 +26,35 @@ def news(fragment: bytes) -> Any:
     return value
 
 
-def test_a_price_goes_out_as_a_bare_number_with_the_digits_of_the_source() -> None:
+def test_a_price_is_a_bare_number_with_the_digits_of_the_source() -> None:
     moved = TICKER._replace(last="97123.50", volume="2", event_time_ms=10_500)
     assert news(dialect.ticker(17, TICKER, moved)) == "97123.50"
 
 
-def test_the_figures_go_out_when_the_event_time_enters_a_new_span() -> None:
+def test_statistics_are_sent_once_per_span_of_event_time() -> None:
     moved = TICKER._replace(last="97123.50", high="", trades=-1, event_time_ms=15_000)
     assert news(dialect.ticker(17, TICKER, moved)) == ["97123.50", "96000.00", None, "95000", "1.5", "150000", None]
 
 
-def test_a_whole_ticker_has_all_figures() -> None:
+def test_a_complete_ticker_has_all_statistics() -> None:
     assert news(dialect.ticker(17, None, TICKER)) == ["97123.40", "96000.00", "98000", "95000", "1.5", "150000", "9"]
 
 
-def test_nothing_goes_out_for_a_ticker_whose_price_stands() -> None:
+def test_a_ticker_with_the_same_price_makes_no_update() -> None:
     assert dialect.ticker(17, TICKER, TICKER._replace(volume="9", event_time_ms=10_001)) == b""
 
 
-def test_a_new_bar_goes_out_whole() -> None:
+def test_a_new_kline_is_sent_complete() -> None:
     assert news(dialect.kline(17, None, BAR)) == ["60000", "10.0", "12.0", "9.0", "11.0", "5", "50", "7", "0"]
     later = BAR._replace(open_time_ms=120_000, provisional=True)
     assert news(dialect.kline(17, BAR, later))[-1] == "2"
 
 
-def test_a_bar_that_the_source_confirms_goes_out_whole() -> None:
+def test_a_confirmed_provisional_kline_is_sent_complete() -> None:
     assert news(dialect.kline(17, BAR._replace(provisional=True), BAR))[-1] == "0"
 
 
-def test_nothing_goes_out_for_a_bar_that_stands() -> None:
+def test_an_unchanged_kline_makes_no_update() -> None:
     assert dialect.kline(17, BAR, BAR._replace(event_time_ms=62_000)) == b""
 
 
@@ -66,7 +66,7 @@ def test_nothing_goes_out_for_a_bar_that_stands() -> None:
         pytest.param(BAR._replace(close="8.5", low="8.5"), id="new-low"),
     ],
 )
-def test_a_price_alone_goes_out_as_the_new_close(moved: Kline) -> None:
+def test_a_new_close_alone_is_a_bare_number(moved: Kline) -> None:
     assert news(dialect.kline(17, BAR, moved)) == moved.close
 
 
@@ -80,24 +80,24 @@ def test_a_price_alone_goes_out_as_the_new_close(moved: Kline) -> None:
         pytest.param(BAR._replace(open="10.1"), id="open"),
     ],
 )
-def test_what_a_client_could_not_infer_goes_out_as_the_bar_as_it_is(moved: Kline) -> None:
+def test_changes_a_client_cannot_infer_are_sent_as_an_array(moved: Kline) -> None:
     assert news(dialect.kline(17, BAR, moved)) == [
         moved.open, moved.high, moved.low, moved.close, moved.volume, moved.quote_volume, str(moved.trades),
     ]  # fmt: skip
 
 
-def test_a_closed_bar_says_so() -> None:
+def test_a_closed_kline_has_state_1() -> None:
     assert news(dialect.closed(17, BAR._replace(closed=True)))[-1] == "1"
 
 
-def test_a_beat_is_one_array_that_begins_with_its_time() -> None:
+def test_a_flush_is_one_array_that_begins_with_its_time() -> None:
     data = dialect.beat(dialect.ticker(17, None, TICKER) + dialect.kline(18, None, BAR), 99, spare=True)
     assert data[0] == 0x80 | TEXT
     when, first, _, second, _ = json.loads(data[2 if data[1] < 126 else 4 :])
     assert (when, first, second) == (99, 17, 18)
 
 
-def test_a_long_beat_is_compressed_for_who_negotiated_it_while_there_is_time() -> None:
+def test_a_long_flush_is_compressed_if_negotiated_and_there_is_time() -> None:
     body = b"".join(dialect.ticker(n, None, TICKER) for n in range(20))
     plain = dialect.beat(body, 99, spare=True)
     squeezed = CompactDialect(deflate=True).beat(body, 99, spare=True)

@@ -27,7 +27,7 @@ def test_an_offer_is_accepted_without_context_takeover(offers: str) -> None:
 
 
 @pytest.mark.parametrize("bits", ["15", "12", '"13"'])
-def test_a_window_that_is_asked_for_is_confirmed_as_small_as_ours(bits: str) -> None:
+def test_a_requested_window_is_confirmed_with_ours(bits: str) -> None:
     assert negotiate(f"permessage-deflate; server_max_window_bits={bits}") == (
         f"{NO_TAKEOVER}; server_max_window_bits={WINDOW_BITS}"
     )
@@ -51,11 +51,11 @@ def test_a_window_that_is_asked_for_is_confirmed_as_small_as_ours(bits: str) -> 
         "permessage-deflate; client_no_context_takeover=",
     ],
 )
-def test_an_offer_that_cannot_be_kept_is_declined(offers: str) -> None:
+def test_an_unsupported_offer_is_declined(offers: str) -> None:
     assert negotiate(offers) is None
 
 
-def test_the_first_offer_that_can_be_kept_is_taken() -> None:
+def test_the_first_supported_offer_is_accepted() -> None:
     assert negotiate("permessage-deflate; server_max_window_bits=8, permessage-deflate") == NO_TAKEOVER
 
 
@@ -71,13 +71,13 @@ def test_a_client_library_agrees_with_the_answer() -> None:
 
 
 @pytest.mark.parametrize("size", [10, 300, 1_000_000])
-def test_a_frame_comes_out_of_any_inflater_as_it_went_in(size: int) -> None:
+def test_a_frame_is_readable_by_any_inflater(size: int) -> None:
     # Digits of no pattern, so that the compressed sizes pass each form of length.
     text = "".join(str(number * 2654435761) for number in range(size // 10)).encode()
     assert list(server_frames(deflated_frame(1, text))) == [(1, text)]
 
 
-def test_a_frame_depends_on_nothing_that_came_before() -> None:
+def test_a_frame_depends_on_its_payload_only() -> None:
     assert deflated_frame(1, b"again" * 20) == deflated_frame(1, b"again" * 20)
 
 
@@ -97,7 +97,7 @@ def test_a_message_within_the_limit_is_inflated() -> None:
         pytest.param("f348cdc9c9070000" * 2, id="more after the last block"),
     ],
 )
-def test_what_is_no_whole_deflate_stream_is_an_error(payload: str) -> None:
+def test_an_incomplete_deflate_stream_is_an_error(payload: str) -> None:
     with pytest.raises(zlib.error):
         inflate(bytes.fromhex(payload), 100)
 
@@ -105,5 +105,5 @@ def test_what_is_no_whole_deflate_stream_is_an_error(payload: str) -> None:
 @pytest.mark.parametrize(
     ("payload", "text"), [("", b""), ("00", b""), ("f248cdc9c90700", b"Hello"), ("f348cdc9c9070000", b"Hello")]
 )
-def test_every_way_to_end_a_stream_is_understood(payload: str, text: bytes) -> None:
+def test_every_valid_end_of_a_stream_is_accepted(payload: str, text: bytes) -> None:
     assert inflate(bytes.fromhex(payload), 5) == text

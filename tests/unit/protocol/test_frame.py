@@ -5,18 +5,15 @@ import zlib
 
 import pytest
 
+from gateway.delivery.close_codes import Close
 from gateway.protocol.frame import (
-    BAD_PAYLOAD,
     BINARY,
     CLOSE,
     CONTINUATION,
     FRAGMENTS_MAX,
     PING,
-    POLICY,
     PONG,
-    PROTOCOL_ERROR,
     TEXT,
-    TOO_BIG,
     FrameError,
     FrameParser,
     Message,
@@ -53,22 +50,22 @@ def deflated(payload: bytes) -> bytes:
     return (compressor.compress(payload) + compressor.flush(zlib.Z_SYNC_FLUSH))[:-4]
 
 
-def heard(parser: FrameParser, data: bytes) -> list[Message]:
+def parse(parser: FrameParser, data: bytes) -> list[Message]:
     """The messages that the data completes."""
     parser.feed(data)
     return list(iter(parser.next_message, None))
 
 
-def refused(data: bytes, *, deflate: bool = False, max_bytes: int = MAX_BYTES) -> int:
+def refused(data: bytes, *, deflate: bool = False, max_bytes: int = MAX_BYTES) -> Close:
     """The close code of a parser that does not take the data."""
     with pytest.raises(FrameError) as caught:
-        heard(FrameParser(max_bytes, deflate=deflate), data)
+        parse(FrameParser(max_bytes, deflate=deflate), data)
     assert str(caught.value) == caught.value.reason
-    return caught.value.code
+    return caught.value.close
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535, 65_536])
-def test_a_server_frame_carries_its_length_in_the_shortest_form(size: int) -> None:
+def test_a_server_frame_has_its_length_in_the_shortest_form(size: int) -> None:
     whole = frame(BINARY, b"x" * size)
     assert whole == frame_head(BINARY, size) + b"x" * size
     assert whole[0] == 0x80 | BINARY
@@ -82,76 +79,76 @@ def test_a_server_frame_carries_its_length_in_the_shortest_form(size: int) -> No
 
 
 @pytest.mark.parametrize("size", [0, 5, 125, 126, 65_535, 65_536])
-def test_a_client_message_of_any_length_comes_out_unmasked(size: int) -> None:
+def test_a_client_message_of_any_length_is_unmasked(size: int) -> None:
     payload = b"ab" * size
-    assert heard(FrameParser(1 << 20), client_frame(TEXT, payload)) == [Message(TEXT, payload)]
+    assert parse(FrameParser(1 << 20), client_frame(TEXT, payload)) == [Message(TEXT, payload)]
 
 
 @pytest.mark.parametrize("cut", ["byte by byte", "at once", "with the next one's beginning"])
-def test_messages_come_out_however_the_bytes_are_cut(cut: str) -> None:
+def test_messages_are_parsed_however_the_bytes_are_split(cut: str) -> None:
     sent = [client_frame(TEXT, b'{"op":"ping"}'), client_frame(BINARY, b"x" * 300), client_frame(PING, b"hi")]
     data = b"".join(sent)
     size = {"byte by byte": 1, "at once": len(data), "with the next one's beginning": len(sent[0]) + 3}[cut]
     parser = FrameParser(MAX_BYTES)
-    messages = [message for at in range(0, len(data), size) for message in heard(parser, data[at : at + size])]
+    messages = [message for at in range(0, len(data), size) for message in parse(parser, data[at : at + size])]
     assert messages == [Message(TEXT, b'{"op":"ping"}'), Message(BINARY, b"x" * 300), Message(PING, b"hi")]
 
 
-def test_fragments_are_joined_and_control_frames_pass_between_them() -> None:
+def test_fragments_are_joined_around_control_frames() -> None:
     parser = FrameParser(MAX_BYTES)
-    assert heard(parser, client_frame(TEXT, b"one ", final=False)) == []
-    assert heard(parser, client_frame(PONG, b"!")) == [Message(PONG, b"!")]
-    assert heard(parser, client_frame(CONTINUATION, b"", final=False)) == []
-    assert heard(parser, client_frame(CONTINUATION, b"two")) == [Message(TEXT, b"one two")]
-    assert heard(parser, client_frame(TEXT, b"next")) == [Message(TEXT, b"next")]
+    assert parse(parser, client_frame(TEXT, b"one ", final=False)) == []
+    assert parse(parser, client_frame(PONG, b"!")) == [Message(PONG, b"!")]
+    assert parse(parser, client_frame(CONTINUATION, b"", final=False)) == []
+    assert parse(parser, client_frame(CONTINUATION, b"two")) == [Message(TEXT, b"one two")]
+    assert parse(parser, client_frame(TEXT, b"next")) == [Message(TEXT, b"next")]
 
 
 def test_a_fragmented_binary_message_need_not_be_utf8() -> None:
     parser = FrameParser(MAX_BYTES)
-    assert heard(parser, client_frame(BINARY, b"\xff", final=False)) == []
-    assert heard(parser, client_frame(CONTINUATION, b"\xfe")) == [Message(BINARY, b"\xff\xfe")]
+    assert parse(parser, client_frame(BINARY, b"\xff", final=False)) == []
+    assert parse(parser, client_frame(CONTINUATION, b"\xfe")) == [Message(BINARY, b"\xff\xfe")]
 
 
 @pytest.mark.parametrize("at", range(1, 13))
-def test_a_frame_may_be_cut_anywhere(at: int) -> None:
+def test_a_frame_may_be_split_anywhere(at: int) -> None:
     data = client_frame(TEXT, SNOWMAN * 3) + client_frame(PING, b"hello")
     parser = FrameParser(MAX_BYTES)
-    messages = heard(parser, data[:at]) + heard(parser, data[at:-at]) + heard(parser, data[-at:])
+    messages = parse(parser, data[:at]) + parse(parser, data[at:-at]) + parse(parser, data[-at:])
     assert messages == [Message(TEXT, SNOWMAN * 3), Message(PING, b"hello")]
     assert not parser.has_more
 
 
-def test_messages_are_taken_one_by_one() -> None:
+def test_messages_are_returned_one_by_one() -> None:
     parser = FrameParser(MAX_BYTES)
     parser.feed(client_frame(TEXT, b"one") + client_frame(TEXT, b"two"))
     assert parser.next_message() == Message(TEXT, b"one")
     assert parser.has_more
     parser.feed(client_frame(TEXT, b"three"))
-    assert heard(parser, b"") == [Message(TEXT, b"two"), Message(TEXT, b"three")]
+    assert parse(parser, b"") == [Message(TEXT, b"two"), Message(TEXT, b"three")]
     assert not parser.has_more
 
 
-def test_only_the_head_of_a_frame_is_kept_for_later() -> None:
+def test_only_an_incomplete_header_is_buffered() -> None:
     """What waits is copied with the next bytes: were it more, a message byte by byte would take quadratic time."""
     parser = FrameParser(MAX_BYTES)
     for byte in client_frame(TEXT, b"x" * 70_000)[:-1]:
-        assert heard(parser, bytes((byte,))) == []
+        assert parse(parser, bytes((byte,))) == []
         assert len(parser._data) < 14
 
 
-def test_a_message_comes_in_no_more_than_so_many_frames() -> None:
+def test_the_number_of_frames_per_message_is_limited() -> None:
     parser = FrameParser(MAX_BYTES)
-    assert heard(parser, client_frame(TEXT, b"x", final=False)) == []
-    assert heard(parser, client_frame(CONTINUATION, final=False) * (FRAGMENTS_MAX - 1)) == []
+    assert parse(parser, client_frame(TEXT, b"x", final=False)) == []
+    assert parse(parser, client_frame(CONTINUATION, final=False) * (FRAGMENTS_MAX - 1)) == []
     with pytest.raises(FrameError) as caught:
-        heard(parser, client_frame(CONTINUATION, final=False))
-    assert caught.value.code == POLICY
+        parse(parser, client_frame(CONTINUATION, final=False))
+    assert caught.value.close == Close.POLICY
 
 
-def test_a_character_may_be_cut_by_a_fragment() -> None:
+def test_a_character_may_be_split_between_fragments() -> None:
     parser = FrameParser(MAX_BYTES)
-    heard(parser, client_frame(TEXT, SNOWMAN[:1], final=False))
-    assert heard(parser, client_frame(CONTINUATION, SNOWMAN[1:])) == [Message(TEXT, SNOWMAN)]
+    parse(parser, client_frame(TEXT, SNOWMAN[:1], final=False))
+    assert parse(parser, client_frame(CONTINUATION, SNOWMAN[1:])) == [Message(TEXT, SNOWMAN)]
 
 
 @pytest.mark.parametrize(
@@ -167,7 +164,7 @@ def test_a_character_may_be_cut_by_a_fragment() -> None:
     ],
 )
 def test_text_that_is_not_utf8_is_refused(data: bytes) -> None:
-    assert refused(data) == BAD_PAYLOAD
+    assert refused(data) == Close.BAD_PAYLOAD
 
 
 @pytest.mark.parametrize(
@@ -188,7 +185,7 @@ def test_text_that_is_not_utf8_is_refused(data: bytes) -> None:
     ],
 )
 def test_a_broken_frame_is_a_protocol_error(data: bytes) -> None:
-    assert refused(data) == PROTOCOL_ERROR
+    assert refused(data) == Close.PROTOCOL_ERROR
 
 
 @pytest.mark.parametrize(
@@ -201,48 +198,48 @@ def test_a_broken_frame_is_a_protocol_error(data: bytes) -> None:
         ),
     ],
 )
-def test_a_message_that_is_too_large_is_refused_as_soon_as_that_shows(data: bytes) -> None:
-    assert refused(data, max_bytes=10) == TOO_BIG
+def test_a_too_large_message_is_refused_as_early_as_possible(data: bytes) -> None:
+    assert refused(data, max_bytes=10) == Close.TOO_BIG
 
 
-def test_a_message_of_the_largest_size_passes() -> None:
-    assert heard(FrameParser(10), client_frame(TEXT, b"1234567890")) == [Message(TEXT, b"1234567890")]
+def test_a_message_of_the_largest_size_is_accepted() -> None:
+    assert parse(FrameParser(10), client_frame(TEXT, b"1234567890")) == [Message(TEXT, b"1234567890")]
 
 
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
-def test_a_compressed_message_comes_out_inflated(opcode: int) -> None:
+def test_a_compressed_message_is_inflated(opcode: int) -> None:
     text = b'{"op":"list"}' * 20
     parser = FrameParser(MAX_BYTES, deflate=True)
-    assert heard(parser, client_frame(opcode, deflated(text), reserved=0x40)) == [Message(opcode, text)]
-    assert heard(parser, client_frame(opcode, b"plain")) == [Message(opcode, b"plain")]
+    assert parse(parser, client_frame(opcode, deflated(text), reserved=0x40)) == [Message(opcode, text)]
+    assert parse(parser, client_frame(opcode, b"plain")) == [Message(opcode, b"plain")]
 
 
-def test_a_compressed_message_may_come_in_fragments() -> None:
+def test_a_compressed_message_may_be_fragmented() -> None:
     text = deflated(SNOWMAN * 50)
     parser = FrameParser(MAX_BYTES, deflate=True)
-    assert heard(parser, client_frame(TEXT, text[:5], final=False, reserved=0x40)) == []
-    assert heard(parser, client_frame(CONTINUATION, text[5:])) == [Message(TEXT, SNOWMAN * 50)]
+    assert parse(parser, client_frame(TEXT, text[:5], final=False, reserved=0x40)) == []
+    assert parse(parser, client_frame(CONTINUATION, text[5:])) == [Message(TEXT, SNOWMAN * 50)]
 
 
 @pytest.mark.parametrize(
-    ("data", "code"),
+    ("data", "close"),
     [
-        pytest.param(client_frame(TEXT, b"\xff\xff\xff", reserved=0x40), BAD_PAYLOAD, id="no deflate stream"),
-        pytest.param(client_frame(TEXT, deflated(b"\xff"), reserved=0x40), BAD_PAYLOAD, id="not UTF-8"),
-        pytest.param(client_frame(TEXT, deflated(b"x" * 100_000), reserved=0x40), TOO_BIG, id="a bomb"),
-        pytest.param(client_frame(PING, b"x", reserved=0x40), PROTOCOL_ERROR, id="control frame"),
+        pytest.param(client_frame(TEXT, b"\xff\xff\xff", reserved=0x40), Close.BAD_PAYLOAD, id="no deflate stream"),
+        pytest.param(client_frame(TEXT, deflated(b"\xff"), reserved=0x40), Close.BAD_PAYLOAD, id="not UTF-8"),
+        pytest.param(client_frame(TEXT, deflated(b"x" * 100_000), reserved=0x40), Close.TOO_BIG, id="a bomb"),
+        pytest.param(client_frame(PING, b"x", reserved=0x40), Close.PROTOCOL_ERROR, id="control frame"),
         pytest.param(
             client_frame(TEXT, b"x", final=False) + client_frame(CONTINUATION, b"x", reserved=0x40),
-            PROTOCOL_ERROR,
+            Close.PROTOCOL_ERROR,
             id="continuation",
         ),
     ],
 )
-def test_what_compression_does_not_allow_is_refused(data: bytes, code: int) -> None:
-    assert refused(data, deflate=True) == code
+def test_invalid_compressed_frames_are_refused(data: bytes, close: Close) -> None:
+    assert refused(data, deflate=True) is close
 
 
-def test_a_close_frame_holds_code_and_reason_within_a_control_frame() -> None:
+def test_a_close_frame_fits_into_a_control_frame() -> None:
     assert close_frame(1000) == b"\x88\x02\x03\xe8"
     assert close_frame(1012, "restart") == b"\x88\x09\x03\xf4restart"
     long = close_frame(1008, "☃" * 100)
@@ -251,26 +248,26 @@ def test_a_close_frame_holds_code_and_reason_within_a_control_frame() -> None:
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 1003, 1007, 1011, 1014, 3000, 4000, 4999])
-def test_a_client_may_close_with_any_code_that_is_allowed_on_the_wire(code: int) -> None:
+def test_every_close_code_allowed_on_the_wire_is_accepted(code: int) -> None:
     assert parse_close(code.to_bytes(2) + b"bye") == code
 
 
-def test_a_close_without_a_code_is_told_apart() -> None:
+def test_a_close_without_a_code_is_1005() -> None:
     assert parse_close(b"") == 1005
 
 
 @pytest.mark.parametrize(
-    ("payload", "code"),
+    ("payload", "close"),
     [
-        pytest.param(b"\x03", PROTOCOL_ERROR, id="one byte"),
+        pytest.param(b"\x03", Close.PROTOCOL_ERROR, id="one byte"),
         *(
-            pytest.param(code.to_bytes(2), PROTOCOL_ERROR, id=str(code))
+            pytest.param(code.to_bytes(2), Close.PROTOCOL_ERROR, id=str(code))
             for code in (0, 999, 1004, 1005, 1006, 1015, 2999, 5000)
         ),
-        pytest.param(b"\x03\xe8\xff", BAD_PAYLOAD, id="reason not UTF-8"),
+        pytest.param(b"\x03\xe8\xff", Close.BAD_PAYLOAD, id="reason not UTF-8"),
     ],
 )
-def test_a_broken_close_is_refused(payload: bytes, code: int) -> None:
+def test_a_broken_close_is_refused(payload: bytes, close: Close) -> None:
     with pytest.raises(FrameError) as caught:
         parse_close(payload)
-    assert caught.value.code == code
+    assert caught.value.close is close

@@ -9,7 +9,7 @@ from gateway.protocol.listing import fraction_digits, longest_first, split_symbo
 QUOTES = longest_first(("USD", "USDT", "FDUSD", "BTC", "USDT"))
 
 
-def test_quote_assets_are_tried_longest_first_and_each_once() -> None:
+def test_quote_assets_are_sorted_longest_first_without_duplicates() -> None:
     assert QUOTES == ("FDUSD", "USDT", "BTC", "USD")
 
 
@@ -28,7 +28,7 @@ def test_quote_assets_are_tried_longest_first_and_each_once() -> None:
         ("U", "U", ""),
     ],
 )
-def test_a_symbol_ends_in_its_quote_asset_or_in_a_currency_of_three_letters(symbol: str, base: str, quote: str) -> None:
+def test_a_symbol_is_split_at_its_quote_asset_or_its_last_three_letters(symbol: str, base: str, quote: str) -> None:
     assert split_symbol(symbol, QUOTES) == (base, quote)
 
 
@@ -45,7 +45,7 @@ def test_a_symbol_ends_in_its_quote_asset_or_in_a_currency_of_three_letters(symb
     ],
     ids=["nothing seen", "whole", "as written", "padded", "really eight", "padded whole", "finer than padding"],
 )
-def test_zeros_count_as_digits_unless_they_only_pad(texts: tuple[str, ...], digits: int) -> None:
+def test_zeros_count_as_digits_unless_they_are_padding(texts: tuple[str, ...], digits: int) -> None:
     assert fraction_digits(texts) == digits
 
 
@@ -69,7 +69,7 @@ def test_steps_are_padded_as_binance_does(digits: int, step: str) -> None:
         ("0.000000000005", 12, 5, "0.000000000005"),
     ],
 )
-def test_a_configured_step_is_taken_apart_and_written_as_binance_does(
+def test_a_configured_step_is_parsed_and_written_as_binance_does(
     text: str, digits: int, units: int, padded: str
 ) -> None:
     assert step_parts(text) == (digits, units)

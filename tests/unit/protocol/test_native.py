@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from gateway.delivery.commands import CommandError, ErrorCode
+from gateway.delivery.commands import CommandError
 from gateway.delivery.dialect import FeedState
+from gateway.model.errors import ErrorCode
 from gateway.protocol.native import DEFLATE_MIN_BYTES, NativeDialect, kline_json, ticker_json
 from tests.builders import MINUTE_MS, T0, kline, ticker
 from tests.fakes import messages, parsed
@@ -41,12 +42,12 @@ class TestValues:
             b',"closeTime":1732320119999,"quoteVolume":99.0,"trades":7,"isClosed":true}'
         )
 
-    def test_a_bar_made_of_prices_alone_says_so(self) -> None:
+    def test_a_provisional_kline_is_marked(self) -> None:
         assert parsed(kline_json(kline(provisional=True)))["provisional"] is True
         assert "provisional" not in parsed(kline_json(kline()))
         assert parsed(kline_json(kline()))["isClosed"] is False
 
-    def test_a_ticker_has_what_the_source_gave_and_no_more(self) -> None:
+    def test_a_ticker_has_only_the_fields_the_source_gave(self) -> None:
         whole = ticker("100.10", open="99", high="101", low="98", volume="5.0", quote_volume="500", trades=12)
         assert ticker_json(whole._replace(change="-1.1", change_percent="-1.10", bid="7")) == (
             b'{"c":100.10,"o":99,"h":101,"l":98,"v":5.0,"q":500,"p":-1.1,"P":-1.10,"n":12,"E":1732320000000}'
@@ -56,7 +57,7 @@ class TestValues:
 
 
 class TestNews:
-    def test_without_something_older_it_is_everything(self, dialect: NativeDialect) -> None:
+    def test_without_an_older_value_the_update_is_complete(self, dialect: NativeDialect) -> None:
         assert news(dialect.ticker(3, None, ticker("7"))) == (3, parsed(ticker_json(ticker("7"))))
         assert news(dialect.kline(4, None, kline())) == (4, parsed(kline_json(kline())))
 
@@ -70,18 +71,18 @@ class TestNews:
             ({"last": "7.0"}, {"c": "7.0"}),
         ],
     )
-    def test_of_a_ticker_is_what_changed(
+    def test_a_ticker_update_has_changed_fields_only(
         self, dialect: NativeDialect, change: dict[str, Any], fields: dict[str, str]
     ) -> None:
         old = ticker("7", open="1", high="2", low="1", volume="1", quote_volume="1", change="1", change_percent="1")
         assert news(dialect.ticker(3, old, old._replace(event_time_ms=T0 + 1, **change))) == (3, fields)
 
-    def test_of_a_ticker_that_says_less_than_before_is_still_json(self, dialect: NativeDialect) -> None:
+    def test_a_ticker_with_fewer_fields_is_still_valid_json(self, dialect: NativeDialect) -> None:
         old = ticker("7", open="1", change_percent="1", trades=3)
         assert news(dialect.ticker(3, old, ticker("8"))) == (3, {"c": "8"})
         assert dialect.ticker(3, old, ticker("7")) == b""
 
-    def test_of_a_ticker_that_only_got_older_is_nothing(self, dialect: NativeDialect) -> None:
+    def test_a_ticker_with_only_a_new_time_makes_no_update(self, dialect: NativeDialect) -> None:
         old = ticker("7", bid="1")
         assert dialect.ticker(3, old, old._replace(event_time_ms=T0 + 1, bid="2")) == b""
 
@@ -97,25 +98,25 @@ class TestNews:
             ({"provisional": True}, {"provisional": True}),
         ],
     )
-    def test_of_a_forming_bar_is_what_changed(
+    def test_a_forming_kline_update_has_changed_fields_only(
         self, dialect: NativeDialect, change: dict[str, Any], fields: dict[str, Any]
     ) -> None:
         old = kline()
         assert news(dialect.kline(4, old, old._replace(event_time_ms=T0 + 5, **change))) == (4, fields)
         assert dialect.kline(4, old, old._replace(event_time_ms=T0 + 5, taker_volume="9")) == b""
 
-    def test_that_the_exchange_has_spoken_of_a_bar_is_news(self, dialect: NativeDialect) -> None:
+    def test_a_confirmed_provisional_kline_makes_an_update(self, dialect: NativeDialect) -> None:
         assert news(dialect.kline(4, kline(provisional=True), kline())) == (4, {"provisional": False})
 
-    def test_of_the_next_bar_is_all_of_it(self, dialect: NativeDialect) -> None:
+    def test_the_next_kline_is_sent_complete(self, dialect: NativeDialect) -> None:
         assert news(dialect.kline(4, kline(0), kline(1))) == (4, parsed(kline_json(kline(1))))
 
-    def test_a_closed_kline_is_whole(self, dialect: NativeDialect) -> None:
+    def test_a_closed_kline_is_sent_complete(self, dialect: NativeDialect) -> None:
         assert news(dialect.closed(4, kline(closed=True))) == (4, parsed(kline_json(kline(closed=True))))
 
 
 class TestBeat:
-    def test_joins_fragments_to_one_update(self, dialect: NativeDialect) -> None:
+    def test_joins_fragments_into_one_update(self, dialect: NativeDialect) -> None:
         body = (
             dialect.closed(4, kline(0, closed=True))
             + dialect.kline(4, None, kline(1))
@@ -136,7 +137,7 @@ class TestBeat:
         [(True, True, 50, True), (True, True, 1, False), (True, False, 50, False), (False, True, 50, False)],
         ids=["pays", "too short", "no time", "not agreed on"],
     )
-    def test_is_compressed_where_that_pays(self, deflate: bool, spare: bool, count: int, compressed: bool) -> None:
+    def test_is_compressed_if_long_enough(self, deflate: bool, spare: bool, count: int, compressed: bool) -> None:
         dialect = NativeDialect(deflate=deflate)
         body = b"".join(dialect.ticker(n, ticker("7"), ticker("8")) for n in range(count))
         frames = dialect.beat(body, T0, spare=spare)
@@ -145,10 +146,10 @@ class TestBeat:
 
 
 class TestMessages:
-    def test_no_channel_holds_many_symbols(self, dialect: NativeDialect) -> None:
+    def test_no_channel_contains_several_symbols(self, dialect: NativeDialect) -> None:
         assert dialect.tickers(3, [ticker("7")]) == b""
 
-    def test_status_names_channels_reason_and_since_when(self, dialect: NativeDialect) -> None:
+    def test_status_has_channels_reason_and_time(self, dialect: NativeDialect) -> None:
         assert said(dialect.status((17, 3), AWAY)) == {
             "op": "status",
             "channels": {"17": "stale", "3": "stale"},
@@ -162,7 +163,7 @@ class TestMessages:
         assert said(dialect.heartbeat(T0)) == {"op": "heartbeat", "t": str(T0)}
         assert said(dialect.shutdown(2150)) == {"op": "shutdown", "retry_ms": "2150"}
 
-    def test_hello_says_who_speaks_and_the_limits(self, dialect: NativeDialect) -> None:
+    def test_hello_has_version_and_limits(self, dialect: NativeDialect) -> None:
         assert said(dialect.hello("kline-gateway/1", T0, 50, {"history_max": 500})) == {
             "op": "hello",
             "protocol": "1",
@@ -174,7 +175,7 @@ class TestMessages:
 
 
 class TestSnapshots:
-    def test_of_a_kline_has_the_closed_ones_then_the_forming_one(self, dialect: NativeDialect) -> None:
+    def test_of_klines_has_closed_ones_then_the_forming_one(self, dialect: NativeDialect) -> None:
         closed = b",".join(kline_json(kline(number, closed=True)) for number in (0, 1))
         message = said(dialect.kline_snapshot(17, "kline:BTCUSDT:1m", closed, kline(2), LIVE, {}))
         assert message == {
@@ -186,7 +187,7 @@ class TestSnapshots:
             "state": "live",
         }
 
-    def test_of_a_kline_says_what_it_is_for(self, dialect: NativeDialect) -> None:
+    def test_of_klines_has_its_flags(self, dialect: NativeDialect) -> None:
         extra = {"resync": True, "recovered": False}
         message = said(dialect.kline_snapshot(17, "kline:BTCUSDT:1m", b"", None, AWAY, extra))
         assert message == {
@@ -200,7 +201,7 @@ class TestSnapshots:
             "recovered": False,
         }
 
-    def test_of_a_kline_is_compressed_where_that_pays(self) -> None:
+    def test_of_a_kline_is_compressed_if_long_enough(self) -> None:
         dialect = NativeDialect(deflate=True)
         closed = b",".join(kline_json(kline(number, closed=True)) for number in range(50))
         long = dialect.kline_snapshot(17, "kline:BTCUSDT:1m", closed, None, LIVE, {})
@@ -210,7 +211,7 @@ class TestSnapshots:
         assert len(short) < DEFLATE_MIN_BYTES
         assert not short[0] & 0x40
 
-    def test_of_a_ticker_has_it_whole(self, dialect: NativeDialect) -> None:
+    def test_of_a_ticker_is_complete(self, dialect: NativeDialect) -> None:
         assert said(dialect.ticker_snapshot(18, "ticker:BTCUSDT", ticker("7"), LIVE)) == {
             "op": "snapshot",
             "n": "18",
@@ -222,7 +223,7 @@ class TestSnapshots:
 
 
 class TestReplies:
-    def test_subscribed_answers_for_each_channel(self, dialect: NativeDialect) -> None:
+    def test_subscribed_has_a_result_per_channel(self, dialect: NativeDialect) -> None:
         refused = CommandError(ErrorCode.INVALID_SYMBOL, "nobody has data for FOO")
         message = said(dialect.subscribed(7, {"ticker:BTCUSDT": 18, "ticker:FOO": refused}))
         assert message == {
@@ -234,12 +235,12 @@ class TestReplies:
             },
         }
 
-    def test_an_id_is_repeated_with_its_type_and_left_out_where_there_was_none(self, dialect: NativeDialect) -> None:
+    def test_an_id_is_echoed_with_its_type_or_absent(self, dialect: NativeDialect) -> None:
         assert b'"id":8' in dialect.pong(8, T0)
         assert b'"id":"8"' in dialect.pong("8", T0)
         assert said(dialect.pong(None, T0)) == {"op": "pong", "time": str(T0)}
 
-    def test_a_token_is_answered_with_when_it_ends(self, dialect: NativeDialect) -> None:
+    def test_the_reply_to_auth_has_the_tokens_end(self, dialect: NativeDialect) -> None:
         assert said(dialect.authenticated(1, T0)) == {"op": "auth", "id": "1", "expires": str(T0)}
         assert said(dialect.authenticated(None, None)) == {"op": "auth", "expires": None}
 
@@ -262,7 +263,7 @@ class TestReplies:
             "interval_ms": "50",
         }
 
-    def test_an_error_says_whose_it_is_where_that_is_known(self, dialect: NativeDialect) -> None:
+    def test_an_error_has_the_id_of_its_command_if_known(self, dialect: NativeDialect) -> None:
         assert said(dialect.error(CommandError(ErrorCode.UNKNOWN_OP, "no such op", 9))) == {
             "op": "error",
             "id": "9",

@@ -10,13 +10,13 @@ from gateway.delivery.commands import (
     ChannelName,
     Command,
     CommandError,
-    ErrorCode,
     ListChannels,
     Ping,
     SetProfile,
     Subscribe,
     Unsubscribe,
 )
+from gateway.model.errors import ErrorCode
 from gateway.model.symbol import SymbolRule
 from gateway.protocol.native_commands import BYTES_PER_MIN_MIN, ID_MAX, NativeCommands
 
@@ -38,7 +38,7 @@ def refused(**fields: Any) -> CommandError:
 
 
 class TestSubscribe:
-    def test_takes_names_apart(self) -> None:
+    def test_parses_channel_names(self) -> None:
         assert decode(op="subscribe", id=7, channels=["kline:BTCUSDT:1m", "ticker:1000SATSUSDT"]) == Subscribe(
             7,
             {
@@ -47,12 +47,12 @@ class TestSubscribe:
             },
         )
 
-    def test_takes_history_and_resume(self) -> None:
+    def test_accepts_history_and_resume(self) -> None:
         command = decode(op="subscribe", channels=["kline:BTCUSDT:1m"], history=500, resume={"kline:BTCUSDT:1m": 5})
         assert isinstance(command, Subscribe)
         assert (command.id, command.history, command.resume) == (None, 500, {"kline:BTCUSDT:1m": 5})
 
-    def test_takes_a_name_that_comes_twice_once(self) -> None:
+    def test_drops_duplicate_names(self) -> None:
         command = decode(op="subscribe", channels=["ticker:BTCUSDT", "ticker:BTCUSDT"])
         assert isinstance(command, Subscribe)
         assert list(command.channels) == ["ticker:BTCUSDT"]
@@ -71,7 +71,7 @@ class TestSubscribe:
             ("ticker:BTC-USDT", ErrorCode.INVALID_SYMBOL),
         ],
     )
-    def test_answers_for_a_name_that_cannot_be_and_takes_the_others(self, name: str, code: ErrorCode) -> None:
+    def test_refuses_an_invalid_name_and_accepts_the_others(self, name: str, code: ErrorCode) -> None:
         command = decode(op="subscribe", channels=[name, "ticker:BTCUSDT"])
         assert isinstance(command, Subscribe)
         error, other = command.channels[name], command.channels["ticker:BTCUSDT"]
@@ -85,12 +85,12 @@ class TestSubscribe:
         assert all(isinstance(error, CommandError) and len(error.message) < 100 for error in command.channels.values())
 
     @pytest.mark.parametrize("history", [-1, 501, 1.5, "5", None, True])
-    def test_refuses_history_that_cannot_be_had(self, history: object) -> None:
+    def test_refuses_history_out_of_range(self, history: object) -> None:
         error = refused(op="subscribe", id=3, channels=["kline:BTCUSDT:1m"], history=history)
         assert (error.code, error.id) == (ErrorCode.BAD_REQUEST, 3)
 
     @pytest.mark.parametrize("resume", [5, [], None, {"kline:BTCUSDT:1m": "5"}, {"kline:BTCUSDT:1m": -1}])
-    def test_refuses_a_cursor_that_is_no_open_time(self, resume: object) -> None:
+    def test_refuses_a_cursor_that_is_not_an_open_time(self, resume: object) -> None:
         error = refused(op="subscribe", id=3, channels=["kline:BTCUSDT:1m"], resume=resume)
         assert (error.code, error.id) == (ErrorCode.BAD_REQUEST, 3)
 
@@ -122,9 +122,7 @@ class TestSet:
             ({"max_bytes_per_min": None}, SetProfile(5, None, None, 0)),
         ],
     )
-    def test_leaves_alone_what_is_absent_and_lifts_what_is_null(
-        self, fields: dict[str, Any], expected: SetProfile
-    ) -> None:
+    def test_keeps_absent_settings_and_lifts_null_limits(self, fields: dict[str, Any], expected: SetProfile) -> None:
         assert decode(op="set", id=5, **fields) == expected
 
     @pytest.mark.parametrize(
@@ -142,18 +140,18 @@ class TestSet:
         ],
         ids=str,
     )
-    def test_refuses_what_cannot_be_kept(self, fields: dict[str, Any]) -> None:
+    def test_refuses_invalid_settings(self, fields: dict[str, Any]) -> None:
         error = refused(op="set", id=5, **fields)
         assert (error.code, error.id) == (ErrorCode.BAD_REQUEST, 5)
 
 
 class TestId:
     @pytest.mark.parametrize("id", [None, 0, -5, (1 << 63) - 1, "", "x" * ID_MAX])
-    def test_is_taken_as_it_is(self, id: int | str | None) -> None:
+    def test_is_kept_with_its_type(self, id: int | str | None) -> None:
         assert decode(op="ping", id=id) == Ping(id)
 
     @pytest.mark.parametrize("id", [1.5, True, [], {}, 1 << 63, "x" * (ID_MAX + 1)])
-    def test_is_refused_where_it_cannot_be_repeated(self, id: object) -> None:
+    def test_is_refused_if_it_cannot_be_echoed(self, id: object) -> None:
         error = refused(op="ping", id=id)
         assert (error.code, error.id) == (ErrorCode.BAD_REQUEST, None)
 
@@ -174,17 +172,17 @@ class TestId:
         (b'{"op":"PING"}', ErrorCode.UNKNOWN_OP),
     ],
 )
-def test_what_is_no_command_is_told_apart(text: bytes, code: ErrorCode) -> None:
+def test_invalid_messages_have_different_codes(text: bytes, code: ErrorCode) -> None:
     assert refusal(text).code == code
 
 
-def test_an_unknown_op_is_answered_with_its_id_and_not_in_full() -> None:
+def test_an_unknown_op_is_refused_with_its_id_and_shortened() -> None:
     error = refused(op="x" * 5000, id=4)
     assert (error.code, error.id) == (ErrorCode.UNKNOWN_OP, 4)
     assert len(error.message) < 100
 
 
-def test_a_token_is_text_and_does_not_show_in_what_is_printed() -> None:
+def test_a_token_is_a_string_and_hidden_in_repr() -> None:
     command = decode(op="auth", id=1, token="s3cret")
     assert command == Authenticate(1, "s3cret")
     assert "s3cret" not in repr(command)

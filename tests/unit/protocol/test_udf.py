@@ -26,7 +26,7 @@ def info(*intervals: str, of: Listing = LISTING) -> dict[str, Any]:
     return data
 
 
-def test_every_interval_has_a_resolution_and_is_found_by_it() -> None:
+def test_every_interval_has_a_resolution() -> None:
     assert list(wire.RESOLUTIONS) == list(INTERVALS)
     assert all(wire.interval_of(resolution) == name for name, resolution in wire.RESOLUTIONS.items())
 
@@ -35,7 +35,7 @@ def test_every_interval_has_a_resolution_and_is_found_by_it() -> None:
     ("resolution", "interval"),
     [("D", "1d"), ("W", "1w"), ("M", "1M"), ("S", "1s"), ("", None), ("7", None), ("X", None), ("1h", None)],
 )
-def test_the_librarys_short_forms_are_understood_and_nothing_else(resolution: str, interval: str | None) -> None:
+def test_the_librarys_short_forms_are_accepted(resolution: str, interval: str | None) -> None:
     assert wire.interval_of(resolution) == interval
 
 
@@ -47,7 +47,7 @@ def test_the_configuration_supports_search_and_not_groups() -> None:
     assert data["symbols_types"] == [{"value": "crypto", "name": "crypto"}]
 
 
-def test_a_symbol_says_how_to_draw_it() -> None:
+def test_symbol_info_has_the_fields_of_the_library() -> None:
     data = info("1m", "1h", "1d")
     assert "s" not in data, "to the library that would be an error"
     assert (data["name"], data["ticker"], data["description"]) == ("BTCUSDT", "BTCUSDT", "BTC / USDT")
@@ -61,7 +61,7 @@ def test_a_symbol_says_how_to_draw_it() -> None:
     assert data["data_status"] == "streaming"
 
 
-def test_only_what_is_served_is_promised() -> None:
+def test_symbol_info_lists_only_served_intervals() -> None:
     seconds, months = info("1s"), info("1M")
     assert (seconds["has_seconds"], seconds["seconds_multipliers"], seconds["has_intraday"]) == (True, ["1"], True)
     assert (seconds["intraday_multipliers"], seconds["has_daily"]) == ([], False)
@@ -71,7 +71,7 @@ def test_only_what_is_served_is_promised() -> None:
     assert info("3d")["daily_multipliers"] == ["3"]
 
 
-def test_the_price_scale_stays_a_number_that_javascript_has() -> None:
+def test_the_price_scale_is_exact_in_javascript() -> None:
     assert info("1m", of=LISTING._replace(price_digits=30))["pricescale"] == 10**15
 
 
@@ -79,7 +79,7 @@ def test_a_symbol_without_a_known_quote_asset_is_described_by_its_base() -> None
     assert wire.description(listing("BTC")) == "BTC"
 
 
-def test_search_puts_the_likelier_first() -> None:
+def test_search_results_are_ranked() -> None:
     pairs = [
         listing("ETHBTC", "ETH"),
         listing("WBTCUSDT", "WBTC"),
@@ -100,7 +100,7 @@ def test_search_puts_the_likelier_first() -> None:
     assert len(found("")) == len(pairs)
 
 
-def test_a_search_result_is_what_the_dialog_shows() -> None:
+def test_a_search_result_has_the_fields_of_the_library() -> None:
     assert orjson.loads(wire.search_results([LISTING], "BINANCE")) == [
         {
             "symbol": "BTCUSDT",
@@ -114,7 +114,7 @@ def test_a_search_result_is_what_the_dialog_shows() -> None:
     assert wire.search_results((), "BINANCE") == b"[]"
 
 
-def test_bars_are_columns_of_seconds_and_numbers_with_the_digits_of_the_source() -> None:
+def test_history_is_columns_with_the_digits_of_the_source() -> None:
     bars = [
         Kline(T0, T0 + 59_999, "97000.10", "97001.00", "96999.9", "97000.5000", "1.50"),
         Kline(T0 + 60_000, T0 + 119_999, "2", "3", "1", "2.5", "0"),
@@ -125,12 +125,12 @@ def test_bars_are_columns_of_seconds_and_numbers_with_the_digits_of_the_source()
     )
 
 
-def test_no_data_says_where_there_is_some_or_that_there_is_none_at_all() -> None:
+def test_no_data_may_name_the_nearest_earlier_kline() -> None:
     assert wire.no_data(T0) == b'{"s":"no_data","nextTime":1732310040}'
     assert wire.no_data(None) == b'{"s":"no_data"}'
 
 
-def test_quotes_have_the_name_that_was_asked_for_and_numbers() -> None:
+def test_quotes_have_the_requested_name_and_numbers() -> None:
     ticker = Ticker("BTCUSDT", "97000.10", "96000.0", "98000", "95000", "12.50", bid="97000.0")
     entry = wire.quote("BINANCE:BTCUSDT", LISTING, "BINANCE", ticker)
     assert entry.decode() == (
@@ -144,5 +144,5 @@ def test_quotes_have_the_name_that_was_asked_for_and_numbers() -> None:
     assert both["d"][1] == {"s": "error", "n": "FOO", "v": {}, "errmsg": "unknown_symbol"}
 
 
-def test_an_error_says_so() -> None:
+def test_an_error_has_status_error() -> None:
     assert wire.error("why") == b'{"s":"error","errmsg":"why"}'

@@ -40,7 +40,7 @@ async def test_an_invalid_message_ends_with_the_expected_code(kind: str) -> None
     parser.feed(await sent_by(kind))
     with pytest.raises(FrameError) as caught:
         list(iter(parser.next_message, None))
-    assert attack.expected == f"closed {caught.value.code}"
+    assert attack.expected == f"closed {caught.value.close.code}"
 
 
 async def test_a_bomb_is_small_until_it_is_decompressed() -> None:

@@ -1,4 +1,4 @@
-"""The 24 h figures a source has left out, computed from those it gave. Pure; exact decimals, no float."""
+"""The 24 h statistics that a source leaves out, computed from those it gives. Pure; exact decimals, no float."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ ZERO = "0.00000000"
 _PRICE_STEP = Decimal("0.00000001")
 _PERCENT_STEP = Decimal("0.001")
 
-# The feed admits 31 digits before the point and 30 after it: a quotient of two such numbers must fit.
+# The feed accepts 31 digits before the point and 30 after it: a quotient of two such numbers must fit.
 _EXACT = Context(prec=120, rounding=ROUND_HALF_EVEN)
 
 
-def filled(ticker: Ticker) -> Ticker:
-    """The ticker with a decimal in every place, and counts from 0; ids stay -1 where nobody said them."""
+def complete_ticker(ticker: Ticker) -> Ticker:
+    """The ticker with a value in every decimal field and a trade count from 0; unknown trade ids stay -1.
+
+    Formulas are those of "24hr Ticker Price Change Statistics" in Binance's REST documentation.
+    """
     open_ = ticker.open or ticker.last
     last, first = Decimal(ticker.last), Decimal(open_)
     volume, quote_volume = ticker.volume or ZERO, ticker.quote_volume or ZERO

@@ -8,7 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from gateway.http.openapi import document
+from gateway.http.documents import openapi_document
 from gateway.model.ticker import Ticker
 from tests.unit.history.stage import T0, Stage, forming, stage
 from tests.unit.http.client import client, rules
@@ -19,7 +19,7 @@ NATIVE = "/v1/klines?symbol=BTCUSDT&interval=1m"
 
 def errors(answer: dict[str, Any], path: str, method: str, status: int) -> list[str]:
     """What the schema for this answer has against it."""
-    text = document(rules(), "1.2.3")
+    text = openapi_document(rules(), "1.2.3")
     response = text["paths"][path][method]["responses"][str(status)]
     if reference := response.get("$ref"):
         response = text["components"]["responses"][reference.rpartition("/")[2]]
@@ -43,8 +43,8 @@ async def test_the_document_is_valid_openapi() -> None:
     assert unchanged.status_code == 304
 
 
-def test_it_names_what_this_gateway_admits() -> None:
-    schemas = document(rules(limit_max=77), "1")["components"]["schemas"]
+def test_it_contains_the_symbols_intervals_and_limits_of_the_gateway() -> None:
+    schemas = openapi_document(rules(limit_max=77), "1")["components"]["schemas"]
     assert schemas["Interval"]["enum"] == ("1m", "1h")
     assert (schemas["Limit"]["maximum"], schemas["Limit"]["default"]) == (77, 77)
     assert schemas["Symbol"]["pattern"] == "^(?:[A-Z0-9]{2,20})$"
@@ -88,7 +88,7 @@ async def test_post_answers_are_as_described(path: str, body: dict[str, Any], st
     assert errors(answer.json(), path, "post", status) == []
 
 
-async def test_an_answer_without_ticker_and_one_without_store_are_as_described() -> None:
+async def test_answers_without_ticker_and_without_store_are_as_described() -> None:
     on = stage()
     async with client(on) as http:
         assert errors((await http.get("/v1/ticker?symbol=BTCUSDT")).json(), "/v1/ticker", "get", 200) == []
@@ -98,7 +98,7 @@ async def test_an_answer_without_ticker_and_one_without_store_are_as_described()
     assert errors(answer.json(), "/v1/klines", "get", 503) == []
 
 
-async def test_a_wrong_answer_would_be_noticed() -> None:
+async def test_the_check_detects_a_wrong_answer() -> None:
     async with client(set_up()) as http:
         answer = (await http.get(NATIVE)).json()
     answer["klines"][0]["open"] = "100.10"
