@@ -20,6 +20,7 @@ from gateway.access.rate_limiter import RateLimiter
 from gateway.config import ConfigError
 from gateway.config.reload import reloaded
 from gateway.delivery.channel import KlineChannel, MarketChannel
+from gateway.delivery.feed_state import FeedStateMachine
 from gateway.delivery.hub import Hub
 from gateway.feed.factory import make_feed
 from gateway.feed.failover import SourceFailover
@@ -89,28 +90,29 @@ class Gateway:
         self.counters = Counters()
         self.clock = clock = SteadyClock()
         self.market = Market(config.market, config.stream.closed_log, lazy=True)
+        self.feed_state = state = FeedStateMachine(config.market.stale_after_s)
         self.hub: Hub[Session] = Hub(self.market, config.stream.closed_log, max(1, round(1000 / config.stream.tick_ms)))
         where = config.sources or {"redis": config.redis}
         self.deployments = {name: make_deployment(redis) for name, redis in where.items()}
         stores = {
-            name: RedisStore(redis, intervals, symbols.pattern, redis=self.deployments[name])
+            name: RedisStore(redis, intervals, symbols.pattern, redis=self.deployments[name], clock_ms=clock)
             for name, redis in where.items()
         }
         self.store = CombinedStore(stores, lambda: self.sources.by_health())
         self.store_probes = [StoreProbe(stores[name].ping, redis.retry_s) for name, redis in where.items()]
         self.aggregating_store = AggregatingStore(self.store, config.market)
-        live, timed = LiveView(self.market, self.hub), self.counters.observe_history
+        live, timed = LiveView(self.market, self.feed_state), self.counters.observe_history
         self.history = History(self.aggregating_store, live, config.history, config.stream.history_max, observe=timed)
         self.rules = QueryRules(symbols, intervals, config.stream.history_max)
         self.backfill = Backfill(self.aggregating_store, self.market, intervals, config.redis.retry_s, clock)
-        self.watch = GapWatch(config.market, self.store, self.market, self.backfill, lambda: self.hub.state.live, clock)
+        self.watch = GapWatch(config.market, self.store, self.market, self.backfill, lambda: state.current.live, clock)
         self.admission = Admission(config, self.counters, lambda: self.flusher.load.refuses)
         self.rates = RateLimiter(config.limits.tracked, config.redis if config.limits.shared else None)
         commands = NativeCommands(symbols, intervals, config.stream.history_max)
         self.stream = StreamService(
             config, self.market, self.hub, self.history, self.counters, commands, self.admission, clock
         )
-        self.ingest = Ingest(config, self.market, self.hub, self.backfill, self.counters, clock)
+        self.ingest = Ingest(config, self.market, self.hub, self.feed_state, self.backfill, self.counters, clock)
         to_resync = self.stream.resync
         self.flusher = Flusher(
             config, self.market, self.hub, self.backfill, self.ingest, self.counters, to_resync, _socket_batch, clock
@@ -209,7 +211,7 @@ class Gateway:
                 )
             )
         shared = self.config.server.reuse_port
-        live = (lambda: self.hub.state.live) if shared else (lambda: True)
+        live = (lambda: self.feed_state.current.live) if shared else (lambda: True)
         serving = asyncio.create_task(server.serve_once(live, sock), name="server")
         try:
             done, _ = await asyncio.wait([serving, *tasks], return_when=asyncio.FIRST_COMPLETED)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from gateway.config import MarketConfig, StreamConfig
 from gateway.delivery.channel import View
-from gateway.delivery.dialect import FeedState
+from gateway.delivery.feed_state import FeedState
 from gateway.delivery.hub import Hub
 from gateway.delivery.member import Member
 from gateway.market.market import Market

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from gateway.delivery.feed_state import FeedState
     from gateway.model.kline import Kline
     from gateway.model.ticker import Ticker
 
@@ -52,22 +53,3 @@ class Dialect(Protocol):
 
 Style = tuple["Dialect", bool]
 """How a session's fragments look: its dialect, and whether it wants closed klines only."""
-
-
-class FeedState:
-    """Whether what is served is live, or why and since when it is not. Compared by identity: each is new news."""
-
-    __slots__ = ("reason", "since_ms")
-
-    def __init__(self, reason: str = "", since_ms: int = 0) -> None:
-        self.reason = reason
-        self.since_ms = since_ms
-
-    @property
-    def live(self) -> bool:
-        return not self.reason
-
-    @property
-    def unread(self) -> bool:
-        """Whether the source has, or may have, what we have not read."""
-        return self.reason in ("redis", "repair")

@@ -11,7 +11,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Generic
 
 from gateway.delivery.channel import KlineChannel, MarketChannel, StrictKlineChannel, TickerChannel, View
-from gateway.delivery.dialect import FeedState
+from gateway.delivery.feed_state import FeedState, StaleReason
 from gateway.delivery.member import M
 from gateway.delivery.subscription_set import SubscriptionSets
 from gateway.delivery.tier import Tier
@@ -40,7 +40,7 @@ class Hub(Generic[M]):
         self.tick = 0
         self.held: AbstractSet[Lane] = frozenset()
         """Lanes whose news waits at this tick, because the process is busy."""
-        self.state = FeedState("redis", 0)
+        self.state = FeedState(StaleReason.DISCONNECTED)
         self.sessions: set[M] = set()
         self.to_resync: set[M] = set()
         """Sessions that need a channel anew; who sees to them takes them out."""

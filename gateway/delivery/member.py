@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from gateway.delivery.dialect import FeedState, Style
+    from gateway.delivery.dialect import Style
+    from gateway.delivery.feed_state import FeedState
     from gateway.delivery.subscription_set import SubscriptionSet
     from gateway.delivery.tier import Cohort
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from gateway.delivery.channel import Channel, Lane
-    from gateway.delivery.dialect import FeedState, Style
+    from gateway.delivery.dialect import Style
+    from gateway.delivery.feed_state import FeedState
     from gateway.delivery.subscription_set import FragmentTable, SubscriptionSet
 
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gateway.delivery.hub import Hub
-    from gateway.delivery.session import Session
+    from gateway.delivery.feed_state import FeedStateMachine
     from gateway.market.market import Market
     from gateway.model.kline import Kline
     from gateway.model.ticker import Ticker
@@ -43,9 +42,9 @@ class LiveMarket(Protocol):
 class LiveView:
     """The `LiveMarket` of a running gateway: the market, together with the feed state that the hub holds."""
 
-    def __init__(self, market: Market, hub: Hub[Session]) -> None:
+    def __init__(self, market: Market, feed_state: FeedStateMachine) -> None:
         self._market = market
-        self._hub = hub
+        self._feed_state = feed_state
 
     @property
     def has_symbols(self) -> bool:
@@ -61,7 +60,7 @@ class LiveView:
         return self._market.symbols()
 
     def stale(self, symbol: str) -> bool:
-        return not self._hub.state.live or self._market.lapsed(symbol)
+        return not self._feed_state.current.live or self._market.lapsed(symbol)
 
     def forming(self, symbol: str, interval: str) -> Kline | None:
         return self._market.forming(symbol, interval)

@@ -13,8 +13,8 @@ from gateway.market.merge import extremes, price
 from gateway.market.series import CORRECTED, NOTHING, Series
 from gateway.market.state import Changes, SymbolState
 from gateway.model.interval import INTERVALS, MONTH_MAX_MS
-from gateway.model.kline import KlineDelta, KlineUpdate
-from gateway.model.ticker import TickerUpdate
+from gateway.model.kline import KlineUpdate
+from gateway.model.ticker import TickerDelta, TickerUpdate
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from gateway.market.aggregate import Parts
     from gateway.market.merge import Price
     from gateway.market.series import News
-    from gateway.model.kline import Kline
-    from gateway.model.ticker import Ticker, TickerDelta
+    from gateway.model.kline import Kline, KlineDelta
+    from gateway.model.ticker import Ticker
 
     Update = KlineUpdate | KlineDelta | TickerUpdate | TickerDelta
 
@@ -130,10 +130,11 @@ class Market:
 
         Returns `False`, and changes nothing, where the update is a ticker delta and no ticker of the symbol is known.
         """
-        if isinstance(update, (KlineUpdate, KlineDelta)):
-            self._apply_kline(update, now_ms)
-            return True
-        return self._apply_ticker(update, now_ms)
+        # Tickers are by far the most messages: the first class of the tuple is compared by identity alone.
+        if isinstance(update, (TickerUpdate, TickerDelta)):
+            return self._apply_ticker(update, now_ms)
+        self._apply_kline(update, now_ms)
+        return True
 
     def reseed(self, symbol: str, interval: str, klines: list[Kline], now_ms: int, parts: Parts | None = None) -> None:
         """Take the stored closed klines of a series, ascending: the truth to repair against.

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gateway.delivery.feed_state import StaleReason
 from gateway.ops.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Health:
     def not_ready_reasons(self) -> list[str]:
         """Why clients do not get fresh data now; empty if they do."""
         reasons = []
-        state = self.hub.state
+        state = self.ingest.feed_state.current
         if not state.live:
             reasons.append(f"feed: {state.reason}")
         if self.feed.problem:
@@ -82,12 +83,13 @@ class Health:
 
     def gauges(self) -> dict[str, float]:
         """Gauges by name, without labels."""
-        hub = self.hub
+        hub, state = self.hub, self.ingest.feed_state.current
+        last_message_s = self.ingest.feed_state.last_message_s
         return {
-            "feed_linked": float(hub.state.reason != "redis"),
-            "feed_live": float(hub.state.live),
+            "feed_linked": float(state.reason is not StaleReason.DISCONNECTED),
+            "feed_live": float(state.live),
             "history_available": float(self.store.available),
-            "feed_age_seconds": time.monotonic() - self.ingest.last_message_s if self.ingest.last_message_s else -1.0,
+            "feed_age_seconds": time.monotonic() - last_message_s if last_message_s else -1.0,
             "clock_ahead_seconds": self.clock.ahead_ms / 1000,
             "load_level": float(self.flusher.load.level),
             "kline_gaps_open": float(self.watch.tracker.open),

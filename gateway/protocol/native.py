@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from gateway.delivery.commands import CommandError, CommandId
-    from gateway.delivery.dialect import FeedState
+    from gateway.delivery.feed_state import FeedState
     from gateway.model.kline import Kline
     from gateway.model.ticker import Ticker
 

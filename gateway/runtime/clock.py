@@ -1,7 +1,8 @@
-"""The time of day that the market goes by: it never jumps, whatever is done to the system's clock.
+"""Market time: a clock that never jumps, whatever is done to the system's clock.
 
-What has no event time of its own is ordered by when it came. After a step back it would be older than what is known,
-and nothing would move until the clock has caught up; after a step forward prices would open bars of the future.
+Messages without an event time are ordered by when they arrived. After a step back of the clock they would be older than
+what is known, and nothing would move until the clock has caught up; after a step forward prices would open klines of
+the future.
 """
 
 from __future__ import annotations
@@ -17,63 +18,63 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 STEP_MS = 1000
-"""Less than this is drift and its corrections: the clock that only counts follows those too."""
+"""Smaller differences are drift and its corrections, which the clock that only counts follows too."""
 
-LOOK_S = 1.0
+CHECK_S = 1.0
 
 
-def counted_ns() -> int:
-    """A clock that nobody sets. Where there is one, it goes on while the machine sleeps."""
+def uptime_ns() -> int:
+    """A clock that nobody sets. Where the system has one, it goes on while the machine sleeps."""
     return time.clock_gettime_ns(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class SteadyClock:
-    """Milliseconds since the epoch: the system's clock at the start, and what has passed since.
+    """Milliseconds since the epoch: the system's clock at the start plus the time that has passed since.
 
-    A step of the system's clock is taken over only forward, and only once the source's own bars show that it is right
-    (a virtual machine that stood still, say). One that is wrong, or back, is kept out for the life of the process.
+    The one clock object of a process. It adopts a step of the system's clock only forward, and only once the source's
+    own klines show that the new time is right (a virtual machine that was suspended, say). It ignores steps back, and
+    steps forward that no kline confirms, for the life of the process.
     """
 
-    def __init__(self, system_ns: Callable[[], int] | None = None, count_ns: Callable[[], int] = counted_ns) -> None:
+    def __init__(self, system_ns: Callable[[], int] | None = None, uptime_ns: Callable[[], int] = uptime_ns) -> None:
         self._system_ns = system_ns or (lambda: time.time_ns())
-        self._count_ns = count_ns
-        self._start_ns = self._system_ns() - count_ns()
+        self._uptime_ns = uptime_ns
+        self._start_ns = self._system_ns() - uptime_ns()
         self._ahead_ms = 0
 
     def __call__(self) -> int:
-        return (self._start_ns + self._count_ns()) // 1_000_000
+        return (self._start_ns + self._uptime_ns()) // 1_000_000
 
     @property
     def ahead_ms(self) -> int:
-        """How far the system's clock is ahead of this one at the last look; 0 while they go together."""
+        """How far the system's clock was ahead of this one at the last check; 0 while both agree."""
         return self._ahead_ms
 
-    def look(self) -> bool:
-        """Compare with the system's clock; says whether it was set since the last look."""
-        ahead_ms = (self._system_ns() - self._start_ns - self._count_ns()) // 1_000_000
+    def check(self) -> bool:
+        """Compare with the system's clock; returns whether it was set since the last check."""
+        ahead_ms = (self._system_ns() - self._start_ns - self._uptime_ns()) // 1_000_000
         if abs(ahead_ms) < STEP_MS:
             ahead_ms = 0
         stepped = abs(ahead_ms - self._ahead_ms) >= STEP_MS
         self._ahead_ms = ahead_ms
         return stepped
 
-    def witness(self, start_ms: int, end_ms: int) -> None:
-        """The source speaks of a bar just now: the clock that is nearer to it is right."""
+    def observe_kline(self, open_time_ms: int, close_time_ms: int) -> None:
+        """Adopt the system's time if it is ahead and nearer to a kline that the source has just sent."""
         if self._ahead_ms > 0:
-            here_ms = self()
-            if _distance(here_ms + self._ahead_ms, start_ms, end_ms) < _distance(here_ms, start_ms, end_ms):
-                logger.warning("the source goes by the new time: taking over %+.1f s", self._ahead_ms / 1000)
+            now_ms = self()
+            system_ms = now_ms + self._ahead_ms
+            if _distance(system_ms, open_time_ms, close_time_ms) < _distance(now_ms, open_time_ms, close_time_ms):
+                logger.warning("the source goes by the system's new time: adopting %+.1f s", self._ahead_ms / 1000)
                 self._start_ns += self._ahead_ms * 1_000_000
                 self._ahead_ms = 0
 
     async def run(self) -> None:
-        """Look every second, and say so when somebody has set the system's clock."""
+        """Check every second, and log when somebody has set the system's clock."""
         while True:
-            await asyncio.sleep(LOOK_S)
-            if self.look():
-                logger.warning(
-                    "the system's clock is %+.1f s off now; the market goes on by the old time", self._ahead_ms / 1000
-                )
+            await asyncio.sleep(CHECK_S)
+            if self.check():
+                logger.warning("the system's clock is %+.1f s off; the gateway keeps its time", self._ahead_ms / 1000)
 
 
 def _distance(at_ms: int, start_ms: int, end_ms: int) -> int:

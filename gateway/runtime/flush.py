@@ -106,9 +106,9 @@ class Flusher:
     async def flush(self) -> None:
         now_s = time.monotonic()
         now_ms = self._clock_ms()
-        self._ingest.watch_silence(now_s)
+        self._ingest.judge_feed(now_s, now_ms)
         # What the source may still have is waited for, however long it is away.
-        if not self._backfill.running and not self._hub.state.unread:
+        if not self._backfill.running and not self._ingest.feed_state.current.unread:
             self._market.advance(now_ms, self._backfill.in_progress)
         self._ingest.begin_flush(now_ms)
         changes = self._market.take_changes()

@@ -1,7 +1,7 @@
-"""What the feed's link brings, into the market; what becomes of the link, into the state that clients are told.
+"""Takes the feed's messages into the market, and what becomes of its connection into the feed state.
 
-Runs without `await`: nobody ever sees half a step. Keeps no state but this tick's share of time and the surge's
-payloads.
+Runs without `await`, so a batch is atomic with respect to other tasks. Decides neither what a message means
+(`feed/decode`, `market`) nor whether data is stale (`delivery/feed_state`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from gateway.delivery.dialect import FeedState
 from gateway.feed.conflate import Conflator
 from gateway.feed.decode import FeedError, decode_kline, decode_ticker, has_event_time
 from gateway.model.kline import KlineUpdate
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.config import Config
+    from gateway.delivery.feed_state import FeedStateMachine
     from gateway.delivery.hub import Hub
     from gateway.delivery.session import Session
     from gateway.market.market import Market, Update
@@ -30,95 +30,133 @@ if TYPE_CHECKING:
     from gateway.runtime.clock import SteadyClock
     from gateway.runtime.trace import Step
 
-SURGE_OVER = 0.7
-"""Part of its share that a tick's messages must fit into before a surge counts as over."""
-
-FUTURE_MS = 1000
-"""How far the source's clock may be ahead of ours."""
-
-PRICES_SPREAD_S = 1.0
-"""Between the first price of a source that is back and that of its last symbol."""
-
-PRICES_WAIT_S = 10.0
-"""How long a source that is back may bring everything but prices until it is called live all the same."""
-
 INGEST_SHARE = 0.3
-"""Part of a tick that may go into folding messages in one by one."""
+"""Part of a flush interval that may go into applying messages one by one; a surge begins above it."""
+
+SURGE_OVER = 0.7
+"""Part of that share that an interval's messages must fit into before a surge is over."""
 
 
 class Ingest:
-    """The listener's sink. `end_tick` is the flush beat's call, before it takes the market's changes."""
+    """The feed's sink. The flusher calls `begin_flush` before it takes the market's changes."""
 
     def __init__(
         self,
         config: Config,
         market: Market,
         hub: Hub[Session],
+        feed_state: FeedStateMachine,
         backfill: Backfill,
         counters: Counters,
-        clock_ms: SteadyClock,
+        clock: SteadyClock,
+        monotonic_s: Callable[[], float] = time.monotonic,
+        thread_time_s: Callable[[], float] = time.thread_time,
     ) -> None:
+        """`clock` is market time in ms; `monotonic_s` and `thread_time_s` are clocks in seconds."""
         self._market = market
         self._hub = hub
+        self.feed_state = feed_state
         self._backfill = backfill
         self._counters = counters
-        self._clock_ms = clock_ms
+        self._clock = clock
+        self._monotonic_s = monotonic_s
+        # This thread's own time: neighbours on the machine must not look like a surge.
+        self._thread_time_s = thread_time_s
         self.configure(config)
-        # When a tick's ingest takes more than its share, payloads are conflated before they are decoded, until a tick
-        # brings what could have been folded in one by one with some room to spare.
         self._share_s = config.stream.tick_ms / 1000 * INGEST_SHARE
-        self._messages = 0
-        self._first_s = 0.0
-        # Of the last message: its payload, when it arrived, and its event time (0 where it was refused).
-        self._last_payload = b""
-        self._arrived_ms = self._event_time_ms = 0
-        self.spent_s = 0.0
-        """What this tick's ingest has taken so far."""
-        self._surge = Conflator()
+        self._conflator = Conflator()
         self.surging = False
         """Whether payloads are conflated before they are decoded."""
-        self.last_message_s = 0.0
-        """When the feed last said anything, on the monotonic clock."""
-        # When it last told a price, 0 before the first. Since when it is back, and since when with new prices.
-        self._priced_s = 0.0
-        self._back_s = self._priced_back_s = math.inf
+        self.spent_s = 0.0
+        """Time that ingest has taken since the last flush."""
+        # Since the last flush: how many messages, when the first one came; of the last one its payload, when it came,
+        # and its event time (0 where it was refused).
+        self._messages = 0
+        self._first_s = 0.0
+        self._last_payload = b""
+        self._last_ms = self._event_time_ms = 0
+        self._price_applied = False
         self.tracing = Tracing()
+        hub.set_state(feed_state.current)
 
     def configure(self, config: Config) -> None:
         """Take the settings that may change while the process runs."""
-        self._stale_after_s = config.market.stale_after_s
+        self.feed_state.configure(config.market.stale_after_s)
 
     def ingest(self, batch: list[tuple[Topic, bytes]]) -> None:
-        """Fold a batch in; past the tick's share of time only what must not be lost, and the newest of the rest."""
-        # This thread's own time: neighbours on the machine must not look like a surge.
-        started_s = time.thread_time()
-        self.last_message_s = time.monotonic()
-        now_ms = self._clock_ms()
+        """Apply what one read has brought; in a surge only closed klines, and keep the newest of each other topic."""
+        started_s = self._thread_time_s()
+        now_s, now_ms = self._monotonic_s(), self._clock()
+        self.feed_state.message_received(now_s)
         self._counters.messages_in += len(batch)
         if not self._messages:
-            self._first_s = self.last_message_s
-        self._last_payload, self._arrived_ms = batch[-1][1], now_ms
-        fold: Callable[[Topic, bytes, int], int] = self._fold
+            self._first_s = now_s
+        self._last_payload, self._last_ms = batch[-1][1], now_ms
+        apply: Callable[[Topic, bytes, int], int] = self._apply
         if self.tracing.traces:
             self.tracing.read()
-            fold = self._fold_traced
+            apply = self._apply_traced
+        event_time_ms = 0
         if self.surging:
-            offer = self._surge.offer
+            offer = self._conflator.offer
             for topic, payload in batch:
                 for urgent in offer(topic, payload):
-                    self._event_time_ms = fold(topic, urgent, now_ms)
+                    event_time_ms = apply(topic, urgent, now_ms)
         else:
-            event_time_ms = 0
             for topic, payload in batch:
-                event_time_ms = fold(topic, payload, now_ms)
-            self._event_time_ms = event_time_ms
+                event_time_ms = apply(topic, payload, now_ms)
+        self._event_time_ms = event_time_ms
+        self._note_price(now_s)
         self._messages += len(batch)
-        self.spent_s += time.thread_time() - started_s
+        self.spent_s += self._thread_time_s() - started_s
         if self.spent_s > self._share_s:
             self.surging = True
 
-    def _fold(self, topic: Topic, payload: bytes, now_ms: int, step: Step | None = None) -> int:
-        """Decode a payload and merge it into the market; returns its event time, 0 where it was refused.
+    def begin_flush(self, now_ms: int) -> None:
+        """Apply what a surge has kept, and see whether it is over."""
+        flush_s = self._monotonic_s()
+        kept = len(self._conflator)
+        started_s = self._thread_time_s() if kept else 0.0
+        apply: Callable[[Topic, bytes, int], int] = self._apply_traced if self.tracing.traces else self._apply
+        for topic, payload in self._conflator.take():
+            self._event_time_ms = apply(topic, payload, now_ms)
+        self._note_price(self.feed_state.last_message_s)
+        if self._messages:
+            self._observe_lag(flush_s)
+        self._counters.conflated = self._conflator.conflated
+        if self.surging and self._messages <= self._affordable(kept, started_s):
+            self.surging = False
+        self._messages = 0
+        self.spent_s = 0.0
+
+    def connected(self) -> None:
+        """A connection is there: start to read what may have been missed."""
+        self.feed_state.connected(self._monotonic_s(), self._clock())
+        self._publish_state()
+        self._backfill.start_all(self._backfill_done)
+
+    def disconnected(self, reason: str) -> None:
+        self._backfill.cancel()
+        if self.feed_state.disconnected(self._monotonic_s(), self._clock()):
+            self._counters.feed_disconnects += 1
+        self._publish_state()
+
+    def judge_feed(self, now_s: float, now_ms: int) -> None:
+        """Let time pass for the feed state; once a flush."""
+        self.feed_state.time_passed(now_s, now_ms)
+        self._publish_state()
+
+    def _backfill_done(self) -> None:
+        newest_price_ms = max((ticker.event_time_ms for ticker in self._market.tickers()), default=0)
+        self.feed_state.backfill_done(self._monotonic_s(), self._clock(), newest_price_ms)
+        self._publish_state()
+
+    def _publish_state(self) -> None:
+        if self.feed_state.current is not self._hub.state:
+            self._hub.set_state(self.feed_state.current)
+
+    def _apply(self, topic: Topic, payload: bytes, now_ms: int, step: Step | None = None) -> int:
+        """Decode a payload and apply it to the market; returns its event time, 0 where it is refused.
 
         `step` is stamped on the way where somebody traces the symbol.
         """
@@ -129,8 +167,8 @@ class Ingest:
                 update: Update = decoded
                 state = decoded.kline if isinstance(decoded, KlineUpdate) else decoded
                 event_time_ms = state.event_time_ms
-                if self._clock_ms.ahead_ms:
-                    self._clock_ms.witness(state.open_time_ms, state.close_time_ms)
+                if self._clock.ahead_ms:
+                    self._clock.observe_kline(state.open_time_ms, state.close_time_ms)
             else:
                 update = ticker = decode_ticker(payload, symbol, now_ms)
                 event_time_ms = ticker.event_time_ms
@@ -139,34 +177,24 @@ class Ingest:
             if not self._market.apply(update, now_ms):
                 raise FeedError("missing_field", "c")
             if not interval:
-                self._priced_s = self.last_message_s
+                self._price_applied = True
             if step is not None:
                 step.folded()
             return event_time_ms
         except FeedError as error:
             if step is not None:
                 self.tracing.fail(step, error.reason)
-            self._counters.count_feed_error(error.reason, f"{symbol} {interval}: {error}", self.last_message_s)
+            detail = f"{symbol} {interval}: {error}"
+            self._counters.count_feed_error(error.reason, detail, self.feed_state.last_message_s)
             return 0
 
-    def _fold_traced(self, topic: Topic, payload: bytes, now_ms: int) -> int:
-        """As `_fold`, while somebody traces a symbol, maybe this one."""
-        return self._fold(topic, payload, now_ms, self.tracing.begin(topic))
+    def _apply_traced(self, topic: Topic, payload: bytes, now_ms: int) -> int:
+        return self._apply(topic, payload, now_ms, self.tracing.begin(topic))
 
-    def begin_flush(self, now_ms: int) -> None:
-        """At the tick: fold in what was kept, and see whether the surge is over."""
-        flush_s = time.monotonic()
-        kept = len(self._surge)
-        started_s = time.thread_time() if kept else 0.0
-        fold = self._fold_traced if self.tracing.traces else self._fold
-        for topic, payload in self._surge.take():
-            self._event_time_ms = fold(topic, payload, now_ms)
-        self._observe_lag(flush_s)
-        self._counters.conflated = self._surge.conflated
-        if self.surging and self._messages <= self._affordable(kept, started_s):
-            self.surging = False
-        self._messages = 0
-        self.spent_s = 0.0
+    def _note_price(self, now_s: float) -> None:
+        if self._price_applied:
+            self._price_applied = False
+            self.feed_state.price_usable(now_s)
 
     def _observe_lag(self, flush_s: float) -> None:
         """Observe how long this flush's messages have been under way.
@@ -174,71 +202,11 @@ class Ingest:
         The first message waited longest for the flush; the last one, where it has an event time of its own, stands for
         the way from the source.
         """
-        if not self._messages:
-            return
         self._counters.observe_stage(Stage.INGEST_TO_FLUSH, flush_s - self._first_s)
         if self._event_time_ms and has_event_time(self._last_payload):
-            self._counters.observe_stage(Stage.FEED_TO_INGEST, (self._arrived_ms - self._event_time_ms) / 1000)
+            self._counters.observe_stage(Stage.FEED_TO_INGEST, (self._last_ms - self._event_time_ms) / 1000)
 
-    def _affordable(self, folded: int, started_s: float) -> float:
-        """How many messages a tick could fold in one by one, going by what those just folded took."""
-        if not folded:
-            return math.inf
-        each_s = (time.thread_time() - started_s) / folded
-        return self._share_s * SURGE_OVER / each_s
-
-    def connected(self) -> None:
-        # Without a loss before it, another source has come or taken over, or there are new channels: clients see fresh
-        # data all along, and what may have been missed is read beside it.
-        if not self._hub.state.live:
-            self._hub.set_state(FeedState("repair", self._hub.state.since_ms))
-        self._backfill.start_all(self._repaired)
-
-    def disconnected(self, reason: str) -> None:
-        self._backfill.cancel()
-        if self._hub.state.reason != "redis":
-            self._hub.set_state(FeedState("redis", self._clock_ms()))
-            self._counters.feed_disconnects += 1
-
-    def _repaired(self) -> None:
-        if self._hub.state.live:
-            return
-        # A new link is no news: prices are as old as the last word, or as the store says. Where neither is known, it
-        # gets the benefit of the doubt. (Prices of the future only say that this machine's clock is wrong.)
-        now_s = time.monotonic()
-        stored_ms = max((ticker.event_time_ms for ticker in self._market.tickers()), default=0)
-        age_ms = self._clock_ms() - stored_ms
-        if stored_ms and age_ms > -FUTURE_MS:
-            stored_s = now_s - max(0, age_ms) / 1000
-            self.last_message_s = max(self.last_message_s, stored_s) if self.last_message_s else stored_s
-            self._priced_s = max(self._priced_s, stored_s)
-        elif not self.last_message_s:
-            self.last_message_s = now_s
-        self._back_s, self._priced_back_s = now_s, math.inf
-        # Those that were stored have all been read.
-        whole = not self._priced_s or self._has_prices(now_s)
-        self._hub.set_state(FeedState() if whole else self._silent(now_s - self._priced_s))
-        self.watch_silence(now_s)
-
-    def watch_silence(self, now_s: float) -> None:
-        """A link that brings nothing for long is as bad as none; say so, and say when it is over."""
-        state = self._hub.state
-        silent = now_s - self.last_message_s > self._stale_after_s
-        if state.live and silent:
-            self._hub.set_state(self._silent(now_s - self.last_message_s))
-            self._back_s = self._priced_back_s = math.inf
-        elif state.reason == "silent" and not silent:
-            self._back_s = min(self._back_s, now_s)
-            if self._has_prices(now_s):
-                self._priced_back_s = min(self._priced_back_s, now_s)
-            spread_s = min(PRICES_SPREAD_S, self._stale_after_s / 2)
-            whole = not self._priced_s or now_s - self._priced_back_s >= spread_s
-            # As on a line that is slow, prices may come last; but it may also have given them up.
-            if whole or now_s - self._back_s > PRICES_WAIT_S:
-                self._hub.set_state(FeedState())
-
-    def _silent(self, for_s: float) -> FeedState:
-        return FeedState("silent", self._clock_ms() - round(for_s * 1000))
-
-    def _has_prices(self, now_s: float) -> bool:
-        return now_s - self._priced_s <= self._stale_after_s
+    def _affordable(self, applied: int, started_s: float) -> float:
+        """How many messages could be applied one by one in an interval, going by what those just applied took."""
+        spent_s = self._thread_time_s() - started_s if applied else 0.0
+        return self._share_s * SURGE_OVER * applied / spent_s if spent_s else math.inf

@@ -17,7 +17,7 @@ import orjson
 
 from gateway.app import Gateway
 from gateway.config import Config
-from gateway.delivery.dialect import FeedState
+from gateway.delivery.feed_state import FeedState
 from gateway.delivery.session import Session
 from gateway.ops.counters import COUNT_FLUSHES, Counters
 from gateway.protocol.native import NativeDialect

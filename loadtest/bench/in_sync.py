@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from gateway.config import MarketConfig
-from gateway.delivery.dialect import FeedState
+from gateway.delivery.feed_state import FeedState
 from gateway.delivery.hub import Hub
 from gateway.delivery.session import Session
 from gateway.market.market import Market

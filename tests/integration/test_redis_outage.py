@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from gateway.runtime import ingest
+from gateway.delivery import feed_state
 from loadtest.protocol.websocket import handshake
 from simulator.exchange import Activity
 from simulator.server import EmbeddedServer
@@ -180,14 +180,14 @@ async def test_a_source_that_is_back_is_live_once_its_prices_are(
             await someone.until(lambda: states(someone) and states(someone)[-1] == ("stale", "silent"))
             # As on a line that is slow, klines come first.
             await publisher.closed(number)
-            await until(lambda: time.monotonic() - up.inside.ingest.last_message_s < 0.3, "the news")
+            await until(lambda: time.monotonic() - up.inside.feed_state.last_message_s < 0.3, "the news")
             await asyncio.sleep(0.1)
             assert states(someone)[-1] == ("stale", "silent"), "the price is an old one"
             await publisher.ticker(str(number + 1))
             await someone.until(lambda: states(someone)[-1] == ("live", ""))
         # One that gives up its prices for good is not waited for for ever.
         await someone.until(lambda: states(someone)[-1] == ("stale", "silent"))
-        monkeypatch.setattr(ingest, "PRICES_WAIT_S", 0.1)
+        monkeypatch.setattr(feed_state, "PRICES_WAIT_S", 0.1)
         for number in range(3, 9):
             await publisher.closed(number)
             await asyncio.sleep(0.1)

@@ -21,6 +21,7 @@ from gateway.access.connection import ConnectionAccess as ClosingClient
 from gateway.access.connection import ConnectionLimits
 from gateway.config import Config, HistoryConfig, MarketConfig, StreamConfig
 from gateway.delivery.channel import KlineChannel, TickerChannel
+from gateway.delivery.feed_state import FeedStateMachine
 from gateway.delivery.hub import Hub
 from gateway.history.aggregating_store import AggregatingStore
 from gateway.history.live_view import LiveView
@@ -34,7 +35,7 @@ from gateway.ops.counters import Counters
 from gateway.protocol.native_commands import NativeCommands
 from gateway.redis.contract import Topic
 from gateway.runtime import backfill as backfill
-from gateway.runtime import fanout, ingest
+from gateway.runtime import fanout
 from gateway.runtime import flush as flusher
 from gateway.runtime.backfill import Backfill
 from gateway.runtime.clock import SteadyClock
@@ -100,7 +101,7 @@ class Clock:
 @contextmanager
 def virtual_time(clock: Clock) -> Generator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        for module in (flusher, ingest, backfill):
+        for module in (flusher, backfill):
             patch.setattr(module, "time", clock)
         # Every slice of a flush ends at once.
         patch.setattr(flusher, "SLICE_S", -1.0)
@@ -199,11 +200,12 @@ class World:
         self.clock = clock
         self.store = MemoryStore()
         self.market = Market(CONFIG.market, LOG, lazy=True)
+        self.feed_state = FeedStateMachine(CONFIG.market.stale_after_s)
         self.hub: Hub[Session] = Hub(self.market)
         counters = Counters()
         store = AggregatingStore(self.store, CONFIG.market)
         history = History(
-            store, LiveView(self.market, self.hub), HistoryConfig(), CONFIG.stream.history_max, clock.monotonic
+            store, LiveView(self.market, self.feed_state), HistoryConfig(), CONFIG.stream.history_max, clock.monotonic
         )
         self.backfill = Backfill(store, self.market, SPANS, (0.0,))
         commands = NativeCommands(SymbolRule(), SPANS, CONFIG.stream.history_max)
@@ -212,7 +214,17 @@ class World:
             CONFIG, self.market, self.hub, history, counters, commands, admission, lambda: clock.now_ms
         )
         steady = SteadyClock(clock.time_ns, clock.time_ns)
-        self.ingest = Ingest(CONFIG, self.market, self.hub, self.backfill, counters, steady)
+        self.ingest = Ingest(
+            CONFIG,
+            self.market,
+            self.hub,
+            self.feed_state,
+            self.backfill,
+            counters,
+            steady,
+            clock.monotonic,
+            clock.thread_time,
+        )
         self.flusher = Flusher(
             CONFIG, self.market, self.hub, self.backfill, self.ingest, counters, self.service.resync, FakeFleet
         )

@@ -80,7 +80,7 @@ class StatusView:
         health, hub = self.health, self.health.hub
         now_ms, state, gaps, load = (
             health.clock(),
-            hub.state,
+            health.ingest.feed_state.current,
             health.watch.tracker,
             health.flusher.load.level.name.lower(),
         )
@@ -167,7 +167,7 @@ class StatusView:
 
     def state(self) -> dict[str, Any]:
         """Whether the feed is live, else why and since when it is not."""
-        state = self.health.hub.state
+        state = self.health.ingest.feed_state.current
         return {"live": state.live, "reason": state.reason, "since": state.since_ms or None}
 
     def _reading(self) -> Reading:
@@ -184,8 +184,8 @@ class StatusView:
             clients=len(health.hub.sessions),
             behind=sum(len(tier.behind) for tier in health.hub.tiers),
             feed_age_ms=self._feed_age_ms(),
-            stale_reason=health.hub.state.reason,
-            stale_since_ms=health.hub.state.since_ms,
+            stale_reason=health.ingest.feed_state.current.reason,
+            stale_since_ms=health.ingest.feed_state.current.since_ms,
             load=health.flusher.load.level.name.lower(),
             disconnects={f"{code} {_CLOSES.get(code, '')}": n for code, n in counters.disconnects.items()},
             refusals=dict(counters.refusals),
@@ -194,7 +194,7 @@ class StatusView:
         )
 
     def _feed_age_ms(self) -> int | None:
-        last_message_s = self.health.ingest.last_message_s
+        last_message_s = self.health.ingest.feed_state.last_message_s
         return round((time.monotonic() - last_message_s) * 1000) if last_message_s else None
 
     def _slow_sessions(self) -> Iterator[Session]:

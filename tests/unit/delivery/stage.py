@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from gateway.delivery.channel import Lane
-    from gateway.delivery.dialect import FeedState
+    from gateway.delivery.feed_state import FeedState
     from gateway.delivery.hub import Hub
     from gateway.delivery.member import M
     from gateway.delivery.tier import Tier

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.delivery.channel import Lane, View
-from gateway.delivery.dialect import FeedState
+from gateway.delivery.feed_state import FeedState
 from gateway.delivery.hub import TIER_PERIODS, Hub
 from gateway.delivery.member import Member
 from tests.unit.delivery.stage import CLOSED_ONLY, LOG, STYLE, Stage, beat

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-from gateway.delivery.dialect import FeedState
+from gateway.delivery.feed_state import FeedState, StaleReason
 from gateway.delivery.member import Member
 from tests.unit.delivery.stage import STYLE
 
 
 def test_who_falls_behind_keeps_where_it_stood() -> None:
     member = Member(STYLE)
-    state = FeedState("redis", 5)
+    state = FeedState(StaleReason.DISCONNECTED, 5)
     member.leave_sync(7, {1: 3}, state)
     assert (member.served_at_flush, member.log_offsets, member.feed_state) == (7, {1: 3}, state)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.delivery.channel import Lane
-from gateway.delivery.dialect import FeedState
+from gateway.delivery.feed_state import FeedState, StaleReason
 from gateway.delivery.hub import Hub
 from gateway.delivery.session import Session
 from gateway.delivery.throttle import Allowance
@@ -118,7 +118,7 @@ class TestControl:
     def test_replies_go_first_then_the_feeds_state_then_notices_then_news(self, desk: Desk) -> None:
         desk.session.control = [b"<reply>", b"<another>"]
         desk.session.notice = (200, "slow_client")
-        desk.hub.set_state(FeedState("redis", 7))
+        desk.hub.set_state(FeedState(StaleReason.DISCONNECTED, 7))
         desk.price("6")
         desk.beat()
         assert desk.take() == b"<reply><another><1,0 redis><200 slow_client>[ k1:*>6 t0:*>6 ]"
@@ -126,7 +126,7 @@ class TestControl:
 
     def test_the_feeds_state_concerns_only_who_has_channels(self, desk: Desk) -> None:
         desk.hub.unsubscribe(desk.session, [desk.ticker, desk.kline])
-        desk.hub.set_state(FeedState("redis", 7))
+        desk.hub.set_state(FeedState(StaleReason.DISCONNECTED, 7))
         desk.beat()
         assert desk.take() == b""
 

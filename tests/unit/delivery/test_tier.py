@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.delivery.channel import Lane
-from gateway.delivery.dialect import FeedState
+from gateway.delivery.feed_state import FeedState, StaleReason
 from gateway.delivery.hub import Hub
 from gateway.delivery.member import Member
 from gateway.delivery.subscription_set import SubscriptionSets
@@ -239,7 +239,7 @@ class TestStanding:
 
     def test_whom_its_cohorts_frame_has_not_reached_knows_the_state_before(self, row: Row, member: Member) -> None:
         assert member.cohort is not None
-        before, member.cohort.feed_state = member.cohort.feed_state, FeedState("redis", 1)
+        before, member.cohort.feed_state = member.cohort.feed_state, FeedState(StaleReason.DISCONNECTED, 1)
         assert self.standing(row, member)[2] is member.cohort.feed_state
         member.cohort.framed_at_flush = 4
         assert self.standing(row, member)[2] is before

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.config import MarketConfig
 from gateway.delivery.channel import View
-from gateway.delivery.dialect import FeedState
+from gateway.delivery.feed_state import FeedState, StaleReason
 from gateway.delivery.hub import Hub
 from gateway.market.market import Market
 from gateway.protocol.binance import DAY_MS, BinanceDialect
@@ -234,7 +234,12 @@ def test_flush_is_its_fragments_joined(stage: Stage) -> None:
 
 def test_dialect_has_no_messages_unknown_to_the_exchange(stage: Stage) -> None:
     dialect = stage.dialect()
-    said = (dialect.status([0], FeedState("redis", T0)), dialect.throttle(400, "load"), dialect.heartbeat(T0))
+    away = FeedState(StaleReason.DISCONNECTED, T0)
+    said = (
+        dialect.status([0], away),
+        dialect.throttle(400, "load"),
+        dialect.heartbeat(T0),
+    )
     assert said == (b"", b"", b"")
     assert dialect.name == "binance"
 

@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 
 from gateway.delivery.commands import CommandError
-from gateway.delivery.dialect import FeedState
+from gateway.delivery.feed_state import FeedState, StaleReason
 from gateway.model.errors import ErrorCode
 from gateway.protocol.native import DEFLATE_MIN_BYTES, NativeDialect, kline_json, ticker_json
 from tests.builders import MINUTE_MS, T0, kline, ticker
 from tests.fakes import messages, parsed
 
-LIVE, AWAY = FeedState(), FeedState("redis", T0)
+LIVE, AWAY = FeedState(), FeedState(StaleReason.DISCONNECTED, T0)
 
 
 @pytest.fixture

@@ -1,3 +1,5 @@
+"""Market time against a system clock that is set by hand."""
+
 from __future__ import annotations
 
 from gateway.runtime.clock import STEP_MS, SteadyClock
@@ -7,32 +9,32 @@ HOUR_MS = 3_600_000
 
 
 class Clocks:
-    """The system's and the one that only counts, to be moved by hand."""
+    """A system clock and an uptime, both moved by hand, and the clock under test."""
 
     def __init__(self) -> None:
         self.set_ms = 0
         self.passed_ms = 7
-        self.steady = SteadyClock(lambda: (T0 + self.set_ms + self.passed_ms) * 1_000_000, self.counted_ns)
+        self.steady = SteadyClock(lambda: (T0 + self.set_ms + self.passed_ms) * 1_000_000, self.uptime_ns)
 
-    def counted_ns(self) -> int:
+    def uptime_ns(self) -> int:
         return self.passed_ms * 1_000_000
 
 
-def test_it_goes_on_as_time_passes() -> None:
+def test_clock_goes_on_as_time_passes() -> None:
     clocks = Clocks()
     before = clocks.steady()
     clocks.passed_ms += 1234
     assert clocks.steady() == before + 1234
-    assert not clocks.steady.look()
+    assert not clocks.steady.check()
 
 
-def test_steps_either_way_are_seen_once_and_not_followed() -> None:
+def test_steps_either_way_are_reported_once_and_not_followed() -> None:
     clocks = Clocks()
     before = clocks.steady()
     for step in (HOUR_MS, -HOUR_MS, 0):
         clocks.set_ms = step
-        assert clocks.steady.look()
-        assert not clocks.steady.look()
+        assert clocks.steady.check()
+        assert not clocks.steady.check()
         assert clocks.steady.ahead_ms == step
         assert clocks.steady() == before
 
@@ -40,41 +42,41 @@ def test_steps_either_way_are_seen_once_and_not_followed() -> None:
 def test_drift_is_no_step() -> None:
     clocks = Clocks()
     clocks.set_ms = STEP_MS - 1
-    assert not clocks.steady.look()
+    assert not clocks.steady.check()
     assert clocks.steady.ahead_ms == 0
 
 
-def test_a_step_forward_is_taken_over_once_the_source_goes_by_it() -> None:
+def test_step_forward_is_adopted_once_a_kline_confirms_it() -> None:
     clocks = Clocks()
     before = clocks.steady()
     clocks.set_ms = HOUR_MS
-    clocks.steady.look()
-    clocks.steady.witness(T0 + HOUR_MS, T0 + HOUR_MS + 60_000)
+    clocks.steady.check()
+    clocks.steady.observe_kline(T0 + HOUR_MS, T0 + HOUR_MS + 60_000)
     assert clocks.steady() == before + HOUR_MS
-    assert not clocks.steady.look()
+    assert not clocks.steady.check()
 
 
-def test_a_step_forward_that_the_source_knows_nothing_of_is_kept_out() -> None:
+def test_step_forward_that_no_kline_confirms_is_ignored() -> None:
     clocks = Clocks()
     before = clocks.steady()
     clocks.set_ms = HOUR_MS
-    clocks.steady.look()
-    clocks.steady.witness(T0, T0 + 60_000)
-    # A day's bar holds both times: it says nothing.
-    clocks.steady.witness(T0 - HOUR_MS, T0 + 20 * HOUR_MS)
+    clocks.steady.check()
+    clocks.steady.observe_kline(T0, T0 + 60_000)
+    # The window of a day's kline holds both times, so it confirms neither.
+    clocks.steady.observe_kline(T0 - HOUR_MS, T0 + 20 * HOUR_MS)
     assert clocks.steady() == before
 
 
-def test_back_it_never_goes() -> None:
+def test_step_back_is_never_adopted() -> None:
     clocks = Clocks()
     before = clocks.steady()
     clocks.set_ms = -HOUR_MS
-    clocks.steady.look()
-    clocks.steady.witness(T0 - HOUR_MS, T0 - HOUR_MS + 60_000)
+    clocks.steady.check()
+    clocks.steady.observe_kline(T0 - HOUR_MS, T0 - HOUR_MS + 60_000)
     assert clocks.steady() == before
 
 
-def test_without_being_told_it_goes_by_the_machine() -> None:
+def test_without_arguments_it_starts_at_the_system_time() -> None:
     clock = SteadyClock()
     assert clock() > T0
-    assert not clock.look()
+    assert not clock.check()

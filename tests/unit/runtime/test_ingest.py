@@ -1,0 +1,325 @@
+"""What a batch does to the market, the feed state, the counters and a surge; on virtual time."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from gateway.config import Config, MarketConfig
+from gateway.delivery.feed_state import FeedStateMachine, StaleReason
+from gateway.delivery.hub import Hub
+from gateway.market.market import Market
+from gateway.ops.counters import Counters, Stage
+from gateway.redis.contract import Topic
+from gateway.runtime.clock import SteadyClock
+from gateway.runtime.ingest import INGEST_SHARE, Ingest
+from tests.builders import MINUTE_MS, T0, kline
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.delivery.session import Session
+
+PRICE = Topic("BTCUSDT", "")
+KLINES = Topic("BTCUSDT", "1m")
+CONFIG = Config(market=MarketConfig(intervals=("1m",), stale_after_s=15.0))
+SHARE_S = CONFIG.stream.tick_ms / 1000 * INGEST_SHARE
+
+
+class FakeBackfill:
+    def __init__(self) -> None:
+        self.done: Callable[[], None] | None = None
+        self.cancelled = 0
+
+    def everything(self, done: Callable[[], None]) -> None:
+        self.done = done
+
+    def cancel(self) -> None:
+        self.cancelled += 1
+
+
+class Fixture:
+    """An ingest with a real market and hub, whose clocks are moved by hand."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+        self.thread_s = 0.0
+        self.message_cost_s = 0.0
+        self.step_ms = 0
+        self.market = Market(CONFIG.market, log_size=4)
+        self.hub: Hub[Session] = Hub(self.market)
+        self.counters = Counters()
+        self.backfill = FakeBackfill()
+        self.feed_state = FeedStateMachine(CONFIG.market.stale_after_s)
+        self.clock = SteadyClock(lambda: self.now_ns() + self.step_ms * 1_000_000, self.now_ns)
+        self.ingest = Ingest(
+            CONFIG,
+            self.market,
+            self.hub,
+            self.feed_state,
+            self.backfill,  # type: ignore[arg-type]
+            self.counters,
+            self.clock,
+            lambda: self.now_s,
+            self.thread_time_s,
+        )
+
+    def now_ns(self) -> int:
+        return T0 * 1_000_000 + round((self.now_s - 1000) * 1e9)
+
+    def thread_time_s(self) -> float:
+        """Each look takes `message_cost_s`: a batch looks twice."""
+        self.thread_s += self.message_cost_s
+        return self.thread_s
+
+    @property
+    def last(self) -> str | None:
+        ticker = self.market.ticker("BTCUSDT")
+        return ticker and ticker.last
+
+    def reason(self) -> StaleReason:
+        return self.hub.state.reason
+
+    def surging(self) -> bool:
+        return self.ingest.surging
+
+    def flush(self) -> None:
+        self.ingest.begin_flush(self.clock())
+
+    def begin_surge(self) -> None:
+        self.message_cost_s = SHARE_S + 0.001
+        self.ingest.ingest([(PRICE, price("1"))])
+        self.message_cost_s = 0.0
+        assert self.ingest.surging
+
+    def observed(self, stage: str) -> int:
+        return sum(self.counters.stages[stage].counts)
+
+
+def price(last: str, **fields: Any) -> bytes:
+    return json.dumps({"c": last} | fields).encode()
+
+
+def kline_json(number: int, *, closed: bool = False, **fields: Any) -> bytes:
+    times = {"t": T0 + number * MINUTE_MS, "x": closed}
+    return json.dumps(times | {"o": "100", "h": "110", "l": "90", "c": "105"} | fields).encode()
+
+
+def test_a_batch_is_applied_in_order() -> None:
+    gateway = Fixture()
+    gateway.ingest.ingest([(PRICE, price("1")), (PRICE, price("2")), (KLINES, kline_json(0, closed=True))])
+    assert gateway.last == "2"
+    assert [known.open_time_ms for known in gateway.market.closed("BTCUSDT", "1m")] == [T0]
+    assert gateway.counters.messages_in == 3
+
+
+def test_a_delta_of_a_kline_is_applied() -> None:
+    gateway = Fixture()
+    delta = json.dumps({"t": T0, "c": "107"}).encode()
+    gateway.ingest.ingest([(KLINES, kline_json(0)), (KLINES, delta)])
+    assert gateway.market.forming("BTCUSDT", "1m") == kline(0, "100 110 90 107", event_time_ms=gateway.clock())
+
+
+def test_a_refused_message_is_counted_by_reason_and_the_rest_is_applied() -> None:
+    gateway = Fixture()
+    gateway.ingest.ingest([(PRICE, b"{"), (KLINES, kline_json(0, h="1")), (PRICE, price("2"))])
+    assert gateway.counters.feed_errors == {"bad_json": 1, "contradictory_kline": 1}
+    assert gateway.last == "2"
+
+
+def test_a_ticker_delta_without_a_known_ticker_is_counted_as_a_missing_price() -> None:
+    gateway = Fixture()
+    gateway.ingest.ingest([(PRICE, b'{"h":"120"}')])
+    assert gateway.counters.feed_errors == {"missing_field": 1}
+    assert not gateway.market.has_data("BTCUSDT")
+
+
+def test_new_limits_reach_the_feed_state() -> None:
+    gateway = Fixture()
+    gateway.ingest.connected()
+    assert gateway.backfill.done is not None
+    gateway.backfill.done()
+    gateway.ingest.configure(Config(market=MarketConfig(intervals=("1m",), stale_after_s=1.0)))
+    gateway.now_s += 2
+    gateway.ingest.judge_feed(gateway.now_s, gateway.clock())
+    assert gateway.reason() is StaleReason.SILENT
+
+
+# The feed state
+
+
+def test_the_hub_gets_each_new_feed_state() -> None:
+    gateway = Fixture()
+    assert gateway.hub.state is gateway.feed_state.current
+    gateway.ingest.connected()
+    assert gateway.reason() is StaleReason.BACKFILLING
+    assert gateway.backfill.done is not None
+    gateway.backfill.done()
+    assert gateway.reason() is StaleReason.NONE
+    gateway.ingest.disconnected("gone")
+    assert gateway.reason() is StaleReason.DISCONNECTED
+    assert gateway.hub.state is gateway.feed_state.current
+
+
+def test_each_lost_connection_is_counted_once_and_ends_the_backfill() -> None:
+    gateway = Fixture()
+    gateway.ingest.connected()
+    gateway.ingest.disconnected("gone")
+    gateway.ingest.disconnected("still gone")
+    assert (gateway.counters.feed_disconnects, gateway.backfill.cancelled) == (1, 2)
+
+
+def test_old_stored_prices_are_not_live_after_a_backfill() -> None:
+    gateway = Fixture()
+    gateway.ingest.ingest([(PRICE, price("1", E=T0))])
+    gateway.now_s += 60
+    gateway.ingest.connected()
+    assert gateway.backfill.done is not None
+    gateway.backfill.done()
+    assert (gateway.hub.state.reason, gateway.hub.state.since_ms) == (StaleReason.SILENT, T0)
+
+
+def test_only_an_applied_price_counts_as_one() -> None:
+    gateway = Fixture()
+    gateway.ingest.ingest([(PRICE, price("1"))])
+    gateway.ingest.connected()
+    assert gateway.backfill.done is not None
+    gateway.backfill.done()
+    gateway.now_s += 60
+    gateway.ingest.judge_feed(gateway.now_s, gateway.clock())
+    for batch, reason in (
+        ([(PRICE, b"{"), (KLINES, kline_json(1))], StaleReason.SILENT),
+        ([(PRICE, price("2"))], StaleReason.NONE),
+    ):
+        for _ in range(6):
+            gateway.now_s += 0.25
+            gateway.ingest.ingest(batch)
+            gateway.ingest.judge_feed(gateway.now_s, gateway.clock())
+        assert gateway.reason() is reason
+
+
+# A surge
+
+
+def test_messages_beyond_their_share_of_time_begin_a_surge() -> None:
+    gateway = Fixture()
+    gateway.message_cost_s = SHARE_S * 0.9
+    gateway.ingest.ingest([(PRICE, price("1"))])
+    assert not gateway.surging()
+    gateway.ingest.ingest([(PRICE, price("2"))])
+    assert gateway.surging()
+
+
+def test_in_a_surge_the_newest_price_waits_for_the_flush_and_a_closed_kline_does_not() -> None:
+    gateway = Fixture()
+    gateway.begin_surge()
+    gateway.ingest.ingest([(PRICE, price("2")), (PRICE, price("3")), (KLINES, kline_json(0, closed=True))])
+    assert gateway.last == "1"
+    assert len(list(gateway.market.closed("BTCUSDT", "1m"))) == 1
+    gateway.flush()
+    assert gateway.last == "3"
+    assert gateway.counters.conflated == 1
+
+
+def test_a_surge_is_over_once_the_messages_fit_into_their_share() -> None:
+    gateway = Fixture()
+    gateway.begin_surge()
+    gateway.message_cost_s = SHARE_S
+    gateway.ingest.ingest([(PRICE, price("2"))])
+    gateway.flush()
+    assert gateway.surging(), "one message takes all of the share"
+    gateway.message_cost_s = SHARE_S / 10
+    gateway.ingest.ingest([(PRICE, price("3"))])
+    gateway.flush()
+    assert not gateway.surging()
+    assert gateway.ingest.spent_s == 0.0
+
+
+def test_a_surge_is_over_once_nothing_comes() -> None:
+    gateway = Fixture()
+    gateway.begin_surge()
+    gateway.flush()
+    assert not gateway.surging()
+
+
+# The lag metrics
+
+
+def test_the_lag_is_that_of_the_last_message_with_an_event_time_of_its_own() -> None:
+    gateway = Fixture()
+    gateway.ingest.ingest([(PRICE, price("1", E=T0 - 200)), (PRICE, price("2", E=T0 - 100))])
+    gateway.now_s += 0.05
+    gateway.flush()
+    assert gateway.counters.stages[Stage.FEED_TO_INGEST].total_s == 0.1
+    assert round(gateway.counters.stages[Stage.INGEST_TO_FLUSH].total_s, 6) == 0.05
+
+
+def test_without_an_event_time_only_the_wait_for_the_flush_is_observed() -> None:
+    gateway = Fixture()
+    for payload in (price("1"), b'{"E":'):
+        gateway.ingest.ingest([(PRICE, payload)])
+        gateway.flush()
+    gateway.flush()
+    assert (gateway.observed(Stage.FEED_TO_INGEST), gateway.observed(Stage.INGEST_TO_FLUSH)) == (0, 2)
+
+
+def test_in_a_surge_the_lag_is_that_of_what_was_kept() -> None:
+    gateway = Fixture()
+    gateway.begin_surge()
+    gateway.ingest.ingest([(PRICE, price("2", E=T0 - 300))])
+    gateway.flush()
+    assert gateway.counters.stages[Stage.FEED_TO_INGEST].total_s == 0.3
+
+
+# The clock
+
+
+def test_a_kline_confirms_a_step_of_the_system_clock() -> None:
+    gateway = Fixture()
+    before_ms = gateway.clock()
+    gateway.step_ms = 60 * MINUTE_MS
+    gateway.clock.check()
+    gateway.ingest.ingest([(KLINES, kline_json(60))])
+    assert gateway.clock() == before_ms + 60 * MINUTE_MS
+
+
+def test_a_delta_confirms_a_step_of_the_system_clock() -> None:
+    gateway = Fixture()
+    before_ms = gateway.clock()
+    gateway.step_ms = 60 * MINUTE_MS
+    gateway.clock.check()
+    gateway.ingest.ingest([(KLINES, json.dumps({"t": T0 + 60 * MINUTE_MS, "c": "5"}).encode())])
+    assert gateway.clock() == before_ms + 60 * MINUTE_MS
+
+
+# Tracing
+
+
+def test_a_traced_symbol_is_stamped_and_others_are_not() -> None:
+    gateway = Fixture()
+    gateway.ingest.ingest([(PRICE, price("1"))])
+    trace = gateway.ingest.tracing.start("BTCUSDT", lambda record: None)
+    gateway.ingest.ingest([(PRICE, price("2", E=T0)), (Topic("ETHUSDT", ""), price("9"))])
+    (step,) = trace.pending
+    assert step.record["event"] == T0
+    assert step.record["folded"] is not None
+    assert gateway.last == "2"
+
+
+def test_a_traced_message_that_is_refused_is_reported_with_its_reason() -> None:
+    gateway = Fixture()
+    records: list[dict[str, Any]] = []
+    gateway.ingest.tracing.start("BTCUSDT", records.append)
+    gateway.ingest.ingest([(PRICE, b"{")])
+    assert [record["outcome"] for record in records] == ["skipped: bad_json"]
+    assert gateway.counters.feed_errors == {"bad_json": 1}
+
+
+def test_what_a_surge_has_kept_is_traced_at_the_flush() -> None:
+    gateway = Fixture()
+    gateway.begin_surge()
+    trace = gateway.ingest.tracing.start("BTCUSDT", lambda record: None)
+    gateway.ingest.ingest([(PRICE, price("2"))])
+    assert trace.pending == []
+    gateway.flush()
+    assert len(trace.pending) == 1
