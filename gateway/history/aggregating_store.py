@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.history.merge import within
-from gateway.market.aggregate import Parts, rolled
+from gateway.market.aggregate import Parts, aggregate_closed
 from gateway.market.derivation import divisors_by_interval
 from gateway.model.interval import INTERVALS
 
@@ -76,6 +76,6 @@ class AggregatingStore:
                 last_ms = page[0].open_time_ms - 1
             else:
                 first_ms = page[-1].open_time_ms + 1
-        aggregated = rolled(parts, divisor, interval, skip=self._skip_quiet)
+        aggregated = aggregate_closed(parts, divisor, interval, skip=self._skip_quiet)
         klines = [kline for kline in aggregated if within(kline, start_ms, end_ms)]
         return StoredKlines(klines[-limit:] if start_ms is None else klines[:limit], Parts(divisor.name, parts))

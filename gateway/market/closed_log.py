@@ -1,4 +1,4 @@
-"""The newest closed klines of one series: a ring that remembers how many have passed through it."""
+"""The newest closed klines of one series: a ring that counts how many klines were ever appended."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 class ClosedLog:
-    """A place in the log is a count: what a reader at place p is owed are the klines p, p + 1, … up to `end`.
+    """An offset is a count of appended klines: pending for a reader at offset n are the klines n, n + 1, … up to `end`.
 
-    Open times rise strictly. A reader whose place is before `start` has lost klines and needs a resync.
+    Open times rise strictly. A reader whose offset is before `start` has lost klines and needs a resync.
     """
 
     __slots__ = ("_ring", "end")
@@ -43,8 +43,8 @@ class ClosedLog:
         self._ring.append(kline)
         self.end += 1
 
-    def amend(self, kline: Kline) -> bool:
-        """Take a newer word about a kline already here; says whether it differs. Readers past it need a resync."""
+    def correct(self, kline: Kline) -> bool:
+        """Replace a kline of the log by a newer state; returns whether it differs. Readers past it need a resync."""
         for index, known in enumerate(self._ring):
             if known.open_time_ms == kline.open_time_ms and rank(kline) > rank(known):
                 self._ring[index] = kline
@@ -52,7 +52,7 @@ class ClosedLog:
         return False
 
     def insert(self, kline: Kline) -> bool:
-        """Put a kline that arrived late among the newer ones; says whether there was room.
+        """Insert a kline that arrived late among the newer ones; returns whether there was room.
 
         Every reader needs a resync.
         """
@@ -66,9 +66,9 @@ class ClosedLog:
         self.end += 1
         return True
 
-    def since(self, place: int) -> list[Kline]:
-        """The klines from `place` on; the caller has checked that `place` is not before `start`."""
-        skip = len(self._ring) - (self.end - place)
+    def since(self, offset: int) -> list[Kline]:
+        """The klines from `offset` on; the caller has checked that `offset` is not before `start`."""
+        skip = len(self._ring) - (self.end - offset)
         return [kline for index, kline in enumerate(self._ring) if index >= skip]
 
     def __iter__(self) -> Iterator[Kline]:

@@ -146,7 +146,7 @@ class GapTracker:
 
     def _lag(self, series: Series, last: Kline, state: _SeriesGaps, now_ms: int) -> int:
         """How far the source is behind our clock, by its updates of this series."""
-        latest = series.word
+        latest = series.source_kline
         source_ms = 0
         if (
             latest is not None

@@ -1,4 +1,4 @@
-"""All symbols' state. `apply` folds one update in; `take_changes` says what has changed since the last time.
+"""All symbols' state. `apply` merges one update; `take_changes` returns what has changed since the last time.
 
 Knows no subscribers, no JSON and no time of day: the caller passes `now_ms`.
 """
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from gateway.market.derivation import Derivation
 from gateway.market.merge import extremes, price
-from gateway.market.series import CORRECTED, NOTHING, Series
+from gateway.market.series import CORRECTED, UNCHANGED, Series
 from gateway.market.state import Changes, SymbolState
 from gateway.model.interval import INTERVALS, MONTH_MAX_MS
 from gateway.model.kline import KlineUpdate
@@ -22,25 +22,25 @@ if TYPE_CHECKING:
     from gateway.config import MarketConfig
     from gateway.market.aggregate import Parts
     from gateway.market.merge import Price
-    from gateway.market.series import News
+    from gateway.market.series import Change
     from gateway.model.kline import Kline, KlineDelta
     from gateway.model.ticker import Ticker
 
     Update = KlineUpdate | KlineDelta | TickerUpdate | TickerDelta
 
 PRICES_MAX = 64
-"""Prices that may wait to be folded into a symbol's bars: enough to save most of the work, little enough to hold."""
+"""Prices that may wait to be applied to a symbol's klines: enough to save most of the work, few enough to hold."""
 
 
 class Market:
     """The one state that everybody is served from.
 
-    Every series of a known symbol exists from the symbol's first news on, so that a forming bar holds all prices of
+    Every series of a known symbol exists from the symbol's first update on, so that a forming kline holds all prices of
     its window even when nobody watched.
     """
 
     def __init__(self, config: MarketConfig, log_size: int, *, lazy: bool = False) -> None:
-        """`lazy`: bars are brought up to date at every tick only while somebody has said so by `watch`."""
+        """`lazy`: klines are brought up to date at every flush only while they are watched (`watch`)."""
         self._lazy = lazy
         self._intervals = [INTERVALS[name] for name in config.intervals]
         self._grace_ms = config.close_grace_ms
@@ -49,32 +49,32 @@ class Market:
         """Whether all that is stored has been read once."""
         # No symbol is called unknown until none has been new for a while: collectors bring them one by one.
         self._settle_ms = config.unknown_after_s * 1000
-        self._grown = False
+        self._has_new_symbol = False
         self._settled_ms = math.inf
         self._states: dict[str, SymbolState] = {}
         self._waiting: set[Series] = set()
         self._changes = Changes()
         self._shortest = min(self._intervals, key=lambda span: span.length_ms or MONTH_MAX_MS)
-        self._unfolded: set[SymbolState] = set()
+        self._with_prices: set[SymbolState] = set()
         self._derivation = Derivation(config)
         self._now_ms = 0
 
     @property
     def has_symbols(self) -> bool:
         """Whether it is known which symbols there are; not while there is none."""
-        return self.read and any(state.known for state in self._states.values())
+        return self.read and any(state.has_data for state in self._states.values())
 
     def has_data(self, symbol: str) -> bool:
         """Whether there is data for the symbol, not only somebody who asked for it."""
         state = self._states.get(symbol)
-        return state is not None and state.known
+        return state is not None and state.has_data
 
     def is_unknown(self, symbol: str) -> bool:
         """Whether the symbol can be called unknown: all is read, and no symbol has been new for a while."""
-        return self.read and not self._grown and self._now_ms >= self._settled_ms and not self.has_data(symbol)
+        return self.read and not self._has_new_symbol and self._now_ms >= self._settled_ms and not self.has_data(symbol)
 
     def symbols(self) -> list[str]:
-        return sorted(state.symbol for state in self._states.values() if state.known)
+        return sorted(state.symbol for state in self._states.values() if state.has_data)
 
     def ticker(self, symbol: str) -> Ticker | None:
         state = self._states.get(symbol)
@@ -85,9 +85,9 @@ class Market:
         return [state.ticker for state in self._states.values() if state.ticker]
 
     def watch(self, symbol: str, watchers: int) -> None:
-        """Note that so many more (or fewer) want the symbol's bars up to date at every tick."""
+        """Change by `watchers` how many readers need the symbol's klines up to date at every flush."""
         state = self.get_or_create(symbol)
-        self._freshen(state)
+        self._bring_up_to_date(state)
         state.watchers += watchers
 
     def forming(self, symbol: str, interval: str) -> Kline | None:
@@ -112,17 +112,17 @@ class Market:
         state = self._states.get(symbol)
         if state is None:
             return None
-        self._freshen(state)
+        self._bring_up_to_date(state)
         return state.series.get(interval)
 
     def every_series(self) -> Iterator[Series]:
         """All series of known symbols."""
         for state in list(self._states.values()):
-            if state.known:
+            if state.has_data:
                 yield from state.series.values()
 
     def divisor(self, series: Series) -> str | None:
-        """The largest interval that the source has and this series, which it lacks, can be made of."""
+        """The largest interval of the source that `series` can be derived from; `None` if the source has it."""
         return self._derivation.divisor(series, self._states[series.symbol].series)
 
     def apply(self, update: Update, now_ms: int) -> bool:
@@ -137,30 +137,30 @@ class Market:
         return True
 
     def reseed(self, symbol: str, interval: str, klines: list[Kline], now_ms: int, parts: Parts | None = None) -> None:
-        """Take the stored closed klines of a series, ascending: the truth to repair against.
+        """Apply the stored closed klines of a series, ascending.
 
-        With `parts` the store has none of this interval; the klines were made of these, and so is what comes.
+        With `parts` the store has none of this interval: the klines were aggregated from these, and later ones will be.
         """
-        state = self._known(symbol)
-        self._fold_prices(state)
+        state = self._with_data(symbol)
+        self._apply_prices(state)
         self._now_ms = now_ms
         series = state.series[interval]
         if parts is None and klines:
-            self._derivation.hear(series)
+            self._derivation.mark_in_source(series)
         self._note(series, series.reseed(klines, now_ms))
-        if parts is not None and not series.heard:
+        if parts is not None and not series.in_source:
             aggregation = self._derivation.derive(series, state.series[parts.interval])
             self._note(series, aggregation.seed(parts.klines, now_ms))
 
     def restore(self, ticker: Ticker) -> None:
-        """Take a stored ticker, unless a newer one is known."""
-        state = self._known(ticker.symbol)
+        """Apply a stored ticker, unless a newer one is known."""
+        state = self._with_data(ticker.symbol)
         if state.ticker is None or state.ticker.event_time_ms < ticker.event_time_ms:
             state.ticker = ticker
             self._changes.tickers.add(state)
 
     def lapse(self, symbol: str) -> None:
-        """Note that the store no longer holds the symbol's ticker: what is known is old, and better than nothing."""
+        """Note that the store no longer holds the symbol's ticker: the known one is old, and better than none."""
         if state := self._states.get(symbol):
             state.lapsed = state.ticker
 
@@ -170,35 +170,36 @@ class Market:
         return state is not None and state.ticker is not None and state.ticker is state.lapsed
 
     def advance(self, now_ms: int, being_read: Container[Series] = ()) -> None:
-        """Let time pass for series that wait for a closing kline, but for those whose store has yet to answer."""
+        """Let time pass for series that wait for a closing kline, except those being read from the store."""
         self._now_ms = now_ms
-        if self._grown:
-            self._grown = False
+        if self._has_new_symbol:
+            self._has_new_symbol = False
             self._settled_ms = now_ms + self._settle_ms
-        self._fold_watched()
-        self._roll()
+        self._apply_watched()
+        self._aggregate()
         for series in list(self._waiting):
-            if news := series.settle(now_ms, None if series in being_read else self._grace_ms):
-                self._note(series, news)
+            if change := series.settle(now_ms, None if series in being_read else self._grace_ms):
+                self._note(series, change)
 
     def take_changes(self) -> Changes:
-        self._fold_watched()
-        self._roll()
+        """What has changed since the last call."""
+        self._apply_watched()
+        self._aggregate()
         changes, self._changes = self._changes, Changes()
         return changes
 
     def _apply_kline(self, update: KlineUpdate | KlineDelta, now_ms: int) -> None:
-        state = self._known(update.symbol)
-        self._fold_prices(state)
+        state = self._with_data(update.symbol)
+        self._apply_prices(state)
         series = state.series[update.interval]
-        if not series.heard:
-            self._derivation.hear(series)
+        if not series.in_source:
+            self._derivation.mark_in_source(series)
         self._now_ms = now_ms
         if isinstance(update, KlineUpdate):
-            news = series.fold_kline(update.kline, now_ms)
+            change = series.apply_kline(update.kline, now_ms)
         else:
-            news = series.fold_diff(update.open_time_ms, update.fields, update.event_time_ms, now_ms)
-        self._note(series, news)
+            change = series.apply_delta(update.open_time_ms, update.fields, update.event_time_ms, now_ms)
+        self._note(series, change)
 
     def _apply_ticker(self, update: TickerUpdate | TickerDelta, now_ms: int) -> bool:
         state = self._states.get(update.symbol)
@@ -207,7 +208,7 @@ class Market:
             if not isinstance(update, TickerUpdate):
                 return False
             ticker = update.ticker()
-            state = self._known(update.symbol)
+            state = self._with_data(update.symbol)
         elif update.event_time_ms < known.event_time_ms:
             ticker = known
         else:
@@ -217,66 +218,66 @@ class Market:
             state.ticker = ticker
             self._changes.tickers.add(state)
         if isinstance(update, TickerUpdate):
-            self._keep_price(state, price(update.event_time_ms, update.fields["last"]), now_ms)
+            self._queue_price(state, price(update.event_time_ms, update.fields["last"]), now_ms)
         return True
 
-    def _keep_price(self, state: SymbolState, at: Price, now_ms: int) -> None:
-        """Put a price with those that wait: bars that nobody watches hear of many at once, at the cost of a few."""
+    def _queue_price(self, state: SymbolState, at: Price, now_ms: int) -> None:
+        """Let a price wait: applying many at once costs an unwatched symbol as much as applying a few."""
         prices = state.prices
         if not state.window_ms <= at.event_time_ms <= state.window_end_ms or len(prices) >= PRICES_MAX:
-            self._fold_prices(state)
+            self._apply_prices(state)
             state.window_ms = self._shortest.open_time(at.event_time_ms)
             state.window_end_ms = self._shortest.close_time(state.window_ms)
         if not prices:
-            state.kept_ms = now_ms
-            self._unfolded.add(state)
+            state.prices_since_ms = now_ms
+            self._with_prices.add(state)
         prices.append(at)
 
-    def _fold_watched(self) -> None:
-        for state in [state for state in self._unfolded if state.watchers]:
-            self._fold_prices(state)
+    def _apply_watched(self) -> None:
+        for state in [state for state in self._with_prices if state.watchers]:
+            self._apply_prices(state)
 
-    def _fold_prices(self, state: SymbolState) -> None:
-        """Tell the symbol's bars of the prices that wait."""
+    def _apply_prices(self, state: SymbolState) -> None:
+        """Apply the waiting prices to the symbol's series."""
         if not state.prices:
             return
-        telling = extremes(state.prices)
+        kept = extremes(state.prices)
         state.prices.clear()
-        self._unfolded.discard(state)
+        self._with_prices.discard(state)
         changed = self._changes.series
         for series in state.series.values():
-            for at in telling:
-                if series.fold_price(at, state.kept_ms):
+            for at in kept:
+                if series.apply_price(at, state.prices_since_ms):
                     changed.add(series)
-            if series.gap or series.waits_since_ms is not None:
-                self._note(series, NOTHING)
+            if series.gap or series.waiting_since_ms is not None:
+                self._note(series, UNCHANGED)
 
-    def _freshen(self, state: SymbolState) -> None:
-        """Make what somebody is about to look at up to date."""
-        self._fold_prices(state)
-        self._roll(state.symbol)
+    def _bring_up_to_date(self, state: SymbolState) -> None:
+        """Apply everything that was postponed for a symbol that is about to be read."""
+        self._apply_prices(state)
+        self._aggregate(state.symbol)
 
-    def _roll(self, looked_at: str | None = None) -> None:
-        for series, news in self._derivation.roll(self._now_ms, looked_at):
-            self._note(series, news)
+    def _aggregate(self, symbol: str | None = None) -> None:
+        for series, change in self._derivation.update(self._now_ms, symbol):
+            self._note(series, change)
 
-    def _note(self, series: Series, news: News) -> None:
-        if news is not NOTHING:
+    def _note(self, series: Series, change: Change) -> None:
+        if change is not UNCHANGED:
             self._changes.series.add(series)
-            if news is CORRECTED:
+            if change is CORRECTED:
                 self._changes.corrected.add(series)
-            if series.feeds:
+            if series.dependents:
                 watched = self._states[series.symbol].watchers > 0
-                self._derivation.mark(series, corrected=news is CORRECTED, watched=watched)
+                self._derivation.mark_changed(series, corrected=change is CORRECTED, watched=watched)
         if series.gap:
             self._changes.gaps.add(series)
-        if series.waits_since_ms is not None:
+        if series.waiting_since_ms is not None:
             self._waiting.add(series)
         else:
             self._waiting.discard(series)
 
-    def _known(self, symbol: str) -> SymbolState:
+    def _with_data(self, symbol: str) -> SymbolState:
         state = self.get_or_create(symbol)
-        if not state.known:
-            state.known = self._grown = True
+        if not state.has_data:
+            state.has_data = self._has_new_symbol = True
         return state

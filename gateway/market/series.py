@@ -1,8 +1,8 @@
-"""One symbol and interval: the forming bar, the bars that wait behind it, and the newest closed klines.
+"""One symbol and interval: the forming kline, later klines that wait behind it, and the newest closed klines.
 
-Order is the point of this file: a bar is shown once the one before it has closed. What comes early (a kline of the
-next bar, a price after the close) waits behind the open bar for its closing kline, at most a grace time; then the
-next bar opens without it, and the closing kline, when it comes at last, is a correction.
+Owns the order: a kline is shown once the one before it has closed. Early updates (of the next kline, a price after the
+close) wait behind the forming kline until it closes, at most a grace time; then the next kline opens without it, and a
+closing kline that arrives later is a correction.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from gateway.market.closed_log import ClosedLog
-from gateway.market.merge import Bar
+from gateway.market.merge import KlineState
 
 if TYPE_CHECKING:
     from gateway.market.aggregate import Aggregation
@@ -20,40 +20,40 @@ if TYPE_CHECKING:
     from gateway.model.interval import Interval
     from gateway.model.kline import Kline, KlineFields
 
-BARS_MAX = 64
-"""Bars that may wait behind an open one: one outage's worth of 1 s bars, not a publisher's nonsense."""
+WAITING_MAX = 64
+"""Klines that may wait behind a forming one: an outage's worth of 1 s klines, but no unlimited number."""
 
 
-class News(IntEnum):
-    """What a step did to a series, the weightier the greater."""
+class Change(IntEnum):
+    """What an update did to a series; the greater value includes the lesser."""
 
-    NOTHING = 0
+    UNCHANGED = 0
     CHANGED = 1
     CORRECTED = 2
-    """Something already shown was not final, or came out of order: whoever has seen the series needs it anew."""
+    """A kline that was shown has been replaced, or came out of order: readers of the series need a resync."""
 
 
-# Looking a member up in its class costs a tenth of folding a price.
-NOTHING, CHANGED, CORRECTED = News
+# Looking a member up in its class costs a tenth of applying a price.
+UNCHANGED, CHANGED, CORRECTED = Change
 
 
 class Series:
-    """Invariant: `_bars` rises strictly by open time, and every one opens after the newest closed kline."""
+    """Invariant: `_states` rises strictly by open time, and every one opens after the newest closed kline."""
 
     __slots__ = (
-        "_bars",
+        "_states",
         "_read_ms",
         "_shown_ms",
         "_verified_ms",
         "closed",
-        "feeds",
+        "dependents",
         "gap",
-        "heard",
+        "in_source",
         "interval",
-        "mute",
+        "sends_closed_only",
         "aggregation",
         "symbol",
-        "waits_since_ms",
+        "waiting_since_ms",
     )
 
     def __init__(self, symbol: str, interval: Interval, log_size: int) -> None:
@@ -62,186 +62,193 @@ class Series:
         self.closed = ClosedLog(log_size)
         self.gap = False
         """A closed kline seems to be missing: the store should be read again."""
-        self.waits_since_ms: int | None = None
-        """Since when a bar waits for an earlier one, if any does: `settle` must be called again."""
-        self.heard = False
+        self.waiting_since_ms: int | None = None
+        """Since when a kline waits for an earlier one, if any does: `settle` must be called again."""
+        self.in_source = False
         """Whether the source has klines of this interval: one was sent, or is stored."""
         self.aggregation: Aggregation | None = None
-        """What makes this series of another's klines, where the source has none."""
-        self.feeds: tuple[Aggregation, ...] = ()
-        """What makes others of this one's klines."""
-        self.mute = False
-        """Whether the source is known to speak of bars only when they close: then prices are all there is before."""
-        self._bars: list[Bar] = []
-        # The newest bar that was shown while it was open: what closes before it is out of order.
+        """Derives this series from another one, where the source has no klines of it."""
+        self.dependents: tuple[Aggregation, ...] = ()
+        """Derive other series from this one."""
+        self.sends_closed_only = False
+        """Whether the source is known to send closed klines only: forming ones are then made of prices."""
+        self._states: list[KlineState] = []
+        # The newest kline that was shown while forming: a kline that closes before it is out of order.
         self._shown_ms = 0
-        # The source has gone on to this open time, and the store has been read since: a hole before it is the source's.
+        # The source has reached this open time, and the store has been read since: a gap before it is the source's own.
         self._verified_ms = 0
-        # The store has been read since there was a bar of this open time, if only one of prices.
+        # The store has been read since a kline of this open time was known, if only from prices.
         self._read_ms = 0
 
     @property
     def forming(self) -> Kline | None:
-        """The bar that is shown; those behind it wait, and so does a closed one behind a hole."""
-        return self._bars[0].value() if self._bars and not self._bars[0].closed else None
+        """The kline that is shown; later ones wait, and so does a closed one behind a gap."""
+        return self._states[0].value() if self._states and not self._states[0].closed else None
 
     @property
     def forming_in_order(self) -> Kline | None:
-        """The bar that is shown, unless one before it still has to close, or the source has yet to speak of it."""
-        if self._bars and self._follows(self._bars[0]) and (self._bars[0].confirmed or self.mute):
+        """The kline that is shown, unless an earlier one has not closed yet or the source has not sent this one yet."""
+        if self._states and self._is_next(self._states[0]) and (self._states[0].confirmed or self.sends_closed_only):
             return self.forming
         return None
 
     @property
-    def word(self) -> Kline | None:
-        """The source's newest word on the bar that is shown; `None` while there are only prices."""
-        return self._bars[0].word if self._bars and not self._bars[0].closed else None
+    def source_kline(self) -> Kline | None:
+        """The source's newest state of the kline that is shown; `None` while only prices are known."""
+        return self._states[0].source_kline if self._states and not self._states[0].closed else None
 
-    def fold_kline(self, kline: Kline, now_ms: int) -> News:
-        news = self._fold_kline(kline, now_ms)
-        self._show()
-        return news
+    def apply_kline(self, kline: Kline, now_ms: int) -> Change:
+        """Apply a whole kline, forming or closed. `now_ms` (market time) starts the grace time where it has to wait."""
+        change = self._apply_kline(kline, now_ms)
+        self._note_shown()
+        return change
 
-    def _fold_kline(self, kline: Kline, now_ms: int) -> News:
+    def _apply_kline(self, kline: Kline, now_ms: int) -> Change:
         last = self.closed.last
         if last is not None and kline.open_time_ms <= last.open_time_ms:
-            return self._late(kline)
-        # The bar was given up when its grace ended, or never heard of, and a later one is on the screens.
-        passed = bool(self._bars) and kline.open_time_ms < self._bars[0].open_time_ms
+            return self._apply_to_closed(kline)
+        # The kline was given up when its grace time ended, or was never sent, and a later one is shown already.
+        passed = bool(self._states) and kline.open_time_ms < self._states[0].open_time_ms
         if passed and not kline.closed:
-            return NOTHING
-        bar = self._bar(kline.open_time_ms)
-        if bar is None:
-            return NOTHING
+            return UNCHANGED
+        state = self._state_of(kline.open_time_ms)
+        if state is None:
+            return UNCHANGED
         if not passed:
-            self.mute = kline.closed and (self.mute or bar.provisional)
-        if not bar.fold_kline(kline):
-            return NOTHING
+            self.sends_closed_only = kline.closed and (self.sends_closed_only or state.provisional)
+        if not state.apply_kline(kline):
+            return UNCHANGED
         return max(CHANGED, self._settle(now_ms))
 
-    def fold_diff(self, open_time_ms: int, fields: KlineFields, event_time_ms: int, now_ms: int) -> News:
-        for bar in self._bars:
-            if bar.open_time_ms == open_time_ms and bar.fold_diff(fields, event_time_ms):
+    def apply_delta(self, open_time_ms: int, fields: KlineFields, event_time_ms: int, now_ms: int) -> Change:
+        """Lay changed fields over a kline that is not closed yet; unchanged where none of that open time is known."""
+        for state in self._states:
+            if state.open_time_ms == open_time_ms and state.apply_delta(fields, event_time_ms):
                 return max(CHANGED, self.settle(now_ms))
-        return NOTHING
+        return UNCHANGED
 
-    def fold_price(self, price: Price, now_ms: int) -> News:
+    def apply_price(self, price: Price, now_ms: int) -> Change:
+        """Apply a price to the kline whose window holds it."""
         at_ms = price.event_time_ms
-        bars = self._bars
-        shown = bars[0] if bars else None
+        states = self._states
+        shown = states[0] if states else None
         if shown is not None and at_ms <= shown.close_time_ms:
-            return CHANGED if shown.fold_price(price) else NOTHING
+            return CHANGED if shown.apply_price(price) else UNCHANGED
         last = self.closed.last
         if last is not None and at_ms <= last.close_time_ms:
-            return NOTHING
-        bar = self._bar(self.interval.open_time(at_ms))
-        if bar is None or not bar.fold_price(price):
-            return NOTHING
-        return max(self.settle(now_ms), NOTHING if bars[0] is shown else CHANGED)
+            return UNCHANGED
+        state = self._state_of(self.interval.open_time(at_ms))
+        if state is None or not state.apply_price(price):
+            return UNCHANGED
+        return max(self.settle(now_ms), UNCHANGED if states[0] is shown else CHANGED)
 
-    def settle(self, now_ms: int, grace_ms: int | None = None) -> News:
-        """Move what has closed into the log, in order; says whether another bar is shown now.
+    def settle(self, now_ms: int, grace_ms: int | None = None) -> Change:
+        """Move closed klines into the log, in order; returns whether another kline is shown now.
 
-        With `grace_ms`, a bar that has held up others for so long is given up: the caller's clock has the last word.
+        With `grace_ms`, a kline that others have waited for that long is given up.
         """
-        news = self._settle(now_ms, grace_ms)
-        self._show()
-        return news
+        change = self._settle(now_ms, grace_ms)
+        self._note_shown()
+        return change
 
-    def _settle(self, now_ms: int, grace_ms: int | None = None) -> News:
-        news = NOTHING
-        while self._bars:
-            bar = self._bars[0]
-            over = grace_ms is not None and self.waits_since_ms is not None and now_ms - self.waits_since_ms >= grace_ms
-            if bar.closed and (over or self._follows(bar)):
-                kline = bar.value()
+    def _settle(self, now_ms: int, grace_ms: int | None = None) -> Change:
+        change = UNCHANGED
+        while self._states:
+            state = self._states[0]
+            over = (
+                grace_ms is not None
+                and self.waiting_since_ms is not None
+                and now_ms - self.waiting_since_ms >= grace_ms
+            )
+            if state.closed and (over or self._is_next(state)):
+                kline = state.value()
                 assert kline is not None
-                news = max(news, self._close(kline))
-            elif bar.closed or len(self._bars) == 1 or not over:
+                change = max(change, self._close(kline))
+            elif state.closed or len(self._states) == 1 or not over:
                 break
-            del self._bars[0]
-            self.waits_since_ms = None
-            news = max(news, CHANGED)
-        if self._held():
-            if self.waits_since_ms is None:
-                self.waits_since_ms = now_ms
+            del self._states[0]
+            self.waiting_since_ms = None
+            change = max(change, CHANGED)
+        if self._is_waiting():
+            if self.waiting_since_ms is None:
+                self.waiting_since_ms = now_ms
         else:
-            self.waits_since_ms = None
-        self.gap = self.gap or self._misses_one()
-        return news
+            self.waiting_since_ms = None
+        self.gap = self.gap or self._misses_closed_kline()
+        return change
 
-    def reseed(self, klines: list[Kline], now_ms: int) -> News:
-        """Take what the store holds: closed klines, ascending. What it does not hold does not exist."""
-        # That there are prices of a bar does not say that the source has closed, and stored, the one before.
-        confirmed = [bar.open_time_ms for bar in self._bars if bar.confirmed]
+    def reseed(self, klines: list[Kline], now_ms: int) -> Change:
+        """Apply the store's closed klines, ascending. What the store lacks does not exist."""
+        # Prices of a kline do not prove that the source has closed, and stored, the one before.
+        confirmed = [state.open_time_ms for state in self._states if state.confirmed]
         self._verified_ms = max(
             confirmed[-1:] + [kline.open_time_ms for kline in klines[-1:]], default=self._verified_ms
         )
-        self._read_ms = max((bar.open_time_ms for bar in self._bars[-1:]), default=self._read_ms)
-        news = CORRECTED if klines and self.closed.last is None else NOTHING
+        self._read_ms = max((state.open_time_ms for state in self._states[-1:]), default=self._read_ms)
+        change = CORRECTED if klines and self.closed.last is None else UNCHANGED
         for kline in klines:
             last = self.closed.last
             if (last is None or kline.open_time_ms > last.open_time_ms) and (
-                not self._bars or kline.open_time_ms < self._bars[0].open_time_ms
+                not self._states or kline.open_time_ms < self._states[0].open_time_ms
             ):
-                news = max(news, self._close(kline))
+                change = max(change, self._close(kline))
             else:
-                news = max(news, self._fold_kline(kline, now_ms))
-        news = max(news, self._settle(now_ms))
-        self._show()
+                change = max(change, self._apply_kline(kline, now_ms))
+        change = max(change, self._settle(now_ms))
+        self._note_shown()
         self.gap = False
-        return news
+        return change
 
-    def _show(self) -> None:
-        """The step is over: what is at the front now is seen. What got there and left it again was not."""
-        if self._bars and not self._bars[0].closed:
-            self._shown_ms = max(self._shown_ms, self._bars[0].open_time_ms)
+    def _note_shown(self) -> None:
+        """At the end of a step: only the kline that is first now becomes visible."""
+        if self._states and not self._states[0].closed:
+            self._shown_ms = max(self._shown_ms, self._states[0].open_time_ms)
 
-    def _close(self, kline: Kline) -> News:
-        """Append to the log: in order, or behind a bar that has been shown already."""
+    def _close(self, kline: Kline) -> Change:
+        """Append to the log; a correction where a later kline has been shown already."""
         self.closed.append(kline)
         return CORRECTED if kline.open_time_ms < self._shown_ms else CHANGED
 
-    def _late(self, kline: Kline) -> News:
-        """A kline not after the newest closed one: a repetition, a correction, or one that was missing."""
+    def _apply_to_closed(self, kline: Kline) -> Change:
+        """Apply a kline that is not after the newest closed one: a repetition, a correction, or a missing one."""
         if not kline.closed:
-            return NOTHING
+            return UNCHANGED
         known = {held.open_time_ms for held in self.closed}
         if kline.open_time_ms in known:
-            return CORRECTED if self.closed.amend(kline) else NOTHING
+            return CORRECTED if self.closed.correct(kline) else UNCHANGED
         if known and kline.open_time_ms < min(known):
-            return NOTHING
-        return CORRECTED if self.closed.insert(kline) else NOTHING
+            return UNCHANGED
+        return CORRECTED if self.closed.insert(kline) else UNCHANGED
 
-    def _bar(self, open_time_ms: int) -> Bar | None:
-        """The bar of that open time, made if need be; `None` where too many wait already."""
-        place = bisect_left(self._bars, open_time_ms, key=_open_time)
-        if place < len(self._bars) and self._bars[place].open_time_ms == open_time_ms:
-            return self._bars[place]
-        if len(self._bars) >= BARS_MAX:
+    def _state_of(self, open_time_ms: int) -> KlineState | None:
+        """Get or create the state of that open time; `None` where too many wait already."""
+        place = bisect_left(self._states, open_time_ms, key=_open_time)
+        if place < len(self._states) and self._states[place].open_time_ms == open_time_ms:
+            return self._states[place]
+        if len(self._states) >= WAITING_MAX:
             return None
-        made = Bar(open_time_ms, self.interval.close_time(open_time_ms))
-        self._bars.insert(place, made)
+        made = KlineState(open_time_ms, self.interval.close_time(open_time_ms))
+        self._states.insert(place, made)
         return made
 
-    def _follows(self, bar: Bar) -> bool:
-        """Whether nothing is missing between the newest closed kline and this bar."""
+    def _is_next(self, state: KlineState) -> bool:
+        """Whether no kline is missing between the newest closed one and this one."""
         last = self.closed.last
-        return last is None or bar.open_time_ms <= max(last.close_time_ms + 1, self._verified_ms)
+        return last is None or state.open_time_ms <= max(last.close_time_ms + 1, self._verified_ms)
 
-    def _held(self) -> bool:
-        """Whether something waits: a later bar behind an open one, or a closed bar behind a hole."""
-        return bool(self._bars) and (len(self._bars) > 1 or self._bars[0].closed)
+    def _is_waiting(self) -> bool:
+        """Whether a kline waits: a later one behind a forming one, or a closed one behind a gap."""
+        return bool(self._states) and (len(self._states) > 1 or self._states[0].closed)
 
-    def _misses_one(self) -> bool:
-        """Whether a closed kline must have been missed. A price may just be early; a kline of a later bar is proof."""
-        if not self._bars:
+    def _misses_closed_kline(self) -> bool:
+        """Whether a closed kline was missed: a price may be early, a later kline of the source is proof."""
+        if not self._states:
             return False
-        first = self._bars[0]
-        if not self._follows(first):
+        first = self._states[0]
+        if not self._is_next(first):
             return first.confirmed or first.open_time_ms > self._read_ms
-        return any(bar.confirmed and bar.open_time_ms > self._verified_ms for bar in self._bars[1:])
+        return any(state.confirmed and state.open_time_ms > self._verified_ms for state in self._states[1:])
 
 
-def _open_time(bar: Bar) -> int:
-    return bar.open_time_ms
+def _open_time(state: KlineState) -> int:
+    return state.open_time_ms

@@ -1,4 +1,4 @@
-"""What is held of one symbol, and what has moved of all of them since the last tick. Decides nothing."""
+"""What is held of one symbol, and what has changed of all symbols since the last flush. Decides nothing."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 class SymbolState:
-    """One symbol: its ticker, its series by interval, and prices that its bars have yet to hear of.
+    """One symbol: its ticker, its series by interval, and prices that are not applied to the series yet.
 
-    All waiting prices lie within one bar of the shortest interval, and so within one bar of every other.
+    All waiting prices lie within one kline of the shortest interval, and so within one kline of every other.
     """
 
     __slots__ = (
-        "kept_ms",
-        "known",
+        "prices_since_ms",
+        "has_data",
         "lapsed",
         "prices",
         "series",
@@ -32,21 +32,21 @@ class SymbolState:
 
     def __init__(self, symbol: str, watchers: int) -> None:
         self.symbol = symbol
-        self.known = False
+        self.has_data = False
         self.watchers = watchers
-        """How many want its bars up to date at every tick."""
+        """How many readers need its klines up to date at every flush."""
         self.prices: list[Price] = []
-        self.kept_ms = 0
+        self.prices_since_ms = 0
         self.window_ms = self.window_end_ms = 0
         self.ticker: Ticker | None = None
         self.lapsed: Ticker | None = None
-        """The ticker whose key was found to have expired; any news replaces the ticker, and that is over."""
+        """The ticker whose key was found to have expired; the next update replaces it."""
         self.series: dict[str, Series] = {}
 
 
 @dataclass(slots=True)
 class Changes:
-    """What has moved since the last time, each at most once however often it moved."""
+    """What has changed since the last time, each at most once however often it changed."""
 
     tickers: set[SymbolState] = field(default_factory=set)
     series: set[Series] = field(default_factory=set)

@@ -49,7 +49,7 @@ class Snapshots:
             return read
         past, unsure = read
         # One that is empty, and nobody has said a word of the series yet: the source has lost what it had.
-        lost = not past and channel.series.word is None
+        lost = not past and channel.series.source_kline is None
         if (unsure or lost) and self._lags(channel, past, cursor):
             return CommandError(ErrorCode.UNAVAILABLE, "what was missed cannot be read just now, try again")
         return past

@@ -42,7 +42,7 @@ class World:
         self.series.reseed([bar for bar in held if bar.open_time_ms >= first_ms], T0)
 
     def receive(self, number: int, *, closed: bool) -> None:
-        self.series.fold_kline(kline(number, closed=closed), T0)
+        self.series.apply_kline(kline(number, closed=closed), T0)
         if self.series.gap:
             self.store_read()
         # No kline waits for the one before it.
@@ -67,7 +67,7 @@ class World:
             for quarter in range(1, 4):
                 if fate == "slow":
                     update = kline(number)
-                    self.series.fold_kline(update._replace(event_time_ms=update.event_time_ms + quarter), T0)
+                    self.series.apply_kline(update._replace(event_time_ms=update.event_time_ms + quarter), T0)
                 self.update(number + quarter / 4)
             if fate == "received":
                 self.receive(number, closed=True)

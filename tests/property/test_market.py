@@ -1,6 +1,6 @@
 """The market as its readers see it: order of arrival does not matter, and what was shown is never silently taken back.
 
-The model knows nothing of waiting and grace: it keeps all news and says where they must have led to.
+The model knows nothing of waiting and grace: it keeps all updates and says where they must have led to.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gateway.config import MarketConfig
 from gateway.market.market import Market
-from gateway.market.merge import Bar, price
+from gateway.market.merge import KlineState, price
 from gateway.model.kline import Kline, KlineUpdate, rank
 from gateway.model.ticker import TickerUpdate
 from tests.builders import MINUTE_MS, T0, closed_klines, kline, kline_update, ticker, ticker_update
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 GRACE_MS = 2000
 LAST = 6
-"""News are of bars 1 to `LAST`; bar 0 has closed before."""
+"""News are of klines 1 to `LAST`; state 0 has closed before."""
 
 LOG_SIZES = pytest.mark.parametrize("log_size", [3, 16])
 
@@ -88,28 +88,28 @@ def number_of(at_ms: int) -> int:
     return (at_ms - T0) // MINUTE_MS
 
 
-def expected_closed(news: list[Update], log_size: int) -> list[Kline]:
-    """Of every bar the exchange has closed its best word; the newest of them."""
+def expected_closed(updates: list[Update], log_size: int) -> list[Kline]:
+    """Of every state the exchange has closed its best word; the newest of them."""
     best = {T0: kline(0, closed=True)}
-    for word in (update.kline for update in news if isinstance(update, KlineUpdate)):
+    for word in (update.kline for update in updates if isinstance(update, KlineUpdate)):
         known = best.get(word.open_time_ms)
         if word.closed and (known is None or rank(word) > rank(known)):
             best[word.open_time_ms] = word
     return [best[open_time_ms] for open_time_ms in sorted(best)][-log_size:]
 
 
-def expected_forming(news: list[Update], newest_closed: Kline) -> Kline | None:
-    """The newest bar there is news of, unless it has closed: made of all its news."""
-    newest = max((number_of(bar_time(update)) for update in news), default=0)
+def expected_forming(updates: list[Update], newest_closed: Kline) -> Kline | None:
+    """The newest state there is updates of, unless it has closed: made of all its updates."""
+    newest = max((number_of(bar_time(update)) for update in updates), default=0)
     if newest <= number_of(newest_closed.open_time_ms):
         return None
-    bar = Bar(T0 + newest * MINUTE_MS, T0 + (newest + 1) * MINUTE_MS - 1)
-    for update in news:
+    state = KlineState(T0 + newest * MINUTE_MS, T0 + (newest + 1) * MINUTE_MS - 1)
+    for update in updates:
         if isinstance(update, TickerUpdate):
-            bar.fold_price(price(update.event_time_ms, update.fields["last"]))
-        elif update.kline.open_time_ms == bar.open_time_ms:
-            bar.fold_kline(update.kline)
-    return bar.value()
+            state.apply_price(price(update.event_time_ms, update.fields["last"]))
+        elif update.kline.open_time_ms == state.open_time_ms:
+            state.apply_kline(update.kline)
+    return state.value()
 
 
 def bar_time(update: Update) -> int:
@@ -117,7 +117,7 @@ def bar_time(update: Update) -> int:
 
 
 def visible(known: Kline | None) -> Kline | None:
-    """What clients are told of a kline. A price that is the same as before is news of its time alone."""
+    """What clients are told of a kline. A price that is the same as before is updates of its time alone."""
     return known and known._replace(event_time_ms=0)
 
 
@@ -128,16 +128,16 @@ def wait_out(market: Market, now_ms: int) -> None:
 
 
 @LOG_SIZES
-@given(news=updates, pauses=st.lists(passes, max_size=30), random=st.randoms(use_true_random=False))
-def test_wherever_news_arrive_and_time_passes_in_between_the_market_ends_the_same(
-    log_size: int, news: list[Update], pauses: list[Pass], random: Random
+@given(updates=updates, pauses=st.lists(passes, max_size=30), random=st.randoms(use_true_random=False))
+def test_wherever_updates_arrive_and_time_passes_in_between_the_market_ends_the_same(
+    log_size: int, updates: list[Update], pauses: list[Pass], random: Random
 ) -> None:
-    closed = expected_closed(news, log_size)
-    forming = expected_forming(news, closed[-1])
+    closed = expected_closed(updates, log_size)
+    forming = expected_forming(updates, closed[-1])
     newest = max(
-        (one for one in news if isinstance(one, TickerUpdate)), key=lambda one: one.event_time_ms, default=None
+        (one for one in updates if isinstance(one, TickerUpdate)), key=lambda one: one.event_time_ms, default=None
     )
-    steps: list[Update | Pass] = [*news, *pauses]
+    steps: list[Update | Pass] = [*updates, *pauses]
     random.shuffle(steps)
     market, now_ms = market_after_bar_0(log_size), T0 + MINUTE_MS
     for step in steps:
@@ -152,15 +152,15 @@ def test_wherever_news_arrive_and_time_passes_in_between_the_market_ends_the_sam
     assert market.ticker("BTCUSDT") == (newest and ticker(newest.fields["last"], event_time_ms=newest.event_time_ms))
 
 
-@given(news=updates)
-def test_the_same_news_once_more_changes_nothing(news: list[Update]) -> None:
+@given(updates=updates)
+def test_the_same_updates_once_more_changes_nothing(updates: list[Update]) -> None:
     market, now_ms = market_after_bar_0(), T0 + MINUTE_MS
-    for update in news:
+    for update in updates:
         market.apply(update, now_ms)
     wait_out(market, now_ms)
     before = [market.closed("BTCUSDT", "1m"), market.forming("BTCUSDT", "1m"), market.ticker("BTCUSDT")]
     market.take_changes()
-    for update in news:
+    for update in updates:
         market.apply(update, now_ms + LAST * MINUTE_MS)
     market.advance(now_ms + LAST * MINUTE_MS)
     changes = market.take_changes()
@@ -183,7 +183,7 @@ class Reader:
         self.place = self.series.closed.end
         self.closed = list(self.series.closed)
         self.forming = self.series.forming
-        self.newest_ms = max(bar.open_time_ms for bar in [*self.closed, *([self.forming] if self.forming else [])])
+        self.newest_ms = max(state.open_time_ms for state in [*self.closed, *([self.forming] if self.forming else [])])
 
     def look(self) -> None:
         changes = self.market.take_changes()
@@ -191,7 +191,7 @@ class Reader:
             self.resync()
         elif self.series in changes.series:
             for known in self.series.closed.since(self.place):
-                # An older bar than one already seen: no chart takes it as an update.
+                # An older state than one already seen: no chart takes it as an update.
                 assert known.open_time_ms >= self.newest_ms
                 assert known.open_time_ms > self.closed[-1].open_time_ms
                 self.closed.append(known)
@@ -231,7 +231,7 @@ def test_a_reader_that_follows_the_changes_has_what_the_market_has(
 
 @LOG_SIZES
 @given(steps=steps)
-def test_closed_klines_ascend_and_the_forming_bar_is_open_and_after_them(
+def test_closed_klines_ascend_and_the_forming_kline_is_open_and_after_them(
     log_size: int, steps: list[Update | Pass | Stored]
 ) -> None:
     market, now_ms = market_after_bar_0(log_size), T0 + MINUTE_MS
@@ -260,7 +260,7 @@ def test_closed_klines_ascend_and_the_forming_bar_is_open_and_after_them(
 
 
 @given(ahead=tickers, forming=kline_updates(), waited_ms=st.integers(0, 3 * GRACE_MS))
-def test_a_price_ahead_of_an_open_bar_waits_for_its_closing_kline_as_long_as_the_grace(
+def test_price_after_the_close_waits_for_the_closing_kline_until_the_grace_ends(
     ahead: TickerUpdate, forming: KlineUpdate, waited_ms: int
 ) -> None:
     market, now_ms = market_after_bar_0(), T0 + MINUTE_MS
@@ -280,7 +280,7 @@ def test_a_price_ahead_of_an_open_bar_waits_for_its_closing_kline_as_long_as_the
 
 
 @given(st.lists(st.tuples(st.integers(0, 400), st.integers(90, 110)), max_size=150), st.sets(st.integers(0, 149)))
-def test_bars_that_hear_of_many_prices_at_once_end_as_if_they_had_heard_of_each(
+def test_klines_that_hear_of_many_prices_at_once_end_as_if_they_had_heard_of_each(
     prices: list[tuple[int, int]], looks: set[int]
 ) -> None:
     config = MarketConfig(intervals=("1m", "5m"), close_grace_ms=GRACE_MS)

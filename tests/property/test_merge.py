@@ -1,4 +1,4 @@
-"""The candle rules against a slow model that keeps all news of a bar and starts over for every answer."""
+"""The candle rules against a slow model that keeps all updates of a state and starts over for every answer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.market.merge import STEPS_MAX, Bar, Price, price
+from gateway.market.merge import CANDIDATES_MAX, KlineState, Price, price
 from gateway.model.kline import Kline
 from tests.builders import MINUTE_MS, T0, kline
 
@@ -24,7 +24,7 @@ class Diff(NamedTuple):
     close: str
 
 
-News = Kline | Price | Diff
+Change = Kline | Price | Diff
 
 
 class Model:
@@ -34,14 +34,14 @@ class Model:
         self.words: list[Kline] = []
         self.prices: list[Price] = []
 
-    def fold(self, news: News) -> None:
-        match news:
+    def apply(self, updates: Change) -> None:
+        match updates:
             case Kline():
-                self.words.append(news)
-            case Price() if T0 <= news.event_time_ms <= CLOSE_MS:
-                self.prices.append(news)
+                self.words.append(updates)
+            case Price() if T0 <= updates.event_time_ms <= CLOSE_MS:
+                self.prices.append(updates)
             case Diff() if self.words:
-                self._lay_over(news)
+                self._lay_over(updates)
 
     def value(self) -> Kline | None:
         word = max(self.words, key=_rank, default=None)
@@ -111,76 +111,78 @@ def prices(times: st.SearchStrategy[int] = moments) -> st.SearchStrategy[Price]:
 
 
 diffs = st.builds(Diff, moments, values)
-# A list of at most STEPS_MAX prices never overflows the candidates, so that the comparison is exact.
-anything = st.lists(prices() | prices() | words() | diffs, max_size=STEPS_MAX)
+# A list of at most CANDIDATES_MAX prices never overflows the candidates, so that the comparison is exact.
+anything = st.lists(prices() | prices() | words() | diffs, max_size=CANDIDATES_MAX)
 sets = st.tuples(
-    st.lists(prices(), max_size=STEPS_MAX, unique_by=lambda p: p.event_time_ms), st.lists(words(), max_size=8)
+    st.lists(prices(), max_size=CANDIDATES_MAX, unique_by=lambda p: p.event_time_ms), st.lists(words(), max_size=8)
 ).map(lambda parts: [*parts[0], *parts[1]])
 
 
-def fold(bar: Bar, news: News) -> bool:
-    match news:
+def apply(state: KlineState, updates: Change) -> bool:
+    match updates:
         case Kline():
-            return bar.fold_kline(news)
+            return state.apply_kline(updates)
         case Price():
-            return bar.fold_price(news)
+            return state.apply_price(updates)
         case Diff():
-            return bar.fold_diff({"close": news.close}, news.event_time_ms)
+            return state.apply_delta({"close": updates.close}, updates.event_time_ms)
 
 
-def value_of(news: list[News]) -> Kline | None:
-    bar = Bar(T0, CLOSE_MS)
-    for one in news:
-        fold(bar, one)
-    return bar.value()
+def value_of(updates: list[Change]) -> Kline | None:
+    state = KlineState(T0, CLOSE_MS)
+    for one in updates:
+        apply(state, one)
+    return state.value()
 
 
 @given(anything, st.data())
-def test_after_every_piece_of_news_the_bar_is_what_the_model_says(news: list[News], data: st.DataObject) -> None:
-    bar, model = Bar(T0, CLOSE_MS), Model()
-    looked_at = data.draw(st.sets(st.integers(0, len(news))))
-    for place, one in enumerate(news):
-        fold(bar, one)
-        model.fold(one)
+def test_after_every_piece_of_updates_the_kline_is_what_the_model_says(
+    updates: list[Change], data: st.DataObject
+) -> None:
+    state, model = KlineState(T0, CLOSE_MS), Model()
+    looked_at = data.draw(st.sets(st.integers(0, len(updates))))
+    for place, one in enumerate(updates):
+        apply(state, one)
+        model.apply(one)
         # Not after each one: a value that is remembered must not hide that it is out of date.
         if place in looked_at:
-            assert bar.value() == model.value()
-    assert bar.value() == model.value()
+            assert state.value() == model.value()
+    assert state.value() == model.value()
 
 
 @given(sets, st.randoms(use_true_random=False))
-def test_any_arrival_order_ends_in_the_same_bar(news: list[News], random: Random) -> None:
-    expected = value_of(news)
-    random.shuffle(news)
-    assert value_of(news) == expected
+def test_any_arrival_order_ends_in_the_same_kline(updates: list[Change], random: Random) -> None:
+    expected = value_of(updates)
+    random.shuffle(updates)
+    assert value_of(updates) == expected
 
 
 @given(sets, st.randoms(use_true_random=False))
-def test_what_arrives_again_and_again_in_any_order_changes_nothing(news: list[News], random: Random) -> None:
-    expected = value_of(news)
-    more = [*news, *news]
+def test_what_arrives_again_and_again_in_any_order_changes_nothing(updates: list[Change], random: Random) -> None:
+    expected = value_of(updates)
+    more = [*updates, *updates]
     random.shuffle(more)
     assert value_of(more) == expected
 
 
 @given(anything, st.data())
-def test_news_taken_twice_in_a_row_changes_nothing_and_says_so(news: list[News], data: st.DataObject) -> None:
-    bar = Bar(T0, CLOSE_MS)
-    for one in news:
-        fold(bar, one)
-        before = bar.value()
-        assert not fold(bar, one)
-        assert bar.value() == before
+def test_updates_taken_twice_in_a_row_changes_nothing_and_says_so(updates: list[Change], data: st.DataObject) -> None:
+    state = KlineState(T0, CLOSE_MS)
+    for one in updates:
+        apply(state, one)
+        before = state.value()
+        assert not apply(state, one)
+        assert state.value() == before
 
 
 @given(anything, prices())
-def test_a_price_says_whether_it_changed_the_candle(news: list[News], last: Price) -> None:
-    bar = Bar(T0, CLOSE_MS)
-    for one in news:
-        fold(bar, one)
-    before = bar.value()
-    said = bar.fold_price(last)
-    after = bar.value()
+def test_a_price_says_whether_it_changed_the_kline(updates: list[Change], last: Price) -> None:
+    state = KlineState(T0, CLOSE_MS)
+    for one in updates:
+        apply(state, one)
+    before = state.value()
+    said = state.apply_price(last)
+    after = state.value()
     if before is not None and after is not None:
         before, after = before._replace(event_time_ms=0), after._replace(event_time_ms=0)
     # It may say so once too often (the first price after a word of the exchange), never once too seldom.
@@ -188,34 +190,34 @@ def test_a_price_says_whether_it_changed_the_candle(news: list[News], last: Pric
 
 
 @given(anything, words())
-def test_a_closed_kline_never_changes_by_a_price(news: list[News], word: Kline) -> None:
-    bar = Bar(T0, CLOSE_MS)
-    fold(bar, word._replace(closed=True, event_time_ms=CLOSE_MS + 60_000))
-    before = bar.value()
-    for one in news:
+def test_a_closed_kline_never_changes_by_a_price(updates: list[Change], word: Kline) -> None:
+    state = KlineState(T0, CLOSE_MS)
+    apply(state, word._replace(closed=True, event_time_ms=CLOSE_MS + 60_000))
+    before = state.value()
+    for one in updates:
         if isinstance(one, Price):
-            assert not fold(bar, one)
-            assert bar.value() == before
+            assert not apply(state, one)
+            assert state.value() == before
 
 
 @given(anything, prices(st.integers(-(10**9), T0 - 1) | st.integers(CLOSE_MS + 1, 10**14)))
-def test_a_price_outside_the_window_never_touches_the_bar(news: list[News], outside: Price) -> None:
-    bar = Bar(T0, CLOSE_MS)
-    for one in news:
-        fold(bar, one)
-    before = bar.value()
-    assert not bar.fold_price(outside)
-    assert bar.value() == before
+def test_a_price_outside_the_window_never_touches_the_kline(updates: list[Change], outside: Price) -> None:
+    state = KlineState(T0, CLOSE_MS)
+    for one in updates:
+        apply(state, one)
+    before = state.value()
+    assert not state.apply_price(outside)
+    assert state.value() == before
 
 
 @given(anything, prices(inside))
-def test_a_price_only_widens_the_extremes_and_never_touches_volumes(news: list[News], last: Price) -> None:
-    bar = Bar(T0, CLOSE_MS)
-    for one in news:
-        fold(bar, one)
-    before = bar.value()
-    bar.fold_price(last)
-    after = bar.value()
+def test_a_price_only_widens_the_extremes_and_never_touches_volumes(updates: list[Change], last: Price) -> None:
+    state = KlineState(T0, CLOSE_MS)
+    for one in updates:
+        apply(state, one)
+    before = state.value()
+    state.apply_price(last)
+    after = state.value()
     assert after is not None
     if before is not None:
         assert Decimal(after.high) >= Decimal(before.high)
@@ -226,57 +228,57 @@ def test_a_price_only_widens_the_extremes_and_never_touches_volumes(news: list[N
 
 
 @given(anything, prices())
-def test_an_older_price_never_moves_the_close(news: list[News], older: Price) -> None:
-    bar = Bar(T0, CLOSE_MS)
-    for one in news:
-        fold(bar, one)
-    before = bar.value()
-    bar.fold_price(older)
-    after = bar.value()
+def test_an_older_price_never_moves_the_close(updates: list[Change], older: Price) -> None:
+    state = KlineState(T0, CLOSE_MS)
+    for one in updates:
+        apply(state, one)
+    before = state.value()
+    state.apply_price(older)
+    after = state.value()
     if before is not None and older.event_time_ms < before.event_time_ms:
         assert after is not None
         assert (after.close, after.event_time_ms) == (before.close, before.event_time_ms)
 
 
 @given(anything)
-def test_a_candle_never_contradicts_itself(news: list[News]) -> None:
-    bar = Bar(T0, CLOSE_MS)
-    for one in news:
-        fold(bar, one)
-        value = bar.value()
+def test_a_kline_never_contradicts_itself(updates: list[Change]) -> None:
+    state = KlineState(T0, CLOSE_MS)
+    for one in updates:
+        apply(state, one)
+        value = state.value()
         if value is not None:
             ends = [Decimal(value.open), Decimal(value.close)]
             assert Decimal(value.low) <= min(ends)
             assert max(ends) <= Decimal(value.high)
-            assert value.provisional is not bar.confirmed
+            assert value.provisional is not state.confirmed
 
 
 @pytest.mark.parametrize("in_order", [True, False], ids=["in-order", "any-order"])
 @given(
-    steps=st.lists(
-        st.tuples(inside, st.integers(1, 10**6)), min_size=STEPS_MAX, max_size=300, unique_by=lambda s: s[0]
+    candidates=st.lists(
+        st.tuples(inside, st.integers(1, 10**6)), min_size=CANDIDATES_MAX, max_size=300, unique_by=lambda s: s[0]
     ),
     covered=inside,
 )
 def test_too_many_candidates_make_extremes_too_wide_at_most_and_never_too_narrow(
-    in_order: bool, steps: list[tuple[int, int]], covered: int
+    in_order: bool, candidates: list[tuple[int, int]], covered: int
 ) -> None:
-    news = [price(at_ms, str(value)) for at_ms, value in (sorted(steps) if in_order else steps)]
+    updates = [price(at_ms, str(value)) for at_ms, value in (sorted(candidates) if in_order else candidates)]
     word = kline(0, "500 500 500 500", event_time_ms=covered)
-    bar, model = Bar(T0, CLOSE_MS), Model()
-    for one in news:
-        fold(bar, one)
-        model.fold(one)
-        assert max(len(bar._highs), len(bar._lows)) <= STEPS_MAX
-    assert bar.value() == model.value(), "nothing covered yet: exact"
-    fold(bar, word)
-    model.fold(word)
-    ours, exact = bar.value(), model.value()
+    state, model = KlineState(T0, CLOSE_MS), Model()
+    for one in updates:
+        apply(state, one)
+        model.apply(one)
+        assert max(len(state._highs), len(state._lows)) <= CANDIDATES_MAX
+    assert state.value() == model.value(), "nothing covered yet: exact"
+    apply(state, word)
+    model.apply(word)
+    ours, exact = state.value(), model.value()
     assert ours is not None
     assert exact is not None
     assert ours._replace(high="", low="") == exact._replace(high="", low="")
     assert Decimal(ours.high) >= Decimal(exact.high)
     assert Decimal(ours.low) <= Decimal(exact.low)
-    said = [one.value for one in news] + [Decimal(500)]
+    said = [one.value for one in updates] + [Decimal(500)]
     assert Decimal(ours.high) in said, "a price that there was"
     assert Decimal(ours.low) in said

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.config import MarketConfig
-from gateway.market.aggregate import Parts, rolled
+from gateway.market.aggregate import Parts, aggregate_closed
 from gateway.market.market import Market
 from gateway.model.interval import INTERVALS, Interval
 from gateway.model.kline import Kline
@@ -41,7 +41,7 @@ class Trade(NamedTuple):
 
 
 def exchange_kline(trades: Sequence[tuple[int, Trade]], span: Interval, open_ms: int, before: int) -> Kline:
-    """What the exchange says of a bar: of its numbered trades, and flat at the price `before` where there are none."""
+    """The exchange's kline: of its numbered trades, and flat at the price `before` where there are none."""
     bought = [trade for _, trade in trades if trade.buyer]
     cents = [trade.cents for _, trade in trades] or [before]
 
@@ -73,7 +73,7 @@ def exchange_kline(trades: Sequence[tuple[int, Trade]], span: Interval, open_ms:
 
 
 def exchange_klines(trades: Sequence[Trade], span: Interval, first_ms: int, end_ms: int) -> list[Kline]:
-    """Every bar that opens from the first on and closes before the end."""
+    """Every state that opens from the first on and closes before the end."""
     klines = []
     before = 100
     open_ms = first_ms
@@ -108,10 +108,10 @@ def markets(draw: st.DrawFn, part: str, whole: str) -> tuple[list[Trade], int, i
 @pytest.mark.parametrize(("part", "whole"), PAIRS)
 @settings(max_examples=50, deadline=None)
 @given(data=st.data())
-def test_bars_made_of_bars_are_those_made_of_the_trades(part: str, whole: str, data: st.DataObject) -> None:
+def test_klines_made_of_klines_are_those_made_of_the_trades(part: str, whole: str, data: st.DataObject) -> None:
     trades, first_ms, end_ms = data.draw(markets(part, whole))
     parts = exchange_klines(trades, INTERVALS[part], first_ms, end_ms)
-    assert rolled(parts, INTERVALS[part], INTERVALS[whole]) == exchange_klines(
+    assert aggregate_closed(parts, INTERVALS[part], INTERVALS[whole]) == exchange_klines(
         trades, INTERVALS[whole], first_ms, end_ms
     )
 
@@ -119,13 +119,13 @@ def test_bars_made_of_bars_are_those_made_of_the_trades(part: str, whole: str, d
 @pytest.mark.parametrize(("part", "whole"), PAIRS)
 @settings(max_examples=50, deadline=None)
 @given(data=st.data())
-def test_a_missing_part_takes_its_own_bar_away_and_no_other(part: str, whole: str, data: st.DataObject) -> None:
+def test_a_missing_part_takes_its_own_kline_away_and_no_other(part: str, whole: str, data: st.DataObject) -> None:
     trades, first_ms, end_ms = data.draw(markets(part, whole))
     parts = exchange_klines(trades, INTERVALS[part], first_ms, end_ms)
     lost = data.draw(st.sets(st.sampled_from(parts), max_size=3))
     touched = {INTERVALS[whole].open_time(kline.open_time_ms) for kline in lost}
     there = [kline for kline in parts if kline not in lost]
-    assert rolled(there, INTERVALS[part], INTERVALS[whole]) == [
+    assert aggregate_closed(there, INTERVALS[part], INTERVALS[whole]) == [
         kline
         for kline in exchange_klines(trades, INTERVALS[whole], first_ms, end_ms)
         if kline.open_time_ms not in touched
@@ -135,7 +135,7 @@ def test_a_missing_part_takes_its_own_bar_away_and_no_other(part: str, whole: st
 @pytest.mark.parametrize(("part", "whole"), PAIRS)
 @settings(max_examples=50, deadline=None)
 @given(data=st.data())
-def test_a_live_series_closes_the_same_bars_whatever_was_known_at_its_start(
+def test_a_live_series_closes_the_same_klines_whatever_was_known_at_its_start(
     part: str, whole: str, data: st.DataObject
 ) -> None:
     trades, first_ms, end_ms = data.draw(markets(part, whole))
@@ -144,7 +144,7 @@ def test_a_live_series_closes_the_same_bars_whatever_was_known_at_its_start(
     log_size = data.draw(st.integers(2, 6))
     market = Market(MarketConfig(intervals=(part, whole)), log_size, lazy=data.draw(st.booleans()))
     market.reseed("BTCUSDT", part, parts[:known][-log_size:], first_ms)
-    made = rolled(parts[:known], INTERVALS[part], INTERVALS[whole])
+    made = aggregate_closed(parts[:known], INTERVALS[part], INTERVALS[whole])
     market.reseed("BTCUSDT", whole, made, first_ms, Parts(part, parts[:known]))
     for kline in parts[known:]:
         if data.draw(st.booleans()):

@@ -36,9 +36,9 @@ def test_places_count_on_when_old_klines_fall_off() -> None:
     assert log.first_open_time_ms == kline(2).open_time_ms
 
 
-@pytest.mark.parametrize(("place", "numbers"), [(2, [2, 3, 4, 5]), (4, [4, 5]), (5, [5]), (6, [])])
-def test_a_reader_is_owed_what_came_after_its_place(place: int, numbers: list[int]) -> None:
-    assert log_of(0, 1, 2, 3, 4, 5).since(place) == closed_klines(numbers)
+@pytest.mark.parametrize(("offset", "numbers"), [(2, [2, 3, 4, 5]), (4, [4, 5]), (5, [5]), (6, [])])
+def test_a_reader_is_owed_what_came_after_its_place(offset: int, numbers: list[int]) -> None:
+    assert log_of(0, 1, 2, 3, 4, 5).since(offset) == closed_klines(numbers)
 
 
 @pytest.mark.parametrize("number", [1, 2])
@@ -50,26 +50,26 @@ def test_appending_an_older_kline_would_be_our_bug(number: int) -> None:
     assert state(log) == before
 
 
-def test_a_newer_word_about_a_kline_replaces_it_in_its_place() -> None:
+def test_a_newer_source_kline_about_a_kline_replaces_it_in_its_place() -> None:
     log = log_of(0, 1, 2)
     better = kline(1, closed=True)._replace(close="106", event_time_ms=kline(1, closed=True).event_time_ms + 1)
-    assert log.amend(better)
+    assert log.correct(better)
     assert list(log) == [kline(0, closed=True), better, kline(2, closed=True)]
     assert (log.start, log.end) == (0, 3)
 
 
-def test_of_two_words_of_one_time_the_one_with_more_trades_stays() -> None:
+def test_of_two_source_klines_of_one_time_the_one_with_more_trades_stays() -> None:
     log = log_of(0, 1)
     more = kline(1, closed=True, trades=9, close="106")
-    assert log.amend(more)
-    assert not log.amend(kline(1, closed=True, trades=8, close="107"))
+    assert log.correct(more)
+    assert not log.correct(kline(1, closed=True, trades=8, close="107"))
     assert log.last == more
 
 
-def test_an_older_word_about_a_kline_changes_nothing() -> None:
+def test_an_older_source_kline_about_a_kline_changes_nothing() -> None:
     log = log_of(0, 1)
     before = state(log)
-    assert not log.amend(kline(1, closed=True, close="106", event_time_ms=1))
+    assert not log.correct(kline(1, closed=True, close="106", event_time_ms=1))
     assert state(log) == before
 
 
@@ -77,15 +77,15 @@ def test_a_repetition_is_no_correction_but_its_time_counts_from_then_on() -> Non
     log = log_of(0, 1)
     seen_ms = kline(1, closed=True).event_time_ms
     repeated = kline(1, closed=True, event_time_ms=seen_ms + 9)
-    assert not log.amend(repeated)
-    assert not log.amend(kline(1, closed=True, close="106", event_time_ms=seen_ms + 5))
+    assert not log.correct(repeated)
+    assert not log.correct(kline(1, closed=True, close="106", event_time_ms=seen_ms + 5))
     assert log.last == repeated
 
 
-def test_a_word_about_a_kline_that_is_not_here_changes_nothing() -> None:
+def test_a_source_kline_about_a_kline_that_is_not_here_changes_nothing() -> None:
     log = log_of(0, 2)
     before = state(log)
-    assert not log.amend(kline(1, closed=True))
+    assert not log.correct(kline(1, closed=True))
     assert state(log) == before
 
 

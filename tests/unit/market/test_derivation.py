@@ -35,25 +35,25 @@ def test_settings_say_what_is_stored() -> None:
 
 def test_the_largest_that_the_source_has_is_taken(derivation: Derivation, series: dict[str, Series]) -> None:
     assert derivation.divisor(series["15m"], series) is None
-    derivation.hear(series["1m"])
+    derivation.mark_in_source(series["1m"])
     assert derivation.divisor(series["15m"], series) == "1m"
-    derivation.hear(series["5m"])
+    derivation.mark_in_source(series["5m"])
     assert derivation.divisor(series["15m"], series) == "5m"
-    derivation.hear(series["15m"])
+    derivation.mark_in_source(series["15m"])
     assert derivation.divisor(series["15m"], series) is None
 
 
-def test_a_series_is_fed_by_one_other_until_its_own_word_comes(
+def test_a_series_is_fed_by_one_other_until_its_own_source_kline_comes(
     derivation: Derivation, series: dict[str, Series]
 ) -> None:
     first = derivation.derive(series["15m"], series["1m"])
     assert derivation.derive(series["15m"], series["1m"]) is first
     other = derivation.derive(series["5m"], series["1m"])
     second = derivation.derive(series["15m"], series["5m"])
-    assert {name: one.feeds for name, one in series.items()} == {"1m": (other,), "5m": (second,), "15m": ()}
+    assert {name: one.dependents for name, one in series.items()} == {"1m": (other,), "5m": (second,), "15m": ()}
     assert [one.aggregation for one in series.values()] == [None, other, second]
-    derivation.hear(series["15m"])
-    assert {name: one.feeds for name, one in series.items()} == {"1m": (other,), "5m": (), "15m": ()}
+    derivation.mark_in_source(series["15m"])
+    assert {name: one.dependents for name, one in series.items()} == {"1m": (other,), "5m": (), "15m": ()}
     assert [one.aggregation for one in series.values()] == [None, other, None]
 
 
@@ -62,37 +62,37 @@ def test_what_closes_is_rolled_up_at_the_beat_and_the_rest_when_somebody_looks(
 ) -> None:
     derivation.derive(series["5m"], series["1m"])
     series["1m"].reseed(closed_klines([0]), NOW)
-    derivation.mark(series["1m"], corrected=False, watched=False)
-    assert derivation.roll(NOW) == [(series["5m"], CHANGED)]
-    series["1m"].fold_kline(kline(1), NOW)
-    derivation.mark(series["1m"], corrected=False, watched=False)
-    assert derivation.roll(NOW) == []
-    assert derivation.roll(NOW, "ETHUSDT") == []
-    assert derivation.roll(NOW, "BTCUSDT") == [(series["5m"], CHANGED)]
-    assert derivation.roll(NOW, "BTCUSDT") == []
+    derivation.mark_changed(series["1m"], corrected=False, watched=False)
+    assert derivation.update(NOW) == [(series["5m"], CHANGED)]
+    series["1m"].apply_kline(kline(1), NOW)
+    derivation.mark_changed(series["1m"], corrected=False, watched=False)
+    assert derivation.update(NOW) == []
+    assert derivation.update(NOW, "ETHUSDT") == []
+    assert derivation.update(NOW, "BTCUSDT") == [(series["5m"], CHANGED)]
+    assert derivation.update(NOW, "BTCUSDT") == []
 
 
 def test_while_somebody_watches_all_of_it_is_rolled_up_at_the_beat(
     derivation: Derivation, series: dict[str, Series]
 ) -> None:
-    derivation.derive(series["5m"], series["1m"]).roll(NOW)
-    series["1m"].fold_kline(kline(1), NOW)
-    derivation.mark(series["1m"], corrected=False, watched=True)
-    assert derivation.roll(NOW) == [(series["5m"], CHANGED)]
+    derivation.derive(series["5m"], series["1m"]).update(NOW)
+    series["1m"].apply_kline(kline(1), NOW)
+    derivation.mark_changed(series["1m"], corrected=False, watched=True)
+    assert derivation.update(NOW) == [(series["5m"], CHANGED)]
 
 
 def test_a_correction_asks_for_the_store(derivation: Derivation, series: dict[str, Series]) -> None:
-    derivation.derive(series["5m"], series["1m"]).roll(NOW)
-    derivation.mark(series["1m"], corrected=True, watched=False)
+    derivation.derive(series["5m"], series["1m"]).update(NOW)
+    derivation.mark_changed(series["1m"], corrected=True, watched=False)
     assert series["5m"].gap
-    assert [target for target, _ in derivation.roll(NOW)] == [series["5m"]]
+    assert [target for target, _ in derivation.update(NOW)] == [series["5m"]]
 
 
 def test_what_is_no_longer_made_of_others_is_not_rolled_up(derivation: Derivation, series: dict[str, Series]) -> None:
     derivation.derive(series["5m"], series["1m"])
-    derivation.derive(series["15m"], series["1m"]).roll(NOW)
+    derivation.derive(series["15m"], series["1m"]).update(NOW)
     for watched in (True, False):
-        derivation.mark(series["1m"], corrected=False, watched=watched)
-    derivation.hear(series["5m"])
-    derivation.hear(series["15m"])
-    assert derivation.roll(NOW) == derivation.roll(NOW, "BTCUSDT") == []
+        derivation.mark_changed(series["1m"], corrected=False, watched=watched)
+    derivation.mark_in_source(series["5m"])
+    derivation.mark_in_source(series["15m"])
+    assert derivation.update(NOW) == derivation.update(NOW, "BTCUSDT") == []

@@ -29,7 +29,7 @@ class Stage:
 
     def receive(self, number: int, **changes: Any) -> None:
         """The source sends an update of a kline."""
-        self.series.fold_kline(kline(number, interval=self.series.interval.name, **changes), self.now_ms)
+        self.series.apply_kline(kline(number, interval=self.series.interval.name, **changes), self.now_ms)
 
     def update(self, minutes: float) -> None:
         """Update the gaps so many minutes after `T0`."""

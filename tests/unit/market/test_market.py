@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.config import MarketConfig
-from gateway.market.aggregate import Parts, rolled
+from gateway.market.aggregate import Parts, aggregate_closed
 from gateway.market.market import Market
 from gateway.market.state import Changes
 from gateway.model.interval import INTERVALS
@@ -92,7 +92,7 @@ def test_a_symbol_that_somebody_asked_for_is_not_known_by_that(market: Market) -
     assert market.forming("BTCUSDT", "1m") is None
 
 
-def test_an_expected_symbol_becomes_known_with_its_first_news(market: Market) -> None:
+def test_an_expected_symbol_becomes_known_with_its_first_updates(market: Market) -> None:
     state = market.get_or_create("BTCUSDT")
     market.apply(ticker_update("100"), T0)
     assert market.has_data("BTCUSDT")
@@ -114,7 +114,7 @@ def test_of_an_empty_store_nobody_can_say_which_symbols_there_are(market: Market
     assert not market.is_unknown("ETHUSDT")
 
 
-def test_a_symbol_is_called_unknown_once_all_is_read_and_none_has_been_new_for_a_while(market: Market) -> None:
+def test_symbol_is_unknown_once_all_is_read_and_none_has_been_new_for_a_while(market: Market) -> None:
     market.apply(ticker_update("100"), T0)
     market.advance(T0)
     market.advance(at(1))
@@ -129,13 +129,13 @@ def test_a_symbol_is_called_unknown_once_all_is_read_and_none_has_been_new_for_a
     assert not market.is_unknown("ETHUSDT")
     market.apply(ticker_update("101", at(1), symbol="XRPUSDT"), at(1))
     market.advance(at(1) + UNKNOWN_AFTER_MS)
-    assert market.is_unknown("ETHUSDT"), "news of one that is known does not count"
+    assert market.is_unknown("ETHUSDT"), "updates of one that is known does not count"
 
 
 # Tickers
 
 
-def test_a_ticker_sets_the_last_price_and_moves_the_bar_of_every_interval(market: Market) -> None:
+def test_a_ticker_sets_the_last_price_and_moves_the_kline_of_every_interval(market: Market) -> None:
     market.apply(ticker_update("100", at(0.5), high="110", trades=7), at(0.5))
     assert market.ticker("BTCUSDT") == ticker("100", high="110", trades=7, event_time_ms=at(0.5))
     for interval in ("1m", "5m"):
@@ -156,12 +156,12 @@ def test_symbols_are_listed_in_order_and_do_not_touch_each_other(market: Market)
     assert market.ticker("BTCUSDT") == ticker("1")
 
 
-def test_a_diff_changes_its_fields_and_keeps_the_others(market: Market) -> None:
+def test_a_delta_changes_its_fields_and_keeps_the_others(market: Market) -> None:
     market.apply(ticker_update("100", at(0.5), high="110", low="90"), at(0.5))
     market.take_changes()
     market.apply(ticker_delta(at(0.6), high="120"), at(0.6))
     assert market.ticker("BTCUSDT") == ticker("100", high="120", low="90", event_time_ms=at(0.6))
-    assert changed(market) == {"tickers": {"BTCUSDT"}}, "without a price no bar moves"
+    assert changed(market) == {"tickers": {"BTCUSDT"}}, "without a price no state moves"
 
 
 def test_ticker_delta_of_an_unknown_ticker_is_not_applicable_and_changes_nothing(market: Market) -> None:
@@ -180,7 +180,7 @@ def test_the_ticker_ends_at_the_newest_event_whatever_the_order(market: Market) 
     assert market.forming("BTCUSDT", "1m") == kline(0, "101 103 101 103", provisional=True, event_time_ms=T0 + 3000)
 
 
-def test_an_older_ticker_changes_no_figure_but_widens_the_bar(market: Market) -> None:
+def test_an_older_ticker_changes_no_figure_but_widens_the_kline(market: Market) -> None:
     market.apply(ticker_update("100", T0 + 2000, high="110"), T0)
     market.take_changes()
     market.apply(ticker_update("105", T0 + 1000, high="999"), T0)
@@ -204,7 +204,7 @@ def test_the_same_ticker_again_changes_nothing(market: Market) -> None:
     assert not market.take_changes()
 
 
-def test_a_stored_ticker_is_taken_and_moves_no_bar(market: Market) -> None:
+def test_a_stored_ticker_is_taken_and_moves_no_kline(market: Market) -> None:
     market.restore(ticker("100"))
     assert market.ticker("BTCUSDT") == ticker("100")
     assert market.has_data("BTCUSDT")
@@ -230,7 +230,7 @@ def test_a_newer_stored_ticker_replaces_an_older_one(market: Market) -> None:
 # Klines
 
 
-def test_a_kline_is_the_forming_bar_of_its_interval_only(market: Market) -> None:
+def test_a_kline_is_the_forming_kline_of_its_interval_only(market: Market) -> None:
     market.apply(kline_update(kline(0, volume="5", trades=3)), T0)
     assert market.forming("BTCUSDT", "1m") == kline(0, volume="5", trades=3)
     assert market.forming("BTCUSDT", "5m") is None
@@ -245,7 +245,7 @@ def test_a_closed_kline_goes_into_the_log(market: Market) -> None:
     assert market.forming("BTCUSDT", "1m") is None
 
 
-def test_a_diff_of_a_kline_changes_its_fields(market: Market) -> None:
+def test_a_delta_of_a_kline_changes_its_fields(market: Market) -> None:
     market.apply(kline_update(kline(0)), T0)
     market.take_changes()
     market.apply(kline_delta(0, at(0.5), close="107", volume="9"), at(0.5))
@@ -256,12 +256,12 @@ def test_a_diff_of_a_kline_changes_its_fields(market: Market) -> None:
 @pytest.mark.parametrize(
     "delta",
     [
-        pytest.param(kline_delta(1, at(1), close="107"), id="of-a-bar-nobody-knows"),
+        pytest.param(kline_delta(1, at(1), close="107"), id="of-a-state-nobody-knows"),
         pytest.param(kline_delta(0, T0, close="107"), id="older"),
         pytest.param(kline_delta(0, at(0.5), interval="5m", close="107"), id="of-another-interval"),
     ],
 )
-def test_a_diff_that_has_nothing_to_lie_over_changes_nothing(market: Market, delta: KlineDelta) -> None:
+def test_a_delta_that_has_nothing_to_lie_over_changes_nothing(market: Market, delta: KlineDelta) -> None:
     market.apply(kline_update(kline(0)), T0)
     market.take_changes()
     market.apply(delta, at(1))
@@ -274,13 +274,13 @@ def test_a_diff_that_has_nothing_to_lie_over_changes_nothing(market: Market, del
 
 
 def opened(market: Market) -> None:
-    """Bar 0 has closed, bar 1 is forming."""
+    """Bar 0 has closed, state 1 is forming."""
     market.apply(kline_update(kline(0, closed=True)), at(1))
     market.apply(kline_update(kline(1)), at(1.1))
     market.take_changes()
 
 
-def test_a_price_after_the_close_moves_the_ticker_at_once_and_the_bar_when_its_turn_comes(market: Market) -> None:
+def test_price_after_the_close_moves_the_ticker_at_once_and_the_kline_later(market: Market) -> None:
     opened(market)
     market.apply(ticker_update("120", at(2)), at(2))
     assert market.ticker("BTCUSDT") == ticker("120", event_time_ms=at(2))
@@ -299,7 +299,7 @@ def test_a_price_after_the_close_moves_the_ticker_at_once_and_the_bar_when_its_t
     assert market.forming("BTCUSDT", "1m") == early
 
 
-def test_the_next_bar_opens_without_the_closing_kline_when_the_grace_ends(market: Market) -> None:
+def test_the_next_kline_opens_without_the_closing_kline_when_the_grace_ends(market: Market) -> None:
     opened(market)
     market.apply(ticker_update("120", at(2)), at(2))
     market.take_changes()
@@ -379,7 +379,7 @@ def test_an_interval_that_is_not_served_has_no_series(market: Market) -> None:
     assert market.closed("BTCUSDT", "1h") == ()
 
 
-def test_what_is_read_are_values_that_later_news_does_not_change(market: Market) -> None:
+def test_what_is_read_are_values_that_later_updates_does_not_change(market: Market) -> None:
     market.apply(kline_update(kline(0, closed=True)), at(1))
     closed, series = market.closed("BTCUSDT", "1m"), series_of(market)
     market.apply(kline_update(kline(1, closed=True)), at(2))
@@ -388,7 +388,7 @@ def test_what_is_read_are_values_that_later_news_does_not_change(market: Market)
     assert all(isinstance(known, Kline) for known in market.closed("BTCUSDT", "1m"))
 
 
-def test_a_lazy_market_brings_watched_bars_up_to_date_at_every_tick() -> None:
+def test_a_lazy_market_brings_watched_klines_up_to_date_at_every_tick() -> None:
     lazy = Market(MarketConfig(intervals=("1m",), close_grace_ms=GRACE_MS), log_size=4, lazy=True)
     lazy.apply(ticker_update("100"), T0)
     assert not lazy.take_changes().series
@@ -400,7 +400,7 @@ def test_a_lazy_market_brings_watched_bars_up_to_date_at_every_tick() -> None:
     assert not lazy.take_changes().series
 
 
-def test_a_bar_that_is_looked_at_is_up_to_date_though_nobody_watches() -> None:
+def test_a_kline_that_is_looked_at_is_up_to_date_though_nobody_watches() -> None:
     lazy = Market(MarketConfig(intervals=("1m",), close_grace_ms=GRACE_MS), log_size=4, lazy=True)
     for second in range(100):
         lazy.apply(ticker_update(str(100 + second % 7), T0 + second * 100), T0)
@@ -415,7 +415,7 @@ def test_a_bar_that_is_looked_at_is_up_to_date_though_nobody_watches() -> None:
 def derived(market: Market, parts: list[Kline]) -> Series:
     """The 5m series, which the store lacks."""
     market.reseed("BTCUSDT", "1m", parts, T0)
-    made = rolled(parts, INTERVALS["1m"], INTERVALS["5m"])
+    made = aggregate_closed(parts, INTERVALS["1m"], INTERVALS["5m"])
     market.reseed("BTCUSDT", "5m", made, T0, Parts("1m", parts))
     changed(market)
     return series_of(market, "5m")
@@ -435,7 +435,7 @@ def test_what_the_source_has_is_told_from_what_can_be_made(market: Market) -> No
     assert market.divisor(five) is None
 
 
-def test_a_derived_bar_moves_and_closes_with_its_parts(market: Market) -> None:
+def test_a_derived_kline_moves_and_closes_with_its_parts(market: Market) -> None:
     five = derived(market, closed_klines(range(7)))
     assert [one.open_time_ms for one in five.closed] == [T0]
     market.apply(kline_update(kline(7, "105 400 90 300")), at(7))
@@ -449,7 +449,7 @@ def test_a_derived_bar_moves_and_closes_with_its_parts(market: Market) -> None:
     assert [one.open_time_ms for one in five.closed] == [T0, at(5)]
 
 
-def test_a_bar_that_waits_for_its_last_part_opens_the_next_one_when_the_grace_is_over(market: Market) -> None:
+def test_derived_kline_that_lacks_its_last_part_is_given_up_after_the_grace(market: Market) -> None:
     five = derived(market, closed_klines(range(9)))
     market.apply(kline_update(kline(10)), at(10))
     assert changed(market)["gaps"] == {"BTCUSDT:1m", "BTCUSDT:5m"}
@@ -472,7 +472,7 @@ def test_a_correction_of_a_part_has_the_store_read_for_the_whole(market: Market)
     assert found["gaps"] == {"BTCUSDT:5m"}
 
 
-def test_nobody_watching_a_derived_bar_is_up_to_date_for_whoever_looks() -> None:
+def test_nobody_watching_a_derived_kline_is_up_to_date_for_readers() -> None:
     market = Market(MarketConfig(intervals=("1m", "5m")), log_size=4, lazy=True)
     derived(market, closed_klines(range(6)))
     market.apply(kline_update(kline(6, "105 400 90 300")), at(6))
@@ -486,7 +486,7 @@ def test_nobody_watching_a_derived_bar_is_up_to_date_for_whoever_looks() -> None
     assert changed(market)["series"] == {"BTCUSDT:1m", "BTCUSDT:5m"}
 
 
-def test_the_sources_own_word_ends_the_making(market: Market) -> None:
+def test_the_sources_own_source_kline_ends_the_making(market: Market) -> None:
     five = derived(market, closed_klines(range(6)))
     derives = [five.aggregation is not None]
     market.apply(kline_update(kline(1, interval="5m"), interval="5m"), at(6))
@@ -498,7 +498,7 @@ def test_the_sources_own_word_ends_the_making(market: Market) -> None:
 
 
 class TestATickerThatOutlivedItsKey:
-    def test_is_still_known_and_old_until_news_come(self) -> None:
+    def test_is_still_known_and_old_until_updates_come(self) -> None:
         market = Market(MarketConfig(), 16)
         market.apply(ticker_update("1", T0), T0)
         assert not market.lapsed("BTCUSDT")

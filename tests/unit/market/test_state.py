@@ -11,7 +11,7 @@ from gateway.model.interval import INTERVALS
 
 def test_a_symbol_begins_unknown_with_those_who_watch_it() -> None:
     state = SymbolState("BTCUSDT", watchers=2)
-    assert (state.symbol, state.watchers, state.known) == ("BTCUSDT", 2, False)
+    assert (state.symbol, state.watchers, state.has_data) == ("BTCUSDT", 2, False)
     assert (state.ticker, state.lapsed, state.prices, state.series) == (None, None, [], {})
 
 
