@@ -50,8 +50,8 @@ SCRIPTS = {"EVAL", "EVALSHA"}
 class Cluster:
     """A `Deployment`. PUBLISH reaches every node, so one connection to any of them receives every message."""
 
-    def __init__(self, config: RedisConfig) -> None:
-        self._connector = Connector(config)
+    def __init__(self, config: RedisConfig, connector: Connector | None = None) -> None:
+        self._connector = connector or Connector(config)
         self._seeds = [Address.of(text) for text in config.cluster]
         self._check_s = config.watchdog_s
         self.slots = Slots()

@@ -50,8 +50,8 @@ class Deployment(Protocol):
 class Standalone:
     """One server at a fixed address."""
 
-    def __init__(self, config: RedisConfig) -> None:
-        self._connector = Connector(config)
+    def __init__(self, config: RedisConfig, connector: Connector | None = None) -> None:
+        self._connector = connector or Connector(config)
         self._reader = self._connector.reader()
 
     async def connect(self) -> AbstractConnection:

@@ -33,8 +33,8 @@ logger = logging.getLogger(__name__)
 class Sentinel:
     """A `Deployment`. Subscriptions and reads go to the same master."""
 
-    def __init__(self, config: RedisConfig) -> None:
-        self._connector = Connector(config)
+    def __init__(self, config: RedisConfig, connector: Connector | None = None) -> None:
+        self._connector = connector or Connector(config)
         self._sentinels = [Address.of(text) for text in config.sentinels]
         self._name = config.sentinel_master
         self._check_s = config.watchdog_s

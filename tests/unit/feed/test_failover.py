@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 
 from gateway.feed.failover import Source, SourceFailover
 from gateway.redis.contract import Topic
 from tests.unit.feed.doubles import CONNECTED, RecordingSink
+from tests.virtual_time import in_virtual_time
 
 SWITCH_S = 2.0
 TOPIC = Topic("BTCUSDT", "")
@@ -252,3 +254,16 @@ def test_health_and_metrics_report_each_source() -> None:
         "source_messages_total": {"a": 1, "b": 0, "c": 0},
         "source_failures_total": {"a": 0, "b": 1, "c": 0},
     }
+
+
+@in_virtual_time
+async def test_the_sources_are_compared_regularly() -> None:
+    clock_s = asyncio.get_running_loop().time
+    sources = SourceFailover("ab", RecordingSink(), SWITCH_S, clock_s)
+    for source in sources.all.values():
+        source.connected()
+    checking = asyncio.create_task(sources.run())
+    sources.all["b"].ingest([(TOPIC, b"")])
+    await asyncio.sleep(1.5 * SWITCH_S)
+    assert sources.active is sources.all["b"]
+    checking.cancel()

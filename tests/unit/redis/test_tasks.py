@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import suppress
 
 import pytest
 
-from gateway.redis.tasks import cancel_and_wait, run_together
+from gateway.redis.tasks import Retries, cancel_and_wait, raise_if_cancelled, run_together
+from tests.virtual_time import in_virtual_time
 
 
 class Deaf:
@@ -72,3 +74,27 @@ async def test_what_has_ended_already_is_left_alone() -> None:
     await task
     await cancel_and_wait([task])
     assert not task.cancelled()
+
+
+class TestRetries:
+    @in_virtual_time
+    async def test_each_failure_is_reported_before_the_next_wait(self) -> None:
+        loop = asyncio.get_running_loop()
+        start_s = loop.time()
+        reported: list[tuple[float, str]] = []
+
+        def report(reason: str) -> None:
+            reported.append((loop.time() - start_s, reason))
+
+        retries = Retries((1.0, 2.0), report, logging.getLogger(__name__), "attempt failed")
+        for error in (OSError("away"), TimeoutError(), OSError("away")):
+            await retries.failed(error)
+        assert reported == [(0.0, "away"), (1.0, "TimeoutError"), (3.0, "away")]
+        assert loop.time() - start_s == 5.0
+        retries.succeeded()
+        await retries.failed(OSError())
+        assert loop.time() - start_s == 6.0
+
+
+async def test_without_a_cancellation_nothing_is_raised() -> None:
+    raise_if_cancelled()

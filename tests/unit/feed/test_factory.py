@@ -1,0 +1,41 @@
+"""Settings -> the feed that they ask for. Nothing is connected."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.config import FeedConfig, RedisConfig
+from gateway.feed.auto import AutoFeed
+from gateway.feed.factory import make_feed
+from gateway.feed.keyspace import KeyspaceFeed
+from gateway.feed.poll import PollFeed
+from gateway.feed.pubsub import PubSubFeed
+from gateway.feed.sharded_pubsub import ShardedPubSubFeed
+from gateway.redis.contract import Topics
+from gateway.redis.deployment import make_deployment
+from tests.unit.feed.doubles import RecordingSink
+
+CLUSTER = {"cluster": ("h:1",)}
+
+
+@pytest.mark.parametrize(
+    ("mode", "redis", "kind"),
+    [
+        ("pubsub", {}, PubSubFeed),
+        ("keyspace", {"url": "redis://h/3"}, KeyspaceFeed),
+        ("poll", {}, PollFeed),
+        ("auto", {}, AutoFeed),
+        pytest.param("pubsub", CLUSTER, PubSubFeed, id="plain-pubsub-of-a-cluster"),
+        pytest.param("pubsub", CLUSTER | {"cluster_pubsub": "sharded"}, ShardedPubSubFeed, id="sharded-pubsub"),
+        pytest.param("auto", CLUSTER, PubSubFeed, id="no-detection-in-a-cluster"),
+    ],
+)
+async def test_the_settings_choose_the_feed(mode: Any, redis: dict[str, Any], kind: type) -> None:
+    config = RedisConfig(**redis)
+    topics = Topics(config, ("1m",), "[A-Z]+")
+    market: Any = None
+    feed = make_feed(FeedConfig(mode=mode), config, topics, make_deployment(config), RecordingSink(), market, set)
+    assert type(feed) is kind
+    assert feed.problem == ""
