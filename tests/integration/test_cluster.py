@@ -1,4 +1,4 @@
-"""A real Redis Cluster of three masters: slots move, nodes die, and no closed bar is lost, however it is published."""
+"""A real Redis Cluster of three masters: slots move, nodes die, and no closed kline is lost with either pub/sub."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ async def publishing(nodes: ClusterServers, kind: Kind) -> AsyncIterator[Publish
 
 
 @asynccontextmanager
-async def active(nodes: ClusterServers, kind: Kind, **redis: Any) -> AsyncIterator[tuple[Serving, Client]]:
-    """A gateway and a client that has seen the bars 0 to 2."""
+async def gateway_and_client(nodes: ClusterServers, kind: Kind, **redis: Any) -> AsyncIterator[tuple[Serving, Client]]:
+    """A gateway and a client that has received klines 0 to 2."""
     async with publishing(nodes, kind) as publisher:
         await publisher.ticker("1")
         for number in range(3):
@@ -91,7 +91,7 @@ def source_failures(up: Serving) -> int:
 
 
 @each_kind
-async def test_what_is_stored_and_published_arrives_wherever_its_slot_is(nodes: ClusterServers, kind: Kind) -> None:
+async def test_updates_of_all_slots_arrive(nodes: ClusterServers, kind: Kind) -> None:
     symbols = [f"S{number}USDT" for number in range(12)]
     assert len({nodes.owner(f"ticker:{symbol}").port for symbol in symbols}) == 3
     async with publishing(nodes, kind) as publisher:
@@ -107,25 +107,25 @@ async def test_what_is_stored_and_published_arrives_wherever_its_slot_is(nodes: 
 
 
 @each_kind
-async def test_a_slot_moves_and_no_closed_bar_is_missed(nodes: ClusterServers, kind: Kind) -> None:
-    # Nothing may wait for the next look at the map.
-    async with active(nodes, kind, watchdog_s=60.0) as (up, someone), publishing(nodes, kind) as publisher:
+async def test_a_moved_slot_loses_no_closed_kline(nodes: ClusterServers, kind: Kind) -> None:
+    # With this watchdog time nothing can wait for the next regular refresh of the slot map.
+    async with gateway_and_client(nodes, kind, watchdog_s=60.0) as (up, someone), publishing(nodes, kind) as publisher:
         for turn in range(3):
             target = other_master(nodes, nodes.owner(KLINES))
             first = 3 + 3 * turn
             await publisher.closed(first)
             await asyncio.to_thread(nodes.move_slot, KLINES, target)
             assert nodes.owner(KLINES) is target
-            # Nobody is told of the first: as if it came while nobody had the channel.
+            # The first is stored only, as if it had been published while nobody was subscribed to the channel.
             await publisher.closed(first + 1, told=False)
             await publisher.closed(first + 2)
             await someone.until(lambda first=first: numbers(someone) == list(range(first + 3)))  # type: ignore[misc]
         assert source_failures(up) == 0
-        assert not someone.said("status"), "a slot that moves is no outage"
+        assert not someone.said("status"), "a moved slot is no disconnect"
         await until(lambda: someone.view(BARS).state == "live")
 
 
-async def test_as_it_is_installed_on_another_event_loop(nodes: ClusterServers) -> None:
+async def test_sharded_channels_follow_a_moved_slot_on_uvloop(nodes: ClusterServers) -> None:
     async with publishing(nodes, "sharded") as publisher:
         await publisher.ticker("1")
         await publisher.closed(0)
@@ -136,8 +136,8 @@ async def test_as_it_is_installed_on_another_event_loop(nodes: ClusterServers) -
             await someone.until(lambda: numbers(someone) == [0, 1])
 
 
-async def test_in_the_middle_of_a_migration_keys_are_read_on_both_sides(nodes: ClusterServers) -> None:
-    async with active(nodes, "plain") as (up, _):
+async def test_keys_are_read_on_both_sides_during_a_migration(nodes: ClusterServers) -> None:
+    async with gateway_and_client(nodes, "plain") as (up, _):
         source = nodes.owner(KLINES)
         target = other_master(nodes, source)
         slot = command(source, "CLUSTER", "KEYSLOT", KLINES)
@@ -154,14 +154,14 @@ async def test_in_the_middle_of_a_migration_keys_are_read_on_both_sides(nodes: C
 
 
 @each_kind
-async def test_a_node_dies_and_no_closed_bar_is_missed(replicated_nodes: ClusterServers, kind: Kind) -> None:
+async def test_a_killed_node_loses_no_closed_kline(replicated_nodes: ClusterServers, kind: Kind) -> None:
     nodes = replicated_nodes
-    async with active(nodes, kind) as (up, someone):
+    async with gateway_and_client(nodes, kind) as (up, someone):
         owner = nodes.owner(KLINES)
-        # What the dead node alone had would be lost with it, for everybody.
+        # What only the killed node had would be lost for everybody.
         assert command(owner, "WAIT", 1, 5000) == 1
         owner.kill()
-        await until(lambda: _is_well(nodes, KLINES, owner), "the replica's promotion")
+        await until(lambda: _has_new_owner(nodes, KLINES, owner), "the replica's promotion")
         async with publishing(nodes, kind) as publisher:
             await publisher.closed(3, told=False)
             await publisher.closed(4)
@@ -173,7 +173,7 @@ async def test_a_node_dies_and_no_closed_bar_is_missed(replicated_nodes: Cluster
             await someone.until(lambda: (someone.view(PRICE).ticker or {})["c"] == "9")
 
 
-def _is_well(nodes: ClusterServers, key: str, lost: EmbeddedServer) -> bool:
+def _has_new_owner(nodes: ClusterServers, key: str, lost: EmbeddedServer) -> bool:
     owner = nodes.owner(key) if _answers(nodes) else lost
     return owner is not lost and cluster_info(owner)["cluster_state"] == "ok"
 
@@ -182,21 +182,21 @@ def _answers(nodes: ClusterServers) -> bool:
     return any(node.running for node in nodes.nodes)
 
 
-async def test_the_node_that_is_listened_to_is_lost_and_another_one_takes_its_place(nodes: ClusterServers) -> None:
-    async with active(nodes, "plain") as (up, someone), publishing(nodes, "plain") as publisher:
+async def test_after_a_lost_connection_another_node_is_used(nodes: ClusterServers) -> None:
+    async with gateway_and_client(nodes, "plain") as (up, someone), publishing(nodes, "plain") as publisher:
         connected = [node for node in nodes.masters if command(node, "PUBSUB", "NUMPAT")]
         assert len(connected) == 1
         command(connected[0], "CLIENT", "KILL", "TYPE", "pubsub")
         await until(lambda: source_failures(up) == 1, "the loss")
         await up.ready()
-        assert not command(connected[0], "PUBSUB", "NUMPAT"), "it goes to another one first"
+        assert not command(connected[0], "PUBSUB", "NUMPAT"), "the gateway connects to another node first"
         await publisher.closed(3)
         await someone.until(lambda: numbers(someone) == [0, 1, 2, 3])
 
 
-async def test_a_node_that_has_left_the_cluster_is_left_though_it_answers(replicated_nodes: ClusterServers) -> None:
+async def test_a_node_outside_the_cluster_is_left_although_it_answers(replicated_nodes: ClusterServers) -> None:
     nodes = replicated_nodes
-    async with active(nodes, "plain") as (up, someone):
+    async with gateway_and_client(nodes, "plain") as (up, someone):
         (connected,) = [node for node in nodes.nodes if command(node, "PUBSUB", "NUMPAT")]
         own = nodes.id(connected)
         replica = nodes.replicas[nodes.masters.index(connected)]
@@ -216,49 +216,49 @@ async def test_a_node_that_has_left_the_cluster_is_left_though_it_answers(replic
             await someone.until(lambda: numbers(someone) == [0, 1, 2, 3])
 
 
-async def test_a_master_that_steps_down_and_lives_on_is_no_second_sender(replicated_nodes: ClusterServers) -> None:
+async def test_a_master_that_steps_down_is_no_second_sender(replicated_nodes: ClusterServers) -> None:
     nodes = replicated_nodes
-    async with active(nodes, "sharded") as (_, someone):
+    async with gateway_and_client(nodes, "sharded") as (_, someone):
         old = nodes.owner(KLINES)
         command(nodes.replicas[nodes.masters.index(old)], "CLUSTER", "FAILOVER")
         await until(lambda: nodes.owner(KLINES) is not old, "the change of roles")
-        await until(lambda: _hearers(nodes.owner(KLINES)) == 1 and _hearers(old) == 0, "the move")
+        await until(lambda: _subscribers(nodes.owner(KLINES)) == 1 and _subscribers(old) == 0, "the move")
         async with publishing(nodes, "sharded") as publisher:
             await publisher.closed(3)
             await someone.until(lambda: numbers(someone) == [0, 1, 2, 3])
 
 
-def _hearers(node: EmbeddedServer) -> int:
+def _subscribers(node: EmbeddedServer) -> int:
     return int(command(node, "PUBSUB", "SHARDNUMSUB", KLINES)[1])
 
 
-async def test_the_node_with_the_newest_view_is_believed(nodes: ClusterServers) -> None:
-    """One that was cut off still calls all slots its own that it had before."""
-    with cluster(1) as past:
-        assert int(cluster_info(past.masters[0])["cluster_current_epoch"]) < 3
+async def test_the_node_with_the_highest_epoch_wins(nodes: ClusterServers) -> None:
+    """A node that was cut off still claims all its old slots."""
+    with cluster(1) as outdated:
+        assert int(cluster_info(outdated.masters[0])["cluster_current_epoch"]) < 3
         async with publishing(nodes, "plain") as publisher:
             await publisher.ticker("1")
-        config = settings(nodes, "plain", cluster=(*past.addresses, *nodes.addresses))
+        config = settings(nodes, "plain", cluster=(*outdated.addresses, *nodes.addresses))
         async with serving(config) as up:
             assert up.inside.market.has_data(SYMBOL)
 
 
-async def test_new_symbols_are_found_and_heard(nodes: ClusterServers) -> None:
-    async with active(nodes, "sharded") as (up, someone), publishing(nodes, "sharded") as publisher:
+async def test_new_symbols_are_found_and_subscribed(nodes: ClusterServers) -> None:
+    async with gateway_and_client(nodes, "sharded") as (up, someone), publishing(nodes, "sharded") as publisher:
         await publisher.ticker("1", "NEWUSDT")
         await until(lambda: up.inside.market.has_data("NEWUSDT"), "the new symbol")
         await someone.subscribe("ticker:NEWUSDT")
         await publisher.ticker("2", "NEWUSDT")
         await someone.until(lambda: (someone.view("ticker:NEWUSDT").ticker or {})["c"] == "2")
-        assert not someone.said("status"), "those who are there already are not troubled"
+        assert not someone.said("status"), "the other channels stay live"
 
 
-async def test_a_frozen_node_is_noticed_and_the_others_are_heard_meanwhile(nodes: ClusterServers) -> None:
+async def test_a_frozen_node_is_noticed_and_the_others_still_deliver(nodes: ClusterServers) -> None:
     owner = nodes.owner(KLINES)
     elsewhere = next(name for n in range(99) if nodes.owner(f"ticker:{(name := f'S{n}USDT')}") is not owner)
     async with publishing(nodes, "sharded") as publisher:
         await publisher.ticker("1", elsewhere)
-    async with active(nodes, "sharded") as (up, someone), publishing(nodes, "sharded") as publisher:
+    async with gateway_and_client(nodes, "sharded") as (up, someone), publishing(nodes, "sharded") as publisher:
         await someone.subscribe(f"ticker:{elsewhere}")
         await publisher.publish(f"ticker:{elsewhere}", '{"c":"2"}')
         owner.freeze()
@@ -272,7 +272,7 @@ async def test_a_frozen_node_is_noticed_and_the_others_are_heard_meanwhile(nodes
         await up.ready()
 
 
-async def test_without_any_node_the_gateway_says_so(nodes: ClusterServers) -> None:
+async def test_an_unreachable_cluster_is_reported(nodes: ClusterServers) -> None:
     config = settings(nodes, "plain", cluster=("127.0.0.1:1",))
     async with serving(config, ready=False) as up:
         await until(lambda: source_failures(up))

@@ -1,4 +1,4 @@
-"""Every way into one Redis server, with the whole gateway: TLS, users, files of passwords, a unix socket."""
+"""Every way to connect to one Redis server, with the whole gateway: TLS, users, password files, a unix socket."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ SECRET = "p@ss/w%rd #1"
 
 @dataclass
 class Certificates:
-    """PEM files of an authority, of what it signed for a server and for a client, and of an authority nobody trusts."""
+    """PEM files of an authority, of its server and client certificates, and of an authority that is not trusted."""
 
     ca: Path
     server: Path
     client: Path
     client_key: Path
-    stranger: Path
+    untrusted: Path
 
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     directory = tmp_path_factory.mktemp("certificates")
-    ca, stranger = trustme.CA(), trustme.CA()
+    ca, untrusted = trustme.CA(), trustme.CA()
     server, own = ca.issue_cert("127.0.0.1"), ca.issue_cert("gateway")
     found = Certificates(*(directory / f"{name}.pem" for name in Certificates.__dataclass_fields__))
     ca.cert_pem.write_to_path(found.ca)
     server.private_key_and_cert_chain_pem.write_to_path(found.server)
     own.cert_chain_pems[0].write_to_path(found.client)
     own.private_key_pem.write_to_path(found.client_key)
-    stranger.cert_pem.write_to_path(found.stranger)
+    untrusted.cert_pem.write_to_path(found.untrusted)
     return found
 
 
 @pytest.fixture
 def front(redis_server: EmbeddedServer, certificates: Certificates) -> Iterator[TlsFront]:
-    """TLS before the server; whoever comes must show a certificate too."""
+    """TLS in front of the server; clients must have a certificate too."""
     with TlsFront(certificates.server, "127.0.0.1", redis_server.port, clients=certificates.ca) as front:
         yield front
 
@@ -61,8 +61,8 @@ def mutual(front: TlsFront, certificates: Certificates) -> dict[str, Any]:
     }
 
 
-async def serves(server: EmbeddedServer, publisher: Publisher, **redis: Any) -> None:
-    """A gateway with these settings reads what is stored and hears what is published."""
+async def check_connected(server: EmbeddedServer, publisher: Publisher, **redis: Any) -> None:
+    """Check that a gateway with these settings reads stored klines and receives published updates."""
     await publisher.ticker("1")
     await publisher.closed(0)
     async with serving(make_config(server, redis=redis)) as up, client(up) as someone:
@@ -75,8 +75,8 @@ async def serves(server: EmbeddedServer, publisher: Publisher, **redis: Any) -> 
         assert (await up.get("/readyz")).json()["sources"]["redis"]["failures"] == 0
 
 
-async def why_not(server: EmbeddedServer, **redis: Any) -> str:
-    """What a gateway that cannot get in says of it."""
+async def connection_error(server: EmbeddedServer, **redis: Any) -> str:
+    """The reason that a gateway with these settings reports."""
     async with serving(make_config(server, redis=redis), ready=False) as up:
         await until(lambda: up.inside.sources.all["redis"].failures > 1, "two attempts")
         assert (await up.ready(503)).json()["reasons"] == ["feed: redis"]
@@ -84,12 +84,12 @@ async def why_not(server: EmbeddedServer, **redis: Any) -> str:
 
 
 class TestTls:
-    async def test_a_server_of_a_private_authority_that_asks_for_a_certificate(
+    async def test_a_private_authority_and_a_client_certificate(
         self, redis_server: EmbeddedServer, publisher: Publisher, front: TlsFront, certificates: Certificates
     ) -> None:
-        await serves(redis_server, publisher, **mutual(front, certificates))
+        await check_connected(redis_server, publisher, **mutual(front, certificates))
 
-    async def test_as_it_is_installed_on_another_event_loop(
+    async def test_a_client_certificate_on_uvloop(
         self, redis_server: EmbeddedServer, publisher: Publisher, front: TlsFront, certificates: Certificates
     ) -> None:
         await publisher.ticker("1")
@@ -99,31 +99,31 @@ class TestTls:
             await publisher.ticker("2")
             await someone.until(lambda: (someone.view(PRICE).ticker or {})["c"] == "2")
 
-    async def test_a_server_that_nobody_known_has_signed_for_is_refused(
+    async def test_a_server_of_an_untrusted_authority_is_refused(
         self, redis_server: EmbeddedServer, front: TlsFront, certificates: Certificates
     ) -> None:
-        settings = mutual(front, certificates) | {"tls_ca": str(certificates.stranger)}
-        assert "certificate verify failed" in (await why_not(redis_server, **settings)).lower()
+        settings = mutual(front, certificates) | {"tls_ca": str(certificates.untrusted)}
+        assert "certificate verify failed" in (await connection_error(redis_server, **settings)).lower()
 
-    async def test_a_certificate_for_another_name_is_refused_unless_any_name_will_do(
+    async def test_a_certificate_of_another_host_is_refused_unless_unchecked(
         self, redis_server: EmbeddedServer, publisher: Publisher, front: TlsFront, certificates: Certificates
     ) -> None:
         port = front.address.rpartition(":")[2]
         settings = mutual(front, certificates) | {"url": f"rediss://localhost:{port}/0"}
-        assert "Hostname mismatch" in await why_not(redis_server, **settings)
-        await serves(redis_server, publisher, **settings, tls_check_hostname=False)
+        assert "Hostname mismatch" in await connection_error(redis_server, **settings)
+        await check_connected(redis_server, publisher, **settings, tls_check_hostname=False)
 
-    async def test_without_the_certificate_that_the_server_asks_for_nobody_gets_in(
+    async def test_a_missing_client_certificate_is_an_error(
         self, redis_server: EmbeddedServer, front: TlsFront, certificates: Certificates
     ) -> None:
         settings = {"url": f"rediss://{front.address}/0", "tls_ca": str(certificates.ca)}
-        assert await why_not(redis_server, **settings)
+        assert await connection_error(redis_server, **settings)
 
-    async def test_a_file_that_is_not_there_is_named(
+    async def test_a_missing_certificate_file_is_reported(
         self, redis_server: EmbeddedServer, front: TlsFront, certificates: Certificates
     ) -> None:
         settings = mutual(front, certificates) | {"tls_ca": "/nowhere/ca.pem"}
-        assert "No such file" in await why_not(redis_server, **settings)
+        assert "No such file" in await connection_error(redis_server, **settings)
 
 
 class TestLogin:
@@ -132,11 +132,9 @@ class TestLogin:
     ) -> None:
         rules = ["resetkeys", "%R~*", "allchannels", "-@all", "+@read", "+@pubsub", "+@connection"]
         command(redis_server, "ACL", "SETUSER", "reader", "on", f">{SECRET}", *rules)
-        await serves(redis_server, publisher, username="reader", password=SECRET)
+        await check_connected(redis_server, publisher, username="reader", password=SECRET)
 
-    def test_what_a_user_needs_behind_sentinel_and_in_a_cluster_is_little_more(
-        self, redis_server: EmbeddedServer
-    ) -> None:
+    def test_rights_that_sentinel_and_cluster_need_in_addition(self, redis_server: EmbeddedServer) -> None:
         rules = ["resetkeys", "%R~*", "allchannels", "-@all", "+@read", "+@pubsub", "+@connection"]
         more = {"ROLE": "+role", "CLUSTER INFO": "+cluster|info", "CLUSTER SLOTS": "+cluster|slots"}
         command(redis_server, "ACL", "SETUSER", "reader", "on", "nopass", *rules)
@@ -146,12 +144,10 @@ class TestLogin:
         for words in (*more, "ASKING", "SSUBSCRIBE channel"):
             assert command(redis_server, "ACL", "DRYRUN", "reader", *words.split()) == "OK"
 
-    async def test_what_is_set_goes_before_what_the_url_says(
-        self, redis_server: EmbeddedServer, publisher: Publisher
-    ) -> None:
+    async def test_settings_win_over_the_url(self, redis_server: EmbeddedServer, publisher: Publisher) -> None:
         command(redis_server, "ACL", "SETUSER", "reader", "on", f">{SECRET}", "~*", "allchannels", "+@all")
         url = f"redis://nobody:wrong@127.0.0.1:{redis_server.port}/0"
-        await serves(redis_server, publisher, url=url, username="reader", password=SECRET)
+        await check_connected(redis_server, publisher, url=url, username="reader", password=SECRET)
 
     async def test_a_password_file_is_read_again_at_every_connection(
         self, redis_server: EmbeddedServer, publisher: Publisher, tmp_path: Path
@@ -166,25 +162,25 @@ class TestLogin:
             command(redis_server, "ACL", "SETUSER", "reader", "resetpass", f">{SECRET}")
             path.write_text(SECRET)
             command(redis_server, "CLIENT", "KILL", "USER", "reader")
-            await until(lambda: up.inside.sources.all["redis"].failures, "the loss of the link")
+            await until(lambda: up.inside.sources.all["redis"].failures, "the disconnect")
             await up.ready()
             await publisher.ticker("2")
             await someone.until(lambda: (someone.view(PRICE).ticker or {})["c"] == "2")
 
-    async def test_a_password_file_that_is_gone_is_named_and_waited_for(
+    async def test_a_missing_password_file_is_reported_with_its_path(
         self, redis_server: EmbeddedServer, tmp_path: Path
     ) -> None:
         path = tmp_path / "password"
-        reason = await why_not(redis_server, password_file=str(path))
+        reason = await connection_error(redis_server, password_file=str(path))
         assert str(path) in reason
         assert "No such file" in reason
 
-    async def test_a_wrong_password_is_told_to_nobody(
+    async def test_a_wrong_password_appears_nowhere(
         self, redis_server: EmbeddedServer, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level("DEBUG")
         command(redis_server, "ACL", "SETUSER", "reader", "on", ">right", "~*", "allchannels", "+@all")
-        reason = await why_not(redis_server, username="reader", password=SECRET)
+        reason = await connection_error(redis_server, username="reader", password=SECRET)
         assert "invalid username-password pair" in reason
         assert SECRET not in reason + caplog.text
 
@@ -193,7 +189,7 @@ async def test_a_unix_socket_with_a_user(tmp_path: Path) -> None:
     path = tmp_path / "redis.sock"
     async with EmbeddedServer(unix_socket=path) as server, Publisher(server) as publisher:
         command(server, "ACL", "SETUSER", "reader", "on", f">{SECRET}", "~*", "allchannels", "+@all")
-        await serves(server, publisher, url=f"unix://{path}", username="reader", password=SECRET)
+        await check_connected(server, publisher, url=f"unix://{path}", username="reader", password=SECRET)
 
 
 async def test_names_may_have_a_prefix(redis_server: EmbeddedServer, publisher: Publisher) -> None:

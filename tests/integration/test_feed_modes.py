@@ -1,4 +1,4 @@
-"""A collector that only writes keys, in each way of taking its news: a live chart, every closed bar, outages."""
+"""A collector that only writes keys, read in each feed mode: a live chart, every closed kline, outages."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def server() -> Any:
 
 @asynccontextmanager
 async def collecting(config: Config, *, publish: bool = False) -> AsyncIterator[None]:
-    """A simulated collector with bars of a second; it goes through outages too."""
+    """A simulated collector of one-second klines, which goes through outages too."""
     simulation = Simulation(SYMBOLS, ("1s",), Activity(rate=20.0, forming_s=0.1), publish=publish)
     collector = make_collector(simulation, config.redis)
     running = asyncio.create_task(collector.run())
@@ -55,8 +55,8 @@ async def collecting(config: Config, *, publish: bool = False) -> AsyncIterator[
             await asyncio.wait([running], timeout=0.5)
 
 
-def at(config: Config, user: str, server: EmbeddedServer) -> Config:
-    """The same as another user."""
+def as_user(config: Config, user: str, server: EmbeddedServer) -> Config:
+    """The same settings with another user."""
     url = server.url.replace("redis://", f"redis://{user}")
     return msgspec.structs.replace(config, redis=msgspec.structs.replace(config.redis, url=url))
 
@@ -89,27 +89,29 @@ class TestACollectorThatOnlyWritesKeys:
             prices = {someone.view(PRICE).ticker["c"]}  # type: ignore[index]
             forming: list[Any] = []
 
-            def moving() -> bool:
+            def changed() -> bool:
                 prices.add(someone.view(PRICE).ticker["c"])  # type: ignore[index]
                 forming.append(views[0].forming)
                 return all(reached(view, later) for view, later in zip(views, wanted, strict=True))
 
             wanted = [(view.cursor or 0) + 3000 for view in views]
-            await someone.until(moving)
+            await someone.until(changed)
             assert len(prices) > 5
-            assert any(bar is not None and bar.provisional for bar in forming), "a forming bar is made of prices"
+            assert any(kline is not None and kline.provisional for kline in forming), (
+                "the forming kline is made of prices"
+            )
             server.kill()
             await someone.until(lambda: all(view.state == "stale" for view in views))
             await asyncio.sleep(1.5)
             await server.start_async()
             await someone.until(lambda: all(view.state == "live" for view in views))
             wanted = [(view.cursor or 0) + 2000 for view in views]
-            await someone.until(moving)
-            # The folder has seen to the order.
+            await someone.until(changed)
+            # The client double has checked the order.
             assert all(map(without_a_hole, views))
             assert all(len(view.closed) >= 20 for view in views)
-            told = (await up.get("/readyz")).json()
-            assert (told["ready"], told["reasons"], told["feed"]) == (True, [], mode)
+            health = (await up.get("/readyz")).json()
+            assert (health["ready"], health["reasons"], health["feed"]) == (True, [], mode)
             assert await up.metric(f'gateway_feed_mode{{mode="{mode}"}}') == 1
             assert await up.metric("gateway_feed_bytes_total") > len(prices) * len('{"s":"BTCUSDT","c":"1"}')
 
@@ -123,24 +125,22 @@ class TestACollectorThatOnlyWritesKeys:
                 assert ticker is not None
                 assert ticker.event_time_ms == collector.seen_ms
 
-    async def test_late_and_corrected_bars_arrive_too(self, server: EmbeddedServer, mode: str) -> None:
+    async def test_late_and_corrected_klines_arrive(self, server: EmbeddedServer, mode: str) -> None:
         async with Publisher(server, publishes=False) as collector:
             for number in range(3):
                 await collector.closed(number)
             async with serving(make_config(server, feed=feed(mode))) as up, client(up) as someone:
                 await someone.subscribe(BARS, history=10)
                 view = someone.view(BARS)
-                # 5 before 4: bars of one series in the wrong order.
+                # 5 before 4: klines of one series in the wrong order.
                 for number in (3, 5, 4):
                     await collector.closed(number)
                 await someone.until(lambda: numbers(view) == [0, 1, 2, 3, 4, 5])
                 await collector.closed(4, "100 120 90 105", volume="9")
-                await someone.until(lambda: [bar.high for bar in view.closed][-2] == "120")
+                await someone.until(lambda: [kline.high for kline in view.closed][-2] == "120")
                 assert numbers(view) == [0, 1, 2, 3, 4, 5]
 
-    async def test_a_frozen_server_is_noticed_and_what_closed_meanwhile_arrives(
-        self, server: EmbeddedServer, mode: str
-    ) -> None:
+    async def test_klines_closed_while_the_server_is_frozen_arrive(self, server: EmbeddedServer, mode: str) -> None:
         config = make_config(server, feed=feed(mode), redis={"watchdog_s": 0.4, "command_timeout_s": 0.4})
         async with Publisher(server, publishes=False) as collector:
             await collector.closed(0)
@@ -156,7 +156,7 @@ class TestACollectorThatOnlyWritesKeys:
                     await collector.closed(number)
                 await someone.until(lambda: view.state == "live" and numbers(view) == [0, 1, 2, 3])
 
-    async def test_a_symbol_that_is_new_becomes_known(
+    async def test_a_new_symbol_becomes_known(
         self, server: EmbeddedServer, mode: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("gateway.feed.poll.DISCOVER_S", 0.1)
@@ -167,7 +167,7 @@ class TestACollectorThatOnlyWritesKeys:
                 await until(lambda: up.inside.market.has_data("NEWUSDT"), "the new symbol")
                 assert (await up.get("/v1/ticker?symbol=NEWUSDT")).status_code == 200
 
-    async def test_a_key_of_a_foreign_type_disturbs_nobody(self, server: EmbeddedServer, mode: str) -> None:
+    async def test_a_key_of_another_type_does_not_affect_others(self, server: EmbeddedServer, mode: str) -> None:
         async with Publisher(server, publishes=False) as collector, Redis.from_url(server.url) as redis:
             await redis.set("klines:BADUSDT:1m", "a string")
             await redis.zadd("ticker:BADUSDT", {"a set": 1})
@@ -181,7 +181,7 @@ class TestACollectorThatOnlyWritesKeys:
                 assert someone.view(PRICE).state == "live"
 
 
-async def test_a_lost_notification_link_is_read_up(server: EmbeddedServer) -> None:
+async def test_changes_during_a_lost_subscription_are_read(server: EmbeddedServer) -> None:
     async with Publisher(server, publishes=False) as collector, Redis.from_url(server.url) as redis:
         for number in range(3):
             await collector.closed(number)
@@ -189,11 +189,11 @@ async def test_a_lost_notification_link_is_read_up(server: EmbeddedServer) -> No
             await someone.subscribe(BARS, history=10)
             view = someone.view(BARS)
             for number in range(3, 9):
-                # What is written while nobody is subscribed is notified to nobody.
+                # Redis notifies nobody of what is written while nobody is subscribed.
                 async with redis.pipeline() as pipeline:
                     pipeline.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
-                    bar = kline(number, closed=True)
-                    pipeline.zadd(f"klines:{SYMBOL}:1m", {kline_member(SYMBOL, "1m", bar): bar.close_time_ms})
+                    closed = kline(number, closed=True)
+                    pipeline.zadd(f"klines:{SYMBOL}:1m", {kline_member(SYMBOL, "1m", closed): closed.close_time_ms})
                     await pipeline.execute()
                 await someone.until(lambda number=number: numbers(view)[-1:] == [number])  # type: ignore[misc]
             assert numbers(view) == list(range(9))
@@ -201,13 +201,13 @@ async def test_a_lost_notification_link_is_read_up(server: EmbeddedServer) -> No
 
 
 class TestNotificationsThatAreOff:
-    async def test_are_a_reason_not_to_be_ready_that_says_what_to_do(self) -> None:
+    async def test_make_the_gateway_unready_with_a_reason_that_says_what_to_do(self) -> None:
         async with (
             EmbeddedServer() as server,
             Publisher(server, publishes=False) as collector,
             serving(make_config(server, feed=feed("keyspace")), ready=False) as up,
         ):
-            await until(lambda: up.inside.health.feed.problem, "the finding")
+            await until(lambda: up.inside.health.feed.problem, "the problem")
             reasons = (await up.ready(503)).json()["reasons"]
             assert "CONFIG SET notify-keyspace-events K$z" in reasons[-1]
             async with Redis.from_url(server.url) as redis:
@@ -216,7 +216,7 @@ class TestNotificationsThatAreOff:
             await collector.ticker("3")
             await until(lambda: up.inside.market.has_data(SYMBOL), "the ticker")
 
-    async def test_are_switched_on_where_that_is_allowed_and_after_a_restart_again(self) -> None:
+    async def test_are_switched_on_where_allowed_also_after_a_restart(self) -> None:
         config = feed("keyspace", enable_notifications=True)
         async with (
             EmbeddedServer(options={"notify-keyspace-events": "Ex"}) as server,
@@ -233,18 +233,18 @@ class TestNotificationsThatAreOff:
                     await collector.ticker("3")
                     await until(lambda: up.inside.market.has_data(SYMBOL), "the ticker")
 
-    async def test_that_may_not_be_switched_on_are_a_failure_with_its_reason(self) -> None:
+    async def test_that_may_not_be_switched_on_are_reported(self) -> None:
         async with EmbeddedServer() as server, Redis.from_url(server.url) as redis:
             commands = ["+@all", "-config|set"]
             await redis.acl_setuser("reader", enabled=True, nopass=True, keys=["*"], channels=["*"], commands=commands)
-            config = at(make_config(server, feed=feed("keyspace", enable_notifications=True)), "reader:x@", server)
+            config = as_user(make_config(server, feed=feed("keyspace", enable_notifications=True)), "reader:x@", server)
             async with serving(config, ready=False) as up:
-                await until(lambda: "may not do that" in up.inside.health.feed.problem, "the finding")
+                await until(lambda: "may not do that" in up.inside.health.feed.problem, "the problem")
                 assert (await up.ready(503)).json()["reasons"][0] == "feed: redis"
 
 
 class TestAuto:
-    async def test_takes_messages_where_they_come(self, server: EmbeddedServer) -> None:
+    async def test_stays_with_pubsub_while_messages_arrive(self, server: EmbeddedServer) -> None:
         config = seconds(server, "auto")
         async with collecting(config, publish=True), serving(config) as up, client(up) as someone:
             await someone.subscribe(*CHANNELS, history=20)
@@ -255,7 +255,7 @@ class TestAuto:
             assert await up.metric("gateway_feed_switches_total") == 0
 
     @pytest.mark.parametrize(("options", "mode"), [(NOTIFYING, "keyspace"), ({}, "poll")], ids=["on", "off"])
-    async def test_finds_another_way_and_goes_back_without_a_hole(self, options: dict[str, str], mode: str) -> None:
+    async def test_switches_to_a_fallback_and_back_without_a_hole(self, options: dict[str, str], mode: str) -> None:
         with EmbeddedServer(options=options) as server:
             config = seconds(server, "auto")
             async with serving(config, ready=False) as up:
@@ -269,19 +269,19 @@ class TestAuto:
                         await someone.until(lambda: all(map(reached, views, later)))
                         assert all(map(without_a_hole, views))
                         assert (await up.get("/readyz")).json()["feed"] == mode
-                await self._goes_back(config, up)
+                await self._returns_to_pubsub(config, up)
 
-    async def _goes_back(self, config: Config, up: Serving) -> None:
+    async def _returns_to_pubsub(self, config: Config, up: Serving) -> None:
         # The collector comes back as one that publishes.
         async with collecting(config, publish=True), client(up) as someone:
             await someone.subscribe(*CHANNELS, history=20)
             views = [someone.view(channel) for channel in CHANNELS]
-            await until(lambda: up.inside.health.feed.mode == "pubsub", "the way back")
+            await until(lambda: up.inside.health.feed.mode == "pubsub", "the return to pub/sub")
             later = [(view.cursor or 0) + 2000 for view in views]
             await someone.until(lambda: all(map(reached, views, later)))
             assert all(map(without_a_hole, views))
 
-    async def test_finds_polling_where_notifications_promise_and_do_not_come(self, server: EmbeddedServer) -> None:
+    async def test_polls_where_notifications_are_on_but_do_not_arrive(self, server: EmbeddedServer) -> None:
         config = seconds(server, "auto")
         async with serving(config, ready=False) as up, collecting(config), Redis.from_url(server.url) as redis:
             await until(lambda: up.inside.health.feed.mode == "keyspace", "the first switch")
@@ -289,12 +289,12 @@ class TestAuto:
             await until(lambda: up.inside.health.feed.mode == "poll", "the second switch")
             await up.ready()
 
-    async def test_finds_polling_where_no_subscription_is_allowed(self, server: EmbeddedServer) -> None:
+    async def test_polls_where_no_subscription_is_allowed(self, server: EmbeddedServer) -> None:
         async with Publisher(server, publishes=False) as collector, Redis.from_url(server.url) as redis:
             await redis.acl_setuser("reader", enabled=True, nopass=True, keys=["*"], commands=["+@read", "+ping"])
             await collector.ticker("1")
             config = make_config(server, feed=feed("auto", auto_after_s=0.4))
-            config = at(config, "reader:x@", server)
+            config = as_user(config, "reader:x@", server)
             async with serving(config) as up:
                 assert up.inside.health.feed.mode == "poll"
                 await collector.ticker("2")

@@ -1,4 +1,4 @@
-"""A master behind Sentinel dies, freezes, steps down or is replaced: the gateway goes where it is, nothing is lost."""
+"""A master behind Sentinel dies, freezes, steps down or is replaced: the gateway follows, and no kline is lost."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WATCHDOG_S = 0.4
 
 @pytest.fixture
 def group(request: pytest.FixtureRequest) -> Iterator[Replicated]:
-    """One sentinel decides alone, and starts in half the time; `indirect` says how many."""
+    """One sentinel decides alone and starts in half the time; `indirect` gives another number."""
     with replicated(getattr(request, "param", 1)) as group:
         yield group
 
@@ -42,8 +42,8 @@ async def promoted(group: Replicated) -> None:
 
 
 @asynccontextmanager
-async def active(group: Replicated) -> AsyncIterator[tuple[Serving, Client]]:
-    """A gateway and a client that has seen the bars 0 to 2, all of which the replica has too."""
+async def gateway_and_client(group: Replicated) -> AsyncIterator[tuple[Serving, Client]]:
+    """A gateway and a client that has received klines 0 to 2, which the replica has too."""
     async with Publisher(group.master) as publisher:
         await publisher.ticker("1")
         for number in range(3):
@@ -55,8 +55,8 @@ async def active(group: Replicated) -> AsyncIterator[tuple[Serving, Client]]:
         yield up, someone
 
 
-async def goes_on(group: Replicated, someone: Client) -> None:
-    """The collector writes to the new master: one bar that nobody is told of before the gateway is there, and more."""
+async def continues_at_the_new_master(group: Replicated, someone: Client) -> None:
+    """The collector writes to the new master: one kline that is stored only, then published ones."""
     async with Publisher(group.replica) as publisher:
         await publisher.closed(3, told=False)
         await publisher.closed(4)
@@ -71,53 +71,53 @@ async def goes_on(group: Replicated, someone: Client) -> None:
 @pytest.mark.parametrize(
     ("group", "loss"),
     [
-        pytest.param(3, lambda group: group.master.kill(), id="it dies"),
-        pytest.param(1, lambda group: group.master.freeze(), id="it freezes"),
-        pytest.param(1, lambda group: group.fail_over(), id="it steps down and lives on"),
+        pytest.param(3, lambda group: group.master.kill(), id="killed"),
+        pytest.param(1, lambda group: group.master.freeze(), id="frozen"),
+        pytest.param(1, lambda group: group.fail_over(), id="steps-down"),
     ],
     indirect=["group"],
 )
-async def test_the_gateway_goes_over_to_the_new_master_and_misses_no_closed_bar(
-    group: Replicated, loss: Callable[[Replicated], None]
-) -> None:
-    async with active(group) as (up, someone):
+async def test_a_failover_loses_no_closed_kline(group: Replicated, loss: Callable[[Replicated], None]) -> None:
+    async with gateway_and_client(group) as (up, someone):
         await asyncio.to_thread(loss, group)
         await promoted(group)
-        await goes_on(group, someone)
+        await continues_at_the_new_master(group, someone)
         assert up.inside.sources.all["redis"].failures >= 1
-        # History too comes from where the news does.
+        # History comes from the new master too.
         answer = (await up.get("/v1/klines?symbol=BTCUSDT&interval=1m&limit=10")).json()
         assert [bar["openTime"] for bar in answer["klines"]] == [T0 + number * MINUTE_MS for number in range(6)]
 
 
-async def test_a_master_that_answers_but_is_no_longer_the_one_is_left(group: Replicated) -> None:
-    """As when it is cut off from the sentinels and not from us."""
-    async with active(group) as (up, someone), Publisher(group.replica) as publisher:
+async def test_a_replaced_master_is_left_although_it_answers(group: Replicated) -> None:
+    """As when it is cut off from the sentinels but not from the gateway."""
+    async with gateway_and_client(group) as (up, someone), Publisher(group.replica) as publisher:
         command(group.replica, "REPLICAOF", "NO", "ONE")
         for sentinel in group.sentinels:
             command(sentinel, "SENTINEL", "REMOVE", group.name)
             command(sentinel, "SENTINEL", "MONITOR", group.name, "127.0.0.1", group.replica.port, 1)
-        await until(lambda: linked_to(group), "the link to the new master")
+        await until(lambda: reads_from_replica(group), "the connection to the new master")
         assert up.inside.sources.all["redis"].failures == 1
         assert group.master.running
         await publisher.closed(3)
         await someone.until(lambda: numbers(someone) == [0, 1, 2, 3])
 
 
-def linked_to(group: Replicated) -> bool:
+def reads_from_replica(group: Replicated) -> bool:
     return bool(command(group.replica, "PUBSUB", "NUMPAT"))
 
 
-async def test_the_sentinel_with_the_newest_view_is_believed(group: Replicated) -> None:
-    """One that was cut off still names the old master, which still calls itself one."""
-    with replicated(1) as past:
+async def test_the_sentinel_with_the_newest_epoch_wins(group: Replicated) -> None:
+    """A sentinel that was cut off still names the old master, which still calls itself a master."""
+    with replicated(1) as outdated:
         # Its epoch is 0: it has seen no failover.
         await asyncio.to_thread(group.fail_over)
         await promoted(group)
-        await until(lambda: all(_epoch(sentinel, group.name) for sentinel in group.sentinels), "everybody's knowledge")
-        addresses = (*past.addresses, *group.addresses)
+        await until(
+            lambda: all(_epoch(sentinel, group.name) for sentinel in group.sentinels), "the new epoch at every sentinel"
+        )
+        addresses = (*outdated.addresses, *group.addresses)
         async with serving(settings(group, sentinels=addresses)):
-            await until(lambda: linked_to(group), "the link to the new master")
+            await until(lambda: reads_from_replica(group), "the connection to the new master")
 
 
 def _epoch(sentinel: EmbeddedServer, name: str) -> int:
@@ -137,8 +137,8 @@ async def test_sentinels_and_servers_may_have_passwords_of_their_own() -> None:
                 await someone.until(lambda: (someone.view(PRICE).ticker or {})["c"] == "2")
 
 
-async def test_while_no_sentinel_answers_a_link_that_works_is_kept(group: Replicated) -> None:
-    async with active(group) as (up, someone), Publisher(group.master) as publisher:
+async def test_without_sentinels_a_working_connection_is_kept(group: Replicated) -> None:
+    async with gateway_and_client(group) as (up, someone), Publisher(group.master) as publisher:
         for sentinel in group.sentinels:
             sentinel.kill()
         await asyncio.sleep(3 * WATCHDOG_S)
@@ -147,7 +147,7 @@ async def test_while_no_sentinel_answers_a_link_that_works_is_kept(group: Replic
         assert up.inside.sources.all["redis"].failures == 0
 
 
-async def test_who_knows_no_such_master_says_so(group: Replicated) -> None:
+async def test_an_unknown_master_is_reported_by_name(group: Replicated) -> None:
     async with serving(settings(group, sentinel_master="other"), ready=False) as up:
         await until(lambda: up.inside.sources.all["redis"].failures)
         assert "no sentinel knows the master other" in up.inside.sources.all["redis"].reason

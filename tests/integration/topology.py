@@ -1,6 +1,6 @@
 """Several embedded servers that belong together: a master with replicas and sentinels, or a cluster.
 
-For tests and for trying settings out; each start is from nothing. Calls block, and wait until what they ask for is so.
+For tests and for trying settings out; each starts empty. Calls block until what they ask for is done.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SLOTS = 16384
 _WAIT_S = 20.0
 _POLL_S = 0.02
 _PROMPT = {"repl-diskless-sync-delay": "0"}
-"""A replica is served at once, instead of after some seconds in which others might come."""
+"""Replication starts at once, not after some seconds in which more replicas might connect."""
 
 
 @dataclass
@@ -42,14 +42,14 @@ class Replicated:
         return tuple(f"{_HOST}:{sentinel.port}" for sentinel in self.sentinels)
 
     def fail_over(self) -> None:
-        """Let the sentinels give the master's place to the replica, as for maintenance."""
+        """Let the sentinels promote the replica, as for maintenance."""
         command(self.sentinels[0], "SENTINEL", "FAILOVER", self.name)
 
     def promoted(self) -> bool:
         try:
             return info(self.replica)["role"] == "master"
         except redis.ConnectionError:
-            # It cuts its clients off as it changes its part.
+            # The server disconnects its clients when its role changes.
             return False
 
 
@@ -62,10 +62,10 @@ def replicated(
     password = own.get("requirepass", "")
     if password:
         own["masterauth"] = password
-    with _socket_batch() as start:
+    with _servers() as start:
         master = start(own)
         replica = start(own | {"replicaof": f"{_HOST} {master.port}"})
-        wait(lambda: info(replica)["master_link_status"] == "up", "the replica is in step")
+        wait(lambda: info(replica)["master_link_status"] == "up", "the replica is in sync")
         found = Replicated(master, replica, [])
         settings = {
             "monitor": f"{_HOST} {master.port} {sentinels // 2 + 1}",
@@ -137,8 +137,8 @@ def cluster(masters: int = 3, replicas: int = 0, options: Mapping[str, str] | No
         "cluster-node-timeout": "1000",
         "cluster-replica-validity-factor": "0",
     }
-    with _socket_batch() as start:
-        # The bus' usual port, 10,000 above the server's, is in the range that the kernel takes source ports from.
+    with _servers() as start:
+        # The bus' default port, 10,000 above the server's, is in the range of the kernel's source ports.
         buses = [free_port() for _ in range(masters * (1 + replicas))]
         nodes = [start(settings | {"cluster-port": str(bus)}) for bus in buses]
         found = ClusterServers(nodes[:masters], nodes[masters:])
@@ -151,13 +151,13 @@ def cluster(masters: int = 3, replicas: int = 0, options: Mapping[str, str] | No
         _wait_each(nodes, lambda node: cluster_info(node)["cluster_known_nodes"] == str(len(nodes)), "the nodes meet")
         for number, replica in enumerate(found.replicas):
             wait(partial(_replicates, replica, found.id(found.masters[number % masters])), "the replicas follow")
-        _wait_each(found.replicas, lambda replica: info(replica)["master_link_status"] == "up", "they are in step")
-        _wait_each(nodes, lambda node: cluster_info(node)["cluster_state"] == "ok", "the cluster is well")
+        _wait_each(found.replicas, lambda replica: info(replica)["master_link_status"] == "up", "they are in sync")
+        _wait_each(nodes, lambda node: cluster_info(node)["cluster_state"] == "ok", "the cluster is ok")
         yield found
 
 
 def _replicates(replica: EmbeddedServer, master: str) -> bool:
-    # Until it has heard of the master it refuses.
+    # The replica refuses until it knows the master.
     try:
         return bool(command(replica, "CLUSTER", "REPLICATE", master))
     except redis.ResponseError:
@@ -165,8 +165,8 @@ def _replicates(replica: EmbeddedServer, master: str) -> bool:
 
 
 @contextmanager
-def _socket_batch() -> Iterator[Callable[..., EmbeddedServer]]:
-    """Starts servers, each with a directory of its own; in the end nothing of them is left."""
+def _servers() -> Iterator[Callable[..., EmbeddedServer]]:
+    """Start servers, each with its own directory; stop them and delete everything at the end."""
     with tempfile.TemporaryDirectory(prefix="kline-gateway-") as directory, ExitStack() as running:
 
         def start(options: Mapping[str, str], sentinel: Sequence[str] = ()) -> EmbeddedServer:
@@ -184,7 +184,7 @@ def _socket_batch() -> Iterator[Callable[..., EmbeddedServer]]:
 
 
 def command(server: EmbeddedServer, *words: str | int) -> Any:
-    """A command's plain answer, over a connection of its own."""
+    """Run a command over a new connection; returns the plain answer."""
     with redis.Redis.from_url(server.url, decode_responses=True, socket_timeout=5.0, protocol=2) as link:
         link.response_callbacks.clear()
         return link.execute_command(*words)
@@ -199,7 +199,7 @@ def cluster_info(server: EmbeddedServer) -> dict[str, str]:
 
 
 def wait(holds: Callable[[], object], what: str) -> None:
-    """Wait for the servers to get to it; raises `ServerError`."""
+    """Wait until it holds; raises `ServerError` with `what` after a time limit."""
     deadline = time.monotonic() + _WAIT_S
     while not holds():
         if time.monotonic() > deadline:

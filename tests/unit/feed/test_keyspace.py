@@ -169,7 +169,7 @@ class TestNotificationsThatAreOff:
 
 
 @in_virtual_time
-async def test_a_subscription_lost_while_the_setting_is_read_is_not_reported_connected() -> None:
+async def test_a_subscription_lost_meanwhile_is_not_reported_as_connected() -> None:
     server, sink = Server(), RecordingSink()
     async with running(server, sink) as feed:
         feed.disconnected("lost")

@@ -1,4 +1,4 @@
-"""Two collectors with a Redis each: one is lost or falls silent, and clients see neither a hole nor a stale price."""
+"""Two collectors with a Redis each: one is lost or falls silent, and clients see neither a gap nor a stale price."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WATCHDOG_S = 0.4
 
 
 @dataclass
-class Twins:
+class TwoSources:
     """Two servers and their collectors, a gateway and a client of it."""
 
     servers: dict[str, EmbeddedServer]
@@ -32,7 +32,7 @@ class Twins:
     someone: Client
 
     async def ticker(self, last: str, *to: str, updated: bool = False) -> None:
-        # Both collectors number their tickers alike, whether they are up or not.
+        # Both collectors give the same ticker the same time, whether they publish it or not.
         for name, publisher in self.publishers.items():
             if not to or name in to:
                 await publisher.ticker(last, updated=updated)
@@ -58,19 +58,19 @@ class Twins:
     def last(self) -> str:
         return (self.someone.view(PRICE).ticker or {})["c"]
 
-    def said(self) -> list[str]:
-        """What clients were told of the feed."""
+    def states(self) -> list[str]:
+        """The feed states that the client was sent."""
         return [state for message in self.someone.said("status") for state in message["channels"].values()]
 
     def prices(self) -> list[str]:
-        """Every price that was shown, in order."""
+        """Every price that the client was sent, in order."""
         updates = [news for message in self.someone.said("update") for news in message["u"]]
         view = self.someone.view(PRICE)
         return [news["c"] for n, news in updates if self.someone.folder.view_of(n) is view and "c" in news]
 
 
 @asynccontextmanager
-async def twins(**sources: dict[str, Any]) -> AsyncIterator[Twins]:
+async def two_sources(**sources: dict[str, Any]) -> AsyncIterator[TwoSources]:
     with EmbeddedServer() as main, EmbeddedServer() as backup:
         servers = {"main": main, "backup": backup}
         async with Publisher(main) as one, Publisher(backup) as two:
@@ -87,26 +87,26 @@ async def twins(**sources: dict[str, Any]) -> AsyncIterator[Twins]:
             )
             async with serving(config) as up, client(up) as someone:
                 sources_ = up.inside.sources.all.values()
-                await until(lambda: all(source.is_connected for source in sources_), "both links")
+                await until(lambda: all(source.is_connected for source in sources_), "both connections")
                 await someone.subscribe(BARS, PRICE, history=500)
-                yield Twins(servers, publishers, up, someone)
+                yield TwoSources(servers, publishers, up, someone)
 
 
 @pytest.mark.parametrize("loss", ["kill", "freeze"])
-async def test_one_of_two_is_lost_and_clients_see_nothing_of_it(loss: str) -> None:
-    async with twins() as both:
+async def test_clients_do_not_notice_the_loss_of_one_source(loss: str) -> None:
+    async with two_sources() as both:
         first, second = both.active, both.other
         await both.ticker("2")
         await both.someone.until(lambda: both.last() == "2")
         getattr(both.servers[first], loss)()
-        # Of these bars nobody may ever hear but from the store.
+        # This kline is stored only, never published.
         await both.closed(3, second, told=False)
         await both.ticker("3", second)
         await until(lambda: both.active == second, "the switch")
         await both.closed(4, second)
         await both.ticker("4", second)
         await both.someone.until(lambda: both.numbers() == [0, 1, 2, 3, 4] and both.last() == "4")
-        assert both.said() == []
+        assert both.states() == []
         answer = await both.up.ready()
         assert {name: source["linked"] for name, source in answer.json()["sources"].items()} == {
             first: False,
@@ -116,22 +116,22 @@ async def test_one_of_two_is_lost_and_clients_see_nothing_of_it(loss: str) -> No
             both.servers[first].thaw()
 
 
-async def test_what_happened_just_before_the_loss_is_read_from_the_other_one() -> None:
-    async with twins() as both:
+async def test_updates_just_before_a_loss_are_read_from_the_other_source() -> None:
+    async with two_sources() as both:
         first, second = both.active, both.other
         await both.closed(3, second)
         await both.ticker("2", second, updated=True)
         await asyncio.sleep(0.1)
         both.servers[first].kill()
         await both.someone.until(lambda: both.numbers() == [0, 1, 2, 3] and both.last() == "2")
-        assert both.said() == []
+        assert both.states() == []
 
 
-async def test_when_the_last_one_is_lost_too_clients_are_told() -> None:
-    async with twins() as both:
+async def test_clients_are_told_when_the_last_source_is_lost() -> None:
+    async with two_sources() as both:
         for server in both.servers.values():
             server.kill()
-        await both.someone.until(lambda: both.said() and both.said()[-1] == "stale")
+        await both.someone.until(lambda: both.states() and both.states()[-1] == "stale")
         assert (await both.up.ready(503)).json()["reasons"] == ["feed: redis"]
         name = "backup"
         both.servers[name].start()
@@ -139,15 +139,15 @@ async def test_when_the_last_one_is_lost_too_clients_are_told() -> None:
             publisher.seen_ms += 100
             for number in range(5):
                 await publisher.closed(number)
-            # A stored price without its time is no news to who has one, so this one has to be heard.
-            await until(lambda: both.up.inside.sources.all[name].is_connected, "the link")
+            # A stored price without a time does not replace a known one: publish this one after connecting.
+            await until(lambda: both.up.inside.sources.all[name].is_connected, "the connection")
             await publisher.ticker("7")
             await both.someone.until(lambda: both.numbers() == [0, 1, 2, 3, 4] and both.last() == "7")
-            await both.someone.until(lambda: both.said()[-1] == "live")
+            await both.someone.until(lambda: both.states()[-1] == "live")
 
 
-async def test_a_source_that_comes_back_is_not_followed_for_that_and_nothing_goes_back_in_time() -> None:
-    async with twins() as both:
+async def test_a_source_that_comes_back_stays_standby_and_prices_never_go_back() -> None:
+    async with two_sources() as both:
         first, second = both.active, both.other
         both.servers[first].kill()
         await until(lambda: both.active == second, "the switch")
@@ -155,10 +155,10 @@ async def test_a_source_that_comes_back_is_not_followed_for_that_and_nothing_goe
         await both.ticker("5", second)
         await both.someone.until(lambda: both.numbers() == [0, 1, 2, 3] and both.last() == "5")
         both.someone.clear()
-        # It is back with what it had before: an old price, and no newer bar.
+        # It is back with what it had before: an old price, and no newer kline.
         both.servers[first].start()
         async with Publisher(both.servers[first]) as old:
-            await until(lambda: both.up.inside.sources.all[first].is_connected, "the link to the first")
+            await until(lambda: both.up.inside.sources.all[first].is_connected, "the connection to the first")
             for number in range(2):
                 await old.closed(number)
             await old.ticker("2")
@@ -168,10 +168,10 @@ async def test_a_source_that_comes_back_is_not_followed_for_that_and_nothing_goe
             await both.someone.until(lambda: both.numbers() == [0, 1, 2, 3, 4] and both.last() == "6")
             assert both.active == second
             assert set(both.prices()) <= {"5", "6"}
-            # Now the second is lost, and the first one's news is older than what was shown.
+            # Now the second is lost, and the first one's updates are older than what clients have.
             both.servers[second].kill()
             await until(lambda: both.active == first, "the switch back")
-            await until(lambda: not both.up.inside.backfill.running, "the reading")
+            await until(lambda: not both.up.inside.backfill.running, "the backfill")
             await old.ticker("3")
             await old.closed(5)
             await both.someone.until(lambda: both.numbers()[-1] == 5)
@@ -179,11 +179,11 @@ async def test_a_source_that_comes_back_is_not_followed_for_that_and_nothing_goe
             assert both.last() == "6"
             opens = both.numbers()
             assert opens == sorted(set(opens))
-            assert "stale" not in both.said()
+            assert "stale" not in both.states()
 
 
-async def test_a_collector_that_falls_silent_is_left_though_its_redis_is_well() -> None:
-    async with twins() as both:
+async def test_a_silent_collector_is_left_although_its_redis_answers() -> None:
+    async with two_sources() as both:
         first, second = both.active, both.other
         await both.ticker("2")
         await both.someone.until(lambda: both.last() == "2")
@@ -197,15 +197,15 @@ async def test_a_collector_that_falls_silent_is_left_though_its_redis_is_well() 
         await both.ticker("300", second)
         await both.someone.until(lambda: both.last() == "300" and both.numbers() == [0, 1, 2, 3])
         assert both.up.inside.sources.all[first].is_connected
-        assert both.said() == []
+        assert both.states() == []
 
 
-async def test_two_that_say_the_same_at_the_same_time_are_not_swapped() -> None:
-    async with twins() as both:
+async def test_sources_with_the_same_updates_are_not_switched() -> None:
+    async with two_sources() as both:
         first = both.active
         for price in range(2, 12):
             await both.ticker(str(price))
-            # It has no time of its own: what comes last would count as newest.
+            # This payload has no time of its own: the last to arrive would count as the newest.
             await both.publishers[both.other].publish(f"ticker:{SYMBOL}", f'{{"c":"{price - 1}"}}')
             await asyncio.sleep(SWITCH_S / 4)
         await both.someone.until(lambda: both.last() == "11")
@@ -213,8 +213,8 @@ async def test_two_that_say_the_same_at_the_same_time_are_not_swapped() -> None:
         assert both.prices() == sorted(both.prices(), key=int)
 
 
-async def test_both_can_be_one_redis_with_two_prefixes() -> None:
-    async with twins(backup={"prefix": "b:"}) as both:
+async def test_both_sources_can_be_one_redis_with_two_prefixes() -> None:
+    async with two_sources(backup={"prefix": "b:"}) as both:
         other = both.other
         publisher, prefix = both.publishers["main"], {"main": "", "backup": "b:"}[other]
         for price in range(100, 200):
@@ -225,8 +225,8 @@ async def test_both_can_be_one_redis_with_two_prefixes() -> None:
         assert both.active == other
 
 
-async def test_health_and_metrics_name_both() -> None:
-    async with twins() as both:
+async def test_health_and_metrics_report_both_sources() -> None:
+    async with two_sources() as both:
         first, second = both.active, both.other
         await both.ticker("2")
         await both.someone.until(lambda: both.last() == "2")
