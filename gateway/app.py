@@ -1,4 +1,4 @@
-"""Composition root: makes every object, joins the routes, runs and ends the tasks. Decides nothing itself."""
+"""Composition root: builds the parts in the order of the data flow, runs and ends them. Decides nothing itself."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from gateway import __version__
 from gateway.access.rate_limiter import RateLimiter
 from gateway.config import ConfigError
 from gateway.config.reload import reloaded
-from gateway.delivery.channel import KlineChannel, MarketChannel
 from gateway.delivery.feed_state import FeedStateMachine
 from gateway.delivery.hub import Hub
+from gateway.delivery.load_level import Load
 from gateway.feed.factory import make_feed
 from gateway.feed.failover import SourceFailover
 from gateway.history.aggregating_store import AggregatingStore
@@ -45,31 +45,34 @@ from gateway.ops.logs import setup_logging
 from gateway.ops.status.view import StatusView
 from gateway.protocol.binance_commands import StreamNames
 from gateway.protocol.native_commands import NativeCommands
-from gateway.redis.contract import Topic, Topics
+from gateway.redis.contract import Topics
 from gateway.redis.deployment import make_deployment
 from gateway.redis.tasks import cancel_and_wait
 from gateway.runtime.backfill import Backfill
 from gateway.runtime.clock import SteadyClock
+from gateway.runtime.demand import demanded_topics
 from gateway.runtime.flush import Flusher
 from gateway.runtime.gap_watch import GapWatch
 from gateway.runtime.ingest import Ingest
 from gateway.runtime.keepalive import Keepalive
+from gateway.runtime.session_writer import SessionWriter
 from gateway.server.lifecycle import Server
 from gateway.server.listening import address_of, bind, check_tls
 from gateway.server.operations import serve_operations
 from gateway.server.socket_batch import SocketBatch
 from gateway.server.worker_group import end_with_supervisor
 from gateway.stream.binance import BinanceService
+from gateway.stream.endpoint import Endpoint
 from gateway.stream.native import StreamService
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
 
     from starlette.routing import BaseRoute
 
     from gateway.config import Config
-    from gateway.delivery.session import Session, Sink
+    from gateway.delivery.sink import Sink
     from gateway.server.client_socket import ClientSocket
     from gateway.server.worker_group import WorkerGroup
 
@@ -79,63 +82,82 @@ STATIC = Path(str(files("gateway"))) / "static"
 
 
 class Gateway:
-    """Every part of one process, joined."""
+    """Every part of one process, built in the order in which data flows through them."""
 
     def __init__(self, config: Config, worker_group: WorkerGroup | None = None) -> None:
         self.config = config
         self.worker_group = worker_group
-        symbols = SymbolRule(config.market.symbol_pattern)
-        intervals = config.market.intervals
-        stored = config.market.stored or intervals
+        market_config, stream, redis_by_source = config.market, config.stream, config.sources or {"redis": config.redis}
+        symbols, intervals = SymbolRule(market_config.symbol_pattern), market_config.intervals
+
+        # What everything uses: one clock, one set of counters.
         self.counters = Counters()
         self.clock = clock = SteadyClock()
-        self.market = Market(config.market, config.stream.closed_log, lazy=True)
-        self.feed_state = state = FeedStateMachine(config.market.stale_after_s)
-        self.hub: Hub[Session] = Hub(self.market, config.stream.closed_log, max(1, round(1000 / config.stream.tick_ms)))
-        where = config.sources or {"redis": config.redis}
-        self.deployments = {name: make_deployment(redis) for name, redis in where.items()}
+
+        # State: the market, its channels, whether the feed is live, how loaded the process is.
+        self.market = Market(market_config, stream.closed_log, lazy=True)
+        self.hub = Hub(self.market, stream.closed_log, max(1, round(1000 / stream.tick_ms)))
+        self.feed_state = FeedStateMachine(market_config.stale_after_s)
+        self.load = Load(stream.tick_ms / 1000)
+
+        # Stored klines: each source, all of them, aggregated intervals; then history, and what repairs gaps from it.
+        self.sources = SourceFailover(redis_by_source, market_config.switch_after_s, time.monotonic)
+        deployments = {name: make_deployment(redis) for name, redis in redis_by_source.items()}
         stores = {
-            name: RedisStore(redis, intervals, symbols.pattern, redis=self.deployments[name], clock_ms=clock)
-            for name, redis in where.items()
+            name: RedisStore(redis, intervals, symbols.pattern, redis=deployments[name], clock_ms=clock)
+            for name, redis in redis_by_source.items()
         }
-        self.store = CombinedStore(stores, lambda: self.sources.by_health())
-        self.store_probes = [StoreProbe(stores[name].ping, redis.retry_s) for name, redis in where.items()]
-        self.aggregating_store = AggregatingStore(self.store, config.market)
-        live, timed = LiveView(self.market, self.feed_state), self.counters.observe_history
-        self.history = History(self.aggregating_store, live, config.history, config.stream.history_max, observe=timed)
-        self.rules = QueryRules(symbols, intervals, config.stream.history_max)
-        self.backfill = Backfill(self.aggregating_store, self.market, intervals, config.redis.retry_s, clock)
-        self.watch = GapWatch(config.market, self.store, self.market, self.backfill, lambda: state.current.live, clock)
-        self.admission = Admission(config, self.counters, lambda: self.flusher.load.refuses)
-        self.rates = RateLimiter(config.limits.tracked, config.redis if config.limits.shared else None)
-        commands = NativeCommands(symbols, intervals, config.stream.history_max)
-        self.stream = StreamService(
-            config, self.market, self.hub, self.history, self.counters, commands, self.admission, clock
-        )
+        self.store_probes = [StoreProbe(stores[name].ping, redis.retry_s) for name, redis in redis_by_source.items()]
+        self.store = CombinedStore(stores, self.sources.by_health)
+        aggregating_store = AggregatingStore(self.store, market_config)
+        live_view = LiveView(self.market, self.feed_state)
+        observe = self.counters.observe_history
+        self.history = History(aggregating_store, live_view, config.history, stream.history_max, observe=observe)
+        self.backfill = Backfill(aggregating_store, self.market, intervals, config.redis.retry_s, clock)
+        self.watch = GapWatch(market_config, self.store, self.market, self.backfill, self.feed_state.is_live, clock)
+
+        # In: feeds of all sources, of which the active one's updates reach the market.
         self.ingest = Ingest(config, self.market, self.hub, self.feed_state, self.backfill, self.counters, clock)
-        to_resync = self.stream.resync
-        self.flusher = Flusher(
-            config, self.market, self.hub, self.backfill, self.ingest, self.counters, to_resync, _socket_batch, clock
-        )
-        self.stream.flusher = self.flusher
-        names = StreamNames(symbols, intervals)
-        self.binance = BinanceService(
-            config, self.market, self.hub, self.flusher, self.counters, names, self.admission, clock
-        )
-        self.sources = SourceFailover(where, self.ingest, config.market.switch_after_s, time.monotonic)
+        self.sources.connect(self.ingest)
+        demand = partial(demanded_topics, self.hub, self.market)
+        stored = market_config.stored or intervals
         self.feeds = {
             name: make_feed(
                 config.feed,
                 redis,
                 Topics(redis, stored, symbols.pattern),
-                self.deployments[name],
+                deployments[name],
                 self.sources.all[name],
                 self.market,
-                self._wanted,
+                demand,
             )
-            for name, redis in where.items()
+            for name, redis in redis_by_source.items()
         }
-        self.keepalive = Keepalive(config.stream, self.hub.sessions, self.counters)
+
+        # Out: who is admitted, their sessions, and the flush that serves them.
+        self.admission = Admission(config, self.counters, self.load)
+        self.rates = RateLimiter(config.limits.tracked, config.redis if config.limits.shared else None)
+        writer = SessionWriter(config, self.hub, self.counters, clock)
+        self.endpoint = Endpoint(config, self.hub, writer, self.counters, self.admission, clock)
+        commands = NativeCommands(symbols, intervals, stream.history_max)
+        self.stream = StreamService(self.endpoint, self.market, self.history, commands)
+        self.binance = BinanceService(self.endpoint, self.market, StreamNames(symbols, intervals))
+        self.flusher = Flusher(
+            config,
+            self.market,
+            self.hub,
+            self.backfill,
+            self.ingest,
+            self.counters,
+            self.load,
+            writer,
+            self.stream.resyncer.start,
+            _socket_batch,
+            clock,
+        )
+        self.keepalive = Keepalive(stream, self.hub.sessions, self.counters)
+
+        # Operations: health, metrics and status read all of it.
         self.health = Health(
             clock=clock,
             market=self.market,
@@ -150,28 +172,31 @@ class Gateway:
             feeds=self.feeds,
         )
         collector = MetricsCollector(
-            self.hub, self.market, stores, self.counters, config.market.symbol_stale_after_s, clock
+            self.hub, self.market, stores, self.counters, market_config.symbol_stale_after_s, clock
         )
         self.metrics = self.health.metrics(self.counters, collector)
         self.status = StatusView(config, self.health, self.counters)
-        health, token = self.health, config.operations.token
-        status_routes = partial(status.routes, self.status, self.ingest.tracing)
         self.operations = OperationsRoutes(
-            health.not_ready_reasons, health.details, self.metrics, token, worker_group, status_routes
+            self.health.not_ready_reasons,
+            self.health.details,
+            self.metrics,
+            config.operations.token,
+            worker_group,
+            partial(status.routes, self.status, self.ingest.tracing),
         )
+
+        self.rules = QueryRules(symbols, intervals, stream.history_max)
         self.app = Starlette(
-            routes=self._routes(),
-            middleware=self._middleware(),
-            exception_handlers=EXCEPTION_HANDLERS,
+            routes=self._routes(), middleware=self._middleware(), exception_handlers=EXCEPTION_HANDLERS
         )
 
     def reload(self, wanted: Config) -> None:
-        """Put in force what may change while the process runs, and name what needs a restart."""
+        """Apply the settings that may change while the process runs, and name those that need a restart."""
         config, changed, waiting = reloaded(self.config, wanted)
         self.config = config
         if any(key.startswith("log.") for key in changed):
             setup_logging(config.log)
-        self.stream.config = self.binance.config = config.stream
+        self.endpoint.configure(config)
         self.ingest.configure(config)
         self.flusher.configure(config)
         self.keepalive.configure(config.stream)
@@ -186,49 +211,64 @@ class Gateway:
     async def run(
         self, sock: socket.socket, on_ready: Callable[[], None], operations_sock: socket.socket | None = None
     ) -> None:
-        """Serve on bound sockets until a signal ends it; then end everything in order."""
+        """Serve on bound sockets until a signal ends it, then end everything in order.
+
+        `on_ready` is called once connections are accepted. Raises what a background task has failed with.
+        """
         server = Server(self.app, lambda: self.config, on_ready)
-        tasks = [
-            *(asyncio.create_task(feed.run(), name="feed") for feed in self.feeds.values()),
-            asyncio.create_task(self.sources.run(), name="sources"),
-            asyncio.create_task(self.flusher.run(), name="flush"),
-            *(asyncio.create_task(pulse.run(), name="pulse") for pulse in self.store_probes),
-            asyncio.create_task(self.keepalive.run(), name="keepalive"),
-            asyncio.create_task(self.clock.run(), name="clock"),
-            asyncio.create_task(self.watch.run(), name="watch"),
-            asyncio.create_task(self.admission.reaper.run(), name="reaper"),
-            asyncio.create_task(self.status.run(), name="status"),
-        ]
-        if operations_sock is not None:
-            tasks.append(
-                asyncio.create_task(serve_operations(operations_sock, self.operations.routes()), name="operations")
-            )
-        if worker_group := self.worker_group:
-            tasks.append(
-                asyncio.create_task(
-                    serve_operations(worker_group.bind(), self.operations.worker_routes(worker_group)),
-                    name="worker group",
-                )
-            )
-        shared = self.config.server.reuse_port
-        live = (lambda: self.feed_state.current.live) if shared else (lambda: True)
-        serving = asyncio.create_task(server.serve_once(live, sock), name="server")
-        try:
-            done, _ = await asyncio.wait([serving, *tasks], return_when=asyncio.FIRST_COMPLETED)
-            if serving not in done:
-                # A loop that ends has failed: without it nobody is served, so the process must not look alive.
+        failures: list[Exception] = []
+
+        async def run_in_background(work: Coroutine[None, None, None]) -> None:
+            try:
+                await work
+            except Exception as error:
+                failures.append(error)
+            finally:
+                # A background task ends only by failing. Nobody is served without it, so the server ends too.
                 server.should_exit = True
-                await serving
-            for task in done:
-                task.result()
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                works = self._background_works(operations_sock)
+                tasks = [group.create_task(run_in_background(work), name=name) for name, work in works]
+                try:
+                    # Processes that share a port accept connections only when they have data to serve.
+                    is_live = self.feed_state.is_live if self.config.server.reuse_port else None
+                    await server.serve_once(is_live, sock)
+                finally:
+                    await cancel_and_wait(tasks)
         finally:
-            serving.cancel()
-            await cancel_and_wait([serving, *tasks])
-            await self.stream.aclose()
-            await self.rates.aclose()
-            await self.backfill.aclose()
-            await self.history.aclose()
-            await self.store.aclose()
+            await self._close()
+        if failures:
+            raise failures[0]
+
+    def _background_works(
+        self, operations_sock: socket.socket | None
+    ) -> Iterator[tuple[str, Coroutine[None, None, None]]]:
+        """Every task of the process but the server, by name."""
+        yield "clock", self.clock.run()
+        for name, feed in self.feeds.items():
+            yield f"feed {name}", feed.run()
+        yield "sources", self.sources.run()
+        for probe in self.store_probes:
+            yield "store probe", probe.run()
+        yield "gap watch", self.watch.run()
+        yield "flush", self.flusher.run()
+        yield "keepalive", self.keepalive.run()
+        yield "reaper", self.admission.reaper.run()
+        yield "status", self.status.run()
+        if operations_sock is not None:
+            yield "operations", serve_operations(operations_sock, self.operations.routes())
+        if group := self.worker_group:
+            yield "worker group", serve_operations(group.bind(), self.operations.worker_routes(group))
+
+    async def _close(self) -> None:
+        """Cancel what is under way and close the connections to Redis."""
+        await self.stream.aclose()
+        await self.rates.aclose()
+        await self.backfill.aclose()
+        await self.history.aclose()
+        await self.store.aclose()
 
     def _middleware(self) -> list[Middleware]:
         config = self.config
@@ -237,38 +277,25 @@ class Gateway:
         return [reply.cors(config.http), guard]
 
     def _routes(self) -> list[BaseRoute]:
-        gzip_min_bytes, dialects, clock = self.config.history.gzip_min_bytes, self.config.dialects, self.clock
+        history, rules, clock = self.history, self.rules, self.clock
+        dialects, gzip_min_bytes = self.config.dialects, self.config.history.gzip_min_bytes
+        weight_max = self.config.limits.http_burst
         return [
             *self.stream.routes(),
             *self.binance.routes(),
-            *klines.routes(self.history, self.rules, gzip_min_bytes, clock),
+            *klines.routes(history, rules, gzip_min_bytes, clock),
             klines.gaps_route(self.watch.tracker, clock),
-            *functions.routes(self.history, self.rules, gzip_min_bytes, clock),
-            *binance_rest.routes(
-                self.history, self.rules, dialects, gzip_min_bytes, self.config.limits.http_burst, clock, time.monotonic
-            ),
-            *udf.routes(self.history, self.rules, dialects, gzip_min_bytes, clock),
-            *documents.routes(self.rules, __version__, gzip_min_bytes),
+            *functions.routes(history, rules, gzip_min_bytes, clock),
+            *binance_rest.routes(history, rules, dialects, gzip_min_bytes, weight_max, clock, time.monotonic),
+            *udf.routes(history, rules, dialects, gzip_min_bytes, clock),
+            *documents.routes(rules, __version__, gzip_min_bytes),
             *(self.operations.public_routes() if self.config.operations.address else self.operations.routes()),
             *page.routes(STATIC),
         ]
 
-    def _wanted(self) -> set[Topic]:
-        """What somebody is subscribed to, and the prices and shorter bars that its bars are made of."""
-        wanted: set[Topic] = set()
-        for channel in self.hub.channels:
-            if channel.subscribers:
-                symbols = self.market.symbols() if isinstance(channel, MarketChannel) else [channel.symbol]
-                wanted.update(Topic(symbol, "") for symbol in symbols)
-                if isinstance(channel, KlineChannel):
-                    wanted.add(Topic(channel.symbol, channel.interval))
-                    if source := self.market.divisor(channel.series):
-                        wanted.add(Topic(channel.symbol, source))
-        return wanted
-
 
 def _socket_batch(sinks: Sequence[Sink]) -> SocketBatch:
-    # Whatever a session here writes to is a client's socket.
+    # Every sink of a running gateway is a client's socket.
     return SocketBatch(cast("Sequence[ClientSocket]", sinks))
 
 

@@ -15,11 +15,12 @@ from gateway.config import MarketConfig, StreamConfig
 from gateway.delivery.channel import View
 from gateway.delivery.feed_state import FeedState
 from gateway.delivery.hub import Hub
-from gateway.delivery.member import Member
+from gateway.delivery.session import Session
 from gateway.market.market import Market
 from gateway.model.ticker import TickerUpdate
 from gateway.protocol.compact import CompactDialect
 from gateway.protocol.native import NativeDialect
+from loadtest.bench.in_sync import Nowhere
 from simulator.pairs import choose_pairs
 
 if TYPE_CHECKING:
@@ -81,18 +82,18 @@ def measure(symbols: int = 100, rate: float = 10.0, seconds: float = 60.0) -> li
         (dialect(deflate=deflate), deflate) for dialect in (NativeDialect, CompactDialect) for deflate in (False, True)
     ]
     market = Market(MarketConfig(), 16, lazy=True)
-    hub: Hub[Member] = Hub(market)
-    hub.state = FeedState()
+    hub: Hub = Hub(market)
+    hub.set_feed_state(FeedState())
     draw = random.Random(1)
     walks = [_TickerWalk(pair.symbol, pair.price_ticks, pair.price_digits, draw) for pair in choose_pairs(symbols)]
     for walk in walks:
         market.apply(walk.update(_START_MS), _START_MS)
     channels = [hub.ticker_channel(walk.symbol, View.NATIVE) for walk in walks]
     for dialect, _ in dialects:
-        member = Member((dialect, False))
-        hub.add(member)
-        hub.subscribe(member, channels)
-        hub.tiers[0].join(member, hub.state, hub.tick)
+        session = Session(Nowhere(), (dialect, False))
+        hub.add(session)
+        hub.subscribe(session, channels)
+        hub.enter_sync(session)
     tick_ms = StreamConfig().tick_ms
     updates = 0
     totals = dict.fromkeys(dialects, 0)
@@ -107,9 +108,9 @@ def measure(symbols: int = 100, rate: float = 10.0, seconds: float = 60.0) -> li
         (tier,) = hub.due()
         for cohort in tier.cohorts.values():
             body = b"".join(cohort.subscription_set.pick(tier.fragment_tables[cohort.style]))
-            frame = cohort.style[0].beat(body, _START_MS + at_ms, spare=True) if body else b""
+            frame = cohort.style[0].frame(body, _START_MS + at_ms, spare=True) if body else b""
             totals[next(key for key in dialects if key[0] is cohort.style[0])] += len(frame)
-        tier.reached = len(tier.members)
+        tier.note_served(len(tier.members))
     return [
         Volume(dialect.name, deflate, total * 60 / seconds, total / updates)
         for (dialect, deflate), total in totals.items()

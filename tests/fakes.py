@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.delivery.close_codes import Close
-    from gateway.delivery.session import Sink
+    from gateway.delivery.sink import Sink
     from gateway.model.kline import Kline
 
 
@@ -93,7 +93,7 @@ class FakeSocket:
         return b"".join(frames)
 
 
-class FakeFleet:
+class FakeSocketBatch:
     """Scripted sockets, written to one after the other."""
 
     def __init__(self, sinks: Sequence[Sink]) -> None:

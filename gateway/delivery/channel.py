@@ -1,6 +1,6 @@
-"""A channel: what one can subscribe to, its number, its newest value, and when that changed.
+"""A channel: what a client can subscribe to, its number, its newest value, and the flush at which that changed.
 
-Values are taken from the market once per tick (`refresh`), so that every tier and dialect encodes the same state.
+Values are taken from the market once per flush (`refresh`), so that every tier and dialect encodes the same state.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 
 
 class Lane(IntEnum):
-    """The order in which a client's budget is spent. Closed klines go before both."""
+    """The order in which the byte budget of a session is spent. Closed klines go before both."""
 
     KLINE = 0
     TICKER = 1
 
 
 class View(Enum):
-    """What of its source a channel shows. `NATIVE` has it all; the others are Binance's streams."""
+    """What a channel shows of its source. `NATIVE` shows all; the others are Binance's streams."""
 
     NATIVE = auto()
     MINI = auto()
     FULL = auto()
     BOOK = auto()
     STRICT = auto()
-    """Klines that never need a correction: no bar before the closing of the one before it, none that comes late."""
+    """Klines that are never corrected: none before the one before it has closed, none that comes late."""
 
 
 class TickerChannel:
@@ -61,17 +61,17 @@ class TickerChannel:
 
     @property
     def live(self) -> Ticker | None:
-        """The market's value right now; `value` is the last tick's."""
+        """The market's value at this moment; `value` is that of the last flush."""
         return self._state.ticker
 
     def refresh(self) -> None:
         """Take the value from the market."""
         self.value = self._state.ticker
-        # Whole fragments by dialect: all sessions that are behind at this value share them.
+        # Full fragments by dialect: all sessions that are catching up to this value share them.
         self._full: dict[Dialect, bytes] = {}
 
     def fragment(self, dialect: Dialect, old: Ticker | None) -> bytes:
-        """The news since `old`, or everything."""
+        """The fields that differ from `old`, or all of them."""
         return dialect.ticker(self.n, old, self.value) if self.value else b""
 
     def full(self, dialect: Dialect) -> bytes:
@@ -82,41 +82,41 @@ class TickerChannel:
 
 
 class MarketChannel:
-    """The tickers of all symbols that have moved since the last time: an array every so often (`!miniTicker@arr`)."""
+    """The tickers of all symbols that changed since the last time, as one array (Binance's `!miniTicker@arr`)."""
 
-    __slots__ = ("_everything", "_moved", "changed_at_flush", "n", "name", "subscribers", "value", "view")
+    __slots__ = ("_all_tickers", "_changed", "changed_at_flush", "n", "name", "subscribers", "value", "view")
 
     lane = Lane.TICKER
     symbol = interval = ""
 
-    def __init__(self, n: int, name: str, view: View, everything: Callable[[], Iterable[Ticker]]) -> None:
+    def __init__(self, n: int, name: str, view: View, all_tickers: Callable[[], Iterable[Ticker]]) -> None:
         self.n = n
         self.name = name
         self.view = view
         self.subscribers = 0
         self.changed_at_flush = 0
-        self._everything = everything
-        self._moved: dict[SymbolState, None] = {}
+        self._all_tickers = all_tickers
+        self._changed: dict[SymbolState, None] = {}
         self.value: tuple[Ticker, ...] = ()
 
     def collect(self, states: Iterable[SymbolState]) -> None:
-        self._moved.update(dict.fromkeys(states))
+        self._changed.update(dict.fromkeys(states))
 
     def refresh(self) -> None:
-        """Take what has moved since the last time."""
-        self.value = tuple([state.ticker for state in self._moved if state.ticker])
-        self._moved = {}
+        """Take the tickers that have changed since the last time."""
+        self.value = tuple([state.ticker for state in self._changed if state.ticker])
+        self._changed = {}
 
     def fragment(self, dialect: Dialect, old: object) -> bytes:
         return dialect.tickers(self.n, self.value) if self.value else b""
 
     def full(self, dialect: Dialect) -> bytes:
-        """For who has missed one: all symbols, as nobody knows which it lacks."""
-        return dialect.tickers(self.n, self._everything())
+        """For a session that skipped one: all symbols, because it is not known which it lacks."""
+        return dialect.tickers(self.n, self._all_tickers())
 
 
 class KlineChannel:
-    """One series. `value` and `closed_end` (the end of its log of closed klines) are those of the last tick."""
+    """One series. `value` and `closed_end` (the end of its log of closed klines) are those of the last flush."""
 
     __slots__ = (
         "_closed",
@@ -158,13 +158,13 @@ class KlineChannel:
         """Take the value from the market."""
         self.value = self.series.forming
         if self.closed_end != self.log.end:
-            # A copy: what is inserted into the log before the next tick must not shift what is read from a place.
+            # A copy: a kline inserted into the log before the next flush must not shift what is read from an offset.
             self.closed_end = self.log.end
             self._closed = tuple(self.log)
         self._full: dict[Dialect, bytes] = {}
 
     def fragment(self, dialect: Dialect, old: Kline | None) -> bytes:
-        """The news of the forming bar since `old`, or all of it."""
+        """The fields of the forming kline that differ from `old`, or all of them."""
         return dialect.kline(self.n, old, self.value) if self.value else b""
 
     def full(self, dialect: Dialect) -> bytes:
@@ -175,16 +175,16 @@ class KlineChannel:
 
     @property
     def closed_start(self) -> int:
-        """The first place that can be read from."""
+        """The first log offset that can be read from."""
         return self.closed_end - len(self._closed)
 
-    def closed_since(self, place: int) -> tuple[Kline, ...]:
-        """The closed klines from `place`, which is not before the start, to the last tick."""
-        return self._closed[place - self.closed_start :]
+    def closed_since(self, offset: int) -> tuple[Kline, ...]:
+        """The closed klines from a log offset, which is not before the start, up to the last flush."""
+        return self._closed[offset - self.closed_start :]
 
 
 class StrictKlineChannel(KlineChannel):
-    """For clients that take no corrections. Its log is its own: what comes late or is amended never enters it."""
+    """For clients that take no corrections. It has a log of its own, which late and corrected klines never enter."""
 
     __slots__ = ()
 

@@ -1,4 +1,4 @@
-"""What a client may ask for, as typed values, and the errors it is answered with. No text here: dialects decode."""
+"""The commands of a client as typed values, and the errors they are answered with. Dialects decode the text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CommandId = int | str | None
 
 
 class CommandError(Exception):
-    """The client asked for something it cannot have; nothing has changed. `id` is the command's, where it was read."""
+    """A command that is refused; nothing has changed. `id` is that of the command, as far as it was read."""
 
     def __init__(self, code: ErrorCode, message: str, id: CommandId = None) -> None:
         super().__init__(message)
@@ -43,12 +43,16 @@ class Subscribe:
 
 @dataclass(frozen=True, slots=True)
 class Unsubscribe:
+    """`channels` by the name the client used."""
+
     id: CommandId
     channels: list[str]
 
 
 @dataclass(frozen=True, slots=True)
 class ListChannels:
+    """Asks for the subscriptions of the connection."""
+
     id: CommandId
 
 
@@ -64,6 +68,8 @@ class SetProfile:
 
 @dataclass(frozen=True, slots=True)
 class Ping:
+    """Asks for a pong with the time of the gateway."""
+
     id: CommandId
 
 

@@ -1,4 +1,4 @@
-"""What the hub and the sessions need of a dialect: news to bytes. The dialects themselves live in `wire/`."""
+"""What the delivery needs of a dialect: values to bytes. The dialects themselves are in `protocol/`."""
 
 from __future__ import annotations
 
@@ -13,29 +13,30 @@ if TYPE_CHECKING:
 
 
 class Dialect(Protocol):
-    """Fragments of one beat, and the frames around them. Stateless: one object serves everybody."""
+    """Fragments of one flush, and the frames around them. Stateless: one object serves all sessions."""
 
     @property
     def name(self) -> str: ...
 
     def ticker(self, n: int, old: Ticker | None, new: Ticker) -> bytes:
-        """News of ticker channel `n`: what changed since `old`, or everything; b"" where nothing did."""
+        """The fragment of ticker channel `n`: the fields that differ from `old`, or all; b"" if none differs."""
         ...
 
-    def tickers(self, n: int, news: Iterable[Ticker]) -> bytes:
+    def tickers(self, n: int, changed: Iterable[Ticker]) -> bytes:
         """The tickers of a channel of many symbols; b"" where the dialect has no such channel."""
         ...
 
     def kline(self, n: int, old: Kline | None, new: Kline) -> bytes:
-        """News of the forming bar of channel `n`: what changed since `old`, or everything; b"" where nothing did."""
+        """The fragment of the forming kline of channel `n`: the fields that differ from `old`, or all; b"" if none
+        differs."""
         ...
 
     def closed(self, n: int, kline: Kline) -> bytes:
         """A closed kline of channel `n`."""
         ...
 
-    def beat(self, body: bytes, now_ms: int, *, spare: bool) -> bytes:
-        """The frames for one client's joined fragments, ready to be written. `spare`: there is time to compress."""
+    def frame(self, body: bytes, now_ms: int, *, spare: bool) -> bytes:
+        """The WebSocket frames around joined fragments, ready to be written. `spare`: there is time to compress."""
         ...
 
     def status(self, ns: Iterable[int], state: FeedState) -> bytes:
@@ -47,7 +48,7 @@ class Dialect(Protocol):
         ...
 
     def heartbeat(self, now_ms: int) -> bytes:
-        """A frame that says "quiet, not dead"; b"" where the dialect has no such message."""
+        """A frame that shows the connection is alive; b"" where the dialect has no such message."""
         ...
 
 

@@ -147,6 +147,10 @@ class FeedStateMachine:
         # Since when messages, and fresh prices, arrive again after a silence.
         self._messages_since_s = self._prices_since_s = math.inf
 
+    def is_live(self) -> bool:
+        """Whether the feed is live now."""
+        return self.current.live
+
     def configure(self, stale_after_s: float) -> None:
         self._stale_after_s = stale_after_s
 

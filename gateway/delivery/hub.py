@@ -1,19 +1,20 @@
-"""Channels, tiers and subscriptions: `publish` once per tick, then every due tier's beat.
+"""Channels, tiers and subscriptions: `publish` once per flush, then the encoding of every tier that is due.
 
-A step here never awaits, so nothing can come between a snapshot and the registration that continues it.
-Invariants: a session counts in a channel's `subscribers` exactly when the channel is in its watchlist; after `remove`
-nothing here holds the session.
+Runs without `await`, so nothing can come between a snapshot and the registration that continues it. Invariants: a
+session counts in a channel's `subscribers` exactly when the channel is in its subscription set; after `remove` nothing
+here holds the session.
 """
 
 from __future__ import annotations
 
 from itertools import chain
-from typing import TYPE_CHECKING, Generic
+from typing import TYPE_CHECKING
 
 from gateway.delivery.channel import KlineChannel, MarketChannel, StrictKlineChannel, TickerChannel, View
 from gateway.delivery.feed_state import FeedState, StaleReason
-from gateway.delivery.member import M
+from gateway.delivery.session import Published
 from gateway.delivery.subscription_set import SubscriptionSets
+from gateway.delivery.throttle import TIER_PERIODS
 from gateway.delivery.tier import Tier
 
 if TYPE_CHECKING:
@@ -22,39 +23,53 @@ if TYPE_CHECKING:
 
     from gateway.delivery.channel import Channel, Lane
     from gateway.delivery.dialect import Style
+    from gateway.delivery.session import Session
     from gateway.market.market import Market
     from gateway.market.series import Series
     from gateway.market.state import Changes, SymbolState
 
-TIER_PERIODS = (1, 2, 4, 8, 16)
-"""Ticks between two flushes of a session, by tier."""
 
-
-class Hub(Generic[M]):
-    """The registry, and who is owed what."""
+class Hub:
+    """All channels and sessions, and which session lacks what."""
 
     def __init__(self, market: Market, log_size: int = 16, collect_flushes: int = 20) -> None:
-        """`collect_ticks`: how often channels of all symbols have news."""
+        """`log_size`: closed klines kept per strict channel. `collect_flushes`: flushes between two updates of a
+        channel of all symbols."""
         self.channels: list[Channel] = []
-        self.tiers = [Tier[M](period) for period in TIER_PERIODS]
-        self.tick = 0
-        self.held: AbstractSet[Lane] = frozenset()
-        """Lanes whose news waits at this tick, because the process is busy."""
-        self.state = FeedState(StaleReason.DISCONNECTED)
-        self.sessions: set[M] = set()
-        self.to_resync: set[M] = set()
-        """Sessions that need a channel anew; who sees to them takes them out."""
+        self.tiers = [Tier(period) for period in TIER_PERIODS]
+        self.sessions: set[Session] = set()
+        self.published = Published(0, self.channels, frozenset(), FeedState(StaleReason.DISCONNECTED))
+        self._to_resync: set[Session] = set()
         self._market = market
         self._by_name: dict[str, Channel] = {}
         self._by_source: dict[SymbolState | Series, list[Channel]] = {}
         self._of_all: list[MarketChannel] = []
         self._log_size = log_size
         self._collect_flushes = collect_flushes
-        # Channels (by number) with news that some beat has held back: whoever is not in step is owed it.
+        # Channels (by number) whose changes a flush has held back: a session that is not in sync lacks them.
         self._held_back: set[int] = set()
-        self._touched: list[Channel] = []
+        self._changed: list[Channel] = []
         self._subscription_sets = SubscriptionSets()
         self._nothing = self._subscription_sets.of(())
+
+    @property
+    def flush_number(self) -> int:
+        return self.published.flush_number
+
+    @property
+    def feed_state(self) -> FeedState:
+        return self.published.feed_state
+
+    @property
+    def changed_channels(self) -> int:
+        """How many channels with subscribers have changed at this flush."""
+        return len(self._changed)
+
+    def set_feed_state(self, feed_state: FeedState) -> None:
+        """The feed is live, or stale for a reason: every client is told at its next flush."""
+        self.published = self.published._replace(feed_state=feed_state)
+
+    # Channels.
 
     def ticker_channel(self, symbol: str, view: View = View.NATIVE, name: str = "") -> TickerChannel:
         """The channel of a symbol's ticker, made on first use."""
@@ -96,44 +111,43 @@ class Hub(Generic[M]):
         assert isinstance(channel, MarketChannel)
         return channel
 
-    @property
-    def news(self) -> int:
-        """How many channels had news at this tick."""
-        return len(self._touched)
-
     def find(self, name: str) -> Channel | None:
         """The channel of that name, if anybody ever used it."""
         return self._by_name.get(name)
 
-    def add(self, session: M) -> None:
-        """Take in a new connection, without subscriptions, owed nothing but what is said from now on."""
-        session.subscription_set = self._nothing
-        session.served_at_flush = self.tick
-        self.sessions.add(session)
-        self.tiers[session.tier].admit(session, self.channels)
+    # Sessions.
 
-    def remove(self, session: M) -> None:
+    def add(self, session: Session) -> None:
+        """Add a new connection, without subscriptions: nothing published so far is pending for it."""
+        session.begin(self._nothing, self.flush_number)
+        self.sessions.add(session)
+        self.tiers[session.pace.tier].add(session, self.channels)
+
+    def remove(self, session: Session) -> None:
+        """Remove a session and its subscriptions. Removing it twice changes nothing."""
         if session in self.sessions:
             self.sessions.remove(session)
-            self.to_resync.discard(session)
-            self.tiers[session.tier].leave(session)
-            for n in session.subscription_set.ns:
+            self._to_resync.discard(session)
+            self.tiers[session.pace.tier].remove(session)
+            gone = session.subscription_set.ns
+            for n in gone:
                 self._leave(self.channels[n])
-            session.subscription_set = self._nothing
+            session.unsubscribe(self._nothing, gone)
 
-    def subscribe(self, session: M, channels: Iterable[Channel]) -> None:
-        """Add channels to a session. The caller sends their live values in the same step.
+    def subscribe(self, session: Session, channels: Iterable[Channel]) -> None:
+        """Add channels to a session. The caller sends their snapshots in the same step.
 
-        Between this step and the next tick a tick's values may still be going out: they are older than what the
-        session gets now, so it is not served before the next tick.
+        Between this step and the next flush the values of this flush may still be going out. They are older than what
+        the session gets now, so it is not served before the next flush.
         """
         self.leave_sync(session)
         wanted = {self.channels[n] for n in session.subscription_set.ns}
+        log_offsets: dict[int, int] = {}
         for channel in channels:
             if channel not in wanted:
                 wanted.add(channel)
                 if not channel.subscribers:
-                    # Nobody watched, so nobody kept it up to date.
+                    # Without subscribers, nobody kept it up to date.
                     if isinstance(channel, KlineChannel):
                         self._market.watch(channel.symbol, 1)
                     channel.refresh()
@@ -141,82 +155,109 @@ class Hub(Generic[M]):
                         tier.forget(channel)
                 channel.subscribers += 1
             if isinstance(channel, KlineChannel):
-                session.log_offsets[channel.n] = channel.log.end
-        session.hold_until_flush = self.tick + 1
-        session.subscription_set = self._subscription_sets.of(wanted)
+                log_offsets[channel.n] = channel.log.end
+        session.subscribe(self._subscription_sets.of(wanted), log_offsets, self.flush_number + 1)
         self._add_held_back(session)
 
-    def unsubscribe(self, session: M, channels: Iterable[Channel]) -> None:
+    def unsubscribe(self, session: Session, channels: Iterable[Channel]) -> None:
+        """Remove channels from a session; those that it has not are passed over."""
         gone = {channel for channel in channels if channel.n in session.subscription_set}
         if not gone:
             return
         self.leave_sync(session)
         for channel in gone:
             self._leave(channel)
-            session.forget(channel.n)
-        session.subscription_set = self._subscription_sets.of(
+        kept = (
             channel for channel in map(self.channels.__getitem__, session.subscription_set.ns) if channel not in gone
         )
+        session.unsubscribe(self._subscription_sets.of(kept), [channel.n for channel in gone])
 
-    def leave_sync(self, session: M) -> None:
-        """Take a session out of step: it is owed what comes after the last beat that reached it."""
+    def leave_sync(self, session: Session) -> None:
+        """Let a session catch up: it lacks what comes after the last flush that it was sent."""
         if session.cohort is not None:
-            tier = self.tiers[session.tier]
-            session.leave_sync(*tier.standing(session, session.cohort))
-            tier.leave(session)
-            tier.behind.add(session)
+            self.tiers[session.pace.tier].leave_sync(session)
             self._add_held_back(session)
 
-    def move(self, session: M, tier: int) -> None:
+    def enter_sync(self, session: Session) -> None:
+        """Let a session that has caught up at this flush get deltas with its tier from now on."""
+        self.tiers[session.pace.tier].enter_sync(session, self.feed_state, self.flush_number)
+
+    def move(self, session: Session, tier: int) -> None:
         """Serve a session at another interval from now on."""
-        if tier != session.tier:
+        if tier != session.pace.tier:
             self.leave_sync(session)
-            self.tiers[session.tier].leave(session)
-            session.tier = tier
-            self.tiers[tier].admit(session, self.channels)
+            self.tiers[session.pace.tier].remove(session)
+            session.pace.set_tier(tier)
+            self.tiers[tier].add(session, self.channels)
 
-    def restyle(self, session: M, style: Style) -> None:
-        """Render a session's news differently from now on. All of it is owed: the old style may have left it out."""
+    # What a client asks to be served with.
+
+    def set_style(self, session: Session, style: Style) -> None:
+        """Render a session's updates differently from now on."""
         self.leave_sync(session)
-        session.style = style
-        session.pending = dict.fromkeys(session.subscription_set.ns)
+        session.set_style(style)
 
-    def set_state(self, state: FeedState) -> None:
-        """The feed is live, or stale for a reason: everybody is told at the next beat."""
-        self.state = state
+    def limit_rate(self, session: Session, max_rate: float, tick_ms: int) -> None:
+        """Serve a session at most `max_rate` times a second; 0: no limit. `tick_ms`: the flush interval."""
+        self.move(session, session.pace.limit_rate(max_rate, tick_ms))
+
+    def limit_bytes(self, session: Session, bytes_per_min: int) -> None:
+        """Send a session at most so many bytes a minute; 0: no limit."""
+        session.pace.limit_bytes(bytes_per_min)
+        # A session with an allowance is served one by one.
+        self.leave_sync(session)
+
+    # Resyncs: marked here, done by `stream/resync.py`.
+
+    def mark_for_resync(self, session: Session, channel: KlineChannel) -> None:
+        """Send the session nothing more of the channel until its resync."""
+        session.mark_for_resync(channel.n, channel.closed_end)
+        self._to_resync.add(session)
+
+    def queue_resync(self, session: Session) -> None:
+        """The session has marked a channel of its own that needs a resync."""
+        self._to_resync.add(session)
+
+    def take_to_resync(self) -> set[Session]:
+        """The sessions with channels that were marked for a resync since the last call."""
+        to_resync, self._to_resync = self._to_resync, set()
+        return to_resync
+
+    # Flushes.
 
     def publish(self, changes: Changes) -> None:
-        """Begin a tick with what the market has changed."""
-        self.tick += 1
-        dirty: list[Channel] = []
+        """Begin a flush with what has changed in the market."""
+        self.published = self.published._replace(flush_number=self.flush_number + 1)
+        changed: list[Channel] = []
         sources: tuple[Iterable[SymbolState | Series], ...] = (changes.tickers, changes.series)
         for source in chain.from_iterable(sources):
             for channel in self._by_source.get(source, ()):
-                self._touch(channel, dirty)
+                self._refresh(channel, changed)
         for of_all in self._of_all:
             if of_all.subscribers:
                 of_all.collect(changes.tickers)
-                if self.tick % self._collect_flushes == 0:
-                    self._touch(of_all, dirty)
+                if self.flush_number % self._collect_flushes == 0:
+                    self._refresh(of_all, changed)
         for series in changes.corrected:
             for channel in self._by_source.get(series, ()):
                 if channel.subscribers and channel.view is View.NATIVE:
-                    self.to_resync.update(self._mark_for_resync(channel))
+                    self._mark_all_for_resync(channel)
         for tier in self.tiers:
-            tier.mark(dirty)
-        self._touched = dirty
+            tier.mark_changed(changed)
+        self._changed = changed
 
-    def due(self, held: AbstractSet[Lane] = frozenset()) -> list[Tier[M]]:
-        """The tiers with a beat at this tick, begun: their fragments are ready, but for those of `held` lanes."""
-        self.held = held
-        self._hold_back()
+    def due(self, held_lanes: AbstractSet[Lane] = frozenset()) -> list[Tier]:
+        """The tiers that are due at this flush, their fragments encoded, but for those of `held_lanes`."""
+        self.published = self.published._replace(held_lanes=held_lanes)
+        self._hold_back(held_lanes)
+        number = self.flush_number
         for tier in self.tiers:
-            if tier.is_due(self.tick):
+            if tier.is_due(number):
                 for channel in tier.overrun():
-                    self.to_resync.update(self._mark_for_resync(channel))
-        due = [tier for tier in self.tiers if tier.is_due(self.tick) and (tier.cohorts or tier.behind)]
+                    self._mark_all_for_resync(channel)
+        due = [tier for tier in self.tiers if tier.is_due(number) and (tier.cohorts or tier.catching_up)]
         for tier in due:
-            tier.beat(self.tick, len(self.channels), held)
+            tier.encode(number, len(self.channels), held_lanes)
         return due
 
     def _add(self, channel: Channel, source: SymbolState | Series | None) -> Channel:
@@ -233,39 +274,38 @@ class Hub(Generic[M]):
         if not channel.subscribers and isinstance(channel, KlineChannel):
             self._market.watch(channel.symbol, -1)
 
-    def _touch(self, channel: Channel, dirty: list[Channel]) -> None:
+    def _refresh(self, channel: Channel, changed: list[Channel]) -> None:
         if channel.subscribers:
             was_empty = _is_empty(channel)
             channel.refresh()
-            channel.changed_at_flush = self.tick
-            dirty.append(channel)
+            channel.changed_at_flush = self.flush_number
+            changed.append(channel)
             if was_empty and not _is_empty(channel):
-                # Until now subscribers were told what the store had: the first kline in memory may be among that.
-                self.to_resync.update(self._mark_for_resync(channel))
+                # Until now subscribers were sent what is stored: the first kline in memory may be among that.
+                self._mark_all_for_resync(channel)
 
-    def _hold_back(self) -> None:
-        """Note whose news waits at this beat. What is let go has changed now, for whoever was served in between."""
-        for n in [n for n in self._held_back if self.channels[n].lane not in self.held]:
-            self.channels[n].changed_at_flush = self.tick
+    def _hold_back(self, held_lanes: AbstractSet[Lane]) -> None:
+        """Note whose changes wait at this flush. What is let go counts as changed now, for sessions that were served in
+        between."""
+        for n in [n for n in self._held_back if self.channels[n].lane not in held_lanes]:
+            self.channels[n].changed_at_flush = self.flush_number
             self._held_back.remove(n)
-        if self.held:
-            self._held_back.update(channel.n for channel in self._touched if channel.lane in self.held)
+        if held_lanes:
+            self._held_back.update(channel.n for channel in self._changed if channel.lane in held_lanes)
 
-    def _add_held_back(self, session: M) -> None:
+    def _add_held_back(self, session: Session) -> None:
         if self._held_back:
-            session.pending.update(dict.fromkeys(n for n in session.subscription_set.ns if n in self._held_back))
+            session.add_pending(n for n in session.subscription_set.ns if n in self._held_back)
 
-    def _mark_for_resync(self, channel: Channel) -> list[M]:
-        """A log that was corrected or overrun cannot be read on from a place: whoever has the channel gets it anew."""
+    def _mark_all_for_resync(self, channel: Channel) -> None:
+        """A log that was corrected or overrun cannot be read on from an offset: its subscribers need a resync."""
         assert isinstance(channel, KlineChannel)
-        to_resync = [session for session in self.sessions if channel.n in session.subscription_set]
-        for session in to_resync:
-            self.leave_sync(session)
-            session.log_offsets[channel.n] = channel.closed_end
-            session.to_resync.add(channel.n)
+        for session in self.sessions:
+            if channel.n in session.subscription_set:
+                self.leave_sync(session)
+                self.mark_for_resync(session, channel)
         for tier in self.tiers:
-            tier.skip(channel)
-        return to_resync
+            tier.skip_closed(channel)
 
 
 def _is_empty(channel: Channel) -> bool:

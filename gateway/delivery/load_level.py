@@ -1,9 +1,9 @@
-"""How busy the process is, from what a beat costs, and what it does about it. Pure.
+"""How busy the process is, from what a flush costs, and what is held back or refused because of it. Pure.
 
-Rungs, each a metric and a notice to every client: beats get longer for tickers, then for forming klines too; then no
-new connections are taken; last, clients are sent away who can resume elsewhere. Closed klines are never held back.
-Up when beats take too much of the time, down one rung after a calm time in which the rung below would have done
-(hysteresis); what that looks like is an estimate, so a try that failed makes the next one wait longer.
+Each level is a metric and a notice to every client: tickers are flushed less often, then forming klines too; then new
+connections are refused; last, clients are disconnected, who can resume elsewhere. Closed klines are never held back.
+The level rises when flushes take too much of the time. It falls by one after a calm time in which the level below
+would have been enough (hysteresis). That is an estimate, so a try that failed makes the next one wait longer.
 """
 
 from __future__ import annotations
@@ -18,22 +18,24 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
 HIGH = 0.9
-"""Part of the time that beats (lateness, ingest and flush together) may take on average before the level rises."""
+"""Share of the time that flushes (lateness, ingest and flush together) may take on average before the level rises."""
 CALM = 0.85
-"""What they would have to take on the rung below, before the level falls."""
+"""The share they would have to take at the level below, before the level falls."""
 AVERAGE_S = 0.5
-"""Beats of held lanes come in turns with empty ones: only an average says what they cost."""
+"""Flushes of held lanes alternate with empty ones: only an average says what they cost."""
 DWELL_S = 0.5
 CALM_S = 1.0
-"""How long it must look as if the rung below would do, before it is tried."""
+"""How long the level below must look sufficient, before it is tried."""
 RELAPSE_S = 5.0
-"""A rung that does not hold so long was tried too early: the next try waits twice as long."""
+"""A level that holds for less than this was tried too early: the next try waits twice as long."""
 CALM_MAX_S = 60.0
 SHED_AFTER_S = 10.0
-"""How long the last rung may last before clients are sent away."""
+"""How long the last level may last before clients are disconnected."""
 
 
 class Level(IntEnum):
+    """Load levels, as the metric and the status page number them."""
+
     NORMAL = 0
     BUSY = 1
     SURGE = 2
@@ -42,7 +44,7 @@ class Level(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class LanePeriods:
-    """Ticks between two beats of each lane at a level."""
+    """Flushes between two that include the lane, at a level."""
 
     ticker: int
     kline: int
@@ -59,12 +61,12 @@ _NONE: frozenset[Lane] = frozenset()
 
 
 class Load:
-    """`observe` once per tick; then `level` holds for the next one."""
+    """`observe` once per flush; then `level` holds for the next one."""
 
-    def __init__(self, tick_s: float) -> None:
+    def __init__(self, interval_s: float) -> None:
         self.level = Level.NORMAL
-        self._tick_s = tick_s
-        self._weight = min(1.0, tick_s / AVERAGE_S)
+        self._interval_s = interval_s
+        self._weight = min(1.0, interval_s / AVERAGE_S)
         self._share = 0.0
         self._changed_s = 0.0
         self._calm_s = CALM_S
@@ -74,17 +76,17 @@ class Load:
 
     @property
     def refuses(self) -> bool:
-        """Whether new connections are turned away."""
+        """Whether new connections are refused."""
         return self.level is Level.OVERLOAD
 
     def sheds(self, now_s: float) -> bool:
-        """Whether clients should be sent away: nothing else has helped for long."""
+        """Whether clients should be disconnected: nothing else has helped for `SHED_AFTER_S`."""
         return self._overload_since_s is not None and now_s - self._overload_since_s >= SHED_AFTER_S
 
     def observe(self, busy_s: float, now_s: float) -> bool:
-        """Take what a tick cost in all; says whether the level has changed."""
-        # One tick that took many (a frozen machine) must not count for more than it shows.
-        self._share += self._weight * (min(busy_s / self._tick_s, 2.0) - self._share)
+        """Take what a flush cost in all; returns whether the level has changed."""
+        # One flush that took as long as many (a frozen machine) must not count as many.
+        self._share += self._weight * (min(busy_s / self._interval_s, 2.0) - self._share)
         before = self.level
         if self._share > HIGH:
             self._calm_since_s = None
@@ -106,21 +108,22 @@ class Load:
             self._calm_s = min(self._calm_s * 2, CALM_MAX_S)
         else:
             self._calm_s = CALM_S
-        # What the new pace will make of the average is known: without it one rise would bring the next.
+        # The effect of the new level on the average is known: without it one rise would cause the next.
         self._share *= _ratio(self.level, level)
         self.level = level
         self._changed_s = now_s
         self._calm_since_s = None
         self._overload_since_s = now_s if level is Level.OVERLOAD else None
 
-    def held(self, tick: int) -> AbstractSet[Lane]:
-        """The lanes whose news waits at this tick."""
-        pace = LANE_PERIODS[self.level]
+    def held_lanes(self, flush_number: int) -> AbstractSet[Lane]:
+        """The lanes whose changes wait at this flush."""
+        periods = LANE_PERIODS[self.level]
         if self.level is Level.NORMAL:
             return _NONE
-        return {lane for lane, period in ((Lane.TICKER, pace.ticker), (Lane.KLINE, pace.kline)) if tick % period}
+        lanes = ((Lane.TICKER, periods.ticker), (Lane.KLINE, periods.kline))
+        return {lane for lane, period in lanes if flush_number % period}
 
 
-def _ratio(here: Level, there: Level) -> float:
-    """How much more work a beat's average is on another rung."""
-    return LANE_PERIODS[here].ticker / LANE_PERIODS[there].ticker
+def _ratio(current: Level, other: Level) -> float:
+    """How much more work the average flush is at another level."""
+    return LANE_PERIODS[current].ticker / LANE_PERIODS[other].ticker

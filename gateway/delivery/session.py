@@ -1,209 +1,272 @@
-"""One client's place in the stream.
+"""One client's subscriptions, and what is pending for it.
 
 What a session holds depends on its subscriptions only, never on how far behind it is: the newest values are the
-channels', closed klines are the logs', and a session keeps a tick and a place in each log. In step with its tier
-(`cohort` is set) it keeps not even that.
+channels', closed klines are the logs', and a session that is catching up keeps a flush number and an offset in each
+log. In sync with its tier (`cohort` is set) it keeps not even that.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
 from gateway.delivery.channel import KlineChannel, View
-from gateway.delivery.member import Member
+from gateway.delivery.throttle import Pace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Iterable, Sequence
+    from collections.abc import Set as AbstractSet
 
-    from gateway.delivery.channel import Channel
-    from gateway.delivery.close_codes import Close
+    from gateway.delivery.channel import Channel, Lane
     from gateway.delivery.dialect import Style
-    from gateway.delivery.hub import Hub
-    from gateway.delivery.throttle import Allowance
+    from gateway.delivery.feed_state import FeedState
+    from gateway.delivery.sink import Sink
+    from gateway.delivery.subscription_set import Cohort, SubscriptionSet
+
+CONTROL_MAX_BYTES = 256 * 1024
+"""Replies that may wait for one client; past it, its commands are not read until it has read some."""
 
 
-NOTHING_SENT = (0, 0)
+class Published(NamedTuple):
+    """What the hub has published: what every session is served from at this moment."""
+
+    flush_number: int
+    channels: Sequence[Channel]
+    held_lanes: AbstractSet[Lane]
+    """Lanes whose changes wait at this flush, because the process is busy."""
+    feed_state: FeedState
 
 
-class Sink(Protocol):
-    """Where a session's bytes go: a socket."""
+class Taken(NamedTuple):
+    """What a session takes at one flush."""
 
-    closing: bool
-    """Whether the connection is ending: nothing more is written."""
-    last_message_s: float
-    """When the client last sent anything, on the loop's clock."""
-    received_bytes: int
-    """What the client has sent, frames and all."""
-
-    @property
-    def id(self) -> int:
-        """What the log calls the connection."""
-        ...
-
-    @property
-    def peer(self) -> str:
-        """The other end's address: the client's, or that of a proxy before it."""
-        ...
-
-    @property
-    def order(self) -> int:
-        """Sinks near in it are near in the kernel's memory: written to one after the other they cost less."""
-        ...
-
-    def offer(self, frames: bytes) -> bool:
-        """Write, unless earlier bytes have not left user space yet; says whether it did."""
-        ...
-
-    def busy(self) -> bool:
-        """Whether earlier bytes have not left user space yet."""
-        ...
-
-    def unsent_bytes(self) -> int:
-        """Bytes the kernel holds and has not sent yet."""
-        ...
-
-    def abort(self) -> None:
-        """End the connection now."""
-        ...
-
-    def close(self, reason: Close) -> None:
-        """Say goodbye and end the connection."""
-        ...
-
-    def warn(self, retry_ms: int) -> None:
-        """The connection ends soon: tell the client, and how long to wait before it connects anew."""
-        ...
-
-    def shutdown(self) -> None:
-        """Write what the client is still owed, announce the end where its protocol does, and close."""
-        ...
+    frames: bytes
+    updates: int
+    """Fragments in `frames`, closed klines included."""
+    closed: int
+    """Closed klines in `frames`."""
+    overrun: bool
+    """Whether a channel was marked for a resync, because its log no longer holds what the session lacks."""
 
 
-class SinkBatch(Protocol):
-    """Many sinks in a fixed order, written to in one go."""
+class Session:
+    """One client. Others read the fields and call the methods; only the methods write the fields.
 
-    def offer(self, start: int, frames: Sequence[bytes]) -> list[int]:
-        """Offer a frame each to the sinks from `start` on, nothing where it is empty; returns the places that did not
-        take theirs."""
-        ...
-
-    def backed_up(self, start: int, stop: int, most_bytes: int) -> list[int]:
-        """The places whose kernel holds more than so many bytes unsent."""
-        ...
-
-
-class Session(Member):
-    """A member of the hub with a socket, its replies and notices, and its history with both."""
+    In sync (`cohort` is set) the session has everything up to its tier's last flush and keeps no log offsets. Catching
+    up, it lacks what changed after `served_at_flush`, the channels in `pending`, and each log from its offset on.
+    """
 
     __slots__ = (
-        "allowance",
-        "calm_since_s",
+        "_load_notice",
+        "_tier_notice",
+        "cohort",
+        "commands_paused",
         "control",
-        "on_control_sent",
         "ends_s",
-        "floor",
-        "load_notice",
-        "max_rate",
-        "misses",
-        "notice",
-        "sent",
+        "feed_state",
+        "hold_until_flush",
+        "log_offsets",
+        "order",
+        "pace",
+        "pending",
+        "served_at_flush",
         "sink",
-        "stalled_since_s",
+        "style",
+        "subscription_set",
+        "to_resync",
     )
 
+    subscription_set: SubscriptionSet
+
     def __init__(self, sink: Sink, style: Style) -> None:
-        super().__init__(style)
         self.sink = sink
+        self.style = style
         self.order = sink.order
-        # What is to be said besides news: replies, the interval it is served at, and that of everybody.
+        """By what the sessions of a tier are sorted before they are written to."""
+        self.pace = Pace()
+        self.cohort: Cohort | None = None
+        self.feed_state: FeedState | None = None
+        """The feed state that the client was sent last, while catching up; `None`: none yet."""
+        self.served_at_flush = 0
+        self.hold_until_flush = 0
+        """The first flush that may serve the session: earlier values are older than its snapshots."""
+        self.log_offsets: dict[int, int] = {}
+        """By channel number: the offset in the log of closed klines from which the session lacks them."""
+        self.pending: dict[int, None] = {}
+        """Channels whose newest value the session lacks whenever it changed; what has waited longest comes first."""
+        self.to_resync: set[int] = set()
+        """Channels that need a resync before anything else of theirs may be sent."""
         self.control: list[bytes] = []
-        self.notice: tuple[int, str] | None = None
-        self.load_notice = b""
-        # Called once after replies have been written, while somebody waits for that.
-        self.on_control_sent: Callable[[], None] | None = None
-        # What it asked for: bytes, updates a second (0: no limit), the tier that makes. How it keeps up: throttle.py.
-        self.allowance: Allowance | None = None
-        self.max_rate = 0.0
-        self.floor = 0
-        self.misses = 0
-        self.calm_since_s = 0.0
-        self.stalled_since_s: float | None = None
-        # When its connection has lived long enough, on the loop's clock; None: nobody has said yet.
+        """Replies that have not been written yet."""
+        self.commands_paused = False
+        """Whether the client's commands are not read, because too many replies wait."""
         self.ends_s: float | None = None
-        # How much news the last `take` gave, and how many closed klines among it.
-        self.sent = NOTHING_SENT
+        """When the connection has lived long enough, on the loop's clock; `None`: not decided yet."""
+        self._tier_notice: tuple[int, str] | None = None
+        self._load_notice = b""
 
-    def take(self, hub: Hub[Session], budget_bytes: int, now_ms: int) -> bytes:
-        """The frames this session is due now, at most about `budget_bytes`: replies, then notices, then news by lane.
+    # Subscriptions.
 
-        What does not fit stays owed. Replies and one piece of news always go out, so that there is always progress.
+    def subscribe(self, subscription_set: SubscriptionSet, log_offsets: dict[int, int], hold_until_flush: int) -> None:
+        """Replace the subscriptions by more of them; `log_offsets` are where the new snapshots end."""
+        self.subscription_set = subscription_set
+        self.log_offsets.update(log_offsets)
+        self.hold_until_flush = hold_until_flush
+
+    def unsubscribe(self, subscription_set: SubscriptionSet, gone: Iterable[int]) -> None:
+        """Replace the subscriptions by fewer of them, and drop all that is kept of the channels that are gone."""
+        self.subscription_set = subscription_set
+        for n in gone:
+            self.log_offsets.pop(n, None)
+            self.pending.pop(n, None)
+            self.to_resync.discard(n)
+
+    def set_style(self, style: Style) -> None:
+        """Render changes differently from now on. All values become pending: the old style may have left some out."""
+        self.style = style
+        self.pending = dict.fromkeys(self.subscription_set.ns)
+
+    def add_pending(self, ns: Iterable[int]) -> None:
+        """Have the newest values of these channels sent, whether or not they change."""
+        self.pending.update(dict.fromkeys(ns))
+
+    # In sync or catching up.
+
+    def begin(self, subscription_set: SubscriptionSet, flush_number: int) -> None:
+        """Start with these subscriptions; everything up to this flush counts as served."""
+        self.subscription_set = subscription_set
+        self.served_at_flush = flush_number
+
+    def enter_sync(self, cohort: Cohort) -> None:
+        self.cohort = cohort
+        self.log_offsets = {}
+
+    def leave_sync(self, served_at_flush: int, log_offsets: dict[int, int], feed_state: FeedState) -> None:
+        """Catch up from now on; the arguments say what the session has been sent so far."""
+        self.cohort = None
+        self.served_at_flush = served_at_flush
+        self.log_offsets = log_offsets
+        self.feed_state = feed_state
+
+    def is_caught_up(self, published: Published) -> bool:
+        """Whether nothing is pending any more after a `take` at this flush."""
+        number = published.flush_number
+        waits = self.pending or self.control or self.to_resync or self.pace.allowance or number < self.hold_until_flush
+        return not waits and self.served_at_flush == number
+
+    def mark_for_resync(self, n: int, log_offset: int) -> None:
+        """Send nothing of channel `n` until its resync, which covers what closes before `log_offset`."""
+        self.log_offsets[n] = log_offset
+        self.to_resync.add(n)
+
+    def note_resync(self, n: int) -> None:
+        """A resync of channel `n` goes out now."""
+        self.to_resync.discard(n)
+
+    def note_feed_state(self, feed_state: FeedState) -> None:
+        """A snapshot tells the client the feed state. It does not replace a state that the other channels have."""
+        if self.feed_state is None:
+            self.feed_state = feed_state
+
+    # What is sent besides updates.
+
+    def queue_control(self, frames: bytes) -> None:
+        """Append frames to the replies."""
+        self.control.append(frames)
+
+    def take_control(self) -> bytes:
+        """Take all replies that wait."""
+        control, self.control = self.control, []
+        return b"".join(control)
+
+    def pause_commands(self) -> None:
+        """Read no more commands if too many replies wait."""
+        if not self.commands_paused and sum(map(len, self.control)) > CONTROL_MAX_BYTES:
+            self.commands_paused = True
+            self.sink.pause()
+
+    def resume_commands(self) -> None:
+        """Read commands again after a pause: the replies have been written."""
+        if self.commands_paused:
+            self.commands_paused = False
+            self.sink.resume()
+
+    def announce_interval(self, interval_ms: int, reason: str) -> None:
+        """Tell the client, with its next frames, how often it is served now."""
+        self._tier_notice = (interval_ms, reason)
+
+    def announce_load(self, frame: bytes) -> None:
+        """Send a frame about the load of the process with the next frames; a newer one replaces it."""
+        self._load_notice = frame
+
+    def end_at(self, ends_s: float) -> None:
+        self.ends_s = ends_s
+
+    # Taking what is pending.
+
+    def take(self, published: Published, budget_bytes: int, now_ms: int) -> Taken:
+        """The frames the session may be sent now, about `budget_bytes` at most: replies, notices, updates by lane.
+
+        What does not fit stays pending. Replies and one update always fit, so that there is always progress.
         """
         dialect = self.style[0]
-        self.sent = NOTHING_SENT
         frames, self.control = self.control, []
-        if self.feed_state is not hub.state and self.subscription_set.ns:
-            self.feed_state = hub.state
-            frames.append(dialect.status(self.subscription_set.ns, hub.state))
-        if self.load_notice:
-            frames.append(self.load_notice)
-            self.load_notice = b""
-        if self.notice is not None:
-            frames.append(dialect.throttle(*self.notice))
-            self.notice = None
-        if hub.tick >= self.hold_until_flush:
-            fragments = self._news(hub, budget_bytes - sum(map(len, frames)))
-            if fragments:
-                frames.append(dialect.beat(b"".join(fragments), now_ms, spare=False))
-        return b"".join(frames)
+        if self.feed_state is not published.feed_state and self.subscription_set.ns:
+            self.feed_state = published.feed_state
+            frames.append(dialect.status(self.subscription_set.ns, published.feed_state))
+        if self._load_notice:
+            frames.append(self._load_notice)
+            self._load_notice = b""
+        if self._tier_notice is not None:
+            frames.append(dialect.throttle(*self._tier_notice))
+            self._tier_notice = None
+        if published.flush_number < self.hold_until_flush:
+            return Taken(b"".join(frames), 0, 0, False)
+        fragments, closed, overrun = self._updates(published, budget_bytes - sum(map(len, frames)))
+        if fragments:
+            frames.append(dialect.frame(b"".join(fragments), now_ms, spare=False))
+        return Taken(b"".join(frames), len(fragments), closed, overrun)
 
-    def is_caught_up(self, hub: Hub[Session]) -> bool:
-        """Whether nothing is owed any more after a `take` at this tick."""
-        waits = self.pending or self.control or self.to_resync or self.allowance or hub.tick < self.hold_until_flush
-        return not waits and self.served_at_flush == hub.tick
-
-    def _news(self, hub: Hub[Session], budget_bytes: int) -> list[bytes]:
-        channels, ns = hub.channels, self.subscription_set.ns
-        served, self.served_at_flush = self.served_at_flush, hub.tick
-        # What has waited longest goes first; the rest in the watchlist's order, klines before tickers.
+    def _updates(self, published: Published, budget_bytes: int) -> tuple[list[bytes], int, bool]:
+        """Fragments, how many of them are closed klines, and whether a log was overrun."""
+        channels, ns = published.channels, self.subscription_set.ns
+        served, self.served_at_flush = self.served_at_flush, published.flush_number
+        # What has waited longest goes first; the rest in the order of subscriptions, klines before tickers.
         waiting = list(self.pending)
         waiting += [n for n in ns if channels[n].changed_at_flush > served and n not in self.pending]
         fragments: list[bytes] = []
-        left = self._closed(hub, fragments, budget_bytes)
+        marked = len(self.to_resync)
+        left = self._closed(channels, fragments, budget_bytes)
         closed = len(fragments)
         if self.to_resync:
-            # Nothing of a torn channel may come before its resync: a client that reconnects now must still miss it.
+            # Nothing of such a channel may come before its resync: a client that reconnects now must still miss it.
             waiting = [n for n in waiting if n not in self.to_resync]
         _, closed_only = self.style
         if closed_only:
             waiting = []
-        # A value of a held lane is newer than what the tier was last sent: taking it now would put it out of step.
-        held = [n for n in waiting if channels[n].lane in hub.held]
+        # A value of a held lane is newer than what the tier was last sent: with it the session would be ahead.
+        held = [n for n in waiting if channels[n].lane in published.held_lanes]
         if held:
-            waiting = [n for n in waiting if channels[n].lane not in hub.held]
+            waiting = [n for n in waiting if channels[n].lane not in published.held_lanes]
         if waiting and left is not None:
             waiting.sort(key=lambda n: channels[n].lane)
             left = self._values(channels, fragments, waiting, left)
         waiting += held
         self.pending = dict.fromkeys(waiting)
         if left is None and not waiting:
-            # Closed klines alone are still owed: the places know them, `owed` keeps the session behind.
+            # Only closed klines are still pending: the log offsets say which, `pending` keeps the session catching up.
             self.pending = dict.fromkeys(n for n in ns if self._has_pending_closed(channels[n]))
-        self.sent = (len(fragments), closed)
-        return fragments
+        return fragments, closed, len(self.to_resync) > marked
 
-    def _closed(self, hub: Hub[Session], fragments: list[bytes], left: int) -> int | None:
-        """Closed klines from each place on; returns what is left of the budget, `None` if it cut them short."""
+    def _closed(self, channels: Sequence[Channel], fragments: list[bytes], left: int) -> int | None:
+        """Closed klines from each offset on; returns what is left of the budget, `None` if it cut them short."""
         dialect = self.style[0]
         for n in self.subscription_set.ns[: self.subscription_set.klines]:
-            channel = hub.channels[n]
+            channel = channels[n]
             if not self._has_pending_closed(channel):
                 continue
-            assert isinstance(channel, KlineChannel)
             if self.log_offsets[n] < channel.closed_start:
                 if channel.view is View.NATIVE:
-                    self.to_resync.add(n)
-                    hub.to_resync.add(self)
-                    self.log_offsets[n] = channel.closed_end
+                    self.mark_for_resync(n, channel.closed_end)
                     continue
                 # These clients know no resync: they go on with the oldest there is.
                 self.log_offsets[n] = channel.closed_start
@@ -216,12 +279,12 @@ class Session(Member):
                 self.log_offsets[n] += 1
         return left
 
-    def _has_pending_closed(self, channel: Channel) -> bool:
+    def _has_pending_closed(self, channel: Channel) -> TypeGuard[KlineChannel]:
         if not isinstance(channel, KlineChannel) or channel.n in self.to_resync:
             return False
         return channel.closed_end > self.log_offsets[channel.n]
 
-    def _values(self, channels: list[Channel], fragments: list[bytes], waiting: list[int], left: int) -> int | None:
+    def _values(self, channels: Sequence[Channel], fragments: list[bytes], waiting: list[int], left: int) -> int | None:
         """Newest values, whole, in order; what was sent is taken off `waiting`."""
         dialect = self.style[0]
         for sent, n in enumerate(waiting):

@@ -1,4 +1,4 @@
-"""A set of subscriptions, shared by all sessions that have the same one."""
+"""A set of subscriptions, shared by all sessions that have the same one, and cohorts, which share frames."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from gateway.delivery.channel import Channel
+    from gateway.delivery.dialect import Style
+    from gateway.delivery.feed_state import FeedState
 
 FragmentTable = list[bytes]
-"""Fragments of one beat by channel number; b"" where there is no news."""
+"""Fragments of one flush by channel number; b"" where nothing has changed."""
 
 
 class SubscriptionSet:
     """Immutable; channel numbers with klines before tickers, which is the order they are sent in.
 
-    `pick` gathers a sheet's fragments at C speed: the one membership pass per cohort and flush.
+    `pick` gathers the fragments of a table at C speed: the one pass over the subscriptions per cohort and flush.
     """
 
     __slots__ = ("__weakref__", "klines", "ns", "pick")
@@ -34,7 +36,7 @@ class SubscriptionSet:
 
 
 class SubscriptionSets:
-    """Interns watchlists: equal sets are one object, kept as long as a session has it."""
+    """Interns subscription sets: equal ones are one object, kept as long as a session has it."""
 
     def __init__(self) -> None:
         self._known: WeakValueDictionary[tuple[int, ...], SubscriptionSet] = WeakValueDictionary()
@@ -51,10 +53,36 @@ class SubscriptionSets:
         return len(self._known)
 
 
+class Cohort:
+    """Sessions in sync that share tier, style and subscription set: one join of fragments serves them all."""
+
+    __slots__ = (
+        "feed_state",
+        "feed_state_before",
+        "frame",
+        "framed_at_flush",
+        "last_frame_flush",
+        "size",
+        "style",
+        "subscription_set",
+    )
+
+    def __init__(self, style: Style, subscription_set: SubscriptionSet, feed_state: FeedState, flush: int) -> None:
+        self.style = style
+        self.subscription_set = subscription_set
+        self.size = 0
+        """How many sessions it has."""
+        self.feed_state = self.feed_state_before = feed_state
+        """The feed state that its sessions were sent; `feed_state_before`: the one before `framed_at_flush`."""
+        self.frame: bytes | None = b""
+        """What is written to each session at `framed_at_flush`; `None`: too much for one write."""
+        self.framed_at_flush = self.last_frame_flush = flush
+
+
 def _picker(ns: tuple[int, ...]) -> Callable[[Sequence[bytes]], tuple[bytes, ...]]:
     if not ns:
-        return lambda sheet: ()
+        return lambda table: ()
     if len(ns) == 1:
         (n,) = ns
-        return lambda sheet: (sheet[n],)
+        return lambda table: (table[n],)
     return itemgetter(*ns)

@@ -1,50 +1,26 @@
-"""How often a session is served: slower when it does not keep up, faster again after a calm time.
+"""How often one session is served: slower when it does not keep up, faster again after a calm time. Pure.
 
-A session misses a beat when bytes of an earlier one are still in user space. A hiccup is not slowness: it takes
-`MISSES_TO_SLOW` beats in a row. Going back takes a calm time on every rung, so that nobody flaps (hysteresis).
+A session misses a flush when bytes of an earlier one are still in user space. One miss is a hiccup: `MISSES_TO_SLOW`
+in a row move the session to the next slower tier. Moving back takes a calm time for each tier (hysteresis).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from gateway.delivery.hub import TIER_PERIODS
-
-if TYPE_CHECKING:
-    from gateway.delivery.session import Session
+TIER_PERIODS = (1, 2, 4, 8, 16)
+"""Flushes between two writes to a session, by tier."""
 
 MISSES_TO_SLOW = 3
 CALM_S = 5.0
-
 
 UNSENT_SLOW_BYTES = 8192
 """A kernel that holds more than this for a client is being read slower than it is written to."""
 
 
-def rungs(session: Session) -> int:
-    """How many rungs a session is slower than it wants."""
-    return max(0, session.tier - session.floor)
-
-
-def budget(session: Session, budget_bytes: int) -> int:
-    """What one flush may write: half for every rung the session is slower than it wants.
-
-    A full budget would take a slow client many seconds to read, and a closed kline would wait behind all of it.
-    """
-    return budget_bytes >> rungs(session)
-
-
-def unsent_max(session: Session) -> int:
-    """What the kernel may still hold for a session that is behind when more is written to it. The slower it reads, the
-    less: what it gets then is old by as much as lies in front of it."""
-    return UNSENT_SLOW_BYTES >> rungs(session)
-
-
 class Allowance:
     """Bytes a client wants to be sent at most, on average: a bucket that fills by the clock.
 
-    It may be overdrawn by one flush, which then takes time to pay back; so a flush is never cut, only put off, and what
-    goes out in the end is the newest.
+    One flush may overdraw it and then takes time to pay back. So a flush is never cut, only put off, and what is
+    written in the end is the newest.
     """
 
     __slots__ = ("_filled_s", "_left", "bytes_per_min")
@@ -58,13 +34,91 @@ class Allowance:
         """Whether something may be sent now."""
         if self._filled_s is not None:
             earned = (now_s - self._filled_s) * self.bytes_per_min / 60
-            # What was not used within a second is gone: a quiet minute must not be followed by a burst.
+            # What was not used within a second is lost: a quiet minute must not be followed by a burst.
             self._left = min(self._left + earned, self.bytes_per_min / 60)
         self._filled_s = now_s
         return self._left >= 0
 
     def spend(self, size_bytes: int) -> None:
         self._left -= size_bytes
+
+
+class Pace:
+    """The tier of one session, the limits that its client asked for, and how well it keeps up.
+
+    Others read the fields and call the methods; only the methods write the fields.
+    """
+
+    __slots__ = ("_calm_since_s", "_misses", "allowance", "fastest_tier", "max_rate", "stalled_since_s", "tier")
+
+    def __init__(self) -> None:
+        self.tier = 0
+        self.max_rate = 0.0
+        """Updates a second that the client wants at most; 0: no limit."""
+        self.fastest_tier = 0
+        """The tier that `max_rate` makes: the session is never served faster."""
+        self.allowance: Allowance | None = None
+        self.stalled_since_s: float | None = None
+        """When the session missed the first of the flushes that it has missed in a row."""
+        self._misses = 0
+        self._calm_since_s = 0.0
+
+    @property
+    def tiers_slowed(self) -> int:
+        """How many tiers the session is slower than its client wants."""
+        return max(0, self.tier - self.fastest_tier)
+
+    @property
+    def unsent_max_bytes(self) -> int:
+        """What the kernel may still hold for a session that is catching up when more is written to it. The slower the
+        client reads, the less: what it gets then is as old as all that lies in front of it."""
+        return UNSENT_SLOW_BYTES >> self.tiers_slowed
+
+    def budget_bytes(self, most_bytes: int) -> int:
+        """What one flush may write: `most_bytes`, halved for each tier the session is slower than its client wants.
+
+        A full budget takes a slow client many seconds to read, and a closed kline would wait behind all of it.
+        """
+        return most_bytes >> self.tiers_slowed
+
+    def set_tier(self, tier: int) -> None:
+        self.tier = tier
+
+    def limit_rate(self, max_rate: float, tick_ms: int) -> int:
+        """Serve at most `max_rate` updates a second (0: no limit); returns the tier that the session should be in."""
+        fastest = tier_for_rate(max_rate, tick_ms)
+        # A session that is slow stays slow; one that was held back by its own limit only goes by the new limit.
+        tier = fastest if self.tier <= self.fastest_tier else max(self.tier, fastest)
+        self.max_rate, self.fastest_tier = max_rate, fastest
+        return tier
+
+    def limit_bytes(self, bytes_per_min: int) -> None:
+        """Send at most so many bytes a minute; 0: no limit."""
+        self.allowance = Allowance(bytes_per_min) if bytes_per_min else None
+
+    def miss(self, now_s: float) -> int:
+        """Note a flush that the session could not take; returns the tier that it should be in."""
+        if self.stalled_since_s is None:
+            self.stalled_since_s = now_s
+        self._misses += 1
+        self._calm_since_s = now_s
+        if self._misses < MISSES_TO_SLOW:
+            return self.tier
+        self._misses = 0
+        return min(self.tier + 1, len(TIER_PERIODS) - 1)
+
+    def keep_up(self) -> None:
+        """Note that the session took what it was given."""
+        self._misses = 0
+        self.stalled_since_s = None
+
+    def calmed_tier(self, now_s: float) -> int:
+        """The tier that the session should be in: one faster after a calm time, never faster than its client wants."""
+        is_calm = self.stalled_since_s is None and now_s - self._calm_since_s >= CALM_S
+        if self.tier > self.fastest_tier and is_calm:
+            self._calm_since_s = now_s
+            return self.tier - 1
+        return max(self.tier, self.fastest_tier)
 
 
 def tier_for_rate(max_rate: float, tick_ms: int) -> int:
@@ -75,30 +129,3 @@ def tier_for_rate(max_rate: float, tick_ms: int) -> int:
         if period * tick_ms * max_rate >= 1000:
             return tier
     return len(TIER_PERIODS) - 1
-
-
-def missed(session: Session, now_s: float) -> int:
-    """Note a beat the session could not take; returns the tier it should be in."""
-    if session.stalled_since_s is None:
-        session.stalled_since_s = now_s
-    session.misses += 1
-    session.calm_since_s = now_s
-    if session.misses < MISSES_TO_SLOW:
-        return session.tier
-    session.misses = 0
-    return min(session.tier + 1, len(TIER_PERIODS) - 1)
-
-
-def taken(session: Session) -> None:
-    """Note that the session took what it was given."""
-    session.misses = 0
-    session.stalled_since_s = None
-
-
-def calmed(session: Session, now_s: float) -> int:
-    """The tier a session that keeps up should be in: one rung faster after a calm time, never beyond what it wants."""
-    is_calm = session.stalled_since_s is None and now_s - session.calm_since_s >= CALM_S
-    if session.tier > session.floor and is_calm:
-        session.calm_since_s = now_s
-        return session.tier - 1
-    return max(session.tier, session.floor)

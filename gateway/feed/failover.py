@@ -75,10 +75,9 @@ class Source:
 class SourceFailover:
     """Selects the active source. Runs until cancelled; `all[name]` is the sink of each source's feed."""
 
-    def __init__(
-        self, names: Iterable[str], sink: FeedSink, switch_after_s: float, clock_s: Callable[[], float]
-    ) -> None:
-        self._sink = sink
+    def __init__(self, names: Iterable[str], switch_after_s: float, clock_s: Callable[[], float]) -> None:
+        """`switch_after_s`: how long the active source may lack what another one has."""
+        self._sink: FeedSink
         self._switch_after_s = switch_after_s
         self._clock_s = clock_s
         self.all = {name: Source(name, self) for name in names}
@@ -89,7 +88,12 @@ class SourceFailover:
     def surging(self) -> bool:
         return self._sink.surging
 
+    def connect(self, sink: FeedSink) -> None:
+        """Set the sink of the active source's updates: a later part, which itself needs the health of the sources."""
+        self._sink = sink
+
     async def run(self) -> None:
+        """Check the sources until cancelled."""
         while True:
             await asyncio.sleep(self._switch_after_s / CHECKS)
             self.check()

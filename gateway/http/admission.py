@@ -22,7 +22,7 @@ from gateway.http.errors import error_response
 from gateway.model.errors import ErrorCode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from starlette.requests import HTTPConnection
     from starlette.responses import Response
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from gateway.access.peers import Address
     from gateway.config import Config
     from gateway.delivery.close_codes import Close
+    from gateway.delivery.load_level import Load
     from gateway.ops.counters import Counters
     from gateway.server.client_socket import ClientSocket
 
@@ -53,13 +54,13 @@ def refusal_response(refusal: Refusal) -> Response:
 class Admission:
     """A connection that `admit` returns must be given back: with `finish` after `start`, else with `release`."""
 
-    def __init__(self, config: Config, counters: Counters, overloaded: Callable[[], bool]) -> None:
-        """`overloaded`: whether the load level forbids new streams. Raises `ConfigError` for unusable keys."""
+    def __init__(self, config: Config, counters: Counters, load: Load) -> None:
+        """`load` says whether new streams are refused. Raises `ConfigError` for unusable keys."""
         self.counters = counters
         self.authenticator = Authenticator(config.tokens)
         self.control = AdmissionControl(config.limits, config.stream.max_connections)
         self.reaper = ConnectionReaper(counters, self.authenticator.read_revocations)
-        self._overloaded = overloaded
+        self._load = load
         self._origins = OriginRule(config.access.origins)
         self._proxies = Networks(config.access.trusted_proxies)
         self._header = config.access.client_address_header
@@ -168,7 +169,7 @@ class Admission:
         refusal = self.control.check_handshake(group, _now_us(), exempt=self.is_exempt(address, None))
         if refusal is not None:
             return refusal
-        if self._overloaded():
+        if self._load.refuses:
             return Refusal(ErrorCode.OVERLOADED, "overload", "Too many connections.", FULL_RETRY_S)
         if not self._origins.admits(websocket.headers.get("origin"), websocket.headers.get("host", "")):
             return Refusal(ErrorCode.FORBIDDEN, "origin", "Pages from this origin may not open streams.")

@@ -9,8 +9,7 @@ from collections import Counter
 from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
-from gateway.delivery import throttle
-from gateway.delivery.hub import TIER_PERIODS
+from gateway.delivery.throttle import TIER_PERIODS
 from gateway.ops.metrics import Reading
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ class MetricsCollector:
 
     def __init__(
         self,
-        hub: Hub[Session],
+        hub: Hub,
         market: Market,
         stores: Mapping[str, RedisStore],
         counters: Counters,
@@ -61,7 +60,7 @@ class MetricsCollector:
         yield from self._store()
 
     def _clients(self) -> Iterator[Reading]:
-        counts = Counter((session.style[0].name, session.tier) for session in self._hub.sessions)
+        counts = Counter((session.style[0].name, session.pace.tier) for session in self._hub.sessions)
         for dialect, tier in product(DIALECTS, range(len(TIER_PERIODS))):
             labels = {"dialect": dialect, "tier": str(tier)}
             yield Reading("connections", labels, counts[dialect, tier])
@@ -113,8 +112,8 @@ class MetricsCollector:
 
 def _cause(session: Session) -> str | None:
     """Why a client is flushed less often than others; `None` if it is not."""
-    if session.stalled_since_s is not None:
+    if session.pace.stalled_since_s is not None:
         return "stalled"
-    if throttle.rungs(session):
+    if session.pace.tiers_slowed:
         return "slowed"
-    return "capped" if session.floor or session.allowance is not None else None
+    return "capped" if session.pace.fastest_tier or session.pace.allowance is not None else None

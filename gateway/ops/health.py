@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gateway.delivery.hub import Hub
-    from gateway.delivery.session import Session
     from gateway.feed.auto import Feed
     from gateway.feed.failover import SourceFailover
     from gateway.history.combined_store import CombinedStore
@@ -37,7 +36,7 @@ class Health:
 
     clock: SteadyClock
     market: Market
-    hub: Hub[Session]
+    hub: Hub
     store: CombinedStore
     history: History
     backfill: Backfill
@@ -95,7 +94,7 @@ class Health:
             "kline_gaps_open": float(self.watch.tracker.open),
             "symbols": len(self.market.symbols()),
             "channels": len(hub.channels),
-            "sessions_behind": sum(len(tier.behind) for tier in hub.tiers),
+            "sessions_behind": sum(len(tier.catching_up) for tier in hub.tiers),
             "sessions_slowed": sum(len(tier.sessions()) for tier in hub.tiers[1:]),
             "cohorts": sum(len(tier.cohorts) for tier in hub.tiers),
         }

@@ -54,7 +54,7 @@ class BinanceDialect:
     def closed(self, n: int, kline: Kline) -> bytes:
         return self._kline(n, kline)
 
-    def beat(self, body: bytes, now_ms: int, *, spare: bool) -> bytes:
+    def frame(self, body: bytes, now_ms: int, *, spare: bool) -> bytes:
         return body
 
     def status(self, ns: Iterable[int], state: FeedState) -> bytes:

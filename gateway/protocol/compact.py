@@ -50,7 +50,7 @@ class CompactDialect(NativeDialect):
     def closed(self, n: int, kline: Kline) -> bytes:
         return _whole(n, kline, CLOSED)
 
-    def beat(self, body: bytes, now_ms: int, *, spare: bool) -> bytes:
+    def frame(self, body: bytes, now_ms: int, *, spare: bool) -> bytes:
         start = b"[%d" % now_ms
         if spare and self.deflate and len(body) >= DEFLATE_MIN_BYTES:
             return deflated_frame(TEXT, b"".join((start, body, b"]")))

@@ -92,7 +92,7 @@ class NativeDialect:
     def closed(self, n: int, kline: Kline) -> bytes:
         return b",[%d,%b]" % (n, kline_json(kline))
 
-    def beat(self, body: bytes, now_ms: int, *, spare: bool) -> bytes:
+    def frame(self, body: bytes, now_ms: int, *, spare: bool) -> bytes:
         start = b'{"op":"update","t":%d,"u":[' % now_ms
         # Drop the first fragment's comma without copying the rest; two bytes close the message.
         fragments = memoryview(body)[1:]

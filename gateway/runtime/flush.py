@@ -1,174 +1,168 @@
-"""The flush beat: every tick the market's changes go to the clients.
+"""The flush: at every interval the market's changes go to the clients.
 
 Merges and encodes nothing itself, and keeps no state but how busy the process is. Each slice of a flush runs without
-`await`: nobody ever sees half a step.
+`await`, so it is atomic with respect to other tasks.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 import time
 from typing import TYPE_CHECKING
 
-from gateway.delivery import throttle
 from gateway.delivery.close_codes import Close
-from gateway.delivery.hub import TIER_PERIODS
-from gateway.delivery.load_level import LANE_PERIODS, Load
+from gateway.delivery.load_level import LANE_PERIODS
 from gateway.ops.counters import COUNT_FLUSHES, Stage
-from gateway.runtime.fanout import Fanout, FlushInfo
+from gateway.runtime.fanout import Fanout, FlushInfo, heartbeat_flushes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from gateway.config import Config
     from gateway.delivery.dialect import Dialect
     from gateway.delivery.hub import Hub
-    from gateway.delivery.session import Session, Sink, SinkBatch
-    from gateway.delivery.tier import Tier
+    from gateway.delivery.load_level import Load
+    from gateway.delivery.session import Session
+    from gateway.delivery.sink import Sink, SinkBatch
     from gateway.market.market import Market
     from gateway.ops.counters import Counters
     from gateway.runtime.backfill import Backfill
     from gateway.runtime.ingest import Ingest
+    from gateway.runtime.session_writer import SessionWriter
 
 logger = logging.getLogger(__name__)
 
-LOOKS_AT_CLOCK = 16
-"""Sessions that are behind, between two looks at the clock."""
+CLOCK_SESSIONS = 16
+"""Sessions that are catching up, written to between two readings of the clock."""
 
 SLICE_S = 0.010
-"""Longest a flush keeps the loop: the feed and the handshakes get their turn in between."""
+"""The longest that a flush keeps the loop: the feed and the handshakes get their turn in between."""
 
 SHED_PARTS = 200
-"""When nothing else helps, one in so many clients is sent away per tick: all of them would come back as a storm."""
-
-
-def wall_ms() -> int:
-    return time.time_ns() // 1_000_000
+"""At the last load level one in so many clients is disconnected per flush: all at once would come back as a storm."""
 
 
 class Flusher:
-    """`run` is the beat; `flush_control` lets replies out between beats."""
+    """`run` flushes at every interval; `flush` is one of these flushes."""
 
     def __init__(
         self,
         config: Config,
         market: Market,
-        hub: Hub[Session],
+        hub: Hub,
         backfill: Backfill,
         ingest: Ingest,
         counters: Counters,
-        on_resync: Callable[[Session], None],
+        load: Load,
+        writer: SessionWriter,
+        start_resyncs: Callable[[], None],
         batch_of: Callable[[Sequence[Sink]], SinkBatch],
-        clock_ms: Callable[[], int] = wall_ms,
+        clock_ms: Callable[[], int],
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._clock_ms = clock_ms
+        """`start_resyncs` is called after each flush, `batch_of` with the sinks of a tier's members when these change.
+
+        `clock_ms` is the time of the market, `monotonic` counts seconds; `sleep` waits for seconds, 0: one turn of the
+        loop.
+        """
         self._market = market
         self._hub = hub
         self._backfill = backfill
         self._ingest = ingest
         self._counters = counters
-        self._on_resync = on_resync
-        self._tick_s = config.stream.tick_ms / 1000
+        self._writer = writer
+        self._start_resyncs = start_resyncs
+        self._clock_ms = clock_ms
+        self._monotonic = monotonic
+        self._sleep = sleep
         self._tick_ms = config.stream.tick_ms
-        self._fanout = Fanout(hub, counters, batch_of, self._leave_sync)
+        self._interval_s = config.stream.tick_ms / 1000
+        self._fanout = Fanout(hub, counters, batch_of, self._miss)
         self.configure(config)
-        self.load = Load(self._tick_s)
-        self._announced = False
+        self.load = load
+        self._level_changed = False
         self.flushed_s = 0.0
         """When the last flush ended, on the monotonic clock."""
 
     def configure(self, config: Config) -> None:
         """Take the settings that may change while the process runs."""
-        self._budget_bytes = config.stream.budget_bytes
-        self._heartbeat_flushes = max(1, round(config.stream.heartbeat_s / self._tick_s))
-        self._slow_abort_s = config.stream.slow_abort_s
-        self._fanout.configure(self._budget_bytes, self._heartbeat_flushes)
+        self._writer.configure(config)
+        self._fanout.configure(config.stream.budget_bytes, heartbeat_flushes(config.stream))
 
     async def run(self) -> None:
-        """Flush on every tick until cancelled. A late tick is not caught up on: its changes go out with the next."""
-        due_s = time.monotonic()
+        """Flush at every interval until cancelled. A late flush is not repeated: the next one includes its changes."""
+        due_s = self._monotonic()
         while True:
-            due_s = max(due_s + self._tick_s, time.monotonic())
-            await asyncio.sleep(due_s - time.monotonic())
-            started_s = time.monotonic()
+            due_s = max(due_s + self._interval_s, self._monotonic())
+            await self._sleep(due_s - self._monotonic())
+            started_s = self._monotonic()
             self._counters.observe_lag(started_s - due_s)
             ingest_s = self._ingest.spent_s
             await self.flush()
-            self.flushed_s = time.monotonic()
+            self.flushed_s = self._monotonic()
             self._counters.observe_flush(self.flushed_s - started_s)
-            if self.flushed_s - due_s > self._tick_s:
+            if self.flushed_s - due_s > self._interval_s:
                 self._counters.overruns += 1
             # Ingest that ran between the slices of the flush is in the flush's time already.
-            self._weigh(ingest_s + self.flushed_s - due_s, self.flushed_s)
+            self._observe_load(ingest_s + self.flushed_s - due_s, self.flushed_s)
 
     async def flush(self) -> None:
-        now_s = time.monotonic()
+        """Publish what has changed and write it to every session that is due."""
+        now_s = self._monotonic()
         now_ms = self._clock_ms()
+        self._publish(now_s, now_ms)
+        tracing = self._ingest.tracing if self._ingest.tracing.traces else None
+        if tracing:
+            tracing.published(self._hub)
+        slice_end_s = now_s + SLICE_S
+        number = self._hub.flush_number
+        announcement = self._load_frame if self._level_changed else None
+        flush = FlushInfo(now_ms, not self.load.level, announcement, not number % COUNT_FLUSHES)
+        due = self._hub.due(self.load.held_lanes(number))
+        if tracing:
+            tracing.encoded(self._hub)
+        for tier in due:
+            for written in self._fanout.serve(tier, flush):
+                at_s = self._monotonic()
+                self._counters.observe_stage(Stage.FLUSH_TO_SOCKET, at_s - now_s, written)
+                if at_s > slice_end_s:
+                    await self._sleep(0)
+                    slice_end_s = self._monotonic() + SLICE_S
+            self._fanout.probe(tier)
+            for position, session in enumerate(list(tier.catching_up)):
+                self._writer.catch_up(tier, session, flush, now_s)
+                if not position % CLOCK_SESSIONS and self._monotonic() > slice_end_s:
+                    await self._sleep(0)
+                    slice_end_s = self._monotonic() + SLICE_S
+            if tracing:
+                tracing.served(tier, self._hub)
+        if tracing:
+            tracing.flushed(self._hub)
+        self._start_resyncs()
+        if number % max(1, round(1 / self._interval_s)) == 0:
+            self._writer.speed_up(now_s)
+            self._counters.log_burst_summaries(now_s)
+
+    def _publish(self, now_s: float, now_ms: int) -> None:
+        """Take the market's changes into the channels."""
         self._ingest.judge_feed(now_s, now_ms)
-        # What the source may still have is waited for, however long it is away.
-        if not self._backfill.running and not self._ingest.feed_state.current.unread:
+        # Do not advance the market while the source may still deliver klines that are missing.
+        if not self._backfill.running and not self._hub.feed_state.unread:
             self._market.advance(now_ms, self._backfill.in_progress)
         self._ingest.begin_flush(now_ms)
         changes = self._market.take_changes()
         for series in changes.gaps:
             self._backfill.start_series(series)
         self._hub.publish(changes)
-        self._counters.published += self._hub.news
-        tracing = self._ingest.tracing if self._ingest.tracing.traces else None
-        if tracing:
-            tracing.published(self._hub)
-        slice_end_s = now_s + SLICE_S
-        counted = not self._hub.tick % COUNT_FLUSHES
-        beat = FlushInfo(now_ms, not self.load.level, self._announcement if self._announced else None, counted)
-        due = self._hub.due(self.load.held(self._hub.tick))
-        if tracing:
-            tracing.encoded(self._hub)
-        for tier in due:
-            for written in self._fanout.serve(tier, beat):
-                at_s = time.monotonic()
-                self._counters.observe_stage(Stage.FLUSH_TO_SOCKET, at_s - now_s, written)
-                if at_s > slice_end_s:
-                    await asyncio.sleep(0)
-                    slice_end_s = time.monotonic() + SLICE_S
-            self._fanout.probe(tier)
-            for place, session in enumerate(list(tier.behind)):
-                self._flush_behind(tier, session, now_s, now_ms)
-                if not place % LOOKS_AT_CLOCK and time.monotonic() > slice_end_s:
-                    await asyncio.sleep(0)
-                    slice_end_s = time.monotonic() + SLICE_S
-            if tracing:
-                tracing.served(tier, self._hub)
-        if tracing:
-            tracing.begin_flush(self._hub)
-        to_resync, self._hub.to_resync = self._hub.to_resync, set()
-        for session in to_resync:
-            self._on_resync(session)
-        if self._hub.tick % max(1, round(1 / self._tick_s)) == 0:
-            self._calm(now_s)
-            self._counters.log_burst_summaries(now_s)
+        self._counters.published += self._hub.changed_channels
 
-    def flush_control(self, session: Session) -> None:
-        """Write a session's replies now if its socket is free; else they go with its next beat."""
-        if session.cohort is not None and not session.sink.busy():
-            replies, session.control = session.control, []
-            session.sink.offer(b"".join(replies))
-        elif session.control:
-            self._hub.leave_sync(session)
-            self._offer_behind(session, self._clock_ms())
-
-    def flush_last(self, session: Session) -> None:
-        """Write all that a session is still owed, whatever the budget: the connection ends."""
-        self._hub.leave_sync(session)
-        if not session.sink.busy():
-            session.sink.offer(session.take(self._hub, sys.maxsize, self._clock_ms()))
-
-    def _weigh(self, busy_s: float, now_s: float) -> None:
-        """Go by what the tick cost: tell everybody of a new level, and at the last send some clients away."""
+    def _observe_load(self, busy_s: float, now_s: float) -> None:
+        """Adapt the load level to what a flush cost; announce a new one, and shed clients when nothing else helps."""
         before = self.load.level
-        self._announced = self.load.observe(busy_s, now_s)
-        if self._announced:
+        self._level_changed = self.load.observe(busy_s, now_s)
+        if self._level_changed:
             logger.warning("load level %s (was %s)", self.load.level.name.lower(), before.name.lower())
         if self.load.sheds(now_s):
             slowest = [session for tier in reversed(self._hub.tiers) for session in tier.sessions()]
@@ -176,64 +170,9 @@ class Flusher:
                 self._counters.disconnects[Close.OVERLOADED.code] += 1
                 session.sink.close(Close.OVERLOADED)
 
-    def _announcement(self, dialect: Dialect) -> bytes:
+    def _load_frame(self, dialect: Dialect) -> bytes:
         interval_ms = self._tick_ms * LANE_PERIODS[self.load.level].ticker
         return dialect.throttle(interval_ms, "load" if self.load.level else "recovered")
 
-    def _flush_behind(self, tier: Tier[Session], session: Session, now_s: float, now_ms: int) -> None:
-        if session.cohort is not None or self._hub.tiers[session.tier] is not tier or session not in tier.behind:
-            # It moved while this flush let others run.
-            return
-        if self._announced:
-            session.load_notice = self._announcement(session.style[0])
-        if session.sink.busy():
-            self._missed(session, "socket_full", now_s)
-            return
-        if session.sink.unsent_bytes() > throttle.unsent_max(session):
-            self._missed(session, "kernel_full", now_s)
-            return
-        throttle.taken(session)
-        if session.allowance is not None and not session.allowance.has_any(now_s):
-            return
-        self._offer_behind(session, now_ms)
-        if session.is_caught_up(self._hub):
-            tier.join(session, self._hub.state, self._hub.tick)
-
-    def _offer_behind(self, session: Session, now_ms: int) -> None:
-        if session.sink.busy():
-            return
-        frames = session.take(self._hub, throttle.budget(session, self._budget_bytes), now_ms)
-        if not frames and session.allowance and self._hub.tick % self._heartbeat_flushes < TIER_PERIODS[session.tier]:
-            frames = session.style[0].heartbeat(now_ms)
-        if frames and session.sink.offer(frames):
-            self._counters.count_writes(1, len(frames))
-            self._counters.count_updates(session.style[0].name, *session.sent)
-            if session.allowance is not None:
-                session.allowance.spend(len(frames))
-        if session.on_control_sent is not None:
-            on_control_sent, session.on_control_sent = session.on_control_sent, None
-            on_control_sent()
-
-    def _missed(self, session: Session, cause: str, now_s: float) -> None:
-        self._counters.missed[cause] += 1
-        self._retier(session, throttle.missed(session, now_s), "slow_client")
-        if session.stalled_since_s is not None and now_s - session.stalled_since_s > self._slow_abort_s:
-            self._counters.disconnects[Close.SLOW.code] += 1
-            session.sink.abort()
-
-    def _leave_sync(self, session: Session, cause: str) -> None:
-        """In step until now, but its socket takes nothing or is read too slowly."""
-        self._hub.leave_sync(session)
-        self._missed(session, cause, time.monotonic())
-
-    def _calm(self, now_s: float) -> None:
-        """Once a second: whoever keeps up in a slow tier may go a rung faster."""
-        for tier in self._hub.tiers[1:]:
-            # Those behind too: after a stall there may be more to catch up on than a slow tier's budget lets through.
-            for session in tier.sessions():
-                self._retier(session, throttle.calmed(session, now_s), "recovered")
-
-    def _retier(self, session: Session, tier: int, reason: str) -> None:
-        if tier != session.tier:
-            self._hub.move(session, tier)
-            session.notice = (self._hub.tiers[tier].period_flushes * self._tick_ms, reason)
+    def _miss(self, session: Session, cause: str) -> None:
+        self._writer.miss(session, cause, self._monotonic())

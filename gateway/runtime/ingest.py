@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from gateway.config import Config
     from gateway.delivery.feed_state import FeedStateMachine
     from gateway.delivery.hub import Hub
-    from gateway.delivery.session import Session
     from gateway.market.market import Market, Update
     from gateway.ops.counters import Counters
     from gateway.redis.contract import Topic
@@ -44,7 +43,7 @@ class Ingest:
         self,
         config: Config,
         market: Market,
-        hub: Hub[Session],
+        hub: Hub,
         feed_state: FeedStateMachine,
         backfill: Backfill,
         counters: Counters,
@@ -77,7 +76,7 @@ class Ingest:
         self._last_ms = self._event_time_ms = 0
         self._price_applied = False
         self.tracing = Tracing()
-        hub.set_state(feed_state.current)
+        hub.set_feed_state(feed_state.current)
 
     def configure(self, config: Config) -> None:
         """Take the settings that may change while the process runs."""
@@ -152,8 +151,8 @@ class Ingest:
         self._publish_state()
 
     def _publish_state(self) -> None:
-        if self.feed_state.current is not self._hub.state:
-            self._hub.set_state(self.feed_state.current)
+        if self.feed_state.current is not self._hub.feed_state:
+            self._hub.set_feed_state(self.feed_state.current)
 
     def _apply(self, topic: Topic, payload: bytes, now_ms: int, step: Step | None = None) -> int:
         """Decode a payload and apply it to the market; returns its event time, 0 where it is refused.

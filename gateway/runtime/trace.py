@@ -1,6 +1,6 @@
-"""One symbol's updates on their way through the gateway, stamped at each stage for whoever asks.
+"""Traces: the times at which the updates of one symbol pass each stage of the gateway, for an operator who asks.
 
-While nobody does, `traces` is empty, and that is all a batch and a tick look at. Changes nothing it looks at.
+Without a trace `traces` is empty, and that is all that a batch and a flush check. Changes nothing that it reads.
 """
 
 from __future__ import annotations
@@ -16,18 +16,17 @@ if TYPE_CHECKING:
 
     from gateway.delivery.channel import Channel
     from gateway.delivery.hub import Hub
-    from gateway.delivery.session import Session
     from gateway.delivery.subscription_set import SubscriptionSet
     from gateway.delivery.tier import Tier
     from gateway.market.market import Update
     from gateway.redis.contract import Topic
 
 PENDING_MAX = 1000
-"""Updates of one symbol that are followed within a tick."""
+"""Updates of one symbol that are traced within a flush interval."""
 
 
 class Step:
-    """One update's stamps; times of this process in ms since it was read from the feed's socket."""
+    """The record of one update; its stamps are ms since the update was read from the feed's socket."""
 
     __slots__ = ("_clock_s", "_read_s", "closed", "record")
 
@@ -69,23 +68,25 @@ class Step:
 
 
 class Trace:
-    """Follows one symbol until it is stopped; each update is told when its tick is over."""
+    """One symbol, and who gets the record of each of its updates when the flush that includes it is over."""
 
-    def __init__(self, symbol: str, tell: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, symbol: str, report: Callable[[dict[str, Any]], None]) -> None:
         self.symbol = symbol
-        self.tell = tell
+        self.report = report
         self.pending: list[Step] = []
-        """Folded in, and not published yet."""
-        self.flying: list[Step] = []
-        """Of the tick that is being flushed."""
-        self.touched: frozenset[int] = frozenset()
-        """The numbers of the symbol's channels that have news at this tick, and let it out."""
-        self.watched = 0
+        """Updates that were applied to the market and not published yet."""
+        self.in_flush: list[Step] = []
+        """Updates of the flush that is under way."""
+        self.changed: frozenset[int] = frozenset()
+        """The numbers of the symbol's channels that have changed at this flush, but for those of held lanes."""
+        self.subscribed = 0
+        """How many of the symbol's channels have subscribers."""
         self.held = False
+        """Whether all that has changed is held back at this flush."""
 
 
 class Tracing:
-    """All traces. Ingest and pump call it, in the order of a tick, and only while `traces` is not empty."""
+    """All traces. Ingest and flush call it, in the order of the stages, and only while `traces` is not empty."""
 
     def __init__(
         self, clock_s: Callable[[], float] = time.perf_counter, wall_s: Callable[[], float] = time.time
@@ -95,23 +96,23 @@ class Tracing:
         self._wall_s = wall_s
         self._read_s = self._read_ms = 0.0
 
-    def start(self, symbol: str, tell: Callable[[dict[str, Any]], None]) -> Trace:
-        """Follow a symbol; `tell` gets a record of each update."""
-        trace = Trace(symbol, tell)
+    def start(self, symbol: str, report: Callable[[dict[str, Any]], None]) -> Trace:
+        """Trace a symbol; `report` gets the record of each update."""
+        trace = Trace(symbol, report)
         self.traces.append(trace)
         return trace
 
     def stop(self, trace: Trace) -> None:
         self.traces.remove(trace)
 
-    # What ingest says.
+    # Called by ingest.
 
     def read(self) -> None:
         """A batch has come from the feed's socket."""
         self._read_s, self._read_ms = self._clock_s(), self._wall_s() * 1000
 
     def begin(self, topic: Topic) -> Step | None:
-        """An update is about to be decoded; `None` where nobody follows its symbol."""
+        """An update is about to be decoded; `None` where its symbol is not traced."""
         step = None
         for trace in self.traces:
             if trace.symbol == topic.symbol and len(trace.pending) < PENDING_MAX:
@@ -125,79 +126,83 @@ class Tracing:
         for trace in self.traces:
             if step in trace.pending:
                 trace.pending.remove(step)
-                trace.tell(step.record)
+                trace.report(step.record)
 
-    # What the pump says.
+    # Called by the flush.
 
-    def published(self, hub: Hub[Session]) -> None:
-        """The hub has begun a tick with what was folded in before it."""
+    def published(self, hub: Hub) -> None:
+        """The hub has begun a flush with what was applied to the market before it."""
         at_s = self._clock_s()
         for trace in self.traces:
-            trace.flying, trace.pending = trace.pending, []
-            if not trace.flying:
+            trace.in_flush, trace.pending = trace.pending, []
+            if not trace.in_flush:
                 continue
             channels = [channel for channel in hub.channels if channel.subscribers and _shows(channel, trace.symbol)]
-            trace.watched = len(channels)
-            trace.touched = frozenset(channel.n for channel in channels if channel.changed_at_flush == hub.tick)
-            for step in trace.flying:
-                step.record["tick"] = hub.tick
+            trace.subscribed = len(channels)
+            trace.changed = frozenset(channel.n for channel in channels if channel.changed_at_flush == hub.flush_number)
+            for step in trace.in_flush:
+                step.record["tick"] = hub.flush_number
                 step.stamp("published", at_s)
 
-    def encoded(self, hub: Hub[Session]) -> None:
-        """The fragments of all tiers that have a beat are ready."""
+    def encoded(self, hub: Hub) -> None:
+        """The fragments of all tiers that are due are ready."""
         at_s = self._clock_s()
         for trace in self.traces:
-            if trace.touched:
-                closed = any(step.closed for step in trace.flying)
-                free = frozenset(n for n in trace.touched if closed or hub.channels[n].lane not in hub.held)
-                trace.held, trace.touched = not free, free
-            for step in trace.flying if trace.touched else ():
+            if trace.changed:
+                closed = any(step.closed for step in trace.in_flush)
+                free = frozenset(
+                    n for n in trace.changed if closed or hub.channels[n].lane not in hub.published.held_lanes
+                )
+                trace.held, trace.changed = not free, free
+            for step in trace.in_flush if trace.changed else ():
                 step.stamp("encoded", at_s)
 
-    def served(self, tier: Tier[Session], hub: Hub[Session]) -> None:
-        """Everybody of a tier has been written to who could be."""
+    def served(self, tier: Tier, hub: Hub) -> None:
+        """The sessions of a tier have been written to, as far as they take anything."""
         at_s = self._clock_s()
         for trace in self.traces:
-            written, waiting = _count(tier, trace, hub.tick, due=True)
-            for step in trace.flying:
+            written, waiting = _count(tier, trace, hub.flush_number, due=True)
+            for step in trace.in_flush:
                 step.record["clients"] += written
                 step.record["waiting"] += waiting
                 if written:
                     step.stamp("written", at_s)
 
-    def begin_flush(self, hub: Hub[Session]) -> None:
-        """The flush is over: tell of all that went out with it, or why it did not."""
+    def flushed(self, hub: Hub) -> None:
+        """The flush is over: report what went out with it, or why it did not."""
         for trace in self.traces:
             for tier in hub.tiers:
-                if not tier.is_due(hub.tick):
-                    _, waiting = _count(tier, trace, hub.tick, due=False)
-                    for step in trace.flying:
+                if not tier.is_due(hub.flush_number):
+                    _, waiting = _count(tier, trace, hub.flush_number, due=False)
+                    for step in trace.in_flush:
                         step.record["waiting"] += waiting
-            for step in trace.flying:
+            for step in trace.in_flush:
                 step.record["outcome"] = _outcome(trace, step)
-                trace.tell(step.record)
-            trace.flying, trace.touched, trace.held = [], frozenset(), False
+                trace.report(step.record)
+            trace.in_flush, trace.changed, trace.held = [], frozenset(), False
 
 
 def _shows(channel: Channel, symbol: str) -> bool:
     return not isinstance(channel, MarketChannel) and channel.symbol == symbol
 
 
-def _count(tier: Tier[Session], trace: Trace, tick: int, *, due: bool) -> tuple[int, int]:
-    """How many of a tier's clients have been sent the symbol's news, and how many will be later."""
-    if not trace.touched:
+def _count(tier: Tier, trace: Trace, flush_number: int, *, due: bool) -> tuple[int, int]:
+    """How many of a tier's clients have been sent the symbol's changes, and how many will be later."""
+    if not trace.changed:
         return 0, 0
-    closed = any(step.closed for step in trace.flying)
+    closed = any(step.closed for step in trace.in_flush)
 
     def wants(subscription_set: SubscriptionSet, closed_only: bool) -> bool:
-        return (closed or not closed_only) and not trace.touched.isdisjoint(subscription_set.ns)
+        return (closed or not closed_only) and not trace.changed.isdisjoint(subscription_set.ns)
 
     in_sync = sum(cohort.size for cohort in tier.cohorts.values() if wants(cohort.subscription_set, cohort.style[1]))
-    behind = [session for session in tier.behind if wants(session.subscription_set, session.style[1])]
+    catching_up = [session for session in tier.catching_up if wants(session.subscription_set, session.style[1])]
     caught_up = sum(
-        session.served_at_flush == tick and trace.touched.isdisjoint(session.pending) for session in behind if due
+        session.served_at_flush == flush_number and trace.changed.isdisjoint(session.pending)
+        for session in catching_up
+        if due
     )
-    return (in_sync + caught_up, len(behind) - caught_up) if due else (0, in_sync + len(behind))
+    return (in_sync + caught_up, len(catching_up) - caught_up) if due else (0, in_sync + len(catching_up))
 
 
 def _outcome(trace: Trace, step: Step) -> str:
@@ -205,6 +210,6 @@ def _outcome(trace: Trace, step: Step) -> str:
         return "written"
     if trace.held:
         return "held: the process is busy"
-    if not trace.watched:
+    if not trace.subscribed:
         return "nobody subscribed"
-    return "waiting" if trace.touched else "no news"
+    return "waiting" if trace.changed else "no news"

@@ -68,10 +68,13 @@ class Server(uvicorn.Server):
         self._settings = config
         self._on_ready = on_ready
 
-    async def serve_once(self, live: Callable[[], bool], sock: socket.socket) -> None:
-        """Wait until `live()`, then listen and serve. A process that listens gets a share of the port's new clients."""
+    async def serve_once(self, is_live: Callable[[], bool] | None, sock: socket.socket) -> None:
+        """Listen and serve until a signal or `should_exit` ends it; with `is_live`, wait for that first.
+
+        A process that listens gets a share of the port's new clients.
+        """
         for _ in range(round(LIVE_WAIT_S / LIVE_CHECK_S)):
-            if live():
+            if is_live is None or is_live() or self.should_exit:
                 break
             await asyncio.sleep(LIVE_CHECK_S)
         await self.serve(sockets=[sock])

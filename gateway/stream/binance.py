@@ -1,4 +1,4 @@
-"""The WebSocket edge of Binance's stream dialect: paths, commands, replies. The pump writes the events.
+"""The WebSocket endpoint of Binance's stream dialect: paths, commands, replies. The flush writes the events.
 
 Paths as clients use them, not only as documented: `/ws/<anything>` and `/stream/<anything>` open (ccxt numbers its
 connections `/ws/0`), several names may stand in one path, unknown query parameters are ignored.
@@ -7,13 +7,11 @@ connections `/ws/0`), several names may stand in one path, unknown query paramet
 from __future__ import annotations
 
 import logging
-import time
 from typing import TYPE_CHECKING
 
 from starlette.routing import WebSocketRoute
 
 from gateway.access.connection import Verdict
-from gateway.delivery import throttle
 from gateway.delivery.channel import View
 from gateway.delivery.close_codes import Close
 from gateway.delivery.session import Session
@@ -31,22 +29,18 @@ from gateway.protocol.binance_commands import (
     error_frame,
     result,
 )
-from gateway.server.handshake import HANDOVER
+from gateway.stream.endpoint import now_us
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from starlette.websockets import WebSocket
 
     from gateway.access.connection import ConnectionAccess
-    from gateway.config import Config
     from gateway.delivery.channel import Channel
-    from gateway.delivery.hub import Hub
-    from gateway.http.admission import Admission
     from gateway.market.market import Market
-    from gateway.ops.counters import Counters
-    from gateway.runtime.flush import Flusher
     from gateway.server.client_socket import ClientSocket
+    from gateway.stream.endpoint import Endpoint
 
 logger = logging.getLogger(__name__)
 
@@ -54,29 +48,14 @@ _METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "G
 
 
 class BinanceService:
-    """What all clients of the dialect share."""
+    """What all clients of the dialect share: routes, dialect objects, and the channel of each stream."""
 
-    def __init__(
-        self,
-        config: Config,
-        market: Market,
-        hub: Hub[Session],
-        flusher: Flusher,
-        counters: Counters,
-        names: StreamNames,
-        admission: Admission,
-        clock_ms: Callable[[], int],
-    ) -> None:
-        self.config = config.stream
-        self.admission = admission
-        self.market = market
-        self.hub = hub
-        self.flusher = flusher
-        self.counters = counters
+    def __init__(self, endpoint: Endpoint, market: Market, names: StreamNames) -> None:
+        self.endpoint = endpoint
         self.names = names
-        self.clock_ms = clock_ms
+        self._market = market
         self._dialects = {
-            (combined, micro): BinanceDialect(hub.channels, combined=combined, micro=micro)
+            (combined, micro): BinanceDialect(endpoint.hub.channels, combined=combined, micro=micro)
             for combined in (False, True)
             for micro in (False, True)
         }
@@ -92,14 +71,15 @@ class BinanceService:
         return self._dialects[combined, micro]
 
     def channel(self, stream: Stream) -> Channel:
-        """The channel of a stream; raises `RequestError` where nobody has data for its symbol."""
+        """The channel of a stream; raises `RequestError` for a symbol without data."""
+        hub = self.endpoint.hub
         if not stream.symbol:
-            return self.hub.market_channel(stream.view, stream.name)
-        if self.market.is_unknown(stream.symbol):
+            return hub.market_channel(stream.view, stream.name)
+        if self._market.is_unknown(stream.symbol):
             raise RequestError(INVALID_REQUEST, f"Invalid request: invalid stream, no data for {stream.symbol}")
         if stream.view is View.STRICT:
-            return self.hub.strict_channel(stream.symbol, stream.interval, stream.name)
-        return self.hub.ticker_channel(stream.symbol, stream.view, stream.name)
+            return hub.strict_channel(stream.symbol, stream.interval, stream.name)
+        return hub.ticker_channel(stream.symbol, stream.view, stream.name)
 
     async def _connect_raw(self, websocket: WebSocket) -> None:
         await self._connect(websocket, websocket.path_params.get("rest", "").split("/"), combined=False)
@@ -115,97 +95,86 @@ class BinanceService:
             await self._connect(websocket, names, combined=True)
 
     async def _connect(self, websocket: WebSocket, names: Iterable[str], *, combined: bool) -> None:
-        # The dialect knows no message with a token in it.
-        access = await self.admission.admit(websocket, token_may_follow=False)
+        # The dialect has no message that could carry a token.
+        access = await self.endpoint.admission.admit(websocket, token_may_follow=False)
         if access is None:
             return
         micro = websocket.query_params.get("timeUnit", "").upper() == "MICROSECOND"
-        try:
-            await websocket.accept()
-            socket: ClientSocket = websocket.scope["extensions"][HANDOVER]()
-        except BaseException:
-            # It went away while it was let in.
-            self.admission.release(access)
-            raise
+        socket = await self.endpoint.accept(websocket, access)
         client = BinanceClient(self, socket, access, self.dialect(combined=combined, micro=micro))
         client.begin(names)
 
 
 class BinanceClient:
-    """One client: every text gets one answer, and the streams it asked for in its URL need none."""
+    """One client: every command gets one reply; the streams of its URL need none."""
 
-    __slots__ = ("_access", "_service", "session", "socket")
+    __slots__ = ("_access", "_endpoint", "_service", "session", "socket")
 
     def __init__(
         self, service: BinanceService, socket: ClientSocket, access: ConnectionAccess, dialect: BinanceDialect
     ) -> None:
         self._service = service
+        self._endpoint = service.endpoint
         self._access = access
         self.socket = socket
         self.session = Session(socket, (dialect, False))
-        service.hub.add(self.session)
-        service.counters.connection_opened(socket.id, dialect.name, access.group)
-        socket.attach(self)
-        service.admission.start(access, socket)
+        self._endpoint.open(self, socket, access, self.session)
 
     def begin(self, names: Iterable[str]) -> None:
-        """Subscribe to the streams of the URL; what is no stream (a client's running number) is passed over."""
+        """Subscribe to the streams of the URL; other names (a client's serial number) are ignored."""
         channels = []
         for name in names:
             try:
                 channels.append(self._channel(self._service.names.parse(name)))
             except RequestError:
                 continue
-        self._add(channels[: self._service.config.max_subscriptions])
+        self._add(channels[: self._endpoint.config.max_subscriptions])
 
-    # What the socket says.
+    # Called by the socket.
 
     def received(self, text: bytes) -> None:
         try:
-            self._within(self._access.take_message(time.monotonic_ns() // 1000))
+            self._check(self._access.take_message(now_us()))
             request = decode(text)
             try:
-                reply = result(request.id, self._obey(request))
+                reply = result(request.id, self._execute(request))
             except RequestError as error:
                 error.id = request.id
                 raise
         except RequestError as error:
-            self._service.counters.command_errors[f"BINANCE_{error.code}"] += 1
+            self._endpoint.counters.command_errors[f"BINANCE_{error.code}"] += 1
             reply = error_frame(error)
         except Exception:
             logger.exception("command failed", extra={"connection": self.socket.id})
-            self._service.admission.disconnect(self._access, Close.INTERNAL)
+            self._endpoint.fail(self._access)
             return
         if self.socket.closing:
             return
-        self.session.control.append(reply)
-        self._service.flusher.flush_control(self.session)
+        self._endpoint.writer.reply(self.session, reply)
 
     def lost(self) -> None:
-        self._service.hub.remove(self.session)
-        self._service.admission.finish(self._access, self.socket, self.session.style[0].name)
+        self._endpoint.closed(self.socket, self._access, self.session)
 
     def warned(self, retry_ms: int) -> None:
         dialect, _ = self.session.style
         assert isinstance(dialect, BinanceDialect)
-        self.session.control.append(dialect.shutdown(self._service.clock_ms()))
-        self._service.flusher.flush_control(self.session)
+        self._endpoint.writer.reply(self.session, dialect.shutdown(self._endpoint.clock_ms()))
 
     def draining(self) -> None:
-        self._service.flusher.flush_last(self.session)
+        self._endpoint.writer.write_all(self.session)
 
     # Commands. Each returns the reply's `result`.
 
-    def _obey(self, request: Request) -> object:
+    def _execute(self, request: Request) -> object:
         match request.method:
             case "SUBSCRIBE":
-                self._within(self._access.take_channels(len(request.params), time.monotonic_ns() // 1000))
+                self._check(self._access.take_channels(len(request.params), now_us()))
                 self._subscribe(request.params)
             case "UNSUBSCRIBE":
-                self._within(self._access.take_channels(len(request.params), time.monotonic_ns() // 1000))
+                self._check(self._access.take_channels(len(request.params), now_us()))
                 self._unsubscribe(request.params)
             case "LIST_SUBSCRIPTIONS":
-                return [self._service.hub.channels[n].name for n in self.session.subscription_set.ns]
+                return [self._endpoint.hub.channels[n].name for n in self.session.subscription_set.ns]
             case "GET_PROPERTY":
                 return self._get(request.params)
             case "SET_PROPERTY":
@@ -223,34 +192,34 @@ class BinanceClient:
             raise RequestError(INVALID_REQUEST, "Invalid request: params must name at least one stream")
         channels = {self._channel(stream): None for stream in streams}
         fresh = [channel for channel in channels if channel.n not in self.session.subscription_set]
-        if len(self.session.subscription_set.ns) + len(fresh) > service.config.max_subscriptions:
-            message = f"Invalid request: at most {service.config.max_subscriptions} streams per connection"
+        if len(self.session.subscription_set.ns) + len(fresh) > self._endpoint.config.max_subscriptions:
+            message = f"Invalid request: at most {self._endpoint.config.max_subscriptions} streams per connection"
             raise RequestError(INVALID_REQUEST, message)
         self._add(fresh)
 
     def _unsubscribe(self, params: list[object]) -> None:
-        found = [self._service.hub.find(self._service.names.parse(name).name) for name in params]
-        self._service.hub.unsubscribe(self.session, [channel for channel in found if channel is not None])
+        found = [self._endpoint.hub.find(self._service.names.parse(name).name) for name in params]
+        self._endpoint.hub.unsubscribe(self.session, [channel for channel in found if channel is not None])
 
     def _add(self, channels: list[Channel]) -> None:
         if channels:
             self._access.subscribed = True
-            self._service.hub.subscribe(self.session, channels)
-            # No snapshots here: the state as it is goes out with the next beat.
-            self.session.pending.update(dict.fromkeys(channel.n for channel in channels))
+            self._endpoint.hub.subscribe(self.session, channels)
+            # The dialect has no snapshots: the newest values go out with the next flush.
+            self.session.add_pending(channel.n for channel in channels)
 
     def _channel(self, stream: Stream) -> Channel:
-        """Raises `RequestError` also for what the client's token is not for, by the native name of what it carries."""
+        """Raises `RequestError` also where the client's token does not permit the native channel of the same data."""
         kind = "kline" if stream.interval else "ticker"
         name = ":".join(filter(None, (kind, stream.symbol or "*", stream.interval)))
         if not self._access.allows(name):
             raise RequestError(INVALID_REQUEST, "Invalid request: the token is not for this stream")
         return self._service.channel(stream)
 
-    def _within(self, verdict: Verdict) -> None:
-        """Raises `RequestError` for what is too much, and ends the connection of who does not stop."""
+    def _check(self, verdict: Verdict) -> None:
+        """Raises `RequestError` for a command beyond the limits; ends the connection of a client that does not stop."""
         if verdict is Verdict.DISCONNECT:
-            self._service.admission.disconnect(self._access, Close.RATE_LIMIT)
+            self._endpoint.admission.disconnect(self._access, Close.RATE_LIMIT)
         if verdict is not Verdict.PASS:
             raise RequestError(TOO_MANY_REQUESTS, "Too many requests: slow down")
 
@@ -261,7 +230,7 @@ class BinanceClient:
             case ["combined"]:
                 return dialect.combined
             case ["max_rate"]:
-                return self.session.max_rate or None
+                return self.session.pace.max_rate or None
             case ["closed_only"]:
                 return closed_only
             case [str() as name]:
@@ -270,18 +239,16 @@ class BinanceClient:
                 raise RequestError(INVALID_REQUEST, "Invalid request: property name must be a string")
 
     def _set(self, params: list[object]) -> None:
-        hub, session = self._service.hub, self.session
+        hub, session = self._endpoint.hub, self.session
         dialect, closed_only = session.style
         assert isinstance(dialect, BinanceDialect)
         match params:
             case ["combined", bool() as combined]:
-                hub.restyle(session, (self._service.dialect(combined=combined, micro=dialect.micro), closed_only))
+                hub.set_style(session, (self._service.dialect(combined=combined, micro=dialect.micro), closed_only))
             case ["closed_only", bool() as wanted]:
-                hub.restyle(session, (dialect, wanted))
+                hub.set_style(session, (dialect, wanted))
             case ["max_rate", (int() | float()) as rate] if not isinstance(rate, bool) and rate >= 0:
-                session.max_rate = float(rate)
-                session.floor = throttle.tier_for_rate(session.max_rate, self._service.config.tick_ms)
-                hub.move(session, session.floor)
+                hub.limit_rate(session, float(rate), self._endpoint.config.tick_ms)
             case ["combined" | "closed_only", *_]:
                 raise RequestError(EXPECTED_BOOLEAN, "Invalid value type: expected Boolean")
             case ["max_rate", *_]:

@@ -1,11 +1,11 @@
-"""One client of the native protocol: its commands become steps on hub and session, and are answered."""
+"""One client of the native protocol: executes its commands on hub and session, and replies."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway import __version__
@@ -25,8 +25,7 @@ from gateway.delivery.commands import (
 )
 from gateway.delivery.session import Session
 from gateway.model.errors import ErrorCode
-from gateway.stream.profile import set_profile
-from gateway.stream.snapshots import in_memory
+from gateway.stream.endpoint import now_us
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -35,261 +34,263 @@ if TYPE_CHECKING:
     from gateway.delivery.channel import Channel
     from gateway.delivery.commands import Command, CommandId
     from gateway.history.encoded import EncodedKlines
+    from gateway.market.market import Market
     from gateway.protocol.native import NativeDialect
+    from gateway.protocol.native_commands import NativeCommands
     from gateway.server.client_socket import ClientSocket
-    from gateway.stream.native import StreamService
+    from gateway.stream.endpoint import Endpoint
+    from gateway.stream.snapshots import Snapshots
 
 logger = logging.getLogger(__name__)
 
-CONTROL_MAX_BYTES = 256 * 1024
-"""Replies that may wait for one client; past it, its commands are not read until it has read some."""
+
+@dataclass(frozen=True, slots=True)
+class NativeParts:
+    """What all clients of the native protocol share."""
+
+    endpoint: Endpoint
+    market: Market
+    commands: NativeCommands
+    snapshots: Snapshots
+    tasks: set[asyncio.Task[None]]
+    """Commands that wait for the store or for a token; whoever owns the set cancels them at the end."""
 
 
-class Client:
-    """One client: its socket, its session, and the commands that wait while one of them reads history."""
+class NativeClient:
+    """One client: its socket, its session, and the commands that wait while one of them reads the store."""
 
-    __slots__ = ("_access", "_dialect", "_inbox", "_working", "service", "session", "socket")
+    __slots__ = ("_access", "_dialect", "_endpoint", "_inbox", "_parts", "_working", "session", "socket")
 
     def __init__(
-        self, service: StreamService, socket: ClientSocket, access: ConnectionAccess, dialect: NativeDialect
+        self, parts: NativeParts, socket: ClientSocket, access: ConnectionAccess, dialect: NativeDialect
     ) -> None:
-        self.service = service
+        self._parts = parts
+        self._endpoint = endpoint = parts.endpoint
         self._access = access
-        self.socket = socket
         self._dialect = dialect
+        self.socket = socket
         self.session = Session(socket, (dialect, False))
         self._inbox: deque[bytes] | None = None
         self._working = False
-        service.clients[self.session] = self
-        service.hub.add(self.session)
-        service.counters.connection_opened(socket.id, dialect.name, access.group)
-        config = service.config
+        endpoint.open(self, socket, access, self.session)
+        config = endpoint.config
         limits = {
             "max_subscriptions": config.max_subscriptions,
             "max_message_bytes": config.max_message_bytes,
             "history_max": config.history_max,
         }
-        hello = dialect.hello(f"kline-gateway/{__version__}", service.clock_ms(), config.tick_ms, limits)
-        self.say(hello)
-        socket.attach(self)
-        service.admission.start(access, socket)
+        self._reply(dialect.hello(f"kline-gateway/{__version__}", endpoint.clock_ms(), config.tick_ms, limits))
 
-    # What the socket says.
+    # Called by the socket.
 
     def received(self, text: bytes) -> None:
         try:
-            self._within(self._access.take_message(_now_us()), None)
+            self._check(self._access.take_message(now_us()), None)
         except CommandError as error:
             self._refuse(error)
             return
         if self.socket.closing:
             return
-        self._decoded(text)
+        self._decode(text)
 
-    def _decoded(self, text: bytes) -> None:
+    def lost(self) -> None:
+        self._endpoint.closed(self.socket, self._access, self.session)
+
+    def warned(self, retry_ms: int) -> None:
+        self._reply(self._dialect.shutdown(retry_ms))
+
+    def draining(self) -> None:
+        self._endpoint.writer.write_all(self.session)
+
+    # Commands.
+
+    def _decode(self, text: bytes) -> None:
         if self._working:
             if self._inbox is None:
                 self._inbox = deque()
             self._inbox.append(text)
-            # Its replies may have been read meanwhile, and let it go on.
+            # The writer may have resumed the socket meanwhile, because replies were read.
             self.socket.pause()
             return
         try:
-            self._obey(self.service.commands.decode(text))
+            self._execute(self._parts.commands.decode(text))
         except CommandError as error:
             self._refuse(error)
         except Exception:
             logger.exception("command failed", extra={"connection": self.socket.id})
-            self.service.admission.disconnect(self._access, Close.INTERNAL)
+            self._endpoint.fail(self._access)
 
-    def lost(self) -> None:
-        self.service.clients.pop(self.session, None)
-        self.service.hub.remove(self.session)
-        self.service.admission.finish(self._access, self.socket, self.session.style[0].name)
-
-    def warned(self, retry_ms: int) -> None:
-        self.say(self._dialect.shutdown(retry_ms))
-
-    def draining(self) -> None:
-        self.service.flusher.flush_last(self.session)
-
-    # Commands.
-
-    def _obey(self, command: Command) -> None:
-        service, session = self.service, self.session
+    def _execute(self, command: Command) -> None:
+        endpoint, session = self._endpoint, self.session
         if not self._access.authorized and not isinstance(command, Authenticate | Ping):
             raise CommandError(ErrorCode.UNAUTHORIZED, "a token is needed first: send auth", command.id)
         match command:
             case Subscribe():
-                self._within(self._access.take_channels(len(command.channels), _now_us()), command.id)
+                self._check(self._access.take_channels(len(command.channels), now_us()), command.id)
                 self._subscribe(command)
             case Unsubscribe(id, names):
-                self._within(self._access.take_channels(len(names), _now_us()), id)
-                gone = [channel for name in names if (channel := self._held(name))]
-                service.hub.unsubscribe(session, gone)
-                self.say(self._dialect.unsubscribed(id, names))
+                self._check(self._access.take_channels(len(names), now_us()), id)
+                subscribed = self._subscribed()
+                gone = [subscribed[name] for name in names if name in subscribed]
+                endpoint.hub.unsubscribe(session, gone)
+                self._reply(self._dialect.unsubscribed(id, names))
             case ListChannels(id):
-                channels = map(service.hub.channels.__getitem__, session.subscription_set.ns)
-                self.say(self._dialect.channel_list(id, {channel.name: channel.n for channel in channels}))
+                numbers = {name: channel.n for name, channel in self._subscribed().items()}
+                self._reply(self._dialect.channel_list(id, numbers))
             case SetProfile():
-                profile = set_profile(service.hub, session, command, service.config.tick_ms)
-                self.say(self._dialect.profile(command.id, profile))
+                self._set_profile(command)
             case Ping(id):
-                self.say(self._dialect.pong(id, service.clock_ms()))
+                self._reply(self._dialect.pong(id, endpoint.clock_ms()))
             case Authenticate():
-                self._work(self._authenticate(command))
+                self._start(self._authenticate(command))
 
     async def _authenticate(self, command: Authenticate) -> None:
-        """A token that is refused changes nothing: one that was shown before still holds."""
-        admission = self.service.admission
+        """A token that is refused changes nothing: one that was accepted before stays in force."""
+        admission = self._endpoint.admission
         try:
-            grant = await admission.present_token(self._access, command.token, self._held_names())
+            grant = await admission.present_token(self._access, command.token, list(self._subscribed()))
         except TokenRefused as error:
             admission.counters.refusals[f"token_{error.reason}"] += 1
             code = ErrorCode.FORBIDDEN if error.reason == "channels" else ErrorCode.UNAUTHORIZED
             self._refuse(CommandError(code, error.message, command.id))
         else:
-            self.say(self._dialect.authenticated(command.id, grant.expires_ms))
+            self._reply(self._dialect.authenticated(command.id, grant.expires_ms))
 
-    def _within(self, verdict: Verdict, id: CommandId) -> None:
-        """Raises `CommandError` for what is too much, and ends the connection of who does not stop."""
+    def _check(self, verdict: Verdict, id: CommandId) -> None:
+        """Raises `CommandError` for a command beyond the limits; ends the connection of a client that does not stop."""
         if verdict is Verdict.DISCONNECT:
-            self.service.admission.disconnect(self._access, Close.RATE_LIMIT)
+            self._endpoint.admission.disconnect(self._access, Close.RATE_LIMIT)
         if verdict is not Verdict.PASS:
             raise CommandError(ErrorCode.RATE_LIMIT, "too many messages or channels at a time; slow down", id)
 
     def _refuse(self, error: CommandError) -> None:
-        self.service.counters.command_errors[error.code] += 1
+        self._endpoint.counters.command_errors[error.code] += 1
         if not self.socket.closing:
-            self.say(self._dialect.error(error))
+            self._reply(self._dialect.error(error))
 
     def _subscribe(self, command: Subscribe) -> None:
         channels: dict[str, Channel | CommandError] = {}
-        room = self.service.config.max_subscriptions - len(self.session.subscription_set.ns)
+        room = self._endpoint.config.max_subscriptions - len(self.session.subscription_set.ns)
         for text, name in command.channels.items():
             channels[text] = channel = self._channel(name)
             if not isinstance(channel, CommandError) and channel.n not in self.session.subscription_set:
                 room -= 1
                 if room < 0:
                     channels[text] = CommandError(
-                        ErrorCode.TOO_MANY_SUBSCRIPTIONS, f"at most {self.service.config.max_subscriptions} channels"
+                        ErrorCode.TOO_MANY_SUBSCRIPTIONS, f"at most {self._endpoint.config.max_subscriptions} channels"
                     )
-        pasts = {
+        from_store = {
             text: channel
             for text, channel in channels.items()
-            if isinstance(channel, KlineChannel) and self._reads_store(command, text, channel)
+            if isinstance(channel, KlineChannel)
+            and self._parts.snapshots.need_store(channel, command.history, command.resume.get(text))
         }
-        if pasts:
-            self._work(self._subscribe_with_past(command, channels, pasts))
+        if from_store:
+            self._start(self._subscribe_with_history(command, channels, from_store))
         else:
             self._register(command, channels, {})
 
     def _channel(self, name: ChannelName | CommandError) -> Channel | CommandError:
         if isinstance(name, CommandError):
             return name
-        service = self.service
+        hub = self._endpoint.hub
         if not self._access.allows(name.text):
             return CommandError(ErrorCode.FORBIDDEN, "the token is not for this channel")
-        if service.market.is_unknown(name.symbol):
-            return CommandError(ErrorCode.INVALID_SYMBOL, f"nobody has data for {name.symbol}")
+        if self._parts.market.is_unknown(name.symbol):
+            return CommandError(ErrorCode.INVALID_SYMBOL, f"Unknown symbol {name.symbol}.")
         if name.interval:
-            return service.hub.kline_channel(name.symbol, name.interval)
-        return service.hub.ticker_channel(name.symbol)
+            return hub.kline_channel(name.symbol, name.interval)
+        return hub.ticker_channel(name.symbol)
 
-    def _reads_store(self, command: Subscribe, text: str, channel: KlineChannel) -> bool:
-        """Whether what is in memory is not enough."""
-        cursor = command.resume.get(text)
-        if cursor is not None and in_memory(channel, cursor):
-            return False
-        return cursor is not None or command.history > len(channel.series.closed)
-
-    async def _subscribe_with_past(
-        self, command: Subscribe, channels: dict[str, Channel | CommandError], wanted: dict[str, KlineChannel]
+    async def _subscribe_with_history(
+        self, command: Subscribe, channels: dict[str, Channel | CommandError], from_store: dict[str, KlineChannel]
     ) -> None:
+        snapshots = self._parts.snapshots
         results = await asyncio.gather(
-            *(self._read_past(channel, command.resume.get(text)) for text, channel in wanted.items())
+            *(snapshots.read(channel, command.resume.get(text)) for text, channel in from_store.items())
         )
-        pasts: dict[str, EncodedKlines] = {}
-        for text, result in zip(wanted, results, strict=True):
+        stored: dict[str, EncodedKlines] = {}
+        for text, result in zip(from_store, results, strict=True):
             if isinstance(result, CommandError):
                 channels[text] = result
             else:
-                pasts[text] = result
-        self._register(command, channels, pasts)
-
-    async def _read_past(self, channel: KlineChannel, cursor: int | None) -> EncodedKlines | CommandError:
-        snapshots = self.service.snapshots
-        return await (snapshots.read(channel) if cursor is None else snapshots.read_after(channel, cursor))
+                stored[text] = result
+        self._register(command, channels, stored)
 
     def _register(
-        self, command: Subscribe, channels: dict[str, Channel | CommandError], pasts: dict[str, EncodedKlines]
+        self, command: Subscribe, channels: dict[str, Channel | CommandError], stored: dict[str, EncodedKlines]
     ) -> None:
-        """The step that joins past and present: no `await` in it, so nothing can come between."""
+        """Subscribe and send the snapshots. Runs without `await`, so no update can come between the two."""
         if self.socket.closing:
             return
-        service, session, dialect = self.service, self.session, self._dialect
+        hub, session, dialect, snapshots = self._endpoint.hub, self.session, self._dialect, self._parts.snapshots
         accepted = {text: channel for text, channel in channels.items() if not isinstance(channel, CommandError)}
-        service.hub.subscribe(session, accepted.values())
+        hub.subscribe(session, accepted.values())
         self._access.subscribed |= bool(accepted)
-        if session.feed_state is None:
-            session.feed_state = service.hub.state
+        session.note_feed_state(hub.feed_state)
         results = {
             text: channel if isinstance(channel, CommandError) else channel.n for text, channel in channels.items()
         }
         frames = [dialect.subscribed(command.id, results)]
         for text, channel in accepted.items():
             if isinstance(channel, KlineChannel):
-                cursor, past = command.resume.get(text), pasts.get(text)
-                frames.append(service.snapshots.kline(channel, past, command.history, cursor))
-                if past is not None and not service.snapshots.meets_memory(channel, past):
-                    # More has closed while others were read: it comes again, whole.
-                    session.to_resync.add(channel.n)
-                    service.hub.to_resync.add(session)
+                klines = stored.get(text)
+                frames.append(snapshots.kline(channel, klines, command.history, command.resume.get(text)))
+                if klines is not None and not snapshots.meets_memory(channel, klines):
+                    # More klines have closed while others were read.
+                    hub.mark_for_resync(session, channel)
             elif isinstance(channel, TickerChannel):
-                frames.append(dialect.ticker_snapshot(channel.n, channel.name, channel.live, service.hub.state))
-        self.say(b"".join(frames))
+                frames.append(dialect.ticker_snapshot(channel.n, channel.name, channel.live, hub.feed_state))
+        self._reply(b"".join(frames))
 
-    # Replies.
+    def _set_profile(self, command: SetProfile) -> None:
+        hub, session, tick_ms = self._endpoint.hub, self.session, self._endpoint.config.tick_ms
+        if command.max_rate is not None:
+            hub.limit_rate(session, command.max_rate, tick_ms)
+        dialect, closed_only = session.style
+        if command.closed_only is not None and command.closed_only != closed_only:
+            hub.set_style(session, (dialect, command.closed_only))
+        if command.max_bytes_per_min is not None:
+            hub.limit_bytes(session, command.max_bytes_per_min)
+        pace = session.pace
+        profile = {
+            "max_rate": pace.max_rate or None,
+            "max_bytes_per_min": pace.allowance.bytes_per_min if pace.allowance else None,
+            "closed_only": session.style[1],
+            "interval_ms": hub.tiers[pace.tier].period_flushes * tick_ms,
+        }
+        self._reply(self._dialect.profile(command.id, profile))
 
-    def _held_names(self) -> list[str]:
-        channels = self.service.hub.channels
-        return [channels[n].name for n in self.session.subscription_set.ns]
+    def _subscribed(self) -> dict[str, Channel]:
+        """The channels of the session by name."""
+        channels = self._endpoint.hub.channels
+        return {channel.name: channel for channel in map(channels.__getitem__, self.session.subscription_set.ns)}
 
-    def _held(self, name: str) -> Channel | None:
-        channel = self.service.hub.find(name)
-        return channel if channel is not None and channel.n in self.session.subscription_set else None
+    def _reply(self, frames: bytes) -> None:
+        self._endpoint.writer.reply(self.session, frames)
 
-    def say(self, frames: bytes) -> None:
-        session = self.session
-        session.control.append(frames)
-        self.service.flusher.flush_control(session)
-        if session.on_control_sent is None and sum(map(len, session.control)) > CONTROL_MAX_BYTES:
-            session.on_control_sent = self.socket.resume
-            self.socket.pause()
+    # Commands that wait.
 
-    def _work(self, coroutine: Coroutine[object, object, None]) -> None:
-        """Run a command that waits for the store; later commands of this client wait their turn."""
+    def _start(self, coroutine: Coroutine[object, object, None]) -> None:
+        """Run a command that waits for the store or a token; later commands of this client wait until it is done."""
         self._working = True
         self.socket.pause()
         task = asyncio.create_task(coroutine)
-        self.service.start(task)
-        task.add_done_callback(self._worked)
+        self._parts.tasks.add(task)
+        task.add_done_callback(self._done)
 
-    def _worked(self, task: asyncio.Task[None]) -> None:
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._parts.tasks.discard(task)
         self._working = False
         if self.socket.closing or task.cancelled():
             return
         if error := task.exception():
             logger.error("command failed", exc_info=error, extra={"connection": self.socket.id})
-            self.service.admission.disconnect(self._access, Close.INTERNAL)
+            self._endpoint.fail(self._access)
             return
         while self._inbox and not self._working:
-            self._decoded(self._inbox.popleft())
+            self._decode(self._inbox.popleft())
         if not self._working:
             self._inbox = None
-            if self.session.on_control_sent is None:
+            if not self.session.commands_paused:
                 self.socket.resume()
-
-
-def _now_us() -> int:
-    return time.monotonic_ns() // 1000

@@ -1,52 +1,97 @@
-"""Sends channels anew whose log of closed klines was corrected or overrun: all that is kept, read from the store."""
+"""Resyncs: channels whose log of closed klines was corrected or overrun are sent again, as a snapshot from the store.
+
+The hub marks what needs one; this module does it.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from gateway.delivery.channel import KlineChannel
 from gateway.delivery.commands import CommandError
 
 if TYPE_CHECKING:
-    from gateway.stream.native_client import Client
+    from gateway.delivery.session import Session
+    from gateway.stream.endpoint import Endpoint
+    from gateway.stream.snapshots import Snapshots
 
 RETRY_S = 1.0
 
 FRESH_S = RETRY_S / 2
-"""What was read no longer ago than this was read since the try before."""
+"""A read no older than this was made since the try before."""
 
 
-async def resync(client: Client) -> None:
-    """Send what of the client's is torn; again and again until it can be read."""
-    service, session = client.service, client.session
+class Resyncer:
+    """Serves the sessions that the hub has marked: one task per session, for as long as it needs a resync."""
 
-    def awaited(n: int) -> bool:
-        return n in session.to_resync and not client.socket.closing
+    def __init__(self, endpoint: Endpoint, snapshots: Snapshots) -> None:
+        self._endpoint = endpoint
+        self._snapshots = snapshots
+        self._tasks: dict[Session, asyncio.Task[None]] = {}
+        self._marked: dict[Session, asyncio.Event] = {}
 
-    tried: set[int] = set()
-    while session.to_resync and not client.socket.closing:
-        for n in list(session.to_resync):
-            if session.control:
-                # It takes nothing just now, and snapshots must not pile up in front of it.
-                break
-            if not awaited(n):
-                continue
-            channel = service.hub.channels[n]
-            assert isinstance(channel, KlineChannel)
-            read = await service.snapshots.read_marked(channel, FRESH_S if n in tried else None)
-            if isinstance(read, CommandError) or not awaited(n):
-                continue
-            past, unsure = read
-            if (unsure or n not in tried) and not service.snapshots.meets_memory(channel, past):
-                # Read a moment too early, or kept from before an outage. What is still missing when the store has been
-                # asked again is the source's own hole.
-                tried.add(n)
-                continue
-            service.hub.subscribe(session, [channel])
-            session.to_resync.discard(n)
-            service.counters.resyncs += 1
-            # All that is kept: what was missed may reach further back than what was asked for.
-            client.say(service.snapshots.kline(channel, past, service.config.history_max, None, resync=True))
-        if session.to_resync:
-            await asyncio.sleep(RETRY_S)
+    def start(self) -> None:
+        """Serve the sessions that were marked since the last call."""
+        for session in self._endpoint.hub.take_to_resync():
+            if session in self._tasks:
+                self._marked[session].set()
+            else:
+                self._marked[session] = asyncio.Event()
+                self._tasks[session] = asyncio.create_task(self._serve(session))
+
+    async def aclose(self) -> None:
+        """End all tasks."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _serve(self, session: Session) -> None:
+        try:
+            await self._resync(session)
+        finally:
+            del self._tasks[session], self._marked[session]
+
+    async def _resync(self, session: Session) -> None:
+        """Send the channels of a session that need it; again and again until they can be read."""
+        marked = self._marked[session]
+        tried: set[int] = set()
+        while session.to_resync and not session.sink.closing:
+            marked.clear()
+            for n in list(session.to_resync):
+                if session.control:
+                    # The client takes nothing now, and snapshots must not pile up in front of it.
+                    break
+                if _needs_resync(session, n) and await self._try(session, n, again=n in tried):
+                    tried.add(n)
+            if session.to_resync:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(RETRY_S):
+                        await marked.wait()
+
+    async def _try(self, session: Session, n: int, *, again: bool) -> bool:
+        """Send a resync of channel `n`, if the store can be read; returns whether it was read too early for that."""
+        endpoint, snapshots = self._endpoint, self._snapshots
+        channel = endpoint.hub.channels[n]
+        assert isinstance(channel, KlineChannel)
+        read = await snapshots.read_marked(channel, FRESH_S if again else None)
+        if isinstance(read, CommandError) or not _needs_resync(session, n):
+            return False
+        stored, unsure = read
+        if (unsure or not again) and not snapshots.meets_memory(channel, stored):
+            # Read before the collector has stored all, or cached from before an outage. What is still missing when the
+            # store has been asked again is missing at the source.
+            return True
+        endpoint.hub.subscribe(session, [channel])
+        session.note_resync(n)
+        endpoint.counters.resyncs += 1
+        # All klines that are kept: what was missed may reach further back than what the client asked for.
+        history_max = endpoint.config.history_max
+        endpoint.writer.reply(session, snapshots.kline(channel, stored, history_max, None, resync=True))
+        return False
+
+
+def _needs_resync(session: Session, n: int) -> bool:
+    return n in session.to_resync and not session.sink.closing

@@ -1,4 +1,4 @@
-"""What a subscription begins with: stored klines, those in memory and the forming bar, joined without a hole."""
+"""Snapshots: stored klines, those in memory and the forming kline, joined so that none is missing."""
 
 from __future__ import annotations
 
@@ -15,59 +15,68 @@ from gateway.protocol.native import NativeDialect, kline_json
 if TYPE_CHECKING:
     from gateway.delivery.channel import KlineChannel
     from gateway.delivery.hub import Hub
-    from gateway.delivery.session import Session
     from gateway.history.service import History
     from gateway.market.series import Series
     from gateway.model.interval import Interval
 
 
-# Snapshots look the same in both variants of the native protocol.
-_SPEECH = NativeDialect()
+# Snapshots are the same in both variants of the native protocol.
+_DIALECT = NativeDialect()
 
 
 class Snapshots:
     """`read` may wait for the store; `kline` never waits: it is part of the step that registers a subscription."""
 
-    def __init__(self, hub: Hub[Session], history: History, history_max: int) -> None:
+    def __init__(self, hub: Hub, history: History, history_max: int) -> None:
         self._hub = hub
         self._history = history
         self._history_max = history_max
 
-    async def read(self, channel: KlineChannel) -> EncodedKlines | CommandError:
-        """The stored klines of a channel, or why they cannot be had."""
-        read = await self.read_marked(channel)
-        return read if isinstance(read, CommandError) else read[0]
+    def need_store(self, channel: KlineChannel, history: int, cursor: int | None) -> bool:
+        """Whether the klines in memory are not enough for a snapshot (see `kline` for the arguments)."""
+        if cursor is not None and in_memory(channel, cursor):
+            return False
+        return cursor is not None or history > len(channel.series.closed)
 
-    async def read_after(self, channel: KlineChannel, cursor: int) -> EncodedKlines | CommandError:
-        """The same for a client that has everything up to the cursor. Where we lag behind that, for we have just
-        started or read a moment too early, it is read again; while the source is away, it has to be tried again."""
+    async def read(self, channel: KlineChannel, cursor: int | None) -> EncodedKlines | CommandError:
+        """The stored klines of a channel, or why they cannot be read.
+
+        `cursor`: open time of the newest closed kline that a client has which resumes. If the gateway is not that far,
+        because it has just started or has read too early, it reads again; while the source is away, the client has to
+        try again.
+        """
         read = await self.read_marked(channel)
-        if not isinstance(read, CommandError) and self._lags(channel, read[0], cursor):
+        if cursor is None or isinstance(read, CommandError):
+            return read if isinstance(read, CommandError) else read[0]
+        if self._lags(channel, read[0], cursor):
             await asyncio.sleep(REREAD_S)
             read = await self.read_marked(channel, REREAD_S)
-        if isinstance(read, CommandError):
-            return read
-        past, unsure = read
-        # One that is empty, and nobody has said a word of the series yet: the source has lost what it had.
-        lost = not past and channel.series.source_kline is None
-        if (unsure or lost) and self._lags(channel, past, cursor):
-            return CommandError(ErrorCode.UNAVAILABLE, "what was missed cannot be read just now, try again")
-        return past
+            if isinstance(read, CommandError):
+                return read
+        stored, unsure = read
+        # Nothing is stored, and the feed has sent nothing of the series yet: the source has lost what it had.
+        lost = not stored and channel.series.source_kline is None
+        if (unsure or lost) and self._lags(channel, stored, cursor):
+            return CommandError(ErrorCode.UNAVAILABLE, "Missed klines are temporarily unavailable; retry later.")
+        return stored
 
     async def read_marked(
         self, channel: KlineChannel, max_age_s: float | None = None
     ) -> tuple[EncodedKlines, bool] | CommandError:
-        """The same, and whether more may well be stored: the source is away, or could not be asked."""
+        """The stored klines of a channel, and whether more may be stored: the source is away, or could not be read.
+
+        `max_age_s`: how old a cached read may be; `None`: as old as the cache allows.
+        """
         series = channel.series
         try:
             answer = await self._history.klines(
                 series.symbol, series.interval.name, self._history_max, forming=False, max_age_s=max_age_s
             )
         except StoreUnavailable:
-            return CommandError(ErrorCode.UNAVAILABLE, "history is out of reach just now, try again")
+            return CommandError(ErrorCode.UNAVAILABLE, "History is temporarily unavailable; retry later.")
         except UnknownSymbol as error:
             return CommandError(ErrorCode.INVALID_SYMBOL, str(error))
-        return answer.encoded, answer.store_unavailable or self._hub.state.unread
+        return answer.encoded, answer.store_unavailable or self._hub.feed_state.unread
 
     def meets_memory(self, channel: KlineChannel, stored: EncodedKlines) -> bool:
         """Whether nothing is missing between the stored klines and those in memory."""
@@ -77,11 +86,11 @@ class Snapshots:
         return stored.with_memory(tuple(series.closed), self._history_max)
 
     def _lags(self, channel: KlineChannel, stored: EncodedKlines, cursor: int) -> bool:
-        """Whether the client knows of newer klines than we do, or what it lacks is in a hole of our own."""
-        said = _said_until(channel.series)
-        past = self._joined(stored, channel.series)
-        hole = past.hole_after(channel.series.interval)
-        return not past or said is None or said < cursor or (hole is not None and cursor <= hole)
+        """Whether the client has newer klines than the gateway, or lacks some that the gateway lacks too."""
+        published = _published_until(channel.series)
+        joined = self._joined(stored, channel.series)
+        hole = joined.hole_after(channel.series.interval)
+        return not joined or published is None or published < cursor or (hole is not None and cursor <= hole)
 
     def kline(
         self,
@@ -92,48 +101,51 @@ class Snapshots:
         *,
         resync: bool = False,
     ) -> bytes:
-        """A snapshot with the last `history` closed klines, or with those after `cursor` where it can be continued."""
+        """A snapshot with the last `history` closed klines, or with those after `cursor` if none of them is missing.
+
+        `stored`: what was read; `None`: the klines in memory are enough.
+        """
         series = channel.series
-        past = (
+        joined = (
             EncodedKlines(tuple(series.closed), False, kline_json) if stored is None else self._joined(stored, series)
         )
         extra: dict[str, bool] = {"derived": True} if series.aggregation is not None else {}
         if resync:
             extra["resync"] = True
-        # The collector stores before it publishes: what the feed has not said yet is still to come as an update.
-        last = past.index_range(None, _said_until(series))[1]
+        # The collector stores before it publishes: what the feed has not published yet will follow as an update.
+        last = joined.index_range(None, _published_until(series))[1]
         first = max(0, last - history)
         if cursor is not None:
-            after = past.index_range(cursor + 1, None)[0]
-            extra["recovered"] = recovered = after <= last and _continues(past, after, cursor, series.interval)
+            after = joined.index_range(cursor + 1, None)[0]
+            extra["recovered"] = recovered = after <= last and _continues(joined, after, cursor, series.interval)
             first = after if recovered else first
-        klines = past.text(first, last)
-        return _SPEECH.kline_snapshot(channel.n, channel.name, klines, series.forming, self._hub.state, extra)
+        klines = joined.text(first, last)
+        return _DIALECT.kline_snapshot(channel.n, channel.name, klines, series.forming, self._hub.feed_state, extra)
 
 
 def in_memory(channel: KlineChannel, cursor: int) -> bool:
-    """Whether every closed kline after the one at `cursor` is still in memory, and that one is no news to us."""
+    """Whether every closed kline after the one at `cursor` is still in memory, and that one is known."""
     oldest, newest = next(iter(channel.series.closed), None), channel.series.closed.last
     if oldest is None or newest is None:
         return False
     return oldest.open_time_ms <= channel.series.interval.next_open(cursor) and cursor <= newest.open_time_ms
 
 
-def _said_until(series: Series) -> int | None:
-    """Open time of the newest kline that the feed has closed; `None` while it has not said anything."""
+def _published_until(series: Series) -> int | None:
+    """Open time of the newest kline that the feed has closed; `None` while it has published nothing."""
     if series.closed.last is not None:
         return series.closed.last.open_time_ms
     return series.forming.open_time_ms - 1 if series.forming is not None else None
 
 
-def _continues(past: EncodedKlines, after: int, cursor: int, interval: Interval) -> bool:
-    """Whether `past[after:]` continues the kline at `cursor` without a hole on our side.
+def _continues(joined: EncodedKlines, after: int, cursor: int, interval: Interval) -> bool:
+    """Whether `joined[after:]` continues the kline at `cursor` without a kline that the gateway lacks.
 
-    What was stored and what is in memory must meet: while the store is away, kept klines may end too early.
+    Stored klines and those in memory must meet: while the store is away, cached klines may end too early.
     """
-    hole = past.hole_after(interval)
+    hole = joined.hole_after(interval)
     if hole is not None and cursor <= hole:
         return False
-    if after < len(past) and past.open_times_ms[after] == interval.next_open(cursor):
+    if after < len(joined) and joined.open_times_ms[after] == interval.next_open(cursor):
         return True
-    return after > 0 and past.open_times_ms[after - 1] >= cursor
+    return after > 0 and joined.open_times_ms[after - 1] >= cursor

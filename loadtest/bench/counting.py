@@ -23,6 +23,7 @@ from gateway.ops.counters import COUNT_FLUSHES, Counters
 from gateway.protocol.native import NativeDialect
 from gateway.redis.contract import Topic
 from gateway.runtime.flush import Flusher
+from gateway.runtime.session_writer import SessionWriter
 from loadtest.bench.in_sync import Nowhere
 from loadtest.bench.runner import Case
 
@@ -42,9 +43,9 @@ class _Deaf(Counters):
 
     def observe_stage(self, stage: str, seconds: float, times: int = 1) -> None: ...
 
-    def wrote(self, writes: int, size_bytes: int) -> None: ...
+    def count_writes(self, writes: int, size_bytes: int) -> None: ...
 
-    def sent(self, dialect: str, updates: int, closed: int) -> None: ...
+    def count_updates(self, dialect: str, updates: int, closed: int) -> None: ...
 
 
 class _Fleet:
@@ -65,9 +66,22 @@ class _House:
         gateway.counters = counters
         gateway.ingest._counters = counters
         hub = gateway.hub
-        hub.state = FeedState()
+        hub.set_feed_state(FeedState())
         dialect = NativeDialect()
-        parts = (gateway.config, gateway.market, hub, gateway.backfill, gateway.ingest, counters, _nothing, _Fleet)
+        config = gateway.config
+        writer = SessionWriter(config, hub, counters, gateway.clock)
+        parts = (
+            config,
+            gateway.market,
+            hub,
+            gateway.backfill,
+            gateway.ingest,
+            counters,
+            gateway.load,
+            writer,
+            _nothing,
+            _Fleet,
+        )
         self.flusher = Flusher(*parts, gateway.clock)
         if isinstance(counters, _Deaf):
             gateway.ingest._observe_lag = lambda flush_s: None  # type: ignore[method-assign]
@@ -84,7 +98,7 @@ class _House:
         self._loop = asyncio.new_event_loop()
         for _ in range(3):
             self.tick()
-        assert not hub.tiers[0].behind
+        assert not hub.tiers[0].catching_up
 
     def tick(self) -> None:
         for _ in range(_PER_TICK // _READ):
@@ -110,7 +124,7 @@ class _House:
         self._loop.close()
 
 
-def _nothing(session: Session) -> None: ...
+def _nothing() -> None: ...
 
 
 def _ticking(counters: Counters) -> Case:

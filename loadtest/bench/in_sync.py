@@ -21,7 +21,7 @@ from gateway.protocol.native import NativeDialect
 from loadtest.bench.runner import Case
 
 if TYPE_CHECKING:
-    from gateway.delivery.session import Sink
+    from gateway.delivery.sink import Sink
     from gateway.delivery.tier import Tier
 
 _CLIENTS = 500
@@ -47,6 +47,10 @@ class Nowhere:
     def unsent_bytes(self) -> int:
         return 0
 
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
     def abort(self) -> None: ...
 
     def close(self, reason: object) -> None: ...
@@ -62,8 +66,8 @@ class _House:
     def __init__(self, *, shared: bool) -> None:
         self.dialect = NativeDialect()
         self.market = Market(MarketConfig(), 16, lazy=True)
-        self.hub: Hub[Session] = Hub(self.market)
-        self.hub.state = FeedState()
+        self.hub: Hub = Hub(self.market)
+        self.hub.set_feed_state(FeedState())
         self._beats = 0
         self._move()
         draw = random.Random(1)
@@ -85,7 +89,7 @@ class _House:
             )
             self.market.apply(update, _AT_MS)
 
-    def beat(self) -> Tier[Session]:
+    def beat(self) -> Tier:
         self._move()
         self.hub.publish(self.market.take_changes())
         return self.hub.due()[0]
@@ -97,7 +101,7 @@ def _behind(budget_bytes: int) -> Case:
 
     def work() -> None:
         for session in house.sessions:
-            session.take(house.hub, budget_bytes, _AT_MS)
+            session.take(house.hub.published, budget_bytes, _AT_MS)
 
     return Case(work, _CLIENTS, house.beat)
 
@@ -106,14 +110,14 @@ def _in_sync(*, shared: bool) -> Case:
     house = _House(shared=shared)
     tier = house.beat()
     for session in house.sessions:
-        session.take(house.hub, sys.maxsize, _AT_MS)
-        tier.join(session, house.hub.state, house.hub.tick)
+        session.take(house.hub.published, sys.maxsize, _AT_MS)
+        house.hub.enter_sync(session)
     house.beat()
 
     def work() -> None:
         for cohort in tier.cohorts.values():
             body = b"".join(cohort.subscription_set.pick(tier.fragment_tables[cohort.style]))
-            house.dialect.beat(body, _AT_MS, spare=False)
+            house.dialect.frame(body, _AT_MS, spare=False)
 
     return Case(work, _CLIENTS, house.beat)
 

@@ -169,8 +169,8 @@ async def serving(config: Config, *, ready: bool = True) -> AsyncIterator[Servin
             if ready:
                 await found.ready()
                 # What was read at the start is news of the next beat: who is there by then gets it again.
-                beat = gateway.hub.tick
-                await until(lambda: gateway.hub.tick > beat + 1, "a beat")
+                beat = gateway.hub.flush_number
+                await until(lambda: gateway.hub.flush_number > beat + 1, "a beat")
             yield found
         finally:
             running.cancel()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from websockets.frames import Opcode
 
-from gateway.stream.native_client import CONTROL_MAX_BYTES
+from gateway.delivery.session import CONTROL_MAX_BYTES
 from loadtest.protocol.websocket import client_frame, handshake
 from tests.integration.live import PRICE, client, make_config, serving, until
 from tests.integration.raw import peer
@@ -61,8 +61,8 @@ async def test_answers_to_who_reads_none_are_no_more_than_may_wait(
     ):
         for _ in range(20):
             attacker.send(Opcode.TEXT, ASKING)
-        sessions = [found.session for found in at.inside.stream.clients.values()]
-        await until(lambda: any(session.on_control_sent for session in sessions), "a pause")
+        sessions = list(at.inside.hub.sessions)
+        await until(lambda: any(session.commands_paused for session in sessions), "a pause")
         held = max(sum(map(len, session.control)) for session in sessions)
         assert CONTROL_MAX_BYTES < held <= CONTROL_MAX_BYTES + ANSWER_BYTES
         # Nobody else waits for it; and once it reads, it gets the rest.

@@ -106,7 +106,7 @@ async def test_others_go_on_and_the_stalled_one_gets_the_newest_and_every_closed
         async with feeding(publisher) as feed:
             # From here on it reads nothing.
             await until(session.sink.busy, "the stall")
-            await until(lambda: session.tier == 4, "the slowest tier")
+            await until(lambda: session.pace.tier == 4, "the slowest tier")
             held = 0
             heard = [len(other.said("update")) for other in others]
             for _ in range(50):
@@ -174,7 +174,7 @@ async def test_a_client_that_talks_and_does_not_read_is_not_listened_to(
 
             talking = asyncio.create_task(talk())
             # Its commands end up waiting on its own side.
-            await until(lambda: session.on_control_sent is not None, "the pause")
+            await until(lambda: session.commands_paused, "the pause")
             talking.cancel()
             await asyncio.sleep(0.2)
             waiting = sum(map(len, session.control))
@@ -182,7 +182,7 @@ async def test_a_client_that_talks_and_does_not_read_is_not_listened_to(
             assert sum(map(len, session.control)) == waiting < 1_000_000
             # Whoever reads again is listened to again.
             reading = asyncio.create_task(fold(chatty, Folder()))
-            await until(lambda: session.on_control_sent is None or reading.done(), "the end of the pause")
+            await until(lambda: not session.commands_paused or reading.done(), "the end of the pause")
             assert not reading.done(), reading.exception()
             reading.cancel()
             await asyncio.gather(talking, reading, return_exceptions=True)

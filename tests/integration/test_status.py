@@ -192,7 +192,7 @@ async def test_a_stalled_client_is_listed_and_its_address_only_for_operators(
         (session,) = up.inside.hub.sessions
         deadline_s = time.monotonic() + WAIT_S
         for price in itertools.count(2):
-            if session.stalled_since_s is not None and session.tier:
+            if session.pace.stalled_since_s is not None and session.pace.tier:
                 break
             assert time.monotonic() < deadline_s
             await publisher.ticker(str(price) * 8)

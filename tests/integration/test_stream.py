@@ -264,7 +264,7 @@ class TestErrors:
         part, name = broken.split(".")
         async with client(up) as someone, client(up) as other:
             with monkeypatch.context() as patch:
-                patch.setattr(getattr(up.inside.stream, part), name, fail)
+                patch.setattr(getattr(up.inside.stream.parts, part), name, fail)
                 await someone.say({"op": "subscribe", "channels": [BARS], "history": 50})
                 assert await someone.closed() == 1011
             assert (await other.ask("ping"))["op"] == "pong"

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.delivery.hub import TIER_PERIODS
 from gateway.delivery.load_level import Level
+from gateway.delivery.throttle import TIER_PERIODS
 from tests.property.world import CHANNELS, SPANS, SYMBOLS, Clock, World, virtual_time
 
 if TYPE_CHECKING:
@@ -214,16 +214,16 @@ def test_who_reads_again_is_served_faster_though_there_is_always_more_to_catch_u
         async def busy_ticks(seconds: int) -> None:
             for _ in range(seconds * 20):
                 for symbol in SYMBOLS:
-                    world.trade(symbol, world.hub.tick % 7 + 1)
+                    world.trade(symbol, world.hub.flush_number % 7 + 1)
                     world.publish_ticker(symbol, diff=False)
                     world.publish_forming((symbol, "1m"))
                 await world.tick()
 
         visitor.socket.stall()
         await busy_ticks(5)
-        assert visitor.session.tier == len(TIER_PERIODS) - 1
+        assert visitor.session.pace.tier == len(TIER_PERIODS) - 1
         visitor.socket.stall(False)
         await busy_ticks(30)
-        assert visitor.session.tier == 0
+        assert visitor.session.pace.tier == 0
 
     run(scenario)

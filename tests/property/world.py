@@ -23,6 +23,7 @@ from gateway.config import Config, HistoryConfig, MarketConfig, StreamConfig
 from gateway.delivery.channel import KlineChannel, TickerChannel
 from gateway.delivery.feed_state import FeedStateMachine
 from gateway.delivery.hub import Hub
+from gateway.delivery.load_level import Load
 from gateway.history.aggregating_store import AggregatingStore
 from gateway.history.live_view import LiveView
 from gateway.history.service import History
@@ -41,13 +42,15 @@ from gateway.runtime.backfill import Backfill
 from gateway.runtime.clock import SteadyClock
 from gateway.runtime.flush import Flusher
 from gateway.runtime.ingest import Ingest
+from gateway.runtime.session_writer import SessionWriter
 from gateway.stream import resync as resync_module
 from gateway.stream import snapshots
+from gateway.stream.endpoint import Endpoint
 from gateway.stream.native import DIALECTS, StreamService
-from gateway.stream.native_client import Client
+from gateway.stream.native_client import NativeClient
 from simulator.encode import kline_event
 from tests.builders import T0
-from tests.fakes import FakeFleet, FakeSocket, Folder, bar_of
+from tests.fakes import FakeSocket, FakeSocketBatch, Folder, bar_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
@@ -101,11 +104,11 @@ class Clock:
 @contextmanager
 def virtual_time(clock: Clock) -> Generator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        for module in (flusher, backfill):
+        for module in (backfill,):
             patch.setattr(module, "time", clock)
         # Every slice of a flush ends at once.
         patch.setattr(flusher, "SLICE_S", -1.0)
-        patch.setattr(flusher, "LOOKS_AT_CLOCK", 1)
+        patch.setattr(flusher, "CLOCK_SESSIONS", 1)
         patch.setattr(fanout, "SLICE_SESSIONS", 1)
         # The next try is at once, and reads anew.
         for module, name in ((resync_module, "RETRY_S"), (resync_module, "FRESH_S"), (snapshots, "REREAD_S")):
@@ -182,7 +185,7 @@ class ConnectionAccess:
     dialect: NativeDialect
     folder: Folder = field(default_factory=Folder)
     socket: FakeSocket = field(default_factory=FakeSocket)
-    client: Client | None = None
+    client: NativeClient | None = None
     asked: set[str] = field(default_factory=set)
     """Channels it has subscribed to on this connection: there is nothing to resume any more."""
 
@@ -200,8 +203,9 @@ class World:
         self.clock = clock
         self.store = MemoryStore()
         self.market = Market(CONFIG.market, LOG, lazy=True)
+        self.hub = Hub(self.market)
         self.feed_state = FeedStateMachine(CONFIG.market.stale_after_s)
-        self.hub: Hub[Session] = Hub(self.market)
+        load = Load(CONFIG.stream.tick_ms / 1000)
         counters = Counters()
         store = AggregatingStore(self.store, CONFIG.market)
         history = History(
@@ -209,10 +213,10 @@ class World:
         )
         self.backfill = Backfill(store, self.market, SPANS, (0.0,))
         commands = NativeCommands(SymbolRule(), SPANS, CONFIG.stream.history_max)
-        admission = Admission(CONFIG, counters, lambda: False)
-        self.service = StreamService(
-            CONFIG, self.market, self.hub, history, counters, commands, admission, lambda: clock.now_ms
-        )
+        admission = Admission(CONFIG, counters, load)
+        writer = SessionWriter(CONFIG, self.hub, counters, lambda: clock.now_ms)
+        endpoint = Endpoint(CONFIG, self.hub, writer, counters, admission, lambda: clock.now_ms)
+        self.service = StreamService(endpoint, self.market, history, commands)
         steady = SteadyClock(clock.time_ns, clock.time_ns)
         self.ingest = Ingest(
             CONFIG,
@@ -226,9 +230,19 @@ class World:
             clock.thread_time,
         )
         self.flusher = Flusher(
-            CONFIG, self.market, self.hub, self.backfill, self.ingest, counters, self.service.resync, FakeFleet
+            CONFIG,
+            self.market,
+            self.hub,
+            self.backfill,
+            self.ingest,
+            counters,
+            load,
+            writer,
+            self.service.resyncer.start,
+            FakeSocketBatch,
+            lambda: clock.now_ms,
+            clock.monotonic,
         )
-        self.service.flusher = self.flusher
         self.bars: dict[Series, Forming] = {}
         self.prices = dict.fromkeys(SYMBOLS, 5)
         self.connected = False
@@ -342,8 +356,8 @@ class World:
             visitor.socket = FakeSocket()
             # Time is the world's own here: what limits go by is not.
             guest = ClosingClient("local", ConnectionLimits(CONFIG.limits, 10), 0.0, exempt=True)
-            assert self.service.admission.control.admit(guest) is None
-            visitor.client = Client(self.service, visitor.socket, guest, visitor.dialect)  # type: ignore[arg-type]
+            assert self.service.endpoint.admission.control.admit(guest) is None
+            visitor.client = NativeClient(self.service.parts, visitor.socket, guest, visitor.dialect)  # type: ignore[arg-type]
             self.sockets.append(weakref.ref(visitor.socket))
 
     def disconnect(self, visitor: ConnectionAccess) -> None:
@@ -390,11 +404,11 @@ class World:
         for _ in range(200):
             await self.tick()
             all_in_step = all(session.cohort is not None for session in self.hub.sessions)
-            if all_in_step and all(tier.is_due(self.hub.tick) for tier in self.hub.tiers):
+            if all_in_step and all(tier.is_due(self.hub.flush_number) for tier in self.hub.tiers):
                 return
         behind = [session for session in self.hub.sessions if session.cohort is None]
         raise AssertionError(
-            f"still behind: {[(s.tier, s.pending, s.to_resync, s.control, s.allowance) for s in behind]}"
+            f"still behind: {[(s.pace.tier, s.pending, s.to_resync, s.control, s.pace.allowance) for s in behind]}"
         )
 
     async def settle(self) -> None:
@@ -457,14 +471,14 @@ class World:
             if visitor.client is None:
                 continue
             session = visitor.session
-            if session.cohort is not None and self.hub.tiers[session.tier].last_flush == self.hub.tick:
+            if session.cohort is not None and self.hub.tiers[session.pace.tier].last_flush == self.hub.flush_number:
                 for n in session.subscription_set.ns:
                     channel = self.hub.channels[n]
-                    if channel.lane not in self.hub.held:
+                    if channel.lane not in self.hub.published.held_lanes:
                         self._check_view(visitor, channel, closed_only=session.style[1])
-                    if session.cohort.feed_state is self.hub.state:
+                    if session.cohort.feed_state is self.hub.feed_state:
                         told = visitor.folder.views[channel.name].state
-                        assert told == ("live" if self.hub.state.live else "stale"), channel.name
+                        assert told == ("live" if self.hub.feed_state.live else "stale"), channel.name
 
     def _check_view(self, visitor: ConnectionAccess, channel: Channel, *, closed_only: bool) -> None:
         view = visitor.folder.views[channel.name]
@@ -519,4 +533,4 @@ class World:
         assert [socket() for socket in self.sockets if socket() is not None] == []
         assert not self.hub.sessions
         assert not any(channel.subscribers for channel in self.hub.channels)
-        assert not any(tier.cohorts or tier.behind for tier in self.hub.tiers)
+        assert not any(tier.cohorts or tier.catching_up for tier in self.hub.tiers)

@@ -17,7 +17,6 @@ import orjson
 
 from gateway import __version__
 from gateway.delivery.close_codes import Close
-from gateway.delivery.throttle import rungs
 from gateway.ops.health import FLUSH_LATE_S
 from gateway.ops.status.freshness import Freshness
 from gateway.ops.status.record import Reading, Record
@@ -98,7 +97,7 @@ class StatusView:
                 flush_late_s=flush_age_s if flush_age_s > FLUSH_LATE_S else 0.0,
                 load=load,
                 clients=len(hub.sessions),
-                slowed=sum(bool(rungs(session)) for session in islice(self._slow_sessions(), EXAMINED_MAX)),
+                slowed=sum(bool(session.pace.tiers_slowed) for session in islice(self._slow_sessions(), EXAMINED_MAX)),
                 symbols=len(ages),
                 stale_symbols=stale_symbols,
                 gaps=gaps.open,
@@ -137,7 +136,7 @@ class StatusView:
                     {
                         "interval_ms": tier.period_flushes * self._tick_ms,
                         "clients": len(tier.sessions()),
-                        "behind": len(tier.behind),
+                        "behind": len(tier.catching_up),
                     }
                     for tier in hub.tiers
                 ],
@@ -182,7 +181,7 @@ class StatusView:
             flushes=sum(counters.flush.counts),
             lag_s=counters.lag.total_s,
             clients=len(health.hub.sessions),
-            behind=sum(len(tier.behind) for tier in health.hub.tiers),
+            behind=sum(len(tier.catching_up) for tier in health.hub.tiers),
             feed_age_ms=self._feed_age_ms(),
             stale_reason=health.ingest.feed_state.current.reason,
             stale_since_ms=health.ingest.feed_state.current.since_ms,
@@ -200,23 +199,23 @@ class StatusView:
     def _slow_sessions(self) -> Iterator[Session]:
         """Sessions that do not keep up, those in the slowest tiers first."""
         for tier in reversed(self.health.hub.tiers):
-            for session in tier.sessions() if tier.period_flushes > 1 else tier.behind:
-                if rungs(session) or session.stalled_since_s is not None:
+            for session in tier.sessions() if tier.period_flushes > 1 else tier.catching_up:
+                if session.pace.tiers_slowed or session.pace.stalled_since_s is not None:
                     yield session
 
     def _slowest(self) -> list[dict[str, Any]]:
         now_s = time.monotonic()
 
         def slowness(session: Session) -> tuple[float, int]:
-            return now_s - (session.stalled_since_s or now_s), rungs(session)
+            return now_s - (session.pace.stalled_since_s or now_s), session.pace.tiers_slowed
 
         return [
             {
                 "id": session.sink.id,
                 **({"address": session.sink.peer} if self._shows_addresses else {}),
                 "dialect": session.style[0].name,
-                "interval_ms": self.health.hub.tiers[session.tier].period_flushes * self._tick_ms,
-                "slower_by": rungs(session),
+                "interval_ms": self.health.hub.tiers[session.pace.tier].period_flushes * self._tick_ms,
+                "slower_by": session.pace.tiers_slowed,
                 "stalled_ms": round(slowness(session)[0] * 1000),
                 "unsent_bytes": session.sink.unsent_bytes(),
                 "channels": len(session.subscription_set.ns),

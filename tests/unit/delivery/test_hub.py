@@ -8,9 +8,11 @@ import pytest
 
 from gateway.delivery.channel import Lane, View
 from gateway.delivery.feed_state import FeedState
-from gateway.delivery.hub import TIER_PERIODS, Hub
-from gateway.delivery.member import Member
-from tests.unit.delivery.stage import CLOSED_ONLY, LOG, STYLE, Stage, beat
+from gateway.delivery.hub import Hub
+from gateway.delivery.session import Session
+from gateway.delivery.throttle import TIER_PERIODS
+from tests.fakes import FakeSocket
+from tests.unit.delivery.samples import CLOSED_ONLY, LOG, STYLE, SampleMarket, flush
 
 if TYPE_CHECKING:
     from gateway.delivery.channel import Channel
@@ -18,343 +20,342 @@ if TYPE_CHECKING:
 TICKERS = frozenset({Lane.TICKER})
 
 
-class ClosingClient(Member):
-    """Like every slotted class it has to say so to be watched by the garbage test."""
+class WatchedSession(Session):
+    """A session that can have weak references, for the test of garbage."""
 
     __slots__ = ("__weakref__",)
 
 
-class House:
-    """A hub, its market and its members; everybody takes everything at once, as far as it is due."""
+class Rig:
+    """A hub, its market and its sessions, which take everything as soon as it is due."""
 
     def __init__(self, collect_flushes: int = 3) -> None:
-        self.stage = Stage()
-        self.hub: Hub[ClosingClient] = Hub(self.stage.market, LOG, collect_flushes)
+        self.samples = SampleMarket()
+        self.hub: Hub = Hub(self.samples.market, LOG, collect_flushes)
         self.ticker = self.hub.ticker_channel("AAAUSDT")
         self.kline = self.hub.kline_channel("AAAUSDT", "1m")
 
-    def guest(self, *channels: Channel, tier: int = 0) -> ClosingClient:
-        guest = ClosingClient(STYLE)
-        guest.tier = tier
-        self.hub.add(guest)
+    def session(self, *channels: Channel, tier: int = 0) -> WatchedSession:
+        session = WatchedSession(FakeSocket(), STYLE)
+        self.hub.add(session)
+        self.hub.move(session, tier)
         if channels:
-            self.hub.subscribe(guest, channels)
-        return guest
+            self.hub.subscribe(session, channels)
+        return session
 
-    def beat(self, held: frozenset[Lane] = frozenset()) -> None:
-        """A tick at which everybody who may take something does, and is in step again."""
-        for tier in beat(self.stage, self.hub, held):
-            tier.reached = len(tier.members)
-            for guest in list(tier.behind):
-                if guest.hold_until_flush <= self.hub.tick and not guest.pending and not guest.to_resync:
-                    guest.served_at_flush = self.hub.tick
-                    tier.join(guest, self.hub.state, self.hub.tick)
+    def flush(self, held: frozenset[Lane] = frozenset()) -> None:
+        """A flush at which every session that may take something does, and is in sync again."""
+        for tier in flush(self.samples, self.hub, held):
+            tier.note_served(len(tier.members))
+            for session in list(tier.catching_up):
+                if session.hold_until_flush <= self.hub.flush_number and not session.pending and not session.to_resync:
+                    session.begin(session.subscription_set, self.hub.flush_number)
+                    self.hub.enter_sync(session)
 
-    def said(self, tier: int = 0) -> bytes:
-        """What those in step with a tier are told at this beat of everything there is."""
+    def fragments(self, tier: int = 0) -> bytes:
+        """All fragments of a tier at this flush."""
         return b"".join(self.hub.tiers[tier].fragment_tables.get(STYLE, []))
 
 
 @pytest.fixture
-def house() -> House:
-    return House()
+def rig() -> Rig:
+    return Rig()
 
 
 class TestChannels:
-    def test_are_numbered_in_the_order_of_their_first_use(self, house: House) -> None:
-        assert (house.ticker.n, house.ticker.name) == (0, "ticker:AAAUSDT")
-        assert (house.kline.n, house.kline.name) == (1, "kline:AAAUSDT:1m")
-        assert house.hub.channels == [house.ticker, house.kline]
+    def test_are_numbered_in_the_order_of_their_first_use(self, rig: Rig) -> None:
+        assert (rig.ticker.n, rig.ticker.name) == (0, "ticker:AAAUSDT")
+        assert (rig.kline.n, rig.kline.name) == (1, "kline:AAAUSDT:1m")
+        assert rig.hub.channels == [rig.ticker, rig.kline]
 
-    def test_are_the_same_for_everybody(self, house: House) -> None:
-        hub = house.hub
-        assert hub.ticker_channel("AAAUSDT") is house.ticker
-        assert hub.kline_channel("AAAUSDT", "1m") is house.kline
+    def test_are_the_same_for_everybody(self, rig: Rig) -> None:
+        hub = rig.hub
+        assert hub.ticker_channel("AAAUSDT") is rig.ticker
+        assert hub.kline_channel("AAAUSDT", "1m") is rig.kline
         strict = hub.strict_channel("AAAUSDT", "1m", "aaausdt@kline_1m")
         assert hub.strict_channel("AAAUSDT", "1m", "aaausdt@kline_1m") is strict
         everything = hub.market_channel(View.MINI, "!miniTicker@arr")
         assert hub.market_channel(View.MINI, "!miniTicker@arr") is everything
         assert len(hub.channels) == 4
 
-    def test_of_one_source_may_be_many(self, house: House) -> None:
-        mini = house.hub.ticker_channel("AAAUSDT", View.MINI, "aaausdt@miniTicker")
+    def test_of_one_source_can_be_several(self, rig: Rig) -> None:
+        mini = rig.hub.ticker_channel("AAAUSDT", View.MINI, "aaausdt@miniTicker")
         assert (mini.name, mini.view) == ("aaausdt@miniTicker", View.MINI)
-        house.guest(house.ticker, mini)
-        house.beat()
-        house.stage.price("5")
-        house.beat()
-        assert house.said() == b" t0:*>5 t2:*>5"
+        rig.session(rig.ticker, mini)
+        rig.flush()
+        rig.samples.price("5")
+        rig.flush()
+        assert rig.fragments() == b" t0:*>5 t2:*>5"
 
-    def test_are_found_by_name_once_somebody_used_them(self, house: House) -> None:
-        assert house.hub.find("ticker:AAAUSDT") is house.ticker
-        assert house.hub.find("ticker:BBBUSDT") is None
+    def test_are_found_by_name_after_their_first_use(self, rig: Rig) -> None:
+        assert rig.hub.find("ticker:AAAUSDT") is rig.ticker
+        assert rig.hub.find("ticker:BBBUSDT") is None
 
 
 class TestSubscribe:
-    def test_counts_and_lists_the_channel(self, house: House) -> None:
-        one, two = house.guest(house.ticker), house.guest(house.ticker, house.kline)
-        assert (house.ticker.subscribers, house.kline.subscribers) == (2, 1)
+    def test_counts_and_lists_the_channel(self, rig: Rig) -> None:
+        one, two = rig.session(rig.ticker), rig.session(rig.ticker, rig.kline)
+        assert (rig.ticker.subscribers, rig.kline.subscribers) == (2, 1)
         assert (one.subscription_set.ns, two.subscription_set.ns) == ((0,), (1, 0))
 
-    def test_twice_counts_once(self, house: House) -> None:
-        guest = house.guest(house.ticker, house.ticker)
-        house.hub.subscribe(guest, [house.ticker])
-        assert house.ticker.subscribers == 1
+    def test_twice_counts_once(self, rig: Rig) -> None:
+        session = rig.session(rig.ticker, rig.ticker)
+        rig.hub.subscribe(session, [rig.ticker])
+        assert rig.ticker.subscribers == 1
 
-    def test_begins_with_what_is_true_now(self, house: House) -> None:
-        house.stage.closes(0)
-        guest = house.guest(house.kline)
-        assert guest.log_offsets == {house.kline.n: 1}
-        house.beat()
-        assert house.said() == b""
+    def test_starts_at_the_end_of_the_log(self, rig: Rig) -> None:
+        rig.samples.closes(0)
+        session = rig.session(rig.kline)
+        assert session.log_offsets == {rig.kline.n: 1}
+        rig.flush()
+        assert rig.fragments() == b""
 
-    def test_is_served_from_the_next_tick_on(self, house: House) -> None:
-        house.beat()
-        assert house.guest(house.ticker).hold_until_flush == house.hub.tick + 1
+    def test_holds_the_session_until_the_next_flush(self, rig: Rig) -> None:
+        rig.flush()
+        assert rig.session(rig.ticker).hold_until_flush == rig.hub.flush_number + 1
 
-    def test_takes_the_session_out_of_step_until_then(self, house: House) -> None:
-        guest = house.guest(house.ticker)
-        house.beat()
-        assert guest not in house.hub.tiers[0].behind
-        house.hub.subscribe(guest, [house.kline])
-        assert guest.cohort is None
-        assert guest in house.hub.tiers[0].behind
+    def test_takes_the_session_out_of_sync(self, rig: Rig) -> None:
+        session = rig.session(rig.ticker)
+        rig.flush()
+        assert session not in rig.hub.tiers[0].catching_up
+        rig.hub.subscribe(session, [rig.kline])
+        assert session.cohort is None
+        assert session in rig.hub.tiers[0].catching_up
 
-    def test_of_a_channel_nobody_watched_begins_anew(self, house: House) -> None:
-        first = house.guest(house.ticker)
-        house.beat()
-        house.stage.price("5")
-        house.beat()
-        house.hub.remove(first)
-        house.stage.price("6")
-        house.beat()
-        house.guest(house.ticker)
-        house.beat()
-        house.stage.price("7")
-        house.beat()
-        assert house.said() == b" t0:*>7"
+    def test_of_a_channel_without_subscribers_starts_with_a_full_value(self, rig: Rig) -> None:
+        first = rig.session(rig.ticker)
+        rig.flush()
+        rig.samples.price("5")
+        rig.flush()
+        rig.hub.remove(first)
+        rig.samples.price("6")
+        rig.flush()
+        rig.session(rig.ticker)
+        rig.flush()
+        rig.samples.price("7")
+        rig.flush()
+        assert rig.fragments() == b" t0:*>7"
 
 
 class TestUnsubscribe:
-    def test_uncounts_and_forgets_the_channel(self, house: House) -> None:
-        guest = house.guest(house.ticker, house.kline)
-        guest.pending[house.kline.n] = None
-        house.hub.unsubscribe(guest, [house.kline])
-        assert (house.ticker.subscribers, house.kline.subscribers) == (1, 0)
-        assert guest.subscription_set.ns == (0,)
-        assert (guest.log_offsets, guest.pending) == ({}, {})
+    def test_drops_all_that_is_kept_of_the_channel(self, rig: Rig) -> None:
+        session = rig.session(rig.ticker, rig.kline)
+        session.add_pending([rig.kline.n])
+        rig.hub.unsubscribe(session, [rig.kline])
+        assert (rig.ticker.subscribers, rig.kline.subscribers) == (1, 0)
+        assert session.subscription_set.ns == (0,)
+        assert (session.log_offsets, session.pending) == ({}, {})
 
-    def test_of_what_is_not_subscribed_changes_nothing(self, house: House) -> None:
-        guest = house.guest(house.ticker)
-        house.beat()
-        house.hub.unsubscribe(guest, [house.kline])
-        assert guest.cohort is not None
-        assert house.kline.subscribers == 0
+    def test_of_what_is_not_subscribed_changes_nothing(self, rig: Rig) -> None:
+        session = rig.session(rig.ticker)
+        rig.flush()
+        rig.hub.unsubscribe(session, [rig.kline])
+        assert session.cohort is not None
+        assert rig.kline.subscribers == 0
 
 
 class TestRemove:
-    def test_leaves_nothing_of_the_session(self, house: House) -> None:
-        guest = house.guest(house.ticker, house.kline)
-        house.beat()
-        house.stage.stores(range(LOG + 3))
-        house.beat()
-        assert house.hub.to_resync == {guest}
-        house.hub.remove(guest)
-        assert not house.hub.to_resync
-        assert (house.ticker.subscribers, house.kline.subscribers) == (0, 0)
-        gone = weakref.ref(guest)
-        del guest
+    def test_leaves_nothing_of_the_session(self, rig: Rig) -> None:
+        session = rig.session(rig.ticker, rig.kline)
+        rig.flush()
+        rig.samples.stores(range(LOG + 3))
+        rig.flush()
+        assert rig.hub.take_to_resync() == {session}
+        rig.hub.remove(session)
+        assert not rig.hub.take_to_resync()
+        assert (rig.ticker.subscribers, rig.kline.subscribers) == (0, 0)
+        gone = weakref.ref(session)
+        del session
         gc.collect()
         assert gone() is None
 
-    def test_twice_is_no_error(self, house: House) -> None:
-        guest = house.guest(house.ticker)
-        house.hub.remove(guest)
-        house.hub.remove(guest)
-        assert house.ticker.subscribers == 0
+    def test_twice_changes_nothing(self, rig: Rig) -> None:
+        session = rig.session(rig.ticker)
+        rig.hub.remove(session)
+        rig.hub.remove(session)
+        assert rig.ticker.subscribers == 0
 
 
-class TestFallBehind:
-    def test_keeps_tick_places_and_the_feeds_state(self, house: House) -> None:
-        house.stage.closes(0)
-        guest = house.guest(house.kline)
-        house.hub.set_state(FeedState())
-        house.beat()
-        house.stage.closes(1)
-        house.beat()
-        house.hub.leave_sync(guest)
-        assert (guest.served_at_flush, guest.log_offsets) == (2, {house.kline.n: 2})
-        assert guest.feed_state is house.hub.state
+class TestLeaveSync:
+    def test_keeps_flush_number_log_offsets_and_feed_state(self, rig: Rig) -> None:
+        rig.samples.closes(0)
+        session = rig.session(rig.kline)
+        rig.hub.set_feed_state(FeedState())
+        rig.flush()
+        rig.samples.closes(1)
+        rig.flush()
+        rig.hub.leave_sync(session)
+        assert (session.served_at_flush, session.log_offsets) == (2, {rig.kline.n: 2})
+        assert session.feed_state is rig.hub.feed_state
 
-    def test_changes_nothing_for_who_is_behind_already(self, house: House) -> None:
-        guest = house.guest(house.kline)
-        house.hub.leave_sync(guest)
-        assert guest.log_offsets == {house.kline.n: 0}
+    def test_changes_nothing_for_a_session_that_is_catching_up(self, rig: Rig) -> None:
+        session = rig.session(rig.kline)
+        rig.hub.leave_sync(session)
+        assert session.log_offsets == {rig.kline.n: 0}
 
 
 class TestMove:
-    def test_puts_the_session_into_another_tier(self, house: House) -> None:
-        guest = house.guest(house.ticker)
-        house.beat()
-        house.hub.move(guest, 2)
-        assert guest.cohort is None
-        assert guest in house.hub.tiers[2].behind
-        assert house.hub.tiers[0].sessions() == []
+    def test_puts_the_session_into_another_tier(self, rig: Rig) -> None:
+        session = rig.session(rig.ticker)
+        rig.flush()
+        rig.hub.move(session, 2)
+        assert session.cohort is None
+        assert session in rig.hub.tiers[2].catching_up
+        assert rig.hub.tiers[0].sessions() == []
 
-    def test_to_the_same_tier_leaves_it_in_step(self, house: House) -> None:
-        guest = house.guest(house.ticker)
-        house.beat()
-        house.hub.move(guest, 0)
-        assert guest.cohort is not None
+    def test_to_the_same_tier_leaves_it_in_sync(self, rig: Rig) -> None:
+        session = rig.session(rig.ticker)
+        rig.flush()
+        rig.hub.move(session, 0)
+        assert session.cohort is not None
 
 
-def test_a_new_style_is_owed_everything_the_old_one_may_have_left_out(house: House) -> None:
-    guest = house.guest(house.ticker, house.kline)
-    house.hub.restyle(guest, CLOSED_ONLY)
-    house.hub.restyle(guest, STYLE)
-    assert guest.style == STYLE
-    assert guest.pending.keys() == {0, 1}
+def test_a_new_style_makes_all_values_pending(rig: Rig) -> None:
+    session = rig.session(rig.ticker, rig.kline)
+    rig.hub.set_style(session, CLOSED_ONLY)
+    rig.hub.set_style(session, STYLE)
+    assert session.style == STYLE
+    assert session.pending.keys() == {0, 1}
 
 
 class TestPublish:
-    def test_refreshes_what_somebody_watches(self, house: House) -> None:
-        house.guest(house.ticker)
-        house.stage.price("5")
-        house.stage.price("5", "BBBUSDT")
-        house.beat()
-        assert house.ticker.value is not None
-        assert house.ticker.changed_at_flush == house.hub.tick
-        assert house.kline.changed_at_flush == 0
+    def test_refreshes_channels_with_subscribers(self, rig: Rig) -> None:
+        rig.session(rig.ticker)
+        rig.samples.price("5")
+        rig.samples.price("5", "BBBUSDT")
+        rig.flush()
+        assert rig.ticker.value is not None
+        assert rig.ticker.changed_at_flush == rig.hub.flush_number
+        assert rig.kline.changed_at_flush == 0
 
-    def test_serves_each_tier_at_its_own_beats(self, house: House) -> None:
+    def test_serves_each_tier_at_its_own_flushes(self, rig: Rig) -> None:
         for tier in range(len(TIER_PERIODS)):
-            house.guest(house.ticker, tier=tier)
-        due = [[tier.period_flushes for tier in beat(house.stage, house.hub)] for _ in range(16)]
+            rig.session(rig.ticker, tier=tier)
+        due = [[tier.period_flushes for tier in flush(rig.samples, rig.hub)] for _ in range(16)]
         assert due[0] == [1]
         assert due[3] == [1, 2, 4]
         assert due[15] == list(TIER_PERIODS)
 
-    def test_does_not_bother_with_empty_tiers(self, house: House) -> None:
-        house.beat()
-        assert beat(house.stage, house.hub) == []
+    def test_skips_empty_tiers(self, rig: Rig) -> None:
+        rig.flush()
+        assert flush(rig.samples, rig.hub) == []
 
-    def test_of_all_symbols_comes_every_so_often(self, house: House) -> None:
-        everything = house.hub.market_channel(View.MINI, "!miniTicker@arr")
-        house.stage.price("1")
-        house.beat()
-        house.guest(everything)
-        house.beat()
+    def test_collects_channels_of_all_symbols_over_several_flushes(self, rig: Rig) -> None:
+        everything = rig.hub.market_channel(View.MINI, "!miniTicker@arr")
+        rig.samples.price("1")
+        rig.flush()
+        rig.session(everything)
+        rig.flush()
         said = []
         for price in "23456":
-            house.stage.price(price)
-            house.beat()
-            said.append(house.said())
+            rig.samples.price(price)
+            rig.flush()
+            said.append(rig.fragments())
         assert said == [b" a2:AAAUSDT=2", b"", b"", b" a2:AAAUSDT=5", b""]
 
 
-class TestTorn:
-    def test_is_who_has_a_channel_that_was_corrected(self, house: House) -> None:
-        house.stage.stores([0, 1])
-        has, has_not = house.guest(house.kline), house.guest(house.ticker)
-        house.beat()
-        house.stage.closes(1, trades=7, event_time_ms=house.kline.closed_since(0)[0].event_time_ms + 10_000_000)
-        house.stage.closes(2)
-        house.beat()
-        assert house.hub.to_resync == {has}
-        assert has.to_resync == {house.kline.n}
-        assert has.log_offsets == {house.kline.n: 3}
+class TestResync:
+    def test_is_due_to_subscribers_of_a_corrected_channel(self, rig: Rig) -> None:
+        rig.samples.stores([0, 1])
+        has, has_not = rig.session(rig.kline), rig.session(rig.ticker)
+        rig.flush()
+        rig.samples.closes(1, trades=7, event_time_ms=rig.kline.closed_since(0)[0].event_time_ms + 10_000_000)
+        rig.samples.closes(2)
+        rig.flush()
+        assert rig.hub.take_to_resync() == {has}
+        assert has.to_resync == {rig.kline.n}
+        assert has.log_offsets == {rig.kline.n: 3}
         assert has_not.cohort is not None
 
-    def test_is_nobody_when_nobody_watches(self, house: House) -> None:
-        house.stage.stores([0, 2])
-        house.beat()
-        house.stage.closes(1)
-        house.beat()
-        assert not house.hub.to_resync
+    def test_is_not_due_without_subscribers(self, rig: Rig) -> None:
+        rig.samples.stores([0, 2])
+        rig.flush()
+        rig.samples.closes(1)
+        rig.flush()
+        assert not rig.hub.take_to_resync()
 
-    def test_is_not_who_takes_no_corrections(self, house: House) -> None:
-        house.stage.stores([0, 2])
-        house.guest(house.hub.strict_channel("AAAUSDT", "1m", "aaausdt@kline_1m"))
-        house.beat()
-        house.stage.closes(1)
-        house.beat()
-        assert not house.hub.to_resync
+    def test_is_not_due_to_subscribers_of_strict_channels(self, rig: Rig) -> None:
+        rig.samples.stores([0, 2])
+        rig.session(rig.hub.strict_channel("AAAUSDT", "1m", "aaausdt@kline_1m"))
+        rig.flush()
+        rig.samples.closes(1)
+        rig.flush()
+        assert not rig.hub.take_to_resync()
 
-    def test_is_who_would_miss_what_has_fallen_off_the_log(self, house: House) -> None:
-        house.stage.stores([0])
-        house.beat()
-        quick, slow = house.guest(house.kline), house.guest(house.kline, tier=1)
+    def test_is_due_when_the_log_no_longer_holds_what_a_session_lacks(self, rig: Rig) -> None:
+        rig.samples.stores([0])
+        rig.flush()
+        quick, slow = rig.session(rig.kline), rig.session(rig.kline, tier=1)
         for _ in range(3):
-            house.beat()
-        for bar in range(1, LOG + 1):
-            house.stage.closes(bar)
-        house.beat()
-        assert not house.hub.to_resync
-        house.stage.closes(LOG + 1)
-        house.beat()
-        assert house.hub.to_resync == {quick, slow}
+            rig.flush()
+        for number in range(1, LOG + 1):
+            rig.samples.closes(number)
+        rig.flush()
+        assert not rig.hub.take_to_resync()
+        rig.samples.closes(LOG + 1)
+        rig.flush()
+        assert rig.hub.take_to_resync() == {quick, slow}
 
-    def test_is_who_watched_before_the_first_kline_closed(self, house: House) -> None:
-        # What the store had was told then; what closes now may have been among it.
-        guest = house.guest(house.kline)
-        house.beat()
-        house.stage.closes(0)
-        house.beat()
-        assert house.hub.to_resync == {guest}
-        house.hub.to_resync.clear()
-        guest.to_resync.clear()
-        house.stage.closes(1)
-        house.beat()
-        assert not house.hub.to_resync
+    def test_is_due_to_who_subscribed_before_the_first_kline_closed(self, rig: Rig) -> None:
+        # The snapshot had what was stored; the kline that closes now may have been among it.
+        session = rig.session(rig.kline)
+        rig.flush()
+        rig.samples.closes(0)
+        rig.flush()
+        assert rig.hub.take_to_resync() == {session}
+        session.note_resync(rig.kline.n)
+        rig.samples.closes(1)
+        rig.flush()
+        assert not rig.hub.take_to_resync()
 
 
 class TestHeldBack:
-    """A beat that holds a lane back leaves those in step without its news, and nobody may forget that."""
+    """A flush that holds a lane back leaves sessions in sync without its changes; they stay pending."""
 
-    def test_news_goes_out_when_its_lane_is_free_again(self, house: House) -> None:
-        house.guest(house.ticker, house.kline)
-        house.beat()
-        house.stage.price("5")
-        house.beat(TICKERS)
-        assert house.said() == b" k1:*>5"
-        house.beat()
-        assert house.said() == b" t0:*>5"
+    def test_changes_go_out_when_their_lane_is_not_held_any_more(self, rig: Rig) -> None:
+        rig.session(rig.ticker, rig.kline)
+        rig.flush()
+        rig.samples.price("5")
+        rig.flush(TICKERS)
+        assert rig.fragments() == b" k1:*>5"
+        rig.flush()
+        assert rig.fragments() == b" t0:*>5"
 
-    def test_is_owed_to_who_falls_behind_meanwhile(self, house: House) -> None:
-        guest = house.guest(house.ticker)
-        house.beat()
-        house.stage.price("5")
-        house.beat(TICKERS)
-        house.hub.leave_sync(guest)
-        assert guest.pending.keys() == {house.ticker.n}
+    def test_changes_are_pending_for_a_session_that_leaves_sync_meanwhile(self, rig: Rig) -> None:
+        session = rig.session(rig.ticker)
+        rig.flush()
+        rig.samples.price("5")
+        rig.flush(TICKERS)
+        rig.hub.leave_sync(session)
+        assert session.pending.keys() == {rig.ticker.n}
 
-    def test_is_owed_to_who_subscribes_meanwhile(self, house: House) -> None:
-        house.guest(house.ticker)
-        house.beat()
-        house.stage.price("5")
-        house.beat(TICKERS)
-        assert house.guest(house.ticker).pending.keys() == {house.ticker.n}
-        assert house.guest(house.kline).pending == {}
+    def test_changes_are_pending_for_a_session_that_subscribes_meanwhile(self, rig: Rig) -> None:
+        rig.session(rig.ticker)
+        rig.flush()
+        rig.samples.price("5")
+        rig.flush(TICKERS)
+        assert rig.session(rig.ticker).pending.keys() == {rig.ticker.n}
+        assert rig.session(rig.kline).pending == {}
 
-    def test_counts_as_changed_when_it_is_let_go(self, house: House) -> None:
-        guest = house.guest(house.ticker)
-        house.beat()
-        house.stage.price("5")
-        house.beat(TICKERS)
-        changed = house.ticker.changed_at_flush
-        house.beat(TICKERS)
-        assert house.ticker.changed_at_flush == changed
-        house.beat()
-        assert house.ticker.changed_at_flush == house.hub.tick
-        house.hub.leave_sync(guest)
-        assert guest.pending == {}
+    def test_channels_count_as_changed_when_they_are_let_go(self, rig: Rig) -> None:
+        session = rig.session(rig.ticker)
+        rig.flush()
+        rig.samples.price("5")
+        rig.flush(TICKERS)
+        changed = rig.ticker.changed_at_flush
+        rig.flush(TICKERS)
+        assert rig.ticker.changed_at_flush == changed
+        rig.flush()
+        assert rig.ticker.changed_at_flush == rig.hub.flush_number
+        rig.hub.leave_sync(session)
+        assert session.pending == {}
 
 
-def test_channels_with_news_are_counted_at_each_tick(house: House) -> None:
-    house.guest(house.ticker, house.kline)
-    house.beat()
-    house.stage.price("5")
-    house.beat()
-    assert house.hub.news == 2, "the ticker, and the bar that it moves"
-    house.beat()
-    assert house.hub.news == 0
+def test_changed_channels_are_counted_at_each_flush(rig: Rig) -> None:
+    rig.session(rig.ticker, rig.kline)
+    rig.flush()
+    rig.samples.price("5")
+    rig.flush()
+    assert rig.hub.changed_channels == 2, "the ticker, and the kline that it moves"
+    rig.flush()
+    assert rig.hub.changed_channels == 0

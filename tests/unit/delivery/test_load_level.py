@@ -25,7 +25,7 @@ class Run:
     def for_seconds(self, seconds: float, cost: float) -> None:
         for _ in range(round(seconds / TICK_S)):
             self.tick += 1
-            busy_s = 0.0 if Lane.TICKER in self.load.held(self.tick) else cost * TICK_S
+            busy_s = 0.0 if Lane.TICKER in self.load.held_lanes(self.tick) else cost * TICK_S
             self.changes += self.load.observe(busy_s, self.now_s)
 
 
@@ -37,7 +37,7 @@ def run() -> Run:
 def test_nothing_is_held_back_while_beats_are_cheap(run: Run) -> None:
     run.for_seconds(5, 0.5)
     assert run.load.level is Level.NORMAL
-    assert not run.load.held(1)
+    assert not run.load.held_lanes(1)
     assert not run.load.refuses
 
 
@@ -93,7 +93,7 @@ def test_a_rung_that_held_for_long_is_tried_as_soon_as_ever(run: Run) -> None:
 
 def test_tickers_wait_longer_than_forming_klines(run: Run) -> None:
     run.load.level = Level.SURGE
-    held = [run.load.held(tick) for tick in range(4)]
+    held = [run.load.held_lanes(tick) for tick in range(4)]
     assert held == [set(), {Lane.TICKER, Lane.KLINE}, {Lane.TICKER}, {Lane.TICKER, Lane.KLINE}]
 
 

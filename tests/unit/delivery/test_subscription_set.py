@@ -1,23 +1,18 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
 from gateway.delivery.hub import Hub
 from gateway.delivery.subscription_set import SubscriptionSets
-from tests.unit.delivery.stage import Stage
-
-if TYPE_CHECKING:
-    from gateway.delivery.member import Member
+from tests.unit.delivery.samples import SampleMarket
 
 
 @pytest.fixture
-def hub() -> Hub[Member]:
-    return Hub(Stage().market)
+def hub() -> Hub:
+    return Hub(SampleMarket().market)
 
 
-def test_klines_come_before_tickers_in_the_order_of_their_numbers(hub: Hub[Member]) -> None:
+def test_klines_come_before_tickers_in_the_order_of_their_numbers(hub: Hub) -> None:
     tickers = [hub.ticker_channel(symbol) for symbol in ("AAAUSDT", "BBBUSDT")]
     klines = [hub.kline_channel(symbol, "1m") for symbol in ("AAAUSDT", "BBBUSDT")]
     subscription_set = SubscriptionSets().of([tickers[1], klines[1], tickers[0], klines[0]])
@@ -28,17 +23,17 @@ def test_klines_come_before_tickers_in_the_order_of_their_numbers(hub: Hub[Membe
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
-def test_fragments_are_picked_in_order_however_few(hub: Hub[Member], count: int) -> None:
+def test_fragments_are_picked_in_order_however_few(hub: Hub, count: int) -> None:
     channels = [hub.kline_channel(symbol, "1m") for symbol in ("AAAUSDT", "BBBUSDT", "CCCUSDT")][:count]
     assert SubscriptionSets().of(channels).pick([b"a", b"b", b"c", b"d"]) == (b"a", b"b", b"c")[:count]
 
 
-def test_equal_sets_are_one_object_and_live_as_long_as_somebody_has_them(hub: Hub[Member]) -> None:
+def test_equal_sets_are_one_object_and_live_as_long_as_somebody_has_them(hub: Hub) -> None:
     one, other = hub.ticker_channel("AAAUSDT"), hub.ticker_channel("BBBUSDT")
-    watchlists = SubscriptionSets()
-    subscription_set = watchlists.of([one, other])
-    assert watchlists.of([other, one]) is subscription_set
-    assert watchlists.of([one]) is not subscription_set
-    assert len(watchlists) == 1
+    subscription_sets = SubscriptionSets()
+    subscription_set = subscription_sets.of([one, other])
+    assert subscription_sets.of([other, one]) is subscription_set
+    assert subscription_sets.of([one]) is not subscription_set
+    assert len(subscription_sets) == 1
     del subscription_set
-    assert len(watchlists) == 0
+    assert len(subscription_sets) == 0

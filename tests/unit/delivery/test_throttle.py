@@ -2,99 +2,113 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.delivery.hub import TIER_PERIODS
-from gateway.delivery.session import Session
 from gateway.delivery.throttle import (
     CALM_S,
     MISSES_TO_SLOW,
+    TIER_PERIODS,
     UNSENT_SLOW_BYTES,
     Allowance,
-    budget,
-    calmed,
-    missed,
-    taken,
+    Pace,
     tier_for_rate,
-    unsent_max,
 )
-from tests.fakes import FakeSocket
-from tests.unit.delivery.stage import STYLE
 
 SLOWEST = len(TIER_PERIODS) - 1
+TICK_MS = 50
 
 
 @pytest.fixture
-def session() -> Session:
-    return Session(FakeSocket(), STYLE)
+def pace() -> Pace:
+    return Pace()
 
 
 @pytest.mark.parametrize(
     ("max_rate", "tier"), [(0.0, 0), (100.0, 0), (20.0, 0), (19.0, 1), (10.0, 1), (4.0, 3), (1.25, 4), (0.1, 4)]
 )
 def test_a_rate_gets_the_fastest_tier_that_keeps_to_it(max_rate: float, tier: int) -> None:
-    assert tier_for_rate(max_rate, 50) == tier
+    assert tier_for_rate(max_rate, TICK_MS) == tier
 
 
-class TestMissed:
-    def test_a_hiccup_is_not_slowness(self, session: Session) -> None:
-        assert [missed(session, 1.0) for _ in range(MISSES_TO_SLOW)] == [0] * (MISSES_TO_SLOW - 1) + [1]
+class TestMiss:
+    def test_a_hiccup_is_not_slowness(self, pace: Pace) -> None:
+        assert [pace.miss(1.0) for _ in range(MISSES_TO_SLOW)] == [0] * (MISSES_TO_SLOW - 1) + [1]
 
-    def test_misses_count_in_a_row_only(self, session: Session) -> None:
+    def test_misses_count_in_a_row_only(self, pace: Pace) -> None:
         for _ in range(5):
             for _ in range(MISSES_TO_SLOW - 1):
-                assert missed(session, 1.0) == 0
-            taken(session)
+                assert pace.miss(1.0) == 0
+            pace.keep_up()
 
-    def test_the_slowest_tier_is_the_end(self, session: Session) -> None:
-        session.tier = SLOWEST
-        assert {missed(session, 1.0) for _ in range(10)} == {SLOWEST}
+    def test_the_slowest_tier_is_the_last(self, pace: Pace) -> None:
+        pace.set_tier(SLOWEST)
+        assert {pace.miss(1.0) for _ in range(10)} == {SLOWEST}
 
-    def test_a_stall_is_remembered_from_its_first_beat(self, session: Session) -> None:
-        missed(session, 3.0)
-        missed(session, 4.0)
-        assert session.stalled_since_s == 3.0
-        taken(session)
-        assert session.stalled_since_s is None
-
-
-class TestCalmed:
-    def test_one_rung_faster_after_each_calm_time(self, session: Session) -> None:
-        session.tier = 2
-        missed(session, 10.0)
-        taken(session)
-        assert calmed(session, 10.0 + CALM_S - 1) == 2
-        assert calmed(session, 10.0 + CALM_S) == 1
-        session.tier = 1
-        assert calmed(session, 10.0 + CALM_S + 1) == 1
-        assert calmed(session, 10.0 + 2 * CALM_S) == 0
-
-    def test_a_stall_is_not_calm_however_long_it_lasts(self, session: Session) -> None:
-        session.tier = 2
-        missed(session, 10.0)
-        assert calmed(session, 1000.0) == 2
-
-    def test_never_faster_than_it_wants(self, session: Session) -> None:
-        session.tier = session.floor = 2
-        assert calmed(session, 1000.0) == 2
-
-    def test_never_slower_than_it_is_unless_it_wants(self, session: Session) -> None:
-        session.tier, session.floor = 1, 3
-        assert calmed(session, 1000.0) == 3
+    def test_a_stall_lasts_from_its_first_miss(self, pace: Pace) -> None:
+        pace.miss(3.0)
+        pace.miss(4.0)
+        assert pace.stalled_since_s == 3.0
+        pace.keep_up()
+        assert pace.stalled_since_s is None
 
 
-def test_a_flush_is_halved_for_every_rung_a_client_is_too_slow_for(session: Session) -> None:
-    assert (budget(session, 1024), unsent_max(session)) == (1024, UNSENT_SLOW_BYTES)
-    session.tier = 3
-    assert (budget(session, 1024), unsent_max(session)) == (128, UNSENT_SLOW_BYTES // 8)
-    session.floor = 3
-    assert budget(session, 1024) == 1024
-    session.floor = 4
-    assert budget(session, 1024) == 1024
+class TestCalm:
+    def test_each_calm_time_makes_the_session_one_tier_faster(self, pace: Pace) -> None:
+        pace.set_tier(2)
+        pace.miss(10.0)
+        pace.keep_up()
+        assert pace.calmed_tier(10.0 + CALM_S - 1) == 2
+        assert pace.calmed_tier(10.0 + CALM_S) == 1
+        pace.set_tier(1)
+        assert pace.calmed_tier(10.0 + CALM_S + 1) == 1
+        assert pace.calmed_tier(10.0 + 2 * CALM_S) == 0
+
+    def test_a_stall_is_not_calm_however_long_it_lasts(self, pace: Pace) -> None:
+        pace.set_tier(2)
+        pace.miss(10.0)
+        assert pace.calmed_tier(1000.0) == 2
+
+    def test_the_session_is_never_faster_than_its_client_wants(self, pace: Pace) -> None:
+        pace.set_tier(pace.limit_rate(5, TICK_MS))
+        assert pace.calmed_tier(1000.0) == pace.tier == 2
+
+    def test_a_session_that_is_too_fast_moves_to_the_tier_its_client_wants(self, pace: Pace) -> None:
+        pace.limit_rate(2.5, TICK_MS)
+        pace.set_tier(1)
+        assert pace.calmed_tier(1000.0) == 3
+
+
+class TestLimitRate:
+    def test_a_session_held_back_by_its_limit_goes_by_the_new_limit(self, pace: Pace) -> None:
+        pace.set_tier(pace.limit_rate(2.5, TICK_MS))
+        assert (pace.tier, pace.fastest_tier, pace.max_rate) == (3, 3, 2.5)
+        assert pace.limit_rate(0, TICK_MS) == 0
+
+    def test_a_slow_session_stays_slow(self, pace: Pace) -> None:
+        pace.set_tier(3)
+        assert pace.limit_rate(10, TICK_MS) == 3
+        assert pace.limit_rate(1.25, TICK_MS) == 4
+
+
+def test_a_budget_is_halved_for_each_tier_that_a_session_is_too_slow(pace: Pace) -> None:
+    assert (pace.budget_bytes(1024), pace.unsent_max_bytes) == (1024, UNSENT_SLOW_BYTES)
+    pace.set_tier(3)
+    assert (pace.budget_bytes(1024), pace.unsent_max_bytes) == (128, UNSENT_SLOW_BYTES // 8)
+    for max_rate in (2.5, 1.25):
+        pace.limit_rate(max_rate, TICK_MS)
+        assert pace.budget_bytes(1024) == 1024
+
+
+def test_a_byte_limit_of_zero_lifts_it(pace: Pace) -> None:
+    pace.limit_bytes(60_000)
+    assert pace.allowance is not None
+    assert pace.allowance.bytes_per_min == 60_000
+    pace.limit_bytes(0)
+    assert pace.allowance is None
 
 
 class TestAllowance:
     """60,000 bytes a minute are 1,000 a second."""
 
-    def test_is_there_from_the_beginning(self) -> None:
+    def test_is_full_at_the_start(self) -> None:
         assert Allowance(60_000).has_any(5.0)
 
     def test_is_paid_back_over_time_when_overdrawn(self) -> None:

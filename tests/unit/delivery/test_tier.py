@@ -7,10 +7,11 @@ import pytest
 from gateway.delivery.channel import Lane
 from gateway.delivery.feed_state import FeedState, StaleReason
 from gateway.delivery.hub import Hub
-from gateway.delivery.member import Member
+from gateway.delivery.session import Session
 from gateway.delivery.subscription_set import SubscriptionSets
 from gateway.delivery.tier import Tier
-from tests.unit.delivery.stage import CLOSED_ONLY, LOG, STYLE, Stage
+from tests.fakes import FakeSocket
+from tests.unit.delivery.samples import CLOSED_ONLY, LOG, STYLE, SampleMarket
 
 if TYPE_CHECKING:
     from gateway.delivery.channel import Channel
@@ -20,37 +21,44 @@ LIVE = FeedState()
 
 
 class Row:
-    """One tier over the channels of a stage, without a hub in between: `hub` only makes channels."""
+    """One tier over the channels of a market; the hub only makes channels."""
 
     def __init__(self, period_flushes: int = 1) -> None:
-        self.stage = Stage()
-        hub: Hub[Member] = Hub(self.stage.market)
+        self.samples = SampleMarket()
+        hub: Hub = Hub(self.samples.market)
         self.channels = hub.channels
         self.ticker = hub.ticker_channel("AAAUSDT")
         self.kline = hub.kline_channel("AAAUSDT", "1m")
-        self.tier: Tier[Member] = Tier(period_flushes)
-        self.watchlists = SubscriptionSets()
+        self.tier: Tier = Tier(period_flushes)
+        self.subscription_sets = SubscriptionSets()
         for channel in self.channels:
             self.tier.forget(channel)
 
-    def member(self, *channels: Channel, style: Style = STYLE) -> Member:
-        """A session that is in step since tick 0."""
-        member = Member(style)
-        member.subscription_set = self.watchlists.of(channels or self.channels)
-        self.tier.admit(member, self.channels)
-        self.tier.join(member, LIVE, 0)
+    def member(self, *channels: Channel, style: Style = STYLE) -> Session:
+        """A session that is in sync since flush 0."""
+        member = self.newcomer(*channels, style=style)
+        self.tier.enter_sync(member, LIVE, 0)
         return member
+
+    def newcomer(self, *channels: Channel, style: Style = STYLE, order: int = 0) -> Session:
+        """A session that is catching up."""
+        socket = FakeSocket()
+        socket.order = order
+        session = Session(socket, style)
+        session.begin(self.subscription_sets.of(channels or self.channels), 0)
+        self.tier.add(session, self.channels)
+        return session
 
     def publish(self, *channels: Channel) -> None:
         for channel in channels or self.channels:
             channel.refresh()
-        self.tier.mark(channels or self.channels)
+        self.tier.mark_changed(channels or self.channels)
 
-    def beat(self, tick: int, *held: Lane) -> None:
-        self.tier.beat(tick, len(self.channels), frozenset(held))
+    def flush(self, number: int, *held: Lane) -> None:
+        self.tier.encode(number, len(self.channels), frozenset(held))
 
-    def sheet(self, style: Style = STYLE) -> list[bytes]:
-        """What is said of the ticker (0) and of the kline (1) at this beat."""
+    def table(self, style: Style = STYLE) -> list[bytes]:
+        """The fragments of the ticker (0) and of the kline (1) at this flush."""
         return self.tier.fragment_tables[style]
 
 
@@ -59,222 +67,231 @@ def row() -> Row:
     return Row()
 
 
-def test_a_tier_is_due_every_so_many_ticks() -> None:
-    assert [tick for tick in range(9) if Row(4).tier.is_due(tick)] == [0, 4, 8]
+def test_a_tier_is_due_once_in_its_period() -> None:
+    assert [number for number in range(9) if Row(4).tier.is_due(number)] == [0, 4, 8]
 
 
-def test_a_beat_says_what_changed_since_the_beat_before(row: Row) -> None:
+def test_a_flush_encodes_what_changed_since_the_flush_before(row: Row) -> None:
     row.member()
-    row.stage.price("5")
+    row.samples.price("5")
     row.publish(row.ticker)
-    row.beat(1)
-    assert row.sheet()[0] == b" t0:*>5"
-    row.stage.price("6")
+    row.flush(1)
+    assert row.table()[0] == b" t0:*>5"
+    row.samples.price("6")
     row.publish(row.ticker)
-    row.stage.price("7")
+    row.samples.price("7")
     row.publish(row.ticker)
-    row.beat(2)
-    assert row.sheet()[0] == b" t0:5>7"
-    row.beat(3)
-    assert row.sheet() == [b"", b""]
+    row.flush(2)
+    assert row.table()[0] == b" t0:5>7"
+    row.flush(3)
+    assert row.table() == [b"", b""]
 
 
-def test_a_bar_closes_before_the_next_one_is_spoken_of(row: Row) -> None:
+def test_closed_klines_come_before_the_forming_one(row: Row) -> None:
     row.member(row.kline)
-    row.stage.forms(0, "101")
+    row.samples.forms(0, "101")
     row.publish(row.kline)
-    row.beat(1)
-    row.stage.closes(0)
-    row.stage.closes(1)
-    row.stage.forms(2, "103")
+    row.flush(1)
+    row.samples.closes(0)
+    row.samples.closes(1)
+    row.samples.forms(2, "103")
     row.publish(row.kline)
-    row.beat(2)
-    assert row.sheet()[1] == b" c1:0 c1:1 k1:101>103"
+    row.flush(2)
+    assert row.table()[1] == b" c1:0 c1:1 k1:101>103"
 
 
-def test_who_wants_closed_klines_only_gets_nothing_else(row: Row) -> None:
+def test_the_closed_only_style_has_fragments_of_closed_klines_only(row: Row) -> None:
     row.member(style=CLOSED_ONLY)
-    row.stage.price("5")
-    row.stage.forms(0)
+    row.samples.price("5")
+    row.samples.forms(0)
     row.publish()
-    row.beat(1)
-    assert row.sheet(CLOSED_ONLY) == [b"", b""]
-    row.stage.closes(0)
+    row.flush(1)
+    assert row.table(CLOSED_ONLY) == [b"", b""]
+    row.samples.closes(0)
     row.publish()
-    row.beat(2)
-    assert row.sheet(CLOSED_ONLY) == [b"", b" c1:0"]
+    row.flush(2)
+    assert row.table(CLOSED_ONLY) == [b"", b" c1:0"]
 
 
-def test_sheets_are_kept_for_the_styles_in_use(row: Row) -> None:
+def test_fragment_tables_are_kept_for_the_styles_in_use(row: Row) -> None:
     first, second = row.member(), row.member(row.kline)
     other = row.member(style=CLOSED_ONLY)
     assert row.tier.fragment_tables.keys() == {STYLE, CLOSED_ONLY}
-    row.tier.leave(other)
-    row.tier.leave(first)
+    row.tier.remove(other)
+    row.tier.remove(first)
     assert row.tier.fragment_tables.keys() == {STYLE}
-    row.tier.leave(second)
+    row.tier.remove(second)
     assert row.tier.fragment_tables == {}
 
 
 def test_an_empty_tier_collects_nothing(row: Row) -> None:
-    row.stage.price("5")
+    row.samples.price("5")
     row.publish(row.ticker)
     row.member()
-    row.beat(1)
-    assert row.sheet() == [b"", b""]
+    row.flush(1)
+    assert row.table() == [b"", b""]
 
 
 def test_a_tier_that_was_empty_has_forgotten_what_it_sent(row: Row) -> None:
     member = row.member()
-    row.stage.price("5")
+    row.samples.price("5")
     row.publish(row.ticker)
-    row.beat(1)
-    row.tier.leave(member)
+    row.flush(1)
+    row.tier.remove(member)
     row.member()
-    row.stage.price("6")
+    row.samples.price("6")
     row.publish(row.ticker)
-    row.beat(2)
-    assert row.sheet()[0] == b" t0:*>6"
+    row.flush(2)
+    assert row.table()[0] == b" t0:*>6"
 
 
-def test_somebody_behind_keeps_the_tier_from_forgetting(row: Row) -> None:
-    row.tier.admit(Member(STYLE), row.channels)
-    row.stage.price("5")
+def test_a_tier_with_a_session_catching_up_forgets_nothing(row: Row) -> None:
+    row.newcomer()
+    row.samples.price("5")
     row.publish(row.ticker)
-    row.beat(1)
+    row.flush(1)
     row.member()
-    row.stage.price("6")
+    row.samples.price("6")
     row.publish(row.ticker)
-    row.beat(2)
-    assert row.sheet()[0] == b" t0:5>6"
+    row.flush(2)
+    assert row.table()[0] == b" t0:5>6"
 
 
 class TestHeldLanes:
-    def test_news_of_a_held_lane_waits_for_a_later_beat(self, row: Row) -> None:
+    def test_changes_of_a_held_lane_wait_for_a_later_flush(self, row: Row) -> None:
         row.member()
-        row.stage.price("5")
-        row.stage.forms(0, "101")
+        row.samples.price("5")
+        row.samples.forms(0, "101")
         row.publish()
-        row.beat(1, Lane.TICKER)
-        assert row.sheet() == [b"", b" k1:*>101"]
-        row.beat(2)
-        assert row.sheet() == [b" t0:*>5", b""]
+        row.flush(1, Lane.TICKER)
+        assert row.table() == [b"", b" k1:*>101"]
+        row.flush(2)
+        assert row.table() == [b" t0:*>5", b""]
 
     def test_a_closed_kline_never_waits(self, row: Row) -> None:
         row.member()
-        row.stage.price("5")
-        row.stage.closes(0)
+        row.samples.price("5")
+        row.samples.closes(0)
         row.publish()
-        row.beat(1, Lane.TICKER, Lane.KLINE)
-        assert row.sheet() == [b"", b" c1:0"]
+        row.flush(1, Lane.TICKER, Lane.KLINE)
+        assert row.table() == [b"", b" c1:0"]
 
-    def test_a_forming_bar_does_wait(self, row: Row) -> None:
+    def test_a_forming_kline_waits(self, row: Row) -> None:
         row.member()
-        row.stage.forms(0, "101")
+        row.samples.forms(0, "101")
         row.publish()
-        row.beat(1, Lane.KLINE)
-        assert row.sheet() == [b"", b""]
+        row.flush(1, Lane.KLINE)
+        assert row.table() == [b"", b""]
 
 
 class TestOverrun:
     def test_is_a_channel_of_which_more_closed_than_its_log_holds(self, row: Row) -> None:
         row.member()
-        row.stage.stores(range(LOG))
+        row.samples.stores(range(LOG))
         row.publish()
         assert row.tier.overrun() == []
-        row.stage.stores(range(LOG + 1))
+        row.samples.stores(range(LOG + 1))
         row.publish()
         assert row.tier.overrun() == [row.kline]
 
     def test_is_over_once_it_is_skipped(self, row: Row) -> None:
         row.member()
-        row.stage.stores(range(LOG + 1))
+        row.samples.stores(range(LOG + 1))
         row.publish()
-        row.tier.skip(row.kline)
+        row.tier.skip_closed(row.kline)
         assert row.tier.overrun() == []
-        row.beat(1)
-        assert row.sheet()[1] == b""
+        row.flush(1)
+        assert row.table()[1] == b""
 
-    def test_does_not_concern_those_who_take_no_corrections(self, row: Row) -> None:
-        hub: Hub[Member] = Hub(row.stage.market, LOG)
+    def test_does_not_concern_strict_channels(self, row: Row) -> None:
+        hub: Hub = Hub(row.samples.market, LOG)
         strict = hub.strict_channel("AAAUSDT", "1m", "aaausdt@kline_1m")
         row.tier.forget(strict)
         row.channels[:] = [strict]
         row.member(strict)
-        for bar in range(LOG + 2):
-            row.stage.closes(bar)
+        for number in range(LOG + 2):
+            row.samples.closes(number)
             strict.refresh()
-        row.tier.mark([strict])
+        row.tier.mark_changed([strict])
         assert row.tier.overrun() == []
-        row.beat(1)
-        assert row.sheet()[0] == b" c0:2 c0:3 c0:4 c0:5"
+        row.flush(1)
+        assert row.table()[0] == b" c0:2 c0:3 c0:4 c0:5"
 
 
-class TestStanding:
-    """A row whose member has joined before beat 3, and whose kline 0 has closed before beat 4."""
+class TestLeaveSync:
+    """A row whose member has joined before flush 3, and whose kline 0 has closed before flush 4."""
 
     @pytest.fixture
-    def member(self, row: Row) -> Member:
+    def member(self, row: Row) -> Session:
         member = row.member()
-        row.beat(3)
-        row.tier.reached = 1
-        row.stage.closes(0)
+        row.flush(3)
+        row.tier.note_served(1)
+        row.samples.closes(0)
         row.publish()
-        row.beat(4)
+        row.flush(4)
         return member
 
     @staticmethod
-    def standing(row: Row, member: Member) -> tuple[int, dict[int, int], FeedState]:
-        assert member.cohort is not None
-        return row.tier.standing(member, member.cohort)
+    def leave(row: Row, member: Session) -> tuple[int, dict[int, int], FeedState | None]:
+        row.tier.leave_sync(member)
+        assert member.cohort is None
+        assert row.tier.catching_up == {member}
+        return member.served_at_flush, member.log_offsets, member.feed_state
 
-    def test_once_the_beat_has_reached_a_session_it_is_that_beat_and_the_places_then(
-        self, row: Row, member: Member
+    def test_keeps_this_flush_for_a_session_that_it_has_served(self, row: Row, member: Session) -> None:
+        row.tier.note_served(1)
+        assert self.leave(row, member) == (4, {1: 1}, LIVE)
+
+    def test_keeps_the_flush_before_for_a_session_that_is_not_served_yet(self, row: Row, member: Session) -> None:
+        assert self.leave(row, member) == (3, {1: 0}, LIVE)
+
+    @pytest.mark.parametrize("framed", [False, True])
+    def test_keeps_the_feed_state_before_once_the_cohort_has_a_frame(
+        self, row: Row, member: Session, framed: bool
     ) -> None:
-        row.tier.reached = 1
-        assert self.standing(row, member) == (4, {1: 1}, LIVE)
+        cohort = member.cohort
+        assert cohort is not None
+        before, cohort.feed_state = cohort.feed_state, FeedState(StaleReason.DISCONNECTED, 1)
+        if framed:
+            cohort.framed_at_flush = 4
+        assert self.leave(row, member)[2] is (before if framed else cohort.feed_state)
 
-    def test_before_that_it_is_the_beat_before(self, row: Row, member: Member) -> None:
-        assert self.standing(row, member) == (3, {1: 0}, LIVE)
-
-    def test_whom_its_cohorts_frame_has_not_reached_knows_the_state_before(self, row: Row, member: Member) -> None:
-        assert member.cohort is not None
-        before, member.cohort.feed_state = member.cohort.feed_state, FeedState(StaleReason.DISCONNECTED, 1)
-        assert self.standing(row, member)[2] is member.cohort.feed_state
-        member.cohort.framed_at_flush = 4
-        assert self.standing(row, member)[2] is before
-
-    def test_who_has_joined_since_the_beat_began_has_been_served_by_other_means(self, row: Row, member: Member) -> None:
+    def test_counts_a_session_that_joined_during_the_flush_as_served(self, row: Row, member: Session) -> None:
         newcomer = row.member()
-        assert self.standing(row, newcomer)[0] == 4
+        row.tier.leave_sync(newcomer)
+        assert newcomer.served_at_flush == 4
+
+    def test_changes_nothing_for_a_session_that_is_catching_up(self, row: Row) -> None:
+        newcomer = row.newcomer()
+        row.tier.leave_sync(newcomer)
+        assert row.tier.catching_up == {newcomer}
+        assert newcomer.feed_state is None
 
 
-class TestRoster:
-    def test_it_holds_those_in_step_in_order_as_of_the_beat(self, row: Row) -> None:
-        members = [row.member() for _ in range(3)]
-        for member, order in zip(members, (7, 9, 8), strict=True):
-            member.order = order
+class TestMembers:
+    def test_are_the_sessions_in_sync_at_the_flush_in_order(self, row: Row) -> None:
+        for order in (7, 9, 8):
+            row.tier.enter_sync(row.newcomer(order=order), LIVE, 0)
         assert row.tier.members == []
-        row.beat(1)
+        row.flush(1)
         assert [member.order for member in row.tier.members] == [7, 8, 9]
-        assert [member.place for member in row.tier.members] == [0, 1, 2]
 
-    def test_it_stays_as_it_is_until_the_next_beat(self, row: Row) -> None:
+    def test_stay_the_same_until_the_next_flush(self, row: Row) -> None:
         stays, leaves = row.member(), row.member()
-        row.beat(1)
+        row.flush(1)
         members = row.tier.members
-        row.tier.leave(leaves)
+        row.tier.remove(leaves)
         joins = row.member()
         assert set(members) == {stays, leaves}
-        row.beat(2)
+        row.flush(2)
         assert set(row.tier.members) == {stays, joins}
         assert set(members) == {stays, leaves}
 
-    def test_it_is_the_same_one_while_nobody_comes_or_goes(self, row: Row) -> None:
+    def test_are_the_same_list_while_no_session_joins_or_leaves(self, row: Row) -> None:
         row.member()
-        row.beat(1)
+        row.flush(1)
         members = row.tier.members
-        row.beat(2)
+        row.flush(2)
         assert row.tier.members is members
 
 
@@ -286,74 +303,72 @@ class TestCohorts:
         assert len({one.cohort, other.cohort, styled.cohort}) == 3
         assert len(row.tier.sessions()) == 4
 
-    def test_joining_drops_what_only_those_behind_keep(self, row: Row) -> None:
-        member = Member(STYLE)
-        member.subscription_set = row.watchlists.of(row.channels)
-        row.tier.admit(member, row.channels)
+    def test_entering_sync_drops_the_log_offsets(self, row: Row) -> None:
+        member = row.newcomer()
         assert row.tier.sessions() == [member]
-        member.log_offsets = {1: 0}
-        row.tier.join(member, LIVE, 3)
+        member.subscribe(member.subscription_set, {1: 0}, 0)
+        row.tier.enter_sync(member, LIVE, 3)
         assert member.log_offsets == {}
-        assert not row.tier.behind
+        assert not row.tier.catching_up
         assert member.cohort is not None
         assert (member.cohort.feed_state, member.cohort.framed_at_flush) == (LIVE, 3)
 
     @pytest.mark.parametrize("leaves", [0, 1, 2])
-    def test_whoever_leaves_the_others_keep_their_cohort(self, row: Row, leaves: int) -> None:
+    def test_the_others_keep_their_cohort_when_one_leaves(self, row: Row, leaves: int) -> None:
         members = [row.member() for _ in range(3)]
         gone = members.pop(leaves)
-        row.tier.leave(gone)
+        row.tier.remove(gone)
         assert gone.cohort is None
         assert set(row.tier.sessions()) == set(members)
         for member in members:
             assert member.cohort is not None
             assert member.cohort.size == 2
 
-    def test_the_last_one_takes_the_cohort_along(self, row: Row) -> None:
+    def test_end_with_their_last_session(self, row: Row) -> None:
         member = row.member()
-        row.tier.leave(member)
+        row.tier.remove(member)
         assert row.tier.cohorts == {}
 
-    def test_leaving_twice_is_no_error(self, row: Row) -> None:
+    def test_removing_a_session_twice_changes_nothing(self, row: Row) -> None:
         member = row.member()
-        row.tier.leave(member)
-        row.tier.leave(member)
+        row.tier.remove(member)
+        row.tier.remove(member)
         assert row.tier.sessions() == []
 
 
-def test_channels_made_later_fit_in(row: Row) -> None:
+def test_channels_made_later_are_encoded_too(row: Row) -> None:
     row.member()
-    row.beat(1)
-    hub: Hub[Member] = Hub(row.stage.market)
+    row.flush(1)
+    hub: Hub = Hub(row.samples.market)
     for symbol in ("AAAUSDT", "BBBUSDT", "CCCUSDT"):
         made = hub.ticker_channel(symbol)
     row.channels.append(made)
     row.tier.forget(made)
-    row.stage.price("8", "CCCUSDT")
+    row.samples.price("8", "CCCUSDT")
     row.publish(made)
-    row.beat(2)
-    assert row.sheet() == [b"", b"", b" t2:*>8"]
+    row.flush(2)
+    assert row.table() == [b"", b"", b" t2:*>8"]
 
 
-def test_what_a_newer_value_replaced_before_the_beat_is_counted(row: Row) -> None:
+def test_values_replaced_before_the_flush_are_counted_as_conflated(row: Row) -> None:
     row.member()
-    row.stage.price("1")
+    row.samples.price("1")
     row.publish(row.ticker)
     row.publish(row.ticker, row.kline)
     assert row.tier.conflated == 1
-    row.beat(1)
+    row.flush(1)
     row.publish(row.ticker)
     assert row.tier.conflated == 1
 
 
-def test_closed_klines_of_a_beat_are_counted_by_watchlist(row: Row) -> None:
+def test_closed_klines_of_a_flush_are_counted_by_subscription_set(row: Row) -> None:
     member, other = row.member(), row.member(row.ticker)
-    row.stage.closes(1)
-    row.stage.closes(2)
+    row.samples.closes(1)
+    row.samples.closes(2)
     row.publish()
-    row.beat(1)
+    row.flush(1)
     assert row.tier.closed_of(member.subscription_set) == 2
     assert row.tier.closed_of(other.subscription_set) == 0
     row.publish(row.ticker)
-    row.beat(2)
+    row.flush(2)
     assert row.tier.closed_of(member.subscription_set) == 0

@@ -22,7 +22,8 @@ class Failover:
     sink: RecordingSink = field(default_factory=RecordingSink)
 
     def __post_init__(self) -> None:
-        self.sources = SourceFailover("abc", self.sink, SWITCH_S, lambda: self.now_s)
+        self.sources = SourceFailover("abc", SWITCH_S, lambda: self.now_s)
+        self.sources.connect(self.sink)
 
     def __getitem__(self, name: str) -> Source:
         return self.sources.all[name]
@@ -259,7 +260,8 @@ def test_health_and_metrics_report_each_source() -> None:
 @in_virtual_time
 async def test_the_sources_are_compared_regularly() -> None:
     clock_s = asyncio.get_running_loop().time
-    sources = SourceFailover("ab", RecordingSink(), SWITCH_S, clock_s)
+    sources = SourceFailover("ab", SWITCH_S, clock_s)
+    sources.connect(RecordingSink())
     for source in sources.all.values():
         source.connected()
     checking = asyncio.create_task(sources.run())

@@ -38,7 +38,7 @@ class Stage:
     """One channel of each kind, and dialects that speak of them."""
 
     def __init__(self) -> None:
-        hub: Hub[Any] = Hub(Market(MarketConfig(), 4))
+        hub: Hub = Hub(Market(MarketConfig(), 4))
         self.kline = hub.strict_channel("BTCUSDT", "1m", "btcusdt@kline_1m").n
         self.mini = hub.ticker_channel("BTCUSDT", View.MINI, "btcusdt@miniTicker").n
         self.full = hub.ticker_channel("BTCUSDT", View.FULL, "btcusdt@ticker").n
@@ -228,7 +228,7 @@ def test_flush_is_its_fragments_joined(stage: Stage) -> None:
     dialect = stage.dialect()
     fragments = [dialect.kline(stage.kline, None, kline()), dialect.ticker(stage.mini, None, WHOLE)]
     for spare in (False, True):
-        beat = dialect.beat(b"".join(fragments), T0, spare=spare)
+        beat = dialect.frame(b"".join(fragments), T0, spare=spare)
         assert [event["e"] for event in messages(beat)] == ["kline", "24hrMiniTicker"]
 
 

@@ -90,8 +90,8 @@ def test_a_closed_kline_has_state_1() -> None:
     assert news(dialect.closed(17, BAR._replace(closed=True)))[-1] == "1"
 
 
-def test_a_flush_is_one_array_that_begins_with_its_time() -> None:
-    data = dialect.beat(dialect.ticker(17, None, TICKER) + dialect.kline(18, None, BAR), 99, spare=True)
+def test_a_beat_is_one_array_that_begins_with_its_time() -> None:
+    data = dialect.frame(dialect.ticker(17, None, TICKER) + dialect.kline(18, None, BAR), 99, spare=True)
     assert data[0] == 0x80 | TEXT
     when, first, _, second, _ = json.loads(data[2 if data[1] < 126 else 4 :])
     assert (when, first, second) == (99, 17, 18)
@@ -99,8 +99,8 @@ def test_a_flush_is_one_array_that_begins_with_its_time() -> None:
 
 def test_a_long_flush_is_compressed_if_negotiated_and_there_is_time() -> None:
     body = b"".join(dialect.ticker(n, None, TICKER) for n in range(20))
-    plain = dialect.beat(body, 99, spare=True)
-    squeezed = CompactDialect(deflate=True).beat(body, 99, spare=True)
+    plain = dialect.frame(body, 99, spare=True)
+    squeezed = CompactDialect(deflate=True).frame(body, 99, spare=True)
     assert len(squeezed) < len(plain) / 2
     assert inflate(squeezed[4 if squeezed[1] == 126 else 2 :], 100_000) == plain[4:]
-    assert CompactDialect(deflate=True).beat(body, 99, spare=False) == plain
+    assert CompactDialect(deflate=True).frame(body, 99, spare=False) == plain

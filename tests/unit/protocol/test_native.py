@@ -28,7 +28,7 @@ def said(frames: bytes) -> dict[str, Any]:
 
 def news(fragment: bytes) -> tuple[int, dict[str, Any]]:
     """A fragment's channel and what it says of it."""
-    ((n, fields),) = said(NativeDialect().beat(fragment, T0, spare=False))["u"]
+    ((n, fields),) = said(NativeDialect().frame(fragment, T0, spare=False))["u"]
     return int(n), fields
 
 
@@ -122,7 +122,7 @@ class TestBeat:
             + dialect.kline(4, None, kline(1))
             + dialect.ticker(3, ticker("7"), ticker("8"))
         )
-        assert said(dialect.beat(body, T0, spare=True)) == {
+        assert said(dialect.frame(body, T0, spare=True)) == {
             "op": "update",
             "t": str(T0),
             "u": [
@@ -140,7 +140,7 @@ class TestBeat:
     def test_is_compressed_if_long_enough(self, deflate: bool, spare: bool, count: int, compressed: bool) -> None:
         dialect = NativeDialect(deflate=deflate)
         body = b"".join(dialect.ticker(n, ticker("7"), ticker("8")) for n in range(count))
-        frames = dialect.beat(body, T0, spare=spare)
+        frames = dialect.frame(body, T0, spare=spare)
         assert bool(frames[0] & 0x40) is compressed
         assert len(said(frames)["u"]) == count
 

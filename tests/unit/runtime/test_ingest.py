@@ -18,7 +18,6 @@ from tests.builders import MINUTE_MS, T0, kline
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway.delivery.session import Session
 
 PRICE = Topic("BTCUSDT", "")
 KLINES = Topic("BTCUSDT", "1m")
@@ -47,7 +46,7 @@ class Fixture:
         self.message_cost_s = 0.0
         self.step_ms = 0
         self.market = Market(CONFIG.market, log_size=4)
-        self.hub: Hub[Session] = Hub(self.market)
+        self.hub: Hub = Hub(self.market)
         self.counters = Counters()
         self.backfill = FakeBackfill()
         self.feed_state = FeedStateMachine(CONFIG.market.stale_after_s)
@@ -78,7 +77,7 @@ class Fixture:
         return ticker and ticker.last
 
     def reason(self) -> StaleReason:
-        return self.hub.state.reason
+        return self.hub.feed_state.reason
 
     def surging(self) -> bool:
         return self.ingest.surging
@@ -150,7 +149,7 @@ def test_new_limits_reach_the_feed_state() -> None:
 
 def test_the_hub_gets_each_new_feed_state() -> None:
     gateway = Fixture()
-    assert gateway.hub.state is gateway.feed_state.current
+    assert gateway.hub.feed_state is gateway.feed_state.current
     gateway.ingest.connected()
     assert gateway.reason() is StaleReason.BACKFILLING
     assert gateway.backfill.done is not None
@@ -158,7 +157,7 @@ def test_the_hub_gets_each_new_feed_state() -> None:
     assert gateway.reason() is StaleReason.NONE
     gateway.ingest.disconnected("gone")
     assert gateway.reason() is StaleReason.DISCONNECTED
-    assert gateway.hub.state is gateway.feed_state.current
+    assert gateway.hub.feed_state is gateway.feed_state.current
 
 
 def test_each_lost_connection_is_counted_once_and_ends_the_backfill() -> None:
@@ -176,7 +175,7 @@ def test_old_stored_prices_are_not_live_after_a_backfill() -> None:
     gateway.ingest.connected()
     assert gateway.backfill.done is not None
     gateway.backfill.done()
-    assert (gateway.hub.state.reason, gateway.hub.state.since_ms) == (StaleReason.SILENT, T0)
+    assert (gateway.hub.feed_state.reason, gateway.hub.feed_state.since_ms) == (StaleReason.SILENT, T0)
 
 
 def test_only_an_applied_price_counts_as_one() -> None:

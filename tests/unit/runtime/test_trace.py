@@ -14,7 +14,7 @@ from gateway.redis.contract import Topic
 from gateway.runtime.trace import PENDING_MAX, Tracing
 from tests.builders import kline, kline_update, ticker_update
 from tests.fakes import FakeSocket
-from tests.unit.delivery.stage import CLOSED_ONLY, STYLE, Stage
+from tests.unit.delivery.samples import CLOSED_ONLY, STYLE, SampleMarket
 
 SYMBOL = "AAAUSDT"
 PRICE = Topic(SYMBOL, "")
@@ -22,11 +22,11 @@ BARS = Topic(SYMBOL, "1m")
 
 
 class Traced:
-    """A market, a hub, and somebody who follows `SYMBOL`."""
+    """A market, a hub, and a trace of `SYMBOL`."""
 
     def __init__(self) -> None:
-        self.stage = Stage()
-        self.hub: Hub[Session] = Hub(self.stage.market)
+        self.samples = SampleMarket()
+        self.hub: Hub = Hub(self.samples.market)
         looks = count()
         self.tracing = Tracing(lambda: next(looks) / 1000, lambda: 5.0)
         self.told: list[dict[str, Any]] = []
@@ -45,22 +45,22 @@ class Traced:
         self.tracing.read()
         if step := self.tracing.begin(topic):
             step.decoded(ticker_update(last, symbol=topic.symbol))
-            self.stage.price(last, topic.symbol)
+            self.samples.price(last, topic.symbol)
             step.folded()
 
     def flush(self, held: frozenset[Lane] = frozenset()) -> None:
-        """A tick, as the pump makes it, for sockets that take everything."""
-        self.hub.publish(self.stage.market.take_changes())
+        """A flush, as `Flusher` makes it, for sockets that take everything."""
+        self.hub.publish(self.samples.market.take_changes())
         self.tracing.published(self.hub)
         due = self.hub.due(held)
         self.tracing.encoded(self.hub)
         for tier in due:
-            for session in list(tier.behind):
-                session.take(self.hub, 10_000, 0)
-                if session.is_caught_up(self.hub):
-                    tier.join(session, self.hub.state, self.hub.tick)
+            for session in list(tier.catching_up):
+                session.take(self.hub.published, 10_000, 0)
+                if session.is_caught_up(self.hub.published):
+                    self.hub.enter_sync(session)
             self.tracing.served(tier, self.hub)
-        self.tracing.begin_flush(self.hub)
+        self.tracing.flushed(self.hub)
 
     @property
     def only(self) -> dict[str, Any]:
@@ -71,7 +71,7 @@ class Traced:
 @pytest.fixture
 def traced() -> Traced:
     traced = Traced()
-    traced.stage.price("1")
+    traced.samples.price("1")
     traced.flush()
     return traced
 
@@ -83,7 +83,7 @@ def test_an_update_is_stamped_at_every_stage_in_order(traced: Traced) -> None:
     traced.flush()
     update = traced.only
     assert (update["kind"], update["read"], update["clients"], update["waiting"]) == ("ticker", 5000.0, 1, 0)
-    assert update["tick"] == traced.hub.tick
+    assert update["tick"] == traced.hub.flush_number
     assert update["outcome"] == "written"
     stamps = [update[stage] for stage in ("decoded", "folded", "published", "encoded", "written")]
     assert stamps == sorted(stamps)
@@ -134,7 +134,7 @@ def test_with_slower_tiers_alone_nothing_is_written_yet(traced: Traced) -> None:
 
 def test_a_client_that_takes_nothing_is_waiting(traced: Traced) -> None:
     session = traced.subscribe()
-    session.hold_until_flush = traced.hub.tick + 10
+    session.subscribe(session.subscription_set, {}, traced.hub.flush_number + 10)
     traced.price("2")
     traced.flush()
     assert (traced.only["clients"], traced.only["waiting"]) == (0, 1)
@@ -168,7 +168,7 @@ def test_who_wants_closed_klines_only_counts_for_those(traced: Traced) -> None:
         step = traced.tracing.begin(BARS)
         assert step is not None
         step.decoded(kline_update(kline(closed=closed), SYMBOL))
-        (traced.stage.closes if closed else traced.stage.forms)(0)
+        (traced.samples.closes if closed else traced.samples.forms)(0)
         step.folded()
         traced.flush()
     assert [(update["kind"], update["clients"]) for update in traced.told] == [("kline 1m", 0), ("kline 1m closed", 1)]

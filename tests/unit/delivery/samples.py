@@ -1,4 +1,4 @@
-"""A market to publish from, and a dialect that people can read."""
+"""A market to publish from, and a dialect that is easy to read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from gateway.delivery.channel import Lane
     from gateway.delivery.feed_state import FeedState
     from gateway.delivery.hub import Hub
-    from gateway.delivery.member import M
     from gateway.delivery.tier import Tier
     from gateway.model.kline import Kline
     from gateway.model.ticker import Ticker
@@ -23,29 +22,29 @@ if TYPE_CHECKING:
 LOG = 4
 
 
-def number(of: Kline) -> int:
-    """Which bar after T0 it is."""
+def number_of(of: Kline) -> int:
+    """How many intervals after T0 the kline opens."""
     return (of.open_time_ms - T0) // MINUTE_MS
 
 
-class Words:
-    """`t1:5>6` ticker 1 went from 5 to 6, `k0:*>7` the forming bar of 0 is 7 (all of it), `c0:3` its bar 3 closed."""
+class TextDialect:
+    """`t1:5>6`: ticker 1 changed from 5 to 6; `k0:*>7`: forming kline 0 is 7, in full; `c0:3`: number 3 of 0 closed."""
 
-    name = "words"
+    name = "text"
 
     def ticker(self, n: int, old: Ticker | None, new: Ticker) -> bytes:
         return f" t{n}:{old.last if old else '*'}>{new.last}".encode()
 
-    def tickers(self, n: int, news: Iterable[Ticker]) -> bytes:
-        return f" a{n}:{','.join(f'{new.symbol}={new.last}' for new in news)}".encode()
+    def tickers(self, n: int, changed: Iterable[Ticker]) -> bytes:
+        return f" a{n}:{','.join(f'{new.symbol}={new.last}' for new in changed)}".encode()
 
     def kline(self, n: int, old: Kline | None, new: Kline) -> bytes:
         return f" k{n}:{old.close if old else '*'}>{new.close}".encode()
 
     def closed(self, n: int, kline: Kline) -> bytes:
-        return f" c{n}:{number(kline)}".encode()
+        return f" c{n}:{number_of(kline)}".encode()
 
-    def beat(self, body: bytes, now_ms: int, *, spare: bool) -> bytes:
+    def frame(self, body: bytes, now_ms: int, *, spare: bool) -> bytes:
         return b"[%b ]" % body
 
     def status(self, ns: Iterable[int], state: FeedState) -> bytes:
@@ -58,13 +57,13 @@ class Words:
         return b"<heartbeat>"
 
 
-WORDS = Words()
-STYLE = (WORDS, False)
-CLOSED_ONLY = (WORDS, True)
+TEXT = TextDialect()
+STYLE = (TEXT, False)
+CLOSED_ONLY = (TEXT, True)
 
 
-class Stage:
-    """One market; `hub` is made by the test, for the members it wants."""
+class SampleMarket:
+    """One market, and what a feed does to it."""
 
     def __init__(self) -> None:
         self.market = Market(MarketConfig(intervals=("1m",)), LOG)
@@ -72,18 +71,18 @@ class Stage:
     def price(self, last: str, symbol: str = "AAAUSDT", at_ms: int = T0) -> None:
         self.market.apply(ticker_update(last, at_ms, symbol), T0)
 
-    def forms(self, bar: int, close: str = "105", symbol: str = "AAAUSDT", **changes: Any) -> None:
-        self.market.apply(kline_update(kline(bar, f"100 110 90 {close}", **changes), symbol), T0)
+    def forms(self, number: int, close: str = "105", symbol: str = "AAAUSDT", **changes: Any) -> None:
+        self.market.apply(kline_update(kline(number, f"100 110 90 {close}", **changes), symbol), T0)
 
-    def closes(self, bar: int, symbol: str = "AAAUSDT", **changes: Any) -> None:
-        self.market.apply(kline_update(kline(bar, closed=True, **changes), symbol), T0)
+    def closes(self, number: int, symbol: str = "AAAUSDT", **changes: Any) -> None:
+        self.market.apply(kline_update(kline(number, closed=True, **changes), symbol), T0)
 
-    def stores(self, bars: Iterable[int], symbol: str = "AAAUSDT") -> None:
-        """The store is read: these bars have closed."""
-        self.market.reseed(symbol, "1m", closed_klines(bars), T0)
+    def stores(self, numbers: Iterable[int], symbol: str = "AAAUSDT") -> None:
+        """A read of the store: these klines have closed."""
+        self.market.reseed(symbol, "1m", closed_klines(numbers), T0)
 
 
-def beat(stage: Stage, hub: Hub[M], held: AbstractSet[Lane] = frozenset()) -> list[Tier[M]]:
-    """A tick, as the pump makes it; returns the tiers that are due."""
-    hub.publish(stage.market.take_changes())
+def flush(samples: SampleMarket, hub: Hub, held: AbstractSet[Lane] = frozenset()) -> list[Tier]:
+    """Begin a flush, as `Flusher` does; returns the tiers that are due."""
+    hub.publish(samples.market.take_changes())
     return hub.due(held)

@@ -1,0 +1,85 @@
+"""What a session writes to: a sink for one client, a batch of sinks for many. The socket: `server/client_socket.py`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.delivery.close_codes import Close
+
+
+class Sink(Protocol):
+    """Where a session's bytes go: a socket."""
+
+    closing: bool
+    """Whether the connection is ending: nothing more is written."""
+    last_message_s: float
+    """When the client last sent anything, on the loop's clock."""
+    received_bytes: int
+    """What the client has sent, frames and all."""
+
+    @property
+    def id(self) -> int:
+        """What the log calls the connection."""
+        ...
+
+    @property
+    def peer(self) -> str:
+        """The other end's address: the client's, or that of a proxy before it."""
+        ...
+
+    @property
+    def order(self) -> int:
+        """Sinks near in it are near in the kernel's memory: written to one after the other they cost less."""
+        ...
+
+    def offer(self, frames: bytes) -> bool:
+        """Write, unless earlier bytes have not left user space yet; says whether it did."""
+        ...
+
+    def busy(self) -> bool:
+        """Whether earlier bytes have not left user space yet."""
+        ...
+
+    def unsent_bytes(self) -> int:
+        """Bytes the kernel holds and has not sent yet."""
+        ...
+
+    def pause(self) -> None:
+        """Read no more commands of the client for now."""
+        ...
+
+    def resume(self) -> None:
+        """Read its commands again."""
+        ...
+
+    def abort(self) -> None:
+        """End the connection now."""
+        ...
+
+    def close(self, reason: Close) -> None:
+        """Send a close frame and end the connection."""
+        ...
+
+    def warn(self, retry_ms: int) -> None:
+        """The connection ends soon: tell the client, and how long to wait before it connects anew."""
+        ...
+
+    def shutdown(self) -> None:
+        """Write what is pending for the client, announce the end where its protocol does, and close."""
+        ...
+
+
+class SinkBatch(Protocol):
+    """Many sinks in a fixed order, written to in one go."""
+
+    def offer(self, start: int, frames: Sequence[bytes]) -> list[int]:
+        """Offer a frame each to the sinks from `start` on, nothing where it is empty; returns the positions of those
+        that did not take theirs."""
+        ...
+
+    def backed_up(self, start: int, stop: int, most_bytes: int) -> list[int]:
+        """The positions in [start, stop) of sinks whose kernel holds more than `most_bytes` unsent."""
+        ...

@@ -1,0 +1,118 @@
+"""Writes to one session at a time: replies between flushes, and what is pending for a session that is catching up.
+
+Never awaits. Sessions that are in sync are written to by `fanout.py`.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from gateway.delivery.close_codes import Close
+from gateway.delivery.throttle import TIER_PERIODS
+from gateway.runtime.fanout import heartbeat_flushes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.config import Config
+    from gateway.delivery.hub import Hub
+    from gateway.delivery.session import Session
+    from gateway.delivery.tier import Tier
+    from gateway.ops.counters import Counters
+    from gateway.runtime.fanout import FlushInfo
+
+
+class SessionWriter:
+    """Writes what a session takes, and moves it to a slower tier while its socket does not take that."""
+
+    def __init__(self, config: Config, hub: Hub, counters: Counters, clock_ms: Callable[[], int]) -> None:
+        self._hub = hub
+        self._counters = counters
+        self._clock_ms = clock_ms
+        self._tick_ms = config.stream.tick_ms
+        self.configure(config)
+
+    def configure(self, config: Config) -> None:
+        """Take the settings that may change while the process runs."""
+        self._budget_bytes = config.stream.budget_bytes
+        self._heartbeat_flushes = heartbeat_flushes(config.stream)
+        self._slow_abort_s = config.stream.slow_abort_s
+
+    def reply(self, session: Session, frames: bytes) -> None:
+        """Send replies now if the socket is free, else with the session's next flush. While too many of them wait, the
+        client's commands are not read."""
+        session.queue_control(frames)
+        if session.cohort is not None and not session.sink.busy():
+            session.sink.offer(session.take_control())
+        else:
+            self._hub.leave_sync(session)
+            self._write(session, self._clock_ms())
+        session.pause_commands()
+
+    def write_all(self, session: Session) -> None:
+        """Write all that is pending, whatever the budget: the connection ends."""
+        self._hub.leave_sync(session)
+        if not session.sink.busy():
+            session.sink.offer(session.take(self._hub.published, sys.maxsize, self._clock_ms()).frames)
+
+    def catch_up(self, tier: Tier, session: Session, flush: FlushInfo, now_s: float) -> None:
+        """Write what is pending for a session at a flush of its tier, as far as its budget and its socket allow."""
+        if session not in tier.catching_up:
+            # It has moved or gone while the flush let other tasks run.
+            return
+        if flush.announcement is not None:
+            session.announce_load(flush.announcement(session.style[0]))
+        if session.sink.busy():
+            self.miss(session, "socket_full", now_s)
+            return
+        pace = session.pace
+        if session.sink.unsent_bytes() > pace.unsent_max_bytes:
+            self.miss(session, "kernel_full", now_s)
+            return
+        pace.keep_up()
+        if pace.allowance is not None and not pace.allowance.has_any(now_s):
+            return
+        self._write(session, flush.now_ms)
+        if session.is_caught_up(self._hub.published):
+            self._hub.enter_sync(session)
+
+    def miss(self, session: Session, cause: str, now_s: float) -> None:
+        """The session could not be written to. It catches up from now on, and is disconnected after a long stall."""
+        self._hub.leave_sync(session)
+        self._counters.missed[cause] += 1
+        self._move(session, session.pace.miss(now_s), "slow_client")
+        if session.pace.stalled_since_s is not None and now_s - session.pace.stalled_since_s > self._slow_abort_s:
+            self._counters.disconnects[Close.SLOW.code] += 1
+            session.sink.abort()
+
+    def speed_up(self, now_s: float) -> None:
+        """Move sessions of slow tiers that keep up to the next faster tier; to be called about once a second."""
+        for tier in self._hub.tiers[1:]:
+            # Those that are catching up too: after a stall more may be pending than a slow tier's budget lets through.
+            for session in tier.sessions():
+                self._move(session, session.pace.calmed_tier(now_s), "recovered")
+
+    def _write(self, session: Session, now_ms: int) -> None:
+        if session.sink.busy():
+            return
+        allowance = session.pace.allowance
+        published = self._hub.published
+        taken = session.take(published, session.pace.budget_bytes(self._budget_bytes), now_ms)
+        if taken.overrun:
+            self._hub.queue_resync(session)
+        frames = taken.frames
+        period = TIER_PERIODS[session.pace.tier]
+        if not frames and allowance is not None and published.flush_number % self._heartbeat_flushes < period:
+            frames = session.style[0].heartbeat(now_ms)
+        if frames and session.sink.offer(frames):
+            self._counters.count_writes(1, len(frames))
+            self._counters.count_updates(session.style[0].name, taken.updates, taken.closed)
+            if allowance is not None:
+                allowance.spend(len(frames))
+        session.resume_commands()
+
+    def _move(self, session: Session, tier: int, reason: str) -> None:
+        if tier != session.pace.tier:
+            self._hub.move(session, tier)
+            session.announce_interval(self._hub.tiers[tier].period_flushes * self._tick_ms, reason)
