@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import signal
 import time
 from functools import partial
 from importlib.resources import files
@@ -17,7 +15,6 @@ from starlette.middleware import Middleware
 
 from gateway import __version__
 from gateway.access.rate_limiter import RateLimiter
-from gateway.config import ConfigError
 from gateway.config.reload import reloaded
 from gateway.delivery.feed_state import FeedStateMachine
 from gateway.delivery.hub import Hub
@@ -57,10 +54,9 @@ from gateway.runtime.ingest import Ingest
 from gateway.runtime.keepalive import Keepalive
 from gateway.runtime.session_writer import SessionWriter
 from gateway.server.lifecycle import Server
-from gateway.server.listening import address_of, bind, check_tls
 from gateway.server.operations import serve_operations
+from gateway.server.process import run_process
 from gateway.server.socket_batch import SocketBatch
-from gateway.server.worker_group import end_with_supervisor
 from gateway.stream.binance import BinanceService
 from gateway.stream.endpoint import Endpoint
 from gateway.stream.native import StreamService
@@ -306,41 +302,11 @@ async def serve(
     reread: Callable[[], Config] | None = None,
     worker_group: WorkerGroup | None = None,
 ) -> None:
-    """Run a gateway until SIGINT or SIGTERM; `on_ready` is called with the page's address once it answers.
-
-    With `reread` a SIGHUP makes it read the settings again; as one of a `worker_group` it ends with its supervisor.
-    Raises `OSError` where the address cannot be bound, `ConfigError` for certificates and keys that cannot be used.
-    """
-    check_tls(config.server)
-    with contextlib.ExitStack() as stack:
-        bound = bind(config.server.host, config.server.port, share=config.server.reuse_port)
-        sock = stack.enter_context(contextlib.closing(bound))
-        operations_sock = None
-        if config.operations.address:
-            operations_host, _, operations_port = config.operations.address.rpartition(":")
-            bound = bind(operations_host.strip("[]"), int(operations_port), share=config.server.reuse_port)
-            operations_sock = stack.enter_context(contextlib.closing(bound))
-            logger.info("operations at %s", address_of(operations_sock))
-        address = address_of(sock, "https" if config.server.tls_certificate else "http")
-
-        def ready() -> None:
-            if on_ready:
-                on_ready(address)
-
-        gateway = Gateway(config, worker_group)
-        if worker_group is not None:
-            end_with_supervisor()
-        if reread is not None:
-            loop = asyncio.get_running_loop()
-            loop.add_signal_handler(signal.SIGHUP, _reload, gateway, reread)
-            stack.callback(loop.remove_signal_handler, signal.SIGHUP)
-        await gateway.run(sock, ready, operations_sock)
-
-
-def _reload(gateway: Gateway, reread: Callable[[], Config]) -> None:
-    try:
-        wanted = reread()
-    except ConfigError as error:
-        logger.error("settings cannot be read again, nothing has changed: %s", error)
-    else:
-        gateway.reload(wanted)
+    """Run a gateway until SIGINT or SIGTERM: see `server.process.run_process`."""
+    await run_process(
+        config,
+        lambda: Gateway(config, worker_group),
+        on_ready=on_ready,
+        reread=reread,
+        ends_with_supervisor=worker_group is not None,
+    )

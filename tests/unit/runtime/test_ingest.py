@@ -30,7 +30,7 @@ class FakeBackfill:
         self.done: Callable[[], None] | None = None
         self.cancelled = 0
 
-    def everything(self, done: Callable[[], None]) -> None:
+    def start_all(self, done: Callable[[], None]) -> None:
         self.done = done
 
     def cancel(self) -> None:
