@@ -264,7 +264,11 @@ function showFeed(status) {
   const feed = status["feed"];
   const state = feed.live ? "live" : `stale: ${STATES[feed.reason] ?? feed.reason}`;
   list("feed", [
-    ["State", feed.since ? `${state}, for ${span(status["timestamp"] - feed.since)}` : state, feed.live ? "good" : "bad"],
+    [
+      "State",
+      feed.since ? `${state}, for ${span(status["timestamp"] - feed.since)}` : state,
+      feed.live ? "good" : "bad",
+    ],
     ["Last update", feed.age_ms === null ? "never" : `${span(feed.age_ms)} ago`],
     ["Mode", feed.mode],
     ["Reconnects", whole.format(feed.reconnects), feed.reconnects ? "fair" : ""],
@@ -289,7 +293,11 @@ function showSymbols(status) {
   const symbols = status["symbols"];
   list("symbols", [
     ["Known", whole.format(symbols.known)],
-    [`Without an update for ${span(symbols.quiet_after_ms)}`, whole.format(symbols.quiet), symbols.quiet ? "fair" : "good"],
+    [
+      `Without an update for ${span(symbols.quiet_after_ms)}`,
+      whole.format(symbols.quiet),
+      symbols.quiet ? "fair" : "good",
+    ],
   ]);
   table(
     "oldest",
