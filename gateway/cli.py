@@ -117,6 +117,7 @@ def serve(
         worker_group = join()
         config, reread = worker_group.share(config), lambda: worker_group.share(_read(file, options))
     _run(config, run_gateway(config, on_ready=announce, reread=reread, worker_group=worker_group), ConfigError)
+    return None
 
 
 @main.command()

@@ -70,8 +70,7 @@ class Gateway:
         # All clients connect from one address and do in seconds what a thousand users do in minutes: no limits for it.
         overrides = {**overrides, "limits": {"exempt": ["127.0.0.0/8"], **overrides.get("limits", {})}}
         load_config(None, {}, overrides)
-        settings = tempfile.NamedTemporaryFile("w", prefix="loadtest-", suffix=".toml", delete=False)
-        with settings:
+        with tempfile.NamedTemporaryFile("w", prefix="loadtest-", suffix=".toml", delete=False) as settings:
             settings.write(_toml(overrides))
         files = [Path(settings.name)]
         if log is None:

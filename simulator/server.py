@@ -167,7 +167,8 @@ class EmbeddedServer:
         self._end(kill=True)
         server = find_server()
         directory = self._directory or tempfile.mkdtemp(prefix="kline-gateway-")
-        self._log = tempfile.TemporaryFile()
+        # Open for as long as the server runs.
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115
         command = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid()), server, *self._arguments()]
         try:
             self._process = subprocess.Popen(

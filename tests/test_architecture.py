@@ -232,11 +232,8 @@ def test_outside_packages_are_those_of_the_row(module: str) -> None:
 
 
 def test_no_import_circle() -> None:
-    # Two files of one package may name each other's types; across packages the rows forbid that too.
-    graph = {
-        module: {name for found in imports(module) if not found.for_types_only and (name := inner(found))}
-        for module in MODULES
-    }
+    # Imports for types count too: two files that name each other's types cannot be read one after the other.
+    graph = {module: {name for found in imports(module) if (name := inner(found))} for module in MODULES}
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:

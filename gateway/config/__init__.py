@@ -20,6 +20,7 @@ from gateway.config.sections import (
 )
 
 __all__ = [
+    "TEMPLATES",
     "Config",
     "ConfigError",
     "DialectsConfig",
@@ -32,7 +33,6 @@ __all__ = [
     "RedisConfig",
     "ServerConfig",
     "StreamConfig",
-    "TEMPLATES",
     "TokensConfig",
     "is_key_name",
     "load_config",

@@ -161,9 +161,12 @@ class SourceFailover:
             for other in self.all.values():
                 other.ahead_s = None
             self._sink.ingest(batch)
-        elif source.is_connected and source.ahead_s is None:
-            if source.last_message_s - _last_message_s(self.active) >= self._switch_after_s:
-                source.ahead_s = source.last_message_s
+        elif (
+            source.is_connected
+            and source.ahead_s is None
+            and source.last_message_s - _last_message_s(self.active) >= self._switch_after_s
+        ):
+            source.ahead_s = source.last_message_s
 
     def _activate(self, source: Source, reason: str) -> None:
         if self.active is not None:

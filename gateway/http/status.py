@@ -173,6 +173,6 @@ def _intervals(state: SymbolState) -> dict[str, Any]:
         intervals[name] = {
             "last_closed": last.close_time_ms if last else None,
             "forming": forming.event_time_ms if forming else None,
-            "derived": series.aggregation is not None,
+            "derived": bool(series.derived_from),
         }
     return intervals

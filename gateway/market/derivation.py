@@ -24,7 +24,7 @@ def divisors_by_interval(config: MarketConfig) -> dict[str, tuple[str, ...]]:
 
 
 class Derivation:
-    """Invariant: an aggregation is its target's `aggregation` and among its source's `dependents`, or neither.
+    """Invariant: an aggregation is that of its target and among those of its source, or neither.
 
     Only series that the source has are aggregated, so there are no chains.
     """
@@ -32,6 +32,8 @@ class Derivation:
     def __init__(self, config: MarketConfig) -> None:
         self._divisors = divisors_by_interval(config)
         self._skip_quiet = config.quiet == "skip"
+        self._by_target: dict[Series, Aggregation] = {}
+        self._by_source: dict[Series, tuple[Aggregation, ...]] = {}
         self._due: dict[Aggregation, None] = {}
         # Only the forming kline has changed, and nobody watches: by symbol, until the symbol is read.
         self._later: dict[str, dict[Aggregation, None]] = {}
@@ -49,15 +51,17 @@ class Derivation:
 
     def derive(self, series: Series, source: Series) -> Aggregation:
         """Derive a series from `source` from now on."""
-        if series.aggregation is None or series.aggregation.source is not source:
+        aggregation = self._by_target.get(series)
+        if aggregation is None or aggregation.source is not source:
             self._stop(series)
-            series.aggregation = Aggregation(source, series, skip=self._skip_quiet)
-            source.dependents += (series.aggregation,)
-        return series.aggregation
+            aggregation = self._by_target[series] = Aggregation(source, series, skip=self._skip_quiet)
+            self._set_dependents(source, (*self._by_source.get(source, ()), aggregation))
+            series.derived_from = source.interval.name
+        return aggregation
 
     def mark_changed(self, source: Series, *, corrected: bool, watched: bool) -> None:
         """Note that a series has changed, and with it the series derived from it."""
-        for aggregation in source.dependents:
+        for aggregation in self._by_source.get(source, ()):
             if corrected:
                 aggregation.reread()
             waiting = self._due if watched or aggregation.has_unread else self._later.setdefault(source.symbol, {})
@@ -71,9 +75,13 @@ class Derivation:
         return done
 
     def _stop(self, series: Series) -> None:
-        if (aggregation := series.aggregation) is not None:
-            series.aggregation = None
-            source = aggregation.source
-            source.dependents = tuple(other for other in source.dependents if other is not aggregation)
+        if (aggregation := self._by_target.pop(series, None)) is not None:
+            series.derived_from = ""
+            others = tuple(other for other in self._by_source[aggregation.source] if other is not aggregation)
+            self._set_dependents(aggregation.source, others)
             self._due.pop(aggregation, None)
             self._later.get(series.symbol, {}).pop(aggregation, None)
+
+    def _set_dependents(self, source: Series, dependents: tuple[Aggregation, ...]) -> None:
+        self._by_source[source] = dependents
+        source.has_dependents = bool(dependents)

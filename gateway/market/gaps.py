@@ -100,7 +100,7 @@ class GapTracker:
     def update(self, series: Series, now_ms: int) -> None:
         """Bring the gaps of a series up to date."""
         last = series.closed.last
-        if last is None or series.aggregation is not None:
+        if last is None or series.derived_from:
             # An aggregated series has the gaps of its source.
             return
         state = self._series_gaps.get(series)

@@ -266,7 +266,7 @@ class Market:
             self._changes.series.add(series)
             if change is CORRECTED:
                 self._changes.corrected.add(series)
-            if series.dependents:
+            if series.has_dependents:
                 watched = self._states[series.symbol].watchers > 0
                 self._derivation.mark_changed(series, corrected=change is CORRECTED, watched=watched)
         if series.gap:

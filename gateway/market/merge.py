@@ -89,7 +89,7 @@ def extremes(prices: list[Price]) -> list[Price]:
 class KlineState:
     """What is known of one kline. `value()` is the kline that results; `None` before the first update."""
 
-    __slots__ = ("_source_kline", "_first", "_highs", "_last", "_lows", "_value", "close_time_ms", "open_time_ms")
+    __slots__ = ("_first", "_highs", "_last", "_lows", "_source_kline", "_value", "close_time_ms", "open_time_ms")
 
     def __init__(self, open_time_ms: int, close_time_ms: int) -> None:
         self.open_time_ms = open_time_ms

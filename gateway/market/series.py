@@ -15,7 +15,6 @@ from gateway.market.closed_log import ClosedLog
 from gateway.market.merge import KlineState
 
 if TYPE_CHECKING:
-    from gateway.market.aggregate import Aggregation
     from gateway.market.merge import Price
     from gateway.model.interval import Interval
     from gateway.model.kline import Kline, KlineFields
@@ -41,17 +40,17 @@ class Series:
     """Invariant: `_states` rises strictly by open time, and every one opens after the newest closed kline."""
 
     __slots__ = (
-        "_states",
         "_read_ms",
         "_shown_ms",
+        "_states",
         "_verified_ms",
         "closed",
-        "dependents",
+        "derived_from",
         "gap",
+        "has_dependents",
         "in_source",
         "interval",
         "sends_closed_only",
-        "aggregation",
         "symbol",
         "waiting_since_ms",
     )
@@ -66,10 +65,10 @@ class Series:
         """Since when a kline waits for an earlier one, if any does: `settle` must be called again."""
         self.in_source = False
         """Whether the source has klines of this interval: one was sent, or is stored."""
-        self.aggregation: Aggregation | None = None
-        """Derives this series from another one, where the source has no klines of it."""
-        self.dependents: tuple[Aggregation, ...] = ()
-        """Derive other series from this one."""
+        self.derived_from = ""
+        """The interval that this series is derived from, where the source has no klines of it. `Derivation` sets it."""
+        self.has_dependents = False
+        """Whether other series are derived from this one. `Derivation` sets it."""
         self.sends_closed_only = False
         """Whether the source is known to send closed klines only: forming ones are then made of prices."""
         self._states: list[KlineState] = []

@@ -18,10 +18,10 @@ class SymbolState:
     """
 
     __slots__ = (
-        "prices_since_ms",
         "has_data",
         "lapsed",
         "prices",
+        "prices_since_ms",
         "series",
         "symbol",
         "ticker",

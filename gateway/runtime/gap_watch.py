@@ -95,8 +95,7 @@ class GapWatch:
     def _read_divisor(self, series: Series) -> None:
         """Backfill a series that can now be aggregated from another one, because the symbol or the interval is new."""
         divisor = self._market.divisor(series)
-        aggregation = series.aggregation
-        if divisor is None or (aggregation is not None and aggregation.source.interval.name == divisor):
+        if divisor is None or series.derived_from == divisor:
             return
         # Once only: the store may have the interval itself, so that nothing is aggregated.
         if self._divisors_read.get(series) != divisor and self._backfill.start_series(series):

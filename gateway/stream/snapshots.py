@@ -109,7 +109,7 @@ class Snapshots:
         joined = (
             EncodedKlines(tuple(series.closed), False, kline_json) if stored is None else self._joined(stored, series)
         )
-        extra: dict[str, bool] = {"derived": True} if series.aggregation is not None else {}
+        extra: dict[str, bool] = {"derived": True} if series.derived_from else {}
         if resync:
             extra["resync"] = True
         # The collector stores before it publishes: what the feed has not published yet will follow as an update.

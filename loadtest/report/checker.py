@@ -7,6 +7,7 @@ shown as live that is older than the run allows. The feeder publishes every klin
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -117,7 +118,7 @@ class Checker:
 
     def _snapshot(self, state: _ChannelState, event: Snapshot) -> None:
         opens = [open_time_ms for open_time_ms, _ in event.closed]
-        for before, after in zip(opens, opens[1:], strict=False):
+        for before, after in itertools.pairwise(opens):
             if after != state.interval.next_open(before):
                 self._fault("unordered_snapshot", f"{event!r}: {after} after {before}")
         for open_time_ms, volume in event.closed:

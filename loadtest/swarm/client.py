@@ -49,21 +49,21 @@ class Client:
     """Invariant: `unparsed` holds received bytes that are not yet a whole frame (or handshake)."""
 
     __slots__ = (
-        "_pending_replies",
         "_dialect",
         "_host",
+        "_pending_replies",
+        "_pending_snapshots",
         "_refused",
         "_scenario",
-        "_pending_snapshots",
         "allowance",
         "attempts",
         "connect_ns",
         "follower",
-        "last_read_ns",
         "index",
         "kind",
-        "unparsed",
+        "last_read_ns",
         "state",
+        "unparsed",
     )
 
     def __init__(self, index: int, scenario: Scenario, dialect: Dialect, host: str, follower: Follower | None) -> None:

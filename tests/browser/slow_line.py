@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -30,10 +31,8 @@ class SlowLine:
     def __exit__(self, *_: object) -> None:
         # A close alone wakes nobody who waits in `accept` or `recv`.
         for end in (self._listening, *self._open):
-            try:
+            with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
             end.close()
         for thread in self._threads:
             thread.join(timeout=5)
@@ -70,7 +69,5 @@ class SlowLine:
             pass
         finally:
             for end in (source, sink):
-                try:
+                with contextlib.suppress(OSError):
                     end.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ SHARED = ("openTime", "open", "high", "low", "close", "volume")
 
 def steps(open_times: list[int]) -> set[int]:
     """The distances between neighbouring bars: one value means no hole and no bar twice."""
-    return {after - before for before, after in zip(open_times, open_times[1:], strict=False)}
+    return {after - before for before, after in itertools.pairwise(open_times)}
 
 
 def shared(klines: list[dict[str, Any]]) -> list[dict[str, Any]]:

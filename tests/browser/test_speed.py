@@ -3,6 +3,7 @@ differ, and CI's is shared. What was measured is in `test-results/browser/speed.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import statistics
@@ -61,7 +62,7 @@ def note() -> Iterator[Note]:
 def frames_per_s(page: Page) -> tuple[float, float]:
     """Frames a second over 3 s, and the longest time between two in ms."""
     times = page.evaluate(FRAMES)
-    gaps = [after - before for before, after in zip(times, times[1:], strict=False)]
+    gaps = [after - before for before, after in itertools.pairwise(times)]
     return len(gaps) * 1000 / (times[-1] - times[0]), max(gaps)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _check_order(bars: Iterable[Bar]) -> None:
         assert open_ms > previous_ms
         previous_ms = open_ms
         states = list(group)
-        for before, after in zip(states, states[1:], strict=False):
+        for before, after in pairwise(states):
             assert not before.closed
             assert after.prices[0] == before.prices[0]
             assert after.prices[1] >= before.prices[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import TYPE_CHECKING
 
@@ -138,7 +139,7 @@ async def test_client_may_ask_for_closed_bars_only(host: str) -> None:
         assert (await client.ask("GET_PROPERTY", "closed_only"))["result"] is True
         bars = [(await client.receive())["k"] for _ in range(3)]
     assert [bar["x"] for bar in bars] == [True] * 3
-    assert [after["t"] - before["T"] for before, after in zip(bars, bars[1:], strict=False)] == [1, 1]
+    assert [after["t"] - before["T"] for before, after in itertools.pairwise(bars)] == [1, 1]
 
 
 async def test_client_may_ask_for_fewer_events_and_still_gets_every_closing(host: str) -> None:

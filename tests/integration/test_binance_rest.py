@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 import time
 from typing import TYPE_CHECKING, Any
@@ -49,9 +50,7 @@ async def test_rows_are_the_stored_klines_and_the_forming_one(up: Running) -> No
     rows = (await up.http.get(KLINES + "&limit=1000")).json()
     assert [[type(value) for value in row] for row in rows] == [ROW] * len(rows)
     assert all(DECIMAL(value) for row in rows for value in row if isinstance(value, str))
-    assert [later[0] - earlier[0] for earlier, later in zip(rows, rows[1:], strict=False)] == [MINUTE_MS] * (
-        len(rows) - 1
-    )
+    assert [later[0] - earlier[0] for earlier, later in itertools.pairwise(rows)] == [MINUTE_MS] * (len(rows) - 1)
     assert all(row[6] == row[0] + MINUTE_MS - 1 for row in rows)
     assert len(rows) == 500
     # The live bar, and perhaps one that has closed between the two reads.

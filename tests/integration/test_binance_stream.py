@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 from collections import defaultdict
@@ -114,7 +115,7 @@ async def test_all_tickers_come_in_one_array_a_second(host: str, name: str, kind
     for symbol in SYMBOLS:
         assert len({e["c"] for m in messages for e in m["data"] if e["s"] == symbol}) > 1
     times = [max(event["E"] for event in message["data"]) for message in messages]
-    assert all(500 <= after - before <= 2000 for before, after in zip(times, times[1:], strict=False))
+    assert all(500 <= after - before <= 2000 for before, after in itertools.pairwise(times))
 
 
 async def test_best_bid_and_ask_follow_a_collector_that_tells_them() -> None:

@@ -180,27 +180,26 @@ class TestClosed:
     ) -> None:
         await publisher.closed(0)
         config = make_config(redis_server)
-        async with process(config) as first:
-            async with Client(first.address) as client:
-                klines = client.klines(SYMBOL, "1m", mode="closed", history=1)
-                assert await numbers(klines, 1) == [0]
-                # The cursor of a new stream comes from the snapshot, which may arrive after the history.
+        async with process(config) as first, Client(first.address) as client:
+            klines = client.klines(SYMBOL, "1m", mode="closed", history=1)
+            assert await numbers(klines, 1) == [0]
+            # The cursor of a new stream comes from the snapshot, which may arrive after the history.
+            await until(lambda: client.status.live)
+            fresh = client.klines(SYMBOL, "1m", mode="closed")
+            await publisher.closed(1)
+            assert await numbers(klines, 1) == [1]
+            assert first.process is not None
+            first.process.kill()
+            await until(lambda: client.status.state == "stale")
+            assert client.status.reason
+            for minute in range(2, 6):
+                await publisher.closed(minute)
+            async with process(config, port=first.port):
+                assert await numbers(klines, 4) == [2, 3, 4, 5]
                 await until(lambda: client.status.live)
-                fresh = client.klines(SYMBOL, "1m", mode="closed")
-                await publisher.closed(1)
-                assert await numbers(klines, 1) == [1]
-                assert first.process is not None
-                first.process.kill()
-                await until(lambda: client.status.state == "stale")
-                assert client.status.reason
-                for minute in range(2, 6):
-                    await publisher.closed(minute)
-                async with process(config, port=first.port):
-                    assert await numbers(klines, 4) == [2, 3, 4, 5]
-                    await until(lambda: client.status.live)
-                    await publisher.closed(6)
-                    assert await numbers(klines, 1) == [6]
-                    assert await numbers(fresh, 6) == [1, 2, 3, 4, 5, 6]
+                await publisher.closed(6)
+                assert await numbers(klines, 1) == [6]
+                assert await numbers(fresh, 6) == [1, 2, 3, 4, 5, 6]
 
     async def test_reconnects_after_a_planned_shutdown(
         self, redis_server: EmbeddedServer, publisher: Publisher

@@ -366,7 +366,7 @@ class TestConnectionLimits:
     ) -> None:
         async with gateway(redis_server, publisher) as up:
             for _ in range(20):
-                reader, writer = await asyncio.open_connection("127.0.0.1", up.port)
+                _reader, writer = await asyncio.open_connection("127.0.0.1", up.port)
                 writer.write(
                     b"GET /v1/stream HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -436,9 +436,8 @@ class TestCommandLimits:
     async def test_two_hundred_single_subscribe_commands_are_within_the_burst(
         self, redis_server: EmbeddedServer, publisher: Publisher
     ) -> None:
-        async with gateway(redis_server, publisher) as up:
-            async with client(up) as bot:
-                for _ in range(200):
-                    await bot.say({"op": "subscribe", "channels": [PRICE]})
-                assert (await bot.ask("ping"))["op"] == "pong"
-                assert bot.said("error") == []
+        async with gateway(redis_server, publisher) as up, client(up) as bot:
+            for _ in range(200):
+                await bot.say({"op": "subscribe", "channels": [PRICE]})
+            assert (await bot.ask("ping"))["op"] == "pong"
+            assert bot.said("error") == []

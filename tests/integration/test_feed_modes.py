@@ -116,14 +116,17 @@ class TestACollectorThatOnlyWritesKeys:
             assert await up.metric("gateway_feed_bytes_total") > len(prices) * len('{"s":"BTCUSDT","c":"1"}')
 
     async def test_prices_carry_the_time_they_were_written(self, server: EmbeddedServer, mode: str) -> None:
-        async with Publisher(server, publishes=False) as collector:
-            async with serving(make_config(server, feed=feed(mode))) as up, client(up) as someone:
-                await someone.subscribe(PRICE)
-                await collector.ticker("2", updated=True)
-                await someone.until(lambda: (someone.view(PRICE).ticker or {}).get("c") == "2")
-                ticker = up.inside.market.ticker(SYMBOL)
-                assert ticker is not None
-                assert ticker.event_time_ms == collector.seen_ms
+        async with (
+            Publisher(server, publishes=False) as collector,
+            serving(make_config(server, feed=feed(mode))) as up,
+            client(up) as someone,
+        ):
+            await someone.subscribe(PRICE)
+            await collector.ticker("2", updated=True)
+            await someone.until(lambda: (someone.view(PRICE).ticker or {}).get("c") == "2")
+            ticker = up.inside.market.ticker(SYMBOL)
+            assert ticker is not None
+            assert ticker.event_time_ms == collector.seen_ms
 
     async def test_late_and_corrected_klines_arrive(self, server: EmbeddedServer, mode: str) -> None:
         async with Publisher(server, publishes=False) as collector:
@@ -221,17 +224,17 @@ class TestNotificationsThatAreOff:
         async with (
             EmbeddedServer(options={"notify-keyspace-events": "Ex"}) as server,
             Redis.from_url(server.url) as redis,
+            serving(make_config(server, feed=config)) as up,
         ):
-            async with serving(make_config(server, feed=config)) as up:
-                setting = (await redis.config_get("notify-keyspace-events"))["notify-keyspace-events"]
-                assert set("ExK$z") <= set(setting or "")
-                server.kill()
-                await up.ready(503)
-                await server.start_async()
-                await up.ready()
-                async with Publisher(server, publishes=False) as collector:
-                    await collector.ticker("3")
-                    await until(lambda: up.inside.market.has_data(SYMBOL), "the ticker")
+            setting = (await redis.config_get("notify-keyspace-events"))["notify-keyspace-events"]
+            assert set("ExK$z") <= set(setting or "")
+            server.kill()
+            await up.ready(503)
+            await server.start_async()
+            await up.ready()
+            async with Publisher(server, publishes=False) as collector:
+                await collector.ticker("3")
+                await until(lambda: up.inside.market.has_data(SYMBOL), "the ticker")
 
     async def test_that_may_not_be_switched_on_are_reported(self) -> None:
         async with EmbeddedServer() as server, Redis.from_url(server.url) as redis:

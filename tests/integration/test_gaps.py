@@ -191,7 +191,9 @@ async def test_an_interval_is_found_to_be_lacking_when_a_new_symbol_turns_up(
     async with up(redis_server, intervals=("1d", "3d")) as found, client(found) as someone:
         await days.store(*range(9, 0, -1))
         await days.publish(1)
-        await until(lambda: (series := found.inside.market.series(SYMBOL, "3d")) and series.aggregation, "a rollup")
+        await until(
+            lambda: (series := found.inside.market.series(SYMBOL, "3d")) and series.derived_from, "derived klines"
+        )
         await someone.subscribe(f"kline:{SYMBOL}:3d", history=10)
         assert someone.said("snapshot")[0]["derived"] is True
         assert len(someone.view(f"kline:{SYMBOL}:3d").closed) >= 2

@@ -183,7 +183,7 @@ def is_ok(answer: httpx.Response) -> bool:
 async def test_what_is_stored_in_any_order_comes_out_ascending_each_once_and_the_forming_bar_last(
     server: Redis, gateway: Gateway
 ) -> None:
-    stored = members(0, 299) + [member(7, n=9, c="101.50"), member(8, n=1)]
+    stored = [*members(0, 299), member(7, n=9, c="101.50"), member(8, n=1)]
     random.Random(1).shuffle(stored)
     server.store(stored)
     gateway.market.hear(300, x=False, c="101.99")
@@ -307,7 +307,7 @@ async def test_members_that_cannot_be_used_are_skipped_and_counted(server: Redis
 
 async def test_many_rewritten_bars_do_not_shorten_the_answer(server: Redis, store: RedisStore) -> None:
     server.store(member(number, n=trades) for number in range(6) for trades in range(10))
-    assert 6 * 10 > 4 + SPARE
+    assert 4 + SPARE < 6 * 10
     newest = await store.closed_klines("BTCUSDT", "1m", 4)
     oldest = await store.closed_klines("BTCUSDT", "1m", 4, start_ms=T0)
     assert [(kline.open_time_ms - T0) // MINUTE_MS for kline in newest] == [2, 3, 4, 5]

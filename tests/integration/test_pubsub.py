@@ -175,7 +175,7 @@ async def test_a_payload_arrives_byte_for_byte(server: EmbeddedServer, payload: 
 
 
 async def test_channels_outside_the_contract_are_ignored(server: EmbeddedServer) -> None:
-    async with reading(server.url) as (feed, sink):
+    async with reading(server.url) as (_feed, sink):
         await sink.until(lambda: sink.connects == 1)
         with redis_client(server.url) as redis:
             foreign = ["ticker:btc", "ticker:BTCUSDT:lastUpdate", "klines:BTCUSDT:5m", "klines:BTCUSDT:1m:x"]
@@ -216,7 +216,7 @@ async def test_channels_of_other_names_arrive_over_a_unix_socket(tmp_path: Path)
     async with (
         EmbeddedServer(unix_socket=path) as server,
         reading(f"unix://{path}", ticker_channel="[md]{symbol}", klines_channel="{{symbol}}*{interval}") as (
-            listener,
+            _listener,
             sink,
         ),
     ):

@@ -277,14 +277,13 @@ async def test_a_collector_that_never_publishes_writes_the_same_keys() -> None:
 
 async def test_series_do_not_expire_between_two_closes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(collector_module, "_RENEW_S", 0.1)
-    async with EmbeddedServer() as server, connect(server.url) as link:
-        async with collecting(server, lead_ms=100_000):
-            await link.expire("klines:BTCUSDT:5m", 10)
+    async with EmbeddedServer() as server, connect(server.url) as link, collecting(server, lead_ms=100_000):
+        await link.expire("klines:BTCUSDT:5m", 10)
 
-            async def alive() -> bool:
-                return bool(await link.ttl("klines:BTCUSDT:5m") > 86_000)
+        async def alive() -> bool:
+            return bool(await link.ttl("klines:BTCUSDT:5m") > 86_000)
 
-            await until(alive)
+        await until(alive)
 
 
 async def test_a_second_start_replaces_the_data_of_the_first() -> None:
@@ -370,7 +369,10 @@ async def test_a_failing_demo_raises_and_leaves_no_process() -> None:
 
 async def test_a_hundred_symbols_are_stored_and_published() -> None:
     simulation = Simulation(symbols=100, intervals=("1h",), activity=Activity(rate=2.0))
-    async with EmbeddedServer() as server, connect(server.url) as link:
-        async with collecting(server, simulation, lead_ms=30_000) as collector:
-            await until(lambda: collector.progress.messages > 500)
-            assert await link.dbsize() == 100 * 4
+    async with (
+        EmbeddedServer() as server,
+        connect(server.url) as link,
+        collecting(server, simulation, lead_ms=30_000) as collector,
+    ):
+        await until(lambda: collector.progress.messages > 500)
+        assert await link.dbsize() == 100 * 4

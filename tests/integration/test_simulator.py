@@ -131,7 +131,7 @@ def test_a_server_can_listen_on_a_unix_socket_too(tmp_path: Path) -> None:
 def test_a_taken_port_is_reported_with_the_log_of_the_server() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         server = EmbeddedServer(taken.getsockname()[1])
-        with pytest.raises(ServerError, match="ended at start(?s:.*)in use"):
+        with pytest.raises(ServerError, match=r"ended at start(?s:.*)in use"):
             server.start()
         assert not server.running
 

@@ -163,26 +163,28 @@ async def test_who_reads_nothing_for_too_long_is_cut_off_and_can_resume(
 async def test_a_client_that_talks_and_does_not_read_is_not_listened_to(
     redis_server: EmbeddedServer, publisher: Publisher
 ) -> None:
-    async with up(redis_server, publisher, slow_abort_s=60) as gateway:
-        async with peer(gateway.port, handshake("x", "/v1/stream"), receive_buffer=4096) as chatty:
-            (session,) = gateway.inside.hub.sessions
+    async with (
+        up(redis_server, publisher, slow_abort_s=60) as gateway,
+        peer(gateway.port, handshake("x", "/v1/stream"), receive_buffer=4096) as chatty,
+    ):
+        (session,) = gateway.inside.hub.sessions
 
-            async def talk() -> None:
-                for number in itertools.count():
-                    chatty.command(op="subscribe", channels=PRICES, id=number)
-                    await chatty.writer.drain()
+        async def talk() -> None:
+            for number in itertools.count():
+                chatty.command(op="subscribe", channels=PRICES, id=number)
+                await chatty.writer.drain()
 
-            talking = asyncio.create_task(talk())
-            # Its commands end up waiting on its own side.
-            await until(lambda: session.commands_paused, "the pause")
-            talking.cancel()
-            await asyncio.sleep(0.2)
-            waiting = sum(map(len, session.control))
-            await asyncio.sleep(0.2)
-            assert sum(map(len, session.control)) == waiting < 1_000_000
-            # Whoever reads again is listened to again.
-            reading = asyncio.create_task(fold(chatty, Folder()))
-            await until(lambda: not session.commands_paused or reading.done(), "the end of the pause")
-            assert not reading.done(), reading.exception()
-            reading.cancel()
-            await asyncio.gather(talking, reading, return_exceptions=True)
+        talking = asyncio.create_task(talk())
+        # Its commands end up waiting on its own side.
+        await until(lambda: session.commands_paused, "the pause")
+        talking.cancel()
+        await asyncio.sleep(0.2)
+        waiting = sum(map(len, session.control))
+        await asyncio.sleep(0.2)
+        assert sum(map(len, session.control)) == waiting < 1_000_000
+        # Whoever reads again is listened to again.
+        reading = asyncio.create_task(fold(chatty, Folder()))
+        await until(lambda: not session.commands_paused or reading.done(), "the end of the pause")
+        assert not reading.done(), reading.exception()
+        reading.cancel()
+        await asyncio.gather(talking, reading, return_exceptions=True)

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 from websockets.asyncio.client import connect
@@ -61,7 +61,7 @@ def all_ready(system: SystemUnderTest) -> bool:
 class TestServing:
     """With clients that record what they get, and the load tests' checker."""
 
-    SETTINGS: dict[str, dict[str, Any]] = {"server": {"workers": 2, "shutdown_s": 4.0}}
+    SETTINGS: ClassVar[dict[str, dict[str, Any]]] = {"server": {"workers": 2, "shutdown_s": 4.0}}
 
     def test_clients_are_distributed_and_all_are_counted(self, tmp_path: Path) -> None:
         with SystemUnderTest(tmp_path, clients=CLIENTS, settings=self.SETTINGS) as system:

@@ -174,7 +174,7 @@ class TestRunning:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(fail())
 
-        with pytest.raises(cli.CommandError, match="^no server to start$"):
+        with pytest.raises(cli.CommandError, match=r"^no server to start$"):
             self.run(command(), LookupError)
 
     def test_a_bug_keeps_its_traceback(self) -> None:

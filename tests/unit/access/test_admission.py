@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -61,7 +61,7 @@ class TestHandshakes:
 
 
 class TestPenalties:
-    LIMITS: Any = {"handshakes_per_ip_s": 10, "handshakes_per_ip_burst": 20, "handshakes_per_cut": 15}
+    LIMITS: ClassVar[Any] = {"handshakes_per_ip_s": 10, "handshakes_per_ip_burst": 20, "handshakes_per_cut": 15}
 
     def test_an_address_that_reconnects_after_each_flood_is_soon_refused(self) -> None:
         admission = control(**self.LIMITS)

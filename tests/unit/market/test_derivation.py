@@ -48,13 +48,13 @@ def test_a_series_is_fed_by_one_other_until_its_own_source_kline_comes(
 ) -> None:
     first = derivation.derive(series["15m"], series["1m"])
     assert derivation.derive(series["15m"], series["1m"]) is first
-    other = derivation.derive(series["5m"], series["1m"])
-    second = derivation.derive(series["15m"], series["5m"])
-    assert {name: one.dependents for name, one in series.items()} == {"1m": (other,), "5m": (second,), "15m": ()}
-    assert [one.aggregation for one in series.values()] == [None, other, second]
+    derivation.derive(series["5m"], series["1m"])
+    assert derivation.derive(series["15m"], series["5m"]) is not first
+    assert {name: one.has_dependents for name, one in series.items()} == {"1m": True, "5m": True, "15m": False}
+    assert [one.derived_from for one in series.values()] == ["", "1m", "5m"]
     derivation.mark_in_source(series["15m"])
-    assert {name: one.dependents for name, one in series.items()} == {"1m": (other,), "5m": (), "15m": ()}
-    assert [one.aggregation for one in series.values()] == [None, other, None]
+    assert {name: one.has_dependents for name, one in series.items()} == {"1m": True, "5m": False, "15m": False}
+    assert [one.derived_from for one in series.values()] == ["", "1m", ""]
 
 
 def test_what_closes_is_rolled_up_at_the_beat_and_the_rest_when_somebody_looks(

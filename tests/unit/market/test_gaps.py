@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from gateway.market.aggregate import Aggregation
 from gateway.market.gaps import GAPS_PER_SERIES_MAX, WAITS_MS, Gap, GapState, GapTracker
 from gateway.market.series import Series
 from gateway.model.interval import INTERVALS
@@ -67,7 +66,7 @@ def test_a_series_without_klines_has_no_gap(stage: Stage) -> None:
 def test_an_aggregated_series_has_no_gap() -> None:
     stage = Stage()
     stage.close(0)
-    stage.series.aggregation = Aggregation(Series("BTCUSDT", INTERVALS["1s"], LOG), stage.series)
+    stage.series.derived_from = "1s"
     stage.update(10)
     assert stage.gaps == []
 

@@ -488,12 +488,12 @@ def test_nobody_watching_a_derived_kline_is_up_to_date_for_readers() -> None:
 
 def test_the_sources_own_source_kline_ends_the_making(market: Market) -> None:
     five = derived(market, closed_klines(range(6)))
-    derives = [five.aggregation is not None]
+    derives = [bool(five.derived_from)]
     market.apply(kline_update(kline(1, interval="5m"), interval="5m"), at(6))
-    derives.append(five.aggregation is not None)
+    derives.append(bool(five.derived_from))
     # It is sent, whatever is stored.
     market.reseed("BTCUSDT", "5m", [], T0, Parts("1m", closed_klines(range(6))))
-    derives.append(five.aggregation is not None)
+    derives.append(bool(five.derived_from))
     assert derives == [True, False, False]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import Any
 
 import pytest
@@ -202,7 +203,7 @@ class TestSubscriptions:
         nodes = Nodes()
         connections: list[Any] = [await nodes.cluster.connect() for _ in range(6)]
         servers = [connection.server for connection in connections]
-        assert all(before is not after for before, after in zip(servers, servers[1:], strict=False))
+        assert all(before is not after for before, after in itertools.pairwise(servers))
 
     @in_virtual_time
     async def test_go_to_a_master_that_can_be_reached(self) -> None:

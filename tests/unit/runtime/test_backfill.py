@@ -241,5 +241,4 @@ async def test_an_interval_that_the_feed_sends_but_nobody_stored_is_aggregated_f
     assert longer is not None
     world.backfill.start_series(longer)
     await world.settle()
-    assert longer.aggregation is not None
-    assert longer.aggregation.source is world.series()
+    assert longer.derived_from == "1m"

@@ -320,5 +320,5 @@ def test_a_spike_multiplies_the_trades_while_it_lasts(activity: Activity, busy_s
     ids=str,
 )
 def test_an_impossible_activity_is_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="activity|spike"):
+    with pytest.raises(ValueError, match=r"activity|spike"):
         Activity(**wrong)

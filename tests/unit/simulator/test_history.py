@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from random import Random
 
 import pytest
@@ -70,7 +71,7 @@ def test_history_is_plausible_and_ends_at_the_live_price(symbol: str) -> None:
         assert kline.lots * kline.low <= kline.quote <= kline.lots * kline.high
         assert 0 <= kline.taker_lots <= kline.lots
         assert pair.price_ticks / 6 < kline.close < pair.price_ticks * 6
-    for before, kline in zip(klines, klines[1:], strict=False):
+    for before, kline in itertools.pairwise(klines):
         assert before.open_ms < kline.open_ms
         assert abs(kline.open - before.close) <= 1
         assert before.first_id + before.trades == kline.first_id

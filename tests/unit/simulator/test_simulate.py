@@ -71,5 +71,5 @@ def test_begin_and_end_of_an_outage_are_printed_at_once(
     "simulation", [Simulation(symbols=("NOPE",)), Simulation(intervals=("2m",))], ids=["symbol", "interval"]
 )
 async def test_an_impossible_simulation_is_refused_before_it_runs(simulation: Simulation) -> None:
-    with pytest.raises(ValueError, match="NOPE|2m"):
+    with pytest.raises(ValueError, match=r"NOPE|2m"):
         make_collector(simulation, RedisConfig())

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from loadtest.nemesis.faults import FAULTS
@@ -27,7 +29,7 @@ def test_faults_of_one_part_do_not_overlap_and_spare_begin_and_end(seed: int) ->
 def test_five_minutes_have_every_fault_and_faults_overlap(seed: int) -> None:
     schedule = make_schedule(seed, 300, PARTS)
     assert {fault.name for fault in schedule} == set(FAULTS)
-    assert any(after.begin_s < before.end_s for before, after in zip(schedule, schedule[1:], strict=False))
+    assert any(after.begin_s < before.end_s for before, after in itertools.pairwise(schedule))
 
 
 def test_every_length_belongs_to_a_fault() -> None:
