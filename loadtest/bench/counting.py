@@ -58,7 +58,7 @@ class _Fleet:
         return []
 
 
-class _House:
+class _Rig:
     """A whole gateway that is not running; its ticks are made by hand."""
 
     def __init__(self, counters: Counters) -> None:
@@ -128,13 +128,13 @@ def _nothing() -> None: ...
 
 
 def _ticking(counters: Counters) -> Case:
-    house = _House(counters)
-    return Case(house.ticks, COUNT_FLUSHES, close=house.close)
+    rig = _Rig(counters)
+    return Case(rig.ticks, COUNT_FLUSHES, close=rig.close)
 
 
 def _scraping() -> Case:
-    house = _House(Counters())
-    return Case(house.scrape, 1, close=house.close)
+    rig = _Rig(Counters())
+    return Case(rig.scrape, 1, close=rig.close)
 
 
 CASES = {

@@ -60,7 +60,7 @@ class Nowhere:
     def shutdown(self) -> None: ...
 
 
-class _House:
+class _Rig:
     """A hub with its sessions, all of them behind; `beat` moves every ticker and begins a tick."""
 
     def __init__(self, *, shared: bool) -> None:
@@ -96,30 +96,30 @@ class _House:
 
 
 def _behind(budget_bytes: int) -> Case:
-    house = _House(shared=False)
-    house.beat()
+    rig = _Rig(shared=False)
+    rig.beat()
 
     def work() -> None:
-        for session in house.sessions:
-            session.take(house.hub.published, budget_bytes, _AT_MS)
+        for session in rig.sessions:
+            session.take(rig.hub.published, budget_bytes, _AT_MS)
 
-    return Case(work, _CLIENTS, house.beat)
+    return Case(work, _CLIENTS, rig.beat)
 
 
 def _in_sync(*, shared: bool) -> Case:
-    house = _House(shared=shared)
-    tier = house.beat()
-    for session in house.sessions:
-        session.take(house.hub.published, sys.maxsize, _AT_MS)
-        house.hub.enter_sync(session)
-    house.beat()
+    rig = _Rig(shared=shared)
+    tier = rig.beat()
+    for session in rig.sessions:
+        session.take(rig.hub.published, sys.maxsize, _AT_MS)
+        rig.hub.enter_sync(session)
+    rig.beat()
 
     def work() -> None:
         for cohort in tier.cohorts.values():
             body = b"".join(cohort.subscription_set.pick(tier.fragment_tables[cohort.style]))
-            house.dialect.frame(body, _AT_MS, spare=False)
+            rig.dialect.frame(body, _AT_MS, spare=False)
 
-    return Case(work, _CLIENTS, house.beat)
+    return Case(work, _CLIENTS, rig.beat)
 
 
 CASES = {

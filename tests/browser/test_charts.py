@@ -99,9 +99,9 @@ def test_chart_shows_the_gateways_bars_and_goes_on_with_them(
     assert closed == [known[bar["time"]] for bar in closed]
 
     # Each bar closed once, and then the next one opened.
-    told = {time: list(group) for time, group in groupby(states, key=lambda state: state["time"])}
-    assert list(told) == list(range(states[0]["time"], states[-1]["time"] + 1, SECOND_MS))
-    whole = [group for time, group in told.items() if states[0]["time"] < time <= last_closed]
+    reported = {time: list(group) for time, group in groupby(states, key=lambda state: state["time"])}
+    assert list(reported) == list(range(states[0]["time"], states[-1]["time"] + 1, SECOND_MS))
+    whole = [group for time, group in reported.items() if states[0]["time"] < time <= last_closed]
     assert len(whole) >= CLOSINGS - 1
     for group in whole:
         assert [state["closed"] for state in group] == [False] * (len(group) - 1) + [True]

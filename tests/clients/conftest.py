@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.browser.world import World
-from tests.clients.heard import Heard
+from tests.clients.recording import Recording
 from tests.clients.tls import TlsFront
 
 if TYPE_CHECKING:
@@ -47,10 +47,10 @@ def front(world: World, certificate: Path) -> Iterator[TlsFront]:
 
 
 @pytest.fixture
-def run(world: World, front: TlsFront, certificate: Path) -> Callable[[Sequence[str | Path]], Heard]:
+def run(world: World, front: TlsFront, certificate: Path) -> Callable[[Sequence[str | Path]], Recording]:
     """Runs a client and says what it heard."""
 
-    def ran(command: Sequence[str | Path]) -> Heard:
+    def ran(command: Sequence[str | Path]) -> Recording:
         # The gateway is next door: no proxy between. Each kind of client has its own variable for who is trusted.
         plain = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
         trust = dict.fromkeys(("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"), str(certificate))
@@ -65,7 +65,7 @@ def run(world: World, front: TlsFront, certificate: Path) -> Callable[[Sequence[
         except subprocess.TimeoutExpired as error:
             pytest.fail(f"the client never had enough; its words: {error.stderr!r}")
         assert done.returncode == 0, done.stderr
-        return Heard.of(json.loads(done.stdout.splitlines()[-1]))
+        return Recording.of(json.loads(done.stdout.splitlines()[-1]))
 
     return ran
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.clients.conftest import HERE, node
-from tests.clients.heard import SYMBOL, Heard, check
+from tests.clients.recording import SYMBOL, Recording, check
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.browser.world import World
 
-    Run = Callable[..., Heard]
+    Run = Callable[..., Recording]
 
 pytestmark = pytest.mark.clients
 
@@ -26,9 +26,9 @@ def script(name: str, *options: str) -> list[object]:
 
 
 def test_ws_sees_the_market_and_has_its_ping_answered(run: Run, world: World) -> None:
-    heard = run(script("ws"))
-    check(heard, world)
-    assert heard.more == {"pong": "still there?"}
+    received = run(script("ws"))
+    check(received, world)
+    assert received.more == {"pong": "still there?"}
 
 
 def test_node_itself_sees_the_market(run: Run, world: World) -> None:
@@ -36,40 +36,40 @@ def test_node_itself_sees_the_market(run: Run, world: World) -> None:
 
 
 def test_ccxt_loads_the_markets_and_watches_them(run: Run, world: World) -> None:
-    heard = run(script("ccxt"))
-    check(heard, world)
-    assert len(heard.rows) == ROWS
-    assert [pair.replace("/", "") for pair in heard.more["pairs"]] == world.symbols()
+    received = run(script("ccxt"))
+    check(received, world)
+    assert len(received.rows) == ROWS
+    assert [pair.replace("/", "") for pair in received.more["pairs"]] == world.symbols()
 
 
 @pytest.mark.parametrize("name", ["binance", "binance-api-node", "binance-spot"])
 def test_client_of_rest_and_streams(name: str, run: Run, world: World) -> None:
-    heard = run(script(name))
-    check(heard, world)
-    assert len(heard.rows) == ROWS
-    assert sorted(heard.more["symbols"]) == world.symbols()
-    assert "exception" not in heard.more
+    received = run(script(name))
+    check(received, world)
+    assert len(received.rows) == ROWS
+    assert sorted(received.more["symbols"]) == world.symbols()
+    assert "exception" not in received.more
 
 
 def test_universal_datafeed_scrolls_back_to_the_beginning_and_follows_the_live_bar(run: Run, world: World) -> None:
-    heard = run(script("udf"))
-    check(heard, world)
-    assert len(heard.rows) == ROWS
-    info, config = heard.more["info"], heard.more["config"]
+    received = run(script("udf"))
+    check(received, world)
+    assert len(received.rows) == ROWS
+    info, config = received.more["info"], received.more["config"]
     assert config["supported_resolutions"] == info["supported_resolutions"] == ["1S", "1", "5"]
     assert (info["ticker"], info["full_name"]) == (SYMBOL, f"BINANCE:{SYMBOL}")
     assert (info["session"], info["timezone"], info["data_status"]) == ("24x7", "Etc/UTC", "streaming")
     assert (info["pricescale"], info["minmov"]) == (100, 1)
-    assert heard.more["found"][0] == SYMBOL
+    assert received.more["found"][0] == SYMBOL
     # Page by page without a hole or a bar twice, and an end that is one.
-    times = [time for page in reversed(heard.more["pages"]) for time in page]
+    times = [time for page in reversed(received.more["pages"]) for time in page]
     assert times == list(range(times[0], times[-1] + 1, 1000))
     assert len(times) >= 500
-    assert heard.more["end"] == {"bars": [], "noData": True}
+    assert received.more["end"] == {"bars": [], "noData": True}
     # It was asked for some seconds before the last bar that was heard of.
-    ahead = heard.more["ahead"]
+    ahead = received.more["ahead"]
     assert (ahead["bars"], ahead["noData"]) == ([], True)
-    assert times[-1] <= ahead["nextTime"] * 1000 <= heard.bars[-1].open_ms
-    for status, answer in heard.more["refused"]:
+    assert times[-1] <= ahead["nextTime"] * 1000 <= received.bars[-1].open_ms
+    for status, answer in received.more["refused"]:
         assert (status, answer["s"]) == (200, "error")
         assert answer["errmsg"]

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.clients.conftest import HERE, python
-from tests.clients.heard import SYMBOL, Heard, check
+from tests.clients.recording import SYMBOL, Recording, check
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.browser.world import World
 
-    Run = Callable[..., Heard]
+    Run = Callable[..., Recording]
 
 pytestmark = pytest.mark.clients
 
@@ -32,47 +32,47 @@ def test_stream_client_sees_the_market(name: str, run: Run, world: World) -> Non
 
 
 def test_ccxt_loads_the_markets_and_watches_them(run: Run, world: World) -> None:
-    heard = run(script("ccxt_pro"))
-    check(heard, world)
-    assert len(heard.rows) == ROWS
-    assert [pair.replace("/", "") for pair in heard.more["pairs"]] == world.symbols()
-    assert heard.more["tick"] == 0.01
-    assert_near(heard.more["fetched"], heard)
+    received = run(script("ccxt_pro"))
+    check(received, world)
+    assert len(received.rows) == ROWS
+    assert [pair.replace("/", "") for pair in received.more["pairs"]] == world.symbols()
+    assert received.more["tick"] == 0.01
+    assert_near(received.more["fetched"], received)
 
 
 def test_python_binance_reads_single_and_multiplex_sockets(run: Run, world: World) -> None:
-    heard = run(script("python_binance"))
-    check(heard, world)
-    assert len(heard.rows) == ROWS
-    assert heard.more["single"] == [SYMBOL, "1s"]
-    assert heard.more["symbols"] == world.symbols()
-    assert_near(heard.more["price"], heard)
-    assert_near(heard.more["day"], heard)
+    received = run(script("python_binance"))
+    check(received, world)
+    assert len(received.rows) == ROWS
+    assert received.more["single"] == [SYMBOL, "1s"]
+    assert received.more["symbols"] == world.symbols()
+    assert_near(received.more["price"], received)
+    assert_near(received.more["day"], received)
 
 
 def test_binance_connector_subscribes_by_command(run: Run, world: World) -> None:
-    heard = run(script("connector", "clients-connector"))
-    check(heard, world)
-    assert len(heard.rows) == ROWS
-    assert heard.more["replies"] == [{"result": None, "id": 7}, {"result": None, "id": 8}]
-    assert heard.more["symbols"] == world.symbols()
-    assert_near(heard.more["price"], heard)
+    received = run(script("connector", "clients-connector"))
+    check(received, world)
+    assert len(received.rows) == ROWS
+    assert received.more["replies"] == [{"result": None, "id": 7}, {"result": None, "id": 8}]
+    assert received.more["symbols"] == world.symbols()
+    assert_near(received.more["price"], received)
 
 
 def test_binance_sdk_spot_takes_every_field(run: Run, world: World) -> None:
-    heard = run(script("sdk_spot"))
-    check(heard, world)
-    assert len(heard.rows) == ROWS
-    assert heard.more["symbols"] == world.symbols()
+    received = run(script("sdk_spot"))
+    check(received, world)
+    assert len(received.rows) == ROWS
+    assert received.more["symbols"] == world.symbols()
 
 
 def test_cryptofeed_reads_candles_behind_tls(run: Run, world: World) -> None:
-    heard = run(script("cryptofeed_feed", "clients-cryptofeed"))
-    check(heard, world)
-    assert heard.more["symbols"] == world.symbols()
+    received = run(script("cryptofeed_feed", "clients-cryptofeed"))
+    check(received, world)
+    assert received.more["symbols"] == world.symbols()
 
 
-def assert_near(price: object, heard: Heard) -> None:
+def assert_near(price: object, received: Recording) -> None:
     """A price from before the stream began is of the same market: within a percent of it."""
-    _, seen = heard.tickers[0]
+    _, seen = received.tickers[0]
     assert abs(Decimal(str(price)) / seen - 1) < Decimal("0.01")

@@ -92,7 +92,7 @@ def _talk(port: int, path: str, frames: list[bytes]) -> None:
             while not (start := _frames_at(answer)):
                 answer += _receive(connection) or b"HTTP/1.1 0 hung up\r\n\r\n"
             # What is said so far is read before more is sent: a refusal is told from the frame that brought it about.
-            heard = answer[start:]
+            received = answer[start:]
             sent = 0
             for frame in frames:
                 sent += 1
@@ -101,24 +101,24 @@ def _talk(port: int, path: str, frames: list[bytes]) -> None:
                 connection.setblocking(False)
                 with suppress(BlockingIOError):
                     while data := _receive(connection):
-                        heard = (heard + data)[-4096:]
+                        received = (received + data)[-4096:]
                 connection.settimeout(WAIT_S)
-                if b"\x88" in heard and _closed(heard):
+                if b"\x88" in received and _closed(received):
                     break
             connection.settimeout(WAIT_S)
             with suppress(ConnectionError):
                 connection.shutdown(socket.SHUT_WR)
             while data := _receive(connection):
-                heard = (heard + data)[-4096:]
-            if b"\x03\xf3internal error" in heard:
+                received = (received + data)[-4096:]
+            if b"\x03\xf3internal error" in received:
                 raise Finding(f"closed with 1011 after {frames[:sent]!r}")
             frames = frames[sent:]
 
 
-def _closed(heard: bytes) -> bool:
+def _closed(received: bytes) -> bool:
     """Whether the last bytes are a close frame."""
-    at = heard.rfind(b"\x88")
-    return len(heard) - at >= 2 and heard[at + 1] == len(heard) - at - 2
+    at = received.rfind(b"\x88")
+    return len(received) - at >= 2 and received[at + 1] == len(received) - at - 2
 
 
 def _frames_at(answer: bytes) -> int:

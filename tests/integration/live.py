@@ -108,11 +108,11 @@ class Publisher:
         """Wait until a replica has all that was written."""
         assert await self._redis.wait(1, 5000) >= 1
 
-    async def closed(self, number: int, prices: str = PRICES, *, told: bool = True, **changes: Any) -> None:
+    async def closed(self, number: int, prices: str = PRICES, *, reported: bool = True, **changes: Any) -> None:
         """`told=False`: it is stored, and its message is lost."""
         news = kline(number, prices, closed=True, **changes)
         await self._redis.zadd(f"klines:{SYMBOL}:1m", {kline_member(SYMBOL, "1m", news): news.close_time_ms})
-        if told:
+        if reported:
             await self.publish(f"klines:{SYMBOL}:1m", kline_event(SYMBOL, "1m", news))
 
     async def publish(self, channel: str, payload: str | bytes) -> None:
@@ -247,7 +247,7 @@ class Client:
     socket: ClientConnection
     folder: Folder
     hello: dict[str, Any]
-    heard: list[Any] = field(default_factory=list)
+    received: list[Any] = field(default_factory=list)
     """Every message since the last `clear`."""
     _reading: asyncio.Task[None] | None = None
     _next_id: int = 0
@@ -298,10 +298,10 @@ class Client:
 
     def said(self, op: str) -> list[dict[str, Any]]:
         """The messages of a kind since the last `clear`."""
-        return [message for message in self.heard if isinstance(message, dict) and message["op"] == op]
+        return [message for message in self.received if isinstance(message, dict) and message["op"] == op]
 
     def clear(self) -> None:
-        self.heard.clear()
+        self.received.clear()
 
     def _reply(self, id: str) -> dict[str, Any] | None:
         return next((message for message in self.folder.replies if message.get("id") == id), None)
@@ -310,7 +310,7 @@ class Client:
         with contextlib.suppress(ConnectionClosed):
             async for text in self.socket:
                 message = parsed(text)
-                self.heard.append(message)
+                self.received.append(message)
                 self.folder.hear(message)
                 self._news.set()
         self._news.set()

@@ -168,13 +168,13 @@ async def test_bars_of_another_day_are_the_same_where_it_moves_none(
     host: str, interval: str, escape: Callable[[str], str]
 ) -> None:
     plain, shifted = f"btcusdt@kline_{interval}", f"btcusdt@kline_{interval}@+08:00"
-    told: dict[str, list[dict[str, Any]]] = {plain: [], shifted: []}
+    reported: dict[str, list[dict[str, Any]]] = {plain: [], shifted: []}
     async with joined(host, f"/stream?streams={plain}/{escape(shifted)}") as client:
-        while min(map(len, told.values())) < 12:
+        while min(map(len, reported.values())) < 12:
             message = await client.receive()
-            told[message["stream"]].append(message["data"])
+            reported[message["stream"]].append(message["data"])
     series = Series()
-    for event, other in zip(told[plain], told[shifted], strict=False):
+    for event, other in zip(reported[plain], reported[shifted], strict=False):
         series.take(event)
         assert event == other
         assert event["k"]["i"] == interval

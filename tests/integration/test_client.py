@@ -170,7 +170,7 @@ class TestClosed:
             assert (klines.status.reason, klines.status.since_ms is not None) == ("redis", True)
             async with restarted(redis_server) as collector:
                 for minute in range(9):
-                    await collector.closed(minute, told=False)
+                    await collector.closed(minute, reported=False)
                 await collector.closed(9)
                 assert await numbers(klines, 7) == list(range(3, 10))
                 await until(lambda: klines.status.live)
@@ -280,7 +280,7 @@ class TestErrors:
             waiting = asyncio.create_task(numbers(klines, 3))
             async with restarted(redis_server) as collector:
                 for minute in range(4):
-                    await collector.closed(minute, told=False)
+                    await collector.closed(minute, reported=False)
                 assert await waiting == [1, 2, 3]
 
     async def test_waits_for_a_gateway_that_is_not_running_yet(

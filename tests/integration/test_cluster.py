@@ -117,7 +117,7 @@ async def test_a_moved_slot_loses_no_closed_kline(nodes: ClusterServers, kind: K
             await asyncio.to_thread(nodes.move_slot, KLINES, target)
             assert nodes.owner(KLINES) is target
             # The first is stored only, as if it had been published while nobody was subscribed to the channel.
-            await publisher.closed(first + 1, told=False)
+            await publisher.closed(first + 1, reported=False)
             await publisher.closed(first + 2)
             await someone.until(lambda first=first: numbers(someone) == list(range(first + 3)))  # type: ignore[misc]
         assert source_failures(up) == 0
@@ -163,7 +163,7 @@ async def test_a_killed_node_loses_no_closed_kline(replicated_nodes: ClusterServ
         owner.kill()
         await until(lambda: _has_new_owner(nodes, KLINES, owner), "the replica's promotion")
         async with publishing(nodes, kind) as publisher:
-            await publisher.closed(3, told=False)
+            await publisher.closed(3, reported=False)
             await publisher.closed(4)
             await someone.until(lambda: numbers(someone) == [0, 1, 2, 3, 4])
             await up.ready()

@@ -100,7 +100,7 @@ async def test_clients_do_not_notice_the_loss_of_one_source(loss: str) -> None:
         await both.someone.until(lambda: both.last() == "2")
         getattr(both.servers[first], loss)()
         # This kline is stored only, never published.
-        await both.closed(3, second, told=False)
+        await both.closed(3, second, reported=False)
         await both.ticker("3", second)
         await until(lambda: both.active == second, "the switch")
         await both.closed(4, second)

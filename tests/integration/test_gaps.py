@@ -78,7 +78,7 @@ async def up(server: EmbeddedServer, **market: Any) -> AsyncIterator[Serving]:
         yield found
 
 
-async def told(serving: Serving) -> list[dict[str, Any]]:
+async def reported(serving: Serving) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = (await serving.get("/v1/gaps")).json()["gaps"]
     return found
 
@@ -94,13 +94,13 @@ def gap(first: int, last: int, state: str) -> dict[str, Any]:
     }
 
 
-async def until_told(serving: Serving, *wanted: dict[str, Any]) -> None:
+async def until_reported(serving: Serving, *wanted: dict[str, Any]) -> None:
     """Wait until exactly these gaps are told of."""
     found: list[dict[str, Any]] = []
     deadline_s = time.monotonic() + 10
     while found != list(wanted):
         assert time.monotonic() < deadline_s, found
-        found = await told(serving)
+        found = await reported(serving)
         assert all(gap.pop("since") <= time.time_ns() // 1_000_000 for gap in found)
 
 
@@ -114,7 +114,7 @@ async def test_a_kline_whose_message_was_lost_is_fetched_without_waiting_for_the
         await days.store(1)
         await someone.until(lambda: someone.view(DAYS).cursor == TODAY_MS - DAY_MS)
         assert someone.view(DAYS).resyncs == 0, "nothing newer was shown, so it is plain news"
-        await until_told(found, gap(1, 1, "repaired"))
+        await until_reported(found, gap(1, 1, "repaired"))
         assert await found.metric('gateway_kline_gaps_repaired_total{interval="1d"}') == 1
 
 
@@ -125,7 +125,7 @@ async def test_what_the_store_lacks_too_is_reported_and_given_up_in_the_end(
     async with up(redis_server) as found:
         await days.store(2, 1)
         await days.publish(1)
-        await until_told(found, gap(3, 3, "given_up"))
+        await until_reported(found, gap(3, 3, "given_up"))
         assert await found.metric('gateway_kline_gaps_given_up_total{interval="1d"}') == 1
         assert await found.metric("gateway_kline_gaps_open") == 0
     lines = [record.getMessage() for record in caplog.records if record.name == "gateway.runtime.gap_watch"]
@@ -142,9 +142,9 @@ async def test_a_gap_that_is_filled_later_is_repaired_and_clients_are_told_anew(
         await someone.subscribe(DAYS, history=10)
         await days.store(2, 1)
         await days.publish(1)
-        await until_told(found, gap(3, 3, "open"))
+        await until_reported(found, gap(3, 3, "open"))
         await days.store(3)
-        await until_told(found, gap(3, 3, "repaired"))
+        await until_reported(found, gap(3, 3, "repaired"))
         view = someone.view(DAYS)
         await someone.until(lambda: view.resyncs)
         assert [bar.open_time for bar in view.closed] == [TODAY_MS - ago * DAY_MS for ago in (5, 4, 3, 2, 1)]
@@ -157,7 +157,7 @@ async def test_a_collector_that_has_closed_no_more_itself_is_asked_with_one_smal
     await days.store(4, 3)
     await days.redis.set(LAST, day(3).close_time_ms)
     async with up(redis_server) as found:
-        await until_told(found, gap(2, 1, "open"))
+        await until_reported(found, gap(2, 1, "open"))
         before = await reads(days)
         (missing,) = found.inside.watch.tracker.gaps()
         attempts = missing.attempts
@@ -166,7 +166,7 @@ async def test_a_collector_that_has_closed_no_more_itself_is_asked_with_one_smal
         # It says that it has closed more than we were told.
         await days.store(2, 1)
         await days.redis.set(LAST, day(1).close_time_ms)
-        await until_told(found, gap(2, 1, "repaired"))
+        await until_reported(found, gap(2, 1, "repaired"))
 
 
 async def test_where_silence_is_quiet_only_what_the_collector_says_is_missing(
@@ -178,11 +178,11 @@ async def test_where_silence_is_quiet_only_what_the_collector_says_is_missing(
     async with up(redis_server, quiet="skip") as found:
         watched = found.inside.watch.tracker
         await until(lambda: any(gap.attempts > 2 for gap in watched._open), "some attempts")
-        assert await told(found) == []
+        assert await reported(found) == []
         await days.redis.set(LAST, day(1).close_time_ms)
-        await until_told(found, gap(2, 1, "open"))
+        await until_reported(found, gap(2, 1, "open"))
         await days.store(2, 1)
-        await until_told(found, gap(2, 1, "repaired"))
+        await until_reported(found, gap(2, 1, "repaired"))
 
 
 async def test_an_interval_is_found_to_be_lacking_when_a_new_symbol_turns_up(
@@ -214,7 +214,7 @@ async def test_a_feed_of_the_past_owes_nothing_and_is_read_no_more_than_others(
             await days.publish(ago)
             await days.publish_noon(ago - 1)
         await someone.until(lambda: someone.view(DAYS).cursor == day(491).open_time_ms)
-        assert (await told(found), await found.metric("gateway_kline_gaps_open")) == ([], 0)
+        assert (await reported(found), await found.metric("gateway_kline_gaps_open")) == ([], 0)
         assert await reads(days) == before
         assert someone.view(DAYS).resyncs == 0
 

@@ -81,17 +81,17 @@ class Collector:
                 self._next_ms += 1000
             await pipe.execute()
 
-    async def days(self, *ago: int, told: bool = False) -> None:
+    async def days(self, *ago: int, reported: bool = False) -> None:
         today_ms = now_ms() // DAY_MS * DAY_MS
         async with self.redis.pipeline(transaction=False) as pipe:
             for days in ago:
-                self._bar(pipe, bar(SYMBOLS[1], "1d", today_ms - days * DAY_MS, DAY_MS), told=told)
+                self._bar(pipe, bar(SYMBOLS[1], "1d", today_ms - days * DAY_MS, DAY_MS), reported=reported)
             await pipe.execute()
 
-    def _bar(self, pipe: Any, news: dict[str, Any], *, told: bool = True) -> None:
+    def _bar(self, pipe: Any, news: dict[str, Any], *, reported: bool = True) -> None:
         name, text = f"klines:{news['s']}:{news['i']}", json.dumps(news)
         pipe.zadd(name, {text: news["T"]})
-        if told:
+        if reported:
             pipe.publish(name, json.dumps({"e": "kline", "E": now_ms(), "s": news["s"], "k": news}))
 
 
@@ -211,7 +211,7 @@ async def test_every_panel_has_data_and_each_alert_fires_and_resolves(
             await each_has_data(watching)
         await until_well(watching)
 
-        await collector.days(4, 3, 1, told=True)
+        await collector.days(4, 3, 1, reported=True)
         await watching.until_firing("GatewayDataGap")
         await collector.days(2)
         await watching.until_clear("GatewayDataGap")

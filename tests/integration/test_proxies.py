@@ -143,10 +143,10 @@ def settings(folder: Path, redis_url: str) -> tuple[str, ...]:
 
 async def subscribed(client: ClientConnection) -> None:
     await client.send(json.dumps({"op": "subscribe", "id": 1, "channels": [PRICE]}))
-    await heard(client, "snapshot")
+    await received(client, "snapshot")
 
 
-async def heard(client: ClientConnection, op: str) -> dict[str, Any]:
+async def received(client: ClientConnection, op: str) -> dict[str, Any]:
     async with asyncio.timeout(WAIT_S):
         while (message := json.loads(await client.recv()))["op"] != op:
             pass
@@ -169,7 +169,7 @@ async def test_a_proxy_forwards_streams_and_addresses_and_fails_over(
         async with proxy.client() as client:
             await subscribed(client)
             await publisher.ticker("101")
-            assert "101" in json.dumps(await heard(client, "update"))
+            assert "101" in json.dumps(await received(client, "update"))
 
         # Whose limit it is: that of the address which connects to the proxy, whatever it claims to be.
         async with proxy.client("127.0.0.2") as one, proxy.client("127.0.0.2") as two:
@@ -189,12 +189,12 @@ async def test_a_proxy_forwards_streams_and_addresses_and_fails_over(
             with command(*serve) as second:
                 line(second, "Serving on")
                 first.terminate()
-                await heard(client, "shutdown")
+                await received(client, "shutdown")
                 async with asyncio.timeout(WAIT_S):
                     await client.wait_closed()
                 assert client.close_code == 1012
                 async with proxy.client() as again:
                     await subscribed(again)
                     await publisher.ticker("102")
-                    assert "102" in json.dumps(await heard(again, "update"))
+                    assert "102" in json.dumps(await received(again, "update"))
                 second.terminate()

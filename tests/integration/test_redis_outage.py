@@ -109,7 +109,7 @@ class TestKilled:
             last = 2 + missed
             async with restarted(redis_server) as collector:
                 for number in range(last):
-                    await collector.closed(number, told=False)
+                    await collector.closed(number, reported=False)
                 await collector.closed(last)
                 await collector.forming(last + 1)
                 for someone in (with_history, without):
@@ -132,13 +132,13 @@ class TestKilled:
                 await someone.until(lambda: someone.view(BARS).state == "stale")
                 async with restarted(redis_server) as collector:
                     for number in range(4 + turn):
-                        await collector.closed(number, told=number == 3 + turn)
+                        await collector.closed(number, reported=number == 3 + turn)
                     await someone.until(lambda: someone.view(BARS).state == "live")
                     await someone.until(lambda turn=turn: someone.view(BARS).cursor == T0 + (3 + turn) * MINUTE_MS)  # type: ignore[misc]
             assert numbers(someone.view(BARS)) == list(range(7))
             await until(lambda: not up.inside.backfill.running, "the end of the repairs")
             names = [task.get_name() for task in asyncio.all_tasks()]
-            assert [names.count(name) for name in ("feed", "flush", "keepalive")] == [1, 1, 1]
+            assert [names.count(name) for name in ("feed redis", "flush", "keepalive")] == [1, 1, 1]
 
 
 class TestFrozen:
@@ -264,7 +264,7 @@ class TestShutdown:
                 children = psutil.Process(up.process.pid).children(recursive=True)
                 up.process.send_signal(number)
                 assert [await one.closed(), await other.closed()] == [1012, 1012]
-                waits = [int(notice["retry_ms"]) for told in (one, other) for notice in told.said("shutdown")]
+                waits = [int(notice["retry_ms"]) for reported in (one, other) for notice in reported.said("shutdown")]
                 assert len(waits) == 2
                 assert min(waits) > 0
             assert await asyncio.wait_for(up.process.wait(), WAIT_S) == 0

@@ -29,13 +29,13 @@ def config(server: EmbeddedServer, **market: Any) -> Any:
     return make_config(server, market={"intervals": INTERVALS, "close_grace_ms": 200} | market)
 
 
-async def close(collector: Publisher, first: int, last: int, *, told: bool = True) -> None:
+async def close(collector: Publisher, first: int, last: int, *, reported: bool = True) -> None:
     """Store (and publish) the 1m bars from the first to the last: prices, volumes and trades differ from bar to bar."""
     for number in range(first, last + 1):
         await collector.closed(
             number,
             f"{100 + number} {110 + number}.50 {90 - number}.10 {105 + number}.0",
-            told=told,
+            reported=reported,
             volume=f"1.{number:02d}",
             quote_volume=f"{number}.5",
             trades=number + 1,
@@ -113,7 +113,7 @@ class TestStream:
     async def test_a_lost_part_is_fetched_and_the_bar_closes_whole(self, publisher: Publisher, up: Serving) -> None:
         async with client(up) as someone:
             await someone.subscribe(FIVE, BARS, history=10)
-            await close(publisher, 12, 13, told=False)
+            await close(publisher, 12, 13, reported=False)
             await close(publisher, 14, 14)
             view = someone.view(FIVE)
             await someone.until(lambda: view.cursor == T0 + 2 * FIVE_MS)

@@ -58,7 +58,7 @@ async def gateway_and_client(group: Replicated) -> AsyncIterator[tuple[Serving, 
 async def continues_at_the_new_master(group: Replicated, someone: Client) -> None:
     """The collector writes to the new master: one kline that is stored only, then published ones."""
     async with Publisher(group.replica) as publisher:
-        await publisher.closed(3, told=False)
+        await publisher.closed(3, reported=False)
         await publisher.closed(4)
         await someone.until(lambda: numbers(someone) == [0, 1, 2, 3, 4])
         await someone.until(lambda: someone.view(BARS).state == "live")

@@ -81,7 +81,7 @@ class PubSubFeed:
     """Everything published, in order; of each closed kline whether it could be read when its news arrived."""
 
     def __init__(self) -> None:
-        self.heard: list[tuple[str, dict[str, Any]]] = []
+        self.received: list[tuple[str, dict[str, Any]]] = []
         self.unreadable: list[str] = []
 
     async def listen(self, url: str) -> None:
@@ -90,7 +90,7 @@ class PubSubFeed:
             async for message in pubsub.listen():
                 if message["type"] == "pmessage":
                     channel, event = message["channel"].decode(), json.loads(message["data"])
-                    self.heard.append((channel, event))
+                    self.received.append((channel, event))
                     if event["e"] == "kline" and event["k"]["x"]:
                         found = await link.zrangebyscore(channel, event["k"]["T"], event["k"]["T"])
                         if [json.loads(member) for member in found] != [event["k"]]:
@@ -98,7 +98,7 @@ class PubSubFeed:
 
     def klines(self, *, closed: bool) -> dict[str, list[dict[str, Any]]]:
         found: dict[str, list[dict[str, Any]]] = defaultdict(list)
-        for channel, event in self.heard:
+        for channel, event in self.received:
             if event["e"] == "kline" and event["k"]["x"] == closed:
                 found[channel].append(event["k"])
         return found
@@ -140,10 +140,10 @@ async def stored(link: Any, symbol: str, interval: str) -> list[dict[str, Any]]:
     return klines
 
 
-def assert_told_in_order(listener: PubSubFeed) -> None:
+def assert_reported_in_order(listener: PubSubFeed) -> None:
     """Per channel: a closed kline once, before anything of the next bar and after everything of its own."""
     newest: dict[str, tuple[int, bool]] = {}
-    for channel, event in listener.heard:
+    for channel, event in listener.received:
         if event["e"] == "kline":
             now = (event["k"]["t"], event["k"]["x"])
             before = newest.get(channel, (0, False))
@@ -165,28 +165,28 @@ async def test_the_contract_holds_across_a_close() -> None:
         assert keys == expected
         series = {f"klines:{s}:{i}": await stored(link, s, i) for s, i in SERIES}
         closed = listener.klines(closed=True)
-        assert {channel for channel, event in listener.heard if event["e"] == "kline"} == set(series)
-        for channel, told in closed.items():
-            assert told == series[channel][-len(told) :], "everything told is stored, nothing is stored untold"
+        assert {channel for channel, event in listener.received if event["e"] == "kline"} == set(series)
+        for channel, reported in closed.items():
+            assert reported == series[channel][-len(reported) :], "everything told is stored, nothing is stored untold"
         assert closed["klines:BTCUSDT:5m"][0]["T"] == BOUNDARY - 1
         assert listener.unreadable == []
-        assert_told_in_order(listener)
+        assert_reported_in_order(listener)
         for s in SYMBOLS:
             assert 50 < await link.ttl(f"ticker:{s}") <= 60
             ticker = json.loads(await link.get(f"ticker:{s}"))
             updated_ms = int(await link.get(f"ticker:{s}:lastUpdate"))
-            told = [event for channel, event in listener.heard if channel == f"ticker:{s}"]
-            assert len(told) >= 15
+            reported = [event for channel, event in listener.received if channel == f"ticker:{s}"]
+            assert len(reported) >= 15
             assert set(ticker) == TICKER_FIELDS
-            assert told[-1] == {"e": "24hrTicker", "E": updated_ms, **ticker}
-            assert [event["E"] for event in told] == sorted(event["E"] for event in told)
+            assert reported[-1] == {"e": "24hrTicker", "E": updated_ms, **ticker}
+            assert [event["E"] for event in reported] == sorted(event["E"] for event in reported)
 
 
 async def test_the_gateway_decodes_every_message() -> None:
     async with EmbeddedServer() as server, listening(server) as listener:
         async with collecting(server, Simulation(SYMBOLS, INTERVAL_NAMES, Activity(rate=10.0), extended=True)):
             await until(lambda: bool(listener.klines(closed=True)["klines:BTCUSDT:5m"]))
-        for channel, event in listener.heard:
+        for channel, event in listener.received:
             _, symbol, *interval = channel.split(":")
             payload = json.dumps(event).encode()
             if interval:
@@ -205,7 +205,7 @@ async def test_a_frozen_server_loses_no_closed_kline_and_repeats_none(monkeypatc
     monkeypatch.setattr(collector_module, "_INTERVAL_S", 1.0)
     async with EmbeddedServer() as server, connect(server.url) as link, listening(server) as listener:
         async with collecting(server, lead_ms=1_500) as collector:
-            await until(lambda: bool(listener.heard))
+            await until(lambda: bool(listener.received))
             server.freeze()
             await until(lambda: collector.progress.outages == 1)
             await until(lambda: collector.progress.waiting >= 8)
@@ -216,9 +216,9 @@ async def test_a_frozen_server_loses_no_closed_kline_and_repeats_none(monkeypatc
         for symbol, interval in SERIES:
             klines = await stored(link, symbol, interval)
             assert klines[-1]["T"] >= BOUNDARY - 1
-            told = listener.klines(closed=True)[f"klines:{symbol}:{interval}"]
-            assert told == klines[-len(told) :], "each once, none left out"
-        assert_told_in_order(listener)
+            reported = listener.klines(closed=True)[f"klines:{symbol}:{interval}"]
+            assert reported == klines[-len(reported) :], "each once, none left out"
+        assert_reported_in_order(listener)
 
 
 async def test_a_server_that_lost_its_data_gets_all_of_it_again() -> None:
@@ -249,7 +249,7 @@ async def test_a_lost_connection_is_made_again() -> None:
             await until(lambda: bool(listener.klines(closed=True)["klines:BTCUSDT:5m"]))
         for series in SERIES:
             await stored(link, *series)
-        assert_told_in_order(listener)
+        assert_reported_in_order(listener)
 
 
 async def test_a_collector_may_start_before_its_server() -> None:
@@ -272,7 +272,7 @@ async def test_a_collector_that_never_publishes_writes_the_same_keys() -> None:
         for series in SERIES:
             await stored(link, *series)
         assert await link.exists("ticker:BTCUSDT")
-        assert listener.heard == []
+        assert listener.received == []
 
 
 async def test_series_do_not_expire_between_two_closes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,11 +108,11 @@ async def test_others_go_on_and_the_stalled_one_gets_the_newest_and_every_closed
             await until(session.sink.busy, "the stall")
             await until(lambda: session.pace.tier == 4, "the slowest tier")
             held = 0
-            heard = [len(other.said("update")) for other in others]
+            received = [len(other.said("update")) for other in others]
             for _ in range(50):
                 await asyncio.sleep(0.02)
                 held = max(held, session.sink.transport.get_write_buffer_size())  # type: ignore[attr-defined]
-            assert all(len(other.said("update")) > before + 10 for other, before in zip(others, heard, strict=True))
+            assert all(len(other.said("update")) > before + 10 for other, before in zip(others, received, strict=True))
             assert feed.closed >= 5
         # One flush, whatever the market did meanwhile, and no replies or notices beside it.
         assert held <= 2 * BUDGET_BYTES

@@ -79,7 +79,7 @@ class TestSubscribe:
         async with client(up) as someone:
             answer = await someone.subscribe(BARS, PRICE, history=10)
             assert answer["channels"].keys() == {BARS, PRICE}
-            assert [message["op"] for message in someone.heard[:3]] == ["subscribed", "snapshot", "snapshot"]
+            assert [message["op"] for message in someone.received[:3]] == ["subscribed", "snapshot", "snapshot"]
             view = someone.view(BARS)
             assert numbers(view.closed) == [0, 1]
             assert view.forming is not None
@@ -335,7 +335,7 @@ class TestDialects:
             await someone.until(lambda: view.forming and view.forming.trades == "19")
             await someone.until(lambda: price_of(someone) == "19.50")
             assert numbers(view.closed) == list(range(20))
-            assert isinstance(someone.heard[-1], list) is (subprotocol == compact.SUBPROTOCOL)
+            assert isinstance(someone.received[-1], list) is (subprotocol == compact.SUBPROTOCOL)
 
     async def test_the_clients_order_of_preference_decides(self, up: Serving) -> None:
         address = up.address.replace("http", "ws") + "/v1/stream"
@@ -504,7 +504,7 @@ class TestFeed:
     ) -> None:
         async with client(up) as someone:
             await someone.subscribe(BARS, history=50)
-            await publisher.closed(2, told=False)
+            await publisher.closed(2, reported=False)
             await publisher.closed(3)
             await someone.until(lambda: numbers(someone.view(BARS).closed) == [0, 1, 2, 3])
             assert await up.metric("gateway_repaired_klines_total") >= 1

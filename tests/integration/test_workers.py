@@ -80,11 +80,11 @@ class TestServing:
             assert 'gateway_loop_lag_seconds_bucket{worker="1",le=' in text
             assert "gateway_workers_up 2\n" in text
             assert answer(system, "/healthz")["workers"] == {"1": True, "2": True}
-            told = answer(system, "/status.json?worker=2")
-            assert told["worker"] == 2
-            assert [worker["worker"] for worker in told["workers"]] == [1, 2]
-            assert sum(worker["clients"] for worker in told["workers"]) == CLIENTS
-            assert told["clients"]["now"] == told["workers"][1]["clients"]
+            reported = answer(system, "/status.json?worker=2")
+            assert reported["worker"] == 2
+            assert [worker["worker"] for worker in reported["workers"]] == [1, 2]
+            assert sum(worker["clients"] for worker in reported["workers"]) == CLIENTS
+            assert reported["clients"]["now"] == reported["workers"][1]["clients"]
             everybody = answer(system, "/status.json")
             assert "worker" not in everybody
             assert everybody["clients"]["now"] == sum(tier["clients"] for tier in everybody["clients"]["tiers"])
@@ -95,9 +95,11 @@ class TestServing:
         with SystemUnderTest(tmp_path, clients=CLIENTS, settings=self.SETTINGS) as system:
             system.wait(lambda: all_ready(system), "both workers")
             symbol = answer(system, "/v1/status")["symbols"][-1]["symbol"]
-            told = answer(system, f"/v1/trace?symbol={symbol}&count=3&wait_s=5")
-            assert (told["workers"], told["away"]) == ([1, 2], {})
-            by_worker = {number: [each for each in told["updates"] if each["worker"] == number] for number in (1, 2)}
+            reported = answer(system, f"/v1/trace?symbol={symbol}&count=3&wait_s=5")
+            assert (reported["workers"], reported["away"]) == ([1, 2], {})
+            by_worker = {
+                number: [each for each in reported["updates"] if each["worker"] == number] for number in (1, 2)
+            }
             assert [len(updates) for updates in by_worker.values()] == [3, 3]
             # Each follows the whole feed, and writes to its own clients.
             assert {each["event"] for each in by_worker[1]} & {each["event"] for each in by_worker[2]}
@@ -302,15 +304,15 @@ class TestSupervisor:
         await asyncio.wait_for(running, WAIT_S)
 
     async def test_a_reload_before_a_worker_serves_is_done_afterwards(self, tmp_path: Path) -> None:
-        told = tmp_path / "told"
+        reported = tmp_path / "told"
         # Until it has a handler a SIGHUP would end it.
         program = (
             "import pathlib, signal, time; time.sleep(0.3)\n"
-            f"signal.signal(signal.SIGHUP, lambda *_: pathlib.Path({str(told)!r}).touch())\n" + SERVES
+            f"signal.signal(signal.SIGHUP, lambda *_: pathlib.Path({str(reported)!r}).touch())\n" + SERVES
         )
         running = asyncio.create_task(supervisor(program, count=1).run(lambda: None))
         await asyncio.sleep(0.1)
         os.kill(os.getpid(), signal.SIGHUP)
-        await until(told.exists)
+        await until(reported.exists)
         os.kill(os.getpid(), signal.SIGTERM)
         await running

@@ -16,7 +16,7 @@ from tests.property.world import CHANNELS, SPANS, SYMBOLS, Clock, World, virtual
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-visitors = st.integers(0, 3)
+participants = st.integers(0, 3)
 symbols = st.sampled_from(SYMBOLS)
 series = st.tuples(symbols, st.sampled_from(SPANS))
 names = st.lists(st.sampled_from(CHANNELS), min_size=1, max_size=len(CHANNELS), unique=True)
@@ -38,15 +38,15 @@ KINDS: dict[str, st.SearchStrategy[Step]] = {
     "link": st.tuples(st.just("link"), st.booleans()),
     "load": st.tuples(st.just("load"), st.sampled_from(Level)),
     # Clients.
-    "connect": st.tuples(st.just("connect"), visitors),
-    "disconnect": st.tuples(st.just("disconnect"), visitors),
-    "subscribe": st.tuples(st.just("subscribe"), visitors, names, st.sampled_from((0, 0, 3, 50)), st.booleans()),
-    "unsubscribe": st.tuples(st.just("unsubscribe"), visitors, names),
-    "stall": st.tuples(st.just("stall"), visitors, st.booleans()),
-    "crawl": st.tuples(st.just("crawl"), visitors, st.sampled_from((0, 1 << 20))),
+    "connect": st.tuples(st.just("connect"), participants),
+    "disconnect": st.tuples(st.just("disconnect"), participants),
+    "subscribe": st.tuples(st.just("subscribe"), participants, names, st.sampled_from((0, 0, 3, 50)), st.booleans()),
+    "unsubscribe": st.tuples(st.just("unsubscribe"), participants, names),
+    "stall": st.tuples(st.just("stall"), participants, st.booleans()),
+    "crawl": st.tuples(st.just("crawl"), participants, st.sampled_from((0, 1 << 20))),
     "set": st.tuples(
         st.just("set"),
-        visitors,
+        participants,
         st.fixed_dictionaries(
             {},
             optional={
@@ -56,7 +56,7 @@ KINDS: dict[str, st.SearchStrategy[Step]] = {
             },
         ),
     ),
-    "ping": st.tuples(st.just("ping"), visitors),
+    "ping": st.tuples(st.just("ping"), participants),
     # The beat: begun only, so that the next steps come in the middle of it, or gone through.
     "begin": st.just(("begin",)),
     "tick": st.tuples(st.just("tick"), st.sampled_from((1, 1, 5))),
@@ -96,21 +96,21 @@ async def perform(world: World, step: Step) -> None:
         case ("load", level):
             world.flusher.load.level = level
         case ("connect", who):
-            world.connect(world.visitors[who])
+            world.connect(world.participants[who])
         case ("disconnect", who):
-            world.disconnect(world.visitors[who])
+            world.disconnect(world.participants[who])
         case ("subscribe", who, channels, history, resume):
-            world.subscribe(world.visitors[who], channels, history, resume=resume)
+            world.subscribe(world.participants[who], channels, history, resume=resume)
         case ("unsubscribe", who, channels):
-            world.command(world.visitors[who], "unsubscribe", channels=channels)
+            world.command(world.participants[who], "unsubscribe", channels=channels)
         case ("stall", who, stalled):
-            world.visitors[who].socket.stall(stalled)
+            world.participants[who].socket.stall(stalled)
         case ("crawl", who, unsent):
-            world.visitors[who].socket.unsent = unsent
+            world.participants[who].socket.unsent = unsent
         case ("set", who, profile):
-            world.command(world.visitors[who], "set", **profile)
+            world.command(world.participants[who], "set", **profile)
         case ("ping", who):
-            world.command(world.visitors[who], "ping")
+            world.command(world.participants[who], "ping")
         case ("begin",):
             await world.begin()
         case ("tick", count):
@@ -124,8 +124,8 @@ async def perform(world: World, step: Step) -> None:
 
 async def play(world: World, script: list[Step]) -> None:
     world.link(True)
-    for visitor in world.visitors:
-        world.connect(visitor)
+    for participant in world.participants:
+        world.connect(participant)
     for step in script:
         await perform(world, step)
     await world.finish()
@@ -207,9 +207,9 @@ def test_so_does_a_client_that(script: list[Step]) -> None:
 def test_who_reads_again_is_served_faster_though_there_is_always_more_to_catch_up_on() -> None:
     async def scenario(world: World) -> None:
         world.link(True)
-        visitor = world.visitors[0]
-        world.connect(visitor)
-        world.subscribe(visitor, list(CHANNELS), 0, resume=False)
+        participant = world.participants[0]
+        world.connect(participant)
+        world.subscribe(participant, list(CHANNELS), 0, resume=False)
 
         async def busy_ticks(seconds: int) -> None:
             for _ in range(seconds * 20):
@@ -219,11 +219,11 @@ def test_who_reads_again_is_served_faster_though_there_is_always_more_to_catch_u
                     world.publish_forming((symbol, "1m"))
                 await world.tick()
 
-        visitor.socket.stall()
+        participant.socket.stall()
         await busy_ticks(5)
-        assert visitor.session.pace.tier == len(TIER_PERIODS) - 1
-        visitor.socket.stall(False)
+        assert participant.session.pace.tier == len(TIER_PERIODS) - 1
+        participant.socket.stall(False)
         await busy_ticks(30)
-        assert visitor.session.pace.tier == 0
+        assert participant.session.pace.tier == 0
 
     run(scenario)

@@ -32,7 +32,7 @@ def pieces(data: bytes, sizes: list[int]) -> list[bytes]:
     return [*parts, data]
 
 
-def heard(data: bytes, sizes: list[int], *, deflate: bool = False) -> tuple[list[Message], int | None]:
+def received(data: bytes, sizes: list[int], *, deflate: bool = False) -> tuple[list[Message], int | None]:
     """The messages in the data, and the close code if it is broken."""
     parser = FrameParser(MAX_BYTES, deflate=deflate)
     messages: list[Message] = []
@@ -80,7 +80,7 @@ def is_utf8(text: bytes, *, final: bool) -> bool:
 @given(st.lists(data_frames | control_frames, max_size=8), cuts)
 def test_frames_are_parsed_as_by_the_library(frames: list[Frame], sizes: list[int]) -> None:
     data = b"".join(each.serialize(mask=True) for each in frames)
-    messages, code = heard(data, sizes)
+    messages, code = received(data, sizes)
     expected, expected_code = reference(data)
     assert code == expected_code
     assert messages == expected
@@ -88,7 +88,7 @@ def test_frames_are_parsed_as_by_the_library(frames: list[Frame], sizes: list[in
 
 @given(st.binary(max_size=400), cuts)
 def test_any_bytes_are_parsed_or_refused_in_bounded_memory(data: bytes, sizes: list[int]) -> None:
-    messages, code = heard(data, sizes)
+    messages, code = received(data, sizes)
     assert code in (None, 1002, 1007, 1009)
     assert all(len(message.payload) <= MAX_BYTES for message in messages)
 
@@ -97,7 +97,7 @@ def test_any_bytes_are_parsed_or_refused_in_bounded_memory(data: bytes, sizes: l
 def test_messages_compressed_by_the_library_are_inflated(text: bytes, count: int, sizes: list[int]) -> None:
     client = PerMessageDeflate(True, True, 15, 15)
     sent = [Frame(Opcode.TEXT, text).serialize(mask=True, extensions=[client]) for _ in range(count)]
-    messages, code = heard(b"".join(sent), sizes, deflate=True)
+    messages, code = received(b"".join(sent), sizes, deflate=True)
     assert (messages, code) == ([Message(TEXT, text)] * count, None)
 
 

@@ -246,9 +246,9 @@ class World:
         self.bars: dict[Series, Forming] = {}
         self.prices = dict.fromkeys(SYMBOLS, 5)
         self.connected = False
-        self.told_late: list[tuple[Series, Kline]] = []
+        self.reported_late: list[tuple[Series, Kline]] = []
         """Closed klines that are stored and not published yet."""
-        self.visitors = [ConnectionAccess(dialect) for dialect in DIALECTS.values()]
+        self.participants = [ConnectionAccess(dialect) for dialect in DIALECTS.values()]
         self.sockets: list[weakref.ref[FakeSocket]] = []
         """Of every connection there was: a session that is kept anywhere keeps its socket."""
         self.flushing: asyncio.Task[None] | None = None
@@ -261,7 +261,11 @@ class World:
         def noted(session: Session, channels: Iterable[Channel]) -> None:
             channels = list(channels)
             subscribe(session, channels)
-            folders = [visitor.folder for visitor in self.visitors if visitor.client and visitor.session is session]
+            folders = [
+                participant.folder
+                for participant in self.participants
+                if participant.client and participant.session is session
+            ]
             for channel in channels:
                 if isinstance(channel, KlineChannel):
                     last = channel.series.closed.last
@@ -284,9 +288,9 @@ class World:
     def _close(self, series: Series, kline: Kline) -> None:
         self._store(series, kline)
         # A collector is late by a bar or two, never by more.
-        while sum(waiting == series for waiting, _ in self.told_late) >= 2:
-            self.tell(next(place for place, (waiting, _) in enumerate(self.told_late) if waiting == series))
-        self.told_late.append((series, kline))
+        while sum(waiting == series for waiting, _ in self.reported_late) >= 2:
+            self.tell(next(place for place, (waiting, _) in enumerate(self.reported_late) if waiting == series))
+        self.reported_late.append((series, kline))
 
     def _store(self, series: Series, kline: Kline) -> None:
         # A stored kline does not say when it was seen.
@@ -319,12 +323,12 @@ class World:
 
     def tell(self, place: int) -> None:
         """Publish a closed kline that waits."""
-        if self.told_late:
-            self._publish_kline(*self.told_late.pop(place % len(self.told_late)))
+        if self.reported_late:
+            self._publish_kline(*self.reported_late.pop(place % len(self.reported_late)))
 
     def lose(self, place: int) -> None:
-        if self.told_late:
-            self.told_late.pop(place % len(self.told_late))
+        if self.reported_late:
+            self.reported_late.pop(place % len(self.reported_late))
 
     def correct(self, series: Series, back: int) -> None:
         """The exchange has something else to say about one of its last bars."""
@@ -349,34 +353,36 @@ class World:
 
     # Clients.
 
-    def connect(self, visitor: ConnectionAccess) -> None:
-        if visitor.client is None:
-            visitor.folder.connected()
-            visitor.asked.clear()
-            visitor.socket = FakeSocket()
+    def connect(self, participant: ConnectionAccess) -> None:
+        if participant.client is None:
+            participant.folder.connected()
+            participant.asked.clear()
+            participant.socket = FakeSocket()
             # Time is the world's own here: what limits go by is not.
             guest = ClosingClient("local", ConnectionLimits(CONFIG.limits, 10), 0.0, exempt=True)
             assert self.service.endpoint.admission.control.admit(guest) is None
-            visitor.client = NativeClient(self.service.parts, visitor.socket, guest, visitor.dialect)  # type: ignore[arg-type]
-            self.sockets.append(weakref.ref(visitor.socket))
+            participant.client = NativeClient(self.service.parts, participant.socket, guest, participant.dialect)  # type: ignore[arg-type]
+            self.sockets.append(weakref.ref(participant.socket))
 
-    def disconnect(self, visitor: ConnectionAccess) -> None:
-        if visitor.client is not None:
-            visitor.read()
-            visitor.socket.closing = True
-            visitor.client.lost()
-            visitor.client = None
+    def disconnect(self, participant: ConnectionAccess) -> None:
+        if participant.client is not None:
+            participant.read()
+            participant.socket.closing = True
+            participant.client.lost()
+            participant.client = None
 
-    def command(self, visitor: ConnectionAccess, op: str, **fields: Any) -> None:
-        if visitor.client is not None and not visitor.socket.paused:
-            visitor.client.received(json.dumps({"op": op, **fields}).encode())
+    def command(self, participant: ConnectionAccess, op: str, **fields: Any) -> None:
+        if participant.client is not None and not participant.socket.paused:
+            participant.client.received(json.dumps({"op": op, **fields}).encode())
 
-    def subscribe(self, visitor: ConnectionAccess, channels: list[str], history: int, *, resume: bool) -> None:
-        lost = [view for name in channels if (view := visitor.folder.views.get(name)) and name not in visitor.asked]
+    def subscribe(self, participant: ConnectionAccess, channels: list[str], history: int, *, resume: bool) -> None:
+        lost = [
+            view for name in channels if (view := participant.folder.views.get(name)) and name not in participant.asked
+        ]
         cursors = {view.name: view.cursor for view in lost if resume and view.cursor is not None}
-        if visitor.client is not None and not visitor.socket.paused:
-            visitor.asked.update(channels)
-        self.command(visitor, "subscribe", channels=channels, history=history, resume=cursors)
+        if participant.client is not None and not participant.socket.paused:
+            participant.asked.update(channels)
+        self.command(participant, "subscribe", channels=channels, history=history, resume=cursors)
 
     # The beat.
 
@@ -413,13 +419,13 @@ class World:
 
     async def settle(self) -> None:
         """End every disturbance and let the gateway catch up."""
-        for visitor in self.visitors:
-            visitor.socket.stall(False)
-            visitor.socket.unsent = 0
+        for participant in self.participants:
+            participant.socket.stall(False)
+            participant.socket.unsent = 0
         await self.tick(20)
-        for visitor in self.visitors:
-            self.command(visitor, "set", max_bytes_per_min=None)
-        while self.told_late:
+        for participant in self.participants:
+            self.command(participant, "set", max_bytes_per_min=None)
+        while self.reported_late:
             self.tell(0)
         # A link that is new makes the gateway read what it has missed.
         self.link(False)
@@ -435,8 +441,8 @@ class World:
 
     def check(self) -> None:
         """After every step."""
-        for visitor in self.visitors:
-            visitor.read()
+        for participant in self.participants:
+            participant.read()
         self.check_registered()
         self.check_bounded()
 
@@ -450,11 +456,11 @@ class World:
         in_tiers = [session for tier in self.hub.tiers for session in tier.sessions()]
         assert len(in_tiers) == len(self.hub.sessions)
         assert set(in_tiers) == self.hub.sessions
-        for visitor in self.visitors:
-            if visitor.client is not None:
-                names = {self.hub.channels[n].name for n in visitor.session.subscription_set.ns}
+        for participant in self.participants:
+            if participant.client is not None:
+                names = {self.hub.channels[n].name for n in participant.session.subscription_set.ns}
                 # Replies may still wait for a client that takes nothing.
-                assert visitor.session.control or names == visitor.folder.subscriptions()
+                assert participant.session.control or names == participant.folder.subscriptions()
 
     def check_bounded(self) -> None:
         """What a session holds depends on its subscriptions, not on how far behind it is."""
@@ -467,28 +473,28 @@ class World:
 
     def check_in_step(self) -> None:
         """Whoever is in step with a tier that had its beat just now holds exactly what the channels hold."""
-        for visitor in self.visitors:
-            if visitor.client is None:
+        for participant in self.participants:
+            if participant.client is None:
                 continue
-            session = visitor.session
+            session = participant.session
             if session.cohort is not None and self.hub.tiers[session.pace.tier].last_flush == self.hub.flush_number:
                 for n in session.subscription_set.ns:
                     channel = self.hub.channels[n]
                     if channel.lane not in self.hub.published.held_lanes:
-                        self._check_view(visitor, channel, closed_only=session.style[1])
+                        self._check_view(participant, channel, closed_only=session.style[1])
                     if session.cohort.feed_state is self.hub.feed_state:
-                        told = visitor.folder.views[channel.name].state
-                        assert told == ("live" if self.hub.feed_state.live else "stale"), channel.name
+                        reported = participant.folder.views[channel.name].state
+                        assert reported == ("live" if self.hub.feed_state.live else "stale"), channel.name
 
-    def _check_view(self, visitor: ConnectionAccess, channel: Channel, *, closed_only: bool) -> None:
-        view = visitor.folder.views[channel.name]
+    def _check_view(self, participant: ConnectionAccess, channel: Channel, *, closed_only: bool) -> None:
+        view = participant.folder.views[channel.name]
         if isinstance(channel, KlineChannel):
             assert view.base is None or not view.since or view.since[0] > view.base
             if channel.value is not None and not closed_only:
                 assert view.forming == bar_of(channel.value), channel.name
         elif isinstance(channel, TickerChannel) and channel.value is not None and not closed_only:
             assert view.ticker is not None
-            if visitor.dialect.name == "native":
+            if participant.dialect.name == "native":
                 held = {letter: text for letter, text in view.ticker.items() if letter != "E"}
                 ticker = channel.value
                 figures = {"c": ticker.last, "h": ticker.high, "n": str(ticker.trades) if ticker.trades >= 0 else ""}
@@ -499,20 +505,20 @@ class World:
     def check_caught_up(self) -> None:
         """Nothing is owed to anybody, and every client holds what the gateway holds and the exchange said."""
         self.check()
-        for visitor in self.visitors:
-            if visitor.client is None:
+        for participant in self.participants:
+            if participant.client is None:
                 continue
-            session = visitor.session
+            session = participant.session
             for n in session.subscription_set.ns:
                 channel = self.hub.channels[n]
-                self._check_view(visitor, channel, closed_only=session.style[1])
-                view = visitor.folder.views[channel.name]
+                self._check_view(participant, channel, closed_only=session.style[1])
+                view = participant.folder.views[channel.name]
                 assert view.state in ("", "live")
                 if isinstance(channel, KlineChannel):
-                    self._check_closed(visitor, channel)
+                    self._check_closed(participant, channel)
 
-    def _check_closed(self, visitor: ConnectionAccess, channel: KlineChannel) -> None:
-        view, series = visitor.folder.views[channel.name], channel.series
+    def _check_closed(self, participant: ConnectionAccess, channel: KlineChannel) -> None:
+        view, series = participant.folder.views[channel.name], channel.series
         stored = sorted(self.store.klines[series.symbol, series.interval.name])
         if view.base is not None:
             assert view.since == [at for at in stored if at > view.base], f"{view.name}: not each closed kline once"
@@ -525,9 +531,9 @@ class World:
 
     async def end(self) -> None:
         """Everybody leaves; nothing of them may be left."""
-        for visitor in self.visitors:
-            self.disconnect(visitor)
-            visitor.socket = FakeSocket()
+        for participant in self.participants:
+            self.disconnect(participant)
+            participant.socket = FakeSocket()
         await self.service.aclose()
         await self.backfill.aclose()
         assert [socket() for socket in self.sockets if socket() is not None] == []

@@ -17,14 +17,14 @@ def main() -> None:
     record.more["symbols"] = [symbol["symbol"] for symbol in rest.exchange_info()["symbols"]]
     for row in rest.klines(SYMBOL, "1s", limit=5)[:-1]:
         record.row(row)
-    heard: queue.SimpleQueue[str] = queue.SimpleQueue()
+    received: queue.SimpleQueue[str] = queue.SimpleQueue()
     stream = SpotWebsocketStreamClient(
-        stream_url=f"ws://{base()}", on_message=lambda _, text: heard.put(text), is_combined=True
+        stream_url=f"ws://{base()}", on_message=lambda _, text: received.put(text), is_combined=True
     )
     stream.kline(symbol=SYMBOL, interval="1s", id=7)
     stream.mini_ticker(symbol=SYMBOL, id=8)
     while not record.enough:
-        message = json.loads(heard.get())
+        message = json.loads(received.get())
         if "data" in message:
             record.event(message["data"])
         else:

@@ -59,8 +59,8 @@ class Record:
         return bars >= (BARS_ENOUGH if self.interval == "1s" else 0) and len(self._prices) >= PRICES_ENOUGH
 
     def tell(self) -> None:
-        told = {"klines": self.klines, "tickers": self.tickers, "rows": self.rows, "more": self.more}
-        sys.stdout.write(json.dumps(told | {"interval": self.interval}) + "\n")
+        reported = {"klines": self.klines, "tickers": self.tickers, "rows": self.rows, "more": self.more}
+        sys.stdout.write(json.dumps(reported | {"interval": self.interval}) + "\n")
         sys.stdout.flush()
 
 

@@ -20,13 +20,13 @@ async def main() -> None:
         record.row(row)
     record.more["symbols"] = [symbol.symbol for symbol in client.rest_api.exchange_info().data().symbols]
     connection = await client.websocket_streams.create_connection()
-    heard: asyncio.Queue[object] = asyncio.Queue()
+    received: asyncio.Queue[object] = asyncio.Queue()
     klines = await connection.kline(symbol=SYMBOL.lower(), interval=KlineIntervalEnum.INTERVAL_1s.value)
-    klines.on("message", heard.put_nowait)
+    klines.on("message", received.put_nowait)
     tickers = await connection.mini_ticker(symbol=SYMBOL.lower())
-    tickers.on("message", heard.put_nowait)
+    tickers.on("message", received.put_nowait)
     while not record.enough:
-        message = await heard.get()
+        message = await received.get()
         record.event(message.model_dump(by_alias=True) if hasattr(message, "model_dump") else message)
     await klines.unsubscribe()
     await connection.close_connection(close_session=True)

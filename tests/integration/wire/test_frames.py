@@ -85,9 +85,9 @@ class TestPings:
 
     @pytest.mark.parametrize("opcode", [PING, PONG])
     def test_a_flood_ends_with_1008(self, port: int, opcode: int) -> None:
-        heard = exchange(port, framed(opcode, b"x") * (3 * CONTROL_BURST))
-        assert heard[-1] == closed(1008)
-        assert CONTROL_BURST <= len(heard) + (CONTROL_BURST if opcode == PONG else 0) < 2 * CONTROL_BURST
+        received = exchange(port, framed(opcode, b"x") * (3 * CONTROL_BURST))
+        assert received[-1] == closed(1008)
+        assert CONTROL_BURST <= len(received) + (CONTROL_BURST if opcode == PONG else 0) < 2 * CONTROL_BURST
 
     def test_a_flood_from_a_client_that_does_not_read_ends_too(self, port: int) -> None:
         with Wire(port, receive_buffer=4096) as wire:

@@ -377,8 +377,8 @@ def test_prices_that_did_not_come_in_order_are_all_telling() -> None:
 
 
 def test_of_a_one_way_market_the_newest_and_the_ends_are_telling() -> None:
-    told = texts(extremes(said(*range(100, 160))))
-    assert told == ["100", "143", *map(str, range(144, 160))]
+    reported = texts(extremes(said(*range(100, 160))))
+    assert reported == ["100", "143", *map(str, range(144, 160))]
 
 
 def test_a_one_way_market_just_long_enough_is_told_whole() -> None:

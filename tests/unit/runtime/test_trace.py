@@ -29,8 +29,8 @@ class Traced:
         self.hub: Hub = Hub(self.samples.market)
         looks = count()
         self.tracing = Tracing(lambda: next(looks) / 1000, lambda: 5.0)
-        self.told: list[dict[str, Any]] = []
-        self.trace = self.tracing.start(SYMBOL, self.told.append)
+        self.reported: list[dict[str, Any]] = []
+        self.trace = self.tracing.start(SYMBOL, self.reported.append)
 
     def subscribe(self, style: Any = STYLE, *, kline: bool = False, tier: int = 0) -> Session:
         session = Session(FakeSocket(), style)
@@ -64,7 +64,7 @@ class Traced:
 
     @property
     def only(self) -> dict[str, Any]:
-        (record,) = self.told
+        (record,) = self.reported
         return record
 
 
@@ -96,16 +96,16 @@ def test_what_came_in_one_tick_goes_out_with_it_and_later_news_does_not(traced: 
     traced.price("3")
     traced.flush()
     traced.price("4")
-    assert len(traced.told) == 2
+    assert len(traced.reported) == 2
     traced.flush()
-    ticks = [update["tick"] for update in traced.told]
+    ticks = [update["tick"] for update in traced.reported]
     assert ticks == [ticks[0], ticks[0], ticks[0] + 1]
 
 
 def test_other_symbols_are_not_followed(traced: Traced) -> None:
     traced.price("2", Topic("BBBUSDT", ""))
     traced.flush()
-    assert traced.told == []
+    assert traced.reported == []
 
 
 def test_without_subscribers_the_way_ends_at_the_hub(traced: Traced) -> None:
@@ -171,7 +171,10 @@ def test_who_wants_closed_klines_only_counts_for_those(traced: Traced) -> None:
         (traced.samples.closes if closed else traced.samples.forms)(0)
         step.folded()
         traced.flush()
-    assert [(update["kind"], update["clients"]) for update in traced.told] == [("kline 1m", 0), ("kline 1m closed", 1)]
+    assert [(update["kind"], update["clients"]) for update in traced.reported] == [
+        ("kline 1m", 0),
+        ("kline 1m closed", 1),
+    ]
 
 
 def test_a_payload_that_cannot_be_used_is_told_at_once(traced: Traced) -> None:
@@ -190,7 +193,7 @@ def test_two_who_follow_one_symbol_are_both_told(traced: Traced) -> None:
     traced.tracing.fail(step, "bad_json")
     traced.price("2")
     traced.flush()
-    assert len(traced.told) == len(others) == 2
+    assert len(traced.reported) == len(others) == 2
 
 
 def test_a_flood_is_not_kept(traced: Traced) -> None:
@@ -203,4 +206,4 @@ def test_after_the_last_trace_nothing_is_followed(traced: Traced) -> None:
     traced.tracing.stop(traced.trace)
     traced.price("2")
     traced.flush()
-    assert (traced.tracing.traces, traced.told) == ([], [])
+    assert (traced.tracing.traces, traced.reported) == ([], [])

@@ -37,12 +37,12 @@ def published(news: KlineEvent) -> Command:
     return ("PUBLISH", "klines:ABUSDT:1m", kline_event("ABUSDT", "1m", news.kline))
 
 
-def told(*news: MarketEvent) -> list[tuple[MarketEvent, bool]]:
+def reported(*news: MarketEvent) -> list[tuple[MarketEvent, bool]]:
     return [(item, False) for item in news]
 
 
 def test_a_closed_kline_is_stored_before_it_is_published() -> None:
-    assert contract().events(told(CLOSED)) == [*STORE, published(CLOSED)]
+    assert contract().events(reported(CLOSED)) == [*STORE, published(CLOSED)]
 
 
 def test_a_closed_kline_that_may_have_been_published_is_only_stored() -> None:
@@ -50,17 +50,17 @@ def test_a_closed_kline_that_may_have_been_published_is_only_stored() -> None:
 
 
 def test_a_forming_kline_is_only_published() -> None:
-    assert contract().events(told(FORMING)) == [published(FORMING)]
+    assert contract().events(reported(FORMING)) == [published(FORMING)]
 
 
 def test_events_keep_their_order() -> None:
-    assert contract().events(told(FORMING, CLOSED, NEXT)) == [
+    assert contract().events(reported(FORMING, CLOSED, NEXT)) == [
         published(FORMING), *STORE, published(CLOSED), published(NEXT),
     ]  # fmt: skip
 
 
 def test_every_ticker_is_published_and_the_newest_stored_for_a_minute() -> None:
-    assert contract().events(told(TICKER, LATER)) == [
+    assert contract().events(reported(TICKER, LATER)) == [
         ("PUBLISH", "ticker:ABUSDT", ticker_event(TICKER.ticker)),
         ("PUBLISH", "ticker:ABUSDT", ticker_event(LATER.ticker)),
         ("SET", "ticker:ABUSDT", ticker_value(LATER.ticker), "EX", 60),
@@ -69,7 +69,7 @@ def test_every_ticker_is_published_and_the_newest_stored_for_a_minute() -> None:
 
 
 def test_a_collector_that_never_publishes_still_writes_all_keys() -> None:
-    commands = contract(publish=False).events(told(FORMING, CLOSED, TICKER))
+    commands = contract(publish=False).events(reported(FORMING, CLOSED, TICKER))
     assert commands == [*STORE, *contract().ticker(TICKER.ticker)]
 
 
@@ -90,7 +90,7 @@ def test_a_series_can_be_counted_and_renewed() -> None:
 
 
 def test_extended_klines_are_extended_in_keys_and_messages() -> None:
-    store, *_, publish = contract(extended=True).events(told(CLOSED))
+    store, *_, publish = contract(extended=True).events(reported(CLOSED))
     assert "V" in json.loads(str(store[-1]))
     assert "V" in json.loads(str(publish[-1]))["k"]
 
@@ -102,6 +102,6 @@ def test_keys_and_channels_follow_the_configuration(news: MarketEvent) -> None:
         last_closed_key="md.l.{symbol}.{interval}", ticker_channel="md.tc.{symbol}",
         klines_channel="md.kc.{symbol}.{interval}",
     )  # fmt: skip
-    commands = contract(redis=redis).events(told(news))
+    commands = contract(redis=redis).events(reported(news))
     assert all(str(command[1]).startswith("md.") for command in commands)
     assert len(commands) == (5 if news is CLOSED else 3)

@@ -181,12 +181,12 @@ def test_events_of_a_symbol_are_in_order_for_any_time_steps(
 
 
 def test_the_seed_alone_decides_the_market() -> None:
-    def told(seed: int) -> list[MarketEvent]:
+    def reported(seed: int) -> list[MarketEvent]:
         return run(make(3, seed=seed), START + 70_000)
 
-    first = told(1)
-    assert told(1) == first
-    assert told(2) != first
+    first = reported(1)
+    assert reported(1) == first
+    assert reported(2) != first
 
 
 def test_the_length_of_the_steps_does_not_change_the_market() -> None:

@@ -27,13 +27,15 @@ class Bar:
     trades: int | None = None
 
     @classmethod
-    def of(cls, told: dict[str, Any]) -> Self:
-        prices = tuple(Decimal(price) for price in told["prices"])
-        return cls(told["open_ms"], prices, Decimal(told["volume"]), told.get("closed"), told.get("trades"))
+    def of(cls, reported: dict[str, Any]) -> Self:
+        prices = tuple(Decimal(price) for price in reported["prices"])
+        return cls(
+            reported["open_ms"], prices, Decimal(reported["volume"]), reported.get("closed"), reported.get("trades")
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class Recording:
     """One client's words; `tests/clients/scripts/record.py` says what they mean."""
 
     interval: str
@@ -45,14 +47,14 @@ class Heard:
     more: dict[str, Any]
 
     @classmethod
-    def of(cls, told: dict[str, Any]) -> Self:
+    def of(cls, reported: dict[str, Any]) -> Self:
         return cls(
-            told["interval"],
-            [Bar.of(event) for event in told["klines"]],
-            {(event["symbol"], event["interval"]) for event in told["klines"] if "symbol" in event},
-            [(ticker["symbol"], Decimal(ticker["last"])) for ticker in told["tickers"]],
-            [Bar.of(row) for row in told["rows"]],
-            told["more"],
+            reported["interval"],
+            [Bar.of(event) for event in reported["klines"]],
+            {(event["symbol"], event["interval"]) for event in reported["klines"] if "symbol" in event},
+            [(ticker["symbol"], Decimal(ticker["last"])) for ticker in reported["tickers"]],
+            [Bar.of(row) for row in reported["rows"]],
+            reported["more"],
         )
 
     def finals(self) -> dict[int, Bar]:
@@ -63,25 +65,25 @@ class Heard:
         return dict(sorted(states.items())[:-1])
 
 
-def check(heard: Heard, world: World) -> None:
+def check(received: Recording, world: World) -> None:
     """The bars are the market's, in order and to the digit; the price is the market's, and moves."""
-    assert heard.names <= {(SYMBOL, heard.interval)}
-    _check_order(heard.bars)
-    known = {bar.open_ms: bar for bar in _klines(world, heard.interval)}
-    finals = heard.finals()
-    assert len(finals) >= (3 if heard.interval == "1s" else 0)
+    assert received.names <= {(SYMBOL, received.interval)}
+    _check_order(received.bars)
+    known = {bar.open_ms: bar for bar in _klines(world, received.interval)}
+    finals = received.finals()
+    assert len(finals) >= (3 if received.interval == "1s" else 0)
     for open_ms, bar in finals.items():
         _assert_same(bar, known[open_ms])
-    opened = {bar.open_ms: bar.prices[0] for bar in heard.bars}
+    opened = {bar.open_ms: bar.prices[0] for bar in received.bars}
     assert opened == {open_ms: known[open_ms].prices[0] for open_ms in opened}
-    for row in heard.rows:
+    for row in received.rows:
         _assert_same(row, known[row.open_ms])
     # No price but one of the time in which the client listened: it is the ticker that lags, by a second at most.
-    assert {symbol for symbol, _ in heard.tickers} == {SYMBOL}
-    first, last = heard.bars[0].open_ms, heard.bars[-1].open_ms
+    assert {symbol for symbol, _ in received.tickers} == {SYMBOL}
+    first, last = received.bars[0].open_ms, received.bars[-1].open_ms
     around = [bar for bar in known.values() if first - 5000 <= bar.open_ms <= last + 5000]
     lowest, highest = min(bar.prices[2] for bar in around), max(bar.prices[1] for bar in around)
-    prices = [price for _, price in heard.tickers]
+    prices = [price for _, price in received.tickers]
     assert lowest <= min(prices) < max(prices) <= highest
 
 
