@@ -151,7 +151,7 @@ class Gateway:
             _socket_batch,
             clock,
         )
-        self.keepalive = Keepalive(stream, self.hub.sessions, self.counters)
+        self.keepalive = Keepalive(stream, self.hub.sessions)
 
         # Operations: health, metrics and status read all of it.
         self.health = Health(

@@ -69,6 +69,8 @@ class FakeSocket:
     def abort(self) -> None:
         self.aborted = self.closing = True
 
+    def abort_if_broken(self) -> None: ...
+
     def close(self, reason: Close, text: str = "") -> None:
         self.closed_for, self.closing = reason, True
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from gateway.access.connection import ConnectionAccess
     from gateway.access.grants import Grant
-    from gateway.ops.counters import Counters
 
 CHECK_S = 0.25
 REVOCATIONS_S = 2.0
@@ -30,12 +29,10 @@ class ConnectionReaper:
 
     def __init__(
         self,
-        counters: Counters,
         read_revocations: Callable[[], Callable[[Grant], bool] | None],
         wall_s: Callable[[], float] = time.time,
     ) -> None:
         """`read_revocations`: `Authenticator.read_revocations`. `wall_s`: seconds since the epoch."""
-        self._counters = counters
         self._read_revocations = read_revocations
         self._wall_s = wall_s
         self._heap: list[tuple[float, int, ConnectionAccess]] = []
@@ -86,5 +83,4 @@ class ConnectionReaper:
 
     def _close(self, connection: ConnectionAccess, reason: Close) -> None:
         if connection.socket is not None:
-            self._counters.disconnects[reason.code] += 1
             connection.socket.close(reason)

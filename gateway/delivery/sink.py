@@ -59,6 +59,10 @@ class Sink(Protocol):
         """End the connection now."""
         ...
 
+    def abort_if_broken(self) -> None:
+        """End the connection now if the client has reset it."""
+        ...
+
     def close(self, reason: Close) -> None:
         """Send a close frame and end the connection."""
         ...

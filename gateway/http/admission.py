@@ -59,7 +59,7 @@ class Admission:
         self.counters = counters
         self.authenticator = Authenticator(config.tokens)
         self.control = AdmissionControl(config.limits, config.stream.max_connections)
-        self.reaper = ConnectionReaper(counters, self.authenticator.read_revocations)
+        self.reaper = ConnectionReaper(self.authenticator.read_revocations)
         self._load = load
         self._origins = OriginRule(config.access.origins)
         self._proxies = Networks(config.access.trusted_proxies)
@@ -135,7 +135,6 @@ class Admission:
 
     def disconnect(self, access: ConnectionAccess, reason: Close) -> None:
         """Close a connection, and penalize its address if the reason is a flood."""
-        self.counters.disconnects[reason.code] += 1
         self.control.penalize(access, reason, _now_us())
         if access.socket is not None:
             access.socket.close(reason)
@@ -143,7 +142,6 @@ class Admission:
     def finish(self, access: ConnectionAccess, socket: ClientSocket, dialect: str) -> None:
         """A started connection has ended: count how it ended, and release it."""
         if offence := socket.offence:
-            self.counters.disconnects[offence.code] += 1
             self.control.penalize(access, offence, _now_us())
         self.counters.bytes_in += socket.received_bytes
         self.counters.connection_closed(

@@ -139,6 +139,8 @@ class Counters:
             "peer": peer,
             "code": client_close_code or gateway_close_code,
         }
+        if gateway_close_code:
+            self.disconnects[gateway_close_code] += 1
         if client_close_code:
             self.client_disconnects[str(client_close_code) if client_close_code in CLIENT_CODES else "other"] += 1
             logger.debug("client disconnected", extra=extra)

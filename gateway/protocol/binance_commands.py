@@ -102,6 +102,14 @@ def decode(text: bytes) -> Request:
     return Request(method, id, params)
 
 
+def id_of(text: bytes) -> RequestId:
+    """The id of a request that is not executed, so that its client can match the reply; `None` where it has none."""
+    try:
+        return decode(text).id
+    except RequestError as error:
+        return error.id
+
+
 def result(id: RequestId, value: object) -> bytes:
     """The reply to a request that succeeded."""
     return frame(TEXT, orjson.dumps({"result": value, "id": id}))

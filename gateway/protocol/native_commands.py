@@ -92,6 +92,15 @@ class NativeCommands:
         return Subscribe(id, {name: self.channel(name) for name in names}, history, resume)
 
 
+def id_of(text: bytes) -> CommandId:
+    """The id of a command that is not executed, so that its client can match the reply; `None` where it has none."""
+    try:
+        data = orjson.loads(text)
+        return _id(data) if isinstance(data, dict) else None
+    except (orjson.JSONDecodeError, CommandError):
+        return None
+
+
 def _id(data: dict[str, Any]) -> CommandId:
     id = data.get("id")
     if id is None or (type(id) is int and abs(id) < 1 << 63) or (isinstance(id, str) and len(id) <= ID_MAX):

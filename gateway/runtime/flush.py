@@ -167,7 +167,6 @@ class Flusher:
         if self.load.sheds(now_s):
             slowest = [session for tier in reversed(self._hub.tiers) for session in tier.sessions()]
             for session in slowest[: max(1, len(slowest) // SHED_PARTS)]:
-                self._counters.disconnects[Close.OVERLOADED.code] += 1
                 session.sink.close(Close.OVERLOADED)
 
     def _load_frame(self, dialect: Dialect) -> bytes:

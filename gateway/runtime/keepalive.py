@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from gateway.config import StreamConfig
     from gateway.delivery.session import Session
-    from gateway.ops.counters import Counters
 
 STEP_S = 1.0
 
@@ -35,13 +34,11 @@ class Keepalive:
         self,
         config: StreamConfig,
         sessions: Collection[Session],
-        counters: Counters,
         clock_s: Callable[[], float] = loop_s,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.configure(config)
         self._sessions = sessions
-        self._counters = counters
         self._clock_s = clock_s
         self._sleep = sleep
         self._ping = frame(PING, b"kg")
@@ -76,10 +73,8 @@ class Keepalive:
         if sink.closing:
             return
         if now_s - sink.last_message_s > self._silence_max_s:
-            self._counters.disconnects[Close.NO_PONG.code] += 1
             sink.close(Close.NO_PONG)
         elif self._max_age_s and self._is_old(session, now_s):
-            self._counters.disconnects[Close.RESTART.code] += 1
             sink.warn(0)
             sink.shutdown()
         else:

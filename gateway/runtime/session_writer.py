@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from gateway.delivery.close_codes import Close
 from gateway.delivery.throttle import TIER_PERIODS
 from gateway.runtime.fanout import heartbeat_flushes
 
@@ -81,9 +80,9 @@ class SessionWriter:
         """The session could not be written to. It catches up from now on, and is disconnected after a long stall."""
         self._hub.leave_sync(session)
         self._counters.missed[cause] += 1
+        session.sink.abort_if_broken()
         self._move(session, session.pace.miss(now_s), "slow_client")
         if session.pace.stalled_since_s is not None and now_s - session.pace.stalled_since_s > self._slow_abort_s:
-            self._counters.disconnects[Close.SLOW.code] += 1
             session.sink.abort()
 
     def speed_up(self, now_s: float) -> None:

@@ -158,8 +158,9 @@ class ClientSocket(asyncio.Protocol):
         except BlockingIOError:
             sent = 0
         except OSError:
-            # The transport gets the same error when it reads, and ends the connection.
+            # A transport that is paused would never read, and so never learn of it.
             self._gone()
+            self.transport.abort()
             return False
         if sent < len(frames):
             self.keep(frames, sent)
@@ -170,19 +171,30 @@ class ClientSocket(asyncio.Protocol):
         self.transport.write(memoryview(frames)[sent:])
 
     def close(self, reason: Close, text: str = "") -> None:
-        """Write a close frame; the connection ends when the client has read it, or after `CLOSE_GRACE_S`."""
+        """Write a close frame; the connection ends when the client has answered it, or after `CLOSE_GRACE_S`."""
         if not self.closing:
             self.closing = True
             self.gateway_close_code = reason.code
             self.transport.write(close_frame(reason.code, text or reason.reason))
             self._end_soon()
             self._receiver_lost()
+            # The answer is read even where commands were not.
+            self.resume()
 
     def abort(self) -> None:
         """End the connection now, without a close frame: that would wait behind bytes that the client does not read."""
-        self.closing = True
-        self.gateway_close_code = self.gateway_close_code or Close.SLOW.code
+        if not self.closing:
+            self.closing = True
+            self.gateway_close_code = Close.SLOW.code
         self.transport.abort()
+
+    def abort_if_broken(self) -> None:
+        """End a connection that the client has reset: nothing else shows it while the socket is neither read nor
+        written."""
+        sock = self.transport.get_extra_info("socket")
+        if not self.ending() and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self._gone()
+            self.transport.abort()
 
     def pause(self) -> None:
         """Stop reading commands: bytes that have arrived wait undecoded, the rest in the kernel and at the client."""
@@ -202,8 +214,6 @@ class ClientSocket(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the client."""
-        if self.closing and self._receiver is None:
-            return
         self.last_message_s = asyncio.get_running_loop().time()
         self.received_bytes += len(data)
         self._parser.feed(data)
@@ -236,10 +246,14 @@ class ClientSocket(asyncio.Protocol):
         try:
             while not self._paused and (message := self._parser.next_message()):
                 self._take(message.opcode, message.payload)
-                if self.closing and self._receiver is None:
-                    # Data after a close frame is ignored (RFC 6455, section 5.5.1).
+                if self.ending():
+                    # Data after the client's close frame is ignored (RFC 6455, section 5.5.1).
                     return
         except FrameError as error:
+            if self.closing:
+                # What follows a broken frame cannot be read: the client's answer to our close frame neither.
+                self.transport.close()
+                return
             self.offence = error.close
             self.close(self.offence, error.reason)
 
@@ -256,13 +270,13 @@ class ClientSocket(asyncio.Protocol):
         elif opcode == CLOSE:
             code = parse_close(payload)
             if not self.closing:
-                self.client_close_code = code
-            self._receiver_lost()
-            if not self.closing:
                 self.closing = True
+                self.client_close_code = code
                 self.transport.write(close_frame(code) if code != NO_STATUS else frame(CLOSE, b""))
+                self._end_soon()
+            self._receiver_lost()
+            # Both close frames are sent: the server ends the TCP connection at once (RFC 6455, section 7.1.1).
             self.transport.close()
-            self._end_soon()
         else:
             raise FrameError(Close.UNSUPPORTED, Close.UNSUPPORTED.reason)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from httptools import HttpParserUpgrade
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from gateway.server.client_socket import ClientSocket, reset
@@ -200,6 +201,9 @@ class HandshakeProtocol(WebSocketsSansIOProtocol):
         `deflate`: the answer to the handshake has accepted permessage-deflate.
         """
         transport, loop = self.transport, self.loop
+        if transport.is_closing():
+            # Its end has been or will be reported to this object: a socket made now would never learn of it.
+            raise ClientDisconnected
         self.stop_keepalive()
         self._shrink_buffers(transport)
         registry = cast("set[Any]", self.connections)

@@ -27,6 +27,7 @@ from gateway.protocol.binance_commands import (
     StreamNames,
     decode,
     error_frame,
+    id_of,
     result,
 )
 from gateway.stream.endpoint import now_us
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from gateway.access.connection import ConnectionAccess
     from gateway.delivery.channel import Channel
     from gateway.market.market import Market
+    from gateway.protocol.binance_commands import RequestId
     from gateway.server.client_socket import ClientSocket
     from gateway.stream.endpoint import Endpoint
 
@@ -134,7 +136,9 @@ class BinanceClient:
 
     def received(self, text: bytes) -> None:
         try:
-            self._check(self._access.take_message(now_us()))
+            verdict = self._access.take_message(now_us())
+            if verdict is not Verdict.PASS:
+                self._check(verdict, id_of(text))
             request = decode(text)
             try:
                 reply = result(request.id, self._execute(request))
@@ -216,12 +220,12 @@ class BinanceClient:
             raise RequestError(INVALID_REQUEST, "Invalid request: the token is not for this stream")
         return self._service.channel(stream)
 
-    def _check(self, verdict: Verdict) -> None:
+    def _check(self, verdict: Verdict, id: RequestId = None) -> None:
         """Raises `RequestError` for a command beyond the limits; ends the connection of a client that does not stop."""
         if verdict is Verdict.DISCONNECT:
             self._endpoint.admission.disconnect(self._access, Close.RATE_LIMIT)
         if verdict is not Verdict.PASS:
-            raise RequestError(TOO_MANY_REQUESTS, "Too many requests: slow down")
+            raise RequestError(TOO_MANY_REQUESTS, "Too many requests: slow down", id)
 
     def _get(self, params: list[object]) -> object:
         dialect, closed_only = self.session.style

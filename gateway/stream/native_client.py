@@ -25,6 +25,7 @@ from gateway.delivery.commands import (
 )
 from gateway.delivery.session import Session
 from gateway.model.errors import ErrorCode
+from gateway.protocol.native_commands import id_of
 from gateway.stream.endpoint import now_us
 
 if TYPE_CHECKING:
@@ -84,14 +85,14 @@ class NativeClient:
     # Called by the socket.
 
     def received(self, text: bytes) -> None:
+        verdict = self._access.take_message(now_us())
+        if verdict is Verdict.PASS:
+            self._decode(text)
+            return
         try:
-            self._check(self._access.take_message(now_us()), None)
+            self._check(verdict, id_of(text))
         except CommandError as error:
             self._refuse(error)
-            return
-        if self.socket.closing:
-            return
-        self._decode(text)
 
     def lost(self) -> None:
         self._endpoint.closed(self.socket, self._access, self.session)

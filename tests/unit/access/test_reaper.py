@@ -9,7 +9,6 @@ from gateway.access.grants import Grant
 from gateway.access.reaper import ConnectionReaper
 from gateway.config import LimitsConfig
 from gateway.delivery.close_codes import Close
-from gateway.ops.counters import Counters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,10 +26,9 @@ class Socket:
 
 class Connections:
     def __init__(self) -> None:
-        self.counters = Counters()
         self.wall_s = WALL_S
         self.revoked: set[str] | None = None
-        self.reaper = ConnectionReaper(self.counters, self._revocations, lambda: self.wall_s)
+        self.reaper = ConnectionReaper(self._revocations, lambda: self.wall_s)
         self.limits = ConnectionLimits(LimitsConfig(first_subscribe_s=30), auth_within_s=10)
 
     def _revocations(self) -> Callable[[Grant], bool] | None:
@@ -68,7 +66,6 @@ def test_each_connection_is_closed_at_its_deadline_and_counted() -> None:
         [],
         [Close.TOKEN_EXPIRED],
     )
-    assert dict(connections.counters.disconnects) == {4003: 1, 4004: 1, 4005: 1}
     connections.close_overdue(10_000)
     assert busy.closed == []
 

@@ -1,0 +1,120 @@
+import pytest
+
+from gateway.delivery.close_codes import Close
+from gateway.delivery.load_level import Level
+from gateway.runtime import flush as flush_module
+from tests.unit.runtime.rig import INTERVAL_S, Rig, Stop
+
+
+@pytest.fixture
+def rig() -> Rig:
+    return Rig()
+
+
+async def test_a_change_is_written_at_the_next_flush_and_then_as_a_delta(rig: Rig) -> None:
+    _, socket = rig.connect("AAAUSDT")
+    await rig.flush("5")
+    assert socket.read() == b"[ t0:*>5 ]"
+    await rig.flush("6")
+    assert socket.read() == b"[ t0:5>6 ]"
+    await rig.flush()
+    assert socket.read() == b""
+
+
+async def test_several_changes_within_an_interval_are_one_update(rig: Rig) -> None:
+    _, socket = rig.connect("AAAUSDT")
+    await rig.flush("5", "6", "7")
+    assert socket.read() == b"[ t0:*>7 ]"
+
+
+async def test_run_flushes_once_an_interval_and_skips_what_it_is_late_for(rig: Rig) -> None:
+    _, socket = rig.connect("AAAUSDT")
+    starts: list[float] = []
+
+    def on_sleep(seconds: float) -> None:
+        starts.append(round(rig.now_s - 1000, 3))
+        if len(starts) == 2:
+            # Something else kept the loop for five intervals.
+            rig.now_s += 5 * INTERVAL_S
+        if len(starts) == 4:
+            raise Stop
+        rig.price(str(len(starts)))
+
+    rig.on_sleep = on_sleep
+    with pytest.raises(Stop):
+        await rig.flusher.run()
+    assert starts == [0.05, 0.1, 0.35, 0.4]
+    assert socket.read() == b"[ t0:*>1 ][ t0:1>2 ][ t0:2>3 ]"
+    assert rig.counters.overruns == 1
+    assert rig.flusher.flushed_s == pytest.approx(1000.35)
+
+
+async def test_a_socket_that_is_full_misses_a_flush_and_gets_full_values_later(rig: Rig) -> None:
+    session, socket = rig.connect("AAAUSDT")
+    await rig.flush("5")
+    socket.stall()
+    await rig.flush("6")
+    await rig.flush("7")
+    assert session.cohort is None
+    socket.stall(False)
+    socket.read()
+    await rig.flush()
+    await rig.flush("8")
+    assert socket.read() == b"[ t0:*>7 ][ t0:7>8 ]"
+
+
+async def test_a_socket_that_takes_nothing_for_long_is_aborted(rig: Rig) -> None:
+    _, socket = rig.connect("AAAUSDT")
+    await rig.flush("5")
+    socket.stall()
+    for number in range(30):
+        await rig.flush(str(number + 6))
+    assert socket.aborted
+
+
+async def test_the_market_does_not_advance_while_a_backfill_is_running(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    advanced: list[int] = []
+    monkeypatch.setattr(rig.market, "advance", lambda now_ms, reading: advanced.append(now_ms))
+    rig.ingest.connected()
+    rig.backfill.running = True
+    await rig.flush()
+    assert advanced == []
+    rig.backfill.running = False
+    await rig.flush()
+    assert len(advanced) == 1
+
+
+async def test_a_flush_lets_other_tasks_run_between_slices(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(3):
+        rig.connect("AAAUSDT")
+    await rig.flush("1")
+    monkeypatch.setattr(flush_module, "SLICE_S", -1.0)
+    monkeypatch.setattr(flush_module, "CLOCK_SESSIONS", 1)
+    rig.sleeps.clear()
+    await rig.flush("2")
+    assert rig.sleeps == [0.0]
+    assert rig.resyncs == 2
+
+
+async def test_a_new_load_level_is_announced_to_every_client(rig: Rig) -> None:
+    _, socket = rig.connect("AAAUSDT")
+    await rig.flush("5")
+    socket.read()
+    for _ in range(40):
+        rig.flusher._observe_load(INTERVAL_S, rig.now_s)
+        if rig.load.level is Level.BUSY:
+            break
+        rig.now_s += INTERVAL_S
+    await rig.flush()
+    assert b"<100 load>" in socket.read()
+
+
+async def test_sheds_the_slowest_clients_when_the_last_level_lasts(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, first = rig.connect("AAAUSDT")
+    slow, second = rig.connect("AAAUSDT")
+    rig.hub.move(slow, 3)
+    monkeypatch.setattr(type(rig.load), "sheds", lambda self, now_s: True)
+    rig.flusher._observe_load(INTERVAL_S, rig.now_s)
+    assert (first.closed_for, second.closed_for) == (None, Close.OVERLOADED)
