@@ -36,8 +36,6 @@ CLIENTS = 20
 
 @pytest.fixture(scope="module")
 def stored() -> Iterator[EmbeddedServer]:
-    from simulator.server import EmbeddedServer
-
     async def fill(server: EmbeddedServer) -> None:
         async with Redis.from_url(server.url) as redis, redis.pipeline(transaction=False) as pipeline:
             for symbol in SYMBOLS:
