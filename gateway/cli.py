@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
+import tomli_w
 
 from gateway import __version__
 from gateway.config import ConfigError, is_key_name, load_config, masked
-from gateway.config.toml import to_toml
 from gateway.ops.status.commands import top, trace
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ def make_key(name: str) -> None:
 @config_option
 def check_config(file: Path | None) -> None:
     """Print the settings in force as TOML, passwords masked."""
-    click.echo(to_toml(masked(_load(file, {}))), nl=False)
+    click.echo(tomli_w.dumps(masked(_load(file, {}))), nl=False)
 
 
 def _load(file: Path | None, options: Mapping[str, Mapping[str, Any]], default: Path | None = DEFAULT_FILE) -> Config:
