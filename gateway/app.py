@@ -305,7 +305,7 @@ async def serve(
     """Run a gateway until SIGINT or SIGTERM: see `server.process.run_process`."""
     await run_process(
         config,
-        lambda: Gateway(config, worker_group),
+        lambda fitted: Gateway(fitted, worker_group),
         on_ready=on_ready,
         reread=reread,
         ends_with_supervisor=worker_group is not None,

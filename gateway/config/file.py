@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import re
 import tomllib
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
-from gateway.config.rules import check
+from gateway.config.environment import apply_environment
+from gateway.config.nearest import nearest
+from gateway.config.rules import mistakes
 from gateway.config.sections import SERVERS, Config, ConfigError, RedisConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
-
-ENV_PREFIX = "GATEWAY_"
 
 
 def load_config(
@@ -26,7 +26,7 @@ def load_config(
 ) -> Config:
     """The settings: the file if `path` is given, overridden by `environ`, then by `overrides` (by section and key).
 
-    Raises `ConfigError` that names the key.
+    Raises `ConfigError` that names the file and, one a line, every mistake with its key.
     """
     data: dict[str, Any] = {}
     if path is not None:
@@ -36,18 +36,19 @@ def load_config(
             raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path}: not valid TOML: {error}") from error
-    for name, text in environ.items():
-        if name.startswith(ENV_PREFIX) and "__" in name:
-            section, _, key = name.removeprefix(ENV_PREFIX).lower().partition("__")
-            _set_from_environment(data, section, key, text)
+    wrong = list(apply_environment(data, environ))
     for section, keys in (overrides or {}).items():
-        _section_of(data, section).update(keys)
+        table = data.setdefault(section, {})
+        if isinstance(table, dict):
+            table.update(keys)
     _complete_sources(data)
-    try:
+    wrong += type_mistakes(data)
+    if not wrong:
         config = msgspec.convert(data, Config)
-    except msgspec.ValidationError as error:
-        raise ConfigError(_readable(str(error))) from error
-    check(config)
+        wrong += mistakes(config)
+    if wrong:
+        where = f"{path}: " if path is not None else ""
+        raise ConfigError(where + "\n".join(dict.fromkeys(wrong)))
     return config
 
 
@@ -73,23 +74,6 @@ def mask_url(url: str) -> str:
     return urlunsplit(parts)
 
 
-def _section_of(data: dict[str, Any], section: str) -> dict[str, Any]:
-    keys = data.setdefault(section, {})
-    if not isinstance(keys, dict):
-        raise ConfigError(f"{section}: expected a section of keys")
-    return keys
-
-
-def _set_from_environment(data: dict[str, Any], section: str, key: str, text: str) -> None:
-    """Set a key to a variable's value; `GATEWAY_SOURCES__BACKUP__URL` sets a key of a table inside the section."""
-    tables = _section_of(data, section)
-    name, nested, deeper = key.partition("__")
-    if section == "sources" and nested:
-        _section_of(tables, name)[deeper] = _from_text(f"{section}__{name}", RedisConfig, deeper, text)
-    else:
-        tables[key] = _from_text(section, get_type_hints(Config).get(section), key, text)
-
-
 def _complete_sources(data: dict[str, Any]) -> None:
     """Complete each source with the keys of `[redis]`. A source that is no table is refused later with other errors."""
     sources, common = data.get("sources"), data.get("redis", {})
@@ -101,25 +85,38 @@ def _complete_sources(data: dict[str, Any]) -> None:
             sources[name] = (without_servers if own.keys() & set(SERVERS) else common) | own
 
 
-def _from_text(section: str, owner: type | None, key: str, text: str) -> Any:
-    """A variable's text converted to the type of its key. Unknown keys stay text and are refused later."""
-    hint = get_type_hints(owner, include_extras=True).get(key) if owner else None
-    if hint is None:
-        return text
-    wanted = get_args(hint)[0] if get_origin(hint) is Annotated else hint
-    value: Any = text
-    if get_origin(wanted) in (tuple, dict):
-        value = [part.strip() for part in text.split(",") if part.strip()]
-    if get_origin(wanted) is dict:
-        value = {name.strip(): entry.strip() for name, _, entry in (part.partition("=") for part in value)}
-    try:
-        return msgspec.convert(value, hint, strict=False)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{ENV_PREFIX}{section.upper()}__{key.upper()}: {error}") from error
+def type_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
+    """What does not have the type of `Config`: unknown sections and keys, wrong types, impossible values."""
+    sections = get_type_hints(Config)
+    for section, keys in data.items():
+        if section not in sections:
+            yield f"{section}: no such section{nearest(section, sections)}"
+        elif not isinstance(keys, dict):
+            yield f"{section}: expected a section of keys"
+        elif section == "sources":
+            for name, own in keys.items():
+                if isinstance(own, dict):
+                    yield from _key_mistakes(f"sources.{name}", own, RedisConfig)
+                else:
+                    yield f"sources.{name}: expected a section of keys"
+        else:
+            yield from _key_mistakes(section, keys, sections[section])
 
 
-def _readable(message: str) -> str:
+def _key_mistakes(section: str, keys: Mapping[str, Any], owner: Any) -> Iterator[str]:
+    hints = get_type_hints(owner, include_extras=True)
+    for key, value in keys.items():
+        if key not in owner.__struct_fields__:
+            yield f"{section}.{key}: no such key{nearest(key, owner.__struct_fields__)}"
+            continue
+        try:
+            msgspec.convert(value, hints[key])
+        except msgspec.ValidationError as error:
+            yield _readable(f"{section}.{key}", str(error))
+
+
+def _readable(key: str, message: str) -> str:
     """msgspec's message with the key first: `server.port: Expected int, got str`."""
-    if found := re.fullmatch(r"(?P<what>.*) - at `\$\.?(?P<key>.*)`", message):
-        return f"{found['key']}: {found['what']}"
-    return message
+    if found := re.fullmatch(r"(?P<what>.*) - at `\$(?P<inner>.*)`", message):
+        return f"{key}{found['inner']}: {found['what']}"
+    return f"{key}: {message}"

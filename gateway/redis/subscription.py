@@ -143,7 +143,8 @@ class Subscription(asyncio.Protocol):
         """Acknowledgements, answers to pings, and errors."""
         if isinstance(message, hiredis.ReplyError):
             self.end(str(message))
-        elif isinstance(message, list) and message[0] == b"pong":
+        elif message == b"PONG" or (isinstance(message, list) and message[0] == b"pong"):
+            # In subscriber mode Redis answers with a list; Garnet, older Dragonfly and YugabyteDB with a simple string.
             self._answered = True
         elif isinstance(message, list) and message[0] == self._subscribe:
             self._unacknowledged -= 1

@@ -8,7 +8,10 @@ import logging
 import signal
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
+
 from gateway.config import ConfigError
+from gateway.server.descriptors import connections_max, raise_limit
 from gateway.server.listening import address_of, bind, check_tls
 from gateway.server.worker_group import end_with_supervisor
 
@@ -35,7 +38,7 @@ class Runnable(Protocol):
 
 async def run_process(
     config: Config,
-    make: Callable[[], Runnable],
+    make: Callable[[Config], Runnable],
     *,
     on_ready: Callable[[str], None] | None,
     reread: Callable[[], Config] | None,
@@ -48,6 +51,7 @@ async def run_process(
     used.
     """
     check_tls(config.server)
+    config = _within_descriptors(config)
     with contextlib.ExitStack() as stack:
         bound = bind(config.server.host, config.server.port, share=config.server.reuse_port)
         sock = stack.enter_context(contextlib.closing(bound))
@@ -63,7 +67,7 @@ async def run_process(
             if on_ready:
                 on_ready(address)
 
-        gateway = make()
+        gateway = make(config)
         if ends_with_supervisor:
             end_with_supervisor()
         if reread is not None:
@@ -71,6 +75,23 @@ async def run_process(
             loop.add_signal_handler(signal.SIGHUP, _reload, gateway, reread)
             stack.callback(loop.remove_signal_handler, signal.SIGHUP)
         await gateway.run(sock, ready, operations_sock)
+
+
+def _within_descriptors(config: Config) -> Config:
+    """The settings with no more connections than there are descriptors for: above that clients would be dropped without
+    an answer, health checks too."""
+    limit = raise_limit()
+    fits = connections_max(config.stream.max_connections, limit)
+    if fits == config.stream.max_connections:
+        return config
+    logger.warning(
+        "the limit of %d open files leaves room for %d of %d connections (stream.max_connections); "
+        "raise it with ulimit -n or LimitNOFILE",
+        limit,
+        fits,
+        config.stream.max_connections,
+    )
+    return msgspec.structs.replace(config, stream=msgspec.structs.replace(config.stream, max_connections=fits))
 
 
 def _reload(gateway: Runnable, reread: Callable[[], Config]) -> None:

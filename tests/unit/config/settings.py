@@ -21,4 +21,4 @@ def from_text(tmp_path: Path, text: str, environ: dict[str, str] | None = None) 
 def error_of(tmp_path: Path, text: str = "", environ: dict[str, str] | None = None) -> str:
     with pytest.raises(ConfigError) as caught:
         from_text(tmp_path, text, environ)
-    return str(caught.value)
+    return str(caught.value).removeprefix(f"{tmp_path / 'config.toml'}: ")
