@@ -137,10 +137,10 @@ async def test_a_late_answer_to_a_ping_behind_messages_is_enough() -> None:
 async def test_a_simple_string_answers_a_ping_too() -> None:
     it = Subscribed(answers_pings=False)
     watching = asyncio.create_task(it.subscription.watch(WATCHDOG_S))
-    for _ in range(3):
-        await asyncio.sleep(0.6 * WATCHDOG_S)
+    await asyncio.sleep(0.6 * WATCHDOG_S)
+    for _ in range(4):
         it.transport.send_raw(b"+PONG\r\n")
-        await asyncio.sleep(0.4 * WATCHDOG_S)
+        await asyncio.sleep(0.5 * WATCHDOG_S)
     assert not watching.done()
     watching.cancel()
 
