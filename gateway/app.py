@@ -176,7 +176,7 @@ class Gateway:
             self.health.not_ready_reasons,
             self.health.details,
             self.metrics,
-            config.operations.token,
+            _operations_token(config),
             worker_group,
             partial(status.routes, self.status, self.ingest.tracing),
         )
@@ -288,6 +288,12 @@ class Gateway:
             *(self.operations.public_routes() if self.config.operations.address else self.operations.routes()),
             *page.routes(STATIC),
         ]
+
+
+def _operations_token(config: Config) -> str | None:
+    """What operators present; "": nothing. Where clients need tokens, the public address is closed without one."""
+    is_public = not config.operations.address
+    return config.operations.token or (None if config.tokens.required and is_public else "")
 
 
 def _socket_batch(sinks: Sequence[Sink]) -> SocketBatch:

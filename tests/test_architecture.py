@@ -48,7 +48,7 @@ ROWS = (
     ),
     Row(
         (
-            *("access.token_bucket", "access.origins", "access.peers", "access.grants"),
+            *("access.token_bucket", "access.forwarded", "access.origins", "access.peers", "access.grants"),
             *("access.credentials", "access.connection", "access.admission"),
         ),
         pure=True,

@@ -116,6 +116,9 @@ class Authenticator:
             )
         except jwt.PyJWTError as error:
             raise TokenRefused(*_REASONS.get(type(error), _MALFORMED)) from None
+        except (ValueError, TypeError, OverflowError, RecursionError):
+            # The library converts claims before it checks their types.
+            raise TokenRefused(*_MALFORMED) from None
         return claims
 
     async def _key_for(self, algorithm: str, kid: object) -> Any:

@@ -8,12 +8,16 @@ from __future__ import annotations
 import heapq
 import math
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PATTERNS_MAX = 256
+TEXT_MAX = 256
+"""Characters of `sub` and `jti`: they become keys of counters."""
+RATES = (0.001, 1_000_000.0)
+"""Between these a rate is one that somebody can have meant, and arithmetic on it stays exact."""
 TIME_MAX_S = 1e12
 """Claims are integers of any size; later than this counts as this."""
 
@@ -57,11 +61,14 @@ def grant_of(claims: Mapping[str, Any], leeway_s: float = 0.0) -> Grant:
     Raises `TokenRefused` for claims of the wrong type: a misspelt restriction must not be ignored.
     """
     subject, id = claims.get("sub"), claims.get("jti", "")
-    if not isinstance(subject, str) or not subject or not isinstance(id, str):
-        raise TokenRefused("claims", "The token needs a sub claim, and jti must be a string.")
+    if not _is_text(subject) or not subject or not _is_text(id):
+        raise TokenRefused("claims", f"sub and jti must be texts of at most {TEXT_MAX} characters, sub not empty.")
+    expires_s: Any = claims.get("exp")
+    if type(expires_s) not in (int, float) or not expires_s >= -TIME_MAX_S:
+        raise TokenRefused("claims", "exp must be a number of seconds since the epoch.")
     return Grant(
         f"jwt:{subject}",
-        min(claims["exp"], TIME_MAX_S) + leeway_s,
+        min(expires_s, TIME_MAX_S) + leeway_s,
         _patterns(claims["channels"]) if "channels" in claims else None,
         _rate(claims, "messages_per_s"),
         _rate(claims, "http_per_min"),
@@ -114,6 +121,12 @@ def _rate(claims: Mapping[str, Any], name: str) -> float | None:
     value = claims.get(name)
     if value is None:
         return None
-    if type(value) not in (int, float) or not 0 < value < math.inf:
-        raise TokenRefused("claims", f"{name} must be a number above 0.")
+    least, most = RATES
+    if type(value) not in (int, float) or not least <= value <= most:
+        raise TokenRefused("claims", f"{name} must be a number from {least:g} to {most:g}.")
     return float(value)
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    """Whether a claim is text that can be a key and a label. JSON can carry lone surrogates, which are no text."""
+    return isinstance(value, str) and len(value) <= TEXT_MAX and not re.search(r"[\ud800-\udfff\0]", value)

@@ -11,6 +11,8 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING
 
+from gateway.access.forwarded import forwarded_for
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from ipaddress import IPv4Network, IPv6Network
@@ -23,8 +25,6 @@ LOCAL = "local"
 IPV6_PREFIX = 64
 """Prefix length of one customer's network. Counted by single addresses, a customer would have 2^64 allowances."""
 
-# RFC 7239, section 4: `for=192.0.2.60;proto=http;by=…`, elements separated by commas.
-_FOR = re.compile(r'(?:^|;)\s*for\s*=\s*(?:"([^"]*)"|([^";,\s]*))', re.IGNORECASE)
 _WITH_PORT = re.compile(r"\[(?P<v6>[^\]]+)\](?::\w+)?|(?P<v4>[0-9.]+):\w+")
 
 
@@ -74,11 +74,7 @@ def client_address(peer: str, forwarded: Sequence[str], header: str, proxies: Ne
 
 
 def _entries(forwarded: Sequence[str], header: str) -> list[str]:
-    elements = ",".join(forwarded).split(",")
-    if header != "forwarded":
-        return elements
-    found = [_FOR.search(element) for element in elements]
-    return [(match[1] or match[2] or "") if match else "" for match in found]
+    return forwarded_for(forwarded) if header == "forwarded" else ",".join(forwarded).split(",")
 
 
 @lru_cache(maxsize=4096)

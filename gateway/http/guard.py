@@ -20,6 +20,8 @@ from gateway.model.errors import ErrorCode
 from gateway.protocol import binance_rest, udf
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -33,6 +35,8 @@ DATA = ("/v1/", "/functions/", BINANCE, UDF)
 """Prefixes of the paths that serve data."""
 OPEN = frozenset({"/v1/openapi.json", "/v1/asyncapi.json", "/v1/status", "/v1/trace"})
 """Paths without market data. `/v1/status` and `/v1/trace` have the operations token."""
+
+TOKEN_HEADERS = (b"Authorization", b"X-API-Key", b"X-MBX-APIKEY")
 
 NOSNIFF = (b"x-content-type-options", b"nosniff")
 HSTS = (b"strict-transport-security", b"max-age=31536000")
@@ -56,6 +60,7 @@ class Guard:
             return
         headers = list(self._headers)
         path = scope["path"]
+        is_data = path.startswith(DATA) and path not in OPEN
         status = 500
         started_s = time.monotonic()
 
@@ -63,13 +68,16 @@ class Guard:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                present = {name for name, _ in message["headers"]}
-                message["headers"] = [*message["headers"], *(pair for pair in headers if pair[0] not in present)]
+                answer = message["headers"]
+                if is_data and self._admission.authenticator.enabled:
+                    answer = _for_one_client(answer)
+                present = {name for name, _ in answer}
+                message["headers"] = [*answer, *(pair for pair in headers if pair[0] not in present)]
             await send(message)
 
         refusal = None
         try:
-            if path.startswith(DATA) and path not in OPEN:
+            if is_data:
                 refusal = await self._check(HTTPConnection(scope), path, headers)
             if refusal is None:
                 await self._app(scope, receive, send_with_headers)
@@ -112,6 +120,18 @@ class Guard:
         if grant is None or grant.http_per_min is None:
             return self._rate
         return Rate.per_minute(grant.http_per_min, max(1, round(grant.http_per_min)))
+
+
+def _for_one_client(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Headers of an answer that depends on a token: shared caches must not store it, others must not reuse it."""
+    found = {name.lower(): value for name, value in headers}
+    control = found.get(b"cache-control", b"no-store")
+    vary = [found[b"vary"]] if b"vary" in found else []
+    changed = {
+        b"cache-control": control.replace(b"public", b"private"),
+        b"vary": b", ".join([*vary, *TOKEN_HEADERS]),
+    }
+    return [*((name, value) for name, value in headers if name.lower() not in changed), *changed.items()]
 
 
 def _api(path: str) -> str:

@@ -28,12 +28,15 @@ NO_STORE = {"cache-control": "no-store"}
 
 
 def routes(
-    reasons: Callable[[], list[str]], details: Callable[[], Mapping[str, object]], metrics: Metrics, token: str = ""
+    reasons: Callable[[], list[str]],
+    details: Callable[[], Mapping[str, object]],
+    metrics: Metrics,
+    token: str | None = "",
 ) -> list[Route]:
     """All routes of one process.
 
     `reasons`: returns why the gateway is not ready, empty if it is. `details`: returns what `/readyz` adds for
-    operators. `token`: what requests must present; "": nothing.
+    operators. `token`: what requests must present; "": nothing, `None`: closed to all.
     """
 
     async def readyz(request: Request) -> Response:
@@ -55,7 +58,7 @@ def public_routes(reasons: Callable[[], list[str]]) -> list[Route]:
     return [Route("/healthz", _healthz), Route("/readyz", readyz)]
 
 
-def guarded(endpoint: Endpoint, token: str) -> Endpoint:
+def guarded(endpoint: Endpoint, token: str | None) -> Endpoint:
     """The endpoint, which answers 401 to requests without the token if there is one."""
 
     async def answer(request: Request) -> Response:
@@ -74,8 +77,10 @@ def _readiness(reasons: list[str], details: Mapping[str, object]) -> Response:
     return JSONResponse({"ready": not reasons, **details}, 503 if reasons else 200, headers=NO_STORE)
 
 
-def has_token(request: Request, token: str) -> bool:
-    """Whether the request presents the token as a bearer token; true if no token is configured."""
+def has_token(request: Request, token: str | None) -> bool:
+    """Whether the request presents the token as a bearer token. "": everybody may; `None`: nobody may."""
+    if token is None:
+        return False
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     # Compared in constant time, and as bytes: `compare_digest` raises for text outside of ASCII.
     matches = hmac.compare_digest(given.strip().encode("latin-1", "replace"), token.encode())

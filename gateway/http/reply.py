@@ -13,6 +13,7 @@ from gateway.protocol.native import kline_json, ticker_json
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+    from starlette.types import Receive, Scope, Send
 
     from gateway.config import HttpConfig
     from gateway.history.encoded import AnswerPrefix
@@ -31,11 +32,24 @@ LIVE = "public, no-cache"
 SETTLED = "public, max-age=60"
 """For klines that no longer change: as long as the gateway itself caches them."""
 
+OPERATIONS = ("/metrics", "/status", "/healthz", "/readyz", "/v1/status", "/v1/trace")
+"""Prefixes of the paths for operators and probes."""
+
+
+class DataCors(CORSMiddleware):
+    """CORS for everything but the operations surface: no page of another origin needs that."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith(OPERATIONS):
+            await self.app(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
 
 def cors(config: HttpConfig) -> Middleware:
     """CORS middleware. Must be the outermost one: a page can read an error only if it carries the headers too."""
     return Middleware(
-        CORSMiddleware,
+        DataCors,
         allow_origins=config.cors_origins,
         allow_methods=("GET", "HEAD", "POST", "OPTIONS"),
         allow_headers=("*",),

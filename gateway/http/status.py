@@ -42,7 +42,7 @@ TRACE_WAIT_MAX_S = 10.0
 """Longest time that `/v1/trace` waits for updates; a client that wants more asks again."""
 
 
-def routes(view: StatusView, tracing: Tracing, token: str) -> list[Route]:
+def routes(view: StatusView, tracing: Tracing, token: str | None) -> list[Route]:
     """Routes of the status page and its data. `token`: what requests must present; "": nothing."""
     market, freshness = view.health.market, view.freshness
     clock_ms, reasons = view.health.clock, view.health.not_ready_reasons

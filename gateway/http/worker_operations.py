@@ -39,9 +39,9 @@ class OperationsRoutes:
         reasons: Callable[[], list[str]],
         details: Callable[[], Mapping[str, object]],
         metrics: Metrics,
-        token: str,
+        token: str | None,
         worker_group: WorkerGroup | None,
-        more: Callable[[str], list[Route]] = lambda token: [],
+        more: Callable[[str | None], list[Route]] = lambda token: [],
     ) -> None:
         """`more`: further routes of a process, made for the token that they require."""
         self._reasons, self._details, self._metrics = reasons, details, metrics
@@ -61,11 +61,11 @@ class OperationsRoutes:
         """The routes of this process alone, for the other workers of its group."""
         return self._of_process(worker_group.secret)
 
-    def _of_process(self, token: str) -> list[Route]:
+    def _of_process(self, token: str | None) -> list[Route]:
         return [*operations.routes(self._reasons, self._details, self._metrics, token), *self._more(token)]
 
 
-def group_routes(worker_group: WorkerGroup, token: str, *, public: bool = False) -> list[Route]:
+def group_routes(worker_group: WorkerGroup, token: str | None, *, public: bool = False) -> list[Route]:
     """Routes that answer for all workers; they replace those of `operations.py` of the same paths.
 
     `public`: only `/healthz` and `/readyz`, without details.

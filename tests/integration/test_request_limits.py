@@ -274,3 +274,41 @@ class TestShared:
             assert shared.fallbacks == 1
         finally:
             await shared.aclose()
+
+
+async def test_answers_to_a_token_are_not_for_shared_caches(redis_server: EmbeddedServer, publisher: Publisher) -> None:
+    async with http(redis_server, publisher, tokens={**TOKENS, "required": False}) as client:
+        headers = {"authorization": f"Bearer {ISSUER.token()}"}
+        for path in (NATIVE, "/api/v3/klines?symbol=BTCUSDT&interval=1m"):
+            answer = await client.get(path, headers=headers)
+            assert answer.status_code == 200
+            assert "public" not in answer.headers.get("cache-control", "")
+            assert "Authorization" in answer.headers["vary"]
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/status.json", "/v1/status", "/v1/trace?symbol=BTCUSDT"])
+async def test_operations_are_closed_where_clients_need_tokens(
+    redis_server: EmbeddedServer, publisher: Publisher, path: str
+) -> None:
+    async with http(redis_server, publisher, tokens={**TOKENS, "required": True}) as client:
+        answer = await client.get(path, headers={"origin": "https://elsewhere.example"})
+        assert answer.status_code == 401
+        assert "access-control-allow-origin" not in answer.headers
+        probe = await client.get("/readyz")
+        assert (probe.status_code, probe.json()) == (200, {"ready": True})
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [{"exp": "4000000000"}, {"http_per_min": 1e-308}, {"http_per_min": 1e300}, {"messages_per_s": 10**400}],
+    ids=["exp", "slow", "fast", "huge"],
+)
+async def test_a_claim_that_cannot_be_is_401_and_leaves_the_counting_on(
+    redis_server: EmbeddedServer, publisher: Publisher, claims: dict[str, Any]
+) -> None:
+    limits = {"http_per_min": 0.1, "http_burst": 3, "shared": True}
+    async with http(redis_server, publisher, tokens={**TOKENS, "required": False}, limits=limits) as client:
+        for _ in range(2):
+            answer = await client.get(NATIVE, headers={"authorization": f"Bearer {ISSUER.token(**claims)}"})
+            assert (answer.status_code, answer.json()["code"]) == (401, "UNAUTHORIZED")
+        assert [(await client.get(NATIVE)).status_code for _ in range(3)] == [200, 429, 429]

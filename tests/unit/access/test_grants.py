@@ -114,3 +114,37 @@ def test_expired_tokens_make_room() -> None:
     assert refused(tokens, Grant("jwt:x", 90.0, id="b"), 60.0) is None
     with pytest.raises(TokenRefused):
         tokens.check(Grant("jwt:x", 90.0, id="b"), 60.0)
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"exp": "9999999999"},
+        {"exp": True},
+        {"exp": float("nan")},
+        {"exp": None},
+        {"sub": "\ud800"},
+        {"sub": "x" * 257},
+        {"sub": "a\0b"},
+        {"jti": "\udfff"},
+        {"jti": 7},
+        {"http_per_min": 1e-308},
+        {"http_per_min": 1e300},
+        {"http_per_min": 0},
+        {"http_per_min": -1},
+        {"http_per_min": float("inf")},
+        {"http_per_min": float("nan")},
+        {"http_per_min": True},
+        {"messages_per_s": 10**400},
+        {"messages_per_s": "5"},
+    ],
+    ids=repr,
+)
+def test_claims_that_cannot_be_are_refused(claims: dict[str, object]) -> None:
+    with pytest.raises(TokenRefused) as refused:
+        grant_of({"sub": "ann", "exp": 2e9, **claims})
+    assert refused.value.reason == "claims"
+
+
+def test_an_end_beyond_all_times_is_the_latest_time() -> None:
+    assert grant_of({"sub": "ann", "exp": 10**400}).expires_s == 1e12
