@@ -184,7 +184,11 @@ class KlineChannel:
 
 
 class StrictKlineChannel(KlineChannel):
-    """For clients that take no corrections. It has a log of its own, which late and corrected klines never enter."""
+    """For clients that take no corrections and no klines of the past.
+
+    It has a log of its own. Late and corrected klines never enter it, nor those that the first read of the store finds:
+    a client that acts on every closed kline must not act on yesterday's because the gateway has started.
+    """
 
     __slots__ = ()
 
@@ -193,8 +197,9 @@ class StrictKlineChannel(KlineChannel):
 
     def refresh(self) -> None:
         last = self.log.last
+        newest_ms = max(self.series.baseline_ms, last.open_time_ms if last is not None else -1)
         for kline in self.series.closed:
-            if last is None or kline.open_time_ms > last.open_time_ms:
+            if kline.open_time_ms > newest_ms:
                 self.log.append(kline)
         super().refresh()
         self.value = self.series.forming_in_order

@@ -44,6 +44,7 @@ class Series:
         "_shown_ms",
         "_states",
         "_verified_ms",
+        "baseline_ms",
         "closed",
         "derived_from",
         "gap",
@@ -69,6 +70,9 @@ class Series:
         """The interval that this series is derived from, where the source has no klines of it. `Derivation` sets it."""
         self.has_dependents = False
         """Whether other series are derived from this one. `Derivation` sets it."""
+        self.baseline_ms = 0
+        """Open time of the newest kline of the first read of the store, 0 where it found none: klines up to it have
+        closed before anybody could follow the series here."""
         self.sends_closed_only = False
         """Whether the source is known to send closed klines only: forming ones are then made of prices."""
         self._states: list[KlineState] = []
@@ -184,7 +188,9 @@ class Series:
             confirmed[-1:] + [kline.open_time_ms for kline in klines[-1:]], default=self._verified_ms
         )
         self._read_ms = max((state.open_time_ms for state in self._states[-1:]), default=self._read_ms)
-        change = CORRECTED if klines and self.closed.last is None else UNCHANGED
+        change = UNCHANGED
+        if klines and self.closed.last is None:
+            change, self.baseline_ms = CORRECTED, klines[-1].open_time_ms
         for kline in klines:
             last = self.closed.last
             if (last is None or kline.open_time_ms > last.open_time_ms) and (

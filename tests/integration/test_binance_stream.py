@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import os
 import signal
 from collections import defaultdict
@@ -16,10 +17,17 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
+from tests.builders import MINUTE_MS, T0
 from tests.integration.bots import INTERVALS, SYMBOLS, WAIT_S, Series, is_reply, joined, running
+from tests.integration.live import make_config, serving, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+
+    from websockets.asyncio.client import ClientConnection
+
+    from simulator.server import EmbeddedServer
+    from tests.integration.live import Publisher
 
 
 @pytest.fixture
@@ -297,3 +305,30 @@ async def test_planned_end_is_announced_and_closes_as_a_restart(path: str) -> No
         assert notice["e"] == "serverShutdown"
         assert isinstance(notice["E"], int)
         assert client.connection.close_code == 1012
+
+
+async def test_a_closed_kline_of_the_past_is_never_an_event(redis_server: EmbeddedServer, publisher: Publisher) -> None:
+    """The client connects before the store has been read; the gateway is started twice."""
+    for number in range(5):
+        await publisher.closed(number)
+    for new in (5, 6):
+        closed: list[int] = []
+        async with serving(make_config(redis_server), ready=False) as up:
+            address = f"ws://127.0.0.1:{up.port}/ws/btcusdt@kline_1m"
+            async with connect(address, compression=None, proxy=None) as socket:
+
+                async def follow(socket: ClientConnection = socket, closed: list[int] = closed) -> None:
+                    async for message in socket:
+                        k = json.loads(message)["k"]
+                        if k["x"]:
+                            closed.append((k["t"] - T0) // MINUTE_MS)
+
+                following = asyncio.create_task(follow())
+                await up.ready()
+                await asyncio.sleep(0.3)
+                assert closed == []
+                await publisher.closed(new)
+                await until(lambda new=new, closed=closed: new in closed, "the close")  # type: ignore[misc]
+                await asyncio.sleep(0.1)
+                assert closed == [new]
+                following.cancel()

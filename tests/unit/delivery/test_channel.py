@@ -128,15 +128,39 @@ class TestStrictKline:
         channel = self.channel(samples)
         samples.closes(2)
         channel.refresh()
-        assert channel.closed_since(0) == (*closed_klines([0, 1, 2]),)
+        samples.closes(3)
+        channel.refresh()
+        assert channel.closed_since(0) == (*closed_klines([2, 3]),)
+
+    def test_klines_of_the_first_read_of_the_store_are_of_the_past(self, samples: SampleMarket) -> None:
+        channel = self.channel(samples)
+        samples.stores([0, 1])
+        channel.refresh()
+        assert channel.closed_since(0) == ()
+
+    def test_a_later_read_brings_what_closed_meanwhile(self, samples: SampleMarket) -> None:
+        samples.stores([0, 1])
+        channel = self.channel(samples)
+        samples.stores([1, 2, 3])
+        channel.refresh()
+        assert [number_of(kline) for kline in channel.closed_since(0)] == [2, 3]
+
+    def test_a_kline_that_closed_before_the_first_read_is_no_past(self, samples: SampleMarket) -> None:
+        channel = self.channel(samples)
+        samples.closes(2)
+        channel.refresh()
+        samples.stores([0, 1, 2])
+        channel.refresh()
+        assert [number_of(kline) for kline in channel.closed_since(0)] == [2]
 
     def test_leaves_out_what_comes_late_or_is_amended(self, samples: SampleMarket) -> None:
         samples.stores([0, 2])
         channel = self.channel(samples)
         samples.closes(1)
         samples.closes(2, trades=99, event_time_ms=T0 + 10_000_000)
+        samples.closes(3)
         channel.refresh()
-        assert channel.closed_since(0) == (*closed_klines([0, 2]),)
+        assert channel.closed_since(0) == (*closed_klines([3]),)
 
     def test_shows_a_bar_only_after_the_one_before_it_has_closed(self, samples: SampleMarket) -> None:
         samples.closes(0)
