@@ -128,8 +128,13 @@ def _kline(fields: Any, open_time_ms: int, close_time_ms: int, event_time_ms: in
         open_, high, low, close = (Decimal(fields[name]) for name in ("open", "high", "low", "close"))
     except KeyError as error:
         raise FeedError("missing_field", error.args[0]) from error
-    if not low <= min(open_, close) <= max(open_, close) <= high:
+    if low > high:
         raise FeedError("contradictory_kline", f"o={open_} h={high} l={low} c={close}")
+    # BitMEX opens a kline at the close of the one before, which may lie outside of what was traded in it.
+    if (lowest := min(open_, close)) < low:
+        fields["low"] = fields["open" if open_ == lowest else "close"]
+    if (highest := max(open_, close)) > high:
+        fields["high"] = fields["open" if open_ == highest else "close"]
     return Kline(open_time_ms, close_time_ms, event_time_ms=event_time_ms, **fields)
 
 
@@ -152,7 +157,10 @@ def _has_float(data: dict[str, Any]) -> bool:
 
 
 def _fields(data: Mapping[str, Any], table: Mapping[str, tuple[str, Callable[[Any], Any]]]) -> Any:
-    """The fields that the table knows, checked. Others are ignored."""
+    """The fields that the table knows, checked. Others are ignored.
+
+    An optional field that cannot be read (null, empty, not a number) counts as absent: it must not cost the price.
+    """
     fields: dict[str, Any] = {}
     for letter, value in data.items():
         if rule := table.get(letter):
@@ -160,7 +168,8 @@ def _fields(data: Mapping[str, Any], table: Mapping[str, tuple[str, Callable[[An
             try:
                 fields[name] = checked(value)
             except FeedError as error:
-                raise FeedError(error.reason, f"{letter}={value!r}") from error
+                if checked in _REQUIRED:
+                    raise FeedError(error.reason, f"{letter}={value!r}") from error
     return fields
 
 
@@ -174,6 +183,14 @@ def _unsigned(value: Any) -> str:
     text = _signed(value)
     if text[0] == "-":
         raise FeedError("negative")
+    return text
+
+
+def _price(value: Any) -> str:
+    """A traded price, which is above 0: exchanges send 0 while they are in maintenance."""
+    text = _unsigned(value)
+    if not text.strip("0."):
+        raise FeedError("not_positive")
     return text
 
 
@@ -202,8 +219,11 @@ def _flag(value: Any) -> bool:
     return value
 
 
+# What a message is about. Without it the message says nothing, so it must be readable.
+_REQUIRED = frozenset((_price, _flag))
+
 _TICKER: dict[str, tuple[str, Callable[[Any], Any]]] = {
-    "c": ("last", _unsigned),
+    "c": ("last", _price),
     "o": ("open", _unsigned),
     "h": ("high", _unsigned),
     "l": ("low", _unsigned),
@@ -226,10 +246,10 @@ _TICKER: dict[str, tuple[str, Callable[[Any], Any]]] = {
 }
 
 _KLINE: dict[str, tuple[str, Callable[[Any], Any]]] = {
-    "o": ("open", _unsigned),
-    "h": ("high", _unsigned),
-    "l": ("low", _unsigned),
-    "c": ("close", _unsigned),
+    "o": ("open", _price),
+    "h": ("high", _price),
+    "l": ("low", _price),
+    "c": ("close", _price),
     "v": ("volume", _unsigned),
     "q": ("quote_volume", _unsigned),
     "n": ("trades", _count),

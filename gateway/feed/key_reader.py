@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import ResponseError
 
 from gateway.feed.key_changes import SortedSetTail
+from gateway.model.timestamps import time_of
 from gateway.redis.contract import Topic
 from gateway.redis.scan import scan_symbols
 from gateway.redis.tasks import raise_if_cancelled
@@ -139,8 +140,9 @@ def _with_event_time(value: bytes, updated: bytes | None) -> bytes:
     """A stored ticker with its event time in front, as a published one has it; one inside the value wins."""
     if updated is None or not value.startswith(b"{"):
         return value
-    # A time that is no number is passed on as null: decoding refuses and counts it.
-    return b'{"E":%b,%b' % (updated if updated.isdigit() else b"null", value[1:])
+    written_ms = time_of(updated)
+    # A time that cannot be read is unknown: the ticker is dated by its arrival then.
+    return value if written_ms is None else b'{"E":%d,%b' % (written_ms, value[1:])
 
 
 def _closed(member: bytes) -> bytes:

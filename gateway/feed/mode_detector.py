@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+from gateway.model.timestamps import time_of
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -92,4 +94,4 @@ def _arrived(topic: Topic, timestamp: bytes | None, before_ms: int, known_ms: in
     if not topic.interval:
         return known_ms != before_ms
     # Collectors differ in whether a kline closes on its last millisecond or on the next one's first.
-    return timestamp is None or not timestamp.isdigit() or known_ms + 1 >= int(timestamp[:16])
+    return (time_ms := time_of(timestamp)) is None or known_ms + 1 >= time_ms

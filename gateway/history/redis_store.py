@@ -20,6 +20,7 @@ from gateway.history.merge import unique, within
 from gateway.history.query import TIME_MAX_MS
 from gateway.history.store import StoreUnavailable
 from gateway.model.interval import INTERVALS
+from gateway.model.timestamps import time_of
 from gateway.redis.breaker import Breaker
 from gateway.redis.contract import Topics
 from gateway.redis.deployment import make_deployment
@@ -112,7 +113,7 @@ class RedisStore:
         if payload is None:
             return None
         try:
-            return decode_stored_ticker(payload, symbol, self._integer(updated) or 0)
+            return decode_stored_ticker(payload, symbol, self._time(updated) or 0)
         except FeedError as error:
             self._skip("ticker", symbol, error)
             return None
@@ -121,7 +122,7 @@ class RedisStore:
         found: list[int | None] = []
         for first in range(0, len(series), MGET_KEYS):
             keys = [self._topics.last_closed_key(*one) for one in series[first : first + MGET_KEYS]]
-            found += map(self._integer, await self._run("MGET", *keys))
+            found += map(self._time, await self._run("MGET", *keys))
         return found
 
     async def has_klines(self, symbol: str, interval: str) -> bool:
@@ -151,14 +152,11 @@ class RedisStore:
                 self._skip("kline", f"{symbol} {interval}", error)
         return klines
 
-    def _integer(self, text: bytes | None) -> int | None:
-        if text is None:
-            return None
-        # No more than int() takes: a foreign value of a megabyte of digits must not raise.
-        if len(text) <= 16 and text.isdigit():
-            return int(text)
-        self.malformed += 1
-        return None
+    def _time(self, text: bytes | None) -> int | None:
+        """A time that the collector has written, in whatever unit; one that cannot be read is unknown, and counted."""
+        found = time_of(text)
+        self.malformed += found is None and text is not None
+        return found
 
     def _skip(self, what: str, of: str, error: FeedError) -> None:
         self.malformed += 1

@@ -96,10 +96,14 @@ class Sentinel:
 
     async def _reader_of_master(self) -> Redis:
         master = self._master or await self._find()
-        if self._reader is None or self._reader_master != master:
-            await self.aclose()
-            self._reader, self._reader_master = self._connector.reader(master), master
-        return self._reader
+        reader = self._reader
+        if reader is None or self._reader_master != master:
+            # Replaced before the first `await`: of parallel reads only one may make a reader, or the others' leak.
+            before, reader = reader, self._connector.reader(master)
+            self._reader, self._reader_master = reader, master
+            if before is not None:
+                await before.aclose()
+        return reader
 
     async def _find(self) -> Address:
         """Ask all sentinels for the master's address. Raises `RedisConnectionError` where none knows it."""

@@ -64,8 +64,10 @@ async def test_a_ticker_is_passed_on_once_per_value() -> None:
 @pytest.mark.parametrize(
     ("value", "updated", "payload"),
     [
-        pytest.param(b'{"c":"1"}', b"123", b'{"E":123,"c":"1"}', id="time"),
-        pytest.param(b'{"c":"1"}', b"yesterday", b'{"E":null,"c":"1"}', id="no-number"),
+        pytest.param(b'{"c":"1"}', b"1700000000123", b'{"E":1700000000123,"c":"1"}', id="time"),
+        pytest.param(b'{"c":"1"}', b"1700000000.123", b'{"E":1700000000123,"c":"1"}', id="seconds"),
+        pytest.param(b'{"c":"1"}', b"1700000000123000", b'{"E":1700000000123,"c":"1"}', id="microseconds"),
+        pytest.param(b'{"c":"1"}', b"yesterday", b'{"c":"1"}', id="unknown"),
         pytest.param(b"no JSON", b"123", b"no JSON", id="no-object"),
     ],
 )

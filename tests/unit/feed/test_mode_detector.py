@@ -18,6 +18,8 @@ ETH = Topic("ETHUSDT", "")
 BTC_1M = Topic("BTCUSDT", "1m")
 MINUTE_MS = 60_000
 
+START_MS = 1_700_000_000_000
+
 
 def missing_after(
     seconds: int,
@@ -55,7 +57,7 @@ def test_a_key_that_appears_has_changed_and_one_that_vanishes_has_not() -> None:
 
 def test_one_arrived_topic_stands_for_its_kind_and_not_for_the_other() -> None:
     def timestamps(now_s: int) -> dict[Topic, bytes | None]:
-        return {**changing(now_s), ETH: b"%d" % now_s, BTC_1M: b"%d" % (now_s // 3 * MINUTE_MS)}
+        return {**changing(now_s), ETH: b"%d" % now_s, BTC_1M: b"%d" % (START_MS + now_s // 3 * MINUTE_MS)}
 
     assert missing_after(20, timestamps, lambda now_s: {ETH: now_s}) == {KLINES}
 
@@ -67,11 +69,12 @@ def test_a_kind_that_stops_arriving_becomes_missing() -> None:
 @pytest.mark.parametrize(
     ("timestamp", "known_ms", "missing"),
     [
-        pytest.param(b"119999", 119_999, set(), id="known"),
-        pytest.param(b"120000", 119_999, set(), id="closes-a-millisecond-later"),
-        pytest.param(b"179999", 119_999, {KLINES}, id="one-missing"),
-        pytest.param(b"59999", 119_999, set(), id="older"),
-        pytest.param(b"soon", 119_999, set(), id="no-number"),
+        pytest.param(b"1700000119999", START_MS + 119_999, set(), id="known"),
+        pytest.param(b"1700000120000", START_MS + 119_999, set(), id="closes-a-millisecond-later"),
+        pytest.param(b"1700000179999", START_MS + 119_999, {KLINES}, id="one-missing"),
+        pytest.param(b"1700000059999", START_MS + 119_999, set(), id="older"),
+        pytest.param(b"soon", START_MS + 119_999, set(), id="no-number"),
+        pytest.param(b"1700000119999000", START_MS + 119_999, set(), id="microseconds"),
     ],
 )
 def test_a_closed_kline_has_arrived_when_it_is_known(timestamp: bytes, known_ms: int, missing: set[str]) -> None:

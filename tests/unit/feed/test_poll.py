@@ -23,6 +23,8 @@ CONFIG = RedisConfig(retry_s=(1.0, 2.0))
 FEED = FeedConfig(mode="poll", poll_min_ms=100, poll_max_ms=1000, poll_rest_s=10.0)
 BTC, BTC_1M, ETH = Topic("BTCUSDT", ""), Topic("BTCUSDT", "1m"), Topic("ETHUSDT", "")
 
+START_MS = 1_700_000_000_000
+
 
 class Keys(FakeDeployment):
     """Strings, one sorted set, and when what was asked for."""
@@ -40,7 +42,7 @@ class Keys(FakeDeployment):
 
     def ticker(self, symbol: str, number: int) -> None:
         self.strings[f"ticker:{symbol}"] = b'{"c":"%d"}' % number
-        self.strings[f"ticker:{symbol}:lastUpdate"] = b"%d" % number
+        self.strings[f"ticker:{symbol}:lastUpdate"] = b"%d" % (START_MS + number)
 
     def _mget(self, *keys: str) -> Any:
         for key in keys:
@@ -73,11 +75,11 @@ async def test_a_subscribed_ticker_is_read_when_its_timestamp_changes() -> None:
     keys, sink = Keys("BTCUSDT"), RecordingSink()
     async with running(keys, sink, BTC) as feed:
         assert sink.states == [CONNECTED]
-        assert sink.messages == [(BTC, b'{"E":1,"c":"1"}')]
+        assert sink.messages == [(BTC, b'{"E":1700000000001,"c":"1"}')]
         keys.ticker("BTCUSDT", 2)
         await asyncio.sleep(0.2)
-        assert sink.messages[1:] == [(BTC, b'{"E":2,"c":"2"}')]
-        assert feed.received_bytes == 2 * len(b'{"E":1,"c":"1"}')
+        assert sink.messages[1:] == [(BTC, b'{"E":1700000000002,"c":"2"}')]
+        assert feed.received_bytes == 2 * len(b'{"E":1700000000001,"c":"1"}')
 
 
 @in_virtual_time
@@ -98,10 +100,10 @@ async def test_every_unsubscribed_topic_has_its_turn_in_time() -> None:
     keys, sink = Keys("BTCUSDT", "ETHUSDT"), RecordingSink()
     async with running(keys, sink, BTC):
         await asyncio.sleep(FEED.poll_rest_s + 2)
-        assert (ETH, b'{"E":1,"c":"1"}') in sink.messages
+        assert (ETH, b'{"E":1700000000001,"c":"1"}') in sink.messages
         keys.ticker("ETHUSDT", 2)
         await asyncio.sleep(FEED.poll_rest_s + 2)
-        assert (ETH, b'{"E":2,"c":"2"}') in sink.messages
+        assert (ETH, b'{"E":1700000000002,"c":"2"}') in sink.messages
 
 
 @in_virtual_time
@@ -125,7 +127,7 @@ async def test_new_symbols_are_found_by_a_regular_scan() -> None:
         await asyncio.sleep(DISCOVER_S / 2)
         assert sink.messages == []
         await asyncio.sleep(DISCOVER_S / 2 + FEED.poll_rest_s + 2)
-        assert sink.messages == [(Topic("NEWUSDT", ""), b'{"E":1,"c":"1"}')]
+        assert sink.messages == [(Topic("NEWUSDT", ""), b'{"E":1700000000001,"c":"1"}')]
         assert keys.scans == 2 * 2
 
 
@@ -140,5 +142,5 @@ async def test_a_failure_is_reported_and_what_changed_meanwhile_is_read() -> Non
         keys.error, keys.answers["PING"] = None, b"PONG"
         await asyncio.sleep(3)
         assert sink.states[-1] == CONNECTED
-        assert sink.messages[-1] == (BTC, b'{"E":2,"c":"2"}')
+        assert sink.messages[-1] == (BTC, b'{"E":1700000000002,"c":"2"}')
         assert feed.reconnects == len(sink.states) - 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +91,7 @@ class _Reader:
         return _Pipeline(self._server)
 
     async def aclose(self) -> None:
+        await asyncio.sleep(0)
         self._server.open -= 1
 
 

@@ -171,6 +171,18 @@ async def test_a_failed_read_at_the_old_master_does_not_forget_the_new_one() -> 
 
 
 @in_virtual_time
+async def test_parallel_reads_after_a_failover_share_one_reader() -> None:
+    group = Group()
+    await group.sentinel.execute("GET", "k")
+    group.name(ONE, NEW, 1)
+    group.sentinel._master = NEW
+    assert await asyncio.gather(*(group.sentinel.execute("GET", "k") for _ in range(5))) == ["new:6379"] * 5
+    assert (group.servers[OLD].open, group.servers[NEW].open) == (0, 1)
+    await group.sentinel.aclose()
+    assert group.servers[NEW].open == 0
+
+
+@in_virtual_time
 async def test_closing_closes_the_reader() -> None:
     group = Group()
     await group.sentinel.aclose()
