@@ -6,6 +6,7 @@ looked at it. Code that runs at import belongs to nobody and counts for all.
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import sys
@@ -24,11 +25,21 @@ def test_module_of(module: str) -> str:
     return "/".join(["tests/unit", *packages, f"test_{name}.py"])
 
 
+def only_declares(module: str) -> bool:
+    """Whether no function of the module has a body, as in one of protocols: there is nothing to test."""
+    tree = ast.parse(SOURCES[module].read_text(encoding="utf-8"))
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    statements = (statement for function in functions for statement in function.body)
+    return bool(functions) and all(
+        isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant) for statement in statements
+    )
+
+
 def gaps(coverage: Coverage, module: str) -> str:
     """What the module's own tests leave out, for people; empty if nothing."""
     own = test_module_of(module)
     if not (ROOT / own).is_file():
-        return "has no test module"
+        return "" if only_declares(module) else "has no test module"
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         try:

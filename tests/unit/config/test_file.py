@@ -39,6 +39,14 @@ class TestSources:
         config = load_config(None, environ, {"server": {"port": 9002}})
         assert (config.server.port, config.server.host) == (9002, "0.0.0.0")
 
+    def test_an_option_for_a_section_that_is_a_value_in_the_file_does_not_hide_that_mistake(
+        self, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "config.toml"
+        path.write_text("server = 5\n", encoding="utf-8")
+        with pytest.raises(ConfigError, match="server: expected a section of keys"):
+            load_config(path, {}, {"server": {"port": 9002}})
+
     def test_variables_of_other_programs_are_ignored(self) -> None:
         assert load_config(None, {"PORT": "1", "SERVER__PORT": "2", "MY_GATEWAY_X": "3"}) == Config()
 
@@ -93,6 +101,9 @@ class TestMistakes:
             pytest.param("server = 1", "server: expected a section of keys", id="a value for a section"),
             pytest.param("redis = 1\nsources.a = {}", "redis: expected a section of keys", id="nothing to take from"),
             pytest.param("sources = 1", "sources: expected a section of keys", id="a value for the sources"),
+            pytest.param(
+                "market.intervals = ['1m', 5]", "market.intervals[1]: Expected `str`, got `int`", id="within a list"
+            ),
             pytest.param("sources.a = 1", "sources.a: expected a section of keys", id="a value for a source"),
         ],
     )

@@ -305,3 +305,17 @@ def test_pairs_without_a_row_change_nothing() -> None:
             case Input.TIME_PASSED:
                 feed.wait(1000)
         assert feed.machine.current is before
+
+
+def test_another_limit_holds_from_the_next_judgement_on() -> None:
+    feed = live()
+    feed.message(price=True)
+    feed.machine.configure(2 * STALE_S)
+    assert feed.wait(STALE_S + 1).reason is LIVE
+    feed.machine.configure(STALE_S)
+    assert feed.wait(0).reason is SILENT
+
+
+def test_the_machine_says_whether_it_is_live() -> None:
+    assert live().machine.is_live()
+    assert not silent().machine.is_live()

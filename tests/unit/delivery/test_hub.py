@@ -218,6 +218,29 @@ def test_a_new_style_makes_all_values_pending(rig: Rig) -> None:
     assert session.pending.keys() == {0, 1}
 
 
+class TestLimits:
+    def test_a_rate_limit_puts_the_session_into_the_tier_that_keeps_it(self, rig: Rig) -> None:
+        session = rig.session(rig.ticker)
+        rig.flush()
+        rig.hub.limit_rate(session, 2.5, 100)
+        assert session.pace.max_rate == 2.5
+        assert session in rig.hub.tiers[2].catching_up, "every fourth flush of 100 ms is 2.5 times a second"
+        rig.hub.limit_rate(session, 0, 100)
+        assert session in rig.hub.tiers[0].catching_up
+
+    def test_a_session_with_an_allowance_of_bytes_leaves_sync(self, rig: Rig) -> None:
+        session = rig.session(rig.ticker)
+        rig.flush()
+        assert session not in rig.hub.tiers[0].catching_up
+        rig.hub.limit_bytes(session, 60_000)
+        assert session in rig.hub.tiers[0].catching_up
+        allowance = session.pace.allowance
+        assert allowance is not None
+        assert allowance.bytes_per_min == 60_000
+        rig.hub.limit_bytes(session, 0)
+        assert session.pace.allowance is None
+
+
 class TestPublish:
     def test_refreshes_channels_with_subscribers(self, rig: Rig) -> None:
         rig.session(rig.ticker)
@@ -295,6 +318,13 @@ class TestResync:
         rig.samples.closes(LOG + 1)
         rig.flush()
         assert rig.hub.take_to_resync() == {quick, slow}
+
+    def test_is_taken_once_for_a_session_that_marked_a_channel_itself(self, rig: Rig) -> None:
+        session = rig.session(rig.kline)
+        rig.hub.queue_resync(session)
+        rig.hub.queue_resync(session)
+        assert rig.hub.take_to_resync() == {session}
+        assert not rig.hub.take_to_resync()
 
     def test_is_due_to_who_subscribed_before_the_first_kline_closed(self, rig: Rig) -> None:
         # The snapshot had what was stored; the kline that closes now may have been among it.

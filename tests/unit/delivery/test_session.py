@@ -9,6 +9,7 @@ from gateway.delivery.channel import Lane
 from gateway.delivery.feed_state import FeedState, StaleReason
 from gateway.delivery.hub import Hub
 from gateway.delivery.session import CONTROL_MAX_BYTES, Session
+from gateway.delivery.subscription_set import Cohort
 from tests.builders import MINUTE_MS, T0
 from tests.fakes import FakeSocket
 from tests.unit.delivery.samples import CLOSED_ONLY, LOG, STYLE, SampleMarket, flush
@@ -108,6 +109,26 @@ def test_with_the_closed_only_style_nothing_else_is_pending() -> None:
     rig.flush()
     assert rig.take() == b"[ c1:1 ]"
     assert rig.caught_up
+
+
+def test_a_new_style_sends_all_values_anew(rig: Rig) -> None:
+    rig.session.set_style(CLOSED_ONLY)
+    rig.session.set_style(STYLE)
+    rig.flush()
+    assert rig.take() == b"[ k1:*>5 t0:*>5 ]"
+
+
+class TestSync:
+    def test_a_session_in_sync_keeps_no_offsets_of_its_own_and_gets_them_back_when_it_leaves(self, rig: Rig) -> None:
+        session = rig.session
+        assert session.log_offsets == {rig.kline.n: 1}
+        cohort = Cohort(STYLE, session.subscription_set, rig.hub.feed_state, rig.hub.flush_number)
+        session.enter_sync(cohort)
+        assert (session.cohort, session.log_offsets) == (cohort, {})
+        state = FeedState(StaleReason.DISCONNECTED, 7)
+        session.leave_sync(3, {rig.kline.n: 2}, state)
+        assert (session.cohort, session.served_at_flush, session.log_offsets) == (None, 3, {rig.kline.n: 2})
+        assert session.feed_state is state
 
 
 class TestControl:
@@ -253,6 +274,10 @@ class TestResync:
         rig.price("6")
         rig.flush()
         assert rig.take() == b"[ t0:*>6 ]"
+        rig.session.note_resync(rig.kline.n)
+        rig.samples.closes(2)
+        rig.flush()
+        assert rig.take().startswith(b"[ c1:1 c1:2")
 
     def test_is_not_marked_for_strict_channels_which_go_on_with_the_oldest(self, rig: Rig) -> None:
         strict = rig.hub.strict_channel("AAAUSDT", "1m", "aaausdt@kline_1m")

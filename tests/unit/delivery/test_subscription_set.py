@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.delivery.feed_state import FeedState
 from gateway.delivery.hub import Hub
-from gateway.delivery.subscription_set import SubscriptionSets
-from tests.unit.delivery.samples import SampleMarket
+from gateway.delivery.subscription_set import Cohort, SubscriptionSets
+from tests.unit.delivery.samples import STYLE, SampleMarket
 
 
 @pytest.fixture
@@ -37,3 +38,12 @@ def test_equal_sets_are_one_object_and_live_as_long_as_somebody_has_them(hub: Hu
     assert len(subscription_sets) == 1
     del subscription_set
     assert len(subscription_sets) == 0
+
+
+def test_a_new_cohort_is_empty_and_its_sessions_lack_nothing(hub: Hub) -> None:
+    state, subscription_set = FeedState(), SubscriptionSets().of([hub.ticker_channel("AAAUSDT")])
+    cohort = Cohort(STYLE, subscription_set, state, 7)
+    assert (cohort.style, cohort.subscription_set, cohort.size) == (STYLE, subscription_set, 0)
+    assert cohort.feed_state is state
+    assert cohort.feed_state_before is state
+    assert (cohort.frame, cohort.framed_at_flush, cohort.last_frame_flush) == (b"", 7, 7)

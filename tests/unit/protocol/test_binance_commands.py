@@ -16,6 +16,7 @@ from gateway.protocol.binance_commands import (
     StreamNames,
     decode,
     error_frame,
+    id_of,
     result,
 )
 from gateway.protocol.frame import TEXT, frame
@@ -212,3 +213,18 @@ def test_error_is_nested_as_on_the_live_server() -> None:
 
 def test_error_for_unreadable_text_has_no_id() -> None:
     assert orjson.loads(body(error_frame(bad(b"{"))))["id"] is None
+
+
+@pytest.mark.parametrize(
+    ("text", "id"),
+    [
+        (b'{"method":"SUBSCRIBE","params":[],"id":7}', 7),
+        (b'{"method":"SUBSCRIBE","params":5,"id":"a"}', "a"),
+        (b'{"id":7}', 7),
+        (b'{"method":"SUBSCRIBE","id":[7]}', None),
+        (b"[7]", None),
+        (b"{", None),
+    ],
+)
+def test_the_id_of_a_request_that_is_not_executed_is_found_where_it_has_one(text: bytes, id: int | str | None) -> None:
+    assert id_of(text) == id

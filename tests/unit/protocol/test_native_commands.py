@@ -18,7 +18,7 @@ from gateway.delivery.commands import (
 )
 from gateway.model.errors import ErrorCode
 from gateway.model.symbol import SymbolRule
-from gateway.protocol.native_commands import BYTES_PER_MIN_MIN, ID_MAX, NativeCommands
+from gateway.protocol.native_commands import BYTES_PER_MIN_MIN, ID_MAX, NativeCommands, id_of
 
 COMMANDS = NativeCommands(SymbolRule(), ("1m", "1h"), 500)
 
@@ -187,3 +187,19 @@ def test_a_token_is_a_string_and_hidden_in_repr() -> None:
     assert command == Authenticate(1, "s3cret")
     assert "s3cret" not in repr(command)
     assert {refused(op="auth").code, refused(op="auth", token=7).code} == {ErrorCode.BAD_REQUEST}
+
+
+@pytest.mark.parametrize(
+    ("text", "id"),
+    [
+        (b'{"op":"ping","id":7}', 7),
+        (b'{"op":"nonsense","id":"a"}', "a"),
+        (b'{"op":"ping"}', None),
+        (b'{"op":"ping","id":[7]}', None),
+        (b"[7]", None),
+        (b'{"id":7', None),
+        (b"", None),
+    ],
+)
+def test_the_id_of_a_command_that_is_not_executed_is_found_where_it_has_one(text: bytes, id: int | str | None) -> None:
+    assert id_of(text) == id
