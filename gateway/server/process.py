@@ -79,7 +79,7 @@ async def run_process(
 
 def _within_descriptors(config: Config) -> Config:
     """The settings with no more connections than there are descriptors for: above that clients would be dropped without
-    an answer, health checks too."""
+    an answer, health checks too. Says so in the log where that changes them."""
     limit = raise_limit()
     fits = connections_max(config.stream.max_connections, limit)
     if fits == config.stream.max_connections:
@@ -96,7 +96,7 @@ def _within_descriptors(config: Config) -> Config:
 
 def _reload(gateway: Runnable, reread: Callable[[], Config]) -> None:
     try:
-        wanted = reread()
+        wanted = _within_descriptors(reread())
     except ConfigError as error:
         logger.error("settings cannot be read again, nothing has changed: %s", error)
     else:

@@ -153,4 +153,4 @@ def test_wrong_settings_are_reported_before_anything_starts(tmp_path: Path) -> N
     path.write_text("[server]\nprot = 1\n")
     with command("serve", "--config", str(path)) as process:
         _, errors = process.communicate(timeout=WAIT_S)
-    assert (process.returncode, errors) == (2, "Error: server: Object contains unknown field `prot`\n")
+    assert (process.returncode, errors) == (2, f"Error: {path}: server.prot: no such key; did you mean 'port'?\n")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from typing import TYPE_CHECKING
 
 from websockets.asyncio.client import connect
 
-from tests.integration.live import Serving
+from tests.integration.live import Serving, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 CLIENTS = 120
 
 
-async def test_a_low_soft_limit_is_raised_so_that_all_clients_are_served(
+async def test_a_low_soft_limit_is_raised_so_that_all_clients_are_served_and_a_reload_keeps_what_fits(
     redis_server: EmbeddedServer, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
@@ -37,6 +38,8 @@ async def test_a_low_soft_limit_is_raised_so_that_all_clients_are_served(
             *(connect(f"ws://127.0.0.1:{at.port}/v1/stream", compression=None) for _ in range(CLIENTS))
         )
         assert (await at.get("/healthz")).status_code == 200
+        process.send_signal(signal.SIGHUP)
+        await until(lambda: "settings read again; changed: nothing" in log.read_text(), "the settings to be read again")
         await asyncio.gather(*(client.close() for client in clients))
     finally:
         process.terminate()
