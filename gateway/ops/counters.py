@@ -22,6 +22,12 @@ COUNT_FLUSHES = 17
 core. A prime, so that the flushes of every tier, and those with updates once a second, are counted equally often.
 """
 
+UNKNOWN_STREAMS_MAX = 50
+"""Unknown streams that are counted by name. Clients can send any number of names: the rest are counted as "other"."""
+
+STREAM_NAME_MAX = 48
+"""Characters of an unknown stream's name that are kept."""
+
 CLIENT_CODES = frozenset((1000, 1001, 1002, 1003, 1005, 1006, 1007, 1008, 1009, 1010, 1011))
 """Close codes of clients that get a label of their own (RFC 6455, section 7.4.1); clients can send thousands more."""
 
@@ -71,6 +77,7 @@ class Counters:
         self.resyncs = 0
         self.feed_errors: Counter[str] = Counter()
         self.command_errors: Counter[str] = Counter()
+        self.unknown_streams: Counter[str] = Counter()
         self.disconnects: Counter[int] = Counter()
         self.client_disconnects: Counter[str] = Counter()
         self.responses: Counter[tuple[str, int]] = Counter()
@@ -148,6 +155,12 @@ class Counters:
             logger.debug("client closed by gateway", extra=extra)
         elif line := self._bursts.add(f"close {gateway_close_code}", "client closed by gateway", now_s):
             logger.info("%s", line, extra=extra)
+
+    def count_unknown_stream(self, name: str) -> None:
+        """Count a stream that a client asked for and that this gateway does not serve."""
+        name = name[:STREAM_NAME_MAX]
+        listed = name in self.unknown_streams or len(self.unknown_streams) < UNKNOWN_STREAMS_MAX
+        self.unknown_streams[name if listed else "other"] += 1
 
     def log_burst_summaries(self, now_s: float) -> None:
         """Log the summaries of bursts that have ended; call it about once a second."""

@@ -89,6 +89,7 @@ DESCRIPTIONS = {
     "source_switches_total": "Times the active source was switched",
     "symbols": "Symbols with data",
     "symbols_stale": "Symbols without an update for market.symbol_stale_after_s",
+    "unknown_streams_total": "Streams that Binance clients asked for and that are not served, by name",
     "updates_sent_total": "Updates written to clients, counted in one flush of 17",
     "workers": "Worker processes configured",
     "workers_up": "Worker processes that answer",
@@ -165,6 +166,7 @@ class Metrics(Collector):
             ("accepted_connections_total", "dialect", counters.accepted),
             ("refusals_total", "reason", counters.refusals),
             ("command_errors_total", "code", counters.command_errors),
+            ("unknown_streams_total", "stream", counters.unknown_streams),
             ("disconnects_total", "code", counters.disconnects),
             ("client_disconnects_total", "code", counters.client_disconnects),
         ):

@@ -45,6 +45,12 @@ class Stream:
     symbol: str = ""
     interval: str = ""
 
+    @property
+    def native_name(self) -> str:
+        """The native channel of the same data, which tokens name."""
+        kind = "kline" if self.interval else "ticker"
+        return ":".join(filter(None, (kind, self.symbol or "*", self.interval)))
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -62,10 +68,11 @@ class StreamNames:
         self._symbols = symbols
         self._intervals = frozenset(intervals)
 
-    def parse(self, name: object, id: RequestId = None) -> Stream:
-        """The stream of a name; raises `RequestError` for an unknown one. `id`: the request's."""
-        if not isinstance(name, str):
-            raise RequestError(INVALID_REQUEST, "Invalid request: a stream name must be a string", id)
+    def parse(self, name: str) -> Stream | None:
+        """The stream of a name, `None` for a name that no stream of this gateway has."""
+        if not name.isascii():
+            # In upper case some other letters become ASCII: the long s (U+017F) becomes "S".
+            return None
         symbol, _, kind = name.partition("@")
         if view := _ARRAYS.get(symbol.lower()):
             if kind.lower() in ("arr", "arr@1000ms", "arr@3000ms"):
@@ -79,7 +86,7 @@ class StreamNames:
             shifted = interval != suffix
             if prefix.lower() == "kline" and interval in self._intervals and not (shifted and _moves(interval)):
                 return Stream(f"{shown}@{_shown(prefix, 'kline')}_{suffix}", View.STRICT, symbol.upper(), interval)
-        raise RequestError(INVALID_REQUEST, "Invalid request: invalid stream", id)
+        return None
 
 
 def decode(text: bytes) -> Request:
@@ -100,6 +107,13 @@ def decode(text: bytes) -> Request:
     if not isinstance(params, list):
         raise RequestError(INVALID_REQUEST, "Invalid request: params must be a list", id)
     return Request(method, id, params)
+
+
+def stream_names(params: list[Any]) -> list[str]:
+    """The names in a request's parameters; raises `RequestError` if one is not text."""
+    if not all(isinstance(name, str) for name in params):
+        raise RequestError(INVALID_REQUEST, "Invalid request: a stream name must be a string")
+    return params
 
 
 def id_of(text: bytes) -> RequestId:

@@ -7,6 +7,7 @@ connections `/ws/0`), several names may stand in one path, unknown query paramet
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from starlette.routing import WebSocketRoute
@@ -29,6 +30,7 @@ from gateway.protocol.binance_commands import (
     error_frame,
     id_of,
     result,
+    stream_names,
 )
 from gateway.stream.endpoint import now_us
 
@@ -72,13 +74,13 @@ class BinanceService:
     def dialect(self, *, combined: bool, micro: bool) -> BinanceDialect:
         return self._dialects[combined, micro]
 
-    def channel(self, stream: Stream) -> Channel:
-        """The channel of a stream; raises `RequestError` for a symbol without data."""
+    def channel(self, stream: Stream) -> Channel | None:
+        """The channel of a stream, `None` for a symbol without data."""
         hub = self.endpoint.hub
         if not stream.symbol:
             return hub.market_channel(stream.view, stream.name)
         if self._market.is_unknown(stream.symbol):
-            raise RequestError(INVALID_REQUEST, f"Invalid request: invalid stream, no data for {stream.symbol}")
+            return None
         if stream.view is View.STRICT:
             return hub.strict_channel(stream.symbol, stream.interval, stream.name)
         return hub.ticker_channel(stream.symbol, stream.view, stream.name)
@@ -123,13 +125,12 @@ class BinanceClient:
         self._endpoint.open(self, socket, access, self.session)
 
     def begin(self, names: Iterable[str]) -> None:
-        """Subscribe to the streams of the URL; other names (a client's serial number) are ignored."""
-        channels = []
+        """Subscribe to the streams of the URL. Other names, such as a client's serial number, are ignored."""
+        channels: list[Channel] = []
         for name in names:
-            try:
-                channels.append(self._channel(self._service.names.parse(name)))
-            except RequestError:
-                continue
+            if "@" in name:
+                with suppress(RequestError):
+                    channels += self._channels([name])
         self._add(channels[: self._endpoint.config.max_subscriptions])
 
     # Called by the socket.
@@ -190,11 +191,9 @@ class BinanceClient:
         return None
 
     def _subscribe(self, params: list[object]) -> None:
-        service = self._service
-        streams = [service.names.parse(name) for name in params]
-        if not streams:
+        if not params:
             raise RequestError(INVALID_REQUEST, "Invalid request: params must name at least one stream")
-        channels = {self._channel(stream): None for stream in streams}
+        channels = dict.fromkeys(self._channels(stream_names(params)))
         fresh = [channel for channel in channels if channel.n not in self.session.subscription_set]
         if len(self.session.subscription_set.ns) + len(fresh) > self._endpoint.config.max_subscriptions:
             message = f"Invalid request: at most {self._endpoint.config.max_subscriptions} streams per connection"
@@ -202,8 +201,10 @@ class BinanceClient:
         self._add(fresh)
 
     def _unsubscribe(self, params: list[object]) -> None:
-        found = [self._endpoint.hub.find(self._service.names.parse(name).name) for name in params]
-        self._endpoint.hub.unsubscribe(self.session, [channel for channel in found if channel is not None])
+        hub = self._endpoint.hub
+        streams = map(self._service.names.parse, stream_names(params))
+        found = [hub.find(stream.name) for stream in streams if stream is not None]
+        hub.unsubscribe(self.session, [channel for channel in found if channel is not None])
 
     def _add(self, channels: list[Channel]) -> None:
         if channels:
@@ -212,13 +213,23 @@ class BinanceClient:
             # The dialect has no snapshots: the newest values go out with the next flush.
             self.session.add_pending(channel.n for channel in channels)
 
-    def _channel(self, stream: Stream) -> Channel:
-        """Raises `RequestError` also where the client's token does not permit the native channel of the same data."""
-        kind = "kline" if stream.interval else "ticker"
-        name = ":".join(filter(None, (kind, stream.symbol or "*", stream.interval)))
-        if not self._access.allows(name):
-            raise RequestError(INVALID_REQUEST, "Invalid request: the token is not for this stream")
-        return self._service.channel(stream)
+    def _channels(self, names: Iterable[str]) -> list[Channel]:
+        """The channels of all names that are served; the others are counted, and refuse none of those that are.
+
+        Raises `RequestError` where the client's token does not permit the native channel of the same data: a client
+        that is not entitled to a stream is told so.
+        """
+        channels: list[Channel] = []
+        for name in names:
+            stream = self._service.names.parse(name)
+            if stream is not None and not self._access.allows(stream.native_name):
+                raise RequestError(INVALID_REQUEST, "Invalid request: the token is not for this stream")
+            channel = None if stream is None else self._service.channel(stream)
+            if channel is None:
+                self._endpoint.counters.count_unknown_stream(name)
+            else:
+                channels.append(channel)
+        return channels
 
     def _check(self, verdict: Verdict, id: RequestId = None) -> None:
         """Raises `RequestError` for a command beyond the limits; ends the connection of a client that does not stop."""

@@ -11,7 +11,7 @@ from gateway.delivery.commands import CommandError
 from gateway.feed.decode import FeedError, decode_stored_kline, decode_stored_ticker
 from gateway.model.interval import INTERVALS
 from gateway.model.symbol import SymbolRule
-from gateway.protocol.binance_commands import RequestError, StreamNames, decode, error_frame, result
+from gateway.protocol.binance_commands import RequestError, StreamNames, decode, error_frame, result, stream_names
 from gateway.protocol.deflate import negotiate
 from gateway.protocol.frame import CLOSE, FrameError, FrameParser, Message, parse_close
 from gateway.protocol.native import NativeDialect, ticker_json
@@ -43,9 +43,9 @@ def binance_commands(data: bytes) -> None:
     try:
         request = decode(data)
         result(request.id, None)
-        for name in request.params:
-            stream = _STREAMS.parse(name, request.id)
-            assert _STREAMS.parse(stream.name) == stream, "a stream name does not parse to itself"
+        for name in stream_names(request.params):
+            if stream := _STREAMS.parse(name):
+                assert _STREAMS.parse(stream.name) == stream, "a stream name does not parse to itself"
     except RequestError as error:
         error_frame(error)
 

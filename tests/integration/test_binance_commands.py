@@ -6,6 +6,7 @@ import itertools
 import json
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
 from tests.integration.bots import QUIET_S, Series, is_reply, joined, running
@@ -25,6 +26,11 @@ SENT = [
     ('{"method":"SUBSCRIBE","params":["btcusdt@ticker"],"id":"again"}', {"result": None, "id": "again"}),
     ('{"method":"SUBSCRIBE","params":["btcusdt@ticker"]}', {"result": None, "id": None}),
     ('{"method":"UNSUBSCRIBE","params":["ethusdt@kline_1m"],"id":null}', {"result": None, "id": None}),
+    (
+        '{"method":"UNSUBSCRIBE","params":["btcusdt","ethusdt@ticker","nothing@at@all"],"id":1}',
+        {"result": None, "id": 1},
+    ),
+    ('{"method":"SUBSCRIBE","params":["btcusdt@depth","noneusdt@ticker","0",""],"id":1}', {"result": None, "id": 1}),
     ('{"id":9223372036854775807,"method":"LIST_SUBSCRIPTIONS"}', {"result": ["btcusdt@ticker"], "id": 2**63 - 1}),
     ('{"method":"GET_PROPERTY","params":["combined"],"id":2}', {"result": False, "id": 2}),
     ('{"method":"GET_PROPERTY","params":["max_rate"],"id":2}', {"result": None, "id": 2}),
@@ -41,9 +47,8 @@ REFUSED = [
     ('{"method":"SUBSCRIBE","params":[],"id":1}', 2, "at least one", 1),
     ('{"method":"SUBSCRIBE","params":"btcusdt@ticker","id":1}', 2, "must be a list", 1),
     ('{"method":"SUBSCRIBE","params":[5],"id":"a"}', 2, "must be a string", "a"),
-    ('{"method":"SUBSCRIBE","params":["btcusdt@depth"],"id":1}', 2, "invalid stream", 1),
-    ('{"method":"SUBSCRIBE","params":["noneusdt@ticker"],"id":1}', 2, "no data for NONEUSDT", 1),
-    ('{"method":"UNSUBSCRIBE","params":["btcusdt"],"id":1}', 2, "invalid stream", 1),
+    ('{"method":"SUBSCRIBE","params":["ethusdt@ticker",5],"id":1}', 2, "must be a string", 1),
+    ('{"method":"UNSUBSCRIBE","params":["btcusdt@ticker",null],"id":1}', 2, "must be a string", 1),
     ('{"method":"GET_PROPERTY","params":["speed"],"id":1}', 0, "Unknown property: speed", 1),
     ('{"method":"GET_PROPERTY","params":[],"id":1}', 2, "property name must be a string", 1),
     ('{"method":"SET_PROPERTY","params":["speed",true],"id":1}', 0, "Unknown property: speed", 1),
@@ -77,10 +82,46 @@ async def test_commands_in_one_burst_are_answered_in_order(host: str) -> None:
     assert replies == [{"result": ["btcusdt@kline_1s"], "id": id} for id in range(20)]
 
 
-async def test_one_bad_stream_refuses_the_whole_subscription(host: str) -> None:
+BAD_NAMES = [
+    "nonesuchusdt@kline_1m",
+    "btcusdt@trade",
+    "btcusdt@kline_7m",
+    "\u017folusdt@ticker",
+    "btcusdt",
+    "a" * 500,
+    "",
+]
+
+
+@pytest.mark.parametrize("bad", BAD_NAMES, ids=lambda name: ascii(name)[:20])
+async def test_a_name_that_is_not_served_leaves_the_others_of_the_list_served(host: str, bad: str) -> None:
     async with joined(host, "/ws") as client:
-        assert "error" in await client.ask("SUBSCRIBE", "btcusdt@ticker", "btcusdt@nothing")
-        assert await client.during(QUIET_S) == []
+        params = ["btcusdt@kline_1s", bad, "ethusdt@kline_1s"]
+        assert await client.ask("SUBSCRIBE", *params) == {"result": None, "id": 1}
+        assert {(await client.receive())["s"] for _ in range(8)} == {"BTCUSDT", "ETHUSDT"}
+        assert sorted((await client.ask("LIST_SUBSCRIPTIONS"))["result"]) == ["btcusdt@kline_1s", "ethusdt@kline_1s"]
+        assert await client.ask("UNSUBSCRIBE", bad, "btcusdt@kline_1s") == {"result": None, "id": 1}
+        assert (await client.ask("LIST_SUBSCRIPTIONS"))["result"] == ["ethusdt@kline_1s"]
+
+
+async def test_names_that_are_not_served_are_counted_by_name_and_make_no_channel(host: str) -> None:
+    async def metrics() -> str:
+        async with httpx.AsyncClient(timeout=20, trust_env=False) as http:
+            return (await http.get(f"http://{host}/metrics")).text
+
+    def channels(text: str) -> str:
+        return next(line for line in text.splitlines() if line.startswith("gateway_channels "))
+
+    before = channels(await metrics())
+    async with joined(host, "/ws/nonesuchusdt@kline_1m/btcusdt@depth/7") as client:
+        assert (await client.ask("SUBSCRIBE", *BAD_NAMES))["result"] is None
+        assert (await client.ask("SUBSCRIBE", *(f"none{n}usdt@ticker" for n in range(100))))["result"] is None
+    text = await metrics()
+    assert 'gateway_unknown_streams_total{stream="nonesuchusdt@kline_1m"} 2.0' in text
+    assert 'gateway_unknown_streams_total{stream="btcusdt@depth"} 1.0' in text
+    assert 'stream="7"' not in text
+    assert text.count("gateway_unknown_streams_total{") == 51
+    assert channels(text) == before
 
 
 async def test_nothing_of_a_stream_follows_the_end_of_its_subscription(host: str) -> None:

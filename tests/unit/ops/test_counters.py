@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from gateway.ops.counters import BUCKETS_S, Counters, Histogram, Stage
+from gateway.ops.counters import BUCKETS_S, UNKNOWN_STREAMS_MAX, Counters, Histogram, Stage
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,17 @@ def test_unknown_close_codes_of_clients_share_one_label() -> None:
     for code in (1000, 1006, *range(3000, 5000)):
         counters.connection_closed(1, "native", "a", client_close_code=code, gateway_close_code=0, now_s=0)
     assert counters.client_disconnects == {"1000": 1, "1006": 1, "other": 2000}
+
+
+def test_unknown_streams_are_counted_by_name_up_to_a_limit() -> None:
+    counters = Counters()
+    for number in range(UNKNOWN_STREAMS_MAX + 10):
+        counters.count_unknown_stream(f"{number}usdt@depth")
+    counters.count_unknown_stream("0usdt@depth")
+    counters.count_unknown_stream("x" * 1000)
+    assert counters.unknown_streams["0usdt@depth"] == 2
+    assert counters.unknown_streams["other"] == 11
+    assert len(counters.unknown_streams) == UNKNOWN_STREAMS_MAX + 1
 
 
 def test_missed_flushes_are_the_sum_over_their_causes() -> None:

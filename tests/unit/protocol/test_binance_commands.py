@@ -18,16 +18,17 @@ from gateway.protocol.binance_commands import (
     error_frame,
     id_of,
     result,
+    stream_names,
 )
 from gateway.protocol.frame import TEXT, frame
 
 NAMES = StreamNames(SymbolRule(), ["1s", "1m", "1h", "4h", "8h", "12h", "1d", "1w", "1M"])
 
 
-def refusal(name: object) -> RequestError:
-    with pytest.raises(RequestError) as caught:
-        NAMES.parse(name, 5)
-    return caught.value
+def parsed(name: str) -> Stream:
+    stream = NAMES.parse(name)
+    assert stream is not None
+    return stream
 
 
 def bad(text: bytes) -> RequestError:
@@ -76,7 +77,7 @@ def test_stream_name_is_parsed(name: str, stream: Stream) -> None:
     ],
 )
 def test_any_letter_case_is_accepted_and_uniform_case_is_echoed(name: str, echoed: str) -> None:
-    stream = NAMES.parse(name)
+    stream = parsed(name)
     assert (stream.name, stream.symbol) == (echoed, "BTCUSDT")
 
 
@@ -93,14 +94,14 @@ def test_arrays_are_accepted_in_any_letter_case(name: str, echoed: str) -> None:
 
 
 def test_upper_and_lower_case_name_the_same_values() -> None:
-    upper, lower = NAMES.parse("BTCUSDT@kline_1m"), NAMES.parse("btcusdt@kline_1m")
+    upper, lower = parsed("BTCUSDT@kline_1m"), parsed("btcusdt@kline_1m")
     assert upper.name != lower.name
     assert (upper.view, upper.symbol, upper.interval) == (lower.view, lower.symbol, lower.interval)
 
 
 def test_minute_and_month_are_different_intervals() -> None:
-    assert NAMES.parse("btcusdt@kline_1m").interval == "1m"
-    assert NAMES.parse("btcusdt@kline_1M").interval == "1M"
+    assert parsed("btcusdt@kline_1m").interval == "1m"
+    assert parsed("btcusdt@kline_1M").interval == "1M"
 
 
 @pytest.mark.parametrize("interval", ["1s", "1m", "1h", "4h", "8h"])
@@ -111,8 +112,8 @@ def test_offset_that_moves_no_kline_is_accepted(interval: str) -> None:
 
 @pytest.mark.parametrize("interval", ["12h", "1d", "1w", "1M"])
 def test_offset_that_moves_klines_is_refused(interval: str) -> None:
-    assert NAMES.parse(f"btcusdt@kline_{interval}").interval == interval
-    assert refusal(f"btcusdt@kline_{interval}@+08:00").code == INVALID_REQUEST
+    assert parsed(f"btcusdt@kline_{interval}").interval == interval
+    assert NAMES.parse(f"btcusdt@kline_{interval}@+08:00") is None
 
 
 @pytest.mark.parametrize(
@@ -140,14 +141,36 @@ def test_offset_that_moves_klines_is_refused(interval: str) -> None:
         "0",
     ],
 )
-def test_unknown_stream_is_refused(name: str) -> None:
-    error = refusal(name)
-    assert (error.code, error.message, error.id) == (INVALID_REQUEST, "Invalid request: invalid stream", 5)
+def test_unknown_name_has_no_stream(name: str) -> None:
+    assert NAMES.parse(name) is None
+
+
+@pytest.mark.parametrize("name", ["\u017folusdt@ticker", "btcusdt@\u212aline_1m", "!m\u0131niTicker@arr"], ids=ascii)
+def test_letters_that_only_fold_to_ascii_name_no_stream(name: str) -> None:
+    assert NAMES.parse(name) is None
 
 
 @pytest.mark.parametrize("name", [None, 5, ["btcusdt@ticker"], {}], ids=str)
-def test_stream_name_must_be_a_string(name: object) -> None:
-    assert refusal(name).message == "Invalid request: a stream name must be a string"
+def test_stream_names_must_be_strings(name: object) -> None:
+    assert stream_names(["btcusdt@ticker", "x"]) == ["btcusdt@ticker", "x"]
+    with pytest.raises(RequestError) as caught:
+        stream_names(["btcusdt@ticker", name])
+    assert (caught.value.code, caught.value.message) == (
+        INVALID_REQUEST,
+        "Invalid request: a stream name must be a string",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "native"),
+    [
+        ("BTCUSDT@kline_1m", "kline:BTCUSDT:1m"),
+        ("btcusdt@bookTicker", "ticker:BTCUSDT"),
+        ("!miniTicker@arr", "ticker:*"),
+    ],
+)
+def test_stream_has_the_data_of_a_native_channel(name: str, native: str) -> None:
+    assert parsed(name).native_name == native
 
 
 @pytest.mark.parametrize(
