@@ -19,6 +19,7 @@ from gateway.config.reload import reloaded
 from gateway.delivery.feed_state import FeedStateMachine
 from gateway.delivery.hub import Hub
 from gateway.delivery.load_level import Load
+from gateway.delivery.load_meter import LoadMeter
 from gateway.feed.factory import make_feed
 from gateway.feed.failover import SourceFailover
 from gateway.history.aggregating_store import AggregatingStore
@@ -95,6 +96,7 @@ class Gateway:
         self.hub = Hub(self.market, stream.closed_log, max(1, round(1000 / stream.tick_ms)))
         self.feed_state = FeedStateMachine(market_config.stale_after_s)
         self.load = Load(stream.tick_ms / 1000)
+        self.load_meter = LoadMeter(time.thread_time)
 
         # Stored klines: each source, all of them, aggregated intervals; then history, and what repairs gaps from it.
         self.sources = SourceFailover(redis_by_source, market_config.switch_after_s, time.monotonic)
@@ -269,7 +271,7 @@ class Gateway:
     def _middleware(self) -> list[Middleware]:
         config = self.config
         tls = bool(config.server.tls_certificate)
-        guard = Middleware(Guard, admission=self.admission, rates=self.rates, limits=config.limits, tls=tls)
+        guard = Middleware(Guard, self.admission, self.rates, self.load_meter, config.limits, tls=tls)
         return [reply.cors(config.http), guard]
 
     def _routes(self) -> list[BaseRoute]:

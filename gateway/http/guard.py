@@ -14,6 +14,7 @@ from starlette.requests import HTTPConnection
 from gateway.access.admission import Refusal
 from gateway.access.peers import group_of
 from gateway.access.token_bucket import SECOND_US, Rate
+from gateway.delivery.load_meter import Cause
 from gateway.http.admission import refusal_response
 from gateway.http.reply import json_response
 from gateway.model.errors import ErrorCode
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from gateway.access.grants import Grant
     from gateway.access.rate_limiter import RateLimiter
     from gateway.config import LimitsConfig
+    from gateway.delivery.load_meter import LoadMeter
     from gateway.http.admission import Admission
 
 BINANCE, UDF = "/api/", "/udf"
@@ -43,21 +45,33 @@ HSTS = (b"strict-transport-security", b"max-age=31536000")
 
 
 class Guard:
-    """ASGI middleware. Counts every HTTP answer by API and status."""
+    """ASGI middleware. Counts every HTTP answer by API and status, and charges requests and handshakes to the meter."""
 
     def __init__(
-        self, app: ASGIApp, admission: Admission, rates: RateLimiter, limits: LimitsConfig, *, tls: bool
+        self,
+        app: ASGIApp,
+        admission: Admission,
+        rates: RateLimiter,
+        meter: LoadMeter,
+        limits: LimitsConfig,
+        *,
+        tls: bool,
     ) -> None:
         self._app = app
+        self._meter = meter
         self._admission = admission
         self._rates = rates
         self._rate = Rate.per_minute(limits.http_per_min, limits.http_burst)
         self._headers = [NOSNIFF, HSTS] if tls else [NOSNIFF]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+        if scope["type"] == "http":
+            await self._meter.charged(Cause.HTTP, self._serve(scope, receive, send))
+        else:
+            # Ends with the handshake: the connection is handed over.
+            await self._meter.charged(Cause.HANDSHAKES, _call(self._app, scope, receive, send))
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = list(self._headers)
         path = scope["path"]
         is_data = path.startswith(DATA) and path not in OPEN
@@ -120,6 +134,11 @@ class Guard:
         if grant is None or grant.http_per_min is None:
             return self._rate
         return Rate.per_minute(grant.http_per_min, max(1, round(grant.http_per_min)))
+
+
+async def _call(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """The application's answer as a coroutine: ASGI promises no more than an awaitable."""
+    await app(scope, receive, send)
 
 
 def _for_one_client(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
