@@ -94,7 +94,7 @@ class Gateway:
         # State: the market, its channels, whether the feed is live, how loaded the process is.
         self.market = Market(market_config, stream.closed_log, lazy=True)
         self.hub = Hub(self.market, stream.closed_log, max(1, round(1000 / stream.tick_ms)))
-        self.feed_state = FeedStateMachine(market_config.stale_after_s)
+        self.feed_state = FeedStateMachine(market_config.stale_after_s, market_config.close_grace_ms / 1000)
         self.load = Load(stream.tick_ms / 1000)
         self.load_meter = LoadMeter(time.thread_time)
 
@@ -112,7 +112,7 @@ class Gateway:
         observe = self.counters.observe_history
         self.history = History(aggregating_store, live_view, config.history, stream.history_max, observe=observe)
         self.backfill = Backfill(aggregating_store, self.market, intervals, config.redis.retry_s, clock)
-        self.watch = GapWatch(market_config, self.store, self.market, self.backfill, self.feed_state.is_live, clock)
+        self.watch = GapWatch(market_config, self.store, self.market, self.backfill, self.feed_state.closed_live, clock)
 
         # In: feeds of all sources, of which the active one's updates reach the market.
         self.ingest = Ingest(config, self.market, self.hub, self.feed_state, self.backfill, self.counters, clock)

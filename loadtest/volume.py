@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from gateway.config import MarketConfig, StreamConfig
 from gateway.delivery.channel import View
-from gateway.delivery.feed_state import FeedState
 from gateway.delivery.hub import Hub
 from gateway.delivery.session import Session
+from gateway.delivery.staleness import FeedState
 from gateway.market.market import Market
 from gateway.model.ticker import TickerUpdate
 from gateway.protocol.compact import CompactDialect

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from gateway.market.closed_log import ClosedLog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from gateway.delivery.dialect import Dialect
+    from gateway.delivery.staleness import FeedState, Staleness
     from gateway.market.series import Series
     from gateway.market.state import SymbolState
     from gateway.model.kline import Kline
@@ -64,6 +65,10 @@ class TickerChannel:
         """The market's value at this moment; `value` is that of the last flush."""
         return self._state.ticker
 
+    def staleness(self, feed: FeedState, *, closed_only: bool = False) -> Staleness:
+        """Whether what the channel shows is live, with this state of the feed."""
+        return feed.ticker(self.symbol)
+
     def refresh(self) -> None:
         """Take the value from the market."""
         self.value = self._state.ticker
@@ -98,6 +103,10 @@ class MarketChannel:
         self._all_tickers = all_tickers
         self._changed: dict[SymbolState, None] = {}
         self.value: tuple[Ticker, ...] = ()
+
+    def staleness(self, feed: FeedState, *, closed_only: bool = False) -> Staleness:
+        """The state of all tickers together."""
+        return feed.prices
 
     def collect(self, states: Iterable[SymbolState]) -> None:
         self._changed.update(dict.fromkeys(states))
@@ -154,6 +163,10 @@ class KlineChannel:
     def interval(self) -> str:
         return self.series.interval.name
 
+    def staleness(self, feed: FeedState, *, closed_only: bool = False) -> Staleness:
+        """Whether what the channel shows is live; with `closed_only` it shows no forming kline."""
+        return feed.klines(self.symbol, forming=not closed_only)
+
     def refresh(self) -> None:
         """Take the value from the market."""
         self.value = self.series.forming
@@ -206,3 +219,13 @@ class StrictKlineChannel(KlineChannel):
 
 
 Channel = TickerChannel | MarketChannel | KlineChannel
+
+
+def changed_states(
+    channels: Sequence[Channel], ns: Iterable[int], before: FeedState | None, feed: FeedState, *, closed_only: bool
+) -> dict[int, Staleness]:
+    """The states of those channels (by number) whose state is another one than `before`; `None`: of all."""
+    states = {n: channels[n].staleness(feed, closed_only=closed_only) for n in ns}
+    if before is None:
+        return states
+    return {n: state for n, state in states.items() if channels[n].staleness(before, closed_only=closed_only) != state}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-    from gateway.delivery.feed_state import FeedState
+    from gateway.delivery.staleness import Staleness
     from gateway.model.kline import Kline
     from gateway.model.ticker import Ticker
 
@@ -39,8 +39,8 @@ class Dialect(Protocol):
         """The WebSocket frames around joined fragments, ready to be written. `spare`: there is time to compress."""
         ...
 
-    def status(self, ns: Iterable[int], state: FeedState) -> bytes:
-        """A frame that tells a client the state of its channels; b"" where the dialect has no such message."""
+    def status(self, states: Mapping[int, Staleness]) -> bytes:
+        """Frames that tell a client the states of channels; b"" where the dialect has no such message."""
         ...
 
     def throttle(self, interval_ms: int, reason: str) -> bytes:

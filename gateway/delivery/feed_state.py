@@ -1,62 +1,76 @@
 """Feed state: whether what is served is live, or why and since when it is stale. Pure; times are arguments.
 
-One machine, one table. Everybody else reads `FeedStateMachine.current`. What the states mean to clients:
+One machine, one table, applied to each lane. Everybody else reads `FeedStateMachine.current`. What the states mean to
+clients:
 
 | state | reason on the wire | meaning |
 |---|---|---|
-| live | | usable data arrives |
+| live | | usable data of the lane arrives |
 | disconnected | `redis` | no connection to the source |
 | backfilling | `repair` | connected again; what was missed meanwhile is being read from the store |
-| silent | `silent` | connected, and no message for `stale_after_s`; or messages again, but no fresh prices yet |
+| silent | `silent` | connected, and nothing usable for `stale_after_s`; or data again, but no fresh prices yet |
+| malformed | `malformed` | messages arrive, and none of them is usable |
+| stopped | `prices`, `klines` | usable data arrives, but no prices; or no closed klines though some are due |
 """
 
 from __future__ import annotations
 
 import math
-from enum import Enum, StrEnum, auto
+from enum import Enum, auto
 from typing import NamedTuple
+
+from gateway.delivery.feed_times import FeedTimes
+from gateway.delivery.staleness import FeedState, Staleness, StaleReason
 
 PRICES_SPREAD_S = 1.0
 """A source that is back sends the price of its last symbol at most this long after that of its first."""
 
 PRICES_WAIT_S = 10.0
-"""A source that sends everything but prices is called live after this time: it may have given them up."""
+"""A source that is back and sends everything but prices for this time has stopped to send them."""
 
 FUTURE_MS = 1000
 """How far the source's clock may be ahead of ours."""
 
 
-class StaleReason(StrEnum):
-    """Why data is stale; the values are those of the wire. `NONE` is the reason of live data."""
+class State(Enum):
+    """States of a lane."""
 
-    NONE = ""
-    DISCONNECTED = "redis"
-    BACKFILLING = "repair"
-    SILENT = "silent"
+    LIVE = auto()
+    DISCONNECTED = auto()
+    BACKFILLING = auto()
+    SILENT = auto()
+    MALFORMED = auto()
+    STOPPED = auto()
+    """Other lanes go on."""
 
 
 class Input(Enum):
-    """What happens to the feed. Messages and prices only set times, which `TIME_PASSED` judges."""
+    """What happens to the feed. Messages, usable or refused, only set times, which `TIME_PASSED` judges."""
 
     CONNECTED = auto()
     """There is a connection (another source, or more channels, count too), and a backfill of everything starts."""
     DISCONNECTED = auto()
     BACKFILL_DONE = auto()
     TIME_PASSED = auto()
-    """Once a flush: the ages of the last message and the last price are judged."""
+    """Once a flush: the ages of the last usable data are judged."""
 
 
 class When(Enum):
-    """Conditions of transitions, on the times of the last message and the last price."""
+    """Conditions of transitions, on the times of the last usable data."""
 
     ALWAYS = auto()
-    PRICES_FRESH = auto()
-    """The last price is not older than `stale_after_s`, or no price is known at all."""
-    PRICES_OLD = auto()
-    NO_MESSAGE = auto()
-    """Nothing has arrived for more than `stale_after_s`."""
+    FRESH = auto()
+    """Neither the lane nor the feed as a whole is old."""
+    LANE_OLD = auto()
+    """The lane is old, the feed is not."""
+    LANE_OLD_AGAIN = auto()
+    """The same, and the feed has been fresh for long enough that the lane should be back."""
+    NOTHING = auto()
+    """Nothing usable has come for too long, and nothing is refused."""
+    REFUSED = auto()
+    """Nothing usable has come for too long, and messages are refused."""
     RECOVERED = auto()
-    """Messages arrive again, and all prices have had time to arrive; see `FeedStateMachine`."""
+    """Fresh again, and the prices of all symbols have had time to arrive; see `FeedStateMachine`."""
 
 
 class Since(Enum):
@@ -66,101 +80,144 @@ class Since(Enum):
     BEFORE = auto()
     """As the state before."""
     NOW = auto()
-    LAST_MESSAGE = auto()
-    LAST_PRICE = auto()
+    LAST_USABLE = auto()
+    """The last usable data of any kind."""
+    LANE = auto()
+    """The lane's last data; of closed klines, when the next one was due."""
 
 
 class Transition(NamedTuple):
-    to: StaleReason
+    to: State
     when: When
     since: Since
 
 
-LIVE, DISCONNECTED, BACKFILLING, SILENT = StaleReason
+_BACKFILL = (Transition(State.BACKFILLING, When.ALWAYS, Since.BEFORE),)
+_LOST = (Transition(State.DISCONNECTED, When.ALWAYS, Since.NOW),)
+# Stored data does not become fresh by being read: what counts is the age of the newest stored price.
+_READ = (
+    Transition(State.LIVE, When.FRESH, Since.ZERO),
+    Transition(State.STOPPED, When.LANE_OLD, Since.LANE),
+    Transition(State.SILENT, When.ALWAYS, Since.LAST_USABLE),
+)
 
 # A pair without a row, and a row whose condition does not hold, changes nothing. The first row that holds counts.
-TRANSITIONS: dict[tuple[StaleReason, Input], tuple[Transition, ...]] = {
+TRANSITIONS: dict[tuple[State, Input], tuple[Transition, ...]] = {
     # Live data stays live while another source takes over or channels are added: it is fresh all along.
-    (DISCONNECTED, Input.CONNECTED): (Transition(BACKFILLING, When.ALWAYS, Since.BEFORE),),
-    (BACKFILLING, Input.CONNECTED): (Transition(BACKFILLING, When.ALWAYS, Since.BEFORE),),
-    (SILENT, Input.CONNECTED): (Transition(BACKFILLING, When.ALWAYS, Since.BEFORE),),
-    (LIVE, Input.DISCONNECTED): (Transition(DISCONNECTED, When.ALWAYS, Since.NOW),),
-    (BACKFILLING, Input.DISCONNECTED): (Transition(DISCONNECTED, When.ALWAYS, Since.NOW),),
-    (SILENT, Input.DISCONNECTED): (Transition(DISCONNECTED, When.ALWAYS, Since.NOW),),
-    # Stored data does not become fresh by being read: what counts is the age of the newest stored price.
-    (DISCONNECTED, Input.BACKFILL_DONE): (
-        Transition(LIVE, When.PRICES_FRESH, Since.ZERO),
-        Transition(SILENT, When.PRICES_OLD, Since.LAST_PRICE),
+    (State.DISCONNECTED, Input.CONNECTED): _BACKFILL,
+    (State.BACKFILLING, Input.CONNECTED): _BACKFILL,
+    (State.SILENT, Input.CONNECTED): _BACKFILL,
+    (State.MALFORMED, Input.CONNECTED): _BACKFILL,
+    (State.STOPPED, Input.CONNECTED): _BACKFILL,
+    (State.LIVE, Input.DISCONNECTED): _LOST,
+    (State.BACKFILLING, Input.DISCONNECTED): _LOST,
+    (State.SILENT, Input.DISCONNECTED): _LOST,
+    (State.MALFORMED, Input.DISCONNECTED): _LOST,
+    (State.STOPPED, Input.DISCONNECTED): _LOST,
+    (State.DISCONNECTED, Input.BACKFILL_DONE): _READ,
+    (State.BACKFILLING, Input.BACKFILL_DONE): _READ,
+    (State.SILENT, Input.BACKFILL_DONE): _READ,
+    (State.MALFORMED, Input.BACKFILL_DONE): _READ,
+    (State.STOPPED, Input.BACKFILL_DONE): _READ,
+    (State.LIVE, Input.TIME_PASSED): (
+        Transition(State.SILENT, When.NOTHING, Since.LAST_USABLE),
+        Transition(State.MALFORMED, When.REFUSED, Since.LAST_USABLE),
+        Transition(State.STOPPED, When.LANE_OLD, Since.LANE),
     ),
-    (BACKFILLING, Input.BACKFILL_DONE): (
-        Transition(LIVE, When.PRICES_FRESH, Since.ZERO),
-        Transition(SILENT, When.PRICES_OLD, Since.LAST_PRICE),
+    (State.SILENT, Input.TIME_PASSED): (
+        Transition(State.LIVE, When.RECOVERED, Since.ZERO),
+        Transition(State.MALFORMED, When.REFUSED, Since.BEFORE),
+        Transition(State.STOPPED, When.LANE_OLD_AGAIN, Since.BEFORE),
     ),
-    (SILENT, Input.BACKFILL_DONE): (
-        Transition(LIVE, When.PRICES_FRESH, Since.ZERO),
-        Transition(SILENT, When.PRICES_OLD, Since.LAST_PRICE),
+    (State.MALFORMED, Input.TIME_PASSED): (
+        Transition(State.LIVE, When.RECOVERED, Since.ZERO),
+        Transition(State.SILENT, When.NOTHING, Since.BEFORE),
+        Transition(State.STOPPED, When.LANE_OLD_AGAIN, Since.BEFORE),
     ),
-    (LIVE, Input.TIME_PASSED): (Transition(SILENT, When.NO_MESSAGE, Since.LAST_MESSAGE),),
-    (SILENT, Input.TIME_PASSED): (Transition(LIVE, When.RECOVERED, Since.ZERO),),
+    (State.STOPPED, Input.TIME_PASSED): (
+        Transition(State.LIVE, When.RECOVERED, Since.ZERO),
+        Transition(State.SILENT, When.NOTHING, Since.BEFORE),
+        Transition(State.MALFORMED, When.REFUSED, Since.BEFORE),
+    ),
+}
+
+_REASONS = {
+    State.LIVE: StaleReason.NONE,
+    State.DISCONNECTED: StaleReason.DISCONNECTED,
+    State.BACKFILLING: StaleReason.BACKFILLING,
+    State.SILENT: StaleReason.SILENT,
+    State.MALFORMED: StaleReason.MALFORMED,
 }
 
 
-class FeedState:
-    """One state of the feed, given to sessions and compared by identity: each object is announced once.
+class _Lane:
+    """What the machine keeps of a lane: its state, and since when it has been fresh again."""
 
-    `since_ms` is market time (ms since the epoch), 0 while live or where it is not known.
-    """
+    __slots__ = ("fresh_since_s", "since_ms", "state", "stopped")
 
-    __slots__ = ("reason", "since_ms")
+    def __init__(self, stopped: StaleReason) -> None:
+        self.state = State.DISCONNECTED
+        self.since_ms = 0
+        self.stopped = stopped
+        """The reason while only this lane is old."""
+        self.fresh_since_s = math.inf
 
-    def __init__(self, reason: StaleReason = StaleReason.NONE, since_ms: int = 0) -> None:
-        self.reason = reason
-        self.since_ms = since_ms
-
-    @property
-    def live(self) -> bool:
-        return not self.reason
-
-    @property
-    def unread(self) -> bool:
-        """Whether the source has, or may have, data that has not been read yet."""
-        return self.reason in (StaleReason.DISCONNECTED, StaleReason.BACKFILLING)
+    def staleness(self) -> Staleness:
+        return Staleness(_REASONS.get(self.state, self.stopped), self.since_ms)
 
 
 class FeedStateMachine:
-    """Applies `TRANSITIONS` to the inputs. `now_s` is monotonic, `now_ms` market time.
+    """Applies `TRANSITIONS` to the inputs, for each lane. `now_s` is monotonic, `now_ms` market time.
 
-    Recovery from silence: on a slow connection prices arrive last. So live data needs prices for as long as it takes
-    until those of all symbols have arrived (`PRICES_SPREAD_S`), or messages of any kind for `PRICES_WAIT_S`. A source
-    that never sent a price needs none.
+    Recovery: on a slow connection prices arrive last. So prices that are back are live once those of all symbols have
+    had time to arrive (`PRICES_SPREAD_S`). A source that never sent a price needs none.
     """
 
-    __slots__ = ("_last_price_s", "_messages_since_s", "_prices_since_s", "_stale_after_s", "current", "last_message_s")
+    __slots__ = ("_all_since_s", "_closed", "_prices", "current", "times")
 
-    def __init__(self, stale_after_s: float) -> None:
-        """`stale_after_s`: how long no message may arrive before data counts as stale."""
-        self._stale_after_s = stale_after_s
+    def __init__(self, stale_after_s: float, close_grace_s: float = 2.0) -> None:
+        """See `FeedTimes`."""
+        self.times = FeedTimes(stale_after_s, close_grace_s)
         self.current = FeedState(StaleReason.DISCONNECTED)
-        self.last_message_s = 0.0
-        """When the last message arrived, usable or not; 0 before the first."""
-        self._last_price_s = 0.0
-        # Since when messages, and fresh prices, arrive again after a silence.
-        self._messages_since_s = self._prices_since_s = math.inf
+        self._prices, self._closed = _Lane(StaleReason.PRICES), _Lane(StaleReason.KLINES)
+        # Since when there has been usable data of any kind again.
+        self._all_since_s = math.inf
 
     def is_live(self) -> bool:
-        """Whether the feed is live now."""
+        """Whether all lanes are live now."""
         return self.current.live
 
-    def configure(self, stale_after_s: float) -> None:
-        self._stale_after_s = stale_after_s
+    def closed_live(self) -> bool:
+        """Whether closed klines are live, or only those are missing: then gaps are worth looking for."""
+        return self._closed.state in (State.LIVE, State.STOPPED)
+
+    @property
+    def last_message_s(self) -> float:
+        """When the last message arrived, usable or not; 0 before the first."""
+        return self.times.last_message_s
+
+    # What arrives.
 
     def message_received(self, now_s: float) -> None:
-        """A message has arrived, of whatever kind; refused messages count too."""
-        self.last_message_s = now_s
+        """A message has arrived, of whatever kind; that makes nothing fresh."""
+        self.times.last_message_s = now_s
+
+    def message_refused(self, now_s: float) -> None:
+        self.times.last_refused_s = now_s
 
     def price_usable(self, now_s: float) -> None:
         """A ticker has been decoded and applied."""
-        self._last_price_s = now_s
+        self.times.price_usable(now_s)
+
+    def kline_usable(self, now_s: float) -> None:
+        """A forming kline has been decoded and applied."""
+        self.times.kline_usable(now_s)
+
+    def kline_closed(self, now_s: float, interval_s: float, close_time_ms: int) -> None:
+        """A closed kline has been decoded and applied, or read from the store."""
+        self.times.kline_closed(now_s, interval_s, close_time_ms)
+
+    # What becomes of the connection.
 
     def connected(self, now_s: float, now_ms: int) -> None:
         self._apply(Input.CONNECTED, now_s, now_ms)
@@ -174,73 +231,82 @@ class FeedStateMachine:
         if self.current.live:
             return
         self._date_stored_prices(now_s, now_ms, newest_price_ms)
-        self._messages_since_s, self._prices_since_s = now_s, math.inf
+        self.times.restart_closes(now_s)
+        self._all_since_s, self._prices.fresh_since_s = now_s, math.inf
         self._apply(Input.BACKFILL_DONE, now_s, now_ms)
         self.time_passed(now_s, now_ms)
 
     def time_passed(self, now_s: float, now_ms: int) -> None:
-        """Judge the age of the last message and the last price."""
-        if self.current.reason is StaleReason.SILENT and not self._is_silent(now_s):
-            self._messages_since_s = min(self._messages_since_s, now_s)
-            if self._has_fresh_prices(now_s):
-                self._prices_since_s = min(self._prices_since_s, now_s)
-        if self._apply(Input.TIME_PASSED, now_s, now_ms) and not self.current.live:
-            self._messages_since_s = self._prices_since_s = math.inf
+        """Judge the ages of the last usable data."""
+        times = self.times
+        if times.all_old(now_s):
+            self._all_since_s = math.inf
+        elif self._all_since_s == math.inf:
+            # After a silence the collector sends the next closed kline, not those that it has missed itself.
+            self._all_since_s = now_s
+            times.restart_closes(now_s)
+        self._prices.fresh_since_s = math.inf if times.prices_old(now_s) else min(self._prices.fresh_since_s, now_s)
+        self._apply(Input.TIME_PASSED, now_s, now_ms)
 
     def _date_stored_prices(self, now_s: float, now_ms: int, newest_price_ms: int) -> None:
-        """A new connection makes nothing fresh: prices are as old as the last message, or as the store says.
+        """A new connection makes nothing fresh: prices are as old as the last usable one, or as the store says.
 
         Where neither is known, data counts as fresh. A price of the future only shows that this machine's clock is
         wrong.
         """
-        age_ms = now_ms - newest_price_ms
+        times, age_ms = self.times, now_ms - newest_price_ms
         if newest_price_ms and age_ms > -FUTURE_MS:
             stored_s = now_s - max(0, age_ms) / 1000
-            self.last_message_s = max(self.last_message_s, stored_s) if self.last_message_s else stored_s
-            self._last_price_s = max(self._last_price_s, stored_s)
-        elif not self.last_message_s:
-            self.last_message_s = now_s
+            times.last_price_s = max(times.last_price_s, stored_s)
+            times.last_usable_s = max(times.last_usable_s, stored_s) if times.last_usable_s else stored_s
+        elif not times.last_usable_s:
+            times.last_usable_s = now_s
 
     def _apply(self, given: Input, now_s: float, now_ms: int) -> bool:
-        """Make the first transition whose condition holds; returns whether there was one."""
-        for transition in TRANSITIONS.get((self.current.reason, given), ()):
-            if self._holds(transition.when, now_s):
-                since_ms = self._since_ms(transition.since, now_s, now_ms)
-                self.current = FeedState(transition.to, since_ms)
+        """For each lane make the first transition whose condition holds; returns whether there was one."""
+        moved = [lane for lane in (self._prices, self._closed) if self._apply_to(lane, given, now_s, now_ms)]
+        if moved:
+            prices, closed = self._prices.staleness(), self._closed.staleness()
+            self.current = FeedState(prices.reason, prices.since_ms, closed=closed)
+        return bool(moved)
+
+    def _apply_to(self, lane: _Lane, given: Input, now_s: float, now_ms: int) -> bool:
+        for transition in TRANSITIONS.get((lane.state, given), ()):
+            if self._holds(lane, transition.when, now_s):
+                lane.since_ms = self._since_ms(lane, transition.since, now_s, now_ms)
+                lane.state = transition.to
                 return True
         return False
 
-    def _holds(self, when: When, now_s: float) -> bool:
-        match when:
-            case When.ALWAYS:
-                return True
-            case When.PRICES_FRESH:
-                return not self._last_price_s or self._has_fresh_prices(now_s)
-            case When.PRICES_OLD:
-                return bool(self._last_price_s) and not self._has_fresh_prices(now_s)
-            case When.NO_MESSAGE:
-                return self._is_silent(now_s)
-        return not self._is_silent(now_s) and self._has_recovered(now_s)
+    def _lane_old(self, lane: _Lane, now_s: float) -> bool:
+        times = self.times
+        return times.prices_old(now_s) if lane is self._prices else times.closes_overdue(now_s)
 
-    def _has_recovered(self, now_s: float) -> bool:
-        spread_s = min(PRICES_SPREAD_S, self._stale_after_s / 2)
-        all_prices = not self._last_price_s or now_s - self._prices_since_s >= spread_s
-        return all_prices or now_s - self._messages_since_s > PRICES_WAIT_S
+    def _holds(self, lane: _Lane, when: When, now_s: float) -> bool:
+        times = self.times
+        if when is When.ALWAYS:
+            return True
+        if times.all_old(now_s):
+            return when is (When.REFUSED if times.refuses(now_s) else When.NOTHING)
+        if self._lane_old(lane, now_s):
+            wait_s = min(PRICES_WAIT_S, times.stale_after_s)
+            returned = when is When.LANE_OLD_AGAIN and now_s - self._all_since_s >= wait_s
+            return returned or when is When.LANE_OLD
+        if when is When.RECOVERED and lane is self._prices and times.last_price_s:
+            return now_s - lane.fresh_since_s >= min(PRICES_SPREAD_S, times.stale_after_s / 2)
+        return when in (When.FRESH, When.RECOVERED)
 
-    def _is_silent(self, now_s: float) -> bool:
-        return now_s - self.last_message_s > self._stale_after_s
-
-    def _has_fresh_prices(self, now_s: float) -> bool:
-        return now_s - self._last_price_s <= self._stale_after_s
-
-    def _since_ms(self, since: Since, now_s: float, now_ms: int) -> int:
+    def _since_ms(self, lane: _Lane, since: Since, now_s: float, now_ms: int) -> int:
+        times = self.times
         match since:
             case Since.ZERO:
                 return 0
             case Since.BEFORE:
-                return self.current.since_ms
+                return lane.since_ms
             case Since.NOW:
                 return now_ms
-            case Since.LAST_MESSAGE:
-                return now_ms - round((now_s - self.last_message_s) * 1000)
-        return now_ms - round((now_s - self._last_price_s) * 1000)
+            case Since.LAST_USABLE:
+                at_s = times.last_usable_s
+            case Since.LANE:
+                at_s = times.last_price_s if lane is self._prices else times.closes_due_s
+        return now_ms - round((now_s - at_s) * 1000)

@@ -11,8 +11,8 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from gateway.delivery.channel import KlineChannel, MarketChannel, StrictKlineChannel, TickerChannel, View
-from gateway.delivery.feed_state import FeedState, StaleReason
 from gateway.delivery.session import Published
+from gateway.delivery.staleness import FeedState, StaleReason
 from gateway.delivery.subscription_set import SubscriptionSets
 from gateway.delivery.throttle import TIER_PERIODS
 from gateway.delivery.tier import Tier

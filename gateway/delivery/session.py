@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
-from gateway.delivery.channel import KlineChannel, View
+from gateway.delivery.channel import KlineChannel, View, changed_states
 from gateway.delivery.throttle import Pace
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from gateway.delivery.channel import Channel, Lane
     from gateway.delivery.dialect import Style
-    from gateway.delivery.feed_state import FeedState
     from gateway.delivery.sink import Sink
+    from gateway.delivery.staleness import FeedState
     from gateway.delivery.subscription_set import Cohort, SubscriptionSet
 
 CONTROL_MAX_BYTES = 256 * 1024
@@ -123,6 +123,9 @@ class Session:
     def set_style(self, style: Style) -> None:
         """Render changes differently from now on. All values become pending: the old style may have left some out."""
         self.style = style
+        if self.feed_state is not None and not self.feed_state.live:
+            # Which lanes a channel shows may have changed.
+            self.feed_state = None
         self.pending = dict.fromkeys(self.subscription_set.ns)
 
     def add_pending(self, ns: Iterable[int]) -> None:
@@ -211,8 +214,10 @@ class Session:
         dialect = self.style[0]
         frames, self.control = self.control, []
         if self.feed_state is not published.feed_state and self.subscription_set.ns:
-            self.feed_state = published.feed_state
-            frames.append(dialect.status(self.subscription_set.ns, published.feed_state))
+            before, self.feed_state = self.feed_state, published.feed_state
+            ns, (_, closed_only) = self.subscription_set.ns, self.style
+            if states := changed_states(published.channels, ns, before, self.feed_state, closed_only=closed_only):
+                frames.append(dialect.status(states))
         if self._load_notice:
             frames.append(self._load_notice)
             self._load_notice = b""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from gateway.delivery.channel import Channel
     from gateway.delivery.dialect import Style
-    from gateway.delivery.feed_state import FeedState
+    from gateway.delivery.staleness import FeedState
 
 FragmentTable = list[bytes]
 """Fragments of one flush by channel number; b"" where nothing has changed."""

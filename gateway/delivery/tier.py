@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from gateway.delivery.channel import Channel, Lane
     from gateway.delivery.dialect import Style
-    from gateway.delivery.feed_state import FeedState
     from gateway.delivery.session import Session
     from gateway.delivery.sink import SinkBatch
+    from gateway.delivery.staleness import FeedState
     from gateway.delivery.subscription_set import FragmentTable, SubscriptionSet
 
 

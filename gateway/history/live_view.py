@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from gateway.delivery.staleness import StaleReason
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -28,8 +30,11 @@ class LiveMarket(Protocol):
     def symbols(self) -> list[str]:
         """All known symbols, sorted."""
 
-    def stale(self, symbol: str) -> bool:
-        """Whether the symbol's source does not deliver at the moment."""
+    def ticker_stale(self, symbol: str) -> StaleReason:
+        """Why the symbol's price is not live; false if it is."""
+
+    def klines_stale(self, symbol: str, *, forming: bool) -> StaleReason:
+        """Why the symbol's klines, with or without the forming one, are not live; false if they are."""
 
     def forming(self, symbol: str, interval: str) -> Kline | None: ...
 
@@ -59,8 +64,13 @@ class LiveView:
     def symbols(self) -> list[str]:
         return self._market.symbols()
 
-    def stale(self, symbol: str) -> bool:
-        return not self._feed_state.current.live or self._market.lapsed(symbol)
+    def ticker_stale(self, symbol: str) -> StaleReason:
+        reason = self._feed_state.current.ticker(symbol).reason
+        return StaleReason.PRICES if not reason and self._market.lapsed(symbol) else reason
+
+    def klines_stale(self, symbol: str, *, forming: bool) -> StaleReason:
+        reason = self._feed_state.current.klines(symbol, forming=forming).reason
+        return StaleReason.PRICES if not reason and forming and self._market.lapsed(symbol) else reason
 
     def forming(self, symbol: str, interval: str) -> Kline | None:
         return self._market.forming(symbol, interval)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from gateway.delivery.staleness import StaleReason
 from gateway.history.cache import Lookup, ReadCache
 from gateway.history.encoded import EncodedKlines
 from gateway.history.merge import follows, within
@@ -35,6 +36,10 @@ write a closed kline a little later than it publishes it, and some holes are rea
 V = TypeVar("V")
 
 
+STORE_UNAVAILABLE = "store"
+"""The reason of answers that are stale because the store could not be read."""
+
+
 class UnknownSymbol(Exception):
     """The symbol is well-formed, and there is no data for it."""
 
@@ -53,10 +58,14 @@ class KlinesAnswer:
     last: int
     forming: Kline | None
     cached: bool
-    stale: bool
-    """There may be newer klines: the feed is stale, or the store is unavailable."""
+    stale_reason: str = ""
+    """Why there may be newer klines: that of the feed, or `STORE_UNAVAILABLE`; "" if there are none."""
     store_unavailable: bool = False
     """The cached klines have expired, and the store could not be read."""
+
+    @property
+    def stale(self) -> bool:
+        return bool(self.stale_reason)
 
     @property
     def klines(self) -> list[Kline]:
@@ -87,7 +96,12 @@ class TickerAnswer(NamedTuple):
     ticker: Ticker | None
     """`None`: the symbol has data, but no ticker at the moment."""
     cached: bool
-    stale: bool
+    stale_reason: str = ""
+    """Why there may be a newer price; "" if there is none."""
+
+    @property
+    def stale(self) -> bool:
+        return bool(self.stale_reason)
 
 
 class History:
@@ -155,15 +169,22 @@ class History:
             last = min(last, first + limit)
             if last - first == limit:
                 last_kline = None
-        return KlinesAnswer(known, encoded, first, last, last_kline, cached, stale or self._live_stale(symbol), stale)
+        reason = STORE_UNAVAILABLE if stale else ""
+        if self.live.has_data(symbol):
+            reason = reason or self.live.klines_stale(symbol, forming=last_kline is not None)
+        return KlinesAnswer(known, encoded, first, last, last_kline, cached, reason, stale)
 
     async def ticker(self, symbol: str) -> TickerAnswer:
         """The live ticker, else the stored one. Raises `UnknownSymbol` or `StoreUnavailable`."""
         if ticker := self.live.ticker(symbol):
-            return TickerAnswer(ticker, cached=False, stale=self.live.stale(symbol))
+            return TickerAnswer(ticker, cached=False, stale_reason=self.live.ticker_stale(symbol))
         lookup = await self._timed(self._tickers.get(symbol, "", lambda: self._read_ticker(symbol)))
-        stale = lookup.stale or lookup.value is None or self._live_stale(symbol)
-        return TickerAnswer(lookup.value, lookup.cached, stale)
+        reason = STORE_UNAVAILABLE if lookup.stale else ""
+        if self.live.has_data(symbol):
+            reason = reason or self.live.ticker_stale(symbol)
+        if lookup.value is None:
+            reason = reason or StaleReason.PRICES
+        return TickerAnswer(lookup.value, lookup.cached, reason)
 
     async def aclose(self) -> None:
         """Cancel the reads in flight."""
@@ -272,6 +293,3 @@ class History:
 
     def _memory(self, symbol: str, interval: Interval) -> tuple[Kline, ...]:
         return tuple(self.live.closed(symbol, interval.name))
-
-    def _live_stale(self, symbol: str) -> bool:
-        return self.live.has_data(symbol) and self.live.stale(symbol)

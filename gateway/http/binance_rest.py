@@ -125,7 +125,7 @@ def routes(
             live = history.live.ticker(name)
             if live is not None:
                 texts.append(encode(live, clock_ms()))
-                any_stale = any_stale or history.live.stale(name)
+                any_stale = any_stale or bool(history.live.ticker_stale(name))
             elif asked is not None:
                 found, stale = await one_ticker(name)
                 texts.append(encode(found, clock_ms()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
     from starlette.routing import Route
 
     from gateway.history.query import QueryRules
-    from gateway.history.service import History
-    from gateway.model.ticker import Ticker
+    from gateway.history.service import History, TickerAnswer
 
 BODY_MAX_BYTES = 65_536
 """A request has a few dozen bytes; a larger body must not use memory."""
@@ -55,13 +55,14 @@ def routes(
         if isinstance(query, QueryError):
             return query_error(query)
         answer = await history.klines(query.symbol, query.interval.name, query.limit)
-        ticker = await _ticker_if_any(query.symbol)
+        price = await _ticker_if_any(query.symbol)
         symbol, timeframe = orjson.dumps(query.symbol), orjson.dumps(query.interval.name)
         opening = b'{"symbol":%s,"timeframe":%s,"klines":[' % (symbol, timeframe)
         head = answer.encoded.prefix(opening, answer.first, answer.last)
         tail = live_end(answer)
-        if ticker is not None:
-            tail += b',"ticker":' + ticker_json(ticker)
+        if price is not None and price.ticker is not None:
+            tail += b',"ticker":' + ticker_json(price.ticker)
+            answer = replace(answer, stale_reason=answer.stale_reason or price.stale_reason)
         tail += klines_state(answer, clock_ms())
         return await reply(request, head, tail, gzip_min_bytes)
 
@@ -75,12 +76,12 @@ def routes(
             return query_error(symbol)
         answer = await history.ticker(symbol)
         head = AnswerPrefix(b'{"symbol":' + orjson.dumps(symbol) + ticker_fields(answer.ticker))
-        return await reply(request, head, state_json(answer.cached, answer.stale, clock_ms()), gzip_min_bytes)
+        return await reply(request, head, state_json(answer.cached, answer.stale_reason, clock_ms()), gzip_min_bytes)
 
-    async def _ticker_if_any(symbol: str) -> Ticker | None:
+    async def _ticker_if_any(symbol: str) -> TickerAnswer | None:
         """The ticker, None if it cannot be read: the klines are sent all the same."""
         try:
-            return (await history.ticker(symbol)).ticker
+            return await history.ticker(symbol)
         except StoreUnavailable:
             return None
 

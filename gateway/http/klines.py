@@ -62,7 +62,7 @@ def routes(
         opening = b'{"symbol":%s,"interval":%s,"klines":[' % (_text(query.symbol), _text(query.interval.name))
         prefix = answer.encoded.prefix(opening, answer.first, answer.last)
         end = live_end(answer)
-        etag = etag_of(prefix, end + boolean(answer.stale) + boolean(answer.encoded.derived))
+        etag = etag_of(prefix, end + answer.stale_reason.encode() + boolean(answer.encoded.derived))
         cache_control = SETTLED if answer.settled else LIVE
         if unchanged := not_modified(request, etag, cache_control):
             return unchanged
@@ -77,11 +77,11 @@ def routes(
             return query_error(symbol)
         answer = await history.ticker(symbol)
         prefix = AnswerPrefix(b'{"symbol":' + _text(symbol) + ticker_fields(answer.ticker))
-        etag = etag_of(prefix, boolean(answer.stale))
+        etag = etag_of(prefix, answer.stale_reason.encode())
         if unchanged := not_modified(request, etag, LIVE):
             return unchanged
         return await reply(
-            request, prefix, state_json(answer.cached, answer.stale, clock_ms()), gzip_min_bytes, etag, LIVE
+            request, prefix, state_json(answer.cached, answer.stale_reason, clock_ms()), gzip_min_bytes, etag, LIVE
         )
 
     async def symbols(request: Request) -> Response:

@@ -70,9 +70,12 @@ def boolean(value: bool) -> bytes:
     return b"true" if value else b"false"
 
 
-def state_json(cached: bool, stale: bool, now_ms: int) -> bytes:
+def state_json(cached: bool, stale_reason: str, now_ms: int) -> bytes:
     """The last fields of every native answer, from the comma before them to the closing brace."""
-    return b',"cached":%s,"stale":%s,"timestamp":%d}' % (boolean(cached), boolean(stale), now_ms)
+    reason = b',"reason":"%b"' % stale_reason.encode() if stale_reason else b""
+    return b',"cached":%b,"stale":%b%b,"timestamp":%d}' % (
+        boolean(cached), boolean(bool(stale_reason)), reason, now_ms,
+    )  # fmt: skip
 
 
 def klines_state(answer: KlinesAnswer, now_ms: int) -> bytes:
@@ -80,7 +83,7 @@ def klines_state(answer: KlinesAnswer, now_ms: int) -> bytes:
     fields = b',"derived":true' if answer.encoded.derived else b""
     if gaps := answer.gaps:
         fields += b',"gaps":[%b]' % b",".join(b'{"from":%d,"to":%d}' % gap for gap in gaps)
-    return fields + state_json(answer.cached, answer.stale, now_ms)
+    return fields + state_json(answer.cached, answer.stale_reason, now_ms)
 
 
 def live_end(answer: KlinesAnswer) -> bytes:

@@ -99,20 +99,24 @@ def routes(
         names = [name for name in _required(request, "symbols").split(",") if name.strip()]
         if len(names) > QUOTES_MAX:
             raise Refused(f"symbols: expected at most {QUOTES_MAX} names")
-        return json_response(wire.quotes([await quote(name.strip()) for name in names]))
+        found = [await quote(name.strip()) for name in names]
+        response = json_response(wire.quotes([text for text, _ in found]))
+        response.headers[STATE] = "stale" if any(stale for _, stale in found) else "live"
+        return response
 
-    async def quote(name: str) -> bytes:
+    async def quote(name: str) -> tuple[bytes, bool]:
+        """The quote of one symbol, and whether its price is stale."""
         try:
             symbol = symbol_of(name)
             listing = await listings.find(symbol)
-            ticker = (await history.ticker(symbol)).ticker
+            answer = await history.ticker(symbol)
         except UnknownSymbol:
-            return wire.quote_error(name, "unknown_symbol")
+            return wire.quote_error(name, "unknown_symbol"), False
         except StoreUnavailable:
-            return wire.quote_error(name, "The price is temporarily unavailable.")
-        if ticker is None:
-            return wire.quote_error(name, "There is no price yet.")
-        return wire.quote(name, listing, exchange, ticker)
+            return wire.quote_error(name, "The price is temporarily unavailable."), True
+        if answer.ticker is None:
+            return wire.quote_error(name, "There is no price yet."), True
+        return wire.quote(name, listing, exchange, answer.ticker), answer.stale
 
     def at_exchange(name: str) -> bool:
         return name.upper() in ("", exchange.upper())

@@ -58,6 +58,8 @@ class Market:
         self._with_prices: set[SymbolState] = set()
         self._derivation = Derivation(config)
         self._now_ms = 0
+        self.prices_changed = 0
+        """How many ticker updates of the feed have changed a ticker, be it only its time."""
 
     @property
     def has_symbols(self) -> bool:
@@ -215,6 +217,7 @@ class Market:
             ticker = known._replace(event_time_ms=update.event_time_ms, **update.fields)
         assert state is not None
         if ticker != known:
+            self.prices_changed += 1
             state.ticker = ticker
             self._changes.tickers.add(state)
         if isinstance(update, TickerUpdate):

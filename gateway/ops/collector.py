@@ -93,6 +93,8 @@ class MetricsCollector:
             yield Reading("closed_klines_total", {"interval": interval}, count)
         stale = sum(now_ms - max(newest) > self._stale_after_ms for newest in by_symbol.values())
         yield Reading("symbols_stale", {}, stale)
+        for lane, state in self._hub.feed_state.lanes().items():
+            yield Reading("lane_live", {"lane": lane}, float(state.live))
         lanes = zip(("ticker", "forming", "closed"), zip(*by_symbol.values(), strict=True), strict=False)
         for lane, times_ms in lanes:
             if newest_ms := max(times_ms):

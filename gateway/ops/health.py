@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gateway.delivery.feed_state import StaleReason
+from gateway.delivery.staleness import StaleReason
 from gateway.ops.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ class Health:
         reasons = []
         state = self.ingest.feed_state.current
         if not state.live:
-            reasons.append(f"feed: {state.reason}")
+            refused = self.ingest.refusals.text(state.reason)
+            reasons.append(f"feed: {state.reason}{f': {refused}' if refused else ''}")
         if self.feed.problem:
             reasons.append(f"feed: {self.feed.problem}")
         if time.monotonic() - self.flusher.flushed_s > FLUSH_LATE_S:

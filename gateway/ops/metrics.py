@@ -67,6 +67,7 @@ DESCRIPTIONS = {
     "kline_gaps_open": "Runs of missing closed klines that the gateway is trying to repair",
     "kline_gaps_repaired_total": "Missing closed klines that arrived later",
     "kline_gaps_total": "Closed klines found to be missing",
+    "lane_live": "Whether clients get live data of a lane",
     "load_level": "0 normal, 1 busy, 2 surge, 3 overload",
     "loop_lag_seconds": "How late a flush begins",
     "missed_beats_total": "Flushes that a client could not take",

@@ -13,10 +13,10 @@ from gateway.delivery.channel import View
 from gateway.protocol.frame import TEXT, frame
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from gateway.delivery.channel import Channel
-    from gateway.delivery.feed_state import FeedState
+    from gateway.delivery.staleness import Staleness
     from gateway.model.kline import Kline
     from gateway.model.ticker import Ticker
 
@@ -57,7 +57,7 @@ class BinanceDialect:
     def frame(self, body: bytes, now_ms: int, *, spare: bool) -> bytes:
         return body
 
-    def status(self, ns: Iterable[int], state: FeedState) -> bytes:
+    def status(self, states: Mapping[int, Staleness]) -> bytes:
         return b""
 
     def throttle(self, interval_ms: int, reason: str) -> bytes:

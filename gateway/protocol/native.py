@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from gateway.delivery.commands import CommandError, CommandId
-    from gateway.delivery.feed_state import FeedState
+    from gateway.delivery.staleness import Staleness
     from gateway.model.kline import Kline
     from gateway.model.ticker import Ticker
 
@@ -100,12 +100,12 @@ class NativeDialect:
             return deflated_frame(TEXT, b"".join((start, fragments, b"]}")))
         return b"".join((frame_head(TEXT, len(start) + len(body) + 1), start, fragments, b"]}"))
 
-    def status(self, ns: Iterable[int], state: FeedState) -> bytes:
-        name = "live" if state.live else "stale"
-        message: dict[str, Any] = {"op": "status", "channels": {str(n): name for n in ns}}
-        if not state.live:
-            message |= {"reason": state.reason, "since": state.since_ms}
-        return _text(message)
+    def status(self, states: Mapping[int, Staleness]) -> bytes:
+        """One message for each state that channels are in."""
+        by_state: dict[Staleness, list[int]] = {}
+        for n, state in states.items():
+            by_state.setdefault(state, []).append(n)
+        return b"".join(_status(ns, state) for state, ns in by_state.items())
 
     def throttle(self, interval_ms: int, reason: str) -> bytes:
         return _text({"op": "throttle", "interval_ms": interval_ms, "reason": reason})
@@ -144,7 +144,7 @@ class NativeDialect:
         channel: str,
         klines: bytes,
         forming: Kline | None,
-        state: FeedState,
+        state: Staleness,
         extra: Mapping[str, bool],
     ) -> bytes:
         """`klines`: encoded (`kline_json`) and comma-separated, made once for many snapshots. `extra`: flags."""
@@ -154,7 +154,7 @@ class NativeDialect:
             return deflated_frame(TEXT, message)
         return frame(TEXT, message)
 
-    def ticker_snapshot(self, n: int, channel: str, ticker: Ticker | None, state: FeedState) -> bytes:
+    def ticker_snapshot(self, n: int, channel: str, ticker: Ticker | None, state: Staleness) -> bytes:
         """The snapshot of a ticker channel."""
         body = b'"ticker":%b' % (ticker_json(ticker) if ticker else b"null")
         return frame(TEXT, _snapshot(n, channel, body, state, {}))
@@ -187,11 +187,19 @@ class NativeDialect:
 _KLINE_NAMES = ("open", "high", "low", "close", "volume", "quoteVolume", "trades")
 
 
-def _snapshot(n: int, channel: str, body: bytes, state: FeedState, extra: Mapping[str, bool]) -> bytes:
+def _status(ns: Iterable[int], state: Staleness) -> bytes:
+    name = "live" if state.live else "stale"
+    message: dict[str, Any] = {"op": "status", "channels": {str(n): name for n in ns}}
+    if not state.live:
+        message |= {"reason": state.reason, "since": state.since_ms}
+    return _text(message)
+
+
+def _snapshot(n: int, channel: str, body: bytes, state: Staleness, extra: Mapping[str, bool]) -> bytes:
     head = b'{"op":"snapshot","n":%d,"channel":"%b",' % (n, channel.encode())
     flags = "".join(f',"{key}":{"true" if value else "false"}' for key, value in extra.items())
-    tail = f',"state":"{"live" if state.live else "stale"}"{flags}}}'.encode()
-    return b"".join((head, body, tail))
+    named = '"live"' if state.live else f'"stale","reason":"{state.reason}","since":{state.since_ms}'
+    return b"".join((head, body, f',"state":{named}{flags}}}'.encode()))
 
 
 def _reply(op: str, id: CommandId, fields: Mapping[str, Any]) -> bytes:

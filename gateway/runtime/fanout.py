@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from gateway.delivery.channel import changed_states
 from gateway.delivery.throttle import UNSENT_SLOW_BYTES
 from gateway.ops.counters import COUNT_FLUSHES
 
@@ -146,8 +147,10 @@ class Fanout:
         notice = flush.announcement(dialect) if flush.announcement else b""
         if cohort.feed_state is not state:
             cohort.feed_state = state
-            if cohort.subscription_set.ns:
-                notice += dialect.status(cohort.subscription_set.ns, state)
+            _, closed_only = cohort.style
+            channels, ns = published.channels, cohort.subscription_set.ns
+            if states := changed_states(channels, ns, cohort.feed_state_before, state, closed_only=closed_only):
+                notice += dialect.status(states)
         frame = notice
         if body:
             frame = dialect.frame(body, flush.now_ms, spare=flush.spare or cohort.size >= DEFLATE_SHARERS)

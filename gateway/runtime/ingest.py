@@ -6,13 +6,16 @@ Runs without `await`, so a batch is atomic with respect to other tasks. Decides 
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from typing import TYPE_CHECKING
 
+from gateway.delivery.refusals import Refusals
 from gateway.feed.conflate import Conflator
 from gateway.feed.decode import FeedError, decode_kline, decode_ticker, has_event_time
-from gateway.model.kline import KlineUpdate
+from gateway.model.interval import INTERVALS, MONTH_MAX_MS
+from gateway.model.kline import Kline, KlineUpdate
 from gateway.ops.counters import Stage
 from gateway.runtime.trace import Tracing
 
@@ -28,6 +31,11 @@ if TYPE_CHECKING:
     from gateway.runtime.backfill import Backfill
     from gateway.runtime.clock import SteadyClock
     from gateway.runtime.trace import Step
+
+logger = logging.getLogger(__name__)
+
+CLOSES_CHECK_S = 1.0
+"""While closed klines are overdue: how often to look whether the store has brought them instead of the feed."""
 
 INGEST_SHARE = 0.3
 """Part of a flush interval that may go into applying messages one by one; a surge begins above it."""
@@ -74,13 +82,19 @@ class Ingest:
         self._first_s = 0.0
         self._last_payload = b""
         self._last_ms = self._event_time_ms = 0
-        self._price_applied = False
+        # Since the last look: whether klines were applied, the newest close time of each interval, and what has become
+        # of the market's prices.
+        self._kline_applied = False
+        self._closed_ms: dict[str, int] = {}
+        self._prices_changed = 0
+        self.refusals = Refusals()
+        self._closes_checked_s = 0.0
         self.tracing = Tracing()
         hub.set_feed_state(feed_state.current)
 
     def configure(self, config: Config) -> None:
         """Take the settings that may change while the process runs."""
-        self.feed_state.configure(config.market.stale_after_s)
+        self.feed_state.times.configure(config.market.stale_after_s, config.market.close_grace_ms / 1000)
 
     def ingest(self, batch: list[tuple[Topic, bytes]]) -> None:
         """Apply what one read has brought; in a surge only closed klines, and keep the newest of each other topic."""
@@ -105,7 +119,7 @@ class Ingest:
             for topic, payload in batch:
                 event_time_ms = apply(topic, payload, now_ms)
         self._event_time_ms = event_time_ms
-        self._note_price(now_s)
+        self._note_usable(now_s)
         self._messages += len(batch)
         self.spent_s += self._thread_time_s() - started_s
         if self.spent_s > self._share_s:
@@ -119,7 +133,7 @@ class Ingest:
         apply: Callable[[Topic, bytes, int], int] = self._apply_traced if self.tracing.traces else self._apply
         for topic, payload in self._conflator.take():
             self._event_time_ms = apply(topic, payload, now_ms)
-        self._note_price(self.feed_state.last_message_s)
+        self._note_usable(self.feed_state.last_message_s)
         if self._messages:
             self._observe_lag(flush_s)
         self._counters.conflated = self._conflator.conflated
@@ -142,17 +156,53 @@ class Ingest:
 
     def judge_feed(self, now_s: float, now_ms: int) -> None:
         """Let time pass for the feed state; once a flush."""
+        if self.feed_state.times.closes_overdue(now_s) and now_s - self._closes_checked_s >= CLOSES_CHECK_S:
+            self._closes_checked_s = now_s
+            self._note_stored_closes(now_s)
         self.feed_state.time_passed(now_s, now_ms)
         self._publish_state()
 
     def _backfill_done(self) -> None:
+        now_s, now_ms = self._monotonic_s(), self._clock()
         newest_price_ms = max((ticker.event_time_ms for ticker in self._market.tickers()), default=0)
-        self.feed_state.backfill_done(self._monotonic_s(), self._clock(), newest_price_ms)
+        if not newest_price_ms:
+            self._note_closes_of_store(now_s, now_ms)
+        self.feed_state.backfill_done(now_s, now_ms, newest_price_ms)
         self._publish_state()
 
     def _publish_state(self) -> None:
-        if self.feed_state.current is not self._hub.feed_state:
-            self._hub.set_feed_state(self.feed_state.current)
+        before, state = self._hub.feed_state, self.feed_state.current
+        if state is not before:
+            self._hub.set_feed_state(state)
+            if not state.live and state.reason is not before.reason:
+                text = self.refusals.text(state.reason)
+                logger.warning("feed stale: %s%s", state.reason, f": {text}" if text else "")
+            elif state.live and not before.live:
+                logger.info("feed live")
+
+    def _note_stored_closes(self, now_s: float) -> None:
+        """Closed klines that come by way of the store are as good as those that the feed sends."""
+        for interval_s, known_ms in list(self.feed_state.times.closed_intervals.items()):
+            if (newest_ms := self._newest_close_ms(interval_s)) > known_ms:
+                self.feed_state.kline_closed(now_s, interval_s, newest_ms)
+
+    def _note_closes_of_store(self, now_s: float, now_ms: int) -> None:
+        """Without prices the source may be one that sends closed klines only: the store shows when the last came."""
+        allowance_ms = self.feed_state.times.allowance_s * 1000
+        for interval_s in {_length_s(series.interval.name) for series in self._market.every_series()}:
+            newest_ms = self._newest_close_ms(interval_s)
+            age_ms = now_ms - newest_ms
+            if newest_ms and 0 <= age_ms <= interval_s * 1000 + allowance_ms:
+                self.feed_state.kline_closed(now_s - age_ms / 1000, interval_s, newest_ms)
+
+    def _newest_close_ms(self, interval_s: float) -> int:
+        """The newest close time of the source's series of an interval, 0 where there is none."""
+        lasts = [
+            series.closed.last
+            for series in self._market.every_series()
+            if series.in_source and _length_s(series.interval.name) == interval_s
+        ]
+        return max((last.close_time_ms for last in lasts if last is not None), default=0)
 
     def _apply(self, topic: Topic, payload: bytes, now_ms: int, step: Step | None = None) -> int:
         """Decode a payload and apply it to the market; returns its event time, 0 where it is refused.
@@ -175,8 +225,11 @@ class Ingest:
                 step.decoded(update)
             if not self._market.apply(update, now_ms):
                 raise FeedError("missing_field", "c")
-            if not interval:
-                self._price_applied = True
+            if interval:
+                self._kline_applied = True
+                closed = state.closed if isinstance(state, Kline) else state.fields.get("closed")
+                if closed and state.close_time_ms > self._closed_ms.get(interval, 0):
+                    self._closed_ms[interval] = state.close_time_ms
             if step is not None:
                 step.folded()
             return event_time_ms
@@ -184,16 +237,30 @@ class Ingest:
             if step is not None:
                 self.tracing.fail(step, error.reason)
             detail = f"{symbol} {interval}: {error}"
-            self._counters.count_feed_error(error.reason, detail, self.feed_state.last_message_s)
+            last_message_s = self.feed_state.last_message_s
+            self._counters.count_feed_error(error.reason, detail, last_message_s)
+            self.refusals.refused(symbol, interval, payload, error.reason)
+            self.feed_state.message_refused(last_message_s)
             return 0
 
     def _apply_traced(self, topic: Topic, payload: bytes, now_ms: int) -> int:
         return self._apply(topic, payload, now_ms, self.tracing.begin(topic))
 
-    def _note_price(self, now_s: float) -> None:
-        if self._price_applied:
-            self._price_applied = False
+    def _note_usable(self, now_s: float) -> None:
+        # A ticker that repeats an old price and an old time has changed nothing: its collector is stuck.
+        if self._market.prices_changed != self._prices_changed:
+            self._prices_changed = self._market.prices_changed
             self.feed_state.price_usable(now_s)
+            self.refusals.price_usable()
+        if self._kline_applied:
+            self._kline_applied = False
+            self.refusals.kline_usable()
+            if self._closed_ms:
+                for interval, close_time_ms in self._closed_ms.items():
+                    self.feed_state.kline_closed(now_s, _length_s(interval), close_time_ms)
+                self._closed_ms.clear()
+            else:
+                self.feed_state.kline_usable(now_s)
 
     def _observe_lag(self, flush_s: float) -> None:
         """Observe how long this flush's messages have been under way.
@@ -209,3 +276,7 @@ class Ingest:
         """How many messages could be applied one by one in an interval, going by what those just applied took."""
         spent_s = self._thread_time_s() - started_s if applied else 0.0
         return self._share_s * SURGE_OVER * applied / spent_s if spent_s else math.inf
+
+
+def _length_s(interval: str) -> float:
+    return (INTERVALS[interval].length_ms or MONTH_MAX_MS) / 1000

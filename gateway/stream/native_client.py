@@ -241,7 +241,9 @@ class NativeClient:
                     # More klines have closed while others were read.
                     hub.mark_for_resync(session, channel)
             elif isinstance(channel, TickerChannel):
-                frames.append(dialect.ticker_snapshot(channel.n, channel.name, channel.live, hub.feed_state))
+                frames.append(
+                    dialect.ticker_snapshot(channel.n, channel.name, channel.live, channel.staleness(hub.feed_state))
+                )
         self._reply(b"".join(frames))
 
     def _set_profile(self, command: SetProfile) -> None:

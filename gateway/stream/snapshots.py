@@ -120,7 +120,9 @@ class Snapshots:
             extra["recovered"] = recovered = after <= last and _continues(joined, after, cursor, series.interval)
             first = after if recovered else first
         klines = joined.text(first, last)
-        return _DIALECT.kline_snapshot(channel.n, channel.name, klines, series.forming, self._hub.feed_state, extra)
+        return _DIALECT.kline_snapshot(
+            channel.n, channel.name, klines, series.forming, channel.staleness(self._hub.feed_state), extra
+        )
 
 
 def in_memory(channel: KlineChannel, cursor: int) -> bool:

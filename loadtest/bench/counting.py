@@ -17,8 +17,8 @@ import orjson
 
 from gateway.app import Gateway
 from gateway.config import Config
-from gateway.delivery.feed_state import FeedState
 from gateway.delivery.session import Session
+from gateway.delivery.staleness import FeedState
 from gateway.ops.counters import COUNT_FLUSHES, Counters
 from gateway.protocol.native import NativeDialect
 from gateway.redis.contract import Topic

@@ -12,9 +12,9 @@ import sys
 from typing import TYPE_CHECKING
 
 from gateway.config import MarketConfig
-from gateway.delivery.feed_state import FeedState
 from gateway.delivery.hub import Hub
 from gateway.delivery.session import Session
+from gateway.delivery.staleness import FeedState
 from gateway.market.market import Market
 from gateway.model.ticker import TickerUpdate
 from gateway.protocol.native import NativeDialect

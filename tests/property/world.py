@@ -484,7 +484,8 @@ class World:
                         self._check_view(participant, channel, closed_only=session.style[1])
                     if session.cohort.feed_state is self.hub.feed_state:
                         reported = participant.folder.views[channel.name].state
-                        assert reported == ("live" if self.hub.feed_state.live else "stale"), channel.name
+                        state = channel.staleness(self.hub.feed_state, closed_only=session.style[1])
+                        assert reported == ("live" if state.live else "stale"), channel.name
 
     def _check_view(self, participant: ConnectionAccess, channel: Channel, *, closed_only: bool) -> None:
         view = participant.folder.views[channel.name]

@@ -64,7 +64,7 @@ class Status(NamedTuple):
     state: State
     """`stale`: the values are the last ones known, updates are interrupted. `ended`: there will be no more updates."""
     reason: str = ""
-    """Why it is not live: the gateway's reason (`redis`, `silent`, `repair`), an error code, or a connection error."""
+    """Why it is not live: the gateway's reason (see PROTOCOL.md), an error code, or a connection error."""
     since_ms: int | None = None
     """Since when it is stale, ms since the epoch; None: unknown."""
     age_s: float | None = None

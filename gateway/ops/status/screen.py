@@ -175,7 +175,10 @@ def _worker_row(worker: Mapping[str, Any]) -> str:
 
 
 def _feed_row(feed: Mapping[str, Any]) -> str:
-    state = "live" if feed["live"] else f"stale: {feed['reason']}"
+    lanes = feed.get("lanes", {})
+    stale = [name for name, lane in lanes.items() if not lane["live"]]
+    of = f" ({', '.join(stale)})" if len(stale) < len(lanes) else ""
+    state = "live" if feed["live"] else f"stale: {feed['reason']}{of}"
     history = "" if feed["history"] else ", history unavailable"
     return f"feed     {state}, {feed['mode']}, {_age(feed['age_ms'])}, {feed['reconnects']} reconnects{history}"
 

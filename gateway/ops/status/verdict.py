@@ -22,6 +22,9 @@ _STALE_TEXTS = {
     "redis": "not connected to Redis",
     "repair": "connected to Redis again; missing data is being read",
     "silent": "connected to Redis, but the collector publishes nothing",
+    "malformed": "the collector publishes nothing that can be used",
+    "prices": "no prices arrive: tickers and forming klines are stale, closed klines are live",
+    "klines": "closed klines are overdue: klines are stale, tickers are live",
 }
 
 
@@ -30,8 +33,10 @@ class Facts:
     """The state of a process, as far as the verdict depends on it."""
 
     stale_reason: str = ""
-    """Why the feed is stale: `redis`, `repair` or `silent`; "": it is live."""
+    """Why the feed is stale, a `StaleReason`; "": it is live."""
     stale_s: float = 0.0
+    refused: str = ""
+    """What is refused of the data that is missing."""
     has_received: bool = True
     """Whether the feed has received a message since the start."""
     disconnected_sources: tuple[str, ...] = ()
@@ -76,6 +81,8 @@ def _reasons_stale(facts: Facts) -> list[str]:
         reasons.append(f"{text} (for {facts.stale_s:.0f} s)" if facts.stale_s >= 1 else text)
         if not facts.has_received:
             reasons.append("the feed has received no message since the start")
+        if facts.refused:
+            reasons.append(facts.refused)
     if facts.feed_problem:
         reasons.append(facts.feed_problem)
     if not reasons and facts.other_reasons:

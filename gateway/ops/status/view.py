@@ -92,6 +92,7 @@ class StatusView:
                 stale_reason=state.reason,
                 stale_s=(now_ms - state.since_ms) / 1000 if state.since_ms else 0.0,
                 has_received=feed_age_ms is not None,
+                refused=health.ingest.refusals.text(state.reason),
                 disconnected_sources=tuple(name for name, source in sources.items() if not source["linked"]),
                 feed_problem=feed.problem,
                 flush_late_s=flush_age_s if flush_age_s > FLUSH_LATE_S else 0.0,
@@ -165,9 +166,15 @@ class StatusView:
         }
 
     def state(self) -> dict[str, Any]:
-        """Whether the feed is live, else why and since when it is not."""
+        """Whether the feed is live, else why and since when it is not; for each lane, and what is refused instead."""
         state = self.health.ingest.feed_state.current
-        return {"live": state.live, "reason": state.reason, "since": state.since_ms or None}
+        lanes = {
+            name: {"live": lane.live, "reason": lane.reason, "since": lane.since_ms or None}
+            for name, lane in state.lanes().items()
+        }
+        refused = self.health.ingest.refusals.text(state.reason)
+        worst = {"live": state.live, "reason": state.reason, "since": state.since_ms or None}
+        return {**worst, "refused": refused, "lanes": lanes}
 
     def _reading(self) -> Reading:
         counters, health = self._counters, self.health

@@ -9,12 +9,12 @@ from gateway.market.market import Market
 from tests.builders import MINUTE_MS, T0, closed_klines, kline, kline_update, ticker_update
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from collections.abc import Set as AbstractSet
 
     from gateway.delivery.channel import Lane
-    from gateway.delivery.feed_state import FeedState
     from gateway.delivery.hub import Hub
+    from gateway.delivery.staleness import Staleness
     from gateway.delivery.tier import Tier
     from gateway.model.kline import Kline
     from gateway.model.ticker import Ticker
@@ -47,8 +47,11 @@ class TextDialect:
     def frame(self, body: bytes, now_ms: int, *, spare: bool) -> bytes:
         return b"[%b ]" % body
 
-    def status(self, ns: Iterable[int], state: FeedState) -> bytes:
-        return f"<{','.join(map(str, ns))} {state.reason or 'live'}>".encode()
+    def status(self, states: Mapping[int, Staleness]) -> bytes:
+        by_reason: dict[str, list[str]] = {}
+        for n, state in states.items():
+            by_reason.setdefault(state.reason or "live", []).append(str(n))
+        return "".join(f"<{','.join(ns)} {reason}>" for reason, ns in by_reason.items()).encode()
 
     def throttle(self, interval_ms: int, reason: str) -> bytes:
         return f"<{interval_ms} {reason}>".encode()

@@ -2,7 +2,17 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.delivery.channel import KlineChannel, Lane, MarketChannel, StrictKlineChannel, TickerChannel, View
+from gateway.delivery.channel import (
+    Channel,
+    KlineChannel,
+    Lane,
+    MarketChannel,
+    StrictKlineChannel,
+    TickerChannel,
+    View,
+    changed_states,
+)
+from gateway.delivery.staleness import FeedState, Staleness, StaleReason
 from tests.builders import T0, closed_klines, ticker
 from tests.unit.delivery.samples import LOG, TEXT, SampleMarket, number_of
 
@@ -23,6 +33,29 @@ def ticker_channel(samples: SampleMarket) -> TickerChannel:
 
 def test_klines_go_before_tickers() -> None:
     assert KlineChannel.lane == Lane.KLINE < Lane.TICKER == TickerChannel.lane == MarketChannel.lane
+
+
+class TestStaleness:
+    """Prices are missing; closed klines are not."""
+
+    PRICES = FeedState(StaleReason.PRICES, 5, closed=Staleness())
+    STALE, LIVE = Staleness(StaleReason.PRICES, 5), Staleness()
+
+    def test_is_that_of_what_the_channel_shows(self, samples: SampleMarket) -> None:
+        kline = kline_channel(samples)
+        assert ticker_channel(samples).staleness(self.PRICES) == self.STALE
+        assert MarketChannel(1, "all", View.MINI, samples.market.tickers).staleness(self.PRICES) == self.STALE
+        assert kline.staleness(self.PRICES) == self.STALE
+        assert kline.staleness(self.PRICES, closed_only=True) == self.LIVE
+
+    def test_only_what_has_changed_is_told(self, samples: SampleMarket) -> None:
+        channels: list[Channel] = [ticker_channel(samples), kline_channel(samples)]
+        klines = FeedState(closed=Staleness(StaleReason.KLINES, 7))
+        assert changed_states(channels, (0, 1), None, FeedState(), closed_only=False) == {0: self.LIVE, 1: self.LIVE}
+        assert changed_states(channels, (0, 1), FeedState(), FeedState(), closed_only=False) == {}
+        changed = changed_states(channels, (0, 1), FeedState(), klines, closed_only=False)
+        assert changed == {1: Staleness(StaleReason.KLINES, 7)}
+        assert changed_states(channels, (1,), FeedState(), self.PRICES, closed_only=True) == {}
 
 
 class TestTicker:

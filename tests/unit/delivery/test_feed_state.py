@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.delivery.feed_state import (
-    PRICES_SPREAD_S,
-    PRICES_WAIT_S,
-    TRANSITIONS,
-    FeedState,
-    FeedStateMachine,
-    Input,
-    StaleReason,
-)
-from tests.builders import T0
+from gateway.delivery.feed_state import PRICES_SPREAD_S, PRICES_WAIT_S, TRANSITIONS, FeedStateMachine, Input, State
+from gateway.delivery.staleness import FeedState, StaleReason
+from tests.builders import MINUTE_MS, T0
 
-LIVE, DISCONNECTED, BACKFILLING, SILENT = StaleReason
-STALE_S = 15.0
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+STALE_S, GRACE_S = 15.0, 2.0
 START_S = 1000.0
+OVERDUE_S = 60 + STALE_S + GRACE_S
+"""Age of the last closed kline from which on the next one is overdue."""
 
 
 class Feed:
     """A machine and its clocks."""
 
     def __init__(self, stale_after_s: float = STALE_S) -> None:
-        self.machine = FeedStateMachine(stale_after_s)
+        self.machine = FeedStateMachine(stale_after_s, GRACE_S)
         self.now_s = START_S
+        self.closed_ms = T0
 
     @property
     def now_ms(self) -> int:
@@ -36,6 +35,12 @@ class Feed:
     @property
     def reason(self) -> StaleReason:
         return self.machine.current.reason
+
+    @property
+    def reasons(self) -> tuple[str, str]:
+        """Of tickers and forming klines, and of closed klines."""
+        state = self.machine.current
+        return str(state.prices.reason), str(state.closed.reason)
 
     def connect(self) -> Feed:
         self.machine.connected(self.now_s, self.now_ms)
@@ -48,35 +53,40 @@ class Feed:
         self.machine.backfill_done(self.now_s, self.now_ms, newest_price_ms)
         return self
 
-    def message(self, *, price: bool = False) -> None:
-        self.machine.message_received(self.now_s)
-        if price:
-            self.machine.price_usable(self.now_s)
+    def bring(self, what: str) -> None:
+        """`p` a price, `f` a forming kline, `c` a closed kline of a minute, `r` a refused message."""
+        for kind in what:
+            self.machine.message_received(self.now_s)
+            match kind:
+                case "p":
+                    self.machine.price_usable(self.now_s)
+                case "f":
+                    self.machine.kline_usable(self.now_s)
+                case "c":
+                    self.closed_ms += MINUTE_MS
+                    self.machine.kline_closed(self.now_s, 60.0, self.closed_ms)
+                case "r":
+                    self.machine.message_refused(self.now_s)
 
-    def wait(self, seconds: float) -> Feed:
-        self.now_s += seconds
-        self.machine.time_passed(self.now_s, self.now_ms)
-        return self
-
-    def wait_with_messages(self, seconds: float, *, price: bool = False, step_s: float = 0.25) -> None:
+    def wait(self, seconds: float, what: str = "", step_s: float = 0.25) -> Feed:
+        """Let time pass; with `what`, that comes all the time."""
+        if not what:
+            self.now_s += seconds
+            self.machine.time_passed(self.now_s, self.now_ms)
+            return self
         for _ in range(round(seconds / step_s)):
             self.now_s += step_s
-            self.message(price=price)
+            self.bring(what)
             self.machine.time_passed(self.now_s, self.now_ms)
+        return self
 
 
-def live(stale_after_s: float = STALE_S) -> Feed:
+def live(brings: str = "p", stale_after_s: float = STALE_S) -> Feed:
+    """A feed that has just brought each of these."""
     feed = Feed(stale_after_s).connect().backfill()
-    assert feed.machine.current.live
-    return feed
-
-
-def silent() -> Feed:
-    """Silent, with a last price of `STALE_S` + 1 ago."""
-    feed = live()
-    feed.message(price=True)
-    feed.wait(STALE_S + 1)
-    assert feed.reason is SILENT
+    feed.bring(brings)
+    feed.machine.time_passed(feed.now_s, feed.now_ms)
+    assert feed.machine.is_live()
     return feed
 
 
@@ -84,50 +94,62 @@ def backfilling() -> Feed:
     return Feed().connect()
 
 
-def feed_in(reason: StaleReason) -> Feed:
-    return {LIVE: live, DISCONNECTED: Feed, BACKFILLING: backfilling, SILENT: silent}[reason]()
+def silent() -> Feed:
+    return live().wait(STALE_S + 1)
 
 
-def test_reasons_are_those_of_the_wire() -> None:
-    assert [str(reason) for reason in StaleReason] == ["", "redis", "repair", "silent"]
+def malformed() -> Feed:
+    return live().wait(STALE_S + 1, "r")
 
 
-@pytest.mark.parametrize(
-    ("state", "is_live", "is_unread"),
-    [
-        pytest.param(FeedState(), True, False, id="live"),
-        pytest.param(FeedState(DISCONNECTED, 5), False, True, id="disconnected"),
-        pytest.param(FeedState(BACKFILLING, 5), False, True, id="backfilling"),
-        pytest.param(FeedState(SILENT, 5), False, False, id="silent"),
-    ],
-)
-def test_state_says_whether_data_is_live_and_whether_some_is_unread(
-    state: FeedState, is_live: bool, is_unread: bool
-) -> None:
-    assert (state.live, state.unread) == (is_live, is_unread)
+def stopped() -> Feed:
+    """Klines go on, prices do not."""
+    return live("pf").wait(STALE_S + 1, "f")
 
 
-def test_states_are_compared_by_identity() -> None:
-    assert FeedState(DISCONNECTED, 5) != FeedState(DISCONNECTED, 5)
+FEEDS: dict[State, Callable[[], Feed]] = {
+    State.LIVE: live,
+    State.DISCONNECTED: Feed,
+    State.BACKFILLING: backfilling,
+    State.SILENT: silent,
+    State.MALFORMED: malformed,
+    State.STOPPED: stopped,
+}
+REASONS = {
+    State.LIVE: "",
+    State.DISCONNECTED: "redis",
+    State.BACKFILLING: "repair",
+    State.SILENT: "silent",
+    State.MALFORMED: "malformed",
+    State.STOPPED: "prices",
+}
+STALE_STATES = [state for state in State if state is not State.LIVE]
+
+
+@pytest.mark.parametrize("state", State)
+def test_each_state_can_be_reached_and_is_told_by_its_reason(state: State) -> None:
+    assert FEEDS[state]().reasons[0] == REASONS[state]
 
 
 def test_a_machine_starts_disconnected() -> None:
     feed = Feed()
-    assert (feed.reason, feed.machine.current.since_ms, feed.machine.last_message_s) == (DISCONNECTED, 0, 0.0)
+    assert (feed.reason, feed.machine.current.since_ms, feed.machine.last_message_s) == (
+        StaleReason.DISCONNECTED, 0, 0.0,
+    )  # fmt: skip
 
 
 # Connected
 
 
-@pytest.mark.parametrize("reason", [DISCONNECTED, BACKFILLING, SILENT])
-def test_stale_data_backfills_once_connected_and_is_stale_since_before(reason: StaleReason) -> None:
-    feed = feed_in(reason)
+@pytest.mark.parametrize("state", STALE_STATES)
+def test_stale_data_backfills_once_connected_and_is_stale_since_before(state: State) -> None:
+    feed = FEEDS[state]()
     before = feed.machine.current
     feed.now_s += 3
     feed.connect()
-    assert feed.reason is BACKFILLING
+    assert feed.reasons[0] == "repair"
     assert feed.machine.current is not before
-    assert feed.machine.current.since_ms == before.since_ms
+    assert feed.machine.current.prices.since_ms == before.prices.since_ms
 
 
 def test_live_data_stays_live_while_another_source_takes_over() -> None:
@@ -136,15 +158,20 @@ def test_live_data_stays_live_while_another_source_takes_over() -> None:
     assert feed.connect().machine.current is before
 
 
+def test_closed_klines_stay_live_while_another_source_is_asked_for_prices() -> None:
+    assert stopped().connect().reasons == ("repair", "")
+
+
 # Disconnected
 
 
-@pytest.mark.parametrize("reason", [LIVE, BACKFILLING, SILENT])
-def test_a_lost_connection_makes_data_stale_from_now(reason: StaleReason) -> None:
-    feed = feed_in(reason)
+@pytest.mark.parametrize("state", [state for state in State if state is not State.DISCONNECTED])
+def test_a_lost_connection_makes_data_stale_from_now(state: State) -> None:
+    feed = FEEDS[state]()
     feed.now_s += 3
     assert feed.disconnect()
-    assert (feed.reason, feed.machine.current.since_ms) == (DISCONNECTED, feed.now_ms)
+    assert feed.reasons == ("redis", "redis")
+    assert feed.machine.current.since_ms == feed.now_ms
 
 
 def test_a_second_disconnect_changes_nothing() -> None:
@@ -159,23 +186,36 @@ def test_a_second_disconnect_changes_nothing() -> None:
 # Backfill done
 
 
-@pytest.mark.parametrize("reason", [DISCONNECTED, BACKFILLING, SILENT])
-@pytest.mark.parametrize("newest_price_ms", [T0 + 20_000 - 15_000, 0], ids=["fresh-price", "no-price-known"])
-def test_data_is_live_after_a_backfill_with_fresh_prices(reason: StaleReason, newest_price_ms: int) -> None:
-    feed = feed_in(reason)
-    feed.now_s = START_S + 20
-    if reason is SILENT and not newest_price_ms:
-        feed.message(price=True)
-    assert feed.backfill(newest_price_ms).machine.current.live
+@pytest.mark.parametrize("state", STALE_STATES)
+def test_data_is_live_after_a_backfill_with_fresh_prices(state: State) -> None:
+    feed = FEEDS[state]()
+    feed.now_s = START_S + 40
+    assert feed.backfill(T0 + 40_000 - 14_000).machine.is_live()
     assert feed.machine.current.since_ms == 0
 
 
-@pytest.mark.parametrize("reason", [DISCONNECTED, BACKFILLING, SILENT])
-def test_data_is_silent_since_its_last_price_after_a_backfill_with_old_prices(reason: StaleReason) -> None:
-    feed = feed_in(reason)
-    feed.now_s = START_S + 40
-    feed.backfill(T0 + 10_000)
-    assert (feed.reason, feed.machine.current.since_ms) == (SILENT, T0 + 10_000)
+def test_data_is_live_after_a_backfill_that_finds_no_price() -> None:
+    assert backfilling().backfill().machine.is_live()
+
+
+@pytest.mark.parametrize("state", STALE_STATES)
+def test_data_is_silent_since_its_last_price_after_a_backfill_with_old_prices(state: State) -> None:
+    feed = FEEDS[state]()
+    feed.now_s = START_S + 100
+    feed.machine.times.last_price_s = feed.machine.times.last_usable_s = 0.0
+    feed.backfill(T0 + 50_000)
+    assert feed.reasons == ("silent", "silent")
+    assert feed.machine.current.since_ms == T0 + 50_000
+
+
+@pytest.mark.parametrize("state", STALE_STATES)
+def test_prices_are_missing_after_a_backfill_where_klines_came_lately(state: State) -> None:
+    feed = FEEDS[state]()
+    feed.now_s = START_S + 100
+    feed.bring("f")
+    feed.backfill(T0 + 50_000)
+    assert feed.reasons == ("prices", "")
+    assert feed.machine.current.since_ms == T0 + 50_000
 
 
 def test_live_data_is_not_touched_by_a_backfill() -> None:
@@ -185,52 +225,116 @@ def test_live_data_is_not_touched_by_a_backfill() -> None:
     assert feed.backfill(T0 - 60_000).machine.current is before
 
 
-def test_a_stored_price_counts_as_the_last_message_of_a_feed_that_sent_none() -> None:
+def test_a_stored_price_counts_as_the_last_data_of_a_feed_that_sent_none() -> None:
     feed = Feed().connect().backfill(T0 - 5_000)
-    assert feed.machine.last_message_s == START_S - 5
-    assert feed.wait(STALE_S - 6).machine.current.live
-    assert feed.wait(2).reason is SILENT
+    assert feed.wait(STALE_S - 6).machine.is_live()
+    assert feed.wait(2).reason is StaleReason.SILENT
+    assert feed.machine.current.since_ms == T0 - 5_000
 
 
-def test_a_newer_message_counts_rather_than_the_stored_price() -> None:
+def test_newer_data_counts_rather_than_the_stored_price() -> None:
     feed = Feed().connect()
-    feed.message()
-    assert feed.backfill(T0 - 5_000).machine.last_message_s == START_S
+    feed.bring("p")
+    feed.backfill(T0 - 5_000)
+    assert feed.machine.times.last_usable_s == feed.machine.times.last_price_s == START_S
 
 
 def test_a_price_slightly_in_the_future_counts_as_one_of_now() -> None:
-    assert Feed().connect().backfill(T0 + 999).machine.last_message_s == START_S
+    assert Feed().connect().backfill(T0 + 999).machine.times.last_price_s == START_S
 
 
 def test_a_price_far_in_the_future_says_nothing() -> None:
     feed = Feed().connect().backfill(T0 + 1000)
-    assert feed.machine.current.live
-    assert feed.machine.last_message_s == START_S
+    assert feed.machine.is_live()
+    assert feed.machine.times.last_price_s == 0.0
 
 
-def test_data_without_any_message_after_a_backfill_is_silent_at_once_where_the_last_is_old() -> None:
+def test_data_is_silent_at_once_after_a_backfill_where_the_last_is_old() -> None:
     feed = Feed()
-    feed.message()
+    feed.bring("f")
     feed.now_s += STALE_S + 1
     feed.connect().backfill()
-    assert (feed.reason, feed.machine.current.since_ms) == (SILENT, T0)
+    assert (feed.reason, feed.machine.current.since_ms) == (StaleReason.SILENT, T0)
 
 
-# Time passes
+# Time passes: live data
 
 
-def test_live_data_is_silent_since_the_last_message_once_none_comes() -> None:
+def test_live_data_is_silent_since_the_last_usable_data_once_none_comes() -> None:
     feed = live()
     feed.now_s += 2
-    feed.message()
-    assert feed.wait(STALE_S).machine.current.live
-    assert feed.wait(0.01).reason is SILENT
+    feed.bring("p")
+    assert feed.wait(STALE_S).machine.is_live()
+    assert feed.wait(0.01).reasons == ("silent", "silent")
     assert feed.machine.current.since_ms == T0 + 2000
 
 
-@pytest.mark.parametrize("reason", [DISCONNECTED, BACKFILLING])
-def test_time_alone_changes_no_state_that_waits_for_the_source(reason: StaleReason) -> None:
-    feed = feed_in(reason)
+def test_live_data_is_malformed_once_all_messages_are_refused_for_the_limit() -> None:
+    feed = live("pf").wait(STALE_S, "r")
+    assert feed.machine.is_live()
+    feed.wait(0.25, "r")
+    assert feed.reasons == ("malformed", "malformed")
+    assert feed.machine.current.since_ms == T0
+
+
+def test_a_feed_whose_messages_were_never_usable_is_malformed() -> None:
+    assert Feed().connect().backfill().wait(STALE_S + 1, "r").reasons == ("malformed", "malformed")
+
+
+def test_some_refused_messages_change_nothing() -> None:
+    assert live("pf").wait(60, "rpf").machine.is_live()
+
+
+def test_prices_that_stop_while_klines_go_on_make_tickers_and_forming_klines_stale() -> None:
+    feed = live("pf").wait(STALE_S + 0.25, "f")
+    assert feed.reasons == ("prices", "")
+    assert feed.machine.current.since_ms == T0
+
+
+def test_prices_that_are_refused_while_klines_go_on_are_missing() -> None:
+    assert live("pf").wait(STALE_S + 0.25, "rf").reasons == ("prices", "")
+
+
+def test_closed_klines_that_are_overdue_while_prices_go_on_are_stale_since_they_were_due() -> None:
+    feed = live("pc").wait(OVERDUE_S, "p")
+    assert feed.machine.is_live()
+    feed.wait(0.25, "p")
+    assert feed.reasons == ("", "klines")
+    assert feed.machine.current.since_ms == T0 + 60_000
+
+
+def test_both_lanes_can_be_stale_while_forming_klines_go_on() -> None:
+    assert live("pcf").wait(OVERDUE_S + 1, "f").reasons == ("prices", "klines")
+
+
+@pytest.mark.parametrize("brings", ["p", "f", "pf"])
+def test_a_source_without_closed_klines_is_live(brings: str) -> None:
+    assert live(brings).wait(300, brings).machine.is_live()
+
+
+def test_a_source_without_prices_is_live() -> None:
+    feed = live("fc")
+    for _ in range(5):
+        assert feed.wait(60, "f").machine.is_live()
+        feed.bring("c")
+
+
+def test_a_source_of_closed_klines_alone_is_live_between_two_closes_and_silent_when_one_is_overdue() -> None:
+    feed = live("c")
+    for _ in range(5):
+        assert feed.wait(60).machine.is_live()
+        feed.bring("c")
+    assert feed.wait(OVERDUE_S).machine.is_live()
+    assert feed.wait(0.1).reasons == ("silent", "silent")
+    assert not feed.machine.closed_live()
+
+
+# Time passes: stale data
+
+
+@pytest.mark.parametrize("state", [State.DISCONNECTED, State.BACKFILLING])
+def test_time_alone_changes_no_state_that_waits_for_the_source(state: State) -> None:
+    feed = FEEDS[state]()
     before = feed.machine.current
     assert feed.wait(1000).machine.current is before
 
@@ -241,60 +345,93 @@ def test_silent_data_stays_silent_without_messages() -> None:
     assert feed.wait(1000).machine.current is before
 
 
-def test_silent_data_is_live_once_fresh_prices_have_come_for_a_while() -> None:
+def test_stale_data_changes_its_reason_and_keeps_its_time() -> None:
     feed = silent()
-    feed.wait_with_messages(PRICES_SPREAD_S, price=True)
-    assert feed.reason is SILENT
-    feed.wait_with_messages(0.25, price=True)
-    assert feed.machine.current.live
+    since_ms = feed.machine.current.since_ms
+    assert feed.wait(1, "r").reasons == ("malformed", "malformed")
+    assert feed.wait(STALE_S + 1).reasons == ("silent", "silent")
+    assert feed.machine.current.since_ms == since_ms
+    feed = stopped()
+    since_ms = feed.machine.current.since_ms
+    assert feed.wait(STALE_S + 1).reasons == ("silent", "silent")
+    assert feed.machine.current.prices.since_ms == since_ms
+    feed = stopped()
+    assert feed.wait(STALE_S + 1, "r").reasons == ("malformed", "malformed")
+    assert feed.machine.current.prices.since_ms == since_ms
+
+
+@pytest.mark.parametrize("state", [State.SILENT, State.MALFORMED, State.STOPPED])
+def test_prices_are_live_once_they_have_come_for_a_while(state: State) -> None:
+    feed = FEEDS[state]()
+    feed.wait(PRICES_SPREAD_S, "p")
+    assert feed.reasons[0] == REASONS[state]
+    assert feed.wait(0.25, "p").machine.is_live()
 
 
 def test_prices_need_no_longer_than_half_of_a_short_limit() -> None:
-    feed = live(0.4)
-    feed.message(price=True)
-    feed.wait(1)
-    feed.wait_with_messages(0.1, price=True, step_s=0.1)
-    assert feed.reason is SILENT
-    feed.wait_with_messages(0.3, price=True, step_s=0.1)
-    assert feed.machine.current.live
+    feed = live(stale_after_s=0.4).wait(1).wait(0.1, "p", step_s=0.1)
+    assert feed.reason is StaleReason.SILENT
+    assert feed.wait(0.3, "p", step_s=0.1).machine.is_live()
 
 
-def test_klines_alone_do_not_end_the_silence_before_the_wait_for_prices_ends() -> None:
-    feed = silent()
-    feed.wait_with_messages(PRICES_WAIT_S)
-    assert feed.reason is SILENT
-    feed.wait_with_messages(0.5)
-    assert feed.machine.current.live
+@pytest.mark.parametrize("state", [State.SILENT, State.MALFORMED])
+def test_prices_that_do_not_come_back_with_the_klines_are_missing(state: State) -> None:
+    feed = FEEDS[state]()
+    since_ms = feed.machine.current.since_ms
+    feed.wait(PRICES_WAIT_S, "f")
+    assert feed.reasons == (REASONS[state], "")
+    feed.wait(0.5, "f")
+    assert feed.reasons == ("prices", "")
+    assert feed.machine.current.since_ms == since_ms
 
 
 def test_a_source_that_never_sent_a_price_is_live_with_its_first_message() -> None:
-    feed = live().wait(STALE_S + 1)
-    assert feed.reason is SILENT
-    feed.message()
-    assert feed.wait(0.1).machine.current.live
+    feed = live("f").wait(STALE_S + 1)
+    assert feed.reason is StaleReason.SILENT
+    feed.bring("f")
+    assert feed.wait(0.1).machine.is_live()
 
 
 def test_a_second_silence_waits_for_prices_anew() -> None:
-    feed = silent()
-    feed.wait_with_messages(PRICES_SPREAD_S + 0.25, price=True)
-    feed.wait(STALE_S + 1)
-    assert feed.reason is SILENT
-    feed.wait_with_messages(PRICES_SPREAD_S, price=True)
-    assert feed.reason is SILENT
+    feed = silent().wait(PRICES_SPREAD_S + 0.25, "p").wait(STALE_S + 1)
+    assert feed.reason is StaleReason.SILENT
+    assert feed.wait(PRICES_SPREAD_S, "p").reason is StaleReason.SILENT
 
 
-def test_the_limit_can_change_while_the_process_runs() -> None:
+def test_closed_klines_are_live_with_the_next_close() -> None:
+    feed = live("pc").wait(OVERDUE_S + 1, "p")
+    assert feed.machine.closed_live()
+    feed.bring("c")
+    assert feed.wait(0.25, "p").machine.is_live()
+
+
+@pytest.mark.parametrize("interruption", ["silence", "disconnect"])
+def test_after_an_interruption_the_next_close_has_its_time(interruption: str) -> None:
+    feed = live("pc")
+    if interruption == "silence":
+        feed.wait(OVERDUE_S + 100)
+    else:
+        feed.disconnect()
+        feed.now_s += OVERDUE_S + 100
+        feed.connect().backfill()
+    assert feed.wait(OVERDUE_S - 1, "p").machine.is_live()
+    assert feed.wait(2, "p").reasons == ("", "klines")
+
+
+def test_another_limit_holds_from_the_next_judgement_on() -> None:
     feed = live()
-    feed.machine.configure(1.0)
-    assert feed.wait(1.5).reason is SILENT
+    feed.machine.times.configure(2 * STALE_S, GRACE_S)
+    assert feed.wait(STALE_S + 1).machine.is_live()
+    feed.machine.times.configure(STALE_S, GRACE_S)
+    assert feed.wait(0).reason is StaleReason.SILENT
 
 
 def test_pairs_without_a_row_change_nothing() -> None:
-    for reason, given in product(StaleReason, Input):
-        if (reason, given) in TRANSITIONS:
+    for state, given in product(State, Input):
+        if (state, given) in TRANSITIONS:
             continue
-        feed = feed_in(reason)
-        before = feed.machine.current
+        feed = FEEDS[state]()
+        before: FeedState = feed.machine.current
         match given:
             case Input.CONNECTED:
                 feed.connect()
@@ -305,17 +442,3 @@ def test_pairs_without_a_row_change_nothing() -> None:
             case Input.TIME_PASSED:
                 feed.wait(1000)
         assert feed.machine.current is before
-
-
-def test_another_limit_holds_from_the_next_judgement_on() -> None:
-    feed = live()
-    feed.message(price=True)
-    feed.machine.configure(2 * STALE_S)
-    assert feed.wait(STALE_S + 1).reason is LIVE
-    feed.machine.configure(STALE_S)
-    assert feed.wait(0).reason is SILENT
-
-
-def test_the_machine_says_whether_it_is_live() -> None:
-    assert live().machine.is_live()
-    assert not silent().machine.is_live()

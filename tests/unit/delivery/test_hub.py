@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.delivery.channel import Lane, View
-from gateway.delivery.feed_state import FeedState
 from gateway.delivery.hub import Hub
 from gateway.delivery.session import Session
+from gateway.delivery.staleness import FeedState
 from gateway.delivery.throttle import TIER_PERIODS
 from tests.fakes import FakeSocket
 from tests.unit.delivery.samples import CLOSED_ONLY, LOG, STYLE, SampleMarket, flush

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.delivery.channel import Lane
-from gateway.delivery.feed_state import FeedState, StaleReason
 from gateway.delivery.hub import Hub
 from gateway.delivery.session import CONTROL_MAX_BYTES, Session
+from gateway.delivery.staleness import FeedState, Staleness, StaleReason
 from gateway.delivery.subscription_set import Cohort
 from tests.builders import MINUTE_MS, T0
 from tests.fakes import FakeSocket
@@ -118,6 +118,16 @@ def test_a_new_style_sends_all_values_anew(rig: Rig) -> None:
     assert rig.take() == b"[ k1:*>5 t0:*>5 ]"
 
 
+def test_a_new_style_tells_the_states_anew_while_a_lane_is_stale() -> None:
+    rig = Rig(style=CLOSED_ONLY)
+    rig.hub.set_feed_state(FeedState(StaleReason.PRICES, 7, closed=Staleness()))
+    rig.flush()
+    assert rig.take() == b"<0 prices>", "the kline channel shows closed klines only"
+    rig.session.set_style(STYLE)
+    rig.flush()
+    assert rig.take().startswith(b"<1,0 prices>")
+
+
 class TestSync:
     def test_a_session_in_sync_keeps_no_offsets_of_its_own_and_gets_them_back_when_it_leaves(self, rig: Rig) -> None:
         session = rig.session
@@ -152,6 +162,17 @@ class TestControl:
         rig.hub.set_feed_state(FeedState(StaleReason.DISCONNECTED, 7))
         rig.flush()
         assert rig.take() == b""
+
+    def test_a_feed_state_that_changes_nothing_for_its_channels_is_not_sent(self, rig: Rig) -> None:
+        rig.hub.unsubscribe(rig.session, [rig.ticker])
+        rig.hub.set_feed_state(FeedState())
+        rig.flush()
+        assert rig.take() == b""
+
+    def test_only_the_channels_of_a_stale_lane_are_told(self, rig: Rig) -> None:
+        rig.hub.set_feed_state(FeedState(closed=Staleness(StaleReason.KLINES, 7)))
+        rig.flush()
+        assert rig.take() == b"<1 klines>"
 
     def test_waiting_replies_keep_the_session_catching_up(self, rig: Rig) -> None:
         rig.flush()

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.delivery.feed_state import FeedState
 from gateway.delivery.hub import Hub
+from gateway.delivery.staleness import FeedState
 from gateway.delivery.subscription_set import Cohort, SubscriptionSets
 from tests.unit.delivery.samples import STYLE, SampleMarket
 

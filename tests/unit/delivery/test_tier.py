@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.delivery.channel import Lane
-from gateway.delivery.feed_state import FeedState, StaleReason
 from gateway.delivery.hub import Hub
 from gateway.delivery.session import Session
+from gateway.delivery.staleness import FeedState, StaleReason
 from gateway.delivery.subscription_set import SubscriptionSets
 from gateway.delivery.tier import Tier
 from tests.fakes import FakeSocket

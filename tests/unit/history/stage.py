@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gateway.config import HistoryConfig, MarketConfig
+from gateway.delivery.staleness import StaleReason
 from gateway.history.aggregating_store import AggregatingStore
 from gateway.history.service import History
 from gateway.history.store import StoreUnavailable
@@ -75,8 +76,11 @@ class Live:
     def symbols(self) -> list[str]:
         return sorted(self.names)
 
-    def stale(self, symbol: str) -> bool:
-        return self.away
+    def ticker_stale(self, symbol: str) -> StaleReason:
+        return StaleReason.DISCONNECTED if self.away else StaleReason.NONE
+
+    def klines_stale(self, symbol: str, *, forming: bool) -> StaleReason:
+        return StaleReason.DISCONNECTED if self.away else StaleReason.NONE
 
     def forming(self, symbol: str, interval: str) -> Kline | None:
         return self.last_bar if (symbol, interval) == ("BTCUSDT", "1m") else None

@@ -240,20 +240,20 @@ async def test_a_range_without_klines_is_empty_and_no_error() -> None:
 async def test_the_live_ticker_needs_no_read() -> None:
     on = stage()
     on.live.price = TICKER
-    assert await on.history.ticker("BTCUSDT") == (TICKER, False, False)
+    assert await on.history.ticker("BTCUSDT") == (TICKER, False, "")
     on.live.away = True
-    assert await on.history.ticker("BTCUSDT") == (TICKER, False, True)
+    assert await on.history.ticker("BTCUSDT") == (TICKER, False, "redis")
     assert on.stored.reads == 0
 
 
 async def test_without_a_live_ticker_the_stored_one_serves_for_five_seconds() -> None:
     on = stage()
     on.stored.price = TICKER
-    assert await on.history.ticker("BTCUSDT") == (TICKER, False, False)
+    assert await on.history.ticker("BTCUSDT") == (TICKER, False, "")
     on.clock.now_s += 4.9
-    assert await on.history.ticker("BTCUSDT") == (TICKER, True, False)
+    assert await on.history.ticker("BTCUSDT") == (TICKER, True, "")
     on.clock.now_s += 0.1
-    assert await on.history.ticker("BTCUSDT") == (TICKER, False, False)
+    assert await on.history.ticker("BTCUSDT") == (TICKER, False, "")
 
 
 async def test_the_last_ticker_outlives_its_key() -> None:
@@ -262,11 +262,11 @@ async def test_the_last_ticker_outlives_its_key() -> None:
     await on.history.ticker("BTCUSDT")
     on.stored.price = None
     on.clock.now_s += 61
-    assert await on.history.ticker("BTCUSDT") == (TICKER, True, True)
+    assert await on.history.ticker("BTCUSDT") == (TICKER, True, "store")
 
 
 async def test_a_known_symbol_without_ticker_is_stale_and_not_unknown() -> None:
-    assert await stage().history.ticker("BTCUSDT") == (None, False, True)
+    assert await stage().history.ticker("BTCUSDT") == (None, False, "prices")
 
 
 async def test_totals_are_counted() -> None:

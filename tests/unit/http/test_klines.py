@@ -159,7 +159,9 @@ async def test_the_ticker_has_the_fields_the_source_gave() -> None:
 async def test_a_symbol_without_ticker_has_only_its_state() -> None:
     async with client(stage()) as http:
         answer = await http.get("/v1/ticker?symbol=BTCUSDT")
-    assert answer.json() == {"symbol": "BTCUSDT", "cached": False, "stale": True, "timestamp": NOW_MS}
+    assert answer.json() == {
+        "symbol": "BTCUSDT", "cached": False, "stale": True, "reason": "prices", "timestamp": NOW_MS,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import pytest
 
 from gateway.config import MarketConfig
 from gateway.delivery.channel import View
-from gateway.delivery.feed_state import FeedState, StaleReason
 from gateway.delivery.hub import Hub
+from gateway.delivery.staleness import Staleness, StaleReason
 from gateway.market.market import Market
 from gateway.protocol.binance import DAY_MS, BinanceDialect
 from gateway.protocol.frame import TEXT, frame_head
@@ -234,9 +234,9 @@ def test_flush_is_its_fragments_joined(stage: Stage) -> None:
 
 def test_dialect_has_no_messages_unknown_to_the_exchange(stage: Stage) -> None:
     dialect = stage.dialect()
-    away = FeedState(StaleReason.DISCONNECTED, T0)
+    away = Staleness(StaleReason.DISCONNECTED, T0)
     said = (
-        dialect.status([0], away),
+        dialect.status({0: away}),
         dialect.throttle(400, "load"),
         dialect.heartbeat(T0),
     )

@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 
 from gateway.delivery.commands import CommandError
-from gateway.delivery.feed_state import FeedState, StaleReason
+from gateway.delivery.staleness import Staleness, StaleReason
 from gateway.model.errors import ErrorCode
 from gateway.protocol.native import DEFLATE_MIN_BYTES, NativeDialect, kline_json, ticker_json
 from tests.builders import MINUTE_MS, T0, kline, ticker
 from tests.fakes import messages, parsed
 
-LIVE, AWAY = FeedState(), FeedState(StaleReason.DISCONNECTED, T0)
+LIVE, AWAY = Staleness(), Staleness(StaleReason.DISCONNECTED, T0)
 
 
 @pytest.fixture
@@ -150,13 +150,18 @@ class TestMessages:
         assert dialect.tickers(3, [ticker("7")]) == b""
 
     def test_status_has_channels_reason_and_time(self, dialect: NativeDialect) -> None:
-        assert said(dialect.status((17, 3), AWAY)) == {
+        assert said(dialect.status({17: AWAY, 3: AWAY})) == {
             "op": "status",
             "channels": {"17": "stale", "3": "stale"},
             "reason": "redis",
             "since": str(T0),
         }
-        assert said(dialect.status((17,), LIVE)) == {"op": "status", "channels": {"17": "live"}}
+        assert said(dialect.status({17: LIVE})) == {"op": "status", "channels": {"17": "live"}}
+
+    def test_status_is_one_message_for_each_state(self, dialect: NativeDialect) -> None:
+        frames = dialect.status({17: LIVE, 3: AWAY, 4: LIVE})
+        first = dialect.status({17: LIVE, 4: LIVE})
+        assert frames == first + dialect.status({3: AWAY})
 
     def test_throttle_and_heartbeat(self, dialect: NativeDialect) -> None:
         assert said(dialect.throttle(200, "load")) == {"op": "throttle", "interval_ms": "200", "reason": "load"}
@@ -197,6 +202,8 @@ class TestSnapshots:
             "klines": [],
             "forming": None,
             "state": "stale",
+            "reason": "redis",
+            "since": str(T0),
             "resync": True,
             "recovered": False,
         }

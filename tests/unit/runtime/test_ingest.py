@@ -6,8 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from gateway.config import Config, MarketConfig
-from gateway.delivery.feed_state import FeedStateMachine, StaleReason
+from gateway.delivery.feed_state import FeedStateMachine
 from gateway.delivery.hub import Hub
+from gateway.delivery.staleness import StaleReason
 from gateway.market.market import Market
 from gateway.ops.counters import Counters, Stage
 from gateway.redis.contract import Topic
@@ -17,6 +18,8 @@ from tests.builders import MINUTE_MS, T0, kline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import pytest
 
 
 PRICE = Topic("BTCUSDT", "")
@@ -82,6 +85,16 @@ class Fixture:
     def surging(self) -> bool:
         return self.ingest.surging
 
+    def judge(self) -> None:
+        self.ingest.judge_feed(self.now_s, self.clock())
+
+    def feed(self, seconds: float, batch: list[tuple[Topic, bytes]]) -> None:
+        """This batch four times a second."""
+        for _ in range(round(seconds * 4)):
+            self.now_s += 0.25
+            self.ingest.ingest(batch)
+            self.judge()
+
     def flush(self) -> None:
         self.ingest.begin_flush(self.clock())
 
@@ -93,6 +106,16 @@ class Fixture:
 
     def observed(self, stage: str) -> int:
         return sum(self.counters.stages[stage].counts)
+
+
+def live() -> Fixture:
+    """Connected, backfilled, with a price at T0."""
+    gateway = Fixture()
+    gateway.ingest.ingest([(PRICE, price("7", E=T0))])
+    gateway.ingest.connected()
+    assert gateway.backfill.done is not None
+    gateway.backfill.done()
+    return gateway
 
 
 def price(last: str, **fields: Any) -> bytes:
@@ -179,22 +202,78 @@ def test_old_stored_prices_are_not_live_after_a_backfill() -> None:
 
 
 def test_only_an_applied_price_counts_as_one() -> None:
+    gateway = live()
+    gateway.now_s += 60
+    gateway.judge()
+    gateway.feed(1.5, [(PRICE, b"{"), (KLINES, kline_json(1))])
+    assert gateway.reason() is StaleReason.SILENT
+    gateway.feed(1.5, [(PRICE, price("2"))])
+    assert gateway.reason() is StaleReason.NONE
+
+
+def test_a_price_that_repeats_an_old_one_is_not_fresh() -> None:
+    gateway = live()
+    gateway.feed(16, [(PRICE, price("7", E=T0)), (KLINES, kline_json(1))])
+    assert gateway.reason() is StaleReason.PRICES
+
+
+def test_refused_messages_alone_make_the_feed_malformed_and_the_log_says_which(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    gateway = live()
+    gateway.feed(16, [(PRICE, b"\x1f\x8b"), (KLINES, b"\x1f\x8b")])
+    assert gateway.reason() is StaleReason.MALFORMED
+    text = gateway.ingest.refusals.text(StaleReason.MALFORMED)
+    assert text == r"128 of 128 messages refused: bad_json, for example BTCUSDT ticker: \x1f\x8b"
+    # The state changed after 15 s and a flush.
+    assert any(line.startswith("feed stale: malformed: 122 of 122 messages refused") for line in caplog.messages)
+    caplog.clear()
+    caplog.set_level("INFO")
+    gateway.feed(1.5, [(PRICE, price("2"))])
+    assert gateway.ingest.refusals.text(StaleReason.PRICES) == ""
+    assert "feed live" in caplog.messages
+
+
+def test_closed_klines_that_stop_are_noticed_and_those_read_from_the_store_count() -> None:
+    gateway = live()
+    gateway.ingest.ingest([(KLINES, kline_json(0, closed=True))])
+    # Due after a minute, overdue after the grace time and the limit.
+    gateway.feed(76, [(PRICE, price("2"))])
+    assert gateway.hub.feed_state.live
+    gateway.market.reseed("BTCUSDT", "1m", [kline(1, closed=True)], gateway.clock())
+    gateway.feed(74, [(PRICE, price("2"))])
+    assert gateway.hub.feed_state.live
+    gateway.feed(6, [(PRICE, price("2"))])
+    assert gateway.reason() is StaleReason.KLINES
+    delta = json.dumps({"t": T0 + 2 * MINUTE_MS, "x": True}).encode()
+    gateway.feed(0.25, [(KLINES, kline_json(2)), (KLINES, delta)])
+    assert gateway.hub.feed_state.live
+
+
+def test_a_source_of_closed_klines_alone_is_live_until_the_next_one_after_its_store_was_read() -> None:
     gateway = Fixture()
-    gateway.ingest.ingest([(PRICE, price("1"))])
+    gateway.now_s += 90
+    gateway.market.reseed("BTCUSDT", "1m", [kline(0, closed=True)], gateway.clock())
     gateway.ingest.connected()
     assert gateway.backfill.done is not None
     gateway.backfill.done()
     gateway.now_s += 60
-    gateway.ingest.judge_feed(gateway.now_s, gateway.clock())
-    for batch, reason in (
-        ([(PRICE, b"{"), (KLINES, kline_json(1))], StaleReason.SILENT),
-        ([(PRICE, price("2"))], StaleReason.NONE),
-    ):
-        for _ in range(6):
-            gateway.now_s += 0.25
-            gateway.ingest.ingest(batch)
-            gateway.ingest.judge_feed(gateway.now_s, gateway.clock())
-        assert gateway.reason() is reason
+    gateway.judge()
+    assert gateway.hub.feed_state.live
+    gateway.now_s += 20
+    gateway.judge()
+    assert gateway.reason() is StaleReason.SILENT
+
+
+def test_old_closed_klines_of_the_store_say_nothing_about_the_source() -> None:
+    gateway = Fixture()
+    gateway.now_s += 3600
+    gateway.market.reseed("BTCUSDT", "1m", [kline(0, closed=True)], gateway.clock())
+    gateway.market.get_or_create("ETHUSDT").has_data = True
+    gateway.ingest.connected()
+    assert gateway.backfill.done is not None
+    gateway.backfill.done()
+    assert gateway.feed_state.times.closed_intervals == {}
 
 
 # A surge

@@ -20,7 +20,14 @@ const BADGE: Record<FreshnessReason, string> = {
   failed: "No data",
 };
 
-const STALE: Record<string, string> = { redis: "Source offline", silent: "Source silent", repair: "Catching up" };
+const STALE: Record<string, string> = {
+  redis: "Source offline",
+  repair: "Catching up",
+  silent: "Source silent",
+  malformed: "Source unreadable",
+  prices: "No prices",
+  klines: "Klines overdue",
+};
 
 export function showPrice(value: number | null, before: number | null, digits: number, loading: boolean): void {
   const box = element("price");

@@ -23,6 +23,13 @@ export function throttleText({ throttled, intervalMs }: StreamInfo): string | nu
   return `Every ${intervalMs} ms: ${THROTTLE[throttled]}`;
 }
 
+const SOURCE: Record<string, string> = {
+  redis: "The gateway's source is disconnected",
+  malformed: "The source sends nothing that can be used",
+  prices: "The source sends no prices",
+  klines: "The source closes no klines",
+};
+
 export class Journal {
   #entries: readonly Entry[] = [];
   #phase: StreamInfo["phase"] | null = null;
@@ -60,7 +67,7 @@ export class Journal {
   channel({ state, reason }: ChannelStatus, now: number): void {
     if (state === "stale" && !this.#stale) {
       this.#stale = true;
-      this.#note(now, "yellow", reason === "redis" ? "The gateway's source is disconnected" : "The source is silent");
+      this.#note(now, "yellow", SOURCE[reason ?? ""] ?? "The source is silent");
     } else if (state === "live" && this.#stale) {
       this.#stale = false;
       this.#note(now, "green", "The source is back");

@@ -109,7 +109,7 @@ export class Channel {
       this.#ticker = snapshot.ticker;
       this.#emit({ kind: "ticker", ticker: snapshot.ticker });
     }
-    this.setStatus({ state: snapshot.state });
+    this.setStatus({ state: snapshot.state, ...(snapshot.reason !== undefined && { reason: snapshot.reason }) });
   }
 
   update(update: KlineUpdate | Ticker): void {

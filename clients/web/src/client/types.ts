@@ -31,7 +31,7 @@ export interface Ticker {
 }
 
 export type ChannelState = "live" | "stale";
-export type StaleReason = "redis" | "silent" | "repair";
+export type StaleReason = "redis" | "repair" | "silent" | "malformed" | "prices" | "klines";
 export type ThrottleReason = "slow_client" | "load" | "client" | "recovered";
 
 export type ErrorCode =
@@ -81,6 +81,8 @@ export interface KlineSnapshot {
   readonly klines: readonly Kline[];
   readonly forming: Kline | null;
   readonly state: ChannelState;
+  readonly reason?: StaleReason;
+  readonly since?: number;
   /** The klines are aggregated from shorter ones: the source has none of this interval. */
   readonly derived?: boolean;
   /** `true`: continues the client's series; `false`: the cursor was too old, this replaces it. */
@@ -95,6 +97,8 @@ export interface TickerSnapshot {
   readonly channel: string;
   readonly ticker: Ticker | null;
   readonly state: ChannelState;
+  readonly reason?: StaleReason;
+  readonly since?: number;
 }
 
 export interface Update {

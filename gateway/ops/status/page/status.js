@@ -257,6 +257,9 @@ const STATES = /** @type {Record<string, string>} */ ({
   redis: "not connected to Redis",
   repair: "reading missing data",
   silent: "the collector is silent",
+  malformed: "nothing that arrives can be used",
+  prices: "no prices; closed klines are live",
+  klines: "closed klines are overdue; tickers are live",
 });
 
 /** @param {Status} status */
@@ -269,6 +272,7 @@ function showFeed(status) {
       feed.since ? `${state}, for ${span(status["timestamp"] - feed.since)}` : state,
       feed.live ? "good" : "bad",
     ],
+    ...(feed.refused ? [["Refused", feed.refused, "bad"]] : []),
     ["Last update", feed.age_ms === null ? "never" : `${span(feed.age_ms)} ago`],
     ["Mode", feed.mode],
     ["Reconnects", whole.format(feed.reconnects), feed.reconnects ? "fair" : ""],

@@ -1,0 +1,105 @@
+"""When the feed last brought usable data of each lane, and whether that is too long ago. Pure; times are arguments.
+
+Usable is what has been decoded, is plausible, and was applied: a message that is refused, or that repeats an old price,
+keeps nothing fresh. Times are seconds on the monotonic clock; 0: never.
+"""
+
+from __future__ import annotations
+
+import math
+
+
+class FeedTimes:
+    """Prices have to come all the time. Closed klines have to come when they are due, not in between.
+
+    A lane that the source never had is not judged: a collector may send closed klines only, or prices only.
+    """
+
+    __slots__ = (
+        "_closed_ms",
+        "_closed_s",
+        "_due_s",
+        "_has_forming",
+        "allowance_s",
+        "last_message_s",
+        "last_price_s",
+        "last_refused_s",
+        "last_usable_s",
+        "stale_after_s",
+    )
+
+    def __init__(self, stale_after_s: float, close_grace_s: float) -> None:
+        """`stale_after_s`: how old usable data may be. `close_grace_s`: how late a closed kline usually is at most."""
+        self.configure(stale_after_s, close_grace_s)
+        self.last_message_s = 0.0
+        """When the last message arrived, usable or not."""
+        self.last_usable_s = self.last_price_s = self.last_refused_s = 0.0
+        self._has_forming = False
+        # By the length of the interval in seconds: the newest close time, and when that kline arrived.
+        self._closed_ms: dict[float, int] = {}
+        self._closed_s: dict[float, float] = {}
+        self._due_s = math.inf
+
+    def configure(self, stale_after_s: float, close_grace_s: float) -> None:
+        self.stale_after_s = stale_after_s
+        self.allowance_s = stale_after_s + close_grace_s
+        """How long after it was due a closed kline may come."""
+
+    # What arrives.
+
+    def price_usable(self, now_s: float) -> None:
+        self.last_price_s = self.last_usable_s = now_s
+
+    def kline_usable(self, now_s: float) -> None:
+        """A forming kline has been applied."""
+        self.last_usable_s = now_s
+        self._has_forming = True
+
+    def kline_closed(self, now_s: float, interval_s: float, close_time_ms: int) -> None:
+        """A closed kline has been applied; one that closed no later than others of its interval says nothing new."""
+        self.last_usable_s = max(self.last_usable_s, now_s)
+        if close_time_ms > self._closed_ms.get(interval_s, -1):
+            self._closed_ms[interval_s], self._closed_s[interval_s] = close_time_ms, now_s
+            self._find_due()
+
+    def restart_closes(self, now_s: float) -> None:
+        """Nothing could arrive for a while: the next closed kline is due one interval from now."""
+        self._closed_s = dict.fromkeys(self._closed_s, now_s)
+        self._find_due()
+
+    def _find_due(self) -> None:
+        """The next close that is due. An interval whose close is missing while another one has closed since then does
+        not count: that is a gap, or the collector has dropped the interval."""
+        newest_s = max(self._closed_s.values(), default=0.0)
+        dues_s = [arrived_s + interval_s for interval_s, arrived_s in self._closed_s.items()]
+        self._due_s = min((due_s for due_s in dues_s if due_s > newest_s), default=math.inf)
+
+    # What is too old.
+
+    @property
+    def closed_intervals(self) -> dict[float, int]:
+        """By the length of the interval in seconds: the newest close time of a kline that the feed has sent, in ms."""
+        return self._closed_ms
+
+    @property
+    def closes_due_s(self) -> float:
+        """When the next closed kline is due; infinite where the feed never sent one."""
+        return self._due_s
+
+    def closes_overdue(self, now_s: float) -> bool:
+        return now_s > self._due_s + self.allowance_s
+
+    def prices_old(self, now_s: float) -> bool:
+        """Whether prices used to come, and none has for too long."""
+        return bool(self.last_price_s) and now_s - self.last_price_s > self.stale_after_s
+
+    def all_old(self, now_s: float) -> bool:
+        """Whether nothing usable has come for too long. Between two closes nothing has to, if nothing else ever did."""
+        waits_for_close = self._closed_s and not self.last_price_s and not self._has_forming
+        if waits_for_close:
+            return self.closes_overdue(now_s)
+        return now_s - self.last_usable_s > self.stale_after_s
+
+    def refuses(self, now_s: float) -> bool:
+        """Whether messages are refused at present."""
+        return bool(self.last_refused_s) and now_s - self.last_refused_s <= self.stale_after_s

@@ -1,0 +1,83 @@
+"""Whether what a client is shown is live, or why and since when it is stale. Pure values, of the feed and its lanes.
+
+`delivery/feed_state.py` decides it; everybody else reads it here.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class StaleReason(StrEnum):
+    """Why data is stale; the values are those of the wire. `NONE` is the reason of live data."""
+
+    NONE = ""
+    DISCONNECTED = "redis"
+    BACKFILLING = "repair"
+    SILENT = "silent"
+    MALFORMED = "malformed"
+    PRICES = "prices"
+    KLINES = "klines"
+
+
+class Staleness(NamedTuple):
+    """Why and since when something is stale. `since_ms` is market time, 0 while live or where it is not known."""
+
+    reason: StaleReason = StaleReason.NONE
+    since_ms: int = 0
+
+    @property
+    def live(self) -> bool:
+        return not self.reason
+
+
+class FeedState:
+    """One state of the feed, given to sessions and compared by identity: each object is announced once."""
+
+    __slots__ = ("closed", "prices")
+
+    def __init__(
+        self, reason: StaleReason = StaleReason.NONE, since_ms: int = 0, *, closed: Staleness | None = None
+    ) -> None:
+        """`closed`: the state of closed klines, where that is another one."""
+        self.prices = Staleness(reason, since_ms)
+        """Of tickers and forming klines."""
+        self.closed = self.prices if closed is None else closed
+
+    @property
+    def worst(self) -> Staleness:
+        """The state of the feed as a whole: stale if any lane is."""
+        return self.closed if self.prices.live else self.prices
+
+    @property
+    def reason(self) -> StaleReason:
+        return self.worst.reason
+
+    @property
+    def since_ms(self) -> int:
+        return self.worst.since_ms
+
+    @property
+    def live(self) -> bool:
+        return self.worst.live
+
+    @property
+    def unread(self) -> bool:
+        """Whether the source has, or may have, data that has not been read yet."""
+        return bool({self.prices.reason, self.closed.reason} & {StaleReason.DISCONNECTED, StaleReason.BACKFILLING})
+
+    def lanes(self) -> Mapping[str, Staleness]:
+        """The state of each lane, by its name in metrics and status."""
+        return {"ticker": self.prices, "forming": self.prices, "closed": self.closed}
+
+    def ticker(self, symbol: str) -> Staleness:
+        """The state of a symbol's ticker."""
+        return self.prices
+
+    def klines(self, symbol: str, *, forming: bool = True) -> Staleness:
+        """The state of a symbol's klines, with or without the forming one."""
+        return self.prices if self.closed.live and forming else self.closed

@@ -1,0 +1,51 @@
+"""What a state of the feed means for tickers, forming klines and closed klines."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.delivery.staleness import FeedState, Staleness, StaleReason
+
+LIVE = Staleness()
+
+
+def test_reasons_are_those_of_the_wire() -> None:
+    assert [str(reason) for reason in StaleReason] == [
+        "", "redis", "repair", "silent", "malformed", "prices", "klines",
+    ]  # fmt: skip
+
+
+def test_a_new_state_is_live() -> None:
+    state = FeedState()
+    assert state.live
+    assert not state.unread
+    assert set(state.lanes().values()) == {LIVE}
+
+
+@pytest.mark.parametrize("reason", [StaleReason.DISCONNECTED, StaleReason.BACKFILLING])
+def test_the_source_may_have_unread_data_while_it_is_away_or_being_read(reason: StaleReason) -> None:
+    assert FeedState(reason, 5).unread
+    assert FeedState(StaleReason.NONE, closed=Staleness(reason, 5)).unread
+    assert not FeedState(StaleReason.SILENT, 5).unread
+
+
+def test_states_are_compared_by_identity() -> None:
+    assert FeedState(StaleReason.DISCONNECTED, 5) != FeedState(StaleReason.DISCONNECTED, 5)
+
+
+def test_without_prices_tickers_and_forming_klines_are_stale_and_closed_ones_are_not() -> None:
+    state, stale = FeedState(StaleReason.PRICES, 5, closed=LIVE), Staleness(StaleReason.PRICES, 5)
+    assert (state.reason, state.since_ms, state.live) == (StaleReason.PRICES, 5, False)
+    assert state.lanes() == {"ticker": stale, "forming": stale, "closed": LIVE}
+    assert state.ticker("BTCUSDT") == stale
+    assert state.klines("BTCUSDT") == stale
+    assert state.klines("BTCUSDT", forming=False) == LIVE
+
+
+def test_without_closed_klines_all_klines_are_stale_and_tickers_are_not() -> None:
+    stale = Staleness(StaleReason.KLINES, 5)
+    state = FeedState(closed=stale)
+    assert (state.reason, state.since_ms, state.live) == (StaleReason.KLINES, 5, False)
+    assert state.lanes() == {"ticker": LIVE, "forming": LIVE, "closed": stale}
+    assert state.ticker("BTCUSDT") == LIVE
+    assert state.klines("BTCUSDT") == state.klines("BTCUSDT", forming=False) == stale
