@@ -1,4 +1,4 @@
-"""The command line: `python -m loadtest run | nemesis | check | report | baseline | modes | bench | bytes | list`."""
+"""The command line: `python -m loadtest COMMAND`; without a command it lists them."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from loadtest.report.page import html
 from loadtest.report.recording import Ledger, RecordingError, read
 from loadtest.report.result import Result
 from loadtest.report.terminal import line, summary
+from loadtest.reread import measure as measure_reread
 from loadtest.run import Options, Run
 from loadtest.scenario import SCENARIOS, ScenarioError, load
 from loadtest.volume import measure
@@ -154,6 +155,16 @@ def modes(modes: tuple[str, ...], symbols: int, rate: float, seconds: float) -> 
     """What each feed mode costs the gateway and Redis."""
     for mode in modes or feed_modes.MODES:
         click.echo(feed_modes.measure(mode, symbols, rate, seconds))
+
+
+@main.command()
+@click.option("--symbols", type=click.IntRange(1), default=300, show_default=True)
+@click.option("--watched", type=click.IntRange(1), default=20, show_default=True, help="Symbols that a client watches.")
+@click.option("--missed", type=click.IntRange(0), default=0, show_default=True, help="Klines missed of each symbol.")
+@click.option("--stored", default="", help="As `market.stored`; without it the gateway finds out.")
+def reread(symbols: int, watched: int, missed: int, stored: str) -> None:
+    """What a lost link costs: how long data stays stale while it is read again."""
+    click.echo(measure_reread(symbols, min(symbols, watched), missed, stored))
 
 
 @main.command()
