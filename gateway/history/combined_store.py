@@ -9,9 +9,9 @@ from gateway.history.merge import unique
 from gateway.history.store import StoreUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
-    from gateway.history.store import KlineStore
+    from gateway.history.store import KlineStore, SeriesRead
     from gateway.model.kline import Kline
     from gateway.model.ticker import Ticker
 
@@ -44,8 +44,14 @@ class CombinedStore:
         answers = await self._read(lambda store: store.closed_klines(symbol, interval, limit, start_ms, end_ms))
         if len(answers) == 1:
             return answers[0]
-        klines = unique(kline for answer in answers for kline in answer)
-        return klines[-limit:] if start_ms is None else klines[:limit]
+        return _joined(answers, limit, start_ms)
+
+    async def closed_klines_of(self, reads: Sequence[SeriesRead]) -> list[list[Kline]]:
+        answers = await self._read(lambda store: store.closed_klines_of(reads))
+        if len(answers) == 1:
+            return answers[0]
+        each = zip(*answers, strict=True)
+        return [_joined(klines, read.limit, read.start_ms) for read, klines in zip(reads, each, strict=True)]
 
     async def last_closed(self, series: Sequence[tuple[str, str]]) -> list[int | None]:
         answers = await self._read(lambda store: store.last_closed(series))
@@ -54,12 +60,19 @@ class CombinedStore:
     async def has_klines(self, symbol: str, interval: str) -> bool:
         return any(await self._read(lambda store: store.has_klines(symbol, interval)))
 
+    async def has_klines_of(self, series: Sequence[tuple[str, str]]) -> list[bool]:
+        answers = await self._read(lambda store: store.has_klines_of(series))
+        return [any(each) for each in zip(*answers, strict=True)]
+
     async def has_data(self, symbol: str) -> bool:
         return any(await self._read(lambda store: store.has_data(symbol)))
 
     async def ticker(self, symbol: str) -> Ticker | None:
-        tickers = [ticker for ticker in await self._read(lambda store: store.ticker(symbol)) if ticker]
-        return max(tickers, key=lambda ticker: ticker.event_time_ms, default=None)
+        return _newest(await self._read(lambda store: store.ticker(symbol)))
+
+    async def tickers(self, symbols: Sequence[str]) -> list[Ticker | None]:
+        answers = await self._read(lambda store: store.tickers(symbols))
+        return [_newest(each) for each in zip(*answers, strict=True)]
 
     async def symbols(self) -> set[str]:
         return set().union(*await self._read(lambda store: store.symbols()))
@@ -81,3 +94,12 @@ class CombinedStore:
         if len(failures) == len(answers):
             raise failures[0]
         return [answer for answer in answers if not isinstance(answer, BaseException)]
+
+
+def _joined(answers: Iterable[Iterable[Kline]], limit: int, start_ms: int | None) -> list[Kline]:
+    klines = unique(kline for answer in answers for kline in answer)
+    return klines[-limit:] if start_ms is None else klines[:limit]
+
+
+def _newest(tickers: Iterable[Ticker | None]) -> Ticker | None:
+    return max((ticker for ticker in tickers if ticker), key=lambda ticker: ticker.event_time_ms, default=None)

@@ -27,9 +27,10 @@ from gateway.redis.deployment import make_deployment
 from gateway.redis.scan import scan_symbols
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 
     from gateway.config import RedisConfig
+    from gateway.history.store import SeriesRead
     from gateway.model.kline import Kline
     from gateway.model.ticker import Ticker
     from gateway.redis.connections import Address, CommandPart
@@ -39,6 +40,15 @@ logger = logging.getLogger(__name__)
 
 MGET_KEYS = 1000
 """Keys asked for at once: under a millisecond of the server's time, which the collector shares."""
+
+COMMANDS_AT_ONCE = 200
+"""Commands of one round trip: about a millisecond of the server's time, and a few of this process."""
+
+MEMBERS_AT_ONCE = 100_000
+"""Most members that one round trip may bring: about 20 MB. After a short outage each series has only a few new ones."""
+
+YIELD_MEMBERS = 200
+"""Members decoded before other tasks get their turn: some 2 ms."""
 
 SPARE = 8
 """Members read beyond the limit, so that a few rewritten klines (second members of one score) cost no second read."""
@@ -90,14 +100,8 @@ class RedisStore:
     async def closed_klines(
         self, symbol: str, interval: str, limit: int, start_ms: int | None = None, end_ms: int | None = None
     ) -> list[Kline]:
-        key = self._topics.klines_key(symbol, interval)
-        # Scores are close times. The range is a little too wide rather than too narrow, and open times are checked
-        # below: collectors differ in whether a kline closes on its last millisecond or on the next one's first.
-        low = "-inf" if start_ms is None else str(start_ms)
-        known = INTERVALS[interval]
-        high = "+inf" if end_ms is None else str(known.next_open(known.open_time(min(end_ms, TIME_MAX_MS))))
-        command = ("ZREVRANGEBYSCORE", key, high, low) if start_ms is None else ("ZRANGEBYSCORE", key, low, high)
         count = limit + SPARE
+        command = self._range(symbol, interval, start_ms, end_ms)
         offset = 0
         klines: list[Kline] = []
         while True:
@@ -107,16 +111,39 @@ class RedisStore:
                 return klines[-limit:] if start_ms is None else klines[:limit]
             offset += count
 
+    async def closed_klines_of(self, reads: Sequence[SeriesRead]) -> list[list[Kline]]:
+        found: list[list[Kline]] = []
+        decoded = 0
+        for some in _pipelines(reads):
+            commands = [
+                (*self._range(read.symbol, read.interval, read.start_ms, None), "LIMIT", 0, read.limit + SPARE)
+                for read in some
+            ]
+            for read, answer in zip(some, await self._run_all(commands), strict=True):
+                members: list[bytes] = answer or []
+                klines = unique(self._decode(members, read.symbol, read.interval, read.start_ms, None))
+                if len(klines) < read.limit and len(members) == read.limit + SPARE:
+                    # So many members are refused, or written twice, that there may be more.
+                    klines = await self.closed_klines(*read)
+                found.append(klines[-read.limit :] if read.start_ms is None else klines[: read.limit])
+                decoded += len(members)
+                if decoded >= YIELD_MEMBERS:
+                    decoded = 0
+                    await asyncio.sleep(0)
+        return found
+
     async def ticker(self, symbol: str) -> Ticker | None:
         answer = await self._run("MGET", self._topics.ticker_key(symbol), self._topics.ticker_updated_key(symbol))
-        payload, updated = answer
-        if payload is None:
-            return None
-        try:
-            return decode_stored_ticker(payload, symbol, self._time(updated) or 0)
-        except FeedError as error:
-            self._skip("ticker", symbol, error)
-            return None
+        return self._ticker(symbol, *answer)
+
+    async def tickers(self, symbols: Sequence[str]) -> list[Ticker | None]:
+        found: list[Ticker | None] = []
+        for first in range(0, len(symbols), MGET_KEYS // 4):
+            some = symbols[first : first + MGET_KEYS // 4]
+            names = (self._topics.ticker_key, self._topics.ticker_updated_key)
+            values = await self._run("MGET", *(name(symbol) for symbol in some for name in names))
+            found += map(self._ticker, some, values[::2], values[1::2])
+        return found
 
     async def last_closed(self, series: Sequence[tuple[str, str]]) -> list[int | None]:
         found: list[int | None] = []
@@ -127,6 +154,13 @@ class RedisStore:
 
     async def has_klines(self, symbol: str, interval: str) -> bool:
         return bool(await self._run("ZCARD", self._topics.klines_key(symbol, interval)))
+
+    async def has_klines_of(self, series: Sequence[tuple[str, str]]) -> list[bool]:
+        found: list[bool] = []
+        for first in range(0, len(series), COMMANDS_AT_ONCE):
+            some = series[first : first + COMMANDS_AT_ONCE]
+            found += map(bool, await self._run_all([("ZCARD", self._topics.klines_key(*one)) for one in some]))
+        return found
 
     async def has_data(self, symbol: str) -> bool:
         keys = [self._topics.klines_key(symbol, interval) for interval in self._intervals]
@@ -139,8 +173,28 @@ class RedisStore:
         """Close the connections."""
         await self._redis.aclose()
 
+    def _range(self, symbol: str, interval: str, start_ms: int | None, end_ms: int | None) -> tuple[CommandPart, ...]:
+        """The command that reads the members of a range, from its start, or without one from its end."""
+        key = self._topics.klines_key(symbol, interval)
+        # Scores are close times. The range is a little too wide rather than too narrow, and open times are checked
+        # when the members are decoded: collectors differ in whether a kline closes on its last millisecond or on the
+        # next one's first.
+        low = "-inf" if start_ms is None else str(start_ms)
+        known = INTERVALS[interval]
+        high = "+inf" if end_ms is None else str(known.next_open(known.open_time(min(end_ms, TIME_MAX_MS))))
+        return ("ZREVRANGEBYSCORE", key, high, low) if start_ms is None else ("ZRANGEBYSCORE", key, low, high)
+
+    def _ticker(self, symbol: str, payload: bytes | None, updated: bytes | None) -> Ticker | None:
+        if payload is None:
+            return None
+        try:
+            return decode_stored_ticker(payload, symbol, self._time(updated) or 0)
+        except FeedError as error:
+            self._skip("ticker", symbol, error)
+            return None
+
     def _decode(
-        self, members: list[bytes], symbol: str, interval: str, start_ms: int | None, end_ms: int | None
+        self, members: Sequence[bytes], symbol: str, interval: str, start_ms: int | None, end_ms: int | None
     ) -> list[Kline]:
         klines: list[Kline] = []
         for member in members:
@@ -165,6 +219,21 @@ class RedisStore:
     async def _run(self, *command: CommandPart, at: Address | None = None) -> Any:
         return await self._guarded(lambda: self._redis.execute(*command, at=at))
 
+    async def _run_all(self, commands: Sequence[Sequence[CommandPart]]) -> list[Any]:
+        """Run commands in one round trip; the answer about a key of a foreign type is `None`."""
+
+        async def read() -> list[Any]:
+            answers = await self._redis.execute_all(commands)
+            if refused := [
+                answer for answer in answers if isinstance(answer, Exception) and not _is_wrong_type(answer)
+            ]:
+                raise refused[0]
+            return answers
+
+        answers: list[Any] = await self._guarded(read)
+        self.malformed += sum(isinstance(answer, Exception) for answer in answers)
+        return [None if isinstance(answer, Exception) else answer for answer in answers]
+
     async def _guarded(self, read: Callable[[], Awaitable[Any]]) -> Any:
         now_s = self._clock_s()
         if not self._breaker.allows(now_s):
@@ -177,7 +246,7 @@ class RedisStore:
                 self._breaker.abandoned()
             raise
         except (RedisError, OSError) as error:
-            if isinstance(error, ResponseError) and str(error).startswith("WRONGTYPE"):
+            if _is_wrong_type(error):
                 # The store works; one key has a foreign type. That must not make the whole store unavailable.
                 self._succeeded()
                 self.malformed += 1
@@ -207,3 +276,19 @@ class RedisStore:
             logger.warning("store cannot be read (%s): %s", self._reason, error)
             self._since_ms = self._clock_ms()
         return StoreUnavailable(self._reason, self._since_ms, self._breaker.retry_after_s(now_s))
+
+
+def _pipelines(reads: Sequence[SeriesRead]) -> Iterator[Sequence[SeriesRead]]:
+    """Split reads into round trips of a bounded number of commands and members."""
+    first = members = 0
+    for number, read in enumerate(reads):
+        if number > first and (number - first == COMMANDS_AT_ONCE or members + read.limit > MEMBERS_AT_ONCE):
+            yield reads[first:number]
+            first, members = number, 0
+        members += read.limit
+    if reads:
+        yield reads[first:]
+
+
+def _is_wrong_type(error: BaseException) -> bool:
+    return isinstance(error, ResponseError) and str(error).startswith("WRONGTYPE")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +24,15 @@ class StoreUnavailable(Exception):
         self.retry_after_s = retry_after_s
 
 
+class SeriesRead(NamedTuple):
+    """A read of closed klines of one series: the first `limit` from the start, or without one the last `limit`."""
+
+    symbol: str
+    interval: str
+    limit: int
+    start_ms: int | None = None
+
+
 class KlineStore(Protocol):
     """Stored klines and tickers: one Redis (`RedisStore`) or several (`CombinedStore`)."""
 
@@ -43,17 +52,26 @@ class KlineStore(Protocol):
         With a start the first `limit` from it; without, the last `limit`.
         """
 
+    async def closed_klines_of(self, reads: Sequence[SeriesRead]) -> list[list[Kline]]:
+        """The same for many series in few round trips, in the order of `reads`."""
+
     async def last_closed(self, series: Sequence[tuple[str, str]]) -> list[int | None]:
         """Close time in ms of the last closed kline of each (symbol, interval), as the collector states it."""
 
     async def has_klines(self, symbol: str, interval: str) -> bool:
         """Whether any kline of the series is stored."""
 
+    async def has_klines_of(self, series: Sequence[tuple[str, str]]) -> list[bool]:
+        """The same for many (symbol, interval) in few round trips."""
+
     async def has_data(self, symbol: str) -> bool:
         """Whether anything at all is stored of the symbol."""
 
     async def ticker(self, symbol: str) -> Ticker | None:
         """The stored ticker; its event time is when the collector wrote it, 0 where it did not say."""
+
+    async def tickers(self, symbols: Sequence[str]) -> list[Ticker | None]:
+        """The same for many symbols in few round trips."""
 
     async def symbols(self) -> set[str]:
         """Every symbol that something is stored of. Walks the whole key space: at start and refresh only."""

@@ -19,6 +19,7 @@ quiet time, `skip` takes a missing part for a quiet one as soon as something new
 from __future__ import annotations
 
 from decimal import Context, Decimal, Inexact
+from functools import reduce
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -89,13 +90,18 @@ class Aggregation:
     the source's log still holds are never in `_base`: they may be corrected.
     """
 
-    __slots__ = ("_base", "_older", "_open_ms", "_parts", "_read_end", "_settled_ms", "_skip", "source", "target")
+    __slots__ = (
+        *("_base", "_older", "_open_ms", "_parts", "_read_end", "_read_until_ms", "_settled_ms", "_skip"),
+        *("source", "target"),
+    )
 
     def __init__(self, source: Series, target: Series, *, skip: bool = False) -> None:
         self.source = source
         self.target = target
         self._skip = skip
         self._read_end: int | None = None
+        # Where the newest part that was read ends.
+        self._read_until_ms = 0
         # Whether something before the window is known: then it is not cut off.
         self._older = False
         self._start_window(0)
@@ -112,6 +118,7 @@ class Aggregation:
         self._older = any(part.open_time_ms < self._open_ms for part in stored)
         self._parts |= {part.open_time_ms: part for part in stored if part.open_time_ms >= self._open_ms}
         self._read_end = None
+        self._read_until_ms = known[0].close_time_ms + 1 if stored else 0
         return self.update(now_ms)
 
     def reread(self) -> None:
@@ -119,9 +126,12 @@ class Aggregation:
         self._read_end = None
         self.target.gap = True
 
-    def update(self, now_ms: int) -> Change:
-        """Bring the target up to date with the source."""
-        change = self._read_closed(now_ms) if self.has_unread else UNCHANGED
+    def update(self, now_ms: int, stored: Sequence[Kline] = ()) -> Change:
+        """Bring the target up to date with the source.
+
+        `stored`: what has just been read of the source's klines, ascending; its log may hold only the newest of them.
+        """
+        change = self._read_closed(now_ms, stored) if self.has_unread else UNCHANGED
         shown = self.source.source_kline
         if shown is not None:
             change = max(change, self._move_to(shown.open_time_ms, now_ms))
@@ -129,17 +139,19 @@ class Aggregation:
         self.target.sends_closed_only = self.source.sends_closed_only
         return change
 
-    def _read_closed(self, now_ms: int) -> Change:
+    def _read_closed(self, now_ms: int, stored: Sequence[Kline]) -> Change:
         log = self.source.closed
+        before = [part for part in stored if part.open_time_ms < log.first_open_time_ms]
         if self._read_end is not None and log.start > self._read_end:
             # More klines have closed at once than the log holds.
-            self.target.gap = True
+            self.target.gap |= not before or before[0].open_time_ms > self._read_until_ms
         self._read_end = log.end
         change = UNCHANGED
-        for part in log:
+        for part in (*before, *log):
             if part.open_time_ms >= self._settled_ms:
                 change = max(change, self._move_to(part.open_time_ms, now_ms))
                 self._parts[part.open_time_ms] = part
+            self._read_until_ms = part.close_time_ms + 1
         self._merge_settled()
         return change
 
@@ -227,7 +239,4 @@ def _has_no_trades(part: Kline) -> bool:
 
 
 def _sum(texts: Iterable[str]) -> str:
-    total = Decimal()
-    for text in texts:
-        total = _EXACT.add(total, Decimal(text))
-    return format(total, "f")
+    return format(reduce(_EXACT.add, map(Decimal, texts)), "f")

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from gateway.market.aggregate import Aggregation, divisors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from gateway.config import MarketConfig
     from gateway.market.series import Change, Series
+    from gateway.model.kline import Kline
 
 
 def divisors_by_interval(config: MarketConfig) -> dict[str, tuple[str, ...]]:
@@ -72,6 +73,19 @@ class Derivation:
         waiting = self._due if symbol is None else self._later.pop(symbol, {})
         done = [(aggregation.target, aggregation.update(now_ms)) for aggregation in waiting]
         waiting.clear()
+        return done
+
+    def catch_up(self, source: Series, stored: Sequence[Kline], now_ms: int) -> list[tuple[Series, Change]]:
+        """Aggregate all that is derived from a series of which klines have been read from the store, ascending.
+
+        At once, and not when it is due: more of them may have closed than the series' log holds.
+        """
+        later = self._later.get(source.symbol, {})
+        done: list[tuple[Series, Change]] = []
+        for aggregation in self._by_source.get(source, ()):
+            done.append((aggregation.target, aggregation.update(now_ms, stored)))
+            self._due.pop(aggregation, None)
+            later.pop(aggregation, None)
         return done
 
     def _stop(self, series: Series) -> None:

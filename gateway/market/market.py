@@ -92,6 +92,10 @@ class Market:
         self._bring_up_to_date(state)
         state.watchers += watchers
 
+    def watched(self) -> list[str]:
+        """The symbols whose klines somebody watches."""
+        return sorted(state.symbol for state in self._states.values() if state.watchers and state.has_data)
+
     def forming(self, symbol: str, interval: str) -> Kline | None:
         series = self.series(symbol, interval)
         return series.forming if series else None
@@ -149,7 +153,11 @@ class Market:
         series = state.series[interval]
         if parts is None and klines:
             self._derivation.mark_in_source(series)
-        self._note(series, series.reseed(klines, now_ms))
+        change = series.reseed(klines, now_ms)
+        self._note(series, change)
+        if change is not UNCHANGED and series.has_dependents:
+            for target, target_change in self._derivation.catch_up(series, klines, now_ms):
+                self._note(target, target_change)
         if parts is not None and not series.in_source:
             aggregation = self._derivation.derive(series, state.series[parts.interval])
             self._note(series, aggregation.seed(parts.klines, now_ms))

@@ -1,7 +1,8 @@
 """Reads missing klines from the store after a disconnect or a gap, so that they are delivered before anything newer.
 
 The order matters: the subscription is active first, then the store is read; newer live updates win by event time.
-A read that fails is retried until it succeeds or a new disconnect cancels it.
+Symbols that somebody watches are read first. A read that fails is retried until it succeeds or a new disconnect cancels
+it. All work is done in batches of series, and other tasks get their turn while one is applied.
 """
 
 from __future__ import annotations
@@ -11,21 +12,32 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from gateway.history.store import StoreUnavailable
+from gateway.history.store import SeriesRead, StoreUnavailable
 from gateway.market.aggregate import Parts
+from gateway.market.reread import Reread, judge
 from gateway.model.interval import INTERVALS
 from gateway.redis.backoff import Backoff
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection
+    from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 
-    from gateway.history.aggregating_store import AggregatingStore
+    from gateway.history.aggregating_store import AggregatingStore, StoredKlines
     from gateway.market.market import Market
     from gateway.market.series import Series
 
+    Name = tuple[str, str]
+    """Symbol and interval of a series."""
+
 logger = logging.getLogger(__name__)
 
-CONCURRENT_READS = 8
+CONCURRENT_BATCHES = 4
+"""Batches under way at a time: while one is applied, others wait for the store."""
+
+SERIES_AT_ONCE = 500
+"""Series in one batch."""
+
+SLICE_S = 0.005
+"""The longest that klines are applied before other tasks get their turn."""
 
 SEED_KLINES = 2
 """Closed klines read of a series without any in memory: enough to know which one is the newest."""
@@ -35,7 +47,10 @@ KLINES_MAX = 500
 
 
 class Backfill:
-    """At most one run over all series at a time, and beside it single series, each at most once at a time."""
+    """At most one run over all series at a time, and beside it single series that have a gap, each at most once.
+
+    `series in backfill`: whether the series is being read, or is still to be read.
+    """
 
     def __init__(
         self,
@@ -58,14 +73,21 @@ class Backfill:
         self._clock_s = clock_s
         self._sleep = sleep
         self._all: asyncio.Task[None] | None = None
-        self._single: dict[Series, asyncio.Task[None]] = {}
-        self._reads = asyncio.Semaphore(CONCURRENT_READS)
+        # The symbols at the start of the run over all series, and those whose turn in it has not come yet.
+        self._known: frozenset[str] = frozenset()
+        self._unread: set[str] = set()
+        self._single: dict[Series, None] = {}
+        self._singles: asyncio.Task[None] | None = None
+        self._batches = asyncio.Semaphore(CONCURRENT_BATCHES)
         self.backfilled = 0
         """Closed klines that were missing in memory and were found in the store."""
 
+    def __contains__(self, series: object) -> bool:
+        return series in self._single or getattr(series, "symbol", "") in self._unread
+
     @property
     def running(self) -> bool:
-        """Whether all series are being read: until that ends, no kline counts as overdue."""
+        """Whether all series are being read."""
         return self._all is not None and not self._all.done()
 
     @property
@@ -76,23 +98,30 @@ class Backfill:
     def start_all(self, on_done: Callable[[], None]) -> None:
         """Start to read the state of every symbol; `on_done` is called after success, not after `cancel`."""
         self.cancel()
-        self._all = asyncio.create_task(self._retry(self._read_all, "all symbols"))
-        self._all.add_done_callback(lambda task: None if task.cancelled() else on_done())
+        self._known = frozenset(self._market.symbols())
+        self._unread = set(self._known)
+
+        async def read() -> None:
+            await self._retry(self._read_all, "all symbols")
+            on_done()
+
+        self._all = asyncio.create_task(read())
 
     def start_series(self, series: Series) -> bool:
         """Start to read one series with a gap. `False`: it is being read already."""
-        if series in self._single or self.running:
+        if series in self:
             return False
-        name = f"{series.symbol} {series.interval.name}"
-        task = asyncio.create_task(self._retry(lambda: self._read_series(series), name))
-        self._single[series] = task
-        task.add_done_callback(lambda _: self._single.pop(series, None))
+        self._single[series] = None
+        if self._singles is None or self._singles.done():
+            self._singles = asyncio.create_task(self._retry(self._read_singles, "series with gaps"))
         return True
 
     def cancel(self) -> None:
         """Stop all reads. Call it on a disconnect: everything is read again after the reconnect."""
         for task in self._tasks():
             task.cancel()
+        self._single.clear()
+        self._all = self._singles = None
 
     async def aclose(self) -> None:
         """Stop all reads and wait until they have ended."""
@@ -101,7 +130,7 @@ class Backfill:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _tasks(self) -> list[asyncio.Task[None]]:
-        return [*self._single.values(), *([self._all] if self._all else [])]
+        return [task for task in (self._all, self._singles) if task is not None]
 
     async def _retry(self, work: Callable[[], Awaitable[None]], what: str) -> None:
         backoff = Backoff(self._retry_s)
@@ -115,46 +144,96 @@ class Backfill:
 
     async def _read_all(self) -> None:
         started_s = self._clock_s()
+        await self._read_klines([symbol for symbol in self._market.watched() if symbol in self._unread])
         symbols = await self._store.symbols()
         symbols.update(self._market.symbols())
+        self._unread |= symbols - self._known
+        await self._read_klines(sorted(self._unread))
         # Tickers last: on a slow connection the klines take a while, and no price may be old once the feed is live.
-        for read in (self._read_klines, self._read_ticker):
-            async with asyncio.TaskGroup() as group:
-                for symbol in sorted(symbols):
-                    group.create_task(read(symbol))
+        await self._read_tickers(sorted(symbols))
         self._market.read = True
         logger.info("read the state of %d symbols in %.0f ms", len(symbols), (self._clock_s() - started_s) * 1000)
 
-    async def _read_klines(self, symbol: str) -> None:
-        async with self._reads:
-            for interval in self._intervals:
-                await self._reseed(symbol, interval)
+    async def _read_klines(self, symbols: Sequence[str]) -> None:
+        """Read the series of these symbols, as far as they may have klines that memory lacks."""
+        failures: BaseExceptionGroup[StoreUnavailable] | None = None
+        try:
+            async with asyncio.TaskGroup() as group:
+                for some in _batches(symbols, SERIES_AT_ONCE // len(self._intervals)):
+                    group.create_task(self._read_batch(some))
+        except* StoreUnavailable as found:
+            failures = found
+        if failures is not None:
+            raise _first(failures)
 
-    async def _read_ticker(self, symbol: str) -> None:
-        async with self._reads:
-            ticker = await self._store.ticker(symbol)
-            if ticker is not None:
-                self._market.restore(ticker)
-            else:
-                self._market.lapse(symbol)
+    async def _read_batch(self, symbols: Sequence[str]) -> None:
+        async with self._batches:
+            names = [(symbol, interval) for symbol in symbols for interval in self._intervals]
+            wanted = await self._to_read(names)
+            await self._read(wanted)
+            # A source that was corrected makes what is derived from it wrong.
+            read = set(wanted)
+            await self._read([name for name in names if name not in read and self._has_gap(name)])
+            self._unread.difference_update(symbols)
+            for series in filter(None, (self._market.series(*name) for name in names)):
+                # Found while the symbols were being read.
+                if series.gap:
+                    self.start_series(series)
 
-    async def _read_series(self, series: Series) -> None:
-        # When a collector pauses, every series has a gap: more reads at a time would wait for a connection until
-        # they time out.
-        async with self._reads:
-            await self._reseed(series.symbol, series.interval.name)
+    async def _to_read(self, names: Sequence[Name]) -> list[Name]:
+        """Those of the series that must be read."""
+        known = {name: series for name in names if (series := self._market.series(*name)) and _was_read(series)}
+        last_closed = dict(zip(known, await self._store.last_closed(list(known)), strict=True))
+        now_ms = self._clock_ms()
+        judged = dict.fromkeys(names, Reread.READ)
+        for name, series in known.items():
+            stated = last_closed.get((series.symbol, series.derived_from)) is not None
+            judged[name] = judge(series, last_closed[name], now_ms, stated=stated)
+        checked = [name for name, found in judged.items() if found is Reread.CHECK and self._may_be_stored(name)]
+        stored = {name for name, has in zip(checked, await self._store.has_klines_of(checked), strict=True) if has}
+        return [name for name, found in judged.items() if found is Reread.READ or name in stored]
 
-    async def _reseed(self, symbol: str, interval: str) -> None:
-        """Merge what is stored of a series into the market."""
+    async def _read_tickers(self, symbols: Sequence[str]) -> None:
+        for some in _batches(symbols, SERIES_AT_ONCE):
+            for symbol, ticker in zip(some, await self._store.tickers(some), strict=True):
+                if ticker is not None:
+                    self._market.restore(ticker)
+                else:
+                    self._market.lapse(symbol)
+            await asyncio.sleep(0)
+
+    async def _read_singles(self) -> None:
+        """Read the series that have a gap, those of a moment together: their parts are read once."""
+        # When a collector pauses, every series has a gap.
+        while self._single:
+            order = self._intervals.index
+            some = sorted(list(self._single)[:SERIES_AT_ONCE], key=lambda one: (one.symbol, order(one.interval.name)))
+            await self._read([(series.symbol, series.interval.name) for series in some])
+            for series in some:
+                self._single.pop(series, None)
+
+    async def _read(self, names: Sequence[Name]) -> None:
+        """Read series (of each symbol the shortest first) and merge what is stored into the market."""
+        reads = [self._read_of(*name) for name in names]
+        found = await self._aggregating_store.closed_klines_of(reads)
+        slice_end_s = self._clock_s() + SLICE_S
+        for read, stored in zip(reads, found, strict=True):
+            self._merge(read, stored)
+            if self._clock_s() > slice_end_s:
+                await asyncio.sleep(0)
+                slice_end_s = self._clock_s() + SLICE_S
+
+    def _read_of(self, symbol: str, interval: str) -> SeriesRead:
         series = self._market.series(symbol, interval)
         oldest = next(iter(series.closed), None) if series else None
         if oldest is None:
-            stored = await self._aggregating_store.closed_klines(symbol, interval, SEED_KLINES)
-        else:
-            # From the oldest in memory, because the gap may lie before the newest.
-            stored = await self._aggregating_store.closed_klines(
-                symbol, interval, KLINES_MAX, start_ms=oldest.open_time_ms
-            )
+            return SeriesRead(symbol, interval, SEED_KLINES)
+        # From the oldest in memory, because the gap may lie before the newest.
+        return SeriesRead(symbol, interval, KLINES_MAX, oldest.open_time_ms)
+
+    def _merge(self, read: SeriesRead, stored: StoredKlines) -> None:
+        symbol, interval = read.symbol, read.interval
+        series = self._market.series(symbol, interval)
         parts = stored.parts
         if parts is None and series and not stored.klines and (divisor := self._market.divisor(series)):
             # The feed has sent the shorter interval, but the collector has not stored it yet.
@@ -162,5 +241,28 @@ class Backfill:
         if stored.klines or parts or series:
             before = series.closed.end if series else 0
             self._market.reseed(symbol, interval, stored.klines, self._clock_ms(), parts)
-            if series and oldest is not None:
+            if series and read.start_ms is not None:
                 self.backfilled += series.closed.end - before
+
+    def _may_be_stored(self, name: Name) -> bool:
+        return self._aggregating_store.may_be_stored(name[1])
+
+    def _has_gap(self, name: Name) -> bool:
+        series = self._market.series(*name)
+        return series is not None and series.gap
+
+
+def _was_read(series: Series) -> bool:
+    return bool(series.closed or series.derived_from)
+
+
+def _batches(symbols: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    size = max(1, size)
+    for first in range(0, len(symbols), size):
+        yield symbols[first : first + size]
+
+
+def _first(failures: BaseExceptionGroup[StoreUnavailable]) -> BaseException:
+    """The first of the errors that several tasks have failed with."""
+    (error, *_) = failures.exceptions
+    return error

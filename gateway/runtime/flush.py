@@ -148,9 +148,9 @@ class Flusher:
     def _publish(self, now_s: float, now_ms: int) -> None:
         """Take the market's changes into the channels."""
         self._ingest.judge_feed(now_s, now_ms)
-        # Do not advance the market while the source may still deliver klines that are missing.
-        if not self._backfill.running and not self._hub.feed_state.unread:
-            self._market.advance(now_ms, self._backfill.in_progress)
+        # Do not advance the market, nor a series that is being read, while klines that are missing may still come.
+        if not self._hub.feed_state.unread:
+            self._market.advance(now_ms, self._backfill)
         self._ingest.begin_flush(now_ms)
         changes = self._market.take_changes()
         for series in changes.gaps:

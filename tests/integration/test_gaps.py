@@ -18,8 +18,9 @@ from tests.builders import kline
 from tests.integration.live import SYMBOL, client, make_config, serving, until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
+    from gateway.history.store import SeriesRead
     from gateway.model.kline import Kline
     from simulator.server import EmbeddedServer
     from tests.integration.live import Serving
@@ -46,8 +47,8 @@ class Days:
         self.redis = Redis.from_url(server.url)
 
     async def store(self, *ago: int) -> None:
-        for bar in map(day, ago):
-            await self.redis.zadd(KEY, {kline_member(SYMBOL, "1d", bar): bar.close_time_ms})
+        # In one step: a read may come at any time.
+        await self.redis.zadd(KEY, {kline_member(SYMBOL, "1d", bar): bar.close_time_ms for bar in map(day, ago)})
 
     async def publish(self, ago: int) -> None:
         await self.redis.publish(KEY, kline_event(SYMBOL, "1d", day(ago)))
@@ -227,14 +228,14 @@ async def test_where_everything_is_missing_the_store_is_not_read_for_all_at_once
         symbol, bar = f"S{number}USDT", day(4)
         await days.redis.zadd(f"klines:{symbol}:1d", {kline_member(symbol, "1d", bar): bar.close_time_ms})
     busy = []
-    read = CombinedStore.closed_klines
+    read = CombinedStore.closed_klines_of
 
-    async def watched(self: CombinedStore, *asked: Any) -> list[Kline]:
-        busy.append(len(found.inside.backfill.in_progress))
-        return await read(self, *asked)
+    async def watched(self: CombinedStore, asked: Sequence[SeriesRead]) -> list[list[Kline]]:
+        busy.append(len(asked))
+        return await read(self, asked)
 
     async with up(redis_server) as found:
-        monkeypatch.setattr(CombinedStore, "closed_klines", watched)
+        monkeypatch.setattr(CombinedStore, "closed_klines_of", watched)
         await until(lambda: sum(found.inside.watch.tracker.given_up.values()) == 12, "all to be given up")
         assert max(busy) <= 3
         assert found.inside.watch.tracker.open == 0

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
 
     from gateway.delivery.channel import Channel
     from gateway.delivery.session import Session
+    from gateway.history.store import SeriesRead
     from gateway.model.ticker import Ticker
     from gateway.protocol.native import NativeDialect
 
@@ -135,11 +136,21 @@ class MemoryStore:
             return stored[-limit:]
         return [kline for kline in stored if kline.open_time_ms >= start_ms][:limit]
 
+    async def closed_klines_of(self, reads: Sequence[SeriesRead]) -> list[list[Kline]]:
+        return [await self.closed_klines(*read) for read in reads]
+
     async def has_klines(self, symbol: str, interval: str) -> bool:
         return bool(self.klines[symbol, interval])
 
+    async def has_klines_of(self, series: Sequence[Series]) -> list[bool]:
+        await asyncio.sleep(0)
+        return [bool(self.klines[one]) for one in series]
+
     async def ticker(self, symbol: str) -> Ticker | None:
         return None
+
+    async def tickers(self, symbols: Sequence[str]) -> list[Ticker | None]:
+        return [None] * len(symbols)
 
     async def has_data(self, symbol: str) -> bool:
         return True
@@ -148,7 +159,8 @@ class MemoryStore:
         return set(SYMBOLS)
 
     async def last_closed(self, series: Sequence[Series]) -> list[int | None]:
-        raise NotImplementedError
+        await asyncio.sleep(0)
+        return [max(klines) + INTERVALS[one[1]].length_ms if (klines := self.klines[one]) else None for one in series]
 
     async def aclose(self) -> None:
         pass

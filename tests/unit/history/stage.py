@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Sequence
 
+    from gateway.history.store import SeriesRead
     from gateway.model.ticker import Ticker
 
 MINUTE_MS = 60_000
@@ -118,8 +119,14 @@ class Stored:
         ]
         return found[-limit:] if start_ms is None else found[:limit]
 
+    async def closed_klines_of(self, reads: Sequence[SeriesRead]) -> list[list[Kline]]:
+        return [await self.closed_klines(*read) for read in reads]
+
     async def has_klines(self, symbol: str, interval: str) -> bool:
         return (symbol, interval) == ("BTCUSDT", "1m") and bool(self.klines)
+
+    async def has_klines_of(self, series: Sequence[tuple[str, str]]) -> list[bool]:
+        return [await self.has_klines(*one) for one in series]
 
     async def symbols(self) -> set[str]:
         return self.data_of
@@ -127,6 +134,9 @@ class Stored:
     async def ticker(self, symbol: str) -> Ticker | None:
         await self._read()
         return self.price if symbol == "BTCUSDT" else None
+
+    async def tickers(self, symbols: Sequence[str]) -> list[Ticker | None]:
+        raise NotImplementedError
 
     async def has_data(self, symbol: str) -> bool:
         await self._read()

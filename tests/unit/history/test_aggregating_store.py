@@ -9,6 +9,7 @@ import pytest
 from gateway.config import MarketConfig
 from gateway.history import aggregating_store
 from gateway.history.aggregating_store import AggregatingStore
+from gateway.history.store import SeriesRead
 from tests.builders import MINUTE_MS, T0, closed_klines
 from tests.unit.history.stage import Stored
 
@@ -112,3 +113,50 @@ async def test_configured_stored_intervals_need_no_read() -> None:
     assert opens(await store.closed_klines("BTCUSDT", "5m", 9)) == [0, 1, 2, 3]
     assert {name for name, _ in stored.asked} == {"1m"}
     assert (await store.closed_klines("BTCUSDT", "1m", 9, T0 - 9, T0 - 1)).parts is None
+
+
+class TestManySeries:
+    """What is read for many series at once is what would be read for each alone, in fewer reads."""
+
+    READS = (
+        ("1m", 2, None),
+        ("5m", 3, None),
+        ("15m", 2, None),
+        ("5m", 4, T0 + FIVE_MS),
+        ("15m", 2, T0),
+        ("1d", 2, None),
+    )
+
+    @pytest.mark.parametrize(
+        ("held", "market"),
+        [
+            pytest.param({"m1m": range(100)}, {}, id="one interval is stored"),
+            pytest.param({"m1m": range(100)}, {"stored": ("1m",)}, id="the settings say so"),
+            pytest.param({"m1m": range(100), "m5m": range(20)}, {}, id="two are stored"),
+            pytest.param({}, {}, id="none is stored"),
+        ],
+    )
+    async def test_the_answers_are_the_same(self, held: dict[str, range], market: dict[str, Any]) -> None:
+        stored = {name: closed_klines(numbers, interval=name[1:]) for name, numbers in held.items()}
+        reads = [SeriesRead("BTCUSDT", *read) for read in self.READS]
+        alone = [await store_of(Many(**stored), **market).closed_klines(*read) for read in reads]
+        together = await store_of(Many(**stored), **market).closed_klines_of(reads)
+        assert [found.klines for found in together] == [found.klines for found in alone]
+        assert [found.parts for found in together] == [found.parts for found in alone]
+
+    async def test_the_parts_are_read_once_for_all_intervals(self) -> None:
+        stored = Many(m1m=closed_klines(range(100)))
+        reads = [SeriesRead("BTCUSDT", interval, 2) for interval in ("5m", "15m", "1d")]
+        await store_of(stored, stored=("1m",)).closed_klines_of(reads)
+        assert [interval for interval, _ in stored.asked] == ["1m"]
+
+    async def test_more_parts_than_one_read_brings_are_read_in_pages(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(aggregating_store, "READ_PARTS", 7)
+        stored = Many(m1m=closed_klines(range(100)))
+        (found,) = await store_of(stored).closed_klines_of([SeriesRead("BTCUSDT", "5m", 3)])
+        assert opens(found) == [17, 18, 19]
+
+    async def test_a_stored_interval_without_klines_in_the_range_is_not_aggregated(self) -> None:
+        stored = Many(**{"m5m": closed_klines(range(3), interval="5m"), "m1m": closed_klines(range(100))})
+        (found,) = await store_of(stored).closed_klines_of([SeriesRead("BTCUSDT", "5m", 9, T0 + 10 * FIVE_MS)])
+        assert (found.klines, found.parts) == ([], None)

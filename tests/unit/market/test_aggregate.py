@@ -179,6 +179,32 @@ class TestRollup:
         assert opens(stage.target.closed) == [0, 1]
         assert stage.shown.trades == 2, "what was heard goes before what is stored"
 
+    def test_parts_that_the_log_has_let_go_of_are_taken_from_what_was_read(self) -> None:
+        stage = Stage()
+        stage.close(0)
+        stage.update()
+        stage.close(*range(1, 8))
+        assert stage.aggregation.update(NOW, closed_klines(range(1, 8))) is CHANGED
+        assert not stage.target.gap
+        assert opens(stage.target.closed) == [0, 1]
+        assert opens([stage.shown]) == [2]
+
+    def test_what_was_read_must_begin_where_the_last_part_ended(self) -> None:
+        stage = Stage()
+        stage.close(0)
+        stage.update()
+        stage.close(*range(1, 8))
+        stage.aggregation.update(NOW, closed_klines(range(2, 8)))
+        assert stage.target.gap
+
+    def test_what_was_read_goes_on_from_stored_parts(self) -> None:
+        stage = Stage()
+        stage.aggregation.seed(closed_klines(range(4)), NOW)
+        stage.source.reseed(closed_klines(range(4, 10)), NOW)
+        stage.aggregation.update(NOW, closed_klines(range(4, 10)))
+        assert not stage.target.gap
+        assert opens(stage.target.closed) == [1, 2]
+
     def test_a_kline_that_lacks_a_part_is_provisional_and_does_not_close(self) -> None:
         stage = Stage()
         stage.close(1)

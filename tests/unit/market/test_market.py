@@ -464,6 +464,27 @@ def test_derived_kline_that_lacks_its_last_part_is_given_up_after_the_grace(mark
     assert [one.open_time_ms for one in five.closed] == [T0], "what lacks a part is never closed"
 
 
+def test_stored_parts_are_rolled_up_at_once_however_many_they_are(market: Market) -> None:
+    longer = derived(market, closed_klines([0]))
+    market.take_changes()
+    market.reseed("BTCUSDT", "1m", closed_klines(range(30)), at(30))
+    assert [kline.open_time_ms for kline in longer.closed] == [at(number) for number in range(0, 30, 5)][-4:]
+    assert not longer.gap
+    assert longer in market.take_changes().series
+    market.reseed("BTCUSDT", "1m", closed_klines(range(30)), at(30))
+    assert not market.take_changes()
+
+
+def test_symbols_are_watched_that_have_data_and_readers() -> None:
+    market = Market(MarketConfig(intervals=("1m",)), log_size=4, lazy=True)
+    market.watch("NEWUSDT", 1)
+    for symbol in ("ETHUSDT", "BTCUSDT", "XRPUSDT"):
+        market.reseed(symbol, "1m", closed_klines([0]), at(1))
+    market.watch("ETHUSDT", 1)
+    market.watch("BTCUSDT", 2)
+    assert market.watched() == ["BTCUSDT", "ETHUSDT"]
+
+
 def test_a_correction_of_a_part_has_the_store_read_for_the_whole(market: Market) -> None:
     derived(market, closed_klines(range(7)))
     market.apply(kline_update(kline(5, "1 2 1 2", closed=True, event_time_ms=at(9))), at(9))

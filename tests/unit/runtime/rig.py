@@ -36,12 +36,14 @@ class Stop(Exception):
 
 
 class FakeBackfill:
-    """Reads nothing; `running` is set by the test."""
+    """Reads nothing; `reading` is set by the test."""
 
     def __init__(self) -> None:
-        self.running = False
-        self.in_progress: set[Series] = set()
+        self.reading: set[Series] = set()
         self.series: list[Series] = []
+
+    def __contains__(self, series: Series) -> bool:
+        return series in self.reading
 
     def start_all(self, done: Callable[[], None]) -> None:
         done()

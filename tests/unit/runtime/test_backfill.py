@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -11,11 +11,14 @@ from gateway.config import MarketConfig
 from gateway.history.aggregating_store import AggregatingStore
 from gateway.history.store import StoreUnavailable
 from gateway.market.market import Market
-from gateway.runtime.backfill import CONCURRENT_READS, KLINES_MAX, SEED_KLINES, Backfill
-from tests.builders import T0, closed_klines, ticker
+from gateway.runtime import backfill
+from gateway.runtime.backfill import CONCURRENT_BATCHES, KLINES_MAX, SEED_KLINES, Backfill
+from tests.builders import MINUTE_MS, T0, closed_klines, ticker
 
 if TYPE_CHECKING:
-    from gateway.history.store import KlineStore
+    from collections.abc import Sequence
+
+    from gateway.history.store import KlineStore, SeriesRead
     from gateway.market.series import Series
     from gateway.model.kline import Kline
     from gateway.model.ticker import Ticker
@@ -29,8 +32,11 @@ class Store:
     def __init__(self) -> None:
         self.names = {"BTCUSDT", "ETHUSDT", "XRPUSDT"}
         self.klines: list[Kline] = closed_klines([0, 1])
-        self.tickers = True
+        self.stored = {"1m"}
+        self.last_closed_ms: dict[str, int] = {}
+        self.has_tickers = True
         self.failures = 0
+        self.failing = ""
         self.gate: asyncio.Event | None = None
         self.reads: list[tuple[str, ...]] = []
         self.limits: list[tuple[int, int | None]] = []
@@ -40,19 +46,28 @@ class Store:
         await self._read("symbols")
         return set(self.names)
 
-    async def closed_klines(
-        self, symbol: str, interval: str, limit: int, start_ms: int | None = None, end_ms: int | None = None
-    ) -> list[Kline]:
-        await self._read("klines", symbol, interval)
-        self.limits.append((limit, start_ms))
-        return self.klines if interval == "1m" else []
+    async def closed_klines_of(self, reads: Sequence[SeriesRead]) -> list[list[Kline]]:
+        if not reads:
+            return []
+        await self._read("klines", *(f"{read.symbol} {read.interval}" for read in reads))
+        self.limits += [(read.limit, read.start_ms) for read in reads]
+        return [self.klines if read.interval in self.stored else [] for read in reads]
 
-    async def has_klines(self, symbol: str, interval: str) -> bool:
-        return interval == "1m" and bool(self.klines)
+    async def has_klines_of(self, series: Sequence[tuple[str, str]]) -> list[bool]:
+        if series:
+            await self._read("has", *(f"{symbol} {interval}" for symbol, interval in series))
+        return [interval in self.stored and bool(self.klines) for _, interval in series]
 
-    async def ticker(self, symbol: str) -> Ticker | None:
-        await self._read("ticker", symbol)
-        return ticker("100", symbol, event_time_ms=1) if self.tickers else None
+    async def last_closed(self, series: Sequence[tuple[str, str]]) -> list[int | None]:
+        return [self.last_closed_ms.get(interval) for _, interval in series]
+
+    async def tickers(self, symbols: Sequence[str]) -> list[Ticker | None]:
+        await self._read("tickers", *symbols)
+        return [ticker("100", symbol, event_time_ms=1) if self.has_tickers else None for symbol in symbols]
+
+    def asked(self, kind: str) -> list[str]:
+        """What was read of a kind, in order."""
+        return [one for read in self.reads if read[0] == kind for one in read[1:]]
 
     async def _read(self, *read: str) -> None:
         self.reads.append(read)
@@ -62,7 +77,7 @@ class Store:
             await asyncio.sleep(0)
             if self.gate is not None:
                 await self.gate.wait()
-            if self.failures:
+            if self.failures and self.failing in read[0]:
                 self.failures -= 1
                 raise StoreUnavailable("timeout", 1, 0.0)
         finally:
@@ -76,19 +91,25 @@ class World:
         self.market = Market(config, log_size=4)
         self.waits_s: list[float] = []
         self.done = 0
+        self.now_ms = T0
+        self.now_s = 0.0
         self.backfill = Backfill(
             AggregatingStore(cast("KlineStore", self.store), config),
             self.market,
             config.intervals,
             RETRY_S,
-            clock_ms=lambda: T0,
-            clock_s=lambda: 0.0,
+            clock_ms=lambda: self.now_ms,
+            clock_s=self._clock_s,
             sleep=self._sleep,
         )
 
     async def _sleep(self, seconds: float) -> None:
         self.waits_s.append(seconds)
         await asyncio.sleep(0)
+
+    def _clock_s(self) -> float:
+        self.now_s += 1
+        return self.now_s
 
     def start_all(self) -> None:
         def count() -> None:
@@ -116,7 +137,7 @@ async def test_tickers_are_read_after_all_klines_and_only_then_is_it_done(world:
     world.start_all()
     assert world.backfill.running
     await world.settle()
-    assert [read[0] for read in world.store.reads] == ["symbols"] + ["klines"] * 3 + ["ticker"] * 3
+    assert [read[0] for read in world.store.reads] == ["symbols", "klines", "tickers"]
     assert (world.done, world.backfill.running) == (1, False)
     assert world.market.has_symbols
     assert {symbol for symbol in world.store.names if world.market.ticker(symbol)} == world.store.names
@@ -128,29 +149,132 @@ async def test_shorter_intervals_are_read_first() -> None:
     world.store.klines = []
     world.start_all()
     await world.settle()
-    assert [read[2] for read in world.store.reads if read[0] == "klines"] == ["1m", "5m", "1h"]
+    assert world.store.asked("klines") == ["BTCUSDT 1m", "BTCUSDT 5m", "BTCUSDT 1h"]
 
 
 async def test_symbols_that_only_the_market_knows_are_read_too(world: World) -> None:
     world.market.reseed("NEWUSDT", "1m", closed_klines([0]), T0, None)
     world.start_all()
     await world.settle()
-    assert ("klines", "NEWUSDT", "1m") in world.store.reads
+    assert "NEWUSDT 1m" in world.store.asked("klines")
+
+
+async def test_symbols_that_somebody_watches_are_read_first(world: World) -> None:
+    world.start_all()
+    await world.settle()
+    world.store.reads.clear()
+    lazy = Market(MarketConfig(intervals=("1m",)), log_size=4, lazy=True)
+    for symbol in world.store.names:
+        lazy.reseed(symbol, "1m", closed_klines([0]), T0, None)
+    lazy.watch("XRPUSDT", 1)
+    world.backfill._market = lazy
+    world.start_all()
+    await world.settle()
+    assert world.store.asked("klines") == ["XRPUSDT 1m", "BTCUSDT 1m", "ETHUSDT 1m"]
 
 
 async def test_a_symbol_whose_ticker_has_expired_in_the_store_lapses(world: World) -> None:
     world.market.restore(ticker("99", "BTCUSDT", event_time_ms=1))
-    world.store.tickers = False
+    world.store.has_tickers = False
     world.start_all()
     await world.settle()
     assert world.market.lapsed("BTCUSDT")
 
 
-async def test_reads_are_limited(world: World) -> None:
-    world.store.names = {f"S{number}USDT" for number in range(3 * CONCURRENT_READS)}
+async def test_batches_are_limited_in_size_and_number(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backfill, "SERIES_AT_ONCE", 2)
+    world.store.names = {f"S{number}USDT" for number in range(6 * CONCURRENT_BATCHES)}
     world.start_all()
     await world.settle()
-    assert world.store.concurrent_max == CONCURRENT_READS
+    assert world.store.concurrent_max == CONCURRENT_BATCHES
+    assert {len(read) - 1 for read in world.store.reads if read[0] == "klines"} == {2}
+
+
+async def test_a_series_that_has_all_that_the_collector_states_is_not_read_again(world: World) -> None:
+    world.store.names = {"BTCUSDT"}
+    world.start_all()
+    await world.settle()
+    world.store.reads.clear()
+    world.now_ms = T0 + 2 * MINUTE_MS + 1
+    world.store.last_closed_ms = {"1m": T0 + 2 * MINUTE_MS - 1}
+    world.start_all()
+    await world.settle()
+    assert world.store.asked("klines") == []
+    world.store.last_closed_ms = {"1m": T0 + 3 * MINUTE_MS - 1}
+    world.start_all()
+    await world.settle()
+    assert world.store.asked("klines") == ["BTCUSDT 1m"]
+
+
+async def test_a_derived_series_is_made_of_what_was_read_of_its_source() -> None:
+    world = World("1m", "3m")
+    world.store.names = {"BTCUSDT"}
+    world.store.last_closed_ms = {"1m": T0}
+    world.start_all()
+    await world.settle()
+    world.store.reads.clear()
+    # More than the log of a series holds.
+    world.store.klines = closed_klines(range(12))
+    world.start_all()
+    await world.settle()
+    assert world.store.asked("klines") == ["BTCUSDT 1m"]
+    longer = world.market.series("BTCUSDT", "3m")
+    assert longer is not None
+    assert [(kline.open_time_ms - T0) // MINUTE_MS for kline in longer.closed] == [0, 3, 6, 9]
+    assert not longer.gap
+
+
+async def test_a_derived_series_is_read_once_the_collector_stores_it() -> None:
+    world = World("1m", "3m")
+    world.store.names = {"BTCUSDT"}
+    world.start_all()
+    await world.settle()
+    longer = world.market.series("BTCUSDT", "3m")
+    assert longer is not None
+    assert longer.derived_from == "1m"
+    world.store.reads.clear()
+    world.store.stored.add("3m")
+    world.start_all()
+    await world.settle()
+    assert world.store.asked("klines") == ["BTCUSDT 1m", "BTCUSDT 3m"]
+    assert longer.in_source
+
+
+async def test_what_is_derived_from_a_corrected_series_is_read_in_the_same_run() -> None:
+    world = World("1m", "3m")
+    world.store.names = {"BTCUSDT"}
+    world.store.klines = closed_klines(range(5))
+    world.start_all()
+    await world.settle()
+    world.store.klines = [
+        each._replace(volume="9", event_time_ms=each.event_time_ms + 1) for each in world.store.klines
+    ]
+    world.start_all()
+    await world.settle()
+    longer = world.market.series("BTCUSDT", "3m")
+    assert longer is not None
+    assert [kline.volume for kline in longer.closed] == ["27"]
+    assert (longer.gap, world.done) == (False, 2)
+
+
+async def test_a_gap_that_is_found_while_its_symbol_is_read_is_read_for_afterwards(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.store.names = {"BTCUSDT"}
+    world.start_all()
+    await world.settle()
+    series = world.series()
+    reseed = world.market.reseed
+
+    def reseed_and_miss(*args: Any) -> None:
+        reseed(*args)
+        series.gap = not world.done or len(world.store.asked("klines")) < 3
+
+    monkeypatch.setattr(world.market, "reseed", reseed_and_miss)
+    world.start_all()
+    await world.settle()
+    assert world.store.asked("klines") == ["BTCUSDT 1m"] * 3
+    assert not series.gap
 
 
 async def test_a_failed_run_is_repeated_by_the_retry_schedule_until_it_succeeds(world: World) -> None:
@@ -159,6 +283,14 @@ async def test_a_failed_run_is_repeated_by_the_retry_schedule_until_it_succeeds(
     await world.settle()
     assert world.waits_s == [1.0, 2.0, 2.0]
     assert world.done == 1
+
+
+@pytest.mark.parametrize("kind", ["klines", "tickers"])
+async def test_a_run_is_not_done_before_everything_could_be_read(world: World, kind: str) -> None:
+    world.store.failing, world.store.failures = kind, 2
+    world.start_all()
+    await world.settle()
+    assert (world.waits_s, world.done) == ([1.0, 2.0], 1)
 
 
 async def test_a_new_run_replaces_the_one_in_progress(world: World) -> None:
@@ -218,6 +350,24 @@ async def test_a_single_series_is_not_read_during_a_run_over_all(world: World) -
     world.start_all()
     assert not world.backfill.start_series(series)
     await world.settle()
+
+
+async def test_series_with_gaps_are_read_together_and_again_where_the_store_fails() -> None:
+    world = World("1m", "3m")
+    world.start_all()
+    await world.settle()
+    world.store.reads.clear()
+    world.store.failing, world.store.failures = "klines", 1
+    for symbol in ("ETHUSDT", "BTCUSDT"):
+        for interval in ("3m", "1m"):
+            series = world.market.series(symbol, interval)
+            assert series is not None
+            assert world.backfill.start_series(series)
+            assert series in world.backfill
+    await world.settle()
+    together = ("klines", "BTCUSDT 1m", "BTCUSDT 3m", "ETHUSDT 1m", "ETHUSDT 3m")
+    assert [read for read in world.store.reads if len(read) > 3 and read[0] == "klines"] == [together] * 2
+    assert (world.waits_s, list(world.backfill.in_progress)) == ([1.0], [])
 
 
 async def test_closing_ends_all_reads(world: World) -> None:

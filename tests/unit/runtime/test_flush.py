@@ -72,18 +72,17 @@ async def test_a_socket_that_takes_nothing_for_long_is_aborted(rig: Rig) -> None
     assert socket.aborted
 
 
-async def test_the_market_does_not_advance_while_a_backfill_is_running(
+async def test_the_market_does_not_advance_while_it_is_not_known_what_was_missed(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    advanced: list[int] = []
-    monkeypatch.setattr(rig.market, "advance", lambda now_ms, reading: advanced.append(now_ms))
-    rig.ingest.connected()
-    rig.backfill.running = True
+    advanced: list[object] = []
+    monkeypatch.setattr(rig.market, "advance", lambda now_ms, reading: advanced.append(reading))
+    rig.ingest.disconnected("closed by the server")
     await rig.flush()
     assert advanced == []
-    rig.backfill.running = False
+    rig.ingest.connected()
     await rig.flush()
-    assert len(advanced) == 1
+    assert advanced == [rig.backfill], "series that are being read do not advance"
 
 
 async def test_a_flush_lets_other_tasks_run_between_slices(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
