@@ -8,18 +8,19 @@ import time
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from gateway import __version__
 from gateway.access.rate_limiter import RateLimiter
+from gateway.access.request_queue import RequestQueue
 from gateway.config.reload import reloaded
 from gateway.delivery.feed_state import FeedStateMachine
 from gateway.delivery.hub import Hub
 from gateway.delivery.load_level import Load
-from gateway.delivery.load_meter import LoadMeter
+from gateway.delivery.load_meter import Cause, LoadMeter
 from gateway.feed.factory import make_feed
 from gateway.feed.failover import SourceFailover
 from gateway.history.aggregating_store import AggregatingStore
@@ -33,6 +34,7 @@ from gateway.http import binance_rest, documents, functions, klines, page, reply
 from gateway.http.admission import Admission
 from gateway.http.errors import EXCEPTION_HANDLERS
 from gateway.http.guard import Guard
+from gateway.http.operations import operations_token
 from gateway.http.worker_operations import OperationsRoutes
 from gateway.market.market import Market
 from gateway.model.symbol import SymbolRule
@@ -53,6 +55,7 @@ from gateway.runtime.flush import Flusher
 from gateway.runtime.gap_watch import GapWatch
 from gateway.runtime.ingest import Ingest
 from gateway.runtime.keepalive import Keepalive
+from gateway.runtime.load_windows import LoadWindows, charge_tasks
 from gateway.runtime.session_writer import SessionWriter
 from gateway.server.lifecycle import Server
 from gateway.server.operations import serve_operations
@@ -64,13 +67,11 @@ from gateway.stream.native import StreamService
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Coroutine, Iterator, Sequence
+    from collections.abc import Callable, Coroutine, Iterator
 
     from starlette.routing import BaseRoute
 
     from gateway.config import Config
-    from gateway.delivery.sink import Sink
-    from gateway.server.client_socket import ClientSocket
     from gateway.server.worker_group import WorkerGroup
 
 logger = logging.getLogger(__name__)
@@ -95,8 +96,10 @@ class Gateway:
         self.market = Market(market_config, stream.closed_log, lazy=True)
         self.hub = Hub(self.market, stream.closed_log, max(1, round(1000 / stream.tick_ms)))
         self.feed_state = FeedStateMachine(market_config.stale_after_s, market_config.close_grace_ms / 1000)
-        self.load = Load(stream.tick_ms / 1000)
+        self.load = Load(stream.shed_above)
         self.load_meter = LoadMeter(time.thread_time)
+        self.requests = RequestQueue(self.load, self.load_meter)
+        self.load_windows = LoadWindows(self.load_meter, lambda: self.requests.waits)
 
         # Stored klines: each source, all of them, aggregated intervals; then history, and what repairs gaps from it.
         self.sources = SourceFailover(redis_by_source, market_config.switch_after_s, time.monotonic)
@@ -115,7 +118,10 @@ class Gateway:
         self.watch = GapWatch(market_config, self.store, self.market, self.backfill, self.feed_state.closed_live, clock)
 
         # In: feeds of all sources, of which the active one's updates reach the market.
-        self.ingest = Ingest(config, self.market, self.hub, self.feed_state, self.backfill, self.counters, clock)
+        counters, load, meter = self.counters, self.load, self.load_meter
+        self.ingest = Ingest(
+            config, self.market, self.hub, self.feed_state, self.backfill, counters, clock, load, meter
+        )
         self.sources.connect(self.ingest)
         demand = partial(demanded_topics, self.hub, self.market)
         stored = market_config.stored or intervals
@@ -148,9 +154,10 @@ class Gateway:
             self.ingest,
             self.counters,
             self.load,
+            self.load_windows,
             writer,
             self.stream.resyncer.start,
-            _socket_batch,
+            SocketBatch.of,
             clock,
         )
         self.keepalive = Keepalive(stream, self.hub.sessions)
@@ -166,6 +173,8 @@ class Gateway:
             watch=self.watch,
             ingest=self.ingest,
             flusher=self.flusher,
+            windows=self.load_windows,
+            requests=self.requests,
             sources=self.sources,
             feeds=self.feeds,
         )
@@ -178,7 +187,7 @@ class Gateway:
             self.health.not_ready_reasons,
             self.health.details,
             self.metrics,
-            _operations_token(config),
+            operations_token(config),
             worker_group,
             partial(status.routes, self.status, self.ingest.tracing),
         )
@@ -215,6 +224,7 @@ class Gateway:
         """
         server = Server(self.app, lambda: self.config, on_ready)
         failures: list[Exception] = []
+        charge_tasks(asyncio.get_running_loop(), self.load_meter)
 
         async def run_in_background(work: Coroutine[None, None, None]) -> None:
             try:
@@ -246,7 +256,7 @@ class Gateway:
         """Every task of the process but the server, by name."""
         yield "clock", self.clock.run()
         for name, feed in self.feeds.items():
-            yield f"feed {name}", feed.run()
+            yield f"feed {name}", self.load_meter.charged(Cause.INGEST, feed.run())
         yield "sources", self.sources.run()
         for probe in self.store_probes:
             yield "store probe", probe.run()
@@ -271,7 +281,8 @@ class Gateway:
     def _middleware(self) -> list[Middleware]:
         config = self.config
         tls = bool(config.server.tls_certificate)
-        guard = Middleware(Guard, self.admission, self.rates, self.load_meter, config.limits, tls=tls)
+        limits, meter = config.limits, self.load_meter
+        guard = Middleware(Guard, self.admission, self.rates, meter, self.requests, limits, tls=tls)
         return [reply.cors(config.http), guard]
 
     def _routes(self) -> list[BaseRoute]:
@@ -290,17 +301,6 @@ class Gateway:
             *(self.operations.public_routes() if self.config.operations.address else self.operations.routes()),
             *page.routes(STATIC),
         ]
-
-
-def _operations_token(config: Config) -> str | None:
-    """What operators present; "": nothing. Where clients need tokens, the public address is closed without one."""
-    is_public = not config.operations.address
-    return config.operations.token or (None if config.tokens.required and is_public else "")
-
-
-def _socket_batch(sinks: Sequence[Sink]) -> SocketBatch:
-    # Every sink of a running gateway is a client's socket.
-    return SocketBatch(cast("Sequence[ClientSocket]", sinks))
 
 
 async def serve(

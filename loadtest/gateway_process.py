@@ -122,8 +122,12 @@ class Gateway:
         finally:
             connection.close()
 
+    def log(self) -> str:
+        """All that the process has logged; empty for one not started here."""
+        return self._log.read_text(errors="replace") if self._log and self._log.is_file() else ""
+
     def log_tail(self) -> str:
-        return self._log.read_text(errors="replace")[-3000:] if self._log and self._log.is_file() else ""
+        return self.log()[-3000:]
 
     @property
     def ended(self) -> bool:

@@ -21,12 +21,14 @@ from loadtest.processes import cores, machine
 from loadtest.protocol.ages import Ages
 from loadtest.protocol.dialects import DIALECTS
 from loadtest.protocol.messages import Command, Plan
+from loadtest.report.load_levels import load_changes, recovery_s
 from loadtest.report.measure import Subscribers, growth, phase_result, warnings
 from loadtest.report.observer import Observer
 from loadtest.report.result import (
     AttackResult,
     Checks,
     Connecting,
+    LoadChange,
     MemoryStep,
     PhaseResult,
     Result,
@@ -34,6 +36,7 @@ from loadtest.report.result import (
     judge,
     writes_per_flush,
 )
+from loadtest.rivals import rivals
 from simulator.server import EmbeddedServer
 
 if TYPE_CHECKING:
@@ -76,6 +79,7 @@ class Run:
         self._began_s = time.monotonic()
         self._phase = WARM_UP
         self._boundaries: list[Boundary] = []
+        self._first_phase_s = self._last_phase_s = 0.0
 
     def run(self) -> Result:
         """Run all phases. Raises `ProcessError`, `GatewayError` or `ServerError` when a process fails."""
@@ -87,6 +91,7 @@ class Run:
             plan = Plan(scenario, time.monotonic_ns(), redis_url, "", 0, options.parts, options.recording)
             stack.callback(self._processes.stop)
             self._processes.start_feeder(plan)
+            stack.enter_context(rivals(scenario.rivals))
             gateway = self._gateway(redis_url)
             stack.callback(gateway.stop)
             self._processes.start_clients(replace(plan, host=gateway.host, port=gateway.port))
@@ -94,6 +99,8 @@ class Run:
             memory = self._connect(gateway)
             self._phases(gateway)
             self._finish(gateway)
+            load = self._load_changes(gateway)
+            closed_s = time.time()
             metrics = {name: round(value - metrics.get(name, 0), 6) for name, value in gateway.metrics().items()}
         phases = self._results()
         checks = self._checks()
@@ -116,6 +123,7 @@ class Run:
             checks=checks,
             attacks=attacks,
             baseline=self._baseline(phases, metrics),
+            load=load,
             metrics={name: value for name, value in metrics.items() if value and "_bucket" not in name},
             warnings=warnings(phases),
             verdicts=judge(
@@ -124,6 +132,7 @@ class Run:
                 checks,
                 attacks=attacks,
                 writes_per_flush=writes_per_flush(metrics, scenario.clients.count),
+                recovery_s=recovery_s(load, self._last_phase_s, closed_s) if options.address is None else None,
             ),
         )
 
@@ -155,12 +164,18 @@ class Run:
         self._wait(lambda: False, self._scenario.warm_up_s, gateway)
         for phase in self._scenario.phases:
             self._enter(phase.name, phase.factor, gateway)
+            self._last_phase_s = time.time()
+            self._first_phase_s = self._first_phase_s or self._last_phase_s
             if phase.action == "drop":
                 self._processes.send(Command("drop"), *self._processes.swarm)
             self._processes.send(Command(phase.action or "phase", phase.name), self._processes.attackers)
             self._wait(lambda: False, phase.seconds, gateway)
         self._processes.send(Command("phase"), self._processes.attackers)
         self._enter(DRAIN, 0.0, gateway)
+
+    def _load_changes(self, gateway: Gateway) -> list[LoadChange]:
+        changes = load_changes(gateway.log().splitlines())
+        return [change for change in changes if change.at_s >= self._first_phase_s]
 
     def _enter(self, phase: str, factor: float, gateway: Gateway) -> None:
         """End the current phase with the counts of all processes, and begin the next."""

@@ -82,7 +82,7 @@ class Http(Part, frozen=True):
 
     connections: Count = 0
     rate: Rate = 0.0
-    """Requests a second in all, on a fixed schedule; 0: as fast as the answers come."""
+    """Requests a second in all, on a fixed schedule; 0: as fast as the answers come, and a second after each 503."""
     requests: tuple[str, ...] = ()
     """Targets, taken in turn. `POST path body` posts. {symbol} is filled in."""
 
@@ -94,6 +94,8 @@ class Phase(Part, frozen=True):
     seconds: Annotated[float, Meta(gt=0)]
     factor: Rate = 1.0
     """Multiplies the ticker rate."""
+    http: bool = True
+    """Whether HTTP requests are sent, if there are any."""
     action: Literal["", "drop", "attack"] = ""
     """`drop`: all clients lose their connection as the phase begins and come back with a resume cursor. `attack`: the
     attackers are there as long as the phase lasts."""
@@ -119,6 +121,9 @@ class Expect(Part, frozen=True):
     max_rss_growth_mb: Rate | None = None
     """Growth of the gateway's memory from the first to the last phase."""
     max_p99_ms: Rate | None = None
+    max_ticker_p99_ms: Rate | None = None
+    max_recovery_s: Rate | None = None
+    """From the beginning of the last phase until the gateway's load level is normal for good."""
     max_p99_ratio: Rate | None = None
     """Of the tickers' ages: those of the last phase over those of the first."""
     wrong_ends: Count | None = None
@@ -138,6 +143,8 @@ class Scenario(Part, frozen=True, kw_only=True):
     baseline: bool = True
     """Measure bare socket writes of the same sizes afterwards."""
     feed: Feed = Feed()
+    rivals: Count = 0
+    """Busy loops of equal priority on the gateway's core: with one it gets half of the core when it needs more."""
     clients: Clients = Clients()
     http: Http = Http()
     attackers: dict[str, Count] = {}

@@ -125,6 +125,7 @@ class StreamConfig(Section, frozen=True):
     ping_interval_s: Seconds = 20.0
     ping_timeout_s: Seconds = 60.0
     max_age_s: Annotated[float, Meta(ge=0)] = 0.0
+    shed_above: Annotated[int, Meta(ge=0)] = 100
 
 
 class HistoryConfig(Section, frozen=True):

@@ -1,129 +1,251 @@
-"""How busy the process is, from what a flush costs, and what is held back or refused because of it. Pure.
+"""How loaded the process is, and by which work: the levels of the causes in `load_remedies`. Pure.
 
-Each level is a metric and a notice to every client: tickers are flushed less often, then forming klines too; then new
-connections are refused; last, clients are disconnected, who can resume elsewhere. Closed klines are never held back.
-The level rises when flushes take too much of the time. It falls by one after a calm time in which the level below
-would have been enough (hysteresis). That is an estimate, so a try that failed makes the next one wait longer.
+When almost no time is left of what the process gets, the level of the work that takes most of it rises. Time that other
+processes take is not counted as used: it raises no level by itself. Levels fall after a calm time in which lower ones
+would have been enough (hysteresis). That is an estimate, so a try that failed makes the next one wait longer, unless
+nearly all of the load is gone.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from gateway.delivery.channel import Lane
+from gateway.delivery.load_meter import Cause
+from gateway.delivery.load_remedies import HTTP_SHARES, NORMAL, REMEDIED, Level, Periods, effects_of, periods_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from collections.abc import Set as AbstractSet
 
 HIGH = 0.9
-"""Share of the time that flushes (lateness, ingest and flush together) may take on average before the level rises."""
+"""Part of the time that the process gets, used up on average, above which a level rises."""
 CALM = 0.85
-"""The share they would have to take at the level below, before the level falls."""
+"""The part that lower levels may need, by estimate, before they are tried."""
+CLEAR = 0.6
+"""If all of the work without any level would need no more, a failed try before does not delay the next one."""
+CAUSE_MIN = 0.25
+"""Work that takes less of the time that the process gets is not the cause."""
 AVERAGE_S = 0.5
 """Flushes of held lanes alternate with empty ones: only an average says what they cost."""
+WEIGHT_MAX = 0.5
+"""One window that was as long as many (a frozen machine) must not count as many."""
+FLUSH_WEIGHT = 0.25
+"""Weight of one flush in the average of what flushes cost."""
 DWELL_S = 0.5
 CALM_S = 1.0
-"""How long the level below must look sufficient, before it is tried."""
+"""How long lower levels must look sufficient, before they are tried."""
 RELAPSE_S = 5.0
 """A level that holds for less than this was tried too early: the next try waits twice as long."""
 CALM_MAX_S = 60.0
 SHED_AFTER_S = 10.0
-"""How long the last level may last before clients are disconnected."""
+"""How long the last level of `Cause.FLUSH` may last before clients are disconnected."""
+INGEST_GROWTH = 1.25
+"""How much more ingest may cost at the next lower level, by estimate."""
+GOT_MIN = 0.02
+"""Least part of the core that the process is taken to get: a divisor must not be zero."""
+NAMED_MIN = 0.15
+"""Work that takes as much of the core is named in `Load.because`."""
 
-
-class Level(IntEnum):
-    """Load levels, as the metric and the status page number them."""
-
-    NORMAL = 0
-    BUSY = 1
-    SURGE = 2
-    OVERLOAD = 3
-
-
-@dataclass(frozen=True, slots=True)
-class LanePeriods:
-    """Flushes between two that include the lane, at a level."""
-
-    ticker: int
-    kline: int
-
-
-LANE_PERIODS = {
-    Level.NORMAL: LanePeriods(1, 1),
-    Level.BUSY: LanePeriods(2, 1),
-    Level.SURGE: LanePeriods(4, 2),
-    Level.OVERLOAD: LanePeriods(8, 4),
-}
+LABELS = {Cause.OTHERS: "other processes"}
+"""How people read a cause, where its name would not do."""
 
 _NONE: frozenset[Lane] = frozenset()
 
 
-class Load:
-    """`observe` once per flush; then `level` holds for the next one."""
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What one flush interval went into."""
 
-    def __init__(self, interval_s: float) -> None:
-        self.level = Level.NORMAL
-        self._interval_s = interval_s
-        self._weight = min(1.0, interval_s / AVERAGE_S)
-        self._share = 0.0
+    elapsed_s: float
+    spent_s: Mapping[Cause, float]
+    """CPU time of this process by cause; `Cause.OTHERS`: the time lost to other processes."""
+    tickers: bool = True
+    """Whether its flush has included tickers."""
+    clients: int = 0
+    http_waits: bool = False
+    """Whether requests wait for their share of the time."""
+
+
+class Load:
+    """`observe` once per flush; then everything else holds for the next one."""
+
+    def __init__(self, shed_above: int) -> None:
+        """`shed_above`: so many clients are never disconnected, nor are new ones refused, because of writes."""
+        self.levels = dict(NORMAL)
+        self.shares = dict.fromkeys(Cause, 0.0)
+        """Part of the core that each cause takes on average."""
+        self.because = ""
+        """The causes at the last rise, and what they took: "ingest 71 %"; "" at the level normal."""
+        self._shed_above = shed_above
+        # What a flush with tickers costs on average, and one without.
+        self._with_tickers_s = self._without_tickers_s = 0.0
+        self._clients = 0
+        self._http_waits = False
         self._changed_s = 0.0
         self._calm_s = CALM_S
         self._fell_s = -RELAPSE_S
         self._calm_since_s: float | None = None
-        self._overload_since_s: float | None = None
+        self._writes_since_s: float | None = None
+
+    @property
+    def level(self) -> Level:
+        """The highest level of all causes."""
+        return max(self.levels.values())
+
+    @property
+    def cause(self) -> Cause | None:
+        """What the level is due to; None at the level normal."""
+        worst = max(REMEDIED, key=lambda cause: (self.levels[cause], self.shares[cause]))
+        return worst if self.levels[worst] else None
+
+    @property
+    def got(self) -> float:
+        """Part of the core that the process gets, or would get if it needed it."""
+        return max(GOT_MIN, 1.0 - self.shares[Cause.OTHERS])
 
     @property
     def refuses(self) -> bool:
         """Whether new connections are refused."""
-        return self.level is Level.OVERLOAD
+        return self._writes_overload
 
-    def sheds(self, now_s: float) -> bool:
-        """Whether clients should be disconnected: nothing else has helped for `SHED_AFTER_S`."""
-        return self._overload_since_s is not None and now_s - self._overload_since_s >= SHED_AFTER_S
+    @property
+    def effects(self) -> list[str]:
+        """What is done about the load, for people."""
+        effects = effects_of(self.levels)
+        return [*effects, "new connections are refused"] if self.refuses else effects
 
-    def observe(self, busy_s: float, now_s: float) -> bool:
-        """Take what a flush cost in all; returns whether the level has changed."""
-        # One flush that took as long as many (a frozen machine) must not count as many.
-        self._share += self._weight * (min(busy_s / self._interval_s, 2.0) - self._share)
-        before = self.level
-        if self._share > HIGH:
-            self._calm_since_s = None
-            if now_s - self._changed_s >= DWELL_S and before < Level.OVERLOAD:
-                self._go(Level(before + 1), now_s)
-        elif before > Level.NORMAL and self._share * _ratio(before, Level(before - 1)) < CALM:
-            if self._calm_since_s is None:
-                self._calm_since_s = now_s
-            elif now_s - self._calm_since_s >= self._calm_s:
-                self._go(Level(before - 1), now_s)
-        else:
-            self._calm_since_s = None
-        return self.level is not before
+    @property
+    def conflates(self) -> bool:
+        """Whether payloads are conflated before they are decoded, however few they are."""
+        return self.levels[Cause.INGEST] > Level.NORMAL
 
-    def _go(self, level: Level, now_s: float) -> None:
-        if level < self.level:
-            self._fell_s = now_s
-        elif now_s - self._fell_s < RELAPSE_S:
-            self._calm_s = min(self._calm_s * 2, CALM_MAX_S)
-        else:
-            self._calm_s = CALM_S
-        # The effect of the new level on the average is known: without it one rise would cause the next.
-        self._share *= _ratio(self.level, level)
-        self.level = level
-        self._changed_s = now_s
-        self._calm_since_s = None
-        self._overload_since_s = now_s if level is Level.OVERLOAD else None
+    @property
+    def http_share(self) -> float:
+        """Part of the time that requests for data may take; 1: they need not wait."""
+        return HTTP_SHARES[self.levels[Cause.HTTP]]
+
+    @property
+    def periods(self) -> Periods:
+        """How often each lane is flushed."""
+        return periods_of(self.levels)
 
     def held_lanes(self, flush_number: int) -> AbstractSet[Lane]:
         """The lanes whose changes wait at this flush."""
-        periods = LANE_PERIODS[self.level]
-        if self.level is Level.NORMAL:
+        periods = self.periods
+        if periods.ticker == 1:
             return _NONE
         lanes = ((Lane.TICKER, periods.ticker), (Lane.KLINE, periods.kline))
         return {lane for lane, period in lanes if flush_number % period}
 
+    def sheds(self, now_s: float) -> int:
+        """How many clients may be disconnected now, because nothing else has helped for `SHED_AFTER_S`."""
+        since_s = self._writes_since_s
+        return self._clients - self._shed_above if since_s is not None and now_s - since_s >= SHED_AFTER_S else 0
 
-def _ratio(current: Level, other: Level) -> float:
-    """How much more work the average flush is at another level."""
-    return LANE_PERIODS[current].ticker / LANE_PERIODS[other].ticker
+    def observe(self, window: Window, now_s: float) -> bool:
+        """Take what the last interval went into; returns whether a level has changed."""
+        self._clients, self._http_waits = window.clients, window.http_waits
+        self._average(window)
+        before = dict(self.levels)
+        if self._used(self.shares) > HIGH:
+            self._calm_since_s = None
+            if now_s - self._changed_s >= DWELL_S:
+                self._rise(now_s)
+        elif lower := self._lower_levels():
+            if self._calm_since_s is None:
+                self._calm_since_s = now_s
+            elif now_s - self._calm_since_s >= self._calm_wait_s():
+                self._fall(lower, now_s)
+        else:
+            self._calm_since_s = None
+        if not (self._writes_overload and self._used(self.shares) > HIGH):
+            self._writes_since_s = None
+        elif self._writes_since_s is None:
+            self._writes_since_s = now_s
+        return self.levels != before
+
+    @property
+    def _writes_overload(self) -> bool:
+        """Whether writing to clients is at its last level, takes more of the core than all else, and they are many."""
+        rest = sum(self.shares.values()) - self.shares[Cause.FLUSH]
+        return (
+            self.levels[Cause.FLUSH] is Level.OVERLOAD
+            and self._clients > self._shed_above
+            and self.shares[Cause.FLUSH] > rest
+        )
+
+    def _average(self, window: Window) -> None:
+        weight = min(window.elapsed_s / AVERAGE_S, WEIGHT_MAX)
+        for cause, spent_s in window.spent_s.items():
+            share = min(spent_s / window.elapsed_s, 1.0)
+            self.shares[cause] += weight * (share - self.shares[cause])
+        flush_s = window.spent_s[Cause.FLUSH]
+        if window.tickers:
+            self._with_tickers_s += FLUSH_WEIGHT * (flush_s - self._with_tickers_s)
+        else:
+            self._without_tickers_s += FLUSH_WEIGHT * (flush_s - self._without_tickers_s)
+
+    def _used(self, shares: Mapping[Cause, float]) -> float:
+        """Part of the time that the process gets which it uses, going by the shares of the core."""
+        return sum(share for cause, share in shares.items() if cause is not Cause.OTHERS) / self.got
+
+    def _estimate(self, levels: Mapping[Cause, Level]) -> dict[Cause, float]:
+        """The shares at other levels than now."""
+        shares = dict(self.shares)
+        if flush_s := self._mean_flush_s(self.periods.ticker):
+            shares[Cause.FLUSH] *= self._mean_flush_s(periods_of(levels).ticker) / flush_s
+        shares[Cause.INGEST] *= INGEST_GROWTH ** (self.levels[Cause.INGEST] - levels[Cause.INGEST])
+        http, now, then = shares[Cause.HTTP], self.levels[Cause.HTTP], levels[Cause.HTTP]
+        if then > now:
+            shares[Cause.HTTP] = min(http, HTTP_SHARES[then] * self.got)
+        elif self._http_waits:
+            shares[Cause.HTTP] *= HTTP_SHARES[then] / HTTP_SHARES[now]
+        return shares
+
+    def _mean_flush_s(self, period: int) -> float:
+        """What a flush costs on average if one in `period` includes tickers."""
+        return (self._with_tickers_s + self._without_tickers_s * (period - 1)) / period
+
+    def _rise(self, now_s: float) -> None:
+        """Raise the level of the work that takes most, if it is enough to be the cause and something is left to do."""
+        rising = [cause for cause in REMEDIED if self.levels[cause] < Level.OVERLOAD]
+        cause = max(rising, key=self.shares.__getitem__, default=None)
+        if cause is None or self.shares[cause] < CAUSE_MIN * self.got:
+            return
+        self._calm_s = min(self._calm_s * 2, CALM_MAX_S) if now_s - self._fell_s < RELAPSE_S else CALM_S
+        self.because = self._describe(cause)
+        self._set({**self.levels, cause: Level(self.levels[cause] + 1)}, now_s)
+
+    def _lower_levels(self) -> dict[Cause, Level] | None:
+        """The levels to fall to, by estimate: all normal, else the highest one lower by one; None: stay."""
+        worst = self.cause
+        if worst is None:
+            return None
+        for lower in (NORMAL, {**self.levels, worst: Level(self.levels[worst] - 1)}):
+            if self._used(self._estimate(lower)) < CALM:
+                return dict(lower)
+        return None
+
+    def _describe(self, cause: Cause) -> str:
+        """The cause first, then what else takes much of the core."""
+        named = [other for other in Cause if other is not cause and self.shares[other] >= NAMED_MIN]
+        named.sort(key=self.shares.__getitem__, reverse=True)
+        return ", ".join(f"{LABELS.get(name, name)} {self.shares[name] * 100:.0f} %" for name in (cause, *named))
+
+    def _calm_wait_s(self) -> float:
+        return CALM_S if self._used(self._estimate(NORMAL)) < CLEAR else self._calm_s
+
+    def _fall(self, levels: dict[Cause, Level], now_s: float) -> None:
+        self._fell_s = now_s
+        self._set(levels, now_s)
+        if not self.level:
+            self.because = ""
+
+    def _set(self, levels: dict[Cause, Level], now_s: float) -> None:
+        # The effect on the average is known in part: without it one rise would cause the next.
+        self.shares = self._estimate(levels)
+        self.levels = levels
+        self._changed_s = now_s
+        self._calm_since_s = None

@@ -7,12 +7,12 @@ and what nobody charges counts as `Cause.REST`.
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from enum import StrEnum
-from types import coroutine
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator
+    from collections.abc import Callable, Generator
 
 T = TypeVar("T")
 
@@ -71,41 +71,56 @@ class LoadMeter:
 
     def charged(self, cause: Cause, work: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
         """The same work as a coroutine with every step charged to the cause. Returns and raises what `work` does."""
-        return _in_steps(self._charges[cause], work)
+        return Charged(self._charges[cause], work)
+
+    def inherited(self, work: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
+        """The same work, charged to what is charged now: for a task that is started on somebody's behalf."""
+        return work if self._current is Cause.REST else self.charged(self._current, work)
 
     def begin(self, cause: Cause) -> None:
         """Charge the time from now on to a cause, until `end`."""
-        self._settle()
+        self.settle()
         self._outer.append(self._current)
         self._current = cause
 
     def end(self) -> None:
         """Charge the time from now on to what it was charged to before the last `begin`."""
-        self._settle()
+        self.settle()
         self._current = self._outer.pop()
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
+        """Bring `spent_s` up to date with the time that is charged now."""
         now_s = self._cpu_s()
         self.spent_s[self._current] += now_s - self._since_s
         self._since_s = now_s
 
 
-@coroutine
-def _in_steps(charge: Charge, work: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
-    error: BaseException | None = None
-    try:
-        while True:
-            with charge:
-                try:
-                    awaited = work.send(None) if error is None else work.throw(error)
-                except StopIteration as end:
-                    result: T = end.value
-                    return result
-            error = None
-            try:
-                yield awaited
-            except BaseException as raised:
-                # A cancelled wait, for example: it is the work's to handle.
-                error = raised
-    finally:
-        work.close()
+class Charged(Coroutine[Any, Any, T]):
+    """A coroutine whose steps are those of another one, each charged to a cause."""
+
+    __slots__ = ("_charge", "_work")
+
+    def __init__(self, charge: Charge, work: Coroutine[Any, Any, T]) -> None:
+        self._charge = charge
+        self._work = work
+
+    def send(self, value: Any) -> Any:
+        with self._charge:
+            return self._work.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        with self._charge:
+            return self._work.throw(*error)
+
+    def close(self) -> None:
+        self._work.close()
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        # An iterator with `throw` and `close` is all that `await` needs.
+        return cast("Generator[Any, Any, T]", self)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        return self.send(None)

@@ -21,6 +21,7 @@ from gateway.redis.tasks import cancel_and_wait, run_together
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from contextlib import AbstractContextManager
 
     from gateway.config import FeedConfig, RedisConfig
     from gateway.feed.conflate import Batch
@@ -258,6 +259,10 @@ class _Relay:
     @property
     def surging(self) -> bool:
         return self._sink.surging
+
+    @property
+    def charge(self) -> AbstractContextManager[None]:
+        return self._sink.charge
 
     def connected(self) -> None:
         self.is_connected = True

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from gateway.redis.contract import KeyEvents, Topic, Topics
 
@@ -29,6 +30,10 @@ class BatchSink(Protocol):
     def surging(self) -> bool:
         """Whether messages arrive faster than they can be decoded: then a read's newest ticker value is enough."""
 
+    @property
+    def charge(self) -> AbstractContextManager[None]:
+        """Charges the time that is spent on what was read."""
+
     def ingest(self, batch: Batch) -> None:
         """Take what one read brought, in order."""
 
@@ -46,6 +51,10 @@ class MessageBatcher:
         self.thinned = 0
         """Messages of a surge that a newer one in the same read replaced."""
         self._ticker_channels: set[bytes] = set()
+
+    @property
+    def charge(self) -> AbstractContextManager[None]:
+        return self._sink.charge
 
     def take(self, messages: list[list[bytes]]) -> None:
         """Take one read's messages. Ignores channels that match the patterns but are not in the contract."""

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from contextlib import AbstractContextManager
 
     from gateway.feed.conflate import Batch
     from gateway.feed.pubsub import FeedSink
@@ -49,6 +50,10 @@ class Source:
     @property
     def surging(self) -> bool:
         return self._sources.surging
+
+    @property
+    def charge(self) -> AbstractContextManager[None]:
+        return self._sources.charge
 
     @property
     def active(self) -> bool:
@@ -87,6 +92,10 @@ class SourceFailover:
     @property
     def surging(self) -> bool:
         return self._sink.surging
+
+    @property
+    def charge(self) -> AbstractContextManager[None]:
+        return self._sink.charge
 
     def connect(self, sink: FeedSink) -> None:
         """Set the sink of the active source's updates: a later part, which itself needs the health of the sources."""

@@ -17,6 +17,8 @@ from gateway.feed.pubsub import PubSubFeed
 from gateway.redis.tasks import Retries, reason_of, run_together
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from gateway.config import FeedConfig, RedisConfig
     from gateway.feed.conflate import Batch
     from gateway.feed.key_reader import KeyReader
@@ -71,6 +73,10 @@ class KeyspaceFeed:
         self._reported_connected = False
         self.problem = ""
         """Why nothing can arrive, for people; "" when all is well."""
+
+    @property
+    def charge(self) -> AbstractContextManager[None]:
+        return self._sink.charge
 
     @property
     def reconnects(self) -> int:

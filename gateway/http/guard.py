@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from gateway.access.grants import Grant
     from gateway.access.rate_limiter import RateLimiter
+    from gateway.access.request_queue import RequestQueue
     from gateway.config import LimitsConfig
     from gateway.delivery.load_meter import LoadMeter
     from gateway.http.admission import Admission
@@ -53,12 +54,14 @@ class Guard:
         admission: Admission,
         rates: RateLimiter,
         meter: LoadMeter,
+        requests: RequestQueue,
         limits: LimitsConfig,
         *,
         tls: bool,
     ) -> None:
         self._app = app
         self._meter = meter
+        self._requests = requests
         self._admission = admission
         self._rates = rates
         self._rate = Rate.per_minute(limits.http_per_min, limits.http_burst)
@@ -89,16 +92,21 @@ class Guard:
                 message["headers"] = [*answer, *(pair for pair in headers if pair[0] not in present)]
             await send(message)
 
-        refusal = None
+        refusal, entered = None, False
         try:
             if is_data:
                 refusal = await self._check(HTTPConnection(scope), path, headers)
+            if refusal is None and is_data:
+                refusal = await self._requests.enter()
+                entered = refusal is None
             if refusal is None:
                 await self._app(scope, receive, send_with_headers)
             else:
                 self._admission.counters.refusals[refusal.reason] += 1
                 await _refusal(path, refusal)(scope, receive, send_with_headers)
         finally:
+            if entered:
+                self._requests.leave()
             self._admission.counters.count_response(_api(path), status, time.monotonic() - started_s)
 
     async def _check(self, request: HTTPConnection, path: str, headers: list[tuple[bytes, bytes]]) -> Refusal | None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from gateway.config import Config
     from gateway.ops.metrics import Metrics
 
     Endpoint = Callable[[Request], Awaitable[Response]]
@@ -75,6 +76,12 @@ async def _healthz(_: Request) -> Response:
 
 def _readiness(reasons: list[str], details: Mapping[str, object]) -> Response:
     return JSONResponse({"ready": not reasons, **details}, 503 if reasons else 200, headers=NO_STORE)
+
+
+def operations_token(config: Config) -> str | None:
+    """What operators present; "": nothing. Where clients need tokens, the public address is closed without one."""
+    is_public = not config.operations.address
+    return config.operations.token or (None if config.tokens.required and is_public else "")
 
 
 def has_token(request: Request, token: str | None) -> bool:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from gateway.delivery.staleness import StaleReason
-from gateway.ops.metrics import Metrics
+from gateway.ops.metrics import Metrics, Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
+    from gateway.access.request_queue import RequestQueue
     from gateway.delivery.hub import Hub
     from gateway.feed.auto import Feed
     from gateway.feed.failover import SourceFailover
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from gateway.runtime.flush import Flusher
     from gateway.runtime.gap_watch import GapWatch
     from gateway.runtime.ingest import Ingest
+    from gateway.runtime.load_windows import LoadWindows
 
 FLUSH_LATE_S = 1.0
 """Age of the last flush from which on the process counts as not serving."""
@@ -43,6 +46,8 @@ class Health:
     watch: GapWatch
     ingest: Ingest
     flusher: Flusher
+    windows: LoadWindows
+    requests: RequestQueue
     sources: SourceFailover
     feeds: Mapping[str, Feed]
 
@@ -78,8 +83,15 @@ class Health:
             totals_by_interval=self.totals_by_interval,
             by_source=self.sources.metrics,
             feed_mode=lambda: self.feed.mode,
-            readings=collector.readings,
+            readings=lambda: chain(collector.readings(), self._load()),
         )
+
+    def _load(self) -> Iterator[Reading]:
+        """The load by cause."""
+        for cause, level in self.flusher.load.levels.items():
+            yield Reading("load_cause_level", {"cause": cause}, level)
+        for cause, seconds in self.windows.totals_s.items():
+            yield Reading("loop_seconds_total", {"cause": cause}, seconds)
 
     def gauges(self) -> dict[str, float]:
         """Gauges by name, without labels."""
@@ -92,6 +104,7 @@ class Health:
             "feed_age_seconds": time.monotonic() - last_message_s if last_message_s else -1.0,
             "clock_ahead_seconds": self.clock.ahead_ms / 1000,
             "load_level": float(self.flusher.load.level),
+            "http_requests_waiting": float(self.requests.waiting),
             "kline_gaps_open": float(self.watch.tracker.open),
             "symbols": len(self.market.symbols()),
             "channels": len(hub.channels),

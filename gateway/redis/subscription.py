@@ -12,6 +12,7 @@ import hiredis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from contextlib import AbstractContextManager
 
     from redis.asyncio.connection import AbstractConnection
 
@@ -27,6 +28,10 @@ class Receiver(Protocol):
 
     received_bytes: int
     """Increased by what each socket read brings."""
+
+    @property
+    def charge(self) -> AbstractContextManager[None]:
+        """Charges the time that is spent on what was read."""
 
     def take(self, messages: Messages) -> None:
         """Take what one read brought, in order."""
@@ -108,6 +113,10 @@ class Subscription(asyncio.Protocol):
             self._ended.set_result(reason)
 
     def data_received(self, data: bytes) -> None:
+        with self._receiver.charge:
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
         self.last_message_s = self._loop.time()
         self._receiver.received_bytes += len(data)
         self._parser.feed(data)

@@ -11,8 +11,9 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+from gateway.delivery.channel import Lane
 from gateway.delivery.close_codes import Close
-from gateway.delivery.load_level import LANE_PERIODS
+from gateway.delivery.load_meter import Cause
 from gateway.ops.counters import COUNT_FLUSHES, Stage
 from gateway.runtime.fanout import Fanout, FlushInfo, heartbeat_flushes
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from gateway.ops.counters import Counters
     from gateway.runtime.backfill import Backfill
     from gateway.runtime.ingest import Ingest
+    from gateway.runtime.load_windows import LoadWindows
     from gateway.runtime.session_writer import SessionWriter
 
 logger = logging.getLogger(__name__)
@@ -55,6 +57,7 @@ class Flusher:
         ingest: Ingest,
         counters: Counters,
         load: Load,
+        windows: LoadWindows,
         writer: SessionWriter,
         start_resyncs: Callable[[], None],
         batch_of: Callable[[Sequence[Sink]], SinkBatch],
@@ -82,7 +85,9 @@ class Flusher:
         self._fanout = Fanout(hub, counters, batch_of, self._miss)
         self.configure(config)
         self.load = load
-        self._level_changed = False
+        self._windows = windows
+        self._announces = False
+        self._flushed_tickers = True
         self.flushed_s = 0.0
         """When the last flush ended, on the monotonic clock."""
 
@@ -97,16 +102,14 @@ class Flusher:
         while True:
             due_s = max(due_s + self._interval_s, self._monotonic())
             await self._sleep(due_s - self._monotonic())
-            started_s = self._monotonic()
+            started_s, started_cpu_s = self._monotonic(), self._windows.cpu_s()
             self._counters.observe_lag(started_s - due_s)
-            ingest_s = self._ingest.spent_s
-            await self.flush()
+            await self._windows.meter.charged(Cause.FLUSH, self.flush())
             self.flushed_s = self._monotonic()
             self._counters.observe_flush(self.flushed_s - started_s)
             if self.flushed_s - due_s > self._interval_s:
                 self._counters.overruns += 1
-            # Ingest that ran between the slices of the flush is in the flush's time already.
-            self._observe_load(ingest_s + self.flushed_s - due_s, self.flushed_s)
+            self._observe_load(self.flushed_s - started_s - (self._windows.cpu_s() - started_cpu_s))
 
     async def flush(self) -> None:
         """Publish what has changed and write it to every session that is due."""
@@ -118,9 +121,11 @@ class Flusher:
             tracing.published(self._hub)
         slice_end_s = now_s + SLICE_S
         number = self._hub.flush_number
-        announcement = self._load_frame if self._level_changed else None
+        announcement = self._load_frame if self._announces else None
         flush = FlushInfo(now_ms, not self.load.level, announcement, not number % COUNT_FLUSHES)
-        due = self._hub.due(self.load.held_lanes(number))
+        held = self.load.held_lanes(number)
+        self._flushed_tickers = Lane.TICKER not in held
+        due = self._hub.due(held)
         if tracing:
             tracing.encoded(self._hub)
         for tier in due:
@@ -147,31 +152,38 @@ class Flusher:
 
     def _publish(self, now_s: float, now_ms: int) -> None:
         """Take the market's changes into the channels."""
-        self._ingest.judge_feed(now_s, now_ms)
-        # Do not advance the market, nor a series that is being read, while klines that are missing may still come.
-        if not self._hub.feed_state.unread:
-            self._market.advance(now_ms, self._backfill)
-        self._ingest.begin_flush(now_ms)
-        changes = self._market.take_changes()
-        for series in changes.gaps:
-            self._backfill.start_series(series)
+        with self._ingest.charge:
+            self._ingest.judge_feed(now_s, now_ms)
+            # Do not advance the market, nor a series that is being read, while klines that are missing may still come.
+            if not self._hub.feed_state.unread:
+                self._market.advance(now_ms, self._backfill)
+            self._ingest.begin_flush(now_ms)
+            changes = self._market.take_changes()
+            for series in changes.gaps:
+                self._backfill.start_series(series)
         self._hub.publish(changes)
         self._counters.published += self._hub.changed_channels
 
-    def _observe_load(self, busy_s: float, now_s: float) -> None:
-        """Adapt the load level to what a flush cost; announce a new one, and shed clients when nothing else helps."""
-        before = self.load.level
-        self._level_changed = self.load.observe(busy_s, now_s)
-        if self._level_changed:
-            logger.warning("load level %s (was %s)", self.load.level.name.lower(), before.name.lower())
-        if self.load.sheds(now_s):
+    def _observe_load(self, late_s: float) -> None:
+        """Adapt to what the interval went into; announce a new interval, and shed clients when nothing else helps.
+
+        `late_s`: time in which the flush did not get the core.
+        """
+        window = self._windows.take(len(self._hub.sessions), late_s, tickers=self._flushed_tickers)
+        load, before, now_s = self.load, self.load.level, self._monotonic()
+        period = load.periods.ticker
+        if load.observe(window, now_s):
+            because = f" because {load.because}" if load.because else ""
+            logger.warning("load level %s (was %s)%s", load.level.name.lower(), before.name.lower(), because)
+        self._announces = load.periods.ticker != period
+        if most := load.sheds(now_s):
             slowest = [session for tier in reversed(self._hub.tiers) for session in tier.sessions()]
-            for session in slowest[: max(1, len(slowest) // SHED_PARTS)]:
+            for session in slowest[: min(most, max(1, len(slowest) // SHED_PARTS))]:
                 session.sink.close(Close.OVERLOADED)
 
     def _load_frame(self, dialect: Dialect) -> bytes:
-        interval_ms = self._tick_ms * LANE_PERIODS[self.load.level].ticker
-        return dialect.throttle(interval_ms, "load" if self.load.level else "recovered")
+        period = self.load.periods.ticker
+        return dialect.throttle(self._tick_ms * period, "load" if period > 1 else "recovered")
 
     def _miss(self, session: Session, cause: str) -> None:
         self._writer.miss(session, cause, self._monotonic())

@@ -11,6 +11,7 @@ import math
 import time
 from typing import TYPE_CHECKING
 
+from gateway.delivery.load_meter import Cause
 from gateway.delivery.refusals import Refusals
 from gateway.feed.conflate import Conflator
 from gateway.feed.decode import FeedError, decode_kline, decode_ticker, has_event_time
@@ -21,10 +22,13 @@ from gateway.runtime.trace import Tracing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from gateway.config import Config
     from gateway.delivery.feed_state import FeedStateMachine
     from gateway.delivery.hub import Hub
+    from gateway.delivery.load_level import Load
+    from gateway.delivery.load_meter import LoadMeter
     from gateway.market.market import Market, Update
     from gateway.ops.counters import Counters
     from gateway.redis.contract import Topic
@@ -56,6 +60,8 @@ class Ingest:
         backfill: Backfill,
         counters: Counters,
         clock: SteadyClock,
+        load: Load,
+        meter: LoadMeter,
         monotonic_s: Callable[[], float] = time.monotonic,
         thread_time_s: Callable[[], float] = time.thread_time,
     ) -> None:
@@ -66,14 +72,16 @@ class Ingest:
         self._backfill = backfill
         self._counters = counters
         self._clock = clock
+        self._load = load
+        self.charge: AbstractContextManager[None] = meter.charge(Cause.INGEST)
+        """Charges what is done with the feed's bytes, from reading them on."""
         self._monotonic_s = monotonic_s
         # This thread's own time: neighbours on the machine must not look like a surge.
         self._thread_time_s = thread_time_s
         self.configure(config)
         self._share_s = config.stream.tick_ms / 1000 * INGEST_SHARE
         self._conflator = Conflator()
-        self.surging = False
-        """Whether payloads are conflated before they are decoded."""
+        self._surging = False
         self.spent_s = 0.0
         """Time that ingest has taken since the last flush."""
         # Since the last flush: how many messages, when the first one came; of the last one its payload, when it came,
@@ -96,8 +104,17 @@ class Ingest:
         """Take the settings that may change while the process runs."""
         self.feed_state.times.configure(config.market.stale_after_s, config.market.close_grace_ms / 1000)
 
+    @property
+    def surging(self) -> bool:
+        """Whether payloads are conflated before they are decoded."""
+        return self._surging or self._load.conflates
+
     def ingest(self, batch: list[tuple[Topic, bytes]]) -> None:
         """Apply what one read has brought; in a surge only closed klines, and keep the newest of each other topic."""
+        with self.charge:
+            self._ingest(batch)
+
+    def _ingest(self, batch: list[tuple[Topic, bytes]]) -> None:
         started_s = self._thread_time_s()
         now_s, now_ms = self._monotonic_s(), self._clock()
         self.feed_state.message_received(now_s)
@@ -123,7 +140,7 @@ class Ingest:
         self._messages += len(batch)
         self.spent_s += self._thread_time_s() - started_s
         if self.spent_s > self._share_s:
-            self.surging = True
+            self._surging = True
 
     def begin_flush(self, now_ms: int) -> None:
         """Apply what a surge has kept, and see whether it is over."""
@@ -137,8 +154,8 @@ class Ingest:
         if self._messages:
             self._observe_lag(flush_s)
         self._counters.conflated = self._conflator.conflated
-        if self.surging and self._messages <= self._affordable(kept, started_s):
-            self.surging = False
+        if self._surging and self._messages <= self._affordable(kept, started_s):
+            self._surging = False
         self._messages = 0
         self.spent_s = 0.0
 

@@ -11,13 +11,14 @@ import sys
 from fcntl import ioctl
 from itertools import repeat
 from operator import call
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self, cast
 
 from gateway.server.client_socket import SIOCOUTQNSD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gateway.delivery.sink import Sink
     from gateway.server.client_socket import ClientSocket
 
 _COUNT = bytes(4)
@@ -36,6 +37,11 @@ class SocketBatch:
         self._buffered = [socket.buffered for socket in sockets]
         self._ending = [socket.ending for socket in sockets]
         self._direct = all(socket.direct for socket in sockets)
+
+    @classmethod
+    def of(cls, sinks: Sequence[Sink]) -> Self:
+        """The sockets of a running gateway's sinks: there every sink is a client's socket."""
+        return cls(cast("Sequence[ClientSocket]", sinks))
 
     def offer(self, start: int, frames: Sequence[bytes]) -> list[int]:
         """Offer one frame to each socket from index `start` on, nothing where the frame is empty.

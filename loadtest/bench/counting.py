@@ -78,6 +78,7 @@ class _Rig:
             gateway.ingest,
             counters,
             gateway.load,
+            gateway.load_windows,
             writer,
             _nothing,
             _Fleet,

@@ -131,6 +131,14 @@ class AttackResult(Struct, frozen=True):
         return sum(self.outcomes.values()) - expected - refused
 
 
+class LoadChange(Struct, frozen=True):
+    """A new load level of the gateway: when, in seconds since the epoch, which, and why."""
+
+    at_s: float
+    level: str
+    because: str
+
+
 class Result(Struct, frozen=True):
     scenario: str
     title: str
@@ -149,6 +157,8 @@ class Result(Struct, frozen=True):
     warnings: list[str]
     verdicts: list[Verdict]
     attacks: list[AttackResult] = []
+    load: list[LoadChange] = []
+    """Every change of the gateway's load level since the first phase began; empty for one not started here."""
 
     @property
     def passed(self) -> bool:
@@ -174,10 +184,12 @@ def judge(
     *,
     attacks: Sequence[AttackResult] = (),
     writes_per_flush: float | None = None,
+    recovery_s: float | None = None,
 ) -> list[Verdict]:
     """Compare each expectation with its figure. An expectation without a figure is not met."""
     gateways = [phase.gateway for phase in phases if phase.gateway]
     ages = [lane["p99"] for phase in phases for lane in phase.ages_ms.values() if "p99" in lane]
+    tickers = [p99 for phase in phases if (p99 := phase.ages_ms.get("ticker", {}).get("p99")) is not None]
     shares = [share for phase in phases if (share := phase.delivery.share) is not None]
     lost_connections = sum(
         count
@@ -198,6 +210,8 @@ def judge(
         ("max_rss_mb", expect.max_rss_mb, max((gateway.rss_mb for gateway in gateways), default=None)),
         ("max_rss_growth_mb", expect.max_rss_growth_mb, gateways[-1].rss_mb - gateways[0].rss_mb if gateways else None),
         ("max_p99_ms", expect.max_p99_ms, max(ages, default=None)),
+        ("max_ticker_p99_ms", expect.max_ticker_p99_ms, max(tickers, default=None)),
+        ("max_recovery_s", expect.max_recovery_s, recovery_s),
         ("max_p99_ratio", expect.max_p99_ratio, _ratio(phases)),
         ("wrong_ends", expect.wrong_ends, sum(attack.wrong for attack in attacks) if attacks else None),
         ("max_cpu_percent", expect.max_cpu_percent, max((g.cpu_percent for g in gateways), default=None)),

@@ -39,6 +39,10 @@ def summary(result: Result) -> str:
     lines.append(f"klines   {result.checks.klines_checked:,} closed ones checked, {faults}")
     lines += [f"         {example}" for example in result.checks.examples[:5]]
     lines += [_attack(attack) for attack in result.attacks]
+    first_s = result.load[0].at_s if result.load else 0.0
+    lines += [
+        f"load     {change.at_s - first_s:+6.1f} s  {change.level:<8}  {change.because}" for change in result.load
+    ]
     if result.baseline:
         floor = result.baseline
         ratio = f", gateway {floor['gateway_us_per_frame']} us: {floor['ratio']} x" if "ratio" in floor else ""

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from loadtest.protocol.messages import Plan
 
 
+RETRY_S = 1.0
+"""How long a client waits after a 503."""
+
+
 def request_bytes(template: str, symbol: str, host: str) -> bytes:
     """A GET request for a target, or for `POST path body` one that posts JSON."""
     text = template.replace("{symbol}", symbol)
@@ -41,6 +45,8 @@ class HttpLoad:
         self._requests = [request_bytes(text, name, host) for name in names for text in scenario.http.requests]
         self._next = 0
         self._started_s = 0.0
+        self._by_phase = {phase.name: phase.http for phase in scenario.phases}
+        self._sends = asyncio.Event()
         self._reset()
 
     def _reset(self) -> None:
@@ -62,6 +68,7 @@ class HttpLoad:
         await loop.run_in_executor(None, pipe.poll, None)
         if pipe.recv().verb == "stop":
             return
+        self._enter(self._plan.scenario.phases[0].name)
         self._started_s = time.monotonic()
         self._reset()
         async with asyncio.TaskGroup() as group:
@@ -72,6 +79,7 @@ class HttpLoad:
                     command = pipe.recv()
                     pipe.send(self.report(phase))
                     phase = command.phase
+                    self._enter(phase)
                     if command.verb == "stop":
                         break
             for task in tasks:
@@ -94,13 +102,20 @@ class HttpLoad:
                     self.statuses[status] += 1
                     self.bytes += size
                     self.took.add(int((time.monotonic() - due_s) * 10_000))
+                    if status == "503":
+                        await asyncio.sleep(RETRY_S)
             except (OSError, asyncio.IncompleteReadError, ValueError):
                 self.statuses["broken"] += 1
             finally:
                 writer.close()
 
+    def _enter(self, phase: str) -> None:
+        sends = self._by_phase.get(phase, self._sends.is_set())
+        (self._sends.set if sends else self._sends.clear)()
+
     async def _turn(self) -> tuple[bytes, float]:
         """The next request and the monotonic time at which it is due."""
+        await self._sends.wait()
         number = self._next
         self._next += 1
         request = self._requests[number % len(self._requests)]

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import socket
 import struct
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import takewhile
@@ -49,6 +50,7 @@ class Sink:
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     surging: bool = False
+    charge: AbstractContextManager[None] = field(default_factory=nullcontext)
 
     def connected(self) -> None:
         self.log.append(CONNECTED)

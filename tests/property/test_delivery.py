@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.delivery.load_level import Level
+from gateway.delivery.load_meter import Cause
+from gateway.delivery.load_remedies import Level
 from gateway.delivery.throttle import TIER_PERIODS
 from tests.property.world import CHANNELS, SPANS, SYMBOLS, Clock, World, virtual_time
 
@@ -94,7 +95,7 @@ async def perform(world: World, step: Step) -> None:
         case ("link", connected):
             world.link(connected)
         case ("load", level):
-            world.flusher.load.level = level
+            world.flusher.load.levels[Cause.FLUSH] = level
         case ("connect", who):
             world.connect(world.participants[who])
         case ("disconnect", who):

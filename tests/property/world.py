@@ -24,6 +24,8 @@ from gateway.delivery.channel import KlineChannel, TickerChannel
 from gateway.delivery.feed_state import FeedStateMachine
 from gateway.delivery.hub import Hub
 from gateway.delivery.load_level import Load
+from gateway.delivery.load_meter import Cause, LoadMeter
+from gateway.delivery.load_remedies import Level
 from gateway.history.aggregating_store import AggregatingStore
 from gateway.history.live_view import LiveView
 from gateway.history.service import History
@@ -42,6 +44,7 @@ from gateway.runtime.backfill import Backfill
 from gateway.runtime.clock import SteadyClock
 from gateway.runtime.flush import Flusher
 from gateway.runtime.ingest import Ingest
+from gateway.runtime.load_windows import LoadWindows
 from gateway.runtime.session_writer import SessionWriter
 from gateway.stream import resync as resync_module
 from gateway.stream import snapshots
@@ -217,7 +220,7 @@ class World:
         self.market = Market(CONFIG.market, LOG, lazy=True)
         self.hub = Hub(self.market)
         self.feed_state = FeedStateMachine(CONFIG.market.stale_after_s)
-        load = Load(CONFIG.stream.tick_ms / 1000)
+        load, meter = Load(CONFIG.stream.shed_above), LoadMeter(clock.thread_time)
         counters = Counters()
         store = AggregatingStore(self.store, CONFIG.market)
         history = History(
@@ -238,6 +241,8 @@ class World:
             self.backfill,
             counters,
             steady,
+            load,
+            meter,
             clock.monotonic,
             clock.thread_time,
         )
@@ -249,6 +254,7 @@ class World:
             self.ingest,
             counters,
             load,
+            LoadWindows(meter, monotonic_s=clock.monotonic, process_s=clock.thread_time, waited_s=lambda: None),
             writer,
             self.service.resyncer.start,
             FakeSocketBatch,
@@ -442,7 +448,7 @@ class World:
         # A link that is new makes the gateway read what it has missed.
         self.link(False)
         self.link(True)
-        self.flusher.load.level = type(self.flusher.load.level).NORMAL
+        self.flusher.load.levels[Cause.FLUSH] = Level.NORMAL
         for _ in range(40):
             await asyncio.sleep(0)
         self.clock.now_ms += 2 * GRACE_MS

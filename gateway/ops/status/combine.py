@@ -6,7 +6,7 @@ from collections import Counter
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from gateway.delivery.load_level import Level
+from gateway.delivery.load_remedies import Level
 from gateway.ops.status.record import EVENTS
 from gateway.ops.status.verdict import DEGRADED, HEADLINES
 
@@ -75,7 +75,7 @@ def _numbers(statuses: Mapping[int, Status]) -> dict[str, Any]:
         "feed": {**feed, "reconnects": sum(worker["feed"]["reconnects"] for worker in workers)},
         "symbols": max((worker["symbols"] for worker in workers), key=lambda symbols: symbols["quiet"]),
         "load": {
-            "level": max((load["level"] for load in loads), key=lambda name: Level[name.upper()]),
+            **max(loads, key=lambda load: Level[load["level"].upper()]),
             "surging": any(load["surging"] for load in loads),
         },
         "clients": {

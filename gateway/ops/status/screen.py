@@ -52,6 +52,7 @@ def top(status: Mapping[str, Any], width: int, height: int, *, colour: bool) -> 
         + _oldest(symbols["oldest"]),
         f"gaps     {status['gaps']['open']:,} open" + "".join(f"; {_gap(gap)}" for gap in status["gaps"]["last"][:2]),
         f"load     {status['load']['level']}"
+        + (f" because {status['load']['because']}" if status["load"]["because"] else "")
         + (", a surge: updates are conflated" if status["load"]["surging"] else ""),
         "clients  " + f"{clients['now']:,}, flushed every " + _tiers(clients["tiers"]),
         "closed   " + (", ".join(_close(close) for close in status["disconnects"][:4]) or "none by the gateway"),

@@ -44,6 +44,10 @@ class Facts:
     flush_late_s: float = 0.0
     """Age of the last flush if it is late, else 0."""
     load: str = "normal"
+    load_because: str = ""
+    """The causes of the load level, and what they take."""
+    load_effects: tuple[str, ...] = ()
+    """What is done about it."""
     clients: int = 0
     slowed: int = 0
     """Clients that are flushed less often because they do not keep up."""
@@ -97,7 +101,9 @@ def _reasons_degraded(facts: Facts) -> list[str]:
     if facts.disconnected_sources and not facts.stale_reason:
         reasons.append(f"not connected to {', '.join(facts.disconnected_sources)}; another source is active")
     if facts.load != "normal":
-        reasons.append(f"load level {facts.load}: all clients are flushed less often")
+        because = f" because {facts.load_because}" if facts.load_because else ""
+        effects = f": {', '.join(facts.load_effects)}" if facts.load_effects else ""
+        reasons.append(f"load level {facts.load}{because}{effects}")
     if facts.slowed > facts.clients * SLOWED_SHARE:
         reasons.append(f"{facts.slowed:,} of {facts.clients:,} clients do not keep up and are flushed less often")
     if facts.stale_symbols > facts.symbols * STALE_SYMBOLS_SHARE and not facts.stale_reason:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gateway.config import Config
+    from gateway.delivery.load_level import Load
     from gateway.delivery.session import Session
     from gateway.ops.counters import Counters
     from gateway.ops.health import Health
@@ -77,12 +78,9 @@ class StatusView:
     def to_dict(self) -> dict[str, Any]:
         """The status, with the keys of `/status.json`."""
         health, hub = self.health, self.health.hub
-        now_ms, state, gaps, load = (
-            health.clock(),
-            health.ingest.feed_state.current,
-            health.watch.tracker,
-            health.flusher.load.level.name.lower(),
-        )
+        now_ms, state, gaps = health.clock(), health.ingest.feed_state.current, health.watch.tracker
+        load = health.flusher.load
+        level = load.level.name.lower()
         feed, sources, feed_age_ms = health.feed, health.sources.health(), self._feed_age_ms()
         ages, stale_symbols = self.freshness.ages(now_ms), self.freshness.count_stale(now_ms)
         slowed = sum(len(tier.sessions()) for tier in hub.tiers[1:])
@@ -96,7 +94,9 @@ class StatusView:
                 disconnected_sources=tuple(name for name, source in sources.items() if not source["linked"]),
                 feed_problem=feed.problem,
                 flush_late_s=flush_age_s if flush_age_s > FLUSH_LATE_S else 0.0,
-                load=load,
+                load=level,
+                load_because=load.because,
+                load_effects=tuple(load.effects),
                 clients=len(hub.sessions),
                 slowed=sum(bool(session.pace.tiers_slowed) for session in islice(self._slow_sessions(), EXAMINED_MAX)),
                 symbols=len(ages),
@@ -129,7 +129,13 @@ class StatusView:
                     for age in ages[:OLDEST]
                 ],
             },
-            "load": {"level": load, "surging": health.ingest.surging},
+            "load": {
+                "level": level,
+                "because": load.because,
+                "effects": load.effects,
+                "shares": {cause: round(share, 3) for cause, share in load.shares.items()},
+                "surging": health.ingest.surging,
+            },
             "clients": {
                 "now": len(hub.sessions),
                 "slowed": slowed,
@@ -192,7 +198,7 @@ class StatusView:
             feed_age_ms=self._feed_age_ms(),
             stale_reason=health.ingest.feed_state.current.reason,
             stale_since_ms=health.ingest.feed_state.current.since_ms,
-            load=health.flusher.load.level.name.lower(),
+            load=_level_because(health.flusher.load),
             disconnects={f"{code} {_CLOSES.get(code, '')}": n for code, n in counters.disconnects.items()},
             refusals=dict(counters.refusals),
             feed_errors=dict(counters.feed_errors),
@@ -229,3 +235,8 @@ class StatusView:
             }
             for session in nlargest(SLOWEST, islice(self._slow_sessions(), EXAMINED_MAX), key=slowness)
         ]
+
+
+def _level_because(load: Load) -> str:
+    level = load.level.name.lower()
+    return f"{level} because {load.because}" if load.because else level

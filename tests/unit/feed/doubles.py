@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ class RecordingSink:
     states: list[str] = field(default_factory=list)
     batches: list[list[tuple[Topic, bytes]]] = field(default_factory=list)
     surging: bool = False
+    charge: AbstractContextManager[None] = field(default_factory=nullcontext)
 
     @property
     def messages(self) -> list[tuple[Topic, bytes]]:

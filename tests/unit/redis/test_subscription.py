@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ class Receiver:
     def __init__(self) -> None:
         self.received_bytes = 0
         self.reads: list[list[list[bytes]]] = []
+        self.charge: AbstractContextManager[None] = nullcontext()
 
     def take(self, messages: list[list[bytes]]) -> None:
         self.reads.append(messages)

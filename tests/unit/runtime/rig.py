@@ -10,12 +10,14 @@ from gateway.config import Config
 from gateway.delivery.feed_state import FeedStateMachine
 from gateway.delivery.hub import Hub
 from gateway.delivery.load_level import Load
+from gateway.delivery.load_meter import LoadMeter
 from gateway.delivery.session import Session
 from gateway.market.market import Market
 from gateway.ops.counters import Counters
 from gateway.runtime.clock import SteadyClock
 from gateway.runtime.flush import Flusher
 from gateway.runtime.ingest import Ingest
+from gateway.runtime.load_windows import LoadWindows
 from gateway.runtime.session_writer import SessionWriter
 from tests.builders import T0, ticker_update
 from tests.fakes import FakeSocket, FakeSocketBatch
@@ -64,7 +66,9 @@ class Rig:
         self.counters = Counters()
         self.market = Market(config.market, config.stream.closed_log)
         self.hub = Hub(self.market)
-        self.load = Load(INTERVAL_S)
+        self.load = Load(shed_above=0)
+        self.cpu_s = 0.0
+        self.meter = LoadMeter(lambda: self.cpu_s)
         self.backfill = FakeBackfill()
         clock = SteadyClock(self._now_ns, self._now_ns)
         self.feed_state = FeedStateMachine(config.market.stale_after_s)
@@ -76,6 +80,8 @@ class Rig:
             self.backfill,  # type: ignore[arg-type]
             self.counters,
             clock,
+            self.load,
+            self.meter,
             self.monotonic,
             lambda: 0.0,
         )
@@ -88,6 +94,7 @@ class Rig:
             self.ingest,
             self.counters,
             self.load,
+            LoadWindows(self.meter, monotonic_s=self.monotonic, process_s=lambda: self.cpu_s, waited_s=lambda: None),
             self.writer,
             self._start_resyncs,
             FakeSocketBatch,

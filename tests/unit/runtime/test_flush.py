@@ -1,9 +1,19 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import pytest
 
 from gateway.delivery.close_codes import Close
-from gateway.delivery.load_level import Level
+from gateway.delivery.load_meter import Cause
+from gateway.delivery.load_remedies import Level
 from gateway.runtime import flush as flush_module
 from tests.unit.runtime.rig import INTERVAL_S, Rig, Stop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.market.state import Changes
 
 
 @pytest.fixture
@@ -97,23 +107,68 @@ async def test_a_flush_lets_other_tasks_run_between_slices(rig: Rig, monkeypatch
     assert rig.resyncs == 2
 
 
-async def test_a_new_load_level_is_announced_to_every_client(rig: Rig) -> None:
+async def run_until(rig: Rig, done: Callable[[], bool], *, cpu_s: float) -> None:
+    """Let the flusher run, where every flush takes so much CPU time (and as long on the clock), until `done`."""
+    flushes = 0
+
+    def on_sleep(seconds: float) -> None:
+        nonlocal flushes
+        flushes += 1
+        if done() or flushes > 1000:
+            raise Stop
+        rig.price(str(flushes))
+
+    publish = rig.hub.publish
+
+    def costly(changes: Changes) -> None:
+        publish(changes)
+        rig.now_s += cpu_s
+        rig.cpu_s += cpu_s
+
+    rig.on_sleep = on_sleep
+    rig.hub.publish = costly  # type: ignore[method-assign]
+    with pytest.raises(Stop):
+        await rig.flusher.run()
+    rig.on_sleep = lambda seconds: None
+    rig.hub.publish = publish  # type: ignore[method-assign]
+
+
+async def test_flushes_that_take_the_core_raise_the_level_which_every_client_is_told(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
     _, socket = rig.connect("AAAUSDT")
-    await rig.flush("5")
+    await run_until(rig, lambda: rig.load.level is Level.BUSY, cpu_s=INTERVAL_S)
     socket.read()
-    for _ in range(40):
-        rig.flusher._observe_load(INTERVAL_S, rig.now_s)
-        if rig.load.level is Level.BUSY:
-            break
-        rig.now_s += INTERVAL_S
     await rig.flush()
     assert b"<100 load>" in socket.read()
+    assert "load level busy (was normal) because flush 9" in caplog.text
+
+
+async def test_a_flush_that_others_keep_from_the_core_raises_no_level(rig: Rig) -> None:
+    def lose(seconds: float) -> None:
+        rig.now_s += 10 * INTERVAL_S
+        if rig.now_s > 1100:
+            raise Stop
+
+    rig.connect("AAAUSDT")
+    rig.on_sleep = lose
+    with pytest.raises(Stop):
+        await rig.flusher.run()
+    assert rig.load.level is Level.NORMAL
+
+
+async def test_a_level_that_slows_no_flush_is_not_announced(rig: Rig) -> None:
+    _, socket = rig.connect("AAAUSDT")
+    rig.load.levels[Cause.INGEST] = Level.BUSY
+    await run_until(rig, lambda: rig.load.level is Level.NORMAL, cpu_s=0.0)
+    await rig.flush()
+    assert b"<" not in socket.read()
 
 
 async def test_sheds_the_slowest_clients_when_the_last_level_lasts(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     _, first = rig.connect("AAAUSDT")
     slow, second = rig.connect("AAAUSDT")
     rig.hub.move(slow, 3)
-    monkeypatch.setattr(type(rig.load), "sheds", lambda self, now_s: True)
-    rig.flusher._observe_load(INTERVAL_S, rig.now_s)
+    monkeypatch.setattr(type(rig.load), "sheds", lambda self, now_s: 1)
+    rig.flusher._observe_load(0.0)
     assert (first.closed_for, second.closed_for) == (None, Close.OVERLOADED)

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 from gateway.config import Config, MarketConfig
 from gateway.delivery.feed_state import FeedStateMachine
 from gateway.delivery.hub import Hub
+from gateway.delivery.load_level import Load
+from gateway.delivery.load_meter import Cause, LoadMeter
+from gateway.delivery.load_remedies import Level
 from gateway.delivery.staleness import StaleReason
 from gateway.market.market import Market
 from gateway.ops.counters import Counters, Stage
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import pytest
+
+    from gateway.market.market import Update
 
 
 PRICE = Topic("BTCUSDT", "")
@@ -54,6 +59,9 @@ class Fixture:
         self.backfill = FakeBackfill()
         self.feed_state = FeedStateMachine(CONFIG.market.stale_after_s)
         self.clock = SteadyClock(lambda: self.now_ns() + self.step_ms * 1_000_000, self.now_ns)
+        self.load = Load(shed_above=0)
+        self.cpu_s = 0.0
+        self.meter = LoadMeter(lambda: self.cpu_s)
         self.ingest = Ingest(
             CONFIG,
             self.market,
@@ -62,6 +70,8 @@ class Fixture:
             self.backfill,  # type: ignore[arg-type]
             self.counters,
             self.clock,
+            self.load,
+            self.meter,
             lambda: self.now_s,
             self.thread_time_s,
         )
@@ -401,3 +411,27 @@ def test_what_a_surge_has_kept_is_traced_at_the_flush() -> None:
     assert trace.pending == []
     gateway.flush()
     assert len(trace.pending) == 1
+
+
+def test_a_load_of_ingest_conflates_however_few_messages_there_are() -> None:
+    gateway = Fixture()
+    gateway.load.levels[Cause.INGEST] = Level.BUSY
+    assert gateway.surging()
+    gateway.ingest.ingest([(PRICE, price("1")), (PRICE, price("2"))])
+    before = gateway.last
+    gateway.flush()
+    assert (before, gateway.last) == (None, "2")
+    assert gateway.surging()
+
+
+def test_what_is_done_with_the_feed_is_charged_to_ingest(monkeypatch: pytest.MonkeyPatch) -> None:
+    gateway = Fixture()
+    apply = gateway.market.apply
+
+    def costly(update: Update, now_ms: int) -> bool:
+        gateway.cpu_s += 1
+        return apply(update, now_ms)
+
+    monkeypatch.setattr(gateway.market, "apply", costly)
+    gateway.ingest.ingest([(PRICE, price("1")), (PRICE, price("2"))])
+    assert gateway.meter.spent_s[Cause.INGEST] == 2

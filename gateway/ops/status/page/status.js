@@ -108,7 +108,8 @@ const TILES = [
     "busy",
     1,
     (now) => [`${Math.round((now ?? 0) * 100)}`, "%"],
-    (status) => `load level ${status["load"].level}`,
+    (status) =>
+      `load level ${status["load"].level}${status["load"].because ? ` because ${status["load"].because}` : ""}`,
   ],
   [
     "Loop lag",

@@ -50,6 +50,7 @@ def test_a_failure_fails_its_expectation(expect: str, made: tuple[list[PhaseResu
         ("max_rss_mb", 80.0, 79.0),
         ("max_cpu_percent", 40.0, 39.0),
         ("max_p99_ms", 55.0, 54.0),
+        ("max_ticker_p99_ms", 55.0, 54.0),
         ("min_delivered", 0.98, 0.99),
         ("min_klines_checked", 7, 8),
         ("min_current", 0, 1),
@@ -152,3 +153,10 @@ def test_a_result_is_read_back_from_its_file() -> None:
     whole = result(verdicts=[Verdict("a", 1, None, False)])
 
     assert msgspec.json.decode(msgspec.json.encode(whole), type=Result) == whole
+
+
+def test_recovery_is_compared_where_it_is_known() -> None:
+    expect = msgspec.structs.replace(NOTHING, max_recovery_s=5.0)
+    assert judge(expect, [phase()], checks(), recovery_s=4.9)[0].ok
+    assert not judge(expect, [phase()], checks(), recovery_s=5.1)[0].ok
+    assert not judge(expect, [phase()], checks())[0].ok

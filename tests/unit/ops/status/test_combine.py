@@ -19,7 +19,7 @@ WORKER: dict[str, Any] = {
     "process": {"version": "1", "pid": 7, "started": 100},
     "feed": {"live": True, "reason": "", "age_ms": 10, "reconnects": 1},
     "symbols": {"known": 3, "quiet": 0},
-    "load": {"level": "normal", "surging": False},
+    "load": {"level": "normal", "because": "", "effects": [], "shares": {}, "surging": False},
     "clients": {
         "now": 5,
         "slowed": 1,

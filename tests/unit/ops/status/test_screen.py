@@ -42,7 +42,7 @@ STATUS: dict[str, Any] = {
         "quiet_after_ms": 15_000,
         "oldest": [{"symbol": "OLDUSDT", "age_ms": 61_000}],
     },
-    "load": {"level": "normal", "surging": False},
+    "load": {"level": "normal", "because": "", "effects": [], "shares": {}, "surging": False},
     "clients": {
         "now": 1200,
         "tiers": [{"interval_ms": 50, "clients": 1199}, {"interval_ms": 100, "clients": 1}],
@@ -180,12 +180,12 @@ def test_gaps_surges_and_disconnects_are_counted() -> None:
     text = "\n".join(
         shown(
             gaps={"open": 2, "last": [gap]},
-            load={"level": "busy", "surging": True},
+            load={"level": "busy", "because": "ingest 71 %", "effects": [], "shares": {}, "surging": True},
             disconnects=[{"code": 4000, "reason": "slow client", "count": 1200}],
         )
     )
     assert "gaps     2 open; BTCUSDT 1m from 22:13:20 given up" in text
-    assert "load     busy, a surge: updates are conflated" in text
+    assert "load     busy because ingest 71 %, a surge: updates are conflated" in text
     assert "closed   4000 slow client: 1,200" in text
 
 

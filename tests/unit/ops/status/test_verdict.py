@@ -37,7 +37,11 @@ def test_each_cause_of_stale_data_is_a_reason(facts: Facts, reason: str) -> None
     ("facts", "reason"),
     [
         (Facts(symbols=1, disconnected_sources=("a", "b")), "not connected to a, b; another source is active"),
-        (Facts(symbols=1, load="surge"), "load level surge: all clients are flushed less often"),
+        (Facts(symbols=1, load="busy"), "load level busy"),
+        (
+            Facts(symbols=1, load="surge", load_because="ingest 71 %", load_effects=("a is done", "b is done")),
+            "load level surge because ingest 71 %: a is done, b is done",
+        ),
         (
             Facts(symbols=1, clients=5000, slowed=1200),
             "1,200 of 5,000 clients do not keep up and are flushed less often",
