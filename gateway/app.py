@@ -30,6 +30,7 @@ from gateway.history.probe import StoreProbe
 from gateway.history.query import QueryRules
 from gateway.history.redis_store import RedisStore
 from gateway.history.service import History
+from gateway.history.turns import Turns
 from gateway.http import binance_rest, documents, functions, klines, page, reply, status, udf
 from gateway.http.admission import Admission
 from gateway.http.errors import EXCEPTION_HANDLERS
@@ -104,8 +105,9 @@ class Gateway:
         # Stored klines: each source, all of them, aggregated intervals; then history, and what repairs gaps from it.
         self.sources = SourceFailover(redis_by_source, market_config.switch_after_s, time.monotonic)
         deployments = {name: make_deployment(redis) for name, redis in redis_by_source.items()}
+        turns = Turns()
         stores = {
-            name: RedisStore(redis, intervals, symbols.pattern, redis=deployments[name], clock_ms=clock)
+            name: RedisStore(redis, intervals, symbols.pattern, redis=deployments[name], clock_ms=clock, turns=turns)
             for name, redis in redis_by_source.items()
         }
         self.store_probes = [StoreProbe(stores[name].ping, redis.retry_s) for name, redis in redis_by_source.items()]
@@ -113,23 +115,20 @@ class Gateway:
         aggregating_store = AggregatingStore(self.store, market_config)
         live_view = LiveView(self.market, self.feed_state)
         observe = self.counters.observe_history
-        self.history = History(aggregating_store, live_view, config.history, stream.history_max, observe=observe)
+        self.history = History(aggregating_store, live_view, config.history, stream.history_max, observe, turns)
         self.backfill = Backfill(aggregating_store, self.market, intervals, config.redis.retry_s, clock)
         self.watch = GapWatch(market_config, self.store, self.market, self.backfill, self.feed_state.closed_live, clock)
 
         # In: feeds of all sources, of which the active one's updates reach the market.
-        counters, load, meter = self.counters, self.load, self.load_meter
-        self.ingest = Ingest(
-            config, self.market, self.hub, self.feed_state, self.backfill, counters, clock, load, meter
-        )
+        state, counters, load, meter = self.feed_state, self.counters, self.load, self.load_meter
+        self.ingest = Ingest(config, self.market, self.hub, state, self.backfill, counters, clock, load, meter)
         self.sources.connect(self.ingest)
         demand = partial(demanded_topics, self.hub, self.market)
-        stored = market_config.stored or intervals
         self.feeds = {
             name: make_feed(
                 config.feed,
                 redis,
-                Topics(redis, stored, symbols.pattern),
+                Topics(redis, market_config.stored or intervals, symbols.pattern),
                 deployments[name],
                 self.sources.all[name],
                 self.market,
@@ -144,7 +143,8 @@ class Gateway:
         writer = SessionWriter(config, self.hub, self.counters, clock)
         self.endpoint = Endpoint(config, self.hub, writer, self.counters, self.admission, clock)
         commands = NativeCommands(symbols, intervals, stream.history_max)
-        self.stream = StreamService(self.endpoint, self.market, self.history, commands)
+        charged = partial(meter.charged, Cause.SNAPSHOTS)
+        self.stream = StreamService(self.endpoint, self.market, self.history, commands, turns, charged)
         self.binance = BinanceService(self.endpoint, self.market, StreamNames(symbols, intervals))
         self.flusher = Flusher(
             config,
@@ -156,7 +156,7 @@ class Gateway:
             self.load,
             self.load_windows,
             writer,
-            self.stream.resyncer.start,
+            self.stream.sender.start,
             SocketBatch.of,
             clock,
         )

@@ -16,6 +16,7 @@ from gateway.config import ConfigError
 from loadtest import baseline as bare_writes
 from loadtest import bench as benches
 from loadtest import feed_modes
+from loadtest.cold_start import measure as measure_cold_start
 from loadtest.gateway_process import GatewayError
 from loadtest.nemesis.run import run as run_nemesis
 from loadtest.nemesis.verdict import summary as nemesis_summary
@@ -155,6 +156,13 @@ def modes(modes: tuple[str, ...], symbols: int, rate: float, seconds: float) -> 
     """What each feed mode costs the gateway and Redis."""
     for mode in modes or feed_modes.MODES:
         click.echo(feed_modes.measure(mode, symbols, rate, seconds))
+
+
+@main.command("cold-start")
+def cold_start() -> None:
+    """What clients that ask for the past of many series cost everybody else."""
+    for figures in measure_cold_start():
+        click.echo(figures)
 
 
 @main.command()

@@ -39,6 +39,7 @@ class ConnectionLimits:
     def __init__(self, limits: LimitsConfig, auth_within_s: float) -> None:
         self.messages = Rate.per_second(limits.messages_per_s, limits.messages_burst)
         self.channels = Rate.per_second(limits.channels_per_s, limits.channels_burst)
+        self.rows = Rate.per_second(limits.history_rows_per_s, limits.history_rows_burst)
         self.first_subscribe_s = limits.first_subscribe_s
         self.auth_within_s = auth_within_s
 
@@ -53,6 +54,7 @@ class ConnectionAccess:
         "_messages",
         "_messages_us",
         "_open",
+        "_rows_us",
         "connected_s",
         "exempt",
         "grant",
@@ -76,7 +78,7 @@ class ConnectionAccess:
         self._open = open
         self._limits = limits
         self._messages = limits.messages
-        self._messages_us = self._channels_us = self._excess_us = 0
+        self._messages_us = self._channels_us = self._rows_us = self._excess_us = 0
 
     @property
     def authorized(self) -> bool:
@@ -112,6 +114,14 @@ class ConnectionAccess:
             return Verdict.PASS
         taken = take(self._channels_us, now_us, self._limits.channels, count)
         self._channels_us = taken.full_us
+        return self._excess(now_us) if taken.wait_us else Verdict.PASS
+
+    def take_rows(self, count: int, now_us: int) -> Verdict:
+        """Count closed klines of the past that are asked for: each is work for the store, the loop and the network."""
+        if self.exempt:
+            return Verdict.PASS
+        taken = take(self._rows_us, now_us, self._limits.rows, count)
+        self._rows_us = taken.full_us
         return self._excess(now_us) if taken.wait_us else Verdict.PASS
 
     def close_reason(self, now_s: float, wall_s: float) -> Close | None:

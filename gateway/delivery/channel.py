@@ -229,3 +229,8 @@ def changed_states(
     if before is None:
         return states
     return {n: state for n, state in states.items() if channels[n].staleness(before, closed_only=closed_only) != state}
+
+
+def is_empty(channel: Channel) -> bool:
+    """Whether nothing has closed yet of a series that is corrected by resyncs."""
+    return isinstance(channel, KlineChannel) and channel.view is View.NATIVE and not channel.closed_end

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from gateway.model.errors import ErrorCode
@@ -82,3 +82,17 @@ class Authenticate:
 
 
 Command = Subscribe | Unsubscribe | ListChannels | SetProfile | Ping | Authenticate
+
+
+class SnapshotRequest(NamedTuple):
+    """A snapshot of a kline channel that the client still has to be sent."""
+
+    history: int
+    """Closed klines asked for."""
+    cursor: int | None = None
+    """Open time in ms of the newest closed kline that the client has, if it resumes."""
+    resync: bool = False
+    """The snapshot replaces what the client was sent before; nobody asked for it."""
+
+
+RESYNC = SnapshotRequest(0, resync=True)

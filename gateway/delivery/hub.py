@@ -10,7 +10,7 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from gateway.delivery.channel import KlineChannel, MarketChannel, StrictKlineChannel, TickerChannel, View
+from gateway.delivery.channel import KlineChannel, MarketChannel, StrictKlineChannel, TickerChannel, View, is_empty
 from gateway.delivery.session import Published
 from gateway.delivery.staleness import FeedState, StaleReason
 from gateway.delivery.subscription_set import SubscriptionSets
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from gateway.delivery.channel import Channel, Lane
+    from gateway.delivery.commands import SnapshotRequest
     from gateway.delivery.dialect import Style
     from gateway.delivery.session import Session
     from gateway.market.market import Market
@@ -39,7 +40,7 @@ class Hub:
         self.tiers = [Tier(period) for period in TIER_PERIODS]
         self.sessions: set[Session] = set()
         self.published = Published(0, self.channels, frozenset(), FeedState(StaleReason.DISCONNECTED))
-        self._to_resync: set[Session] = set()
+        self._snapshots_due: set[Session] = set()
         self._market = market
         self._by_name: dict[str, Channel] = {}
         self._by_source: dict[SymbolState | Series, list[Channel]] = {}
@@ -127,7 +128,7 @@ class Hub:
         """Remove a session and its subscriptions. Removing it twice changes nothing."""
         if session in self.sessions:
             self.sessions.remove(session)
-            self._to_resync.discard(session)
+            self._snapshots_due.discard(session)
             self.tiers[session.pace.tier].remove(session)
             gone = session.subscription_set.ns
             for n in gone:
@@ -207,21 +208,32 @@ class Hub:
         # A session with an allowance is served one by one.
         self.leave_sync(session)
 
-    # Resyncs: marked here, done by `stream/resync.py`.
+    # Snapshots from the store: marked here, sent by `stream/snapshot_sender.py`.
 
     def mark_for_resync(self, session: Session, channel: KlineChannel) -> None:
         """Send the session nothing more of the channel until its resync."""
         session.mark_for_resync(channel.n, channel.closed_end)
-        self._to_resync.add(session)
+        self._snapshots_due.add(session)
 
-    def queue_resync(self, session: Session) -> None:
+    def want_snapshot(self, session: Session, channel: KlineChannel, request: SnapshotRequest) -> None:
+        """Send the session nothing of a channel that it has until the snapshot that it asks for."""
+        session.want_snapshot(channel.n, request)
+        self._snapshots_due.add(session)
+
+    def queue_snapshots(self, session: Session) -> None:
         """The session has marked a channel of its own that needs a resync."""
-        self._to_resync.add(session)
+        self._snapshots_due.add(session)
 
-    def take_to_resync(self) -> set[Session]:
-        """The sessions with channels that were marked for a resync since the last call."""
-        to_resync, self._to_resync = self._to_resync, set()
-        return to_resync
+    def take_snapshots_due(self) -> set[Session]:
+        """The sessions with channels that were marked since the last call."""
+        due, self._snapshots_due = self._snapshots_due, set()
+        return due
+
+    def note_snapshot(self, session: Session, channel: KlineChannel) -> None:
+        """The caller sends a snapshot of a channel that the session has, in the same step; see `subscribe`."""
+        self.leave_sync(session)
+        session.note_snapshot(channel.n, channel.log.end, self.flush_number + 1)
+        self._add_held_back(session)
 
     # Flushes.
 
@@ -276,11 +288,11 @@ class Hub:
 
     def _refresh(self, channel: Channel, changed: list[Channel]) -> None:
         if channel.subscribers:
-            was_empty = _is_empty(channel)
+            was_empty = is_empty(channel)
             channel.refresh()
             channel.changed_at_flush = self.flush_number
             changed.append(channel)
-            if was_empty and not _is_empty(channel):
+            if was_empty and not is_empty(channel):
                 # Until now subscribers were sent what is stored: the first kline in memory may be among that.
                 self._mark_all_for_resync(channel)
 
@@ -306,8 +318,3 @@ class Hub:
                 self.mark_for_resync(session, channel)
         for tier in self.tiers:
             tier.skip_closed(channel)
-
-
-def _is_empty(channel: Channel) -> bool:
-    """Whether nothing has closed yet of a series that is corrected by resyncs."""
-    return isinstance(channel, KlineChannel) and channel.view is View.NATIVE and not channel.closed_end

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
 from gateway.delivery.channel import KlineChannel, View, changed_states
+from gateway.delivery.commands import RESYNC
 from gateway.delivery.throttle import Pace
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from gateway.delivery.channel import Channel, Lane
+    from gateway.delivery.commands import SnapshotRequest
     from gateway.delivery.dialect import Style
     from gateway.delivery.sink import Sink
     from gateway.delivery.staleness import FeedState
@@ -70,9 +72,9 @@ class Session:
         "pending",
         "served_at_flush",
         "sink",
+        "snapshots_due",
         "style",
         "subscription_set",
-        "to_resync",
     )
 
     subscription_set: SubscriptionSet
@@ -93,8 +95,8 @@ class Session:
         """By channel number: the offset in the log of closed klines from which the session lacks them."""
         self.pending: dict[int, None] = {}
         """Channels whose newest value the session lacks whenever it changed; what has waited longest comes first."""
-        self.to_resync: set[int] = set()
-        """Channels that need a resync before anything else of theirs may be sent."""
+        self.snapshots_due: dict[int, SnapshotRequest] = {}
+        """By channel number: the snapshots that must be sent before anything else of their channels."""
         self.control: list[bytes] = []
         """Replies that have not been written yet."""
         self.commands_paused = False
@@ -118,7 +120,7 @@ class Session:
         for n in gone:
             self.log_offsets.pop(n, None)
             self.pending.pop(n, None)
-            self.to_resync.discard(n)
+            self.snapshots_due.pop(n, None)
 
     def set_style(self, style: Style) -> None:
         """Render changes differently from now on. All values become pending: the old style may have left some out."""
@@ -153,17 +155,31 @@ class Session:
     def is_caught_up(self, published: Published) -> bool:
         """Whether nothing is pending any more after a `take` at this flush."""
         number = published.flush_number
-        waits = self.pending or self.control or self.to_resync or self.pace.allowance or number < self.hold_until_flush
+        waits = (
+            self.pending or self.control or self.snapshots_due or self.pace.allowance or number < self.hold_until_flush
+        )
         return not waits and self.served_at_flush == number
 
     def mark_for_resync(self, n: int, log_offset: int) -> None:
         """Send nothing of channel `n` until its resync, which covers what closes before `log_offset`."""
         self.log_offsets[n] = log_offset
-        self.to_resync.add(n)
+        # A snapshot that was asked for and is not sent yet covers the resync.
+        self.snapshots_due.setdefault(n, RESYNC)
 
-    def note_resync(self, n: int) -> None:
-        """A resync of channel `n` goes out now."""
-        self.to_resync.discard(n)
+    def want_snapshot(self, n: int, request: SnapshotRequest) -> None:
+        """Send nothing of channel `n` before the snapshot that the client asks for."""
+        self.snapshots_due[n] = request
+
+    def put_off_snapshot(self, n: int) -> None:
+        """Send the snapshot of channel `n` after the others that are due."""
+        if request := self.snapshots_due.pop(n, None):
+            self.snapshots_due[n] = request
+
+    def note_snapshot(self, n: int, log_offset: int, hold_until_flush: int) -> None:
+        """A snapshot of channel `n` goes out now, which covers what closed before `log_offset`."""
+        self.snapshots_due.pop(n, None)
+        self.log_offsets[n] = log_offset
+        self.hold_until_flush = hold_until_flush
 
     def note_feed_state(self, feed_state: FeedState) -> None:
         """A snapshot tells the client the feed state. It does not replace a state that the other channels have."""
@@ -239,12 +255,12 @@ class Session:
         waiting = list(self.pending)
         waiting += [n for n in ns if channels[n].changed_at_flush > served and n not in self.pending]
         fragments: list[bytes] = []
-        marked = len(self.to_resync)
+        marked = len(self.snapshots_due)
         left = self._closed(channels, fragments, budget_bytes)
         closed = len(fragments)
-        if self.to_resync:
-            # Nothing of such a channel may come before its resync: a client that reconnects now must still miss it.
-            waiting = [n for n in waiting if n not in self.to_resync]
+        if self.snapshots_due:
+            # Nothing of such a channel may come before its snapshot: a client that reconnects now must still miss it.
+            waiting = [n for n in waiting if n not in self.snapshots_due]
         _, closed_only = self.style
         if closed_only:
             waiting = []
@@ -260,7 +276,7 @@ class Session:
         if left is None and not waiting:
             # Only closed klines are still pending: the log offsets say which, `pending` keeps the session catching up.
             self.pending = dict.fromkeys(n for n in ns if self._has_pending_closed(channels[n]))
-        return fragments, closed, len(self.to_resync) > marked
+        return fragments, closed, len(self.snapshots_due) > marked
 
     def _closed(self, channels: Sequence[Channel], fragments: list[bytes], left: int) -> int | None:
         """Closed klines from each offset on; returns what is left of the budget, `None` if it cut them short."""
@@ -285,7 +301,7 @@ class Session:
         return left
 
     def _has_pending_closed(self, channel: Channel) -> TypeGuard[KlineChannel]:
-        if not isinstance(channel, KlineChannel) or channel.n in self.to_resync:
+        if not isinstance(channel, KlineChannel) or channel.n in self.snapshots_due:
             return False
         return channel.closed_end > self.log_offsets[channel.n]
 

@@ -30,9 +30,9 @@ def unique(klines: Iterable[Kline]) -> list[Kline]:
     return [best[open_time_ms] for open_time_ms in sorted(best)]
 
 
-def follows(closed: Sequence[Kline], forming: Kline | None) -> bool:
-    """Whether the forming kline belongs after these closed ones."""
-    return forming is not None and (not closed or forming.open_time_ms > closed[-1].open_time_ms)
+def follows(closed_ms: Sequence[int], forming: Kline | None) -> bool:
+    """Whether the forming kline belongs after closed ones with these open times."""
+    return forming is not None and (not closed_ms or forming.open_time_ms > closed_ms[-1])
 
 
 def within(kline: Kline, start_ms: int | None, end_ms: int | None) -> bool:

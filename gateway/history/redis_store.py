@@ -16,9 +16,11 @@ from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from gateway.feed.decode import FeedError, decode_stored_kline, decode_stored_ticker
+from gateway.feed.stored_klines import decode_stored_klines
 from gateway.history.merge import unique, within
 from gateway.history.query import TIME_MAX_MS
 from gateway.history.store import StoreUnavailable
+from gateway.history.turns import Turns
 from gateway.model.interval import INTERVALS
 from gateway.model.timestamps import time_of
 from gateway.redis.breaker import Breaker
@@ -65,8 +67,11 @@ class RedisStore:
         clock_s: Callable[[], float] = time.monotonic,
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         redis: Deployment | None = None,
+        turns: Turns | None = None,
     ) -> None:
-        """`redis`: the connections to read by; made from `config` where they are not shared with a feed."""
+        """`redis`: the connections to read by; made from `config` where they are not shared with a feed. `turns`: of
+        those who decode."""
+        self._turns = turns or Turns()
         self._topics = Topics(config, intervals, symbol_pattern)
         self._intervals = tuple(intervals)
         self._clock_s = clock_s
@@ -106,7 +111,8 @@ class RedisStore:
         klines: list[Kline] = []
         while True:
             members: list[bytes] = await self._run(*command, "LIMIT", offset, count) or []
-            klines = unique((*klines, *self._decode(members, symbol, interval, start_ms, end_ms)))
+            async with self._turns.turn():
+                klines = unique((*klines, *self._decode(members, symbol, interval, start_ms, end_ms)))
             if len(members) < count or len(klines) >= limit:
                 return klines[-limit:] if start_ms is None else klines[:limit]
             offset += count
@@ -196,15 +202,15 @@ class RedisStore:
     def _decode(
         self, members: Sequence[bytes], symbol: str, interval: str, start_ms: int | None, end_ms: int | None
     ) -> list[Kline]:
-        klines: list[Kline] = []
-        for member in members:
+        def decode(member: bytes) -> Kline | None:
             try:
-                kline = decode_stored_kline(member, symbol, interval)
-                if kline is not None and within(kline, start_ms, end_ms):
-                    klines.append(kline)
+                return decode_stored_kline(member, symbol, interval)
             except FeedError as error:
                 self._skip("kline", f"{symbol} {interval}", error)
-        return klines
+                return None
+
+        klines = decode_stored_klines(members, symbol, interval, decode)
+        return [kline for kline in klines if within(kline, start_ms, end_ms)]
 
     def _time(self, text: bytes | None) -> int | None:
         """A time that the collector has written, in whatever unit; one that cannot be read is unknown, and counted."""

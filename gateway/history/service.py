@@ -6,6 +6,7 @@ nothing in the cache is new enough for it.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,8 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from gateway.delivery.staleness import StaleReason
 from gateway.history.cache import Lookup, ReadCache
 from gateway.history.encoded import EncodedKlines
-from gateway.history.merge import follows, within
+from gateway.history.merge import follows, unique, within
 from gateway.history.single_flight import SingleFlight
+from gateway.history.turns import Turns
 from gateway.model.interval import INTERVALS
 from gateway.protocol.native import kline_json
 
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
 REREAD_S = 1.0
 """A hole between cached and live klines is a reason to read again, but not more often than this: the collector may
 write a closed kline a little later than it publishes it, and some holes are real."""
+
+READS_MAX = 4
+"""Reads of klines under way at once: more would not be decoded any sooner, and their answers would wait in memory."""
 
 V = TypeVar("V")
 
@@ -113,17 +118,21 @@ class History:
         live: LiveMarket,
         config: HistoryConfig,
         limit_max: int,
-        clock_s: Callable[[], float] = time.monotonic,
         observe: Callable[[str, float], None] = lambda served, seconds: None,
+        turns: Turns | None = None,
+        clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """`limit_max`: closed klines cached of a series; requests for more are read each time. `observe` is called
-        with the source of each answer (`kept`, `stale`, `read`, `failed`) and the seconds that it took."""
+        with the source of each answer (`kept`, `stale`, `read`, `failed`) and the seconds that it took. `turns`: of
+        those who encode."""
         self.live = live
         self._aggregating_store = store
         self._store = store.store
         self._limit_max = limit_max
         self._clock_s = clock_s
         self._observe = observe
+        self._turns = turns or Turns()
+        self._reading = asyncio.Semaphore(READS_MAX)
         self._klines: ReadCache[EncodedKlines] = ReadCache(config.cache_symbols, config.klines_ttl_s, clock_s)
         self._tickers: ReadCache[Ticker | None] = ReadCache(config.cache_symbols, config.ticker_ttl_s, clock_s)
         self._ranges: SingleFlight[EncodedKlines] = SingleFlight()
@@ -160,7 +169,7 @@ class History:
         encoded, cached, stale = await self._timed(self._find(symbol, known, limit, start_ms, end_ms, max_age_s))
         # No await from here on: the answer ends with the live market of this instant.
         last_kline = self.live.forming(symbol, interval) if forming else None
-        if last_kline and not (follows(encoded.klines, last_kline) and within(last_kline, start_ms, end_ms)):
+        if last_kline and not (follows(encoded.open_times_ms, last_kline) and within(last_kline, start_ms, end_ms)):
             last_kline = None
         first, last = encoded.index_range(start_ms, end_ms)
         if start_ms is None:
@@ -268,17 +277,33 @@ class History:
 
     async def _read_latest(self, symbol: str, interval: Interval) -> EncodedKlines:
         # One more than is cached, which shows whether the store has older ones.
-        stored = await self._aggregating_store.closed_klines(symbol, interval.name, self._limit_max + 1)
+        async with self._reading:
+            stored = await self._aggregating_store.closed_klines(symbol, interval.name, self._limit_max + 1)
         klines, derived = stored.klines, stored.parts is not None
         # There may be more parts than one answer reads.
         complete = len(klines) <= self._limit_max and not (derived and klines)
-        return EncodedKlines(klines[-self._limit_max :], complete, kline_json, derived=derived)
+        async with self._turns.turn():
+            memory = self._memory(symbol, interval)
+            merged = unique((*memory, *klines))
+            encoded = EncodedKlines(
+                merged[-self._limit_max :],
+                complete and len(merged) <= self._limit_max,
+                kline_json,
+                derived=derived,
+                from_memory=memory,
+            )
+            # See `_merged`: what is cached has no hole.
+            if encoded.hole_after(interval) is None:
+                return encoded
+            return EncodedKlines(klines[-self._limit_max :], complete, kline_json, derived=derived)
 
     async def _read_range(
         self, symbol: str, interval: Interval, limit: int, start_ms: int | None, end_ms: int | None
     ) -> EncodedKlines:
-        stored = await self._aggregating_store.closed_klines(symbol, interval.name, limit, start_ms, end_ms)
-        return EncodedKlines(stored.klines, False, kline_json, derived=stored.parts is not None)
+        async with self._reading:
+            stored = await self._aggregating_store.closed_klines(symbol, interval.name, limit, start_ms, end_ms)
+        async with self._turns.turn():
+            return EncodedKlines(stored.klines, False, kline_json, derived=stored.parts is not None)
 
     async def _read_ticker(self, symbol: str) -> Ticker | None:
         ticker = await self._store.ticker(symbol)

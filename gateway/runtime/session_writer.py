@@ -49,6 +49,12 @@ class SessionWriter:
             self._write(session, self._clock_ms())
         session.pause_commands()
 
+    def write_pending(self, session: Session) -> None:
+        """Write updates between two flushes, within the budget, to a session whose socket has drained after a stall."""
+        self._hub.leave_sync(session)
+        session.pace.keep_up()
+        self._write(session, self._clock_ms())
+
     def write_all(self, session: Session) -> None:
         """Write all that is pending, whatever the budget: the connection ends."""
         self._hub.leave_sync(session)
@@ -99,7 +105,7 @@ class SessionWriter:
         published = self._hub.published
         taken = session.take(published, session.pace.budget_bytes(self._budget_bytes), now_ms)
         if taken.overrun:
-            self._hub.queue_resync(session)
+            self._hub.queue_snapshots(session)
         frames = taken.frames
         period = TIER_PERIODS[session.pace.tier]
         if not frames and allowance is not None and published.flush_number % self._heartbeat_flushes < period:

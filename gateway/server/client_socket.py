@@ -25,17 +25,14 @@ if TYPE_CHECKING:
 # Linux's number; Python does not name it.
 SIOCOUTQNSD = 0x894B
 
-# Bytes of pongs that may wait for a client that reads nothing. Above that, its pings are not answered.
+# Bytes of pongs that may wait for a client that reads nothing; above that, its pings are not answered.
 CONTROL_MAX_BYTES = 16 * 1024
 
-# Control frames that a client may send: a burst, and a rate after it. Libraries ping every 20 s or so; each frame
-# costs as much as a command, and the limits on commands do not count it.
-CONTROL_BURST = 100
-CONTROL_PER_S = 20.0
+# Control frames that a client may send: a burst, and a rate after it. The limits on commands do not count them.
+CONTROL_BURST, CONTROL_PER_S = 100, 20.0
 
 # A client gets this long to read the last bytes before the connection is ended.
 CLOSE_GRACE_S = 2.0
-
 
 _IDS = count(1)
 
@@ -52,12 +49,15 @@ class Receiver(Protocol):
     def warned(self, retry_ms: int) -> None:
         """The gateway will shut down: tell the client to wait `retry_ms` before it reconnects."""
 
+    def drained(self) -> None:
+        """Bytes have waited for the client, and the kernel has taken all of them now."""
+
     def draining(self) -> None:
         """The gateway shuts down: write what is pending, then `close`."""
 
 
 class ClientSocket(asyncio.Protocol):
-    """One client's transport after the handshake. Nothing is written after `closing` is set but a close frame."""
+    """One client's transport after the handshake. After `closing` is set, nothing is written but a close frame."""
 
     __slots__ = (
         "_control_s",
@@ -96,8 +96,7 @@ class ClientSocket(asyncio.Protocol):
         """Bytes since the handshake."""
         self.offence: Close | None = None
         """How the client violated the protocol, if it did; set before the receiver's `lost`."""
-        self.id = next(_IDS)
-        """Its number in the log, unique within this process."""
+        self.id = next(_IDS)  # Its number in the log, unique within this process.
         self.gateway_close_code = 0
         """The close code with which the gateway closed the connection; 0 if it did not."""
         self.client_close_code = 0
@@ -114,6 +113,8 @@ class ClientSocket(asyncio.Protocol):
         self.descriptor: int = transport.get_extra_info("socket").fileno()
         # TLS turns bytes into records inside the transport; without it, a write can go to the kernel directly.
         self.direct = transport.get_extra_info("sslcontext") is None
+        # Call `resume_writing` when nothing waits any more. Not 0 and 0: TLS pauses at "0 or more", for good.
+        transport.set_write_buffer_limits(high=1, low=0)
         registry.add(self)
 
     def attach(self, receiver: Receiver) -> None:
@@ -218,6 +219,11 @@ class ClientSocket(asyncio.Protocol):
         self.received_bytes += len(data)
         self._parser.feed(data)
         self._read()
+
+    def resume_writing(self) -> None:
+        """The kernel has taken all bytes that waited."""
+        if self._receiver is not None and not self.closing:
+            self._receiver.drained()
 
     def eof_received(self) -> None:
         """The client sends no more. The transport closes when the client has read everything."""

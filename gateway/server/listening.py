@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from gateway.config import ServerConfig
 
 
+SEGMENT_MAX_BYTES = 16 * 1024
+"""Longest segment of accepted connections. Over loopback, as from a proxy on this machine, one may have 64 KB: more
+than the send buffer, so the other end never has two to acknowledge and waits 40 ms before it acknowledges one. Then a
+connection takes 6 MB/s at most, instead of 380."""
+
+
 def address_of(sock: socket.socket, scheme: str = "http") -> str:
     """The URL of the socket, as reachable from this machine."""
     host, port = sock.getsockname()[:2]
@@ -39,6 +45,7 @@ def bind(host: str, port: int, *, share: bool = False) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if share:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, SEGMENT_MAX_BYTES)
         sock.bind(address)
     except OSError as error:
         sock.close()

@@ -165,6 +165,9 @@ class BinanceClient:
         assert isinstance(dialect, BinanceDialect)
         self._endpoint.writer.reply(self.session, dialect.shutdown(self._endpoint.clock_ms()))
 
+    def drained(self) -> None:
+        pass
+
     def draining(self) -> None:
         self._endpoint.writer.write_all(self.session)
 

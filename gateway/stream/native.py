@@ -14,16 +14,18 @@ from starlette.routing import WebSocketRoute
 from gateway.protocol import compact, native
 from gateway.protocol.deflate import negotiate
 from gateway.stream.native_client import NativeClient, NativeParts
-from gateway.stream.resync import Resyncer
+from gateway.stream.snapshot_sender import SnapshotSender
 from gateway.stream.snapshots import Snapshots
 
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket
 
     from gateway.history.service import History
+    from gateway.history.turns import Turns
     from gateway.market.market import Market
     from gateway.protocol.native_commands import NativeCommands
     from gateway.stream.endpoint import Endpoint
+    from gateway.stream.snapshot_sender import Charged
 
 PATHS = ("/v1/stream", "/realtime/v1/kline-updates")
 
@@ -39,12 +41,21 @@ DIALECTS: dict[tuple[str, bool], native.NativeDialect] = {
 class StreamService:
     """The native protocol: its routes, and its tasks that read the store for a client."""
 
-    def __init__(self, endpoint: Endpoint, market: Market, history: History, commands: NativeCommands) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        market: Market,
+        history: History,
+        commands: NativeCommands,
+        turns: Turns,
+        charged: Charged = lambda work: work,
+    ) -> None:
+        """`charged`: wraps the work of a task that reads the store for a client, so that its CPU time is counted."""
         self.endpoint = endpoint
         snapshots = Snapshots(endpoint.hub, history, endpoint.config.history_max)
-        self.resyncer = Resyncer(endpoint, snapshots)
+        self.sender = SnapshotSender(endpoint, snapshots, turns, charged)
         self._tasks: set[asyncio.Task[None]] = set()
-        self.parts = NativeParts(endpoint, market, commands, snapshots, self._tasks)
+        self.parts = NativeParts(endpoint, market, commands, snapshots, self.sender, self._tasks, charged)
 
     def routes(self) -> list[WebSocketRoute]:
         return [WebSocketRoute(path, self._connect) for path in PATHS]
@@ -54,7 +65,7 @@ class StreamService:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.resyncer.aclose()
+        await self.sender.aclose()
 
     async def _connect(self, websocket: WebSocket) -> None:
         endpoint = self.endpoint

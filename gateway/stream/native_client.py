@@ -20,6 +20,7 @@ from gateway.delivery.commands import (
     ListChannels,
     Ping,
     SetProfile,
+    SnapshotRequest,
     Subscribe,
     Unsubscribe,
 )
@@ -29,20 +30,23 @@ from gateway.protocol.native_commands import id_of
 from gateway.stream.endpoint import now_us
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Container, Coroutine
 
     from gateway.access.connection import ConnectionAccess
     from gateway.delivery.channel import Channel
     from gateway.delivery.commands import Command, CommandId
-    from gateway.history.encoded import EncodedKlines
     from gateway.market.market import Market
     from gateway.protocol.native import NativeDialect
     from gateway.protocol.native_commands import NativeCommands
     from gateway.server.client_socket import ClientSocket
     from gateway.stream.endpoint import Endpoint
+    from gateway.stream.snapshot_sender import Charged, SnapshotSender
     from gateway.stream.snapshots import Snapshots
 
 logger = logging.getLogger(__name__)
+
+SNAPSHOTS_BYTES = 64 * 1024
+"""Snapshots of klines that go out with the reply to their command; the others wait until the socket drains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +57,10 @@ class NativeParts:
     market: Market
     commands: NativeCommands
     snapshots: Snapshots
+    sender: SnapshotSender
     tasks: set[asyncio.Task[None]]
     """Commands that wait for the store or for a token; whoever owns the set cancels them at the end."""
+    charged: Charged  # Wraps the work of such a command, so that its CPU time is counted.
 
 
 class NativeClient:
@@ -95,15 +101,17 @@ class NativeClient:
             self._refuse(error)
 
     def lost(self) -> None:
+        self._parts.sender.drained(self.session)
         self._endpoint.closed(self.socket, self._access, self.session)
 
     def warned(self, retry_ms: int) -> None:
         self._reply(self._dialect.shutdown(retry_ms))
 
+    def drained(self) -> None:
+        self._parts.sender.drained(self.session)
+
     def draining(self) -> None:
         self._endpoint.writer.write_all(self.session)
-
-    # Commands.
 
     def _decode(self, text: bytes) -> None:
         if self._working:
@@ -184,12 +192,16 @@ class NativeClient:
             text: channel
             for text, channel in channels.items()
             if isinstance(channel, KlineChannel)
-            and self._parts.snapshots.need_store(channel, command.history, command.resume.get(text))
+            and self._parts.snapshots.need_store(channel, SnapshotRequest(command.history, command.resume.get(text)))
         }
-        if from_store:
-            self._start(self._subscribe_with_history(command, channels, from_store))
-        else:
-            self._register(command, channels, {})
+        if not from_store:
+            self._register(command, channels, from_store)
+            return
+        # How much a resume brings is not known yet: it may be all that is kept.
+        most = self._endpoint.config.history_max
+        rows = sum(most if text in command.resume else command.history for text in from_store)
+        self._check(self._access.take_rows(rows, now_us()), command.id)
+        self._start(self._subscribe_with_history(command, channels, from_store))
 
     def _channel(self, name: ChannelName | CommandError) -> Channel | CommandError:
         if isinstance(name, CommandError):
@@ -206,22 +218,27 @@ class NativeClient:
     async def _subscribe_with_history(
         self, command: Subscribe, channels: dict[str, Channel | CommandError], from_store: dict[str, KlineChannel]
     ) -> None:
-        snapshots = self._parts.snapshots
-        results = await asyncio.gather(
-            *(snapshots.read(channel, command.resume.get(text)) for text, channel in from_store.items())
-        )
-        stored: dict[str, EncodedKlines] = {}
-        for text, result in zip(from_store, results, strict=True):
-            if isinstance(result, CommandError):
-                channels[text] = result
+        """Read what decides whether channels can be accepted; their snapshots are sent after the reply."""
+        snapshots, market = self._parts.snapshots, self._parts.market
+        readable = False
+        for text, channel in from_store.items():
+            cursor = command.resume.get(text)
+            # One read tells whether the store answers; that of a resume, whether it has what the client missed.
+            if readable and cursor is None and market.has_data(channel.symbol):
+                continue
+            if error := await snapshots.check(channel, cursor):
+                channels[text] = error
             else:
-                stored[text] = result
-        self._register(command, channels, stored)
+                readable = True
+        self._register(command, channels, from_store)
 
     def _register(
-        self, command: Subscribe, channels: dict[str, Channel | CommandError], stored: dict[str, EncodedKlines]
+        self, command: Subscribe, channels: dict[str, Channel | CommandError], from_store: Container[str]
     ) -> None:
-        """Subscribe and send the snapshots. Runs without `await`, so no update can come between the two."""
+        """Subscribe, reply and send the snapshots from memory. Runs without `await`, so no update can come between.
+
+        Those that need the store, and those beyond `SNAPSHOTS_BYTES`, follow one by one (`snapshot_sender.py`).
+        """
         if self.socket.closing:
             return
         hub, session, dialect, snapshots = self._endpoint.hub, self.session, self._dialect, self._parts.snapshots
@@ -233,18 +250,21 @@ class NativeClient:
             text: channel if isinstance(channel, CommandError) else channel.n for text, channel in channels.items()
         }
         frames = [dialect.subscribed(command.id, results)]
+        left_bytes = SNAPSHOTS_BYTES
         for text, channel in accepted.items():
             if isinstance(channel, KlineChannel):
-                klines = stored.get(text)
-                frames.append(snapshots.kline(channel, klines, command.history, command.resume.get(text)))
-                if klines is not None and not snapshots.meets_memory(channel, klines):
-                    # More klines have closed while others were read.
-                    hub.mark_for_resync(session, channel)
+                request = SnapshotRequest(command.history, command.resume.get(text))
+                if text in from_store or left_bytes <= 0:
+                    hub.want_snapshot(session, channel, request)
+                    continue
+                frames.append(snapshots.kline(channel, None, request))
+                left_bytes -= len(frames[-1])
             elif isinstance(channel, TickerChannel):
                 frames.append(
                     dialect.ticker_snapshot(channel.n, channel.name, channel.live, channel.staleness(hub.feed_state))
                 )
         self._reply(b"".join(frames))
+        self._parts.sender.start()
 
     def _set_profile(self, command: SetProfile) -> None:
         hub, session, tick_ms = self._endpoint.hub, self.session, self._endpoint.config.tick_ms
@@ -274,11 +294,11 @@ class NativeClient:
 
     # Commands that wait.
 
-    def _start(self, coroutine: Coroutine[object, object, None]) -> None:
+    def _start(self, coroutine: Coroutine[None, None, None]) -> None:
         """Run a command that waits for the store or a token; later commands of this client wait until it is done."""
         self._working = True
         self.socket.pause()
-        task = asyncio.create_task(coroutine)
+        task = asyncio.create_task(self._parts.charged(coroutine))
         self._parts.tasks.add(task)
         task.add_done_callback(self._done)
 

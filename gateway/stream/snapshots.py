@@ -14,6 +14,7 @@ from gateway.protocol.native import NativeDialect, kline_json
 
 if TYPE_CHECKING:
     from gateway.delivery.channel import KlineChannel
+    from gateway.delivery.commands import SnapshotRequest
     from gateway.delivery.hub import Hub
     from gateway.history.service import History
     from gateway.market.series import Series
@@ -25,21 +26,24 @@ _DIALECT = NativeDialect()
 
 
 class Snapshots:
-    """`read` may wait for the store; `kline` never waits: it is part of the step that registers a subscription."""
+    """`check` and `read_marked` may wait for the store; `kline` never waits: the step that sends a snapshot registers
+    the session for what follows it."""
 
     def __init__(self, hub: Hub, history: History, history_max: int) -> None:
         self._hub = hub
         self._history = history
         self._history_max = history_max
 
-    def need_store(self, channel: KlineChannel, history: int, cursor: int | None) -> bool:
-        """Whether the klines in memory are not enough for a snapshot (see `kline` for the arguments)."""
-        if cursor is not None and in_memory(channel, cursor):
-            return False
-        return cursor is not None or history > len(channel.series.closed)
+    def need_store(self, channel: KlineChannel, request: SnapshotRequest) -> bool:
+        """Whether the klines in memory are not enough for a snapshot."""
+        if request.resync:
+            return True
+        if request.cursor is not None:
+            return not in_memory(channel, request.cursor)
+        return request.history > len(channel.series.closed)
 
-    async def read(self, channel: KlineChannel, cursor: int | None) -> EncodedKlines | CommandError:
-        """The stored klines of a channel, or why they cannot be read.
+    async def check(self, channel: KlineChannel, cursor: int | None) -> CommandError | None:
+        """Read the stored klines of a channel, which stay cached; returns why a snapshot cannot be made of them.
 
         `cursor`: open time of the newest closed kline that a client has which resumes. If the gateway is not that far,
         because it has just started or has read too early, it reads again; while the source is away, the client has to
@@ -47,18 +51,21 @@ class Snapshots:
         """
         read = await self.read_marked(channel)
         if cursor is None or isinstance(read, CommandError):
-            return read if isinstance(read, CommandError) else read[0]
+            return read if isinstance(read, CommandError) else None
         if self._lags(channel, read[0], cursor):
             await asyncio.sleep(REREAD_S)
             read = await self.read_marked(channel, REREAD_S)
             if isinstance(read, CommandError):
                 return read
-        stored, unsure = read
+        if not self.can_resume(channel, *read, cursor):
+            return CommandError(ErrorCode.UNAVAILABLE, "Missed klines are temporarily unavailable; retry later.")
+        return None
+
+    def can_resume(self, channel: KlineChannel, stored: EncodedKlines, unsure: bool, cursor: int) -> bool:
+        """Whether it is certain what a client has missed since `cursor`. `unsure`: see `read_marked`."""
         # Nothing is stored, and the feed has sent nothing of the series yet: the source has lost what it had.
         lost = not stored and channel.series.source_kline is None
-        if (unsure or lost) and self._lags(channel, stored, cursor):
-            return CommandError(ErrorCode.UNAVAILABLE, "Missed klines are temporarily unavailable; retry later.")
-        return stored
+        return not ((unsure or lost) and self._lags(channel, stored, cursor))
 
     async def read_marked(
         self, channel: KlineChannel, max_age_s: float | None = None
@@ -92,25 +99,19 @@ class Snapshots:
         hole = joined.hole_after(channel.series.interval)
         return not joined or published is None or published < cursor or (hole is not None and cursor <= hole)
 
-    def kline(
-        self,
-        channel: KlineChannel,
-        stored: EncodedKlines | None,
-        history: int,
-        cursor: int | None,
-        *,
-        resync: bool = False,
-    ) -> bytes:
-        """A snapshot with the last `history` closed klines, or with those after `cursor` if none of them is missing.
+    def kline(self, channel: KlineChannel, stored: EncodedKlines | None, request: SnapshotRequest) -> bytes:
+        """A snapshot with the last closed klines that were asked for, or with those after the cursor if none of them is
+        missing. A resync has all klines that are kept: what was missed may reach further back than what was asked for.
 
         `stored`: what was read; `None`: the klines in memory are enough.
         """
-        series = channel.series
+        series, cursor = channel.series, request.cursor
+        history = self._history_max if request.resync else request.history
         joined = (
             EncodedKlines(tuple(series.closed), False, kline_json) if stored is None else self._joined(stored, series)
         )
         extra: dict[str, bool] = {"derived": True} if series.derived_from else {}
-        if resync:
+        if request.resync:
             extra["resync"] = True
         # The collector stores before it publishes: what the feed has not published yet will follow as an update.
         last = joined.index_range(None, _published_until(series))[1]

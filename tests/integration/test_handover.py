@@ -76,6 +76,8 @@ class Echo:
     def warned(self, retry_ms: int) -> None:
         """It is not uvicorn that warns."""
 
+    def drained(self) -> None: ...
+
     def draining(self) -> None:
         self.socket.offer(frame(TEXT, b"last words"))
 

@@ -148,7 +148,9 @@ async def gateway(server: Redis, store: RedisStore) -> AsyncGenerator[Gateway]:
     market = LiveMarket(MarketConfig(intervals=INTERVALS, unknown_after_s=0.0), 16)
     # The time to live is counted on a clock of the test; timeouts and waits of the store are real.
     running = Gateway(httpx.AsyncClient(), market, store)
-    history = History(AggregatingStore(store, MarketConfig()), market, HistoryConfig(), 500, lambda: running.now_s)
+    history = History(
+        AggregatingStore(store, MarketConfig()), market, HistoryConfig(), 500, clock_s=lambda: running.now_s
+    )
     rules = QueryRules(SymbolRule(), INTERVALS, 500)
     clock_ms = SteadyClock()
     app = Starlette(

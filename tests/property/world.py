@@ -29,6 +29,7 @@ from gateway.delivery.load_remedies import Level
 from gateway.history.aggregating_store import AggregatingStore
 from gateway.history.live_view import LiveView
 from gateway.history.service import History
+from gateway.history.turns import Turns
 from gateway.http.admission import Admission
 from gateway.market.market import Market
 from gateway.model.interval import INTERVALS
@@ -46,8 +47,7 @@ from gateway.runtime.flush import Flusher
 from gateway.runtime.ingest import Ingest
 from gateway.runtime.load_windows import LoadWindows
 from gateway.runtime.session_writer import SessionWriter
-from gateway.stream import resync as resync_module
-from gateway.stream import snapshots
+from gateway.stream import snapshot_sender, snapshots
 from gateway.stream.endpoint import Endpoint
 from gateway.stream.native import DIALECTS, StreamService
 from gateway.stream.native_client import NativeClient
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
 
     from gateway.delivery.channel import Channel
+    from gateway.delivery.commands import SnapshotRequest
     from gateway.delivery.session import Session
     from gateway.history.store import SeriesRead
     from gateway.model.ticker import Ticker
@@ -115,7 +116,7 @@ def virtual_time(clock: Clock) -> Generator[None]:
         patch.setattr(flusher, "CLOCK_SESSIONS", 1)
         patch.setattr(fanout, "SLICE_SESSIONS", 1)
         # The next try is at once, and reads anew.
-        for module, name in ((resync_module, "RETRY_S"), (resync_module, "FRESH_S"), (snapshots, "REREAD_S")):
+        for module, name in ((snapshot_sender, "RETRY_S"), (snapshot_sender, "FRESH_S"), (snapshots, "REREAD_S")):
             patch.setattr(module, name, 0)
         yield
 
@@ -224,14 +225,18 @@ class World:
         counters = Counters()
         store = AggregatingStore(self.store, CONFIG.market)
         history = History(
-            store, LiveView(self.market, self.feed_state), HistoryConfig(), CONFIG.stream.history_max, clock.monotonic
+            store,
+            LiveView(self.market, self.feed_state),
+            HistoryConfig(),
+            CONFIG.stream.history_max,
+            clock_s=clock.monotonic,
         )
         self.backfill = Backfill(store, self.market, SPANS, (0.0,))
         commands = NativeCommands(SymbolRule(), SPANS, CONFIG.stream.history_max)
         admission = Admission(CONFIG, counters, load)
         writer = SessionWriter(CONFIG, self.hub, counters, lambda: clock.now_ms)
         endpoint = Endpoint(CONFIG, self.hub, writer, counters, admission, lambda: clock.now_ms)
-        self.service = StreamService(endpoint, self.market, history, commands)
+        self.service = StreamService(endpoint, self.market, history, commands, Turns(lambda: 0.0))
         steady = SteadyClock(clock.time_ns, clock.time_ns)
         self.ingest = Ingest(
             CONFIG,
@@ -256,7 +261,7 @@ class World:
             load,
             LoadWindows(meter, monotonic_s=clock.monotonic, process_s=clock.thread_time, waited_s=lambda: None),
             writer,
-            self.service.resyncer.start,
+            self.service.sender.start,
             FakeSocketBatch,
             lambda: clock.now_ms,
             clock.monotonic,
@@ -273,24 +278,40 @@ class World:
         self._note_bases()
 
     def _note_bases(self) -> None:
-        """Where a kline channel stands at the moment a session is registered: what comes after has to be delivered."""
-        subscribe = self.hub.subscribe
+        """Where a kline channel stands at the moment a snapshot of it is made: what comes after has to be delivered."""
+        hub = self.hub
+        subscribe, want_snapshot, note_snapshot = hub.subscribe, hub.want_snapshot, hub.note_snapshot
 
-        def noted(session: Session, channels: Iterable[Channel]) -> None:
-            channels = list(channels)
-            subscribe(session, channels)
-            folders = [
-                participant.folder
+        def bases(session: Session, channel: KlineChannel) -> list[deque[int | None]]:
+            return [
+                participant.folder.bases.setdefault(channel.name, deque())
                 for participant in self.participants
                 if participant.client and participant.session is session
             ]
+
+        def note(session: Session, channel: KlineChannel) -> None:
+            last = channel.series.closed.last
+            for noted in bases(session, channel):
+                noted.append(last and last.open_time_ms)
+
+        def subscribed(session: Session, channels: Iterable[Channel]) -> None:
+            channels = list(channels)
+            subscribe(session, channels)
             for channel in channels:
                 if isinstance(channel, KlineChannel):
-                    last = channel.series.closed.last
-                    for folder in folders:
-                        folder.bases.setdefault(channel.name, deque()).append(last and last.open_time_ms)
+                    note(session, channel)
 
-        self.hub.subscribe = noted  # type: ignore[method-assign]
+        def wanted(session: Session, channel: KlineChannel, request: SnapshotRequest) -> None:
+            want_snapshot(session, channel, request)
+            # Its snapshot is not made in the step that subscribes.
+            for noted in bases(session, channel):
+                noted.pop()
+
+        def sent(session: Session, channel: KlineChannel) -> None:
+            note_snapshot(session, channel)
+            note(session, channel)
+
+        hub.subscribe, hub.want_snapshot, hub.note_snapshot = subscribed, wanted, sent  # type: ignore[method-assign]
 
     # The exchange and the collector.
 
@@ -432,7 +453,7 @@ class World:
                 return
         behind = [session for session in self.hub.sessions if session.cohort is None]
         raise AssertionError(
-            f"still behind: {[(s.pace.tier, s.pending, s.to_resync, s.control, s.pace.allowance) for s in behind]}"
+            f"still behind: {[(s.pace.tier, s.pending, s.snapshots_due, s.control, s.pace.allowance) for s in behind]}"
         )
 
     async def settle(self) -> None:
@@ -486,8 +507,8 @@ class World:
             ns = set(session.subscription_set.ns)
             assert session.log_offsets.keys() <= ns
             assert session.pending.keys() <= ns
-            assert session.to_resync <= ns
-            assert session.cohort is None or not (session.log_offsets or session.pending or session.to_resync)
+            assert session.snapshots_due.keys() <= ns
+            assert session.cohort is None or not (session.log_offsets or session.pending or session.snapshots_due)
 
     def check_in_step(self) -> None:
         """Whoever is in step with a tier that had its beat just now holds exactly what the channels hold."""

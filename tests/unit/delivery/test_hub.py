@@ -48,7 +48,11 @@ class Rig:
         for tier in flush(self.samples, self.hub, held):
             tier.note_served(len(tier.members))
             for session in list(tier.catching_up):
-                if session.hold_until_flush <= self.hub.flush_number and not session.pending and not session.to_resync:
+                if (
+                    session.hold_until_flush <= self.hub.flush_number
+                    and not session.pending
+                    and not session.snapshots_due
+                ):
                     session.begin(session.subscription_set, self.hub.flush_number)
                     self.hub.enter_sync(session)
 
@@ -160,9 +164,9 @@ class TestRemove:
         rig.flush()
         rig.samples.stores(range(LOG + 3))
         rig.flush()
-        assert rig.hub.take_to_resync() == {session}
+        assert rig.hub.take_snapshots_due() == {session}
         rig.hub.remove(session)
-        assert not rig.hub.take_to_resync()
+        assert not rig.hub.take_snapshots_due()
         assert (rig.ticker.subscribers, rig.kline.subscribers) == (0, 0)
         gone = weakref.ref(session)
         del session
@@ -285,8 +289,8 @@ class TestResync:
         rig.samples.closes(1, trades=7, event_time_ms=rig.kline.closed_since(0)[0].event_time_ms + 10_000_000)
         rig.samples.closes(2)
         rig.flush()
-        assert rig.hub.take_to_resync() == {has}
-        assert has.to_resync == {rig.kline.n}
+        assert rig.hub.take_snapshots_due() == {has}
+        assert has.snapshots_due.keys() == {rig.kline.n}
         assert has.log_offsets == {rig.kline.n: 3}
         assert has_not.cohort is not None
 
@@ -295,7 +299,7 @@ class TestResync:
         rig.flush()
         rig.samples.closes(1)
         rig.flush()
-        assert not rig.hub.take_to_resync()
+        assert not rig.hub.take_snapshots_due()
 
     def test_is_not_due_to_subscribers_of_strict_channels(self, rig: Rig) -> None:
         rig.samples.stores([0, 2])
@@ -303,7 +307,7 @@ class TestResync:
         rig.flush()
         rig.samples.closes(1)
         rig.flush()
-        assert not rig.hub.take_to_resync()
+        assert not rig.hub.take_snapshots_due()
 
     def test_is_due_when_the_log_no_longer_holds_what_a_session_lacks(self, rig: Rig) -> None:
         rig.samples.stores([0])
@@ -314,17 +318,17 @@ class TestResync:
         for number in range(1, LOG + 1):
             rig.samples.closes(number)
         rig.flush()
-        assert not rig.hub.take_to_resync()
+        assert not rig.hub.take_snapshots_due()
         rig.samples.closes(LOG + 1)
         rig.flush()
-        assert rig.hub.take_to_resync() == {quick, slow}
+        assert rig.hub.take_snapshots_due() == {quick, slow}
 
     def test_is_taken_once_for_a_session_that_marked_a_channel_itself(self, rig: Rig) -> None:
         session = rig.session(rig.kline)
-        rig.hub.queue_resync(session)
-        rig.hub.queue_resync(session)
-        assert rig.hub.take_to_resync() == {session}
-        assert not rig.hub.take_to_resync()
+        rig.hub.queue_snapshots(session)
+        rig.hub.queue_snapshots(session)
+        assert rig.hub.take_snapshots_due() == {session}
+        assert not rig.hub.take_snapshots_due()
 
     def test_is_due_to_who_subscribed_before_the_first_kline_closed(self, rig: Rig) -> None:
         # The snapshot had what was stored; the kline that closes now may have been among it.
@@ -332,11 +336,11 @@ class TestResync:
         rig.flush()
         rig.samples.closes(0)
         rig.flush()
-        assert rig.hub.take_to_resync() == {session}
-        session.note_resync(rig.kline.n)
+        assert rig.hub.take_snapshots_due() == {session}
+        rig.hub.note_snapshot(session, rig.kline)
         rig.samples.closes(1)
         rig.flush()
-        assert not rig.hub.take_to_resync()
+        assert not rig.hub.take_snapshots_due()
 
 
 class TestHeldBack:

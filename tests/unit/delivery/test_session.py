@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.delivery.channel import Lane
+from gateway.delivery.commands import RESYNC
 from gateway.delivery.hub import Hub
 from gateway.delivery.session import CONTROL_MAX_BYTES, Session
 from gateway.delivery.staleness import FeedState, Staleness, StaleReason
@@ -55,7 +56,7 @@ class Rig:
     def take(self, budget_bytes: int = PLENTY) -> bytes:
         taken = self.session.take(self.hub.published, budget_bytes, NOW_MS)
         if taken.overrun:
-            self.hub.queue_resync(self.session)
+            self.hub.queue_snapshots(self.session)
         return taken.frames
 
     @property
@@ -285,8 +286,8 @@ class TestResync:
         rig.samples.stores(range(LOG + 2))
         rig.hub.publish(rig.samples.market.take_changes())
         assert rig.take() == b""
-        assert rig.session.to_resync == {rig.kline.n}
-        assert rig.hub.take_to_resync() == {rig.session}
+        assert rig.session.snapshots_due == {rig.kline.n: RESYNC}
+        assert rig.hub.take_snapshots_due() == {rig.session}
         assert not rig.caught_up
 
     def test_holds_only_its_channel_back_until_it_goes_out(self, rig: Rig) -> None:
@@ -295,10 +296,10 @@ class TestResync:
         rig.price("6")
         rig.flush()
         assert rig.take() == b"[ t0:*>6 ]"
-        rig.session.note_resync(rig.kline.n)
+        rig.hub.note_snapshot(rig.session, rig.kline)
         rig.samples.closes(2)
         rig.flush()
-        assert rig.take().startswith(b"[ c1:1 c1:2")
+        assert rig.take().startswith(b"[ c1:2 "), "the snapshot has the one that closed before"
 
     def test_is_not_marked_for_strict_channels_which_go_on_with_the_oldest(self, rig: Rig) -> None:
         strict = rig.hub.strict_channel("AAAUSDT", "1m", "aaausdt@kline_1m")
@@ -308,7 +309,7 @@ class TestResync:
             rig.samples.closes(number)
             rig.flush()
         assert rig.take() == b"[ c2:3 c2:4 c2:5 c2:6 ]"
-        assert rig.session.to_resync == set()
+        assert rig.session.snapshots_due == {}
 
 
 def test_nothing_is_kept_of_a_channel_after_unsubscribing(rig: Rig) -> None:
@@ -319,7 +320,7 @@ def test_nothing_is_kept_of_a_channel_after_unsubscribing(rig: Rig) -> None:
 def test_what_a_session_holds_does_not_grow_while_it_takes_nothing(rig: Rig) -> None:
     def held() -> tuple[int, ...]:
         session = rig.session
-        return len(session.log_offsets), len(session.pending), len(session.control), len(session.to_resync)
+        return len(session.log_offsets), len(session.pending), len(session.control), len(session.snapshots_due)
 
     before = held()
     for number in range(1, 4 * LOG):

@@ -180,4 +180,6 @@ def stage(limit_max: int = 500, cache_symbols: int = 100) -> Stage:
     stored = Stored(klines=bars(0, 19), data_of={"BTCUSDT"})
     clock = Clock()
     config = HistoryConfig(cache_symbols=cache_symbols)
-    return Stage(live, stored, clock, History(AggregatingStore(stored, MarketConfig()), live, config, limit_max, clock))
+    return Stage(
+        live, stored, clock, History(AggregatingStore(stored, MarketConfig()), live, config, limit_max, clock_s=clock)
+    )

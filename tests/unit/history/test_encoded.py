@@ -65,12 +65,6 @@ def test_only_the_new_kline_is_encoded() -> None:
     assert encode.calls == 11
 
 
-def test_nothing_is_encoded_before_the_first_request() -> None:
-    encode = Encoder()
-    EncodedKlines(bars(0, 9), True, encode).with_memory((bar(10),), 500)
-    assert encode.calls == 0
-
-
 def test_the_same_memory_again_changes_nothing() -> None:
     one = encoded(bars(0, 3)).with_memory((bar(4),), 500)
     assert one.with_memory((bar(4),), 500) is one
@@ -175,7 +169,9 @@ def test_packed_klines_unpack_to_the_same_klines() -> None:
     assert len(packed) == len(klines)
 
 
-def test_packing_again_shares_the_packed_klines() -> None:
-    packed = PackedKlines(bars(0, 3))
-    assert PackedKlines(packed).equal_at(2, packed, 2)
-    assert not packed.equal_at(1, packed, 2)
+def test_equal_klines_have_equal_rows() -> None:
+    packed, other = PackedKlines(bars(0, 3)), PackedKlines(bars(1, 4))
+    assert packed.rows()[1:] == other.rows()[:-1]
+    assert packed.rows()[0] != other.rows()[0]
+    assert not PackedKlines([]).rows()
+    assert not list(PackedKlines([]))

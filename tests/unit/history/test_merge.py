@@ -33,12 +33,16 @@ def test_of_two_equal_klines_the_first_wins() -> None:
     assert unique([first, bar(1)])[0] is first
 
 
+def opens(*which: int) -> list[int]:
+    return [kline.open_time_ms for kline in bars(*which)]
+
+
 def test_a_forming_kline_follows_only_older_closed_ones() -> None:
     assert follows([], forming(0))
-    assert follows(bars(1, 2), forming(5)), "even after a hole"
-    assert not follows(bars(1, 3), forming(3))
-    assert not follows(bars(1, 3), forming(2))
-    assert not follows(bars(1, 3), None)
+    assert follows(opens(1, 2), forming(5)), "even after a hole"
+    assert not follows(opens(1, 3), forming(3))
+    assert not follows(opens(1, 3), forming(2))
+    assert not follows(opens(1, 3), None)
 
 
 def test_both_ends_are_included() -> None:

@@ -1,0 +1,159 @@
+"""Sends the snapshots that sessions are due from the store: those asked for, resumes, and resyncs.
+
+The hub marks what is due; this module reads and sends it. One snapshot at a time for each session, as fast as its
+socket drains, in turns with the other sessions. So what waits for a client is bounded by one snapshot, and no client's
+start delays the flush.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+from gateway.delivery.channel import KlineChannel
+from gateway.delivery.commands import CommandError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from gateway.delivery.commands import SnapshotRequest
+    from gateway.delivery.session import Session
+    from gateway.history.encoded import EncodedKlines
+    from gateway.history.turns import Turns
+    from gateway.stream.endpoint import Endpoint
+    from gateway.stream.snapshots import Snapshots
+
+    Charged = Callable[[Coroutine[None, None, None]], Coroutine[None, None, None]]
+
+RETRY_S = 1.0
+
+FRESH_S = RETRY_S / 2
+"""A read no older than this was made since the try before."""
+
+
+class Outcome(Enum):
+    """What came of an attempt to send a snapshot."""
+
+    DONE = auto()
+    """Sent, or not due any more."""
+    READ_TOO_EARLY = auto()
+    """The store lacks klines that it will have in a moment."""
+    UNREADABLE = auto()
+    """The store cannot be read, or its source is away."""
+
+
+class SnapshotSender:
+    """One task per session, for as long as it is due snapshots."""
+
+    def __init__(self, endpoint: Endpoint, snapshots: Snapshots, turns: Turns, charged: Charged) -> None:
+        """`charged`: wraps a task's work, so that its CPU time counts for snapshots."""
+        self._endpoint = endpoint
+        self._snapshots = snapshots
+        self._turns = turns
+        self._charged = charged
+        self._tasks: dict[Session, asyncio.Task[None]] = {}
+        self._woken: dict[Session, asyncio.Event] = {}
+
+    def start(self) -> None:
+        """Serve the sessions that were marked since the last call."""
+        for session in self._endpoint.hub.take_snapshots_due():
+            if session in self._tasks:
+                self._woken[session].set()
+            else:
+                self._woken[session] = asyncio.Event()
+                self._tasks[session] = asyncio.create_task(self._charged(self._serve(session)))
+
+    def drained(self, session: Session) -> None:
+        """The session's socket has taken all bytes that waited, or the connection has ended."""
+        if woken := self._woken.get(session):
+            woken.set()
+
+    async def aclose(self) -> None:
+        """End all tasks."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _serve(self, session: Session) -> None:
+        try:
+            await self._send_all(session)
+        finally:
+            del self._tasks[session], self._woken[session]
+
+    async def _send_all(self, session: Session) -> None:
+        """Send what is due; again and again until the store can be read."""
+        tried: set[int] = set()
+        while session.snapshots_due and not session.sink.closing:
+            self._woken[session].clear()
+            for n in list(session.snapshots_due):
+                await self._until_free(session)
+                request = _due(session, n)
+                if request is None:
+                    continue
+                outcome = await self._try(session, n, request, again=n in tried)
+                if outcome is Outcome.READ_TOO_EARLY:
+                    tried.add(n)
+                elif outcome is Outcome.UNREADABLE:
+                    # Not each of them: while the store is away, hundreds may be due. The next try begins with another.
+                    session.put_off_snapshot(n)
+                    break
+            if session.snapshots_due:
+                await self._wait(session)
+
+    async def _until_free(self, session: Session) -> None:
+        """Wait until the socket takes a snapshot: they must not pile up in front of a slow client."""
+        while session.sink.busy() and not session.sink.closing:
+            self._woken[session].clear()
+            await self._wait(session)
+            if not session.sink.busy() and session.pace.stalled_since_s is not None:
+                # Flushes found the socket full: what they missed goes before the next snapshot.
+                self._endpoint.writer.write_pending(session)
+
+    async def _wait(self, session: Session) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(RETRY_S):
+                await self._woken[session].wait()
+
+    async def _try(self, session: Session, n: int, request: SnapshotRequest, *, again: bool) -> Outcome:
+        """Send the snapshot of channel `n` if the store can be read."""
+        channel = self._endpoint.hub.channels[n]
+        assert isinstance(channel, KlineChannel)
+        snapshots, stored, unsure = self._snapshots, None, False
+        if snapshots.need_store(channel, request):
+            read = await snapshots.read_marked(channel, FRESH_S if again else None)
+            if isinstance(read, CommandError):
+                return Outcome.UNREADABLE
+            stored, unsure = read
+        async with self._turns.turn():
+            if _due(session, n) is not request:
+                return Outcome.DONE
+            meets = stored is None or snapshots.meets_memory(channel, stored)
+            if request.resync and not meets and (unsure or not again):
+                # Read before the collector has stored all, or cached from before an outage. What is still missing when
+                # the store has been asked again is missing at the source.
+                return Outcome.READ_TOO_EARLY
+            cursor = request.cursor
+            if stored is not None and cursor is not None and not snapshots.can_resume(channel, stored, unsure, cursor):
+                return Outcome.UNREADABLE
+            self._send(session, channel, stored, request)
+            if not request.resync and not meets:
+                # More klines have closed while others were read.
+                self._endpoint.hub.mark_for_resync(session, channel)
+        return Outcome.DONE
+
+    def _send(
+        self, session: Session, channel: KlineChannel, stored: EncodedKlines | None, request: SnapshotRequest
+    ) -> None:
+        """Register and write in one step, so that no update can come between the two."""
+        endpoint = self._endpoint
+        endpoint.hub.note_snapshot(session, channel)
+        endpoint.counters.resyncs += request.resync
+        endpoint.writer.reply(session, self._snapshots.kline(channel, stored, request))
+
+
+def _due(session: Session, n: int) -> SnapshotRequest | None:
+    """The snapshot of channel `n` that is due to the session, if it still is."""
+    return None if session.sink.closing else session.snapshots_due.get(n)
