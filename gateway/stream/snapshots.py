@@ -101,12 +101,14 @@ class Snapshots:
 
     def kline(self, channel: KlineChannel, stored: EncodedKlines | None, request: SnapshotRequest) -> bytes:
         """A snapshot with the last closed klines that were asked for, or with those after the cursor if none of them is
-        missing. A resync has all klines that are kept: what was missed may reach further back than what was asked for.
+        missing. A resync, and a resume that misses some, have all klines that are kept: they replace what the client
+        holds, which may be more than it asks for now.
 
         `stored`: what was read; `None`: the klines in memory are enough.
         """
         series, cursor = channel.series, request.cursor
-        history = self._history_max if request.resync else request.history
+        replaces = request.resync or cursor is not None
+        history = self._history_max if replaces else request.history
         joined = (
             EncodedKlines(tuple(series.closed), False, kline_json) if stored is None else self._joined(stored, series)
         )

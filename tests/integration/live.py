@@ -108,12 +108,14 @@ class Publisher:
         """Wait until a replica has all that was written."""
         assert await self._redis.wait(1, 5000) >= 1
 
-    async def closed(self, number: int, prices: str = PRICES, *, reported: bool = True, **changes: Any) -> None:
-        """`told=False`: it is stored, and its message is lost."""
+    async def closed(
+        self, number: int, prices: str = PRICES, *, symbol: str = SYMBOL, reported: bool = True, **changes: Any
+    ) -> None:
+        """`reported` off: it is stored, and its message is lost."""
         news = kline(number, prices, closed=True, **changes)
-        await self._redis.zadd(f"klines:{SYMBOL}:1m", {kline_member(SYMBOL, "1m", news): news.close_time_ms})
+        await self._redis.zadd(f"klines:{symbol}:1m", {kline_member(symbol, "1m", news): news.close_time_ms})
         if reported:
-            await self.publish(f"klines:{SYMBOL}:1m", kline_event(SYMBOL, "1m", news))
+            await self.publish(f"klines:{symbol}:1m", kline_event(symbol, "1m", news))
 
     async def publish(self, channel: str, payload: str | bytes) -> None:
         if self._publishes:

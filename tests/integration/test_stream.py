@@ -254,7 +254,7 @@ class TestErrors:
             assert folder.replies[1]["channels"].keys() == {BARS}
             assert folder.replies[4]["channels"].keys() == {PRICE}
 
-    @pytest.mark.parametrize("broken", ["commands.decode", "snapshots.read"])
+    @pytest.mark.parametrize("broken", ["commands.decode", "snapshots.check"])
     async def test_our_own_fault_ends_only_this_connection(
         self, up: Serving, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, broken: str
     ) -> None:
@@ -452,6 +452,16 @@ class TestResume:
     async def test_of_who_was_away_too_long_replaces_what_it_has(self, up: Serving) -> None:
         async with client(up) as someone:
             await someone.subscribe(BARS, history=50, resume={BARS: T0 - 100 * MINUTE_MS})
+            (snapshot,) = someone.said("snapshot")
+            assert snapshot["recovered"] is False
+            assert numbers(someone.view(BARS).closed) == [0, 1]
+
+    @pytest.mark.parametrize("cursor", [T0 - 100 * MINUTE_MS, T0 + 10**11], ids=["too old", "of the future"])
+    async def test_that_cannot_be_answered_brings_what_is_kept_also_without_history(
+        self, up: Serving, cursor: int
+    ) -> None:
+        async with client(up) as someone:
+            await someone.subscribe(BARS, resume={BARS: cursor})
             (snapshot,) = someone.said("snapshot")
             assert snapshot["recovered"] is False
             assert numbers(someone.view(BARS).closed) == [0, 1]

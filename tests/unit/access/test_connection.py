@@ -12,7 +12,15 @@ from gateway.access.token_bucket import SECOND_US
 from gateway.config import LimitsConfig
 from gateway.delivery.close_codes import Close
 
-LIMITS = LimitsConfig(messages_per_s=10, messages_burst=5, channels_per_s=100, channels_burst=20, first_subscribe_s=30)
+LIMITS = LimitsConfig(
+    messages_per_s=10,
+    messages_burst=5,
+    channels_per_s=100,
+    channels_burst=20,
+    history_rows_per_s=1000,
+    history_rows_burst=500,
+    first_subscribe_s=30,
+)
 CONNECTION_LIMITS = ConnectionLimits(LIMITS, auth_within_s=10)
 
 
@@ -69,10 +77,23 @@ class TestChannels:
         assert found[-1] is Verdict.DISCONNECT
 
 
+class TestHistoryRows:
+    def test_a_start_passes_at_once_and_more_as_time_goes_by(self) -> None:
+        one = connection()
+        assert [one.take_rows(500, 0), one.take_rows(1, 0)] == [Verdict.PASS, Verdict.REFUSE]
+        assert one.take_rows(500, SECOND_US) is Verdict.PASS
+
+    def test_rows_and_channels_are_counted_apart(self) -> None:
+        one = connection()
+        assert one.take_rows(500, 0) is Verdict.PASS
+        assert one.take_channels(20, 0) is Verdict.PASS
+
+
 def test_an_exempt_connection_has_no_limits() -> None:
     one = connection(exempt=True)
     assert set(verdicts(one, 1000)) == {Verdict.PASS}
     assert one.take_channels(10**6, 0) is Verdict.PASS
+    assert one.take_rows(10**9, 0) is Verdict.PASS
     assert one.close_reason(math.inf, 0) is None
     assert one.next_check_s(0, 0) == math.inf
 
