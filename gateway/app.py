@@ -84,12 +84,13 @@ class Gateway:
     """Every part of one process, built in the order in which data flows through them."""
 
     def __init__(self, config: Config, worker_group: WorkerGroup | None = None) -> None:
-        self.config = config
-        self.worker_group = worker_group
+        self.config, self.worker_group = config, worker_group
         market_config, stream, redis_by_source = config.market, config.stream, config.sources or {"redis": config.redis}
         symbols, intervals = SymbolRule(market_config.symbol_pattern), market_config.intervals
 
-        # What everything uses: one clock, one set of counters.
+        self._server: Server | None = None
+
+        # What everything uses.
         self.counters = Counters()
         self.clock = clock = SteadyClock()
 
@@ -177,15 +178,14 @@ class Gateway:
             requests=self.requests,
             sources=self.sources,
             feeds=self.feeds,
+            ending=lambda: self._server is not None and self._server.should_exit,
         )
-        collector = MetricsCollector(
-            self.hub, self.market, stores, self.counters, market_config.symbol_stale_after_s, clock
-        )
+        symbol_s = market_config.symbol_stale_after_s
+        collector = MetricsCollector(self.hub, self.market, stores, self.counters, symbol_s, clock)
         self.metrics = self.health.metrics(self.counters, collector)
         self.status = StatusView(config, self.health, self.counters)
         self.operations = OperationsRoutes(
-            self.health.not_ready_reasons,
-            self.health.details,
+            self.health,
             self.metrics,
             operations_token(config),
             worker_group,
@@ -222,7 +222,7 @@ class Gateway:
 
         `on_ready` is called once connections are accepted. Raises what a background task has failed with.
         """
-        server = Server(self.app, lambda: self.config, on_ready)
+        server = self._server = Server(self.app, lambda: self.config, on_ready)
         failures: list[Exception] = []
         charge_tasks(asyncio.get_running_loop(), self.load_meter)
 
@@ -241,7 +241,7 @@ class Gateway:
                 tasks = [group.create_task(run_in_background(work), name=name) for name, work in works]
                 try:
                     # Processes that share a port accept connections only when they have data to serve.
-                    is_live = self.feed_state.is_live if self.config.server.reuse_port else None
+                    is_live = (lambda: self.market.read) if self.config.server.reuse_port else None
                     await server.serve_once(is_live, sock)
                 finally:
                     await cancel_and_wait(tasks)

@@ -166,7 +166,7 @@ class Gateway:
             self.usage()
             with suppress(OSError, http.client.HTTPException):
                 status, body = self.get("/readyz")
-                if status == 404 or (status == 200 and b'"away"' not in body):
+                if status == 404 or (status == 200 and b'"away"' not in body and b'"ready":false' not in body):
                     return
             time.sleep(0.05)
         raise GatewayError(f"the gateway was not ready after {_READY_S:g} s:\n{self.log_tail()}")

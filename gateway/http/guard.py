@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 BINANCE, UDF = "/api/", "/udf"
 DATA = ("/v1/", "/functions/", BINANCE, UDF)
 """Prefixes of the paths that serve data."""
-OPEN = frozenset({"/v1/openapi.json", "/v1/asyncapi.json", "/v1/status", "/v1/trace"})
+OPEN = frozenset({"/v1/openapi.json", "/v1/asyncapi.json", "/v1/health/data", "/v1/status", "/v1/trace"})
 """Paths without market data. `/v1/status` and `/v1/trace` have the operations token."""
 
 TOKEN_HEADERS = (b"Authorization", b"X-API-Key", b"X-MBX-APIKEY")

@@ -1,4 +1,4 @@
-"""Routes for operators: `/healthz` (alive), `/readyz` (serves fresh data) and `/metrics`.
+"""Routes for operators: `/healthz` (alive), `/readyz` (should get clients), `/v1/health/data` (fresh data), `/metrics`.
 
 Details are for operators only if that is configured: with a token, or at an address of their own.
 """
@@ -6,7 +6,7 @@ Details are for operators only if that is configured: with a token, or at an add
 from __future__ import annotations
 
 import hmac
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -28,35 +28,45 @@ if TYPE_CHECKING:
 NO_STORE = {"cache-control": "no-store"}
 
 
-def routes(
-    reasons: Callable[[], list[str]],
-    details: Callable[[], Mapping[str, object]],
-    metrics: Metrics,
-    token: str | None = "",
-) -> list[Route]:
-    """All routes of one process.
+class HealthReport(Protocol):
+    """What the probes ask of a process."""
 
-    `reasons`: returns why the gateway is not ready, empty if it is. `details`: returns what `/readyz` adds for
-    operators. `token`: what requests must present; "": nothing, `None`: closed to all.
-    """
+    def not_ready_reasons(self) -> list[str]:
+        """Why it should get no new clients; empty if it should."""
 
-    async def readyz(request: Request) -> Response:
-        why = reasons()
-        return _readiness(why, {"reasons": why, **details()} if has_token(request, token) else {})
+    def stale_reasons(self) -> list[str]:
+        """Why the market data is not fresh; empty if it is."""
+
+    def details(self) -> Mapping[str, object]:
+        """What `/readyz` adds for operators."""
+
+    def data_details(self) -> Mapping[str, object]:
+        """What `/v1/health/data` adds for operators."""
+
+
+def routes(health: HealthReport, metrics: Metrics, token: str | None = "") -> list[Route]:
+    """All routes of one process. `token`: what requests must present for details; "": nothing, `None`: nobody may."""
 
     async def scrape(_: Request) -> Response:
         return Response(metrics.render(), headers=NO_STORE, media_type="text/plain; version=0.0.4")
 
-    return [Route("/healthz", _healthz), Route("/readyz", readyz), Route("/metrics", guarded(scrape, token))]
+    return [*probes(health, token), Route("/metrics", guarded(scrape, token))]
 
 
-def public_routes(reasons: Callable[[], list[str]]) -> list[Route]:
-    """What a load balancer needs, for a gateway that serves the other routes at operations.address."""
+def probes(health: HealthReport, token: str | None) -> list[Route]:
+    """What load balancers and monitoring ask: 200 or 503, with details for those who present the token."""
 
-    async def readyz(_: Request) -> Response:
-        return _readiness(reasons(), {})
+    async def readyz(request: Request) -> Response:
+        why = health.not_ready_reasons()
+        return probe_answer("ready", why, {"reasons": why, **health.details()} if has_token(request, token) else {})
 
-    return [Route("/healthz", _healthz), Route("/readyz", readyz)]
+    async def data(request: Request) -> Response:
+        why = health.stale_reasons()
+        return probe_answer(
+            "fresh", why, {"reasons": why, **health.data_details()} if has_token(request, token) else {}
+        )
+
+    return [Route("/healthz", _healthz), Route("/readyz", readyz), Route("/v1/health/data", data)]
 
 
 def guarded(endpoint: Endpoint, token: str | None) -> Endpoint:
@@ -74,8 +84,9 @@ async def _healthz(_: Request) -> Response:
     return JSONResponse({"status": "ok", "version": __version__}, headers=NO_STORE)
 
 
-def _readiness(reasons: list[str], details: Mapping[str, object]) -> Response:
-    return JSONResponse({"ready": not reasons, **details}, 503 if reasons else 200, headers=NO_STORE)
+def probe_answer(name: str, reasons: object, details: Mapping[str, object]) -> Response:
+    """The answer of a probe: 503 if there are reasons. `name`: of the field that says so."""
+    return JSONResponse({name: not reasons, **details}, 503 if reasons else 200, headers=NO_STORE)
 
 
 def operations_token(config: Config) -> str | None:

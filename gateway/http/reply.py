@@ -32,7 +32,7 @@ LIVE = "public, no-cache"
 SETTLED = "public, max-age=60"
 """For klines that no longer change: as long as the gateway itself caches them."""
 
-OPERATIONS = ("/metrics", "/status", "/healthz", "/readyz", "/v1/status", "/v1/trace")
+OPERATIONS = ("/metrics", "/status", "/healthz", "/readyz", "/v1/health", "/v1/status", "/v1/trace")
 """Prefixes of the paths for operators and probes."""
 
 

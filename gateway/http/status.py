@@ -45,14 +45,14 @@ TRACE_WAIT_MAX_S = 10.0
 def routes(view: StatusView, tracing: Tracing, token: str | None) -> list[Route]:
     """Routes of the status page and its data. `token`: what requests must present; "": nothing."""
     market, freshness = view.health.market, view.freshness
-    clock_ms, reasons = view.health.clock, view.health.not_ready_reasons
+    clock_ms = view.health.clock
 
     async def everything(_: Request) -> Response:
         return Response(view.body(), headers=NO_STORE, media_type="application/json")
 
     async def status(request: Request) -> Response:
         query = request.query_params
-        now_ms, why = clock_ms(), reasons()
+        now_ms, health = clock_ms(), view.health
         ages = freshness.ages(now_ms)
         known, stale_symbols = len(ages), freshness.count_stale(now_ms)
         if symbol := query.get("symbol"):
@@ -70,8 +70,8 @@ def routes(view: StatusView, tracing: Tracing, token: str | None) -> list[Route]
             entries[0]["intervals"] = _intervals(market.get_or_create(symbol))
         state = view.state()
         body = {
-            "ready": not why,
-            "reasons": why,
+            "ready": not (why := health.not_ready_reasons()),
+            "reasons": [*why, *health.stale_reasons()],
             "state": state,
             "known": known,
             "quiet": stale_symbols,

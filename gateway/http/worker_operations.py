@@ -15,9 +15,10 @@ from starlette.routing import Route
 from gateway import __version__
 from gateway.http import operations
 from gateway.http.errors import coded_route, error_response
-from gateway.http.operations import NO_STORE, has_token
+from gateway.http.operations import NO_STORE, has_token, probe_answer
 from gateway.http.status import TRACE_WAIT_MAX_S
 from gateway.model.errors import ErrorCode
+from gateway.ops.health import STARTING
 from gateway.ops.metrics import gauge, label_by_worker
 from gateway.ops.status.combine import combine_status, combine_traces, stalest
 from gateway.server.worker_group import ANSWER_S, Answer, WorkerGroupError
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from gateway.http.operations import HealthReport
     from gateway.ops.metrics import Metrics
     from gateway.server.worker_group import WorkerGroup
 
@@ -36,15 +38,14 @@ class OperationsRoutes:
 
     def __init__(
         self,
-        reasons: Callable[[], list[str]],
-        details: Callable[[], Mapping[str, object]],
+        health: HealthReport,
         metrics: Metrics,
         token: str | None,
         worker_group: WorkerGroup | None,
         more: Callable[[str | None], list[Route]] = lambda token: [],
     ) -> None:
         """`more`: further routes of a process, made for the token that they require."""
-        self._reasons, self._details, self._metrics = reasons, details, metrics
+        self._health, self._metrics = health, metrics
         self._token, self._worker_group, self._more = token, worker_group, more
 
     def routes(self) -> list[Route]:
@@ -53,22 +54,22 @@ class OperationsRoutes:
         return [*worker_group, *self._of_process(self._token)]
 
     def public_routes(self) -> list[Route]:
-        """What load balancers need: `/healthz` and `/readyz` without details."""
+        """What load balancers need: `/healthz`, `/readyz` and `/v1/health/data` without details."""
         worker_group = group_routes(self._worker_group, self._token, public=True) if self._worker_group else []
-        return [*worker_group, *operations.public_routes(self._reasons)]
+        return [*worker_group, *operations.probes(self._health, None)]
 
     def worker_routes(self, worker_group: WorkerGroup) -> list[Route]:
         """The routes of this process alone, for the other workers of its group."""
         return self._of_process(worker_group.secret)
 
     def _of_process(self, token: str | None) -> list[Route]:
-        return [*operations.routes(self._reasons, self._details, self._metrics, token), *self._more(token)]
+        return [*operations.routes(self._health, self._metrics, token), *self._more(token)]
 
 
 def group_routes(worker_group: WorkerGroup, token: str | None, *, public: bool = False) -> list[Route]:
     """Routes that answer for all workers; they replace those of `operations.py` of the same paths.
 
-    `public`: only `/healthz` and `/readyz`, without details.
+    `public`: only `/healthz`, `/readyz` and `/v1/health/data`, without details.
     """
 
     async def healthz(_: Request) -> Response:
@@ -78,17 +79,25 @@ def group_routes(worker_group: WorkerGroup, token: str | None, *, public: bool =
         return JSONResponse(body if public else {**body, "workers": alive}, headers=NO_STORE)
 
     async def readyz(request: Request) -> Response:
-        # A worker that does not answer gets no new clients, so the others stay ready; a worker that answers and serves
-        # stale data would get its share of them.
+        # A worker that does not answer, or is starting, gets no new clients, so the others stay ready; one that is late
+        # would get its share of them.
+        return await ask_probe(request, "/readyz", "ready", passed_over=STARTING)
+
+    async def data(request: Request) -> Response:
+        return await ask_probe(request, "/v1/health/data", "fresh", passed_over=None)
+
+    async def ask_probe(request: Request, path: str, name: str, passed_over: str | None) -> Response:
+        """Combine a probe's answers. Workers whose only reason is `passed_over` count like those away."""
         workers: dict[str, dict[str, Any]] = {}
-        for number, answer in (await worker_group.ask_all("/readyz")).items():
+        for number, answer in (await worker_group.ask_all(path)).items():
             workers[str(number)] = orjson.loads(answer.body) if isinstance(answer, Answer) else {"away": str(answer)}
-        answering = [worker for worker in workers.values() if "away" not in worker]
-        ready = bool(answering) and all(worker["ready"] for worker in answering)
+        counting = [
+            worker for worker in workers.values() if "away" not in worker and worker.get("reasons") != [passed_over]
+        ]
         why = [f"worker {number}: {why}" for number, worker in workers.items() for why in worker.pop("reasons", [])]
-        shown = {"reasons": why or ["no worker answers"] * (not answering), "workers": workers}
-        details = shown if not public and has_token(request, token) else {}
-        return JSONResponse({"ready": ready, **details}, 200 if ready else 503, headers=NO_STORE)
+        good = bool(counting) and all(worker[name] for worker in counting)
+        shown = {"reasons": why or ["no worker answers"] * (not counting), "workers": workers}
+        return probe_answer(name, not good, shown if not public and has_token(request, token) else {})
 
     async def scrape(request: Request) -> Response:
         if not has_token(request, token):
@@ -140,7 +149,7 @@ def group_routes(worker_group: WorkerGroup, token: str | None, *, public: bool =
     def guarded(endpoint: operations.Endpoint) -> operations.Endpoint:
         return operations.guarded(endpoint, token)
 
-    health: list[Route] = [Route("/healthz", healthz), Route("/readyz", readyz)]
+    health: list[Route] = [Route("/healthz", healthz), Route("/readyz", readyz), Route("/v1/health/data", data)]
     details = [
         Route("/metrics", scrape),
         Route("/status.json", guarded(all_status)),

@@ -11,7 +11,7 @@ from gateway.delivery.staleness import StaleReason
 from gateway.ops.metrics import Metrics, Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from gateway.access.request_queue import RequestQueue
     from gateway.delivery.hub import Hub
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from gateway.runtime.gap_watch import GapWatch
     from gateway.runtime.ingest import Ingest
     from gateway.runtime.load_windows import LoadWindows
+
+STARTING = "starting: what is stored has not been read yet"
+"""The reason of a process that has no data yet; the other workers of a group serve meanwhile."""
 
 FLUSH_LATE_S = 1.0
 """Age of the last flush from which on the process counts as not serving."""
@@ -50,18 +53,33 @@ class Health:
     requests: RequestQueue
     sources: SourceFailover
     feeds: Mapping[str, Feed]
+    ending: Callable[[], bool]
+    """Whether the process is about to end."""
 
     def not_ready_reasons(self) -> list[str]:
-        """Why clients do not get fresh data now; empty if they do."""
+        """Why this process should get no new clients; empty if it should.
+
+        A source that is silent or away is no reason: it is so for the other processes too, and if all of them refused,
+        nobody would be served. Clients get the last known state then, marked as stale.
+        """
         reasons = []
-        state = self.ingest.feed_state.current
-        if not state.live:
-            refused = self.ingest.refusals.text(state.reason)
-            reasons.append(f"feed: {state.reason}{f': {refused}' if refused else ''}")
-        if self.feed.problem:
-            reasons.append(f"feed: {self.feed.problem}")
+        if not self.market.read:
+            reasons.append(STARTING)
+        if self.ending():
+            reasons.append("ending")
         if time.monotonic() - self.flusher.flushed_s > FLUSH_LATE_S:
             reasons.append("flush: late")
+        return reasons
+
+    def stale_reasons(self) -> list[str]:
+        """Why the market data is not fresh; empty if it is."""
+        state = self.ingest.feed_state.current
+        reasons = []
+        for reason in dict.fromkeys(lane.reason for lane in state.lanes().values() if not lane.live):
+            refused = self.ingest.refusals.text(reason)
+            reasons.append(f"feed: {reason}{f': {refused}' if refused else ''}")
+        if self.feed.problem:
+            reasons.append(f"feed: {self.feed.problem}")
         return reasons
 
     @property
@@ -71,8 +89,19 @@ class Health:
         return self.feeds[active.name] if active else next(iter(self.feeds.values()))
 
     def details(self) -> dict[str, object]:
-        """What `/readyz` adds for operators."""
-        return {"feed": self.feed.mode, "sources": self.sources.health()}
+        """What `/readyz` adds for operators: what concerns the data does not make the process unready."""
+        return {"feed": self.feed.mode, "sources": self.sources.health(), "data": self.stale_reasons()}
+
+    def data_details(self) -> dict[str, object]:
+        """What `/v1/health/data` adds for operators."""
+        return {"feed": self.feed.mode, "sources": self.sources.health(), "lanes": self.lanes()}
+
+    def lanes(self) -> dict[str, dict[str, object]]:
+        """Whether each lane is live, else why and since when it is not."""
+        return {
+            name: {"live": lane.live, "reason": lane.reason, "since": lane.since_ms or None}
+            for name, lane in self.ingest.feed_state.current.lanes().items()
+        }
 
     def metrics(self, counters: Counters, collector: MetricsCollector) -> Metrics:
         """The metrics of this process."""

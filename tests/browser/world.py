@@ -137,7 +137,10 @@ class World:
             if self._collector is None:
                 if httpx.get(f"{self.url}healthz", timeout=5).status_code == 200:
                     return
-            elif httpx.get(f"{self.url}readyz", timeout=5).status_code == 200 and len(self.symbols()) == self._symbols:
+            elif (
+                httpx.get(f"{self.url}v1/health/data", timeout=5).status_code == 200
+                and len(self.symbols()) == self._symbols
+            ):
                 return
             time.sleep(0.1)
         raise RuntimeError(f"the gateway was not ready within {_START_S:g} s")

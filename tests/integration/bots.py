@@ -103,7 +103,7 @@ async def ready(host: str) -> None:
     """Wait until the gateway is fed."""
     async with httpx.AsyncClient(timeout=WAIT_S) as http:
         for _ in range(int(WAIT_S / 0.05)):
-            if (await http.get(f"http://{host}/readyz")).status_code == 200:
+            if (await http.get(f"http://{host}/v1/health/data")).status_code == 200:
                 return
             await asyncio.sleep(0.05)
     raise TimeoutError

@@ -145,9 +145,16 @@ class Serving:
             return await http.get(path)
 
     async def ready(self, wanted: int = 200) -> httpx.Response:
-        """Ask until it says that it is ready (or, with 503, that it is not)."""
+        """Ask until it says that it is ready for clients (or, with 503, that it is not)."""
+        return await self._probe("/readyz", wanted)
+
+    async def fresh(self, wanted: int = 200) -> httpx.Response:
+        """Ask until it says that its data is fresh (or, with 503, that it is not)."""
+        return await self._probe("/v1/health/data", wanted)
+
+    async def _probe(self, path: str, wanted: int) -> httpx.Response:
         deadline_s = time.monotonic() + WAIT_S
-        while (answer := await self.get("/readyz")).status_code != wanted:
+        while (answer := await self.get(path)).status_code != wanted:
             assert time.monotonic() < deadline_s, answer.text
             await asyncio.sleep(0.02)
         return answer
@@ -169,7 +176,7 @@ async def serving(config: Config, *, ready: bool = True) -> AsyncIterator[Servin
             await asyncio.wait_for(up.wait(), WAIT_S)
             found = Serving(f"http://127.0.0.1:{listening.getsockname()[1]}", gateway)
             if ready:
-                await found.ready()
+                await found.fresh()
                 # What was read at the start is news of the next beat: who is there by then gets it again.
                 beat = gateway.hub.flush_number
                 await until(lambda: gateway.hub.flush_number > beat + 1, "a beat")
@@ -230,7 +237,7 @@ async def process(
         address = next(word for word in line.decode().split() if word.startswith("http"))
         found = Serving(address, process=child)
         if ready:
-            await found.ready()
+            await found.fresh()
         yield found
     finally:
         if child.returncode is None:

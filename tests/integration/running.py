@@ -72,7 +72,7 @@ async def running(klines_ttl_s: float = 60.0) -> AsyncIterator[Running]:
             address = f"http://127.0.0.1:{listening.getsockname()[1]}"
             async with httpx.AsyncClient(base_url=address, timeout=WAIT_S) as http:
                 found = Running(gateway, server, http)
-                await found.eventually("/readyz", lambda answer: answer.status_code == 200)
+                await found.eventually("/v1/health/data", lambda answer: answer.status_code == 200)
                 yield found
             serving.cancel()
             collecting.cancel()

@@ -324,7 +324,7 @@ async def test_a_closed_kline_of_the_past_is_never_an_event(redis_server: Embedd
                             closed.append((k["t"] - T0) // MINUTE_MS)
 
                 following = asyncio.create_task(follow())
-                await up.ready()
+                await up.fresh()
                 await asyncio.sleep(0.3)
                 assert closed == []
                 await publisher.closed(new)

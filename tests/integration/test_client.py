@@ -269,7 +269,7 @@ class TestErrors:
         self, redis_server: EmbeddedServer, publisher: Publisher, up: Serving
     ) -> None:
         redis_server.kill()
-        await up.ready(503)
+        await up.fresh(503)
         async with Client(up.address) as client:
             # Known prices are served and marked stale; klines that must be read wait for the store.
             prices, klines = client.tickers(SYMBOL), client.klines(SYMBOL, "1m", mode="closed", after_ms=T0)

@@ -166,7 +166,7 @@ async def test_a_killed_node_loses_no_closed_kline(replicated_nodes: ClusterServ
             await publisher.closed(3, reported=False)
             await publisher.closed(4)
             await someone.until(lambda: numbers(someone) == [0, 1, 2, 3, 4])
-            await up.ready()
+            await up.fresh()
             await publisher.closed(5)
             await publisher.ticker("9")
             await someone.until(lambda: numbers(someone) == [0, 1, 2, 3, 4, 5])
@@ -188,7 +188,7 @@ async def test_after_a_lost_connection_another_node_is_used(nodes: ClusterServer
         assert len(connected) == 1
         command(connected[0], "CLIENT", "KILL", "TYPE", "pubsub")
         await until(lambda: source_failures(up) == 1, "the loss")
-        await up.ready()
+        await up.fresh()
         assert not command(connected[0], "PUBSUB", "NUMPAT"), "the gateway connects to another node first"
         await publisher.closed(3)
         await someone.until(lambda: numbers(someone) == [0, 1, 2, 3])
@@ -208,7 +208,7 @@ async def test_a_node_outside_the_cluster_is_left_although_it_answers(replicated
                 command(node, "CLUSTER", "FORGET", own)
         await until(lambda: source_failures(up) == 1, "the move")
         assert up.inside.sources.all["redis"].failures == 1
-        await up.ready()
+        await up.fresh()
         assert connected.running
         nodes.masters.remove(connected)
         async with publishing(nodes, "plain") as publisher:
@@ -269,7 +269,7 @@ async def test_a_frozen_node_is_noticed_and_the_others_still_deliver(nodes: Clus
         finally:
             owner.thaw()
         await someone.until(lambda: someone.view(BARS).state == "live")
-        await up.ready()
+        await up.fresh()
 
 
 async def test_an_unreachable_cluster_is_reported(nodes: ClusterServers) -> None:

@@ -79,7 +79,7 @@ async def connection_error(server: EmbeddedServer, **redis: Any) -> str:
     """The reason that a gateway with these settings reports."""
     async with serving(make_config(server, redis=redis), ready=False) as up:
         await until(lambda: up.inside.sources.all["redis"].failures > 1, "two attempts")
-        assert (await up.ready(503)).json()["reasons"] == ["feed: redis"]
+        assert (await up.fresh(503)).json()["reasons"] == ["feed: redis"]
         return up.inside.sources.all["redis"].reason
 
 
@@ -163,7 +163,7 @@ class TestLogin:
             path.write_text(SECRET)
             command(redis_server, "CLIENT", "KILL", "USER", "reader")
             await until(lambda: up.inside.sources.all["redis"].failures, "the disconnect")
-            await up.ready()
+            await up.fresh()
             await publisher.ticker("2")
             await someone.until(lambda: (someone.view(PRICE).ticker or {})["c"] == "2")
 

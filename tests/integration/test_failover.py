@@ -107,7 +107,7 @@ async def test_clients_do_not_notice_the_loss_of_one_source(loss: str) -> None:
         await both.ticker("4", second)
         await both.someone.until(lambda: both.numbers() == [0, 1, 2, 3, 4] and both.last() == "4")
         assert both.states() == []
-        answer = await both.up.ready()
+        answer = await both.up.fresh()
         assert {name: source["linked"] for name, source in answer.json()["sources"].items()} == {
             first: False,
             second: True,
@@ -132,7 +132,7 @@ async def test_clients_are_told_when_the_last_source_is_lost() -> None:
         for server in both.servers.values():
             server.kill()
         await both.someone.until(lambda: both.states() and both.states()[-1] == "stale")
-        assert (await both.up.ready(503)).json()["reasons"] == ["feed: redis"]
+        assert (await both.up.fresh(503)).json()["reasons"] == ["feed: redis"]
         name = "backup"
         both.servers[name].start()
         async with Publisher(both.servers[name]) as publisher:
@@ -232,7 +232,7 @@ async def test_health_and_metrics_report_both_sources() -> None:
         await both.someone.until(lambda: both.last() == "2")
         both.servers[second].kill()
         await until(lambda: both.up.inside.sources.all[second].failures, "the loss")
-        sources = (await both.up.ready()).json()["sources"]
+        sources = (await both.up.fresh()).json()["sources"]
         assert sources[first] | {"age_s": 0} == {
             "linked": True,
             "followed": True,

@@ -211,11 +211,11 @@ class TestNotificationsThatAreOff:
             serving(make_config(server, feed=feed("keyspace")), ready=False) as up,
         ):
             await until(lambda: up.inside.health.feed.problem, "the problem")
-            reasons = (await up.ready(503)).json()["reasons"]
+            reasons = (await up.fresh(503)).json()["reasons"]
             assert "CONFIG SET notify-keyspace-events K$z" in reasons[-1]
             async with Redis.from_url(server.url) as redis:
                 await redis.config_set("notify-keyspace-events", "AK")
-            await up.ready()
+            await up.fresh()
             await collector.ticker("3")
             await until(lambda: up.inside.market.has_data(SYMBOL), "the ticker")
 
@@ -229,9 +229,9 @@ class TestNotificationsThatAreOff:
             setting = (await redis.config_get("notify-keyspace-events"))["notify-keyspace-events"]
             assert set("ExK$z") <= set(setting or "")
             server.kill()
-            await up.ready(503)
+            await up.fresh(503)
             await server.start_async()
-            await up.ready()
+            await up.fresh()
             async with Publisher(server, publishes=False) as collector:
                 await collector.ticker("3")
                 await until(lambda: up.inside.market.has_data(SYMBOL), "the ticker")
@@ -243,7 +243,7 @@ class TestNotificationsThatAreOff:
             config = as_user(make_config(server, feed=feed("keyspace", enable_notifications=True)), "reader:x@", server)
             async with serving(config, ready=False) as up:
                 await until(lambda: "may not do that" in up.inside.health.feed.problem, "the problem")
-                assert (await up.ready(503)).json()["reasons"][0] == "feed: redis"
+                assert (await up.fresh(503)).json()["reasons"][0] == "feed: redis"
 
 
 class TestAuto:
@@ -264,7 +264,7 @@ class TestAuto:
             async with serving(config, ready=False) as up:
                 async with collecting(config):
                     await until(lambda: up.inside.health.feed.mode == mode, f"the switch to {mode}")
-                    await up.ready()
+                    await up.fresh()
                     async with client(up) as someone:
                         await someone.subscribe(*CHANNELS, history=20)
                         views = [someone.view(channel) for channel in CHANNELS]
@@ -290,7 +290,7 @@ class TestAuto:
             await until(lambda: up.inside.health.feed.mode == "keyspace", "the first switch")
             await redis.config_set("notify-keyspace-events", "")
             await until(lambda: up.inside.health.feed.mode == "poll", "the second switch")
-            await up.ready()
+            await up.fresh()
 
     async def test_polls_where_no_subscription_is_allowed(self, server: EmbeddedServer) -> None:
         async with Publisher(server, publishes=False) as collector, Redis.from_url(server.url) as redis:

@@ -55,7 +55,7 @@ async def test_with_an_operations_address_the_public_gets_no_details(redis_serve
             assert set((await http.get(f"{public}/readyz")).json()) == {"ready"}
             behind = f"http://127.0.0.1:{port}"
             assert "gateway_connections" in (await http.get(f"{behind}/metrics")).text
-            assert set((await http.get(f"{behind}/readyz")).json()) == {"ready", "reasons", "feed", "sources"}
+            assert set((await http.get(f"{behind}/readyz")).json()) == {"ready", "reasons", "feed", "sources", "data"}
             assert (await http.get(f"{behind}/v1/symbols")).status_code == 404
     finally:
         running.cancel()
@@ -77,7 +77,11 @@ async def test_without_the_token_a_request_gets_no_details(
         assert (refused.status_code, refused.json()["code"]) == (401, "UNAUTHORIZED")
         assert set((await http.get("/readyz", headers=headers)).json()) == {"ready"}
         assert "gateway_connections" in (await http.get("/metrics", headers=BEARER)).text
-        assert set((await http.get("/readyz", headers=BEARER)).json()) == {"ready", "reasons", "feed", "sources"}
+        shown = (await http.get("/readyz", headers=BEARER)).json()
+        assert set(shown) == {"ready", "reasons", "feed", "sources", "data"}
+        assert set((await http.get("/v1/health/data", headers=headers)).json()) == {"fresh"}
+        shown = (await http.get("/v1/health/data", headers=BEARER)).json()
+        assert set(shown) == {"fresh", "reasons", "feed", "sources", "lanes"}
 
 
 async def test_responses_have_security_headers(redis_server: EmbeddedServer) -> None:

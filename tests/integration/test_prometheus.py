@@ -58,6 +58,9 @@ class Collector:
     def __init__(self, server: EmbeddedServer) -> None:
         self.redis = Redis.from_url(server.url)
         self.silent = False
+        self.prices = True
+        self.garbled: tuple[str, ...] = ()
+        """Payloads that go out besides, on the first ticker's channel."""
         self._price = 0
         self._next_ms = (now_ms() // 1000 - 5) * 1000
 
@@ -72,7 +75,9 @@ class Collector:
     async def step(self) -> None:
         self._price += 1
         async with self.redis.pipeline(transaction=False) as pipe:
-            for symbol in SYMBOLS:
+            for payload in self.garbled:
+                pipe.publish(f"ticker:{SYMBOLS[0]}", payload)
+            for symbol in SYMBOLS if self.prices else ():
                 price = {"s": symbol, "c": str(self._price), **dict.fromkeys("ohlvq", "1")}
                 pipe.set(f"ticker:{symbol}", json.dumps(price))
                 pipe.publish(f"ticker:{symbol}", json.dumps({"e": "24hrMiniTicker", "E": now_ms(), **price}))
@@ -222,6 +227,20 @@ async def test_every_panel_has_data_and_each_alert_fires_and_resolves(
         collector.silent = False
         await watching.until_clear("GatewayFeedSilent")
         await watching.until_clear("GatewayStaleSymbols")
+
+        collector.prices = False
+        await watching.until_firing("GatewayLaneStale")
+        collector.prices = True
+        await watching.until_clear("GatewayLaneStale")
+
+        collector.garbled = ("{", "[]")
+        await watching.until_firing("GatewayFeedErrors")
+        assert "GatewayImplausibleTimes" not in await watching.firing()
+        collector.garbled = (json.dumps({"c": "1", "E": 17}),)
+        await watching.until_firing("GatewayImplausibleTimes")
+        collector.garbled = ()
+        await watching.until_clear("GatewayFeedErrors")
+        await watching.until_clear("GatewayImplausibleTimes")
 
         reader.misses = True
         await watching.until_firing("GatewayCacheMisses")

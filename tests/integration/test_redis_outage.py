@@ -75,12 +75,16 @@ class TestKilled:
             await someone.until(lambda: ("stale", "redis") in states(someone))
             assert someone.view(BARS).state == someone.view(PRICE).state == "stale"
             assert int(someone.said("status")[0]["since"]) > T0
-            why = (await up.ready(503)).json()
-            assert (why["ready"], why["reasons"]) == (False, ["feed: redis"])
+            why = (await up.fresh(503)).json()
+            assert (why["fresh"], why["reasons"]) == (False, ["feed: redis"])
+            assert {lane["reason"] for lane in why["lanes"].values()} == {"redis"}
+            # Other processes have lost it too: stale data is served, rather than none.
+            ready = (await up.ready()).json()
+            assert (ready["reasons"], ready["data"]) == ([], ["feed: redis"])
             async with restarted(redis_server):
                 await someone.until(lambda: states(someone) and states(someone)[-1] == ("live", ""))
                 assert someone.view(BARS).state == "live"
-                await up.ready()
+                await up.fresh()
             assert await up.metric("gateway_feed_gaps_total") == 1
 
     async def test_the_last_values_are_served_meanwhile_and_say_so(
@@ -88,7 +92,7 @@ class TestKilled:
     ) -> None:
         async with client(up) as someone:
             redis_server.kill()
-            await up.ready(503)
+            await up.fresh(503)
             await someone.subscribe(BARS, PRICE)
             assert (someone.view(PRICE).ticker or {})["c"] == "1"
             assert someone.view(PRICE).state == "stale"
@@ -199,7 +203,7 @@ class TestAbsentAtStart:
         server = EmbeddedServer()
         async with serving(make_config(server), ready=False) as up, client(up) as someone:
             assert (await up.get("/healthz")).status_code == 200
-            assert (await up.ready(503)).json()["reasons"] == ["feed: redis"]
+            assert (await up.fresh(503)).json()["reasons"] == ["feed: redis"]
             # Nobody can say yet what there is: any symbol is taken at its word.
             await someone.subscribe(BARS, PRICE)
             assert someone.view(PRICE).ticker is None
@@ -211,7 +215,7 @@ class TestAbsentAtStart:
                     for number in range(3):
                         await publisher.closed(number)
                     await publisher.forming(3)
-                    await up.ready()
+                    await up.fresh()
                     await someone.until(lambda: (someone.view(PRICE).ticker or {"c": ""})["c"] == "7")
                     await someone.until(lambda: someone.view(BARS).forming)
                     await someone.until(lambda: someone.view(BARS).state == "live")

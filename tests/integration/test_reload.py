@@ -32,7 +32,7 @@ async def served(file: Path) -> AsyncIterator[Serving]:
         assert child.stdout is not None
         line = await asyncio.wait_for(child.stdout.readline(), WAIT_S)
         found = Serving(line.decode().split()[-1], process=child)
-        await found.ready()
+        await found.fresh()
         yield found
     finally:
         if child.returncode is None:

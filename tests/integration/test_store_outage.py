@@ -82,10 +82,10 @@ async def test_a_ticker_whose_key_expired_meanwhile_is_known_and_stale_until_new
 
     assert await asked() == (1, False)
     async with killed(redis_server):
-        await up.ready(503)
+        await up.fresh(503)
         assert await asked() == (1, True)
     # The server has come back without the key, and nobody has published since.
-    await up.ready()
+    await up.fresh()
     assert await asked() == (1, True)
     async with Publisher(redis_server) as collector:
         collector.seen_ms = T0

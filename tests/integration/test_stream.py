@@ -425,7 +425,7 @@ class TestResume:
     ) -> None:
         async with client(up) as someone:
             redis_server.kill()
-            await up.ready(503)
+            await up.fresh(503)
             answer = await someone.subscribe(BARS, PRICE, resume={BARS: at(3)})
             assert answer["channels"][BARS]["error"]["code"] == "UNAVAILABLE"
             assert "n" in answer["channels"][PRICE]
@@ -433,7 +433,7 @@ class TestResume:
             async with Publisher(redis_server) as back:
                 for number in range(6):
                     await back.closed(number)
-                await up.ready()
+                await up.fresh()
                 await someone.subscribe(BARS, resume={BARS: at(3)})
                 (snapshot,) = [message for message in someone.said("snapshot") if message["channel"] == BARS]
                 assert snapshot["recovered"] is True

@@ -55,7 +55,7 @@ def supervised(system: SystemUnderTest) -> int:
 
 
 def all_ready(system: SystemUnderTest) -> bool:
-    return all(worker.get("ready") for worker in answer(system, "/readyz")["workers"].values())
+    return all(worker.get("fresh") for worker in answer(system, "/v1/health/data")["workers"].values())
 
 
 class TestServing:

@@ -48,8 +48,8 @@ def combine_traces(statuses: Mapping[int, Status]) -> list[dict[str, Any]]:
 
 
 def stalest(statuses: Mapping[int, Status]) -> int:
-    """The number of the worker with the stalest data: one that is not ready, else the one with most stale symbols."""
-    return max(statuses, key=lambda number: (not statuses[number]["ready"], statuses[number]["quiet"]))
+    """The number of the worker with the stalest data: one that has reasons, else the one with most stale symbols."""
+    return max(statuses, key=lambda number: (bool(statuses[number]["reasons"]), statuses[number]["quiet"]))
 
 
 def _worker(number: int, worker: Status) -> dict[str, Any]:

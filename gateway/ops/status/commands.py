@@ -29,7 +29,7 @@ worker_option = click.option(
 @click.command()
 @url_option
 @token_option
-@click.option("--once", is_flag=True, help="Print the status once and exit, for scripts.")
+@click.option("--once", is_flag=True, help="Print the status once and exit, with 3 if data is stale: for scripts.")
 @worker_option
 def top(url: str, token: str, once: bool, worker: int | None) -> None:
     """Show whether users of a running gateway get fresh data, and if not, why."""

@@ -17,6 +17,7 @@ from urllib.parse import urlencode, urlsplit
 import click
 
 from gateway.ops.status import screen
+from gateway.ops.status.verdict import STALE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 PERIOD_S = 1.0
 TIMEOUT_S = 5.0
 TRACE_WAIT_S = 5
+
+STALE_EXIT_CODE = 3
+"""Of `gateway top --once`, for scripts: users do not get fresh data. 1 means that the gateway does not answer."""
 
 HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 ENTER_SCREEN, LEAVE_SCREEN = "\x1b[?1049h", "\x1b[?1049l"
@@ -68,7 +72,7 @@ def _refusal(error: urllib.error.HTTPError) -> str:
 def run_top(url: str, token: str, worker: int | None = None, *, once: bool) -> None:
     """Show the gateway's status until Ctrl-C. `once`: print it and return. `worker`: show this worker's numbers.
 
-    Raises `NoAnswer` if the gateway does not answer at the start.
+    Raises `NoAnswer` if the gateway does not answer at the start, and with `once` `SystemExit` if its data is stale.
     """
     query = {"worker": worker} if worker else None
     status = ask(url, "/status.json", token, query)
@@ -76,6 +80,8 @@ def run_top(url: str, token: str, worker: int | None = None, *, once: bool) -> N
         tty = sys.stdout.isatty()
         width, height = shutil.get_terminal_size() if tty else (200, 60)
         click.echo("\n".join(screen.top(status, width, height, colour=tty)))
+        if status["level"] == STALE:
+            raise SystemExit(STALE_EXIT_CODE)
         return
     sys.stdout.write(ENTER_SCREEN + HIDE_CURSOR)
     try:

@@ -103,7 +103,7 @@ class StatusView:
                 stale_symbols=stale_symbols,
                 gaps=gaps.open,
                 history_available=health.store.available,
-                other_reasons=tuple(health.not_ready_reasons()),
+                other_reasons=(*health.not_ready_reasons(), *health.stale_reasons()),
             )
         )
         return {
@@ -174,13 +174,9 @@ class StatusView:
     def state(self) -> dict[str, Any]:
         """Whether the feed is live, else why and since when it is not; for each lane, and what is refused instead."""
         state = self.health.ingest.feed_state.current
-        lanes = {
-            name: {"live": lane.live, "reason": lane.reason, "since": lane.since_ms or None}
-            for name, lane in state.lanes().items()
-        }
         refused = self.health.ingest.refusals.text(state.reason)
         worst = {"live": state.live, "reason": state.reason, "since": state.since_ms or None}
-        return {**worst, "refused": refused, "lanes": lanes}
+        return {**worst, "refused": refused, "lanes": self.health.lanes()}
 
     def _reading(self) -> Reading:
         counters, health = self._counters, self.health

@@ -11,14 +11,33 @@ from starlette.applications import Starlette
 
 from gateway.http.worker_operations import OperationsRoutes
 from gateway.ops.counters import Counters
+from gateway.ops.health import STARTING
 from gateway.ops.metrics import Metrics
 from gateway.server.worker_group import Answer, WorkerGroup, WorkerGroupError
 
 if TYPE_CHECKING:
     from starlette.routing import Route
 
+
+class Report:
+    """A process that is neither ready nor fresh."""
+
+    def not_ready_reasons(self) -> list[str]:
+        return ["own"]
+
+    def stale_reasons(self) -> list[str]:
+        return ["feed: silent"]
+
+    def details(self) -> dict[str, object]:
+        return {}
+
+    def data_details(self) -> dict[str, object]:
+        return {"lanes": {}}
+
+
 FRESH = Answer(200, b'{"ready":true,"reasons":[],"feed":"poll"}')
-STALE = Answer(503, b'{"ready":false,"reasons":["feed: redis"]}')
+LATE = Answer(503, b'{"ready":false,"reasons":["flush: late"]}')
+NEW = Answer(503, json.dumps({"ready": False, "reasons": [STARTING]}).encode())
 FAILED = WorkerGroupError("Connection refused")
 
 
@@ -29,7 +48,7 @@ def worker_group(monkeypatch: pytest.MonkeyPatch) -> WorkerGroup:
 
 
 def operations_routes(worker_group: WorkerGroup | None, token: str = "") -> OperationsRoutes:
-    return OperationsRoutes(lambda: ["own"], dict, Metrics(Counters(), dict, dict), token, worker_group)
+    return OperationsRoutes(Report(), Metrics(Counters(), dict, dict), token, worker_group)
 
 
 async def get(routes: list[Route], path: str, **headers: str) -> httpx.Response:
@@ -59,14 +78,16 @@ def trace_of(*read_ms: int) -> Answer:
 @pytest.mark.parametrize(
     ("answers", "status", "reasons"),
     [
-        pytest.param((FRESH, FRESH), 200, [], id="both fresh"),
+        pytest.param((FRESH, FRESH), 200, [], id="both ready"),
         pytest.param((FRESH, FAILED), 200, [], id="one away"),
-        pytest.param((FRESH, STALE), 503, ["worker 2: feed: redis"], id="one stale"),
-        pytest.param((STALE, FAILED), 503, ["worker 1: feed: redis"], id="nobody fresh"),
+        pytest.param((FRESH, LATE), 503, ["worker 2: flush: late"], id="one late"),
+        pytest.param((FRESH, NEW), 200, [f"worker 2: {STARTING}"], id="one starting"),
+        pytest.param((NEW, FAILED), 503, [f"worker 1: {STARTING}"], id="nobody has started"),
+        pytest.param((LATE, FAILED), 503, ["worker 1: flush: late"], id="nobody ready"),
         pytest.param((FAILED, FAILED), 503, ["no worker answers"], id="nobody"),
     ],
 )
-async def test_the_group_is_ready_if_no_answering_worker_is_stale(
+async def test_the_group_is_ready_if_a_worker_is_and_none_is_late(
     worker_group: WorkerGroup,
     monkeypatch: pytest.MonkeyPatch,
     answers: tuple[Answer | WorkerGroupError, ...],
@@ -80,6 +101,46 @@ async def test_the_group_is_ready_if_no_answering_worker_is_stale(
     # The public routes show no more than that.
     answer = await get(operations_routes(worker_group).public_routes(), "/readyz")
     assert (answer.status_code, json.loads(answer.content)) == (status, {"ready": status == 200})
+
+
+@pytest.mark.parametrize(
+    ("answers", "status", "reasons"),
+    [
+        (("", ""), 200, []),
+        (("", FAILED), 200, []),
+        (("", "feed: prices"), 503, ["worker 2: feed: prices"]),
+        ((FAILED, FAILED), 503, ["no worker answers"]),
+    ],
+    ids=["both fresh", "one away", "one stale", "nobody"],
+)
+async def test_the_data_of_the_group_is_fresh_if_that_of_every_answering_worker_is(
+    worker_group: WorkerGroup,
+    monkeypatch: pytest.MonkeyPatch,
+    answers: tuple[str | WorkerGroupError, ...],
+    status: int,
+    reasons: list[str],
+) -> None:
+    def answer_of(reason: str) -> Answer:
+        body = {"fresh": not reason, "reasons": [reason] if reason else []}
+        return Answer(503 if reason else 200, json.dumps(body).encode())
+
+    asked = set_answers(monkeypatch, *(answer_of(it) if isinstance(it, str) else it for it in answers))
+    answer = await get(operations_routes(worker_group).routes(), "/v1/health/data")
+    body = json.loads(answer.content)
+    assert asked == ["/v1/health/data"]
+    assert (answer.status_code, body["fresh"], body["reasons"]) == (status, status == 200, reasons)
+    answer = await get(operations_routes(worker_group).public_routes(), "/v1/health/data")
+    assert (answer.status_code, json.loads(answer.content)) == (status, {"fresh": status == 200})
+
+
+async def test_a_process_says_whether_its_data_is_fresh_and_details_need_the_token() -> None:
+    routes = operations_routes(None, "open sesame").routes()
+    answer = await get(routes, "/v1/health/data")
+    assert (answer.status_code, answer.json()) == (503, {"fresh": False})
+    answer = await get(routes, "/v1/health/data", authorization="Bearer open sesame")
+    assert answer.json() == {"fresh": False, "reasons": ["feed: silent"], "lanes": {}}
+    answer = await get(operations_routes(None).public_routes(), "/v1/health/data")
+    assert (answer.status_code, answer.json()) == (503, {"fresh": False})
 
 
 async def test_details_and_metrics_need_the_token(worker_group: WorkerGroup, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,8 +204,8 @@ async def test_status_by_symbol_is_that_of_the_stalest_worker(
 ) -> None:
     set_answers(
         monkeypatch,
-        Answer(200, b'{"ready":true,"quiet":0,"symbols":[]}'),
-        Answer(200, b'{"ready":true,"quiet":4,"symbols":[]}'),
+        Answer(200, b'{"reasons":[],"quiet":0,"symbols":[]}'),
+        Answer(200, b'{"reasons":[],"quiet":4,"symbols":[]}'),
     )
     body = json.loads((await get(operations_routes(worker_group).routes(), "/v1/status")).content)
     assert (body["worker"], body["quiet"]) == (2, 4)

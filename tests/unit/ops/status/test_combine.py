@@ -151,7 +151,8 @@ def test_traced_updates_of_all_are_ordered_by_when_they_were_read() -> None:
     assert [(update["worker"], update["read"]) for update in found] == [(1, 3), (2, 4), (1, 5)]
 
 
-def test_the_stalest_worker_is_not_ready_or_has_most_stale_symbols() -> None:
-    ready, quieter, stale = {"ready": True, "quiet": 0}, {"ready": True, "quiet": 5}, {"ready": False, "quiet": 0}
+def test_the_stalest_worker_has_reasons_or_has_most_stale_symbols() -> None:
+    ready, quieter = {"reasons": [], "quiet": 0}, {"reasons": [], "quiet": 5}
+    stale = {"reasons": ["feed: silent"], "quiet": 0}
     assert stalest({1: ready, 2: quieter}) == 2
     assert stalest({1: stale, 2: quieter}) == 1
