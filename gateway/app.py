@@ -58,6 +58,7 @@ from gateway.runtime.ingest import Ingest
 from gateway.runtime.keepalive import Keepalive
 from gateway.runtime.load_windows import LoadWindows, charge_tasks
 from gateway.runtime.session_writer import SessionWriter
+from gateway.runtime.symbol_watch import SymbolWatch
 from gateway.server.lifecycle import Server
 from gateway.server.operations import serve_operations
 from gateway.server.process import run_process
@@ -250,23 +251,21 @@ class Gateway:
         if failures:
             raise failures[0]
 
-    def _background_works(
-        self, operations_sock: socket.socket | None
-    ) -> Iterator[tuple[str, Coroutine[None, None, None]]]:
-        """Every task of the process but the server, by name."""
+    def _background_works(self, operations: socket.socket | None) -> Iterator[tuple[str, Coroutine[None, None, None]]]:
+        """Every task of the process but the server, by name. `operations`: the socket of operations.address."""
         yield "clock", self.clock.run()
         for name, feed in self.feeds.items():
             yield f"feed {name}", self.load_meter.charged(Cause.INGEST, feed.run())
         yield "sources", self.sources.run()
-        for probe in self.store_probes:
-            yield "store probe", probe.run()
+        yield from (("store probe", probe.run()) for probe in self.store_probes)
         yield "gap watch", self.watch.run()
+        yield "symbol watch", SymbolWatch(self.config.market, self.market, self.feed_state, self.clock).run()
         yield "flush", self.flusher.run()
         yield "keepalive", self.keepalive.run()
         yield "reaper", self.admission.reaper.run()
         yield "status", self.status.run()
-        if operations_sock is not None:
-            yield "operations", serve_operations(operations_sock, self.operations.routes())
+        if operations is not None:
+            yield "operations", serve_operations(operations, self.operations.routes())
         if group := self.worker_group:
             yield "worker group", serve_operations(group.bind(), self.operations.worker_routes(group))
 

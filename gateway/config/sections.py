@@ -106,6 +106,7 @@ class MarketConfig(Section, frozen=True):
     unknown_after_s: Annotated[float, Meta(ge=0)] = 2.0
     stale_after_s: Seconds = 15.0
     symbol_stale_after_s: Seconds = 60.0
+    symbol_stale_pauses: Annotated[float, Meta(ge=0)] = 20.0
     switch_after_s: Seconds = 2.0
 
 

@@ -225,6 +225,9 @@ def changed_states(
     channels: Sequence[Channel], ns: Iterable[int], before: FeedState | None, feed: FeedState, *, closed_only: bool
 ) -> dict[int, Staleness]:
     """The states of those channels (by number) whose state is another one than `before`; `None`: of all."""
+    if before is not None and (symbols := feed.may_differ(before)) is not None:
+        # Only symbols have changed, and clients have few of them.
+        ns = [n for n in ns if channels[n].symbol in symbols] if symbols else ()
     states = {n: channels[n].staleness(feed, closed_only=closed_only) for n in ns}
     if before is None:
         return states

@@ -11,16 +11,23 @@ clients:
 | silent | `silent` | connected, and nothing usable for `stale_after_s`; or data again, but no fresh prices yet |
 | malformed | `malformed` | messages arrive, and none of them is usable |
 | stopped | `prices`, `klines` | usable data arrives, but no prices; or no closed klines though some are due |
+
+Beside the lanes, single symbols can have stopped (`symbol`): see `delivery/symbol_pauses.py`.
 """
 
 from __future__ import annotations
 
 import math
 from enum import Enum, auto
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.delivery.feed_times import FeedTimes
 from gateway.delivery.staleness import FeedState, Staleness, StaleReason
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.delivery.staleness import SymbolStates
 
 PRICES_SPREAD_S = 1.0
 """A source that is back sends the price of its last symbol at most this long after that of its first."""
@@ -104,21 +111,9 @@ _READ = (
 # A pair without a row, and a row whose condition does not hold, changes nothing. The first row that holds counts.
 TRANSITIONS: dict[tuple[State, Input], tuple[Transition, ...]] = {
     # Live data stays live while another source takes over or channels are added: it is fresh all along.
-    (State.DISCONNECTED, Input.CONNECTED): _BACKFILL,
-    (State.BACKFILLING, Input.CONNECTED): _BACKFILL,
-    (State.SILENT, Input.CONNECTED): _BACKFILL,
-    (State.MALFORMED, Input.CONNECTED): _BACKFILL,
-    (State.STOPPED, Input.CONNECTED): _BACKFILL,
-    (State.LIVE, Input.DISCONNECTED): _LOST,
-    (State.BACKFILLING, Input.DISCONNECTED): _LOST,
-    (State.SILENT, Input.DISCONNECTED): _LOST,
-    (State.MALFORMED, Input.DISCONNECTED): _LOST,
-    (State.STOPPED, Input.DISCONNECTED): _LOST,
-    (State.DISCONNECTED, Input.BACKFILL_DONE): _READ,
-    (State.BACKFILLING, Input.BACKFILL_DONE): _READ,
-    (State.SILENT, Input.BACKFILL_DONE): _READ,
-    (State.MALFORMED, Input.BACKFILL_DONE): _READ,
-    (State.STOPPED, Input.BACKFILL_DONE): _READ,
+    **{(state, Input.CONNECTED): _BACKFILL for state in State if state is not State.LIVE},
+    **{(state, Input.DISCONNECTED): _LOST for state in State if state is not State.DISCONNECTED},
+    **{(state, Input.BACKFILL_DONE): _READ for state in State if state is not State.LIVE},
     (State.LIVE, Input.TIME_PASSED): (
         Transition(State.SILENT, When.NOTHING, Since.LAST_USABLE),
         Transition(State.MALFORMED, When.REFUSED, Since.LAST_USABLE),
@@ -173,13 +168,14 @@ class FeedStateMachine:
     had time to arrive (`PRICES_SPREAD_S`). A source that never sent a price needs none.
     """
 
-    __slots__ = ("_all_since_s", "_closed", "_prices", "current", "times")
+    __slots__ = ("_all_since_s", "_closed", "_prices", "_symbols", "current", "times")
 
     def __init__(self, stale_after_s: float, close_grace_s: float = 2.0) -> None:
         """See `FeedTimes`."""
         self.times = FeedTimes(stale_after_s, close_grace_s)
         self.current = FeedState(StaleReason.DISCONNECTED)
         self._prices, self._closed = _Lane(StaleReason.PRICES), _Lane(StaleReason.KLINES)
+        self._symbols: Mapping[str, SymbolStates] = {}
         # Since when there has been usable data of any kind again.
         self._all_since_s = math.inf
 
@@ -216,6 +212,12 @@ class FeedStateMachine:
     def kline_closed(self, now_s: float, interval_s: float, close_time_ms: int) -> None:
         """A closed kline has been decoded and applied, or read from the store."""
         self.times.kline_closed(now_s, interval_s, close_time_ms)
+
+    def set_symbols(self, symbols: Mapping[str, SymbolStates]) -> None:
+        """These symbols have stopped while others go on."""
+        if symbols != self._symbols:
+            self._symbols = symbols
+            self._renew()
 
     # What becomes of the connection.
 
@@ -266,9 +268,12 @@ class FeedStateMachine:
         """For each lane make the first transition whose condition holds; returns whether there was one."""
         moved = [lane for lane in (self._prices, self._closed) if self._apply_to(lane, given, now_s, now_ms)]
         if moved:
-            prices, closed = self._prices.staleness(), self._closed.staleness()
-            self.current = FeedState(prices.reason, prices.since_ms, closed=closed)
+            self._renew()
         return bool(moved)
+
+    def _renew(self) -> None:
+        prices, closed = self._prices.staleness(), self._closed.staleness()
+        self.current = FeedState(prices.reason, prices.since_ms, closed=closed, symbols=self._symbols)
 
     def _apply_to(self, lane: _Lane, given: Input, now_s: float, now_ms: int) -> bool:
         for transition in TRANSITIONS.get((lane.state, given), ()):
@@ -305,8 +310,7 @@ class FeedStateMachine:
                 return lane.since_ms
             case Since.NOW:
                 return now_ms
-            case Since.LAST_USABLE:
-                at_s = times.last_usable_s
-            case Since.LANE:
-                at_s = times.last_price_s if lane is self._prices else times.closes_due_s
+        at_s = times.last_usable_s
+        if since is Since.LANE:
+            at_s = times.last_price_s if lane is self._prices else times.closes_due_s
         return now_ms - round((now_s - at_s) * 1000)

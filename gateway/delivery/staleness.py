@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ class StaleReason(StrEnum):
     MALFORMED = "malformed"
     PRICES = "prices"
     KLINES = "klines"
+    SYMBOL = "symbol"
 
 
 class Staleness(NamedTuple):
@@ -35,15 +37,28 @@ class Staleness(NamedTuple):
         return not self.reason
 
 
+class SymbolStates(NamedTuple):
+    """The states of one symbol's ticker and klines."""
+
+    ticker: Staleness
+    klines: Staleness
+
+
 class FeedState:
     """One state of the feed, given to sessions and compared by identity: each object is announced once."""
 
-    __slots__ = ("closed", "prices")
+    __slots__ = ("closed", "prices", "symbols")
 
     def __init__(
-        self, reason: StaleReason = StaleReason.NONE, since_ms: int = 0, *, closed: Staleness | None = None
+        self,
+        reason: StaleReason = StaleReason.NONE,
+        since_ms: int = 0,
+        *,
+        closed: Staleness | None = None,
+        symbols: Mapping[str, SymbolStates] | None = None,
     ) -> None:
-        """`closed`: the state of closed klines, where that is another one."""
+        """`closed`: the state of closed klines, where that is another one. `symbols`: those that have stopped."""
+        self.symbols = symbols or {}
         self.prices = Staleness(reason, since_ms)
         """Of tickers and forming klines."""
         self.closed = self.prices if closed is None else closed
@@ -76,8 +91,23 @@ class FeedState:
 
     def ticker(self, symbol: str) -> Staleness:
         """The state of a symbol's ticker."""
+        if self.prices.live and symbol in self.symbols:
+            return self.symbols[symbol].ticker
         return self.prices
 
     def klines(self, symbol: str, *, forming: bool = True) -> Staleness:
         """The state of a symbol's klines, with or without the forming one."""
-        return self.prices if self.closed.live and forming else self.closed
+        state = self.prices if self.closed.live and forming else self.closed
+        return self.symbols[symbol].klines if state.live and symbol in self.symbols else state
+
+    def may_differ(self, other: FeedState) -> frozenset[str] | None:
+        """The symbols whose states are others than in `other`; `None`: any, because those of lanes are."""
+        if (self.prices, self.closed) != (other.prices, other.closed):
+            return None
+        return _changed(self, other)
+
+
+@lru_cache(maxsize=8)
+def _changed(state: FeedState, other: FeedState) -> frozenset[str]:
+    known, before = state.symbols, other.symbols
+    return frozenset(symbol for symbol in known.keys() | before.keys() if known.get(symbol) != before.get(symbol))

@@ -70,18 +70,19 @@ def routes(
     async def exchange_info(request: Request) -> Response:
         given = Parameters(request, rules, _INFO)
         asked = given.symbols()
-        listed = _trading(given)
+        status, listed = _status(given), True
         if given.text("permissions") is not None:
             if asked is not None:
                 raise Refused(-1128, "Combination of optional parameters invalid.")
-            listed = listed and "SPOT" in given.required("permissions")
+            listed = "SPOT" in given.required("permissions")
         if not listed:
             head = AnswerPrefix(wire.exchange_info((), weight_max))
-        elif asked is None:
+        elif asked is None and status is None:
             head = full_info.head()
         else:
             names = [asked] if isinstance(asked, str) else asked
-            head = AnswerPrefix(wire.exchange_info([await listings.find(name) for name in names], weight_max))
+            found = listings.all() if names is None else [await listings.find(name) for name in names]
+            head = AnswerPrefix(wire.exchange_info([one for one in found if status in (None, one.status)], weight_max))
         return await reply(request, head, wire.server_time_end(clock_ms()), gzip_min_bytes)
 
     async def klines(request: Request) -> Response:
@@ -170,9 +171,14 @@ class _FullInfo:
         return self._head
 
 
+def _status(given: Parameters) -> str | None:
+    """The status that symbols must have; `None`: any."""
+    return given.choice("symbolStatus", _STATUSES, (-1122, "Invalid symbolStatus."))
+
+
 def _trading(given: Parameters) -> bool:
-    """Whether the request includes symbols with status TRADING; all symbols have it."""
-    return given.choice("symbolStatus", _STATUSES, (-1122, "Invalid symbolStatus.")) in (None, "TRADING")
+    """Whether prices are asked for: those of a symbol that has stopped are served too, as stale."""
+    return _status(given) in (None, "TRADING")
 
 
 def _with_state(response: Response, *, stale: bool) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gateway.delivery.staleness import StaleReason
 from gateway.http.errors import NoDataYet
 from gateway.model.interval import INTERVALS
 from gateway.protocol.listing import PADDED_DIGITS, Listing, fraction_digits, longest_first, split_symbol, step_parts
@@ -64,7 +65,8 @@ class Listings:
         base, quote = split_symbol(symbol, self._quote_assets)
         price_digits, price_units = self._ticks.get(symbol, (price_digits, 1))
         quantity_digits, quantity_units = self._steps.get(symbol, (quantity_digits, 1))
-        return Listing(symbol, base, quote, price_digits, quantity_digits, price_units, quantity_units)
+        stopped = self._live.ticker_stale(symbol) is StaleReason.SYMBOL
+        return Listing(symbol, base, quote, price_digits, quantity_digits, price_units, quantity_units, stopped)
 
 
 def _digits(ticker: Ticker | None, klines: Sequence[Kline]) -> tuple[int, int]:

@@ -78,6 +78,10 @@ class Market:
     def symbols(self) -> list[str]:
         return sorted(state.symbol for state in self._states.values() if state.has_data)
 
+    def states(self) -> list[SymbolState]:
+        """The states of all symbols with data, not brought up to date."""
+        return [state for state in self._states.values() if state.has_data]
+
     def ticker(self, symbol: str) -> Ticker | None:
         state = self._states.get(symbol)
         return state.ticker if state else None

@@ -121,7 +121,7 @@ def _symbol(listing: Listing) -> dict[str, Any]:
     step = step_text(listing.quantity_digits, listing.quantity_units)
     return {
         "symbol": listing.symbol,
-        "status": "TRADING",
+        "status": listing.status,
         "baseAsset": listing.base,
         "baseAssetPrecision": 8,
         "quoteAsset": listing.quote,

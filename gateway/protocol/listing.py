@@ -30,6 +30,13 @@ class Listing(NamedTuple):
     """Tick size in units of the last price digit."""
     quantity_units: int = 1
     """Step size in units of the last quantity digit."""
+    stopped: bool = False
+    """Whether the symbol is not updated any more, while others are."""
+
+    @property
+    def status(self) -> str:
+        """As Binance names it."""
+        return "BREAK" if self.stopped else "TRADING"
 
 
 def longest_first(quote_assets: Iterable[str]) -> tuple[str, ...]:

@@ -230,3 +230,38 @@ async def test_a_collector_of_prices_alone_is_live(redis_server: EmbeddedServer)
         await until(lambda: up.inside.counters.messages_in > messages + 40)
         assert set((await lanes(up)).values()) == {""}
         assert state(someone, PRICE) == state(someone, BARS) == ("live", "")
+
+
+async def test_a_symbol_that_stops_while_others_go_on_is_stale(redis_server: EmbeddedServer) -> None:
+    other = "ETHUSDT"
+
+    def other_ticker() -> tuple[str, str]:
+        return f"ticker:{other}", price().replace(SYMBOL, other)
+
+    config = make_config(redis_server, market=market(stale_after_s=5.0, symbol_stale_after_s=0.5))
+    async with (
+        collecting(redis_server, ticker_message, other_ticker) as collector,
+        serving(config) as up,
+        client(up) as someone,
+    ):
+        halted, halted_klines = f"ticker:{other}", f"kline:{other}:1m"
+        await someone.subscribe(PRICE, halted, halted_klines)
+        messages = up.inside.counters.messages_in
+        await until(lambda: up.inside.counters.messages_in > messages + 40)
+        assert state(someone, halted) == ("live", "")
+        collector.messages = [ticker_message]
+        await someone.until(lambda: state(someone, halted) == state(someone, halted_klines) == ("stale", "symbol"))
+        assert state(someone, PRICE) == ("live", "")
+        assert await stale(up, f"/v1/ticker?symbol={other}") == "symbol"
+        assert await stale(up, f"/v1/klines?symbol={other}&interval=1m") == "symbol"
+        assert await stale(up, TICKER_URL) == ""
+        assert (await up.get("/v1/health/data")).status_code == 200, "one symbol does not make the feed stale"
+        listed = (await up.get(f"/api/v3/exchangeInfo?symbol={other}")).json()["symbols"]
+        assert [symbol["status"] for symbol in listed] == ["BREAK"]
+        listed = (await up.get("/api/v3/exchangeInfo?symbolStatus=TRADING")).json()["symbols"]
+        assert [symbol["symbol"] for symbol in listed] == [SYMBOL]
+        async with client(up) as late:
+            await late.subscribe(halted)
+            assert state(late, halted) == ("stale", "symbol")
+        collector.messages = [ticker_message, other_ticker]
+        await someone.until(lambda: state(someone, halted) == state(someone, halted_klines) == ("live", ""))

@@ -20,6 +20,7 @@ from websockets.asyncio.client import connect
 
 from gateway.market import gaps
 from gateway.model.interval import DAY_MS
+from gateway.ops.metrics import DESCRIPTIONS
 from gateway.runtime import gap_watch
 from loadtest.processes import family
 from loadtest.protocol.websocket import handshake
@@ -61,6 +62,8 @@ class Collector:
         self.prices = True
         self.garbled: tuple[str, ...] = ()
         """Payloads that go out besides, on the first ticker's channel."""
+        self.foreign = False
+        """Whether messages go out besides on a channel that the settings do not admit."""
         self._price = 0
         self._next_ms = (now_ms() // 1000 - 5) * 1000
 
@@ -75,6 +78,8 @@ class Collector:
     async def step(self) -> None:
         self._price += 1
         async with self.redis.pipeline(transaction=False) as pipe:
+            if self.foreign:
+                pipe.publish("ticker:no symbol", "{}")
             for payload in self.garbled:
                 pipe.publish(f"ticker:{SYMBOLS[0]}", payload)
             for symbol in SYMBOLS if self.prices else ():
@@ -242,6 +247,13 @@ async def test_every_panel_has_data_and_each_alert_fires_and_resolves(
         await watching.until_clear("GatewayFeedErrors")
         await watching.until_clear("GatewayImplausibleTimes")
 
+        counts_channels = "refused_channels_total" in DESCRIPTIONS
+        if counts_channels:
+            collector.foreign = True
+            await watching.until_firing("GatewayRefusedChannels")
+            collector.foreign = False
+            await watching.until_clear("GatewayRefusedChannels")
+
         reader.misses = True
         await watching.until_firing("GatewayCacheMisses")
         reader.misses = False
@@ -269,7 +281,8 @@ async def test_every_panel_has_data_and_each_alert_fires_and_resolves(
         await watching.until_clear("GatewayRedisLost")
         await watching.until_clear("GatewayErrors")
 
-        assert watching.seen == alert_names() - {"GatewayDown", "GatewayWorkerAway"}
+        elsewhere = {"GatewayDown", "GatewayWorkerAway"} | (set() if counts_channels else {"GatewayRefusedChannels"})
+        assert watching.seen == alert_names() - elsewhere
 
 
 async def test_a_gateway_that_does_not_answer_is_down(redis_server: EmbeddedServer, tmp_path: Path) -> None:

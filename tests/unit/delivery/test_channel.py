@@ -12,7 +12,7 @@ from gateway.delivery.channel import (
     View,
     changed_states,
 )
-from gateway.delivery.staleness import FeedState, Staleness, StaleReason
+from gateway.delivery.staleness import FeedState, Staleness, StaleReason, SymbolStates
 from tests.builders import T0, closed_klines, ticker
 from tests.unit.delivery.samples import LOG, TEXT, SampleMarket, number_of
 
@@ -56,6 +56,15 @@ class TestStaleness:
         changed = changed_states(channels, (0, 1), FeedState(), klines, closed_only=False)
         assert changed == {1: Staleness(StaleReason.KLINES, 7)}
         assert changed_states(channels, (1,), FeedState(), self.PRICES, closed_only=True) == {}
+
+    def test_a_symbol_that_stops_is_told_on_its_own_channels(self, samples: SampleMarket) -> None:
+        channels: list[Channel] = [ticker_channel(samples), kline_channel(samples)]
+        stale = Staleness(StaleReason.SYMBOL, 7)
+        stopped = FeedState(symbols={"AAAUSDT": SymbolStates(stale, stale)})
+        elsewhere = FeedState(symbols={"BBBUSDT": SymbolStates(stale, stale)})
+        assert changed_states(channels, (0, 1), FeedState(), stopped, closed_only=False) == {0: stale, 1: stale}
+        assert changed_states(channels, (0, 1), FeedState(), elsewhere, closed_only=False) == {}
+        assert changed_states(channels, (0,), elsewhere, stopped, closed_only=False) == {0: stale}
 
 
 class TestTicker:

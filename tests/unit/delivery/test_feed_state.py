@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.delivery.feed_state import PRICES_SPREAD_S, PRICES_WAIT_S, TRANSITIONS, FeedStateMachine, Input, State
-from gateway.delivery.staleness import FeedState, StaleReason
+from gateway.delivery.staleness import FeedState, Staleness, StaleReason, SymbolStates
 from tests.builders import MINUTE_MS, T0
 
 if TYPE_CHECKING:
@@ -255,6 +255,21 @@ def test_data_is_silent_at_once_after_a_backfill_where_the_last_is_old() -> None
     feed.now_s += STALE_S + 1
     feed.connect().backfill()
     assert (feed.reason, feed.machine.current.since_ms) == (StaleReason.SILENT, T0)
+
+
+# Symbols
+
+
+def test_symbols_that_have_stopped_are_kept_while_lanes_change() -> None:
+    feed = live()
+    stopped = {"ETHUSDT": SymbolStates(Staleness(StaleReason.SYMBOL, 7), Staleness())}
+    feed.machine.set_symbols(stopped)
+    state = feed.machine.current
+    assert state.symbols == stopped
+    feed.machine.set_symbols(dict(stopped))
+    assert feed.machine.current is state
+    feed.disconnect()
+    assert feed.machine.current.symbols == stopped
 
 
 # Time passes: live data

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.delivery.staleness import FeedState, Staleness, StaleReason
+from gateway.delivery.staleness import FeedState, Staleness, StaleReason, SymbolStates
 
 LIVE = Staleness()
 
 
 def test_reasons_are_those_of_the_wire() -> None:
     assert [str(reason) for reason in StaleReason] == [
-        "", "redis", "repair", "silent", "malformed", "prices", "klines",
+        "", "redis", "repair", "silent", "malformed", "prices", "klines", "symbol",
     ]  # fmt: skip
 
 
@@ -49,3 +49,22 @@ def test_without_closed_klines_all_klines_are_stale_and_tickers_are_not() -> Non
     assert state.lanes() == {"ticker": LIVE, "forming": LIVE, "closed": stale}
     assert state.ticker("BTCUSDT") == LIVE
     assert state.klines("BTCUSDT") == state.klines("BTCUSDT", forming=False) == stale
+
+
+def test_a_symbol_that_has_stopped_is_stale_unless_its_lane_is_anyway() -> None:
+    stale = Staleness(StaleReason.SYMBOL, 7)
+    symbols = {"ETHUSDT": SymbolStates(stale, LIVE)}
+    state = FeedState(symbols=symbols)
+    assert state.live, "one symbol does not make the feed stale"
+    assert (state.ticker("ETHUSDT"), state.klines("ETHUSDT"), state.ticker("BTCUSDT")) == (stale, LIVE, LIVE)
+    both = FeedState(symbols={"ETHUSDT": SymbolStates(stale, stale)})
+    assert both.klines("ETHUSDT") == both.klines("ETHUSDT", forming=False) == stale
+    silent = FeedState(StaleReason.SILENT, 5, symbols=symbols)
+    assert silent.ticker("ETHUSDT").reason is StaleReason.SILENT
+
+
+def test_states_say_which_symbols_may_differ() -> None:
+    stopped = FeedState(symbols={"ETHUSDT": SymbolStates(Staleness(StaleReason.SYMBOL, 7), LIVE)})
+    assert stopped.may_differ(FeedState()) == frozenset({"ETHUSDT"})
+    assert FeedState().may_differ(FeedState()) == frozenset()
+    assert FeedState(StaleReason.SILENT, 5).may_differ(FeedState()) is None

@@ -27,6 +27,7 @@ const STALE: Record<string, string> = {
   malformed: "Source unreadable",
   prices: "No prices",
   klines: "Klines overdue",
+  symbol: "Symbol halted?",
 };
 
 export function showPrice(value: number | null, before: number | null, digits: number, loading: boolean): void {

@@ -31,7 +31,7 @@ export interface Ticker {
 }
 
 export type ChannelState = "live" | "stale";
-export type StaleReason = "redis" | "repair" | "silent" | "malformed" | "prices" | "klines";
+export type StaleReason = "redis" | "repair" | "silent" | "malformed" | "prices" | "klines" | "symbol";
 export type ThrottleReason = "slow_client" | "load" | "client" | "recovered";
 
 export type ErrorCode =
