@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from gateway.delivery import feed_state
+from gateway.ops.health import STARTING
 from loadtest.protocol.websocket import handshake
 from simulator.exchange import Activity
 from simulator.server import EmbeddedServer
@@ -204,6 +205,7 @@ class TestAbsentAtStart:
         async with serving(make_config(server), ready=False) as up, client(up) as someone:
             assert (await up.get("/healthz")).status_code == 200
             assert (await up.fresh(503)).json()["reasons"] == ["feed: redis"]
+            assert (await up.ready(503)).json()["reasons"] == [STARTING], "it has nothing to serve, not even stale data"
             # Nobody can say yet what there is: any symbol is taken at its word.
             await someone.subscribe(BARS, PRICE)
             assert someone.view(PRICE).ticker is None
@@ -216,6 +218,7 @@ class TestAbsentAtStart:
                         await publisher.closed(number)
                     await publisher.forming(3)
                     await up.fresh()
+                    await up.ready()
                     await someone.until(lambda: (someone.view(PRICE).ticker or {"c": ""})["c"] == "7")
                     await someone.until(lambda: someone.view(BARS).forming)
                     await someone.until(lambda: someone.view(BARS).state == "live")

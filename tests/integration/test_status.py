@@ -82,6 +82,7 @@ async def test_an_outage_is_reported_with_its_reason_and_so_is_its_end(
         assert (status["state"]["live"], status["state"]["reason"]) == (False, "redis")
         top = await gateway("top", "--once", "--url", up.address)
         assert top.output.startswith("!! Users do not get fresh data\n   not connected to Redis")
+        assert top.exit_code == remote.STALE_EXIT_CODE == 3
 
         redis_server.start()
         back = await status_when(up, lambda now: now["feed"]["live"] and now["events"][0]["kind"] == "live")
