@@ -42,7 +42,7 @@ ROWS = (
     Row(("protocol", "history.query", "history.merge"), pure=True, outside=("orjson", "websockets.utils")),
     Row(("redis.backoff", "redis.breaker", "redis.contract"), pure=True, outside=("msgspec",)),
     Row(
-        (*("feed.conflate", "feed.mode_detector", "feed.key_changes"),),
+        (*("feed.conflate", "feed.surge_filter", "feed.mode_detector", "feed.key_changes"),),
         pure=True,
         outside=(),
     ),

@@ -34,6 +34,9 @@ WEIGHT_MAX = 0.5
 FLUSH_WEIGHT = 0.25
 """Weight of one flush in the average of what flushes cost."""
 DWELL_S = 0.5
+INGEST_WINDOWS = 3
+"""Full windows after which the level of ingest rises: what is not read in time, the feed's server has to buffer, and it
+closes the connection when its buffer is full, after less than a second of a large surge."""
 CALM_S = 1.0
 """How long lower levels must look sufficient, before they are tried."""
 RELAPSE_S = 5.0
@@ -84,6 +87,7 @@ class Load:
         self._clients = 0
         self._http_waits = False
         self._changed_s = 0.0
+        self._ingest_windows = 0
         self._calm_s = CALM_S
         self._fell_s = -RELAPSE_S
         self._calm_since_s: float | None = None
@@ -149,10 +153,12 @@ class Load:
         self._clients, self._http_waits = window.clients, window.http_waits
         self._average(window)
         before = dict(self.levels)
-        if self._used(self.shares) > HIGH:
+        if self._lacks_time_to_read(window):
+            self._raise(Cause.INGEST, now_s)
+        elif self._used(self.shares) > HIGH:
             self._calm_since_s = None
             if now_s - self._changed_s >= DWELL_S:
-                self._rise(now_s)
+                self._raise_worst(now_s)
         elif lower := self._lower_levels():
             if self._calm_since_s is None:
                 self._calm_since_s = now_s
@@ -208,12 +214,25 @@ class Load:
         """What a flush costs on average if one in `period` includes tickers."""
         return (self._with_tickers_s + self._without_tickers_s * (period - 1)) / period
 
-    def _rise(self, now_s: float) -> None:
+    def _lacks_time_to_read(self, window: Window) -> bool:
+        """Whether so many windows in a row had no time left and ingest as their largest work, and more can be done."""
+        shares = {cause: spent_s / window.elapsed_s for cause, spent_s in window.spent_s.items()}
+        ingest, others = shares.pop(Cause.INGEST, 0.0), shares.pop(Cause.OTHERS, 0.0)
+        full = ingest + sum(shares.values()) > HIGH * (1.0 - others)
+        self._ingest_windows = self._ingest_windows + 1 if full and ingest > max(shares.values(), default=0.0) else 0
+        if self._ingest_windows < INGEST_WINDOWS or self.levels[Cause.INGEST] is Level.OVERLOAD:
+            return False
+        self._ingest_windows = 0
+        return True
+
+    def _raise_worst(self, now_s: float) -> None:
         """Raise the level of the work that takes most, if it is enough to be the cause and something is left to do."""
         rising = [cause for cause in REMEDIED if self.levels[cause] < Level.OVERLOAD]
         cause = max(rising, key=self.shares.__getitem__, default=None)
-        if cause is None or self.shares[cause] < CAUSE_MIN * self.got:
-            return
+        if cause is not None and self.shares[cause] >= CAUSE_MIN * self.got:
+            self._raise(cause, now_s)
+
+    def _raise(self, cause: Cause, now_s: float) -> None:
         self._calm_s = min(self._calm_s * 2, CALM_MAX_S) if now_s - self._fell_s < RELAPSE_S else CALM_S
         self.because = self._describe(cause)
         self._set({**self.levels, cause: Level(self.levels[cause] + 1)}, now_s)

@@ -276,10 +276,10 @@ class _Relay:
         if not self.standby:
             self._sink.disconnected(reason)
 
-    def ingest(self, batch: Batch) -> None:
+    def ingest(self, batch: Batch, replaced: int = 0) -> None:
         if self.standby:
             self._topics.update(topic for topic, _ in batch)
-        self._sink.ingest(batch)
+        self._sink.ingest(batch, replaced)
 
     def take_topics(self) -> set[Topic]:
         """The topics of two periods between calls: a message may come a little before its key changes, or after."""

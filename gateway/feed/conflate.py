@@ -1,13 +1,16 @@
 """Conflation before decoding, for when the feed brings more messages than can be decoded one by one. Pure.
 
 `MessageBatcher` turns what one socket read brought into a batch and, in a surge, keeps only the newest ticker of each
-channel. `Conflator` keeps the newest payload of each topic until the flush. Neither drops what must not be lost: closed
-klines, and deltas with other fields than the payload that replaces them.
+channel: most of the others it drops before they are parsed (`surge_filter.py`). `Conflator` keeps the newest payload of
+each topic until the flush. Neither drops what must not be lost: closed klines, and deltas with other fields than the
+payload that replaces them.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
+
+from gateway.feed.surge_filter import SurgeFilter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,8 +37,8 @@ class BatchSink(Protocol):
     def charge(self) -> AbstractContextManager[None]:
         """Charges the time that is spent on what was read."""
 
-    def ingest(self, batch: Batch) -> None:
-        """Take what one read brought, in order."""
+    def ingest(self, batch: Batch, replaced: int = 0) -> None:
+        """Take what one read brought, in order. `replaced`: messages that are not in it, because newer ones are."""
 
 
 class MessageBatcher:
@@ -48,22 +51,39 @@ class MessageBatcher:
         self._channel_at = channel_at
         self.received_bytes = 0
         """Read from the sockets of the subscriptions that this batcher serves."""
-        self.thinned = 0
-        """Messages of a surge that a newer one in the same read replaced."""
+        self._thinned = 0
+        # How many had been replaced when the last batch was passed on.
+        self._passed_on = 0
         self._ticker_channels: set[bytes] = set()
+        self._filter = SurgeFilter(channel_at, self._is_ticker, FULL_MIN_BYTES)
+
+    @property
+    def thinned(self) -> int:
+        """Messages of a surge that a newer one in the same read replaced."""
+        return self._thinned + self._filter.dropped
 
     @property
     def charge(self) -> AbstractContextManager[None]:
         return self._sink.charge
 
+    @property
+    def surging(self) -> bool:
+        return self._sink.surging
+
+    def reduce(self, data: bytes) -> bytes:
+        """What is to be parsed of a read: all of it, in a surge without the tickers that newer ones replace."""
+        return self._filter.reduce(data) if self._sink.surging else data
+
     def take(self, messages: list[list[bytes]]) -> None:
         """Take one read's messages. Ignores channels that match the patterns but are not in the contract."""
+        before = self._passed_on
         if self._sink.surging:
             messages = self._conflated(messages)
         parse, at, payload = self._topics.parse, self._channel_at, self._channel_at + 1
         batch = [(topic, message[payload]) for message in messages if (topic := parse(message[at])) is not None]
         if batch:
-            self._sink.ingest(batch)
+            self._passed_on = self.thinned
+            self._sink.ingest(batch, self._passed_on - before)
 
     def _conflated(self, messages: list[list[bytes]]) -> list[list[bytes]]:
         """The newest full ticker of each channel, then everything else: klines, and deltas of either.
@@ -79,10 +99,14 @@ class MessageBatcher:
                 newest[channel] = message
             else:
                 rest.append(message)
-                if (topic := self._topics.parse(channel)) is not None and not topic.interval:
+                if self._is_ticker(channel):
                     tickers.add(channel)
-        self.thinned += len(messages) - len(newest) - len(rest)
+        self._thinned += len(messages) - len(newest) - len(rest)
         return [*newest.values(), *rest]
+
+    def _is_ticker(self, channel: bytes) -> bool:
+        topic = self._topics.parse(channel)
+        return topic is not None and not topic.interval
 
 
 class Conflator:

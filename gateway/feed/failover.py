@@ -72,9 +72,9 @@ class Source:
         self.failures += 1
         self._sources.source_disconnected(self)
 
-    def ingest(self, batch: Batch) -> None:
+    def ingest(self, batch: Batch, replaced: int = 0) -> None:
         self.messages += len(batch)
-        self._sources.source_ingest(self, batch)
+        self._sources.source_ingest(self, batch, replaced)
 
 
 class SourceFailover:
@@ -164,12 +164,12 @@ class SourceFailover:
             # The source stays active: what a cluster's other shards still deliver is better than nothing.
             self._sink.disconnected(source.reason)
 
-    def source_ingest(self, source: Source, batch: Batch) -> None:
+    def source_ingest(self, source: Source, batch: Batch, replaced: int) -> None:
         source.last_message_s = self._clock_s()
         if source is self.active:
             for other in self.all.values():
                 other.ahead_s = None
-            self._sink.ingest(batch)
+            self._sink.ingest(batch, replaced)
         elif (
             source.is_connected
             and source.ahead_s is None

@@ -99,7 +99,7 @@ class KeyspaceFeed:
         self._subscribed = self._reported_connected = False
         self._sink.disconnected(reason)
 
-    def ingest(self, batch: Batch) -> None:
+    def ingest(self, batch: Batch, replaced: int = 0) -> None:
         self._changed.update(topic for topic, _ in batch)
         self._work.set()
 

@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     Messages = list[list[bytes]]
 
 
+DRAIN_S = 0.02
+"""How long reads are collected while the receiver surges: of what is parsed at once the newest is enough."""
+
+DRAIN_BYTES = 1 << 20
+"""Collected bytes that are parsed without waiting: more would no longer be in the processor's cache."""
+
+
 class ConnectionLost(Exception):
     """The connection has ended; the text says why."""
 
@@ -32,6 +39,13 @@ class Receiver(Protocol):
     @property
     def charge(self) -> AbstractContextManager[None]:
         """Charges the time that is spent on what was read."""
+
+    @property
+    def surging(self) -> bool:
+        """Whether messages arrive faster than they can be taken one by one."""
+
+    def reduce(self, data: bytes) -> bytes:
+        """What is to be parsed of a read; the rest is as if it had not been sent."""
 
     def take(self, messages: Messages) -> None:
         """Take what one read brought, in order."""
@@ -67,6 +81,9 @@ class Subscription(asyncio.Protocol):
         self._on_connected = on_connected
         self._on_channel_lost = on_channel_lost
         self._parser = hiredis.Reader()
+        self._collected: list[bytes] = []
+        self._collected_bytes = 0
+        self._drain: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport
 
     def start(self, connection: AbstractConnection) -> None:
@@ -113,13 +130,27 @@ class Subscription(asyncio.Protocol):
             self._ended.set_result(reason)
 
     def data_received(self, data: bytes) -> None:
+        self.last_message_s = self._loop.time()
+        self._receiver.received_bytes += len(data)
+        self._collected.append(data)
+        self._collected_bytes += len(data)
+        if not self._receiver.surging or self._collected_bytes >= DRAIN_BYTES:
+            self._take_collected()
+        elif self._drain is None:
+            self._drain = self._loop.call_later(DRAIN_S, self._take_collected)
+
+    def _take_collected(self) -> None:
+        if self._drain is not None:
+            self._drain.cancel()
+            self._drain = None
+        data = b"".join(self._collected)
+        self._collected.clear()
+        self._collected_bytes = 0
         with self._receiver.charge:
             self._take(data)
 
     def _take(self, data: bytes) -> None:
-        self.last_message_s = self._loop.time()
-        self._receiver.received_bytes += len(data)
-        self._parser.feed(data)
+        self._parser.feed(self._receiver.reduce(data))
         gets, kind = self._parser.gets, self._message
         messages: Messages = []
         try:
@@ -134,6 +165,7 @@ class Subscription(asyncio.Protocol):
             self._receiver.take(messages)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._take_collected()
         self.end(str(exc) if exc else "closed by the server")
 
     async def _wait(self, seconds: float) -> None:

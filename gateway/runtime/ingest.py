@@ -47,6 +47,10 @@ INGEST_SHARE = 0.3
 SURGE_OVER = 0.7
 """Part of that share that an interval's messages must fit into before a surge is over."""
 
+SURGE_OVER_FLUSHES = 8
+"""Flushes in a row to which that must apply: on a busy core a flush may come before what waits in the socket is read,
+and to end a surge too early costs more than to end it late."""
+
 
 class Ingest:
     """The feed's sink. The flusher calls `begin_flush` before it takes the market's changes."""
@@ -82,6 +86,7 @@ class Ingest:
         self._share_s = config.stream.tick_ms / 1000 * INGEST_SHARE
         self._conflator = Conflator()
         self._surging = False
+        self._calm_flushes = 0
         self.spent_s = 0.0
         """Time that ingest has taken since the last flush."""
         # Since the last flush: how many messages, when the first one came; of the last one its payload, when it came,
@@ -109,10 +114,14 @@ class Ingest:
         """Whether payloads are conflated before they are decoded."""
         return self._surging or self._load.conflates
 
-    def ingest(self, batch: list[tuple[Topic, bytes]]) -> None:
-        """Apply what one read has brought; in a surge only closed klines, and keep the newest of each other topic."""
+    def ingest(self, batch: list[tuple[Topic, bytes]], replaced: int = 0) -> None:
+        """Apply what one read has brought; in a surge only closed klines, and keep the newest of each other topic.
+
+        `replaced`: messages that are not in the batch, because newer ones are. They count for how long a surge lasts.
+        """
         with self.charge:
             self._ingest(batch)
+            self._messages += replaced
 
     def _ingest(self, batch: list[tuple[Topic, bytes]]) -> None:
         started_s = self._thread_time_s()
@@ -141,6 +150,7 @@ class Ingest:
         self.spent_s += self._thread_time_s() - started_s
         if self.spent_s > self._share_s:
             self._surging = True
+            self._calm_flushes = 0
 
     def begin_flush(self, now_ms: int) -> None:
         """Apply what a surge has kept, and see whether it is over."""
@@ -154,8 +164,10 @@ class Ingest:
         if self._messages:
             self._observe_lag(flush_s)
         self._counters.conflated = self._conflator.conflated
-        if self._surging and self._messages <= self._affordable(kept, started_s):
-            self._surging = False
+        if self._surging:
+            calm = self._messages <= self._affordable(kept, started_s)
+            self._calm_flushes = self._calm_flushes + 1 if calm else 0
+            self._surging = self._calm_flushes < SURGE_OVER_FLUSHES
         self._messages = 0
         self.spent_s = 0.0
 

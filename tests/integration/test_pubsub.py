@@ -61,7 +61,7 @@ class Sink:
         self.disconnected_s.append(asyncio.get_running_loop().time())
         self._changed.set()
 
-    def ingest(self, batch: list[tuple[Topic, bytes]]) -> None:
+    def ingest(self, batch: list[tuple[Topic, bytes]], replaced: int = 0) -> None:
         self.messages += batch
         self.batches += 1
         self._changed.set()

@@ -243,3 +243,18 @@ def test_nothing_is_shed_once_the_last_level_carries_the_load(run: Run) -> None:
     run.for_seconds(0.5, 1.0)
     assert run.load.level is Level.OVERLOAD
     assert not run.load.sheds(run.now_s + SHED_AFTER_S)
+
+
+def test_ingest_that_leaves_no_time_is_answered_before_the_feed_s_server_gives_up(run: Run) -> None:
+    run.for_seconds(5, 0.3)
+    run.for_seconds(0.4, 0.3, ingest=2.0)
+    assert run.load.levels == {**NORMAL, Cause.INGEST: Level.BUSY}
+    run.for_seconds(0.8, 0.3, ingest=2.0)
+    assert run.load.levels == {**NORMAL, Cause.INGEST: Level.OVERLOAD}
+
+
+def test_a_short_burst_of_the_feed_is_no_load(run: Run) -> None:
+    for _ in range(20):
+        run.for_seconds(2 * INTERVAL_S, 0.1, ingest=2.0)
+        run.for_seconds(10 * INTERVAL_S, 0.1, ingest=0.1)
+    assert run.load.level is Level.NORMAL

@@ -28,6 +28,7 @@ class RecordingSink:
     states: list[str] = field(default_factory=list)
     batches: list[list[tuple[Topic, bytes]]] = field(default_factory=list)
     surging: bool = False
+    replaced: int = 0
     charge: AbstractContextManager[None] = field(default_factory=nullcontext)
 
     @property
@@ -43,7 +44,8 @@ class RecordingSink:
     def disconnected(self, reason: str) -> None:
         self.states.append(reason)
 
-    def ingest(self, batch: list[tuple[Topic, bytes]]) -> None:
+    def ingest(self, batch: list[tuple[Topic, bytes]], replaced: int = 0) -> None:
+        self.replaced += replaced
         self.batches.append(batch)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.redis.subscription import ConnectionLost, Subscription
+from gateway.redis.subscription import DRAIN_S, ConnectionLost, Subscription
 from tests.unit.feed.doubles import FakeConnection, FakeTransport
 from tests.virtual_time import in_virtual_time, settle
 
@@ -18,8 +18,13 @@ WATCHDOG_S = 10.0
 class Receiver:
     def __init__(self) -> None:
         self.received_bytes = 0
+        self.dropped = b""
+        self.surging = False
         self.reads: list[list[list[bytes]]] = []
         self.charge: AbstractContextManager[None] = nullcontext()
+
+    def reduce(self, data: bytes) -> bytes:
+        return data.replace(self.dropped, b"") if self.dropped else data
 
     def take(self, messages: list[list[bytes]]) -> None:
         self.reads.append(messages)
@@ -199,3 +204,60 @@ async def test_other_replies_are_ignored() -> None:
     await settle()
     assert it.receiver.reads == []
     assert it.connected == 0
+
+
+@in_virtual_time
+async def test_in_a_surge_reads_are_collected_for_a_moment_and_parsed_at_once() -> None:
+    it = Subscribed()
+    it.subscription.subscribe(["a*"])
+    await settle()
+    it.receiver.surging = True
+    for number in range(3):
+        it.transport.send(b"pmessage", b"a*", b"a", b"%d" % number)
+        await settle()
+    before = list(it.receiver.reads)
+    await asyncio.sleep(DRAIN_S)
+    assert (before, [len(read) for read in it.receiver.reads]) == ([], [3])
+
+
+@in_virtual_time
+async def test_what_is_collected_is_parsed_before_a_read_after_the_surge(monkeypatch: pytest.MonkeyPatch) -> None:
+    it = Subscribed()
+    it.subscription.subscribe(["a*"])
+    await settle()
+    it.receiver.surging = True
+    it.transport.send(b"pmessage", b"a*", b"a", b"0")
+    await settle()
+    it.receiver.surging = False
+    it.transport.send(b"pmessage", b"a*", b"a", b"1")
+    await settle()
+    assert [[message[-1] for message in read] for read in it.receiver.reads] == [[b"0", b"1"]]
+
+
+@in_virtual_time
+async def test_much_is_parsed_without_waiting_and_the_rest_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    it = Subscribed()
+    it.subscription.subscribe(["a*"])
+    await settle()
+    it.receiver.surging = True
+    monkeypatch.setattr("gateway.redis.subscription.DRAIN_BYTES", 1)
+    it.transport.send(b"pmessage", b"a*", b"a", b"0")
+    await settle()
+    monkeypatch.undo()
+    it.transport.send(b"pmessage", b"a*", b"a", b"1")
+    await settle()
+    reads = len(it.receiver.reads)
+    it.subscription.connection_lost(None)
+    assert (reads, len(it.receiver.reads)) == (1, 2)
+
+
+@in_virtual_time
+async def test_what_the_receiver_does_not_want_is_not_parsed() -> None:
+    it = Subscribed()
+    it.subscription.subscribe(["a*"])
+    await settle()
+    it.receiver.dropped = b"*4\r\n$8\r\npmessage\r\n$2\r\na*\r\n$1\r\na\r\n$1\r\n0\r\n"
+    it.transport.send(b"pmessage", b"a*", b"a", b"0")
+    it.transport.send(b"pmessage", b"a*", b"a", b"1")
+    await settle()
+    assert [message[-1] for read in it.receiver.reads for message in read] == [b"1"]

@@ -16,7 +16,7 @@ from gateway.market.market import Market
 from gateway.ops.counters import Counters, Stage
 from gateway.redis.contract import Topic
 from gateway.runtime.clock import SteadyClock
-from gateway.runtime.ingest import INGEST_SHARE, Ingest
+from gateway.runtime.ingest import INGEST_SHARE, SURGE_OVER_FLUSHES, Ingest
 from tests.builders import MINUTE_MS, T0, kline
 
 if TYPE_CHECKING:
@@ -317,8 +317,10 @@ def test_a_surge_is_over_once_the_messages_fit_into_their_share() -> None:
     gateway.flush()
     assert gateway.surging(), "one message takes all of the share"
     gateway.message_cost_s = SHARE_S / 10
-    gateway.ingest.ingest([(PRICE, price("3"))])
-    gateway.flush()
+    for _ in range(SURGE_OVER_FLUSHES):
+        assert gateway.surging()
+        gateway.ingest.ingest([(PRICE, price("3"))])
+        gateway.flush()
     assert not gateway.surging()
     assert gateway.ingest.spent_s == 0.0
 
@@ -326,7 +328,9 @@ def test_a_surge_is_over_once_the_messages_fit_into_their_share() -> None:
 def test_a_surge_is_over_once_nothing_comes() -> None:
     gateway = Fixture()
     gateway.begin_surge()
-    gateway.flush()
+    for _ in range(SURGE_OVER_FLUSHES):
+        assert gateway.surging()
+        gateway.flush()
     assert not gateway.surging()
 
 
@@ -435,3 +439,24 @@ def test_what_is_done_with_the_feed_is_charged_to_ingest(monkeypatch: pytest.Mon
     monkeypatch.setattr(gateway.market, "apply", costly)
     gateway.ingest.ingest([(PRICE, price("1")), (PRICE, price("2"))])
     assert gateway.meter.spent_s[Cause.INGEST] == 2
+
+
+def test_a_flush_before_the_next_read_does_not_end_a_surge() -> None:
+    gateway = Fixture()
+    gateway.begin_surge()
+    for _ in range(3 * SURGE_OVER_FLUSHES):
+        gateway.flush()
+        gateway.message_cost_s = SHARE_S + 0.001
+        gateway.ingest.ingest([(PRICE, price("2"))])
+        gateway.message_cost_s = 0.0
+        assert gateway.surging()
+
+
+def test_messages_that_newer_ones_have_replaced_keep_a_surge_up() -> None:
+    gateway = Fixture()
+    gateway.begin_surge()
+    gateway.message_cost_s = SHARE_S / 10
+    for _ in range(2 * SURGE_OVER_FLUSHES):
+        gateway.ingest.ingest([(PRICE, price("3"))], replaced=100)
+        gateway.flush()
+    assert gateway.surging()
