@@ -58,6 +58,7 @@ from gateway.runtime.ingest import Ingest
 from gateway.runtime.keepalive import Keepalive
 from gateway.runtime.load_windows import LoadWindows, charge_tasks
 from gateway.runtime.session_writer import SessionWriter
+from gateway.runtime.store_comparison import StoreComparison
 from gateway.runtime.symbol_watch import SymbolWatch
 from gateway.server.lifecycle import Server
 from gateway.server.operations import serve_operations
@@ -126,16 +127,12 @@ class Gateway:
         self.ingest = Ingest(config, self.market, self.hub, state, self.backfill, counters, clock, load, meter)
         self.sources.connect(self.ingest)
         demand = partial(demanded_topics, self.hub, self.market)
+        is_live = self.feed_state.is_live
+        self.comparison = StoreComparison(market_config, self.store, self.market, self.backfill, is_live, demand, clock)
+        stored, sinks = market_config.stored or intervals, self.sources.all
+        topics = {name: Topics(redis, stored, symbols.pattern) for name, redis in redis_by_source.items()}
         self.feeds = {
-            name: make_feed(
-                config.feed,
-                redis,
-                Topics(redis, market_config.stored or intervals, symbols.pattern),
-                deployments[name],
-                self.sources.all[name],
-                self.market,
-                demand,
-            )
+            name: make_feed(config.feed, redis, topics[name], deployments[name], sinks[name], self.market, demand)
             for name, redis in redis_by_source.items()
         }
 
@@ -173,6 +170,7 @@ class Gateway:
             history=self.history,
             backfill=self.backfill,
             watch=self.watch,
+            comparison=self.comparison,
             ingest=self.ingest,
             flusher=self.flusher,
             windows=self.load_windows,
@@ -260,6 +258,8 @@ class Gateway:
         yield from (("store probe", probe.run()) for probe in self.store_probes)
         yield "gap watch", self.watch.run()
         yield "symbol watch", SymbolWatch(self.config.market, self.market, self.feed_state, self.clock).run()
+        if self.config.market.compare_s:
+            yield "store comparison", self.comparison.run()
         yield "flush", self.flusher.run()
         yield "keepalive", self.keepalive.run()
         yield "reaper", self.admission.reaper.run()

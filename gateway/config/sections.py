@@ -108,6 +108,8 @@ class MarketConfig(Section, frozen=True):
     symbol_stale_after_s: Seconds = 60.0
     symbol_stale_pauses: Annotated[float, Meta(ge=0)] = 20.0
     switch_after_s: Seconds = 2.0
+    compare_s: Annotated[float, Meta(ge=0)] = 20.0
+    compare_klines: Count = 16
 
 
 class StreamConfig(Section, frozen=True):

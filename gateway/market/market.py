@@ -166,6 +166,11 @@ class Market:
             aggregation = self._derivation.derive(series, state.series[parts.interval])
             self._note(series, aggregation.seed(parts.klines, now_ms))
 
+    def correct(self, series: Series, klines: Iterable[Kline], now_ms: int) -> None:
+        """Take closed klines, of the time that those in memory cover, in place of what is known of them."""
+        change = max((series.apply_kline(kline, now_ms) for kline in klines), default=UNCHANGED)
+        self._note(series, change)
+
     def restore(self, ticker: Ticker) -> None:
         """Apply a stored ticker, unless a newer one is known."""
         state = self._with_data(ticker.symbol)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gateway.runtime.gap_watch import GapWatch
     from gateway.runtime.ingest import Ingest
     from gateway.runtime.load_windows import LoadWindows
+    from gateway.runtime.store_comparison import StoreComparison
 
 STARTING = "starting: what is stored has not been read yet"
 """The reason of a process that has no data yet; the other workers of a group serve meanwhile."""
@@ -47,6 +48,7 @@ class Health:
     history: History
     backfill: Backfill
     watch: GapWatch
+    comparison: StoreComparison
     ingest: Ingest
     flusher: Flusher
     windows: LoadWindows
@@ -146,6 +148,8 @@ class Health:
         """Counters by name without `_total`, without labels."""
         return {
             "repaired_klines": self.backfill.backfilled,
+            "corrected_klines": self.comparison.corrected,
+            "compared_series": self.comparison.compared,
             "feed_reconnects": sum(feed.reconnects for feed in self.feeds.values()),
             "feed_bytes": sum(feed.received_bytes for feed in self.feeds.values()),
             "feed_thinned": sum(feed.thinned for feed in self.feeds.values()),

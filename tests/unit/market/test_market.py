@@ -485,6 +485,19 @@ def test_symbols_are_watched_that_have_data_and_readers() -> None:
     assert market.watched() == ["BTCUSDT", "ETHUSDT"]
 
 
+def test_what_is_stored_corrects_what_was_sent(market: Market) -> None:
+    longer = derived(market, closed_klines(range(5)))
+    market.take_changes()
+    series = series_of(market)
+    market.correct(series, [], at(6))
+    assert not market.take_changes()
+    market.correct(series, [kline(2, closed=True, close="9", event_time_ms=at(9))], at(6))
+    assert "9" in [each.close for each in series.closed]
+    changes = market.take_changes()
+    assert changes.corrected == {series}
+    assert longer in changes.gaps
+
+
 def test_a_correction_of_a_part_has_the_store_read_for_the_whole(market: Market) -> None:
     derived(market, closed_klines(range(7)))
     market.apply(kline_update(kline(5, "1 2 1 2", closed=True, event_time_ms=at(9))), at(9))
