@@ -22,12 +22,10 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.delivery.feed_times import FeedTimes
-from gateway.delivery.staleness import FeedState, Staleness, StaleReason
+from gateway.delivery.staleness import FeedState, Staleness, StaleReason, SymbolStates, with_unread
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from gateway.delivery.staleness import SymbolStates
 
 PRICES_SPREAD_S = 1.0
 """A source that is back sends the price of its last symbol at most this long after that of its first."""
@@ -168,7 +166,7 @@ class FeedStateMachine:
     had time to arrive (`PRICES_SPREAD_S`). A source that never sent a price needs none.
     """
 
-    __slots__ = ("_all_since_s", "_closed", "_prices", "_symbols", "current", "times")
+    __slots__ = ("_all_since_s", "_closed", "_prices", "_symbols", "_unread", "current", "times")
 
     def __init__(self, stale_after_s: float, close_grace_s: float = 2.0) -> None:
         """See `FeedTimes`."""
@@ -178,6 +176,7 @@ class FeedStateMachine:
         self._symbols: Mapping[str, SymbolStates] = {}
         # Since when there has been usable data of any kind again.
         self._all_since_s = math.inf
+        self._unread: dict[str, Staleness] = {}
 
     def is_live(self) -> bool:
         """Whether all lanes are live now."""
@@ -226,17 +225,21 @@ class FeedStateMachine:
 
     def disconnected(self, now_s: float, now_ms: int) -> bool:
         """Returns whether there was a connection before."""
+        self._unread = {}
         return self._apply(Input.DISCONNECTED, now_s, now_ms)
 
-    def backfill_done(self, now_s: float, now_ms: int, newest_price_ms: int) -> None:
-        """Everything stored has been read. `newest_price_ms`: event time of the newest ticker, 0 where unknown."""
-        if self.current.live:
-            return
-        self._date_stored_prices(now_s, now_ms, newest_price_ms)
-        self.times.restart_closes(now_s)
-        self._all_since_s, self._prices.fresh_since_s = now_s, math.inf
-        self._apply(Input.BACKFILL_DONE, now_s, now_ms)
-        self.time_passed(now_s, now_ms)
+    def backfill_done(self, now_s: float, now_ms: int, newest_price_ms: int, unread: frozenset[str]) -> None:
+        """All but the klines of `unread` has been read. `newest_price_ms`: time of the newest ticker, 0: unknown."""
+        if self._unread:
+            self._unread = {symbol: state for symbol, state in self._unread.items() if symbol in unread}
+            self._renew()
+        elif not self.current.live:
+            self._unread = dict.fromkeys(unread, Staleness(StaleReason.BACKFILLING, self.current.since_ms))
+            self._date_stored_prices(now_s, now_ms, newest_price_ms)
+            self.times.restart_closes(now_s)
+            self._all_since_s, self._prices.fresh_since_s = now_s, math.inf
+            self._apply(Input.BACKFILL_DONE, now_s, now_ms)
+            self.time_passed(now_s, now_ms)
 
     def time_passed(self, now_s: float, now_ms: int) -> None:
         """Judge the ages of the last usable data."""
@@ -272,8 +275,8 @@ class FeedStateMachine:
         return bool(moved)
 
     def _renew(self) -> None:
-        prices, closed = self._prices.staleness(), self._closed.staleness()
-        self.current = FeedState(prices.reason, prices.since_ms, closed=closed, symbols=self._symbols)
+        symbols = with_unread(self._symbols, self._unread)
+        self.current = FeedState(*self._prices.staleness(), closed=self._closed.staleness(), symbols=symbols)
 
     def _apply_to(self, lane: _Lane, given: Input, now_s: float, now_ms: int) -> bool:
         for transition in TRANSITIONS.get((lane.state, given), ()):

@@ -44,6 +44,14 @@ class SymbolStates(NamedTuple):
     klines: Staleness
 
 
+def with_unread(states: Mapping[str, SymbolStates], unread: Mapping[str, Staleness]) -> Mapping[str, SymbolStates]:
+    """The states of symbols, with those whose klines are still to be read from the store."""
+    if not unread:
+        return states
+    live = SymbolStates(Staleness(), Staleness())
+    return {**states, **{name: states.get(name, live)._replace(klines=state) for name, state in unread.items()}}
+
+
 class FeedState:
     """One state of the feed, given to sessions and compared by identity: each object is announced once."""
 

@@ -95,17 +95,22 @@ class Backfill:
         """The single series that are being read, or wait for their turn."""
         return self._single
 
-    def start_all(self, on_done: Callable[[], None]) -> None:
-        """Start to read the state of every symbol; `on_done` is called after success, not after `cancel`."""
+    @property
+    def unread(self) -> Collection[str]:
+        """The symbols whose turn has not come yet, of a run over all series."""
+        return self._unread
+
+    def start_all(self, on_done: Callable[[frozenset[str]], None]) -> None:
+        """Start to read the state of every symbol.
+
+        `on_done` is called with the symbols whose klines are still to be read: once what somebody watches has been
+        read, and all tickers, and again with none at the end. The first run reads everything before. Not after
+        `cancel`.
+        """
         self.cancel()
         self._known = frozenset(self._market.symbols())
         self._unread = set(self._known)
-
-        async def read() -> None:
-            await self._retry(self._read_all, "all symbols")
-            on_done()
-
-        self._all = asyncio.create_task(read())
+        self._all = asyncio.create_task(self._retry(lambda: self._read_all(on_done), "all symbols"))
 
     def start_series(self, series: Series) -> bool:
         """Start to read one series with a gap. `False`: it is being read already."""
@@ -142,16 +147,23 @@ class Backfill:
                 logger.warning("backfill of %s failed: %s; retry in %g s", what, error, wait_s)
                 await self._sleep(wait_s)
 
-    async def _read_all(self) -> None:
+    async def _read_all(self, on_done: Callable[[frozenset[str]], None]) -> None:
         started_s = self._clock_s()
-        await self._read_klines([symbol for symbol in self._market.watched() if symbol in self._unread])
+        # Tickers last: on a slow connection the klines take a while, and no price may be old once the feed is live.
+        if self._market.read:
+            while watched := [symbol for symbol in self._market.watched() if symbol in self._unread]:
+                await self._read_klines(watched)
+            await self._read_tickers(sorted(self._known))
+            logger.info("read what is watched in %.0f ms", (self._clock_s() - started_s) * 1000)
+            on_done(frozenset(self._unread))
         symbols = await self._store.symbols()
         symbols.update(self._market.symbols())
-        self._unread |= symbols - self._known
+        new = symbols - self._known
+        self._unread |= new
         await self._read_klines(sorted(self._unread))
-        # Tickers last: on a slow connection the klines take a while, and no price may be old once the feed is live.
-        await self._read_tickers(sorted(symbols))
+        await self._read_tickers(sorted(new if self._market.read else symbols))
         self._market.read = True
+        on_done(frozenset())
         logger.info("read the state of %d symbols in %.0f ms", len(symbols), (self._clock_s() - started_s) * 1000)
 
     async def _read_klines(self, symbols: Sequence[str]) -> None:

@@ -83,8 +83,9 @@ class GapWatch:
         """Update the gaps of every series, and handle those that are due. Raises `StoreUnavailable`."""
         now_ms = self._clock_ms()
         for number, series in enumerate(self._market.every_series(), 1):
-            self.tracker.update(series, now_ms)
-            self._read_divisor(series)
+            if series.symbol not in self._backfill.unread:
+                self.tracker.update(series, now_ms)
+                self._read_divisor(series)
             if number % SLICE_SERIES == 0:
                 await asyncio.sleep(0)
         if due := self.tracker.due(now_ms)[:GAPS_PER_CHECK]:

@@ -191,12 +191,12 @@ class Ingest:
         self.feed_state.time_passed(now_s, now_ms)
         self._publish_state()
 
-    def _backfill_done(self) -> None:
+    def _backfill_done(self, unread: frozenset[str]) -> None:
         now_s, now_ms = self._monotonic_s(), self._clock()
         newest_price_ms = max((ticker.event_time_ms for ticker in self._market.tickers()), default=0)
         if not newest_price_ms:
             self._note_closes_of_store(now_s, now_ms)
-        self.feed_state.backfill_done(now_s, now_ms, newest_price_ms)
+        self.feed_state.backfill_done(now_s, now_ms, newest_price_ms, unread)
         self._publish_state()
 
     def _publish_state(self) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from gateway.delivery.commands import CommandError
+from gateway.delivery.staleness import StaleReason
 from gateway.history.encoded import EncodedKlines
 from gateway.history.service import REREAD_S, UnknownSymbol
 from gateway.history.store import StoreUnavailable
@@ -83,7 +84,9 @@ class Snapshots:
             return CommandError(ErrorCode.UNAVAILABLE, "History is temporarily unavailable; retry later.")
         except UnknownSymbol as error:
             return CommandError(ErrorCode.INVALID_SYMBOL, str(error))
-        return answer.encoded, answer.store_unavailable or self._hub.feed_state.unread
+        state = self._hub.feed_state
+        is_unread = state.unread or state.klines(series.symbol).reason is StaleReason.BACKFILLING
+        return answer.encoded, answer.store_unavailable or is_unread
 
     def meets_memory(self, channel: KlineChannel, stored: EncodedKlines) -> bool:
         """Whether nothing is missing between the stored klines and those in memory."""

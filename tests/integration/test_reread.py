@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -13,12 +14,14 @@ from gateway.history.redis_store import RedisStore
 from gateway.history.store import SeriesRead, StoreUnavailable
 from gateway.model.interval import DAY_MS, INTERVALS
 from gateway.model.symbol import DEFAULT_SYMBOL_PATTERN
+from gateway.runtime import backfill
+from gateway.runtime.backfill import Backfill
 from simulator.encode import kline_member
 from tests.builders import MINUTE_MS, T0, closed_klines, kline
 from tests.integration.live import BARS, PRICES, SYMBOL, Publisher, client, make_config, serving, until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from gateway.model.kline import Kline
     from simulator.server import EmbeddedServer
@@ -70,6 +73,44 @@ async def test_derived_klines_that_closed_meanwhile_come_in_order(
         assert [bar.open_time for bar in view.closed] == closed
         await someone.until(lambda: someone.view(BARS).cursor == T0 + (11 + missed) * MINUTE_MS)
         assert calls["zrangebyscore"] == 1, "the stored interval is read once for all that are derived from it"
+
+
+async def test_watched_channels_are_live_before_the_rest_is_read_and_those_of_the_rest_say_so(
+    redis_server: EmbeddedServer, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rest = asyncio.Event()
+    read = Backfill._read_batch
+
+    async def read_later(self: Backfill, symbols: Sequence[str]) -> None:
+        if SYMBOL not in symbols:
+            await rest.wait()
+        await read(self, symbols)
+
+    monkeypatch.setattr(backfill, "SERIES_AT_ONCE", 1)
+    other = "kline:ETHUSDT:1m"
+    async with Redis.from_url(redis_server.url) as redis:
+        for symbol in (SYMBOL, "ETHUSDT"):
+            await publisher.ticker("1", symbol)
+            await redis.zadd(f"klines:{symbol}:1m", {kline_member(symbol, "1m", kline(0, closed=True)): T0 + MINUTE_MS})
+        async with serving(make_config(redis_server)) as up, client(up) as someone, client(up) as newcomer:
+            await someone.subscribe(BARS)
+            monkeypatch.setattr(Backfill, "_read_batch", read_later)
+            await redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")  # type: ignore[no-untyped-call]
+            await someone.until(lambda: someone.view(BARS).state == "stale")
+            await someone.until(lambda: someone.view(BARS).state == "live")
+            await newcomer.subscribe(BARS, other, "ticker:ETHUSDT")
+            states = {name: newcomer.view(name).state for name in (BARS, other, "ticker:ETHUSDT")}
+            assert states == {BARS: "live", other: "stale", "ticker:ETHUSDT": "live"}
+            snapshot = next(message for message in newcomer.said("snapshot") if message["channel"] == other)
+            assert snapshot["reason"] == "repair"
+            answers = [
+                (await up.get(f"/v1/klines?symbol={symbol}&interval=1m")).json()["stale"]
+                for symbol in (SYMBOL, "ETHUSDT")
+            ]
+            assert answers == [False, True]
+            rest.set()
+            await newcomer.until(lambda: newcomer.view(other).state == "live")
+            assert not (await up.get("/v1/klines?symbol=ETHUSDT&interval=1m")).json()["stale"]
 
 
 async def test_series_that_are_complete_by_the_collectors_word_are_not_read(

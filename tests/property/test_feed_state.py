@@ -84,7 +84,7 @@ class World:
             self.other_s = self.now_s
         self.pause_s = self.now_s
         newest_ms = 0 if stored_s is None else self.now_ms - round((self.now_s - stored_s) * 1000)
-        self.machine.backfill_done(self.now_s, self.now_ms, newest_ms)
+        self.machine.backfill_done(self.now_s, self.now_ms, newest_ms, frozenset())
 
     def age_s(self, *at_s: float | None) -> float:
         return self.now_s - max((known for known in at_s if known is not None), default=0.0)

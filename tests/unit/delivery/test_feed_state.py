@@ -50,7 +50,7 @@ class Feed:
         return self.machine.disconnected(self.now_s, self.now_ms)
 
     def backfill(self, newest_price_ms: int = 0) -> Feed:
-        self.machine.backfill_done(self.now_s, self.now_ms, newest_price_ms)
+        self.machine.backfill_done(self.now_s, self.now_ms, newest_price_ms, frozenset())
         return self
 
     def bring(self, what: str) -> None:
@@ -457,3 +457,41 @@ def test_pairs_without_a_row_change_nothing() -> None:
             case Input.TIME_PASSED:
                 feed.wait(1000)
         assert feed.machine.current is before
+
+
+class TestSymbolsStillToBeRead:
+    """Of a feed that is live again, the klines of symbols that nobody watched may be read a little later."""
+
+    def test_their_klines_are_stale_since_the_feed_was(self) -> None:
+        machine = FeedStateMachine(STALE_S)
+        machine.connected(START_S, T0)
+        machine.backfill_done(START_S, T0, 0, frozenset())
+        machine.disconnected(START_S + 1, T0 + 1000)
+        machine.connected(START_S + 2, T0 + 2000)
+        machine.backfill_done(START_S + 2, T0 + 2000, 0, frozenset({"A", "B"}))
+        state = machine.current
+        assert state.live
+        assert state.klines("A") == state.klines("A", forming=False) == Staleness(StaleReason.BACKFILLING, T0 + 1000)
+        assert state.ticker("A").live
+        assert state.klines("C").live
+        machine.backfill_done(START_S + 3, T0 + 3000, 0, frozenset({"B"}))
+        assert machine.current is not state, "it is announced"
+        assert (machine.current.klines("A").live, machine.current.klines("B").live) == (True, False)
+        machine.backfill_done(START_S + 4, T0 + 4000, 0, frozenset())
+        assert machine.current.klines("B").live
+
+    def test_a_lost_connection_makes_everything_stale_for_its_own_reason(self) -> None:
+        machine = FeedStateMachine(STALE_S)
+        machine.connected(START_S, T0)
+        machine.backfill_done(START_S, T0, 0, frozenset({"A"}))
+        machine.disconnected(START_S + 1, T0 + 1000)
+        assert machine.current.klines("A") == Staleness(StaleReason.DISCONNECTED, T0 + 1000)
+        assert not machine.current.symbols
+
+    def test_there_are_none_where_the_feed_was_live_all_along(self) -> None:
+        machine = FeedStateMachine(STALE_S)
+        machine.connected(START_S, T0)
+        machine.backfill_done(START_S, T0, 0, frozenset())
+        machine.connected(START_S + 1, T0 + 1000)
+        machine.backfill_done(START_S + 1, T0 + 1000, 0, frozenset({"A"}))
+        assert machine.current.klines("A").live

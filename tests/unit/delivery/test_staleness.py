@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.delivery.staleness import FeedState, Staleness, StaleReason, SymbolStates
+from gateway.delivery.staleness import FeedState, Staleness, StaleReason, SymbolStates, with_unread
 
 LIVE = Staleness()
 
@@ -68,3 +68,13 @@ def test_states_say_which_symbols_may_differ() -> None:
     assert stopped.may_differ(FeedState()) == frozenset({"ETHUSDT"})
     assert FeedState().may_differ(FeedState()) == frozenset()
     assert FeedState(StaleReason.SILENT, 5).may_differ(FeedState()) is None
+
+
+def test_klines_of_symbols_that_are_still_to_be_read_are_stale() -> None:
+    unread, stopped = Staleness(StaleReason.BACKFILLING, 5), SymbolStates(Staleness(StaleReason.SYMBOL, 7), LIVE)
+    known = {"ETHUSDT": stopped}
+    assert with_unread(known, {}) is known
+    state = FeedState(symbols=with_unread(known, {"BTCUSDT": unread, "ETHUSDT": unread}))
+    assert state.live
+    assert (state.klines("BTCUSDT"), state.klines("ETHUSDT"), state.ticker("BTCUSDT")) == (unread, unread, LIVE)
+    assert state.ticker("ETHUSDT") == stopped.ticker

@@ -47,8 +47,8 @@ class FakeBackfill:
     def __contains__(self, series: Series) -> bool:
         return series in self.reading
 
-    def start_all(self, done: Callable[[], None]) -> None:
-        done()
+    def start_all(self, done: Callable[[frozenset[str]], None]) -> None:
+        done(frozenset())
 
     def start_series(self, series: Series) -> bool:
         self.series.append(series)

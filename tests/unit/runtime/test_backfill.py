@@ -16,7 +16,7 @@ from gateway.runtime.backfill import CONCURRENT_BATCHES, KLINES_MAX, SEED_KLINES
 from tests.builders import MINUTE_MS, T0, closed_klines, ticker
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from gateway.history.store import KlineStore, SeriesRead
     from gateway.market.series import Series
@@ -85,12 +85,13 @@ class Store:
 
 
 class World:
-    def __init__(self, *intervals: str) -> None:
+    def __init__(self, *intervals: str, lazy: bool = False) -> None:
         self.store = Store()
         config = MarketConfig(intervals=intervals or ("1m",))
-        self.market = Market(config, log_size=4)
+        self.market = Market(config, log_size=4, lazy=lazy)
         self.waits_s: list[float] = []
         self.done = 0
+        self.unread: list[set[str]] = []
         self.now_ms = T0
         self.now_s = 0.0
         self.backfill = Backfill(
@@ -112,8 +113,9 @@ class World:
         return self.now_s
 
     def start_all(self) -> None:
-        def count() -> None:
-            self.done += 1
+        def count(unread: Collection[str]) -> None:
+            self.unread.append(set(unread))
+            self.done += not unread
 
         self.backfill.start_all(count)
 
@@ -159,18 +161,42 @@ async def test_symbols_that_only_the_market_knows_are_read_too(world: World) -> 
     assert "NEWUSDT 1m" in world.store.asked("klines")
 
 
-async def test_symbols_that_somebody_watches_are_read_first(world: World) -> None:
+async def test_what_somebody_watches_is_read_first_and_the_rest_is_named_until_it_is_read() -> None:
+    world = World(lazy=True)
     world.start_all()
     await world.settle()
+    assert world.unread == [set()], "the first run reads everything"
     world.store.reads.clear()
-    lazy = Market(MarketConfig(intervals=("1m",)), log_size=4, lazy=True)
-    for symbol in world.store.names:
-        lazy.reseed(symbol, "1m", closed_klines([0]), T0, None)
-    lazy.watch("XRPUSDT", 1)
-    world.backfill._market = lazy
+    world.unread.clear()
+    world.market.watch("XRPUSDT", 1)
+    world.store.names.add("NEWUSDT")
+    world.start_all()
+    assert world.backfill.unread == {"BTCUSDT", "ETHUSDT", "XRPUSDT"}
+    await world.settle()
+    assert [(read[0], list(read[1:])) for read in world.store.reads] == [
+        ("klines", ["XRPUSDT 1m"]),
+        ("tickers", ["BTCUSDT", "ETHUSDT", "XRPUSDT"]),
+        ("symbols", []),
+        ("klines", ["BTCUSDT 1m", "ETHUSDT 1m", "NEWUSDT 1m"]),
+        ("tickers", ["NEWUSDT"]),
+    ]
+    assert world.unread == [{"BTCUSDT", "ETHUSDT"}, set()]
+    assert not world.backfill.unread
+
+
+async def test_what_somebody_begins_to_watch_meanwhile_is_read_before_the_rest() -> None:
+    world = World(lazy=True)
     world.start_all()
     await world.settle()
-    assert world.store.asked("klines") == ["XRPUSDT 1m", "BTCUSDT 1m", "ETHUSDT 1m"]
+    world.unread.clear()
+    world.market.watch("XRPUSDT", 1)
+    world.store.gate = asyncio.Event()
+    world.start_all()
+    await world.settle()
+    world.market.watch("ETHUSDT", 1)
+    world.store.gate.set()
+    await world.settle()
+    assert world.unread == [{"BTCUSDT"}, set()]
 
 
 async def test_a_symbol_whose_ticker_has_expired_in_the_store_lapses(world: World) -> None:
@@ -254,7 +280,7 @@ async def test_what_is_derived_from_a_corrected_series_is_read_in_the_same_run()
     longer = world.market.series("BTCUSDT", "3m")
     assert longer is not None
     assert [kline.volume for kline in longer.closed] == ["27"]
-    assert (longer.gap, world.done) == (False, 2)
+    assert (longer.gap, world.backfill.running) == (False, False)
 
 
 async def test_a_gap_that_is_found_while_its_symbol_is_read_is_read_for_afterwards(

@@ -41,6 +41,7 @@ class FakeBackfill:
     def __init__(self) -> None:
         self.started: list[Series] = []
         self.in_progress: set[Series] = set()
+        self.unread: set[str] = set()
 
     def start_series(self, series: Series) -> bool:
         self.started.append(series)
@@ -117,6 +118,16 @@ async def test_an_unavailable_store_is_asked_again_in_the_next_period() -> None:
     await world.run(4)
     assert world.reads == [1, 1, 1]
     assert world.only.attempts == 0
+
+
+async def test_symbols_that_are_still_to_be_read_have_no_gaps_yet() -> None:
+    world = World()
+    world.backfill.unread = set(world.symbols)
+    await world.watch.check()
+    assert world.watch.tracker.gaps() == []
+    world.backfill.unread.clear()
+    await world.watch.check()
+    assert len(world.watch.tracker.gaps()) == 1
 
 
 async def test_a_gap_starts_a_backfill_unless_the_collector_has_not_closed_it_either() -> None:

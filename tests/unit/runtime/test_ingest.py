@@ -35,10 +35,10 @@ SHARE_S = CONFIG.stream.tick_ms / 1000 * INGEST_SHARE
 
 class FakeBackfill:
     def __init__(self) -> None:
-        self.done: Callable[[], None] | None = None
+        self.done: Callable[[frozenset[str]], None] | None = None
         self.cancelled = 0
 
-    def start_all(self, done: Callable[[], None]) -> None:
+    def start_all(self, done: Callable[[frozenset[str]], None]) -> None:
         self.done = done
 
     def cancel(self) -> None:
@@ -124,7 +124,7 @@ def live() -> Fixture:
     gateway.ingest.ingest([(PRICE, price("7", E=T0))])
     gateway.ingest.connected()
     assert gateway.backfill.done is not None
-    gateway.backfill.done()
+    gateway.backfill.done(frozenset())
     return gateway
 
 
@@ -170,7 +170,7 @@ def test_new_limits_reach_the_feed_state() -> None:
     gateway = Fixture()
     gateway.ingest.connected()
     assert gateway.backfill.done is not None
-    gateway.backfill.done()
+    gateway.backfill.done(frozenset())
     gateway.ingest.configure(Config(market=MarketConfig(intervals=("1m",), stale_after_s=1.0)))
     gateway.now_s += 2
     gateway.ingest.judge_feed(gateway.now_s, gateway.clock())
@@ -186,7 +186,7 @@ def test_the_hub_gets_each_new_feed_state() -> None:
     gateway.ingest.connected()
     assert gateway.reason() is StaleReason.BACKFILLING
     assert gateway.backfill.done is not None
-    gateway.backfill.done()
+    gateway.backfill.done(frozenset())
     assert gateway.reason() is StaleReason.NONE
     gateway.ingest.disconnected("gone")
     assert gateway.reason() is StaleReason.DISCONNECTED
@@ -207,8 +207,19 @@ def test_old_stored_prices_are_not_live_after_a_backfill() -> None:
     gateway.now_s += 60
     gateway.ingest.connected()
     assert gateway.backfill.done is not None
-    gateway.backfill.done()
+    gateway.backfill.done(frozenset())
     assert (gateway.hub.feed_state.reason, gateway.hub.feed_state.since_ms) == (StaleReason.SILENT, T0)
+
+
+def test_klines_of_symbols_that_are_still_to_be_read_are_stale_until_they_are() -> None:
+    gateway = Fixture()
+    gateway.ingest.connected()
+    assert gateway.backfill.done is not None
+    gateway.backfill.done(frozenset({"ETHUSDT"}))
+    state = gateway.hub.feed_state
+    assert (state.live, state.klines("ETHUSDT").live, state.klines("BTCUSDT").live) == (True, False, True)
+    gateway.backfill.done(frozenset())
+    assert gateway.hub.feed_state.klines("ETHUSDT").live
 
 
 def test_only_an_applied_price_counts_as_one() -> None:
@@ -266,7 +277,7 @@ def test_a_source_of_closed_klines_alone_is_live_until_the_next_one_after_its_st
     gateway.market.reseed("BTCUSDT", "1m", [kline(0, closed=True)], gateway.clock())
     gateway.ingest.connected()
     assert gateway.backfill.done is not None
-    gateway.backfill.done()
+    gateway.backfill.done(frozenset())
     gateway.now_s += 60
     gateway.judge()
     assert gateway.hub.feed_state.live
@@ -282,7 +293,7 @@ def test_old_closed_klines_of_the_store_say_nothing_about_the_source() -> None:
     gateway.market.get_or_create("ETHUSDT").has_data = True
     gateway.ingest.connected()
     assert gateway.backfill.done is not None
-    gateway.backfill.done()
+    gateway.backfill.done(frozenset())
     assert gateway.feed_state.times.closed_intervals == {}
 
 

@@ -16,7 +16,7 @@ async def test_a_symbol_that_stops_is_told_by_the_feed_state_and_forgotten_when_
     config = MarketConfig(intervals=("1m",), symbol_stale_after_s=10.0, symbol_stale_pauses=3.0)
     market, feed_state = Market(config, 4), FeedStateMachine(1e9)
     feed_state.connected(0.0, T0)
-    feed_state.backfill_done(0.0, T0, 0)
+    feed_state.backfill_done(0.0, T0, 0, frozenset())
     now_s = 0.0
     slept: list[float] = []
 
