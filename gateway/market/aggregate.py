@@ -92,7 +92,7 @@ class Aggregation:
 
     __slots__ = (
         *("_base", "_older", "_open_ms", "_parts", "_read_end", "_read_until_ms", "_settled_ms", "_skip"),
-        *("source", "target"),
+        *("_torn", "source", "target"),
     )
 
     def __init__(self, source: Series, target: Series, *, skip: bool = False) -> None:
@@ -126,16 +126,18 @@ class Aggregation:
         self._read_end = None
         self.target.gap = True
 
-    def update(self, now_ms: int, stored: Sequence[Kline] = ()) -> Change:
+    def update(self, now_ms: int, stored: Sequence[Kline] = (), *, forming: bool = True) -> Change:
         """Bring the target up to date with the source.
 
         `stored`: what has just been read of the source's klines, ascending; its log may hold only the newest of them.
+        Without `forming` the forming kline may stay behind, which saves most of the work.
         """
         change = self._read_closed(now_ms, stored) if self.has_unread else UNCHANGED
         shown = self.source.source_kline
         if shown is not None:
             change = max(change, self._move_to(shown.open_time_ms, now_ms))
-        change = max(change, self._update_forming(shown, now_ms))
+        if forming or self._is_complete():
+            change = max(change, self._update_forming(shown, now_ms))
         self.target.sends_closed_only = self.source.sends_closed_only
         return change
 
@@ -158,6 +160,8 @@ class Aggregation:
     def _start_window(self, open_time_ms: int) -> None:
         self._open_ms = self._settled_ms = open_time_ms
         self._base: Kline | None = None
+        # Whether a part is missing among or before those in `_base`: the window cannot be completed from memory.
+        self._torn = False
         self._parts: dict[int, Kline] = {}
 
     def _move_to(self, at_ms: int, now_ms: int) -> Change:
@@ -183,7 +187,7 @@ class Aggregation:
             seen, opens = [*known, shown], [*opens, shown.open_time_ms]
         if not seen:
             return UNCHANGED
-        is_unknown = not _end_of_opens(opens, self._settled_ms, self.source.interval.length_ms)
+        is_unknown = self._torn or not _end_of_opens(opens, self._settled_ms, self.source.interval.length_ms)
         forming = combine(seen, self._open_ms, self.target.interval.close_time(self._open_ms))
         # A closed part is final for all of its time, whenever it was seen.
         covered_ms = known[-1].close_time_ms if known else 0
@@ -203,22 +207,26 @@ class Aggregation:
         return parts if self._base is None else [self._base, *parts]
 
     def _is_complete(self) -> bool:
+        if self._torn:
+            return False
         end_ms = _end_of_opens(sorted(self._parts), self._settled_ms, self.source.interval.length_ms)
         return end_ms == self.target.interval.next_open(self._open_ms)
 
     def _has_first_part(self) -> bool:
         """Whether it is known that the window's first part is its first."""
-        return self._older or self._base is not None or self._open_ms in self._parts
+        return self._older or (not self._torn and (self._base is not None or self._open_ms in self._parts))
 
     def _merge_settled(self) -> None:
         """Combine the parts that the source's log no longer holds."""
-        for at in sorted(self._parts):
-            gone = at < self.source.closed.first_open_time_ms
-            if not gone or (at != self._settled_ms and not (self._skip and self._has_first_part())):
-                break
-            part = self._parts.pop(at)
-            self._base = part if self._base is None else combine((self._base, part), self._open_ms, part.close_time_ms)
+        gone = sorted(at for at in self._parts if at < self.source.closed.first_open_time_ms)
+        if not gone:
+            return
+        quiet = self._skip and self._has_first_part()
+        for at in gone:
+            self._torn = self._torn or (at != self._settled_ms and not quiet)
             self._settled_ms = self.source.interval.next_open(at)
+        parts = [*([] if self._base is None else [self._base]), *map(self._parts.pop, gone)]
+        self._base = combine(parts, self._open_ms, parts[-1].close_time_ms)
 
 
 def _end_of(parts: Iterable[Kline], at_ms: int, length_ms: int) -> int:

@@ -75,17 +75,20 @@ class Derivation:
         waiting.clear()
         return done
 
-    def catch_up(self, source: Series, stored: Sequence[Kline], now_ms: int) -> list[tuple[Series, Change]]:
+    def catch_up(
+        self, source: Series, stored: Sequence[Kline], now_ms: int, *, watched: bool
+    ) -> list[tuple[Series, Change]]:
         """Aggregate all that is derived from a series of which klines have been read from the store, ascending.
 
-        At once, and not when it is due: more of them may have closed than the series' log holds.
+        At once, and not when it is due: more of them may have closed than the series' log holds. Forming klines that
+        nobody watches follow when somebody does.
         """
-        later = self._later.get(source.symbol, {})
+        later = self._later.setdefault(source.symbol, {})
         done: list[tuple[Series, Change]] = []
         for aggregation in self._by_source.get(source, ()):
-            done.append((aggregation.target, aggregation.update(now_ms, stored)))
+            done.append((aggregation.target, aggregation.update(now_ms, stored, forming=watched)))
             self._due.pop(aggregation, None)
-            later.pop(aggregation, None)
+            later[aggregation] = None
         return done
 
     def _stop(self, series: Series) -> None:

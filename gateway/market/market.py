@@ -125,6 +125,11 @@ class Market:
         self._bring_up_to_date(state)
         return state.series.get(interval)
 
+    def peek(self, symbol: str, interval: str) -> Series | None:
+        """A series as it is, without bringing it up to date: its closed klines are, if none has been postponed."""
+        state = self._states.get(symbol)
+        return state.series.get(interval) if state else None
+
     def every_series(self) -> Iterator[Series]:
         """All series of known symbols."""
         for state in list(self._states.values()):
@@ -160,7 +165,8 @@ class Market:
         change = series.reseed(klines, now_ms)
         self._note(series, change)
         if change is not UNCHANGED and series.has_dependents:
-            for target, target_change in self._derivation.catch_up(series, klines, now_ms):
+            watched = state.watchers > 0
+            for target, target_change in self._derivation.catch_up(series, klines, now_ms, watched=watched):
                 self._note(target, target_change)
         if parts is not None and not series.in_source:
             aggregation = self._derivation.derive(series, state.series[parts.interval])

@@ -187,14 +187,14 @@ class Backfill:
             read = set(wanted)
             await self._read([name for name in names if name not in read and self._has_gap(name)])
             self._unread.difference_update(symbols)
-            for series in filter(None, (self._market.series(*name) for name in names)):
+            for series in filter(None, (self._market.peek(*name) for name in names)):
                 # Found while the symbols were being read.
                 if series.gap:
                     self.start_series(series)
 
     async def _to_read(self, names: Sequence[Name]) -> list[Name]:
         """Those of the series that must be read."""
-        known = {name: series for name in names if (series := self._market.series(*name)) and _was_read(series)}
+        known = {name: series for name in names if (series := self._market.peek(*name)) and _was_read(series)}
         last_closed = dict(zip(known, await self._store.last_closed(list(known)), strict=True))
         now_ms = self._clock_ms()
         judged = dict.fromkeys(names, Reread.READ)
@@ -236,7 +236,7 @@ class Backfill:
                 slice_end_s = self._clock_s() + SLICE_S
 
     def _read_of(self, symbol: str, interval: str) -> SeriesRead:
-        series = self._market.series(symbol, interval)
+        series = self._market.peek(symbol, interval)
         oldest = next(iter(series.closed), None) if series else None
         if oldest is None:
             return SeriesRead(symbol, interval, SEED_KLINES)
@@ -245,7 +245,7 @@ class Backfill:
 
     def _merge(self, read: SeriesRead, stored: StoredKlines) -> None:
         symbol, interval = read.symbol, read.interval
-        series = self._market.series(symbol, interval)
+        series = self._market.peek(symbol, interval)
         parts = stored.parts
         if parts is None and series and not stored.klines and (divisor := self._market.divisor(series)):
             # The feed has sent the shorter interval, but the collector has not stored it yet.
@@ -260,7 +260,7 @@ class Backfill:
         return self._aggregating_store.may_be_stored(name[1])
 
     def _has_gap(self, name: Name) -> bool:
-        series = self._market.series(*name)
+        series = self._market.peek(*name)
         return series is not None and series.gap
 
 

@@ -189,6 +189,15 @@ class TestRollup:
         assert opens(stage.target.closed) == [0, 1]
         assert opens([stage.shown]) == [2]
 
+    def test_without_the_forming_kline_only_what_has_closed_is_made(self) -> None:
+        stage = Stage()
+        stage.close(0, 1)
+        assert stage.aggregation.update(NOW, forming=False) is UNCHANGED
+        assert stage.target.forming is None
+        stage.close(2)
+        assert stage.aggregation.update(NOW, forming=False) is CHANGED
+        assert opens(stage.target.closed) == [0]
+
     def test_what_was_read_must_begin_where_the_last_part_ended(self) -> None:
         stage = Stage()
         stage.close(0)
@@ -252,6 +261,22 @@ class TestRollup:
         last = target.closed.last
         assert last is not None
         assert (last.trades, last.volume) == (60, "6.0")
+
+    @pytest.mark.parametrize("missing", [0, 1, 30], ids=["first", "second", "in the middle"])
+    def test_nor_does_a_window_that_lacks_a_part_keep_the_others_apart(self, missing: int) -> None:
+        source, target = Series("BTCUSDT", MINUTE, LOG), Series("BTCUSDT", INTERVALS["1h"], LOG)
+        aggregation = Aggregation(source, target)
+        for one in closed_klines(number for number in range(60) if number != missing):
+            source.reseed([one._replace(trades=1)], NOW)
+            aggregation.update(NOW)
+            assert len(aggregation._parts) <= LOG
+        assert target.closed.last is None
+        assert target.forming is not None
+        assert (target.forming.trades, target.forming.provisional) == (59, True)
+        source.reseed([each._replace(trades=1) for each in closed_klines(range(60, 120))], NOW)
+        aggregation.update(NOW, closed_klines(range(60, 120)))
+        target.settle(NOW, 0)
+        assert [kline.open_time_ms for kline in target.closed] == [T0 + 60 * MINUTE_MS], "the next window is whole"
 
     def test_it_begins_with_what_is_stored(self) -> None:
         stage = Stage()

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.config import MarketConfig
 from gateway.market.derivation import Derivation, divisors_by_interval
-from gateway.market.series import CHANGED, Series
+from gateway.market.series import CHANGED, UNCHANGED, Series
 from gateway.model.interval import INTERVALS
 from tests.builders import MINUTE_MS, T0, closed_klines, kline
 
@@ -81,17 +81,24 @@ def test_while_somebody_watches_all_of_it_is_rolled_up_at_the_beat(
     assert derivation.update(NOW) == [(series["5m"], CHANGED)]
 
 
-def test_what_was_read_of_a_series_is_rolled_up_at_once(derivation: Derivation, series: dict[str, Series]) -> None:
+@pytest.mark.parametrize("watched", [True, False])
+def test_what_was_read_of_a_series_is_rolled_up_at_once(
+    derivation: Derivation, series: dict[str, Series], watched: bool
+) -> None:
     derivation.derive(series["5m"], series["1m"]).update(NOW)
     derivation.derive(series["15m"], series["1m"]).update(NOW)
-    assert derivation.catch_up(series["5m"], [], NOW) == []
+    assert derivation.catch_up(series["5m"], [], NOW, watched=watched) == []
     stored = closed_klines(range(12))
     series["1m"].reseed(stored, NOW)
-    for watched in (True, False):
-        derivation.mark_changed(series["1m"], corrected=False, watched=watched)
-    assert derivation.catch_up(series["1m"], stored, NOW) == [(series["5m"], CHANGED), (series["15m"], CHANGED)]
+    for each in (True, False):
+        derivation.mark_changed(series["1m"], corrected=False, watched=each)
+    done = dict(derivation.catch_up(series["1m"], stored, NOW, watched=watched))
+    assert done == {series["5m"]: CHANGED, series["15m"]: CHANGED if watched else UNCHANGED}
     assert [kline.open_time_ms for kline in series["5m"].closed] == [T0, T0 + 5 * MINUTE_MS]
-    assert derivation.update(NOW) == derivation.update(NOW, "BTCUSDT") == []
+    assert (series["15m"].forming is not None) is watched, "a forming kline that nobody watches follows later"
+    assert derivation.update(NOW) == []
+    derivation.update(NOW, "BTCUSDT")
+    assert series["15m"].forming is not None
 
 
 def test_a_correction_asks_for_the_store(derivation: Derivation, series: dict[str, Series]) -> None:

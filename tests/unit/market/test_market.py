@@ -475,6 +475,17 @@ def test_stored_parts_are_rolled_up_at_once_however_many_they_are(market: Market
     assert not market.take_changes()
 
 
+def test_a_series_can_be_looked_at_without_what_was_postponed() -> None:
+    market = Market(MarketConfig(intervals=("1m",)), log_size=4, lazy=True)
+    assert market.peek("BTCUSDT", "1m") is None
+    market.apply(ticker_update("100", at(0)), at(0))
+    series = market.peek("BTCUSDT", "1m")
+    assert series is not None
+    assert series.forming is None
+    assert market.series("BTCUSDT", "1m") is series
+    assert series.forming is not None
+
+
 def test_symbols_are_watched_that_have_data_and_readers() -> None:
     market = Market(MarketConfig(intervals=("1m",)), log_size=4, lazy=True)
     market.watch("NEWUSDT", 1)
