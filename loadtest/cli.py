@@ -168,11 +168,11 @@ def cold_start() -> None:
 @main.command()
 @click.option("--symbols", type=click.IntRange(1), default=300, show_default=True)
 @click.option("--watched", type=click.IntRange(1), default=20, show_default=True, help="Symbols that a client watches.")
-@click.option("--missed", type=click.IntRange(0), default=0, show_default=True, help="Klines missed of each symbol.")
+@click.option("--minute-end", is_flag=True, help="While the link is lost a minute ends.")
 @click.option("--stored", default="", help="As `market.stored`; without it the gateway finds out.")
-def reread(symbols: int, watched: int, missed: int, stored: str) -> None:
+def reread(symbols: int, watched: int, minute_end: bool, stored: str) -> None:
     """What a lost link costs: how long data stays stale while it is read again."""
-    click.echo(measure_reread(symbols, min(symbols, watched), missed, stored))
+    click.echo(measure_reread(symbols, min(symbols, watched), minute_end, stored, timeout_s=900))
 
 
 @main.command()

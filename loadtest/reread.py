@@ -33,6 +33,9 @@ INTERVALS = ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h"
 STORED_KLINES = 500
 _MINUTE_MS = 60_000
 _SETTLE_S = 3.0
+_LOST_S = 4.0
+"""How long the link stays lost."""
+
 _TURN_S = 0.05
 _LINKED = re.compile(r"^(\S+) info \S+: feed connected", re.MULTILINE)
 _READ = re.compile(r"read the state of (\d+) symbols in (\d+) ms")
@@ -42,7 +45,7 @@ class Cost(NamedTuple):
     """What one lost link cost."""
 
     symbols: int
-    missed: int
+    minute_end: bool
     start_s: float
     """From the start of the gateway until it was ready: everything is read for the first time."""
     watched_s: float
@@ -55,29 +58,36 @@ class Cost(NamedTuple):
     """The longest time without a frame meanwhile. While the link is lost a heartbeat comes every 0.1 s."""
 
     def __str__(self) -> str:
+        missed = "one kline of each" if self.minute_end else "no kline"
         return (
-            f"{self.symbols:>5} symbols x {len(INTERVALS)} intervals, {self.missed} klines missed: "
+            f"{self.symbols:>5} symbols x {len(INTERVALS)} intervals, {missed} missed: "
             f"watched ones live after {self.watched_s:.2f} s, all after {self.all_s:.2f} s; {self.cpu_s:.2f} s of CPU, "
             f"longest silence {self.silence_s * 1000:.0f} ms; first read {self.start_s:.1f} s"
         )
 
 
-def measure(symbols: int, watched: int, missed: int, stored: str = "", timeout_s: float = 60.0) -> Cost:
-    """Run it once. `missed`: klines of each symbol that close while the link is lost. `stored`: as in the settings."""
+def measure(symbols: int, watched: int, minute_end: bool, stored: str = "", timeout_s: float = 60.0) -> Cost:
+    """Run it once. `minute_end`: a minute ends while the link is lost. `stored`: as in the settings."""
     names = [f"S{number:04d}USDT" for number in range(symbols)]
     with ExitStack() as stack:
         with pinned(cores()[1]):
             server = stack.enter_context(EmbeddedServer())
         redis = stack.enter_context(Redis.from_url(server.url))
         now_ms = time.time_ns() // 1_000_000
-        until_ms = now_ms - now_ms % _MINUTE_MS - missed * _MINUTE_MS
+        until_ms = now_ms - now_ms % _MINUTE_MS
         _store(redis, names, until_ms - STORED_KLINES * _MINUTE_MS, STORED_KLINES)
         prices = _Prices(server.url, names)
         stack.callback(prices.stop)
         started_s = time.monotonic()
         market = {"intervals": list(INTERVALS)} | ({"stored": stored.split(",")} if stored else {})
         gateway = Gateway.launch(
-            server.url, {"feed": {"mode": "pubsub"}, "market": market, "stream": {"heartbeat_s": 0.1}}
+            server.url,
+            {
+                "feed": {"mode": "pubsub"},
+                "market": market,
+                "stream": {"heartbeat_s": 0.1},
+                "redis": {"retry_s": [_LOST_S]},
+            },
         )
         stack.callback(gateway.stop)
         _wait_until_ready(gateway, timeout_s)
@@ -87,12 +97,17 @@ def measure(symbols: int, watched: int, missed: int, stored: str = "", timeout_s
         stream.send(orjson.dumps({"op": "subscribe", "channels": channels}).decode())
         _read(stream, time.monotonic() + _SETTLE_S)
         assert gateway.pid is not None
+        if minute_end:
+            end_s = time.time() // 60 * 60 + 60
+            _store(redis, names, until_ms, round((end_s - 60 - until_ms / 1000) / 60))
+            _read(stream, time.monotonic() + end_s - time.time() - 1)
         before_s = usage(gateway.pid).cpu_s
-        if missed:
-            _store(redis, names, until_ms, missed)
         redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+        if minute_end:
+            _read(stream, time.monotonic() + end_s - time.time() + 0.1)
+            _store(redis, names, round(end_s * 1000) - _MINUTE_MS, 1)
         outage = _follow(stream, gateway, timeout_s)
-        return Cost(symbols, missed, start_s, *outage[:2], usage(gateway.pid).cpu_s - before_s, outage[2])
+        return Cost(symbols, minute_end, start_s, *outage[:2], usage(gateway.pid).cpu_s - before_s, outage[2])
 
 
 def _wait_until_ready(gateway: Gateway, timeout_s: float) -> None:
@@ -157,6 +172,8 @@ def _said(message: bytes) -> str | None:
 
 def _store(redis: Redis, names: list[str], from_ms: int, count: int) -> None:
     """Store closed 1m klines of every symbol."""
+    if not count:
+        return
     klines = [_kline(from_ms + number * _MINUTE_MS, number) for number in range(count)]
     last_ms = klines[-1].close_time_ms
     for name in names:
