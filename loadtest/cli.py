@@ -16,6 +16,7 @@ from gateway.config import ConfigError
 from loadtest import baseline as bare_writes
 from loadtest import bench as benches
 from loadtest import feed_modes
+from loadtest.attack import burst
 from loadtest.cold_start import measure as measure_cold_start
 from loadtest.gateway_process import GatewayError
 from loadtest.nemesis.run import run as run_nemesis
@@ -163,6 +164,15 @@ def cold_start() -> None:
     """What clients that ask for the past of many series cost everybody else."""
     for figures in measure_cold_start():
         click.echo(figures)
+
+
+@main.command("burst")
+@click.argument("names", nargs=-1)
+def http_burst(names: tuple[str, ...]) -> None:
+    """How long bursts of HTTP requests silence a client; all, or those whose names begin like one of NAMES."""
+    click.echo(burst.HEADER)
+    for outcome in burst.measure(names):
+        click.echo(outcome)
 
 
 @main.command()
