@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 
 from gateway import __version__
 from gateway.access.rate_limiter import RateLimiter
@@ -31,11 +30,13 @@ from gateway.history.query import QueryRules
 from gateway.history.redis_store import RedisStore
 from gateway.history.service import History
 from gateway.history.turns import Turns
-from gateway.http import binance_rest, documents, functions, klines, page, reply, status, udf
+from gateway.http import binance_rest, documents, functions, klines, page, status, udf
 from gateway.http.admission import Admission
 from gateway.http.errors import EXCEPTION_HANDLERS
-from gateway.http.guard import Guard
+from gateway.http.guard import middleware
 from gateway.http.operations import operations_token
+from gateway.http.reads import HistoryReads
+from gateway.http.request_turns import RequestTurns
 from gateway.http.worker_operations import OperationsRoutes
 from gateway.market.market import Market
 from gateway.model.symbol import SymbolRule
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Coroutine, Iterator
 
+    from starlette.middleware import Middleware
     from starlette.routing import BaseRoute
 
     from gateway.config import Config
@@ -139,6 +141,7 @@ class Gateway:
         # Out: who is admitted, their sessions, and the flush that serves them.
         self.admission = Admission(config, self.counters, self.load)
         self.rates = RateLimiter(config.limits.tracked, config.redis if config.limits.shared else None)
+        self.request_turns = RequestTurns()
         writer = SessionWriter(config, self.hub, self.counters, clock)
         self.endpoint = Endpoint(config, self.hub, writer, self.counters, self.admission, clock)
         commands = NativeCommands(symbols, intervals, stream.history_max)
@@ -221,7 +224,7 @@ class Gateway:
 
         `on_ready` is called once connections are accepted. Raises what a background task has failed with.
         """
-        server = self._server = Server(self.app, lambda: self.config, on_ready)
+        server = self._server = Server(self.app, lambda: self.config, on_ready, self.request_turns)
         failures: list[Exception] = []
         charge_tasks(asyncio.get_running_loop(), self.load_meter)
 
@@ -278,14 +281,10 @@ class Gateway:
         await self.store.aclose()
 
     def _middleware(self) -> list[Middleware]:
-        config = self.config
-        tls = bool(config.server.tls_certificate)
-        limits, meter = config.limits, self.load_meter
-        guard = Middleware(Guard, self.admission, self.rates, meter, self.requests, limits, tls=tls)
-        return [reply.cors(config.http), guard]
+        return middleware(self.config, self.admission, self.rates, self.load_meter, self.requests, self.request_turns)
 
     def _routes(self) -> list[BaseRoute]:
-        history, rules, clock = self.history, self.rules, self.clock
+        history, rules, clock = HistoryReads(self.history, self.request_turns), self.rules, self.clock
         dialects, gzip_min_bytes = self.config.dialects, self.config.history.gzip_min_bytes
         weight_max = self.config.limits.http_burst
         return [

@@ -82,6 +82,11 @@ class RateLimiter:
                 self._paused_until_us = self._clock_us() + round(PAUSE_S * 1_000_000)
             else:
                 return shared
+        return self.take_here(key, rate, cost)
+
+    def take_here(self, key: str, rate: Rate, cost: int = 1) -> Taken:
+        """Take `cost` tokens from a key's bucket in this process, whatever is shared."""
+        now_us = self._clock_us()
         taken = self._buckets.take(key, now_us, rate, cost)
         return taken._replace(full_us=max(0, taken.full_us - now_us))
 

@@ -181,6 +181,8 @@ class LimitsConfig(Section, frozen=True):
     history_rows_burst: Count = 1_000_000
     http_per_min: Seconds = 100.0
     http_burst: Count = 100
+    http_other_per_min: Seconds = 1200.0
+    http_other_burst: Count = 1200
     shared: bool = False
     tracked: Annotated[int, Meta(ge=1000)] = 100000
     exempt: tuple[str, ...] = ()

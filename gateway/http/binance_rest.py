@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from starlette.exceptions import HTTPException
@@ -13,11 +14,12 @@ from gateway.http.binance_params import INVALID_SYMBOL, Parameters, Refused
 from gateway.http.errors import NoDataYet, mount_dialect
 from gateway.http.listings import Listings
 from gateway.http.reply import STATE, json_response, reply
+from gateway.http.shared import Shared
 from gateway.model.errors import ErrorCode
 from gateway.protocol import binance_rest as wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
     from gateway.config import DialectsConfig
     from gateway.history.query import QueryRules
-    from gateway.history.service import History
+    from gateway.http.reads import HistoryReads
     from gateway.model.ticker import Ticker
 
 LIMIT_DEFAULT = 500
@@ -44,7 +46,7 @@ class _Encode(Protocol):
 
 
 def routes(
-    history: History,
+    history: HistoryReads,
     rules: QueryRules,
     dialects: DialectsConfig,
     gzip_min_bytes: int,
@@ -56,7 +58,7 @@ def routes(
 
     `clock_ms`: time of day; `clock_s`: monotonic, for the age of cached answers.
     """
-    listings = Listings(history, dialects, rules.intervals)
+    listings = Listings(history, dialects, rules.intervals, clock_s)
     full_info = _FullInfo(listings, weight_max, clock_s)
 
     async def ping(request: Request) -> Response:
@@ -78,10 +80,11 @@ def routes(
         if not listed:
             head = AnswerPrefix(wire.exchange_info((), weight_max))
         elif asked is None and status is None:
-            head = full_info.head()
+            head = await full_info.head()
+            await history.turns.wait()
         else:
             names = [asked] if isinstance(asked, str) else asked
-            found = listings.all() if names is None else [await listings.find(name) for name in names]
+            found = await listings.all() if names is None else [await listings.find(name) for name in names]
             head = AnswerPrefix(wire.exchange_info([one for one in found if status in (None, one.status)], weight_max))
         return await reply(request, head, wire.server_time_end(clock_ms()), gzip_min_bytes)
 
@@ -118,21 +121,30 @@ def routes(
                 raise Refused(-1220, "The symbol's status does not match the requested symbolStatus.")
             found, stale = await one_ticker(asked)
             return _with_state(json_response(encode(found, clock_ms())), stale=stale)
-        names = listings.names() if asked is None else asked
+        if not trading:
+            head, stale = AnswerPrefix(b"["), False
+        elif asked is None:
+            head, stale = await of_all[encode].get()
+            # All who have waited for it go on at the same moment.
+            await history.turns.wait()
+        else:
+            head, stale = await joined([await one_ticker(name) for name in asked], encode)
+        return _with_state(await reply(request, head, b"]", gzip_min_bytes), stale=stale)
+
+    async def joined(found: Iterable[tuple[Ticker, bool]], encode: _Encode) -> tuple[AnswerPrefix, bool]:
+        """The beginning of a list of tickers, and whether one of them is stale."""
         texts: list[bytes] = []
         any_stale = False
-        for name in names if trading else ():
-            # Without names: all symbols that have a ticker. With names: each of them.
-            live = history.live.ticker(name)
-            if live is not None:
-                texts.append(encode(live, clock_ms()))
-                any_stale = any_stale or bool(history.live.ticker_stale(name))
-            elif asked is not None:
-                found, stale = await one_ticker(name)
-                texts.append(encode(found, clock_ms()))
-                any_stale = any_stale or stale
-        head = AnswerPrefix(b"[" + b",".join(texts))
-        return _with_state(await reply(request, head, b"]", gzip_min_bytes), stale=any_stale)
+        for ticker, stale in found:
+            texts.append(encode(ticker, clock_ms()))
+            any_stale = any_stale or stale
+            await history.turns.wait()
+        return AnswerPrefix(b"[" + b",".join(texts)), any_stale
+
+    async def all_tickers(encode: _Encode) -> tuple[AnswerPrefix, bool]:
+        live = history.live
+        known = ((live.ticker(name), bool(live.ticker_stale(name))) for name in listings.names())
+        return await joined([(ticker, stale) for ticker, stale in known if ticker is not None], encode)
 
     async def one_ticker(symbol: str) -> tuple[Ticker, bool]:
         answer = await history.ticker(symbol)
@@ -140,6 +152,8 @@ def routes(
             raise NoDataYet
         return answer.ticker, answer.stale
 
+    encoders: tuple[_Encode, ...] = (wire.full_ticker, wire.mini_ticker, wire.price_ticker)
+    of_all = {encode: Shared(partial(all_tickers, encode), clock_s=clock_s) for encode in encoders}
     endpoints = {
         "ping": ping,
         "time": server_time,
@@ -153,7 +167,10 @@ def routes(
 
 
 class _FullInfo:
-    """Caches `exchangeInfo` of all symbols: it is long, and every bot requests it at its start."""
+    """Caches `exchangeInfo` of all symbols: it is long, and every bot requests it at its start.
+
+    New symbols are in it after `SHARED_S`.
+    """
 
     def __init__(self, listings: Listings, weight_max: int, clock_s: Callable[[], float]) -> None:
         self._listings = listings
@@ -162,12 +179,17 @@ class _FullInfo:
         self._names: list[str] = []
         self._head = AnswerPrefix(b"")
         self._made_s = 0.0
+        self._shared = Shared(self._current, clock_s=clock_s)
 
-    def head(self) -> AnswerPrefix:
+    async def head(self) -> AnswerPrefix:
+        """The answer without its last field. Raises `NoDataYet`."""
+        return await self._shared.get()
+
+    async def _current(self) -> AnswerPrefix:
         names = self._listings.names()
         if names != self._names or self._clock_s() - self._made_s >= LISTED_S:
-            self._names, self._made_s = names, self._clock_s()
-            self._head = AnswerPrefix(wire.exchange_info(self._listings.all(), self._weight_max))
+            head = AnswerPrefix(wire.exchange_info(await self._listings.all(), self._weight_max))
+            self._names, self._made_s, self._head = names, self._clock_s(), head
         return self._head
 
 

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from starlette.routing import Route
 
     from gateway.history.query import QueryRules
-    from gateway.history.service import History, TickerAnswer
+    from gateway.history.service import TickerAnswer
+    from gateway.http.reads import HistoryReads
 
 BODY_MAX_BYTES = 65_536
 """A request has a few dozen bytes; a larger body must not use memory."""
@@ -38,7 +39,7 @@ class _Refused(Exception):
 
 
 def routes(
-    history: History,
+    history: HistoryReads,
     rules: QueryRules,
     gzip_min_bytes: int,
     clock_ms: Callable[[], int],

@@ -1,6 +1,6 @@
-"""Middleware of every HTTP route: tokens, rate limits, and security headers for browsers.
+"""The outermost middleware: turns, rate limits, tokens, and security headers for browsers.
 
-Requests for data are counted and may need a token; health checks, the page and the API documents are open.
+Every request waits for its turn and is counted by its weight. Requests for data may need a token.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import math
 import time
 from typing import TYPE_CHECKING
 
+from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection
 
 from gateway.access.admission import Refusal
@@ -16,33 +17,36 @@ from gateway.access.peers import group_of
 from gateway.access.token_bucket import SECOND_US, Rate
 from gateway.delivery.load_meter import Cause
 from gateway.http.admission import refusal_response
-from gateway.http.reply import json_response
+from gateway.http.reply import cors, json_response
+from gateway.http.unread import UnreadAnswers
+from gateway.http.weights import BINANCE, DATA, UDF, weigh
 from gateway.model.errors import ErrorCode
 from gateway.protocol import binance_rest, udf
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from gateway.access.grants import Grant
+    from gateway.access.peers import Address
     from gateway.access.rate_limiter import RateLimiter
     from gateway.access.request_queue import RequestQueue
-    from gateway.config import LimitsConfig
+    from gateway.access.token_bucket import Taken
+    from gateway.config import Config, LimitsConfig
     from gateway.delivery.load_meter import LoadMeter
     from gateway.http.admission import Admission
-
-BINANCE, UDF = "/api/", "/udf"
-DATA = ("/v1/", "/functions/", BINANCE, UDF)
-"""Prefixes of the paths that serve data."""
-OPEN = frozenset({"/v1/openapi.json", "/v1/asyncapi.json", "/v1/health/data", "/v1/status", "/v1/trace"})
-"""Paths without market data. `/v1/status` and `/v1/trace` have the operations token."""
+    from gateway.http.request_turns import RequestTurns
+    from gateway.http.weights import Weight
 
 TOKEN_HEADERS = (b"Authorization", b"X-API-Key", b"X-MBX-APIKEY")
 
 NOSNIFF = (b"x-content-type-options", b"nosniff")
 HSTS = (b"strict-transport-security", b"max-age=31536000")
+
+_REFUSAL = "gateway.refusal"
+"""Key of the scope, for the app that answers what is refused."""
 
 
 class Guard:
@@ -55,80 +59,114 @@ class Guard:
         rates: RateLimiter,
         meter: LoadMeter,
         requests: RequestQueue,
+        turns: RequestTurns,
         limits: LimitsConfig,
         *,
+        refusals: Callable[[ASGIApp], ASGIApp],
         tls: bool,
     ) -> None:
+        """`refusals`: wraps the app that answers what is refused here, so that pages can read these answers too."""
         self._app = app
         self._meter = meter
         self._requests = requests
+        self._turns = turns
+        self._unread = UnreadAnswers()
         self._admission = admission
         self._rates = rates
         self._rate = Rate.per_minute(limits.http_per_min, limits.http_burst)
+        self._other_rate = Rate.per_minute(limits.http_other_per_min, limits.http_other_burst)
         self._headers = [NOSNIFF, HSTS] if tls else [NOSNIFF]
+        self._refuse = refusals(_answer_refusal)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             await self._meter.charged(Cause.HTTP, self._serve(scope, receive, send))
         else:
             # Ends with the handshake: the connection is handed over.
-            await self._meter.charged(Cause.HANDSHAKES, _call(self._app, scope, receive, send))
+            await self._meter.charged(Cause.HANDSHAKES, self._shake_hands(scope, receive, send))
+
+    async def _shake_hands(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._turns.enter(group_of(self._admission.client_address(HTTPConnection(scope))))
+        await self._app(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = list(self._headers)
-        path = scope["path"]
-        is_data = path.startswith(DATA) and path not in OPEN
+        request = HTTPConnection(scope)
+        path, weight = scope["path"], weigh(scope["method"], scope["path"], scope["query_string"])
+        address = self._admission.client_address(request)
+        group = group_of(address)
         status = 500
         started_s = time.monotonic()
 
-        async def send_with_headers(message: Message) -> None:
+        async def send_on(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 answer = message["headers"]
-                if is_data and self._admission.authenticator.enabled:
+                if weight.is_data and self._admission.authenticator.enabled:
                     answer = _for_one_client(answer)
                 present = {name for name, _ in answer}
                 message["headers"] = [*answer, *(pair for pair in headers if pair[0] not in present)]
-            await send(message)
+                await send(message)
+            else:
+                await self._unread.send(group, message, send)
 
-        refusal, entered = None, False
+        entered = False
         try:
-            if is_data:
-                refusal = await self._check(HTTPConnection(scope), path, headers)
-            if refusal is None and is_data:
+            # Health checks take turns by themselves: a flood from their own address does not delay them.
+            await self._turns.enter(group if weight.refusable else f"{group} health")
+            if weight.is_data:
+                refusal = await self._check(request, address, weight.units, headers)
+            else:
+                refusal = self._count(f"{weight.allowance}:{group}", address, weight, headers)
+            if refusal is None and weight.refusable and self._unread.too_many(group):
+                refusal = Refusal(ErrorCode.RATE_LIMIT, "unread", "Read the answers to earlier requests first.", 1.0)
+            if refusal is None and weight.is_data:
                 refusal = await self._requests.enter()
                 entered = refusal is None
+                await self._turns.wait()
             if refusal is None:
-                await self._app(scope, receive, send_with_headers)
+                await self._app(scope, receive, send_on)
             else:
                 self._admission.counters.refusals[refusal.reason] += 1
-                await _refusal(path, refusal)(scope, receive, send_with_headers)
+                scope[_REFUSAL] = refusal
+                await self._refuse(scope, receive, send_on)
         finally:
             if entered:
                 self._requests.leave()
             self._admission.counters.count_response(_api(path), status, time.monotonic() - started_s)
 
-    async def _check(self, request: HTTPConnection, path: str, headers: list[tuple[bytes, bytes]]) -> Refusal | None:
+    def _count(
+        self, key: str, address: Address | None, weight: Weight, headers: list[tuple[bytes, bytes]]
+    ) -> Refusal | None:
+        """Count a request that is not for data, in this process only: a health check must not depend on Redis."""
+        if self._admission.is_exempt(address, None):
+            return None
+        taken = self._rates.take_here(key, self._other_rate, weight.units)
+        if not taken.wait_us or not weight.refusable:
+            return None
+        headers += _rate_headers(self._other_rate, taken)
+        return _too_many(taken)
+
+    async def _check(
+        self, request: HTTPConnection, address: Address | None, units: int, headers: list[tuple[bytes, bytes]]
+    ) -> Refusal | None:
+        """Count a request for data, and check its token."""
         admission = self._admission
         grant = await admission.verify_token(request)
-        address = admission.client_address(request)
         known = grant if not isinstance(grant, Refusal) else None
-        exempt = admission.is_exempt(address, known)
-        used = 1
-        if not exempt:
+        used, taken = units, None
+        if not admission.is_exempt(address, known):
             # Requests with an invalid token count too, so that guessing is limited.
             key = known.subject if known is not None else group_of(address)
             rate = self._rate_of(known)
-            taken = await self._rates.take(key, rate)
+            taken = await self._rates.take(key, rate, units)
             used = rate.burst - taken.left
-            full_s = math.ceil(time.time() + taken.full_us / SECOND_US)
-            for name, value in (("limit", rate.burst), ("remaining", taken.left), ("reset", full_s)):
-                headers.append((b"x-ratelimit-" + name.encode(), b"%d" % value))
-        if path.startswith(BINANCE):
+            headers += _rate_headers(rate, taken)
+        if request.scope["path"].startswith(BINANCE):
             headers.append((b"x-mbx-used-weight-1m", b"%d" % used))
-        if not exempt and taken.wait_us:
-            return Refusal(ErrorCode.RATE_LIMIT, "http_rate", ErrorCode.RATE_LIMIT.message, taken.wait_us / SECOND_US)
+        if taken is not None and taken.wait_us:
+            return _too_many(taken)
         if isinstance(grant, Refusal):
             return grant
         if grant is None and admission.authenticator.required:
@@ -144,9 +182,33 @@ class Guard:
         return Rate.per_minute(grant.http_per_min, max(1, round(grant.http_per_min)))
 
 
-async def _call(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    """The application's answer as a coroutine: ASGI promises no more than an awaitable."""
-    await app(scope, receive, send)
+def middleware(
+    config: Config,
+    admission: Admission,
+    rates: RateLimiter,
+    meter: LoadMeter,
+    requests: RequestQueue,
+    turns: RequestTurns,
+) -> list[Middleware]:
+    """The middleware of a gateway, the outermost first."""
+    inner = cors(config.http)
+
+    def readable(app: ASGIApp) -> ASGIApp:
+        return inner.cls(app, *inner.args, **inner.kwargs)
+
+    tls = bool(config.server.tls_certificate)
+    guard = Middleware(Guard, admission, rates, meter, requests, turns, config.limits, refusals=readable, tls=tls)
+    return [guard, inner]
+
+
+def _rate_headers(rate: Rate, taken: Taken) -> list[tuple[bytes, bytes]]:
+    full_s = math.ceil(time.time() + taken.full_us / SECOND_US)
+    values = (("limit", rate.burst), ("remaining", taken.left), ("reset", full_s))
+    return [(b"x-ratelimit-" + name.encode(), b"%d" % value) for name, value in values]
+
+
+def _too_many(taken: Taken) -> Refusal:
+    return Refusal(ErrorCode.RATE_LIMIT, "http_rate", ErrorCode.RATE_LIMIT.message, taken.wait_us / SECOND_US)
 
 
 def _for_one_client(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
@@ -168,7 +230,11 @@ def _api(path: str) -> str:
     return {"/v1/": "native", "/fun": "functions", "/api": "binance"}.get(path[:4], "udf")
 
 
-def _refusal(path: str, refusal: Refusal) -> Response:
+async def _answer_refusal(scope: Scope, receive: Receive, send: Send) -> None:
+    await refusal_of(scope["path"], scope[_REFUSAL])(scope, receive, send)
+
+
+def refusal_of(path: str, refusal: Refusal) -> Response:
     """The refusal in the shape of the requested dialect."""
     plain = refusal_response(refusal)
     if path.startswith(BINANCE):

@@ -9,8 +9,9 @@ import orjson
 from starlette.responses import Response
 
 from gateway.history.encoded import AnswerPrefix
-from gateway.history.query import QueryError, bad_field
+from gateway.history.query import QueryError
 from gateway.http.errors import coded_route, query_error
+from gateway.http.parameters import unusable
 from gateway.http.reply import (
     LIVE,
     SETTLED,
@@ -31,14 +32,18 @@ if TYPE_CHECKING:
     from starlette.routing import Route
 
     from gateway.history.query import QueryRules
-    from gateway.history.service import History
+    from gateway.http.reads import HistoryReads
     from gateway.market.gaps import GapTracker
+
+KLINES = ("symbol", "interval", "limit", "startTime", "endTime")
+TICKER = ("symbol",)
+"""Query parameters of each route."""
 
 _INTEGER = re.compile(r"-?[0-9]{1,18}").fullmatch
 
 
 def routes(
-    history: History,
+    history: HistoryReads,
     rules: QueryRules,
     gzip_min_bytes: int,
     clock_ms: Callable[[], int],
@@ -46,7 +51,7 @@ def routes(
     """`gzip_min_bytes`: shorter answers are not compressed."""
 
     async def klines(request: Request) -> Response:
-        if error := _repeated(request):
+        if error := unusable(request, KLINES):
             return query_error(error)
         text = request.query_params.get
         query = rules.klines(
@@ -70,7 +75,7 @@ def routes(
         return await reply(request, prefix, suffix, gzip_min_bytes, etag, cache_control)
 
     async def ticker(request: Request) -> Response:
-        if error := _repeated(request):
+        if error := unusable(request, TICKER):
             return query_error(error)
         symbol = rules.symbol(request.query_params.get("symbol"))
         if isinstance(symbol, QueryError):
@@ -85,6 +90,8 @@ def routes(
         )
 
     async def symbols(request: Request) -> Response:
+        if error := unusable(request, ()):
+            return query_error(error)
         prefix = AnswerPrefix(orjson.dumps({"symbols": history.live.symbols(), "intervals": rules.intervals}))
         etag = etag_of(prefix, b"")
         return not_modified(request, etag, LIVE) or await reply(request, prefix, b"", gzip_min_bytes, etag, LIVE)
@@ -99,7 +106,9 @@ def routes(
 def gaps_route(tracker: GapTracker, clock_ms: Callable[[], int]) -> Route:
     """`/v1/gaps`: closed klines that are missing, and those that were missing lately."""
 
-    async def gaps(_: Request) -> Response:
+    async def gaps(request: Request) -> Response:
+        if error := unusable(request, ()):
+            return query_error(error)
         found = [
             {
                 "symbol": gap.series.symbol,
@@ -115,12 +124,6 @@ def gaps_route(tracker: GapTracker, clock_ms: Callable[[], int]) -> Route:
         return Response(body, headers={"cache-control": "no-store"}, media_type="application/json")
 
     return coded_route("/v1/gaps", gaps, "GET")
-
-
-def _repeated(request: Request) -> QueryError | None:
-    """The error for a parameter that is given twice: either value could be meant."""
-    names = [name for name, _ in request.query_params.multi_items()]
-    return next((bad_field(name[:40], "given more than once") for name in names if names.count(name) > 1), None)
 
 
 def _integer(text: str | None) -> int | str | None:

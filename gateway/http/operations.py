@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from gateway import __version__
 from gateway.http.errors import error_response
+from gateway.http.shared import Shared
 from gateway.model.errors import ErrorCode
 
 if TYPE_CHECKING:
@@ -47,8 +48,13 @@ class HealthReport(Protocol):
 def routes(health: HealthReport, metrics: Metrics, token: str | None = "") -> list[Route]:
     """All routes of one process. `token`: what requests must present for details; "": nothing, `None`: nobody may."""
 
+    async def render() -> bytes:
+        return metrics.render()
+
+    shared = Shared(render)
+
     async def scrape(_: Request) -> Response:
-        return Response(metrics.render(), headers=NO_STORE, media_type="text/plain; version=0.0.4")
+        return Response(await shared.get(), headers=NO_STORE, media_type="text/plain; version=0.0.4")
 
     return [*probes(health, token), Route("/metrics", guarded(scrape, token))]
 

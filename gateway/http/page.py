@@ -1,21 +1,26 @@
-"""Serves the page at `/`, if it has been built, with caching, precompressed files and security headers."""
+"""Serves the page at `/`, if it has been built, with caching, precompressed files and security headers.
+
+The files are read once, at the start: a request for one costs no look at the disk and no thread.
+"""
 
 from __future__ import annotations
 
 import logging
 import mimetypes
-import os
-from typing import TYPE_CHECKING
+from hashlib import blake2b
+from typing import TYPE_CHECKING, NamedTuple
 
-from starlette.datastructures import Headers
-from starlette.routing import Mount
-from starlette.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Route
+
+from gateway.http.reply import is_known
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from starlette.responses import Response
-    from starlette.types import Scope
+    from starlette.requests import Request
 
 logger = logging.getLogger(__name__)
 
@@ -38,45 +43,56 @@ COMPRESSED = {"br": ".br", "gzip": ".gz"}
 """Suffixes of the compressed files beside a plain one, by content coding, the smallest first."""
 
 
-def routes(built: Path) -> list[Mount]:
+class _File(NamedTuple):
+    """One file in one coding."""
+
+    coding: str | None
+    body: bytes
+    etag: str
+
+
+def routes(built: Path) -> list[Route]:
     """The route of the page; none, and a warning, if it has not been built."""
     if not built.is_dir():
         logger.warning("the page is not built and will not be served; build it with `make build` (needs Node)")
         return []
-    return [Mount("/", _Page(directory=built, html=True))]
+    files = {path.relative_to(built).as_posix(): _read(path) for path in built.rglob("*") if path.is_file()}
+
+    async def answer(request: Request) -> Response:
+        name = request.path_params["path"] or "index.html"
+        if name not in files:
+            raise HTTPException(404)
+        file = _smallest(files[name], request.headers.get("accept-encoding", ""))
+        headers = {
+            "etag": file.etag,
+            "vary": "accept-encoding",
+            "cache-control": IMMUTABLE if name.startswith("assets/") else "no-cache",
+            **HEADERS,
+        }
+        if file.coding is not None:
+            headers["content-encoding"] = file.coding
+        if is_known(request, file.etag):
+            return Response(status_code=304, headers=headers)
+        media_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        return Response(file.body, headers=headers, media_type=media_type)
+
+    return [Route("/{path:path}", answer)]
 
 
-class _Page(StaticFiles):
-    def file_response(
-        self,
-        full_path: str | os.PathLike[str],
-        stat_result: os.stat_result,
-        scope: Scope,
-        status_code: int = 200,
-    ) -> Response:
-        coding, path = _smallest(str(full_path), Headers(scope=scope).get("accept-encoding", ""))
-        if coding is not None:
-            stat_result = os.stat(path)
-        response = super().file_response(path, stat_result, scope, status_code)
-        if coding is not None:
-            response.headers["content-encoding"] = coding
-            # A 304 has no content type.
-            if "content-type" in response.headers:
-                kind = mimetypes.guess_type(full_path)[0] or "application/octet-stream"
-                response.headers["content-type"] = f"{kind}; charset=utf-8" if kind.startswith("text/") else kind
-        response.headers["vary"] = "accept-encoding"
-        hashed = scope["path"].startswith("/assets/")
-        response.headers["cache-control"] = IMMUTABLE if hashed else "no-cache"
-        response.headers.update(HEADERS)
-        return response
+def _read(path: Path) -> list[_File]:
+    """A file and its compressed copies, the smallest coding first, the plain file last."""
+    found = []
+    for coding, ending in (*COMPRESSED.items(), (None, "")):
+        copy = path.with_name(path.name + ending)
+        if copy.is_file():
+            body = copy.read_bytes()
+            found.append(_File(coding, body, f'"{blake2b(body, digest_size=12).hexdigest()}"'))
+    return found
 
 
-def _smallest(path: str, accepted: str) -> tuple[str | None, str]:
-    """The coding and path of the smallest file that the client accepts; None and `path` for the plain file."""
+def _smallest(files: Sequence[_File], accepted: str) -> _File:
+    """The smallest of the files that the client accepts."""
     # RFC 9110, section 12.5.3. Codings that are not named are not used.
     offers = (offer.replace(" ", "").lower().partition(";q=") for offer in accepted.split(","))
-    accepted_codings = {name for name, _, weight in offers if weight.strip("0.") or not weight}
-    for coding, ending in COMPRESSED.items():
-        if coding in accepted_codings and os.path.isfile(path + ending):
-            return coding, path + ending
-    return None, path
+    codings = {name for name, _, weight in offers if weight.strip("0.") or not weight}
+    return next(file for file in files if file.coding is None or file.coding in codings)

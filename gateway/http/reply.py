@@ -47,7 +47,7 @@ class DataCors(CORSMiddleware):
 
 
 def cors(config: HttpConfig) -> Middleware:
-    """CORS middleware. Must be the outermost one: a page can read an error only if it carries the headers too."""
+    """CORS middleware. Wraps everything that answers: a page can read an error only if it carries the headers too."""
     return Middleware(
         DataCors,
         allow_origins=config.cors_origins,
@@ -105,10 +105,13 @@ def etag_of(head: AnswerPrefix, rest: bytes) -> str:
 
 def not_modified(request: Request, etag: str, cache_control: str) -> Response | None:
     """A 304 if the client has this state already (RFC 9110, section 13.1.2: weak comparison), else None."""
+    return Response(status_code=304, headers=_headers(etag, cache_control)) if is_known(request, etag) else None
+
+
+def is_known(request: Request, etag: str) -> bool:
+    """Whether `If-None-Match` names an ETag."""
     known = request.headers.get("if-none-match", "")
-    if known.strip() != "*" and etag not in {tag.strip() for tag in known.split(",")}:
-        return None
-    return Response(status_code=304, headers=_headers(etag, cache_control))
+    return known.strip() == "*" or etag in {tag.strip() for tag in known.split(",")}
 
 
 async def reply(

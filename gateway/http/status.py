@@ -16,8 +16,9 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from gateway.http import page
-from gateway.http.errors import coded_route, error_response
+from gateway.http.errors import coded_route, error_response, query_error
 from gateway.http.operations import NO_STORE, guarded
+from gateway.http.parameters import unusable
 from gateway.model.errors import ErrorCode
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ def routes(view: StatusView, tracing: Tracing, token: str | None) -> list[Route]
         return Response(view.body(), headers=NO_STORE, media_type="application/json")
 
     async def status(request: Request) -> Response:
+        if error := unusable(request, ("symbol", "sort", "limit", "worker")):
+            return query_error(error)
         query = request.query_params
         now_ms, health = clock_ms(), view.health
         ages = freshness.ages(now_ms)
@@ -82,6 +85,8 @@ def routes(view: StatusView, tracing: Tracing, token: str | None) -> list[Route]
         return Response(orjson.dumps(body), headers=NO_STORE, media_type="application/json")
 
     async def trace(request: Request) -> Response:
+        if error := unusable(request, ("symbol", "count", "wait_s", "worker")):
+            return query_error(error)
         query = request.query_params
         symbol = query.get("symbol", "")
         count = _parse_count(query.get("count"), 10, TRACE_UPDATES_MAX)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
@@ -14,12 +15,13 @@ from gateway.history.service import UnknownSymbol
 from gateway.history.store import StoreUnavailable
 from gateway.http.errors import NoDataYet, mount_dialect
 from gateway.http.listings import Listings
+from gateway.http.parameters import misspelled
 from gateway.http.reply import STATE, json_response, reply
 from gateway.model.errors import ErrorCode
 from gateway.protocol import udf as wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -27,13 +29,16 @@ if TYPE_CHECKING:
 
     from gateway.config import DialectsConfig
     from gateway.history.query import QueryRules
-    from gateway.history.service import History
+    from gateway.http.errors import Endpoint
+    from gateway.http.reads import HistoryReads
 
 KLINES_MAX = 2000
 """Klines in one answer. A chart asks for a few hundred, and for more when a user scrolls back."""
 SEARCH_DEFAULT = 30
 SEARCH_MAX = 200
 QUOTES_MAX = 200
+QUOTED_S = 1.0
+"""Age up to which a quote is sent again: charts ask for them every few seconds, and one takes 40 us to make."""
 
 _number = re.compile(r"(-?[0-9]{1,15})(?:\.[0-9]*)?").fullmatch
 
@@ -43,15 +48,17 @@ class Refused(Exception):
 
 
 def routes(
-    history: History,
+    history: HistoryReads,
     rules: QueryRules,
     dialects: DialectsConfig,
     gzip_min_bytes: int,
     clock_ms: Callable[[], int],
+    clock_s: Callable[[], float] = time.monotonic,
 ) -> list[BaseRoute]:
-    """The routes under `/udf`."""
+    """The routes under `/udf`. `clock_ms`: time of day; `clock_s`: monotonic, for the age of kept quotes."""
     exchange = dialects.exchange
-    listings = Listings(history, dialects, rules.intervals)
+    listings = Listings(history, dialects, rules.intervals, clock_s)
+    quoted: dict[str, tuple[float, tuple[bytes, bool]]] = {}
 
     async def config(request: Request) -> Response:
         return json_response(wire.configuration(exchange, rules.intervals))
@@ -106,6 +113,9 @@ def routes(
 
     async def quote(name: str) -> tuple[bytes, bool]:
         """The quote of one symbol, and whether its price is stale."""
+        made_s, kept = quoted.get(name, (-QUOTED_S, (b"", False)))
+        if (now_s := clock_s()) - made_s < QUOTED_S:
+            return kept
         try:
             symbol = symbol_of(name)
             listing = await listings.find(symbol)
@@ -116,7 +126,11 @@ def routes(
             return wire.quote_error(name, "The price is temporarily unavailable."), True
         if answer.ticker is None:
             return wire.quote_error(name, "There is no price yet."), True
-        return wire.quote(name, listing, exchange, answer.ticker), answer.stale
+        made = wire.quote(name, listing, exchange, answer.ticker), answer.stale
+        if name in (symbol, f"{exchange}:{symbol}"):
+            # Not every way to write a name, of which there are many.
+            quoted[name] = (now_s, made)
+        return made
 
     def at_exchange(name: str) -> bool:
         return name.upper() in ("", exchange.upper())
@@ -137,12 +151,23 @@ def routes(
     endpoints = {
         "config": config,
         "time": server_time,
-        "symbols": symbols,
-        "search": search,
-        "history": klines,
-        "quotes": quotes,
+        "symbols": _checked(symbols, ("symbol",)),
+        "search": _checked(search, ("query", "type", "exchange", "limit")),
+        "history": _checked(klines, ("symbol", "resolution", "from", "to", "countback")),
+        "quotes": _checked(quotes, ("symbols",)),
     }
     return mount_dialect("/udf", endpoints, _shaped, Refused)
+
+
+def _checked(endpoint: Endpoint, known: Sequence[str]) -> Endpoint:
+    """The endpoint, which refuses misspelled parameters. The library adds others (`currencyCode`): they are ignored."""
+
+    async def answer(request: Request) -> Response:
+        if problem := misspelled(request, known):
+            raise Refused(problem)
+        return await endpoint(request)
+
+    return answer
 
 
 def _required(request: Request, name: str) -> str:

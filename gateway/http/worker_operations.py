@@ -5,6 +5,7 @@ Each worker answers for itself at its own socket; this file combines the answers
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -16,6 +17,7 @@ from gateway import __version__
 from gateway.http import operations
 from gateway.http.errors import coded_route, error_response
 from gateway.http.operations import NO_STORE, has_token, probe_answer
+from gateway.http.shared import Shared
 from gateway.http.status import TRACE_WAIT_MAX_S
 from gateway.model.errors import ErrorCode
 from gateway.ops.health import STARTING
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
     from gateway.http.operations import HealthReport
     from gateway.ops.metrics import Metrics
     from gateway.server.worker_group import WorkerGroup
+
+PROBED_S = 0.1
+"""Age up to which the health of the workers is sent again: a flood of probes must not multiply by their number."""
 
 
 class OperationsRoutes:
@@ -72,8 +77,21 @@ def group_routes(worker_group: WorkerGroup, token: str | None, *, public: bool =
     `public`: only `/healthz`, `/readyz` and `/v1/health/data`, without details.
     """
 
+    async def all_metrics() -> bytes:
+        answers = await worker_group.ask_all("/metrics")
+        texts = {number: answer.body.decode() for number, answer in answers.items() if isinstance(answer, Answer)}
+        own = gauge("workers", worker_group.count) + gauge("workers_up", len(texts))
+        return (own + label_by_worker(texts)).encode()
+
+    async def all_statuses() -> dict[int, Any]:
+        return _decode(await worker_group.ask_all("/status.json"))[0]
+
+    probed = ("/healthz", "/readyz", "/v1/health/data")
+    probes = {path: Shared(partial(worker_group.ask_all, path), PROBED_S) for path in probed}
+    metrics, statuses_of_all = Shared(all_metrics), Shared(all_statuses)
+
     async def healthz(_: Request) -> Response:
-        answers = await worker_group.ask_all("/healthz")
+        answers = await probes["/healthz"].get()
         alive = {str(number): isinstance(answer, Answer) for number, answer in answers.items()}
         body = {"status": "ok", "version": __version__}
         return JSONResponse(body if public else {**body, "workers": alive}, headers=NO_STORE)
@@ -89,7 +107,7 @@ def group_routes(worker_group: WorkerGroup, token: str | None, *, public: bool =
     async def ask_probe(request: Request, path: str, name: str, passed_over: str | None) -> Response:
         """Combine a probe's answers. Workers whose only reason is `passed_over` count like those away."""
         workers: dict[str, dict[str, Any]] = {}
-        for number, answer in (await worker_group.ask_all(path)).items():
+        for number, answer in (await probes[path].get()).items():
             workers[str(number)] = orjson.loads(answer.body) if isinstance(answer, Answer) else {"away": str(answer)}
         counting = [
             worker for worker in workers.values() if "away" not in worker and worker.get("reasons") != [passed_over]
@@ -102,13 +120,10 @@ def group_routes(worker_group: WorkerGroup, token: str | None, *, public: bool =
     async def scrape(request: Request) -> Response:
         if not has_token(request, token):
             return error_response(ErrorCode.UNAUTHORIZED, "a token is needed", headers={"www-authenticate": "Bearer"})
-        answers = await worker_group.ask_all("/metrics")
-        texts = {number: answer.body.decode() for number, answer in answers.items() if isinstance(answer, Answer)}
-        own = gauge("workers", worker_group.count) + gauge("workers_up", len(texts))
-        return Response(own + label_by_worker(texts), headers=NO_STORE, media_type="text/plain; version=0.0.4")
+        return Response(await metrics.get(), headers=NO_STORE, media_type="text/plain; version=0.0.4")
 
     async def all_status(request: Request) -> Response:
-        statuses, _ = _decode(await worker_group.ask_all("/status.json"))
+        statuses = await statuses_of_all.get()
         if not statuses:
             return error_response(ErrorCode.OVERLOADED, "no worker answers")
         return JSONResponse(

@@ -28,6 +28,7 @@ CODES = {
     ErrorCode.UNAUTHORIZED: -2015,
     ErrorCode.FORBIDDEN: -2015,
     ErrorCode.RATE_LIMIT: -1003,
+    ErrorCode.OVERLOADED: -1008,
     ErrorCode.UNAVAILABLE: -1001,
     ErrorCode.INTERNAL: -1000,
     ErrorCode.INVALID_SYMBOL: -1121,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from httptools import HttpParserUpgrade
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -20,6 +20,7 @@ from gateway.server.client_socket import ClientSocket, reset
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
 HANDOVER = "kline_gateway.handover"
 """Name of the ASGI extension in a WebSocket's scope: a function that returns the socket, to be called once accepted."""
@@ -37,8 +38,28 @@ BAD_REQUEST = _REFUSAL % b"400 Bad Request"
 TOO_SLOW = _REFUSAL % b"408 Request Timeout"
 TOO_LARGE = _REFUSAL % b"431 Request Header Fields Too Large"
 
+VERSION = b"13"
+WRONG_VERSION = (
+    b"HTTP/1.1 426 Upgrade Required\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n"
+    b"content-type: text/plain; charset=utf-8\r\ncontent-length: 43\r\nconnection: upgrade, close\r\n\r\n"
+    b"A WebSocket needs Sec-WebSocket-Version 13."
+)
+"""RFC 6455, section 4.4: names the version that is spoken here, so that a client can try again with it."""
+
 PIPELINE_MAX = 16
 """Requests that may wait on one connection. Browsers and libraries wait for each answer."""
+
+
+class Turns(Protocol):
+    """Bounds what requests take of the event loop at a time."""
+
+    def is_free(self) -> bool:
+        """Whether a request may be decoded now."""
+        ...
+
+    def defer(self, group: str, work: Callable[[], object]) -> None:
+        """Call `work` when it is its turn; groups take turns."""
+        ...
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -50,8 +71,10 @@ class HttpProtocol(HttpToolsProtocol):
     head_max_bytes = 8192
     head_s = 10.0
     exchange_s = 60.0
+    turns: Turns | None = None
 
     _data = b""
+    _deferred = b""
     _head_bytes = 0
     _in_head = True
     _limit: asyncio.TimerHandle | None = None
@@ -66,6 +89,23 @@ class HttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self.turns is None or (not self._deferred and self.turns.is_free()):
+            self._decode(data)
+            return
+        if not self._deferred:
+            self.transport.pause_reading()
+            # By the peer and not by what headers say: those are not decoded yet.
+            self.turns.defer(str(self.client[0] if self.client else ""), self._decode_deferred)
+        self._deferred += data
+
+    def _decode_deferred(self) -> None:
+        data, self._deferred = self._deferred, b""
+        if not self.transport.is_closing():
+            # First, because decoding may pause it again.
+            self.transport.resume_reading()
+            self._decode(data)
+
+    def _decode(self, data: bytes) -> None:
         self._data = data
         super().data_received(data)
         self._data = b""
@@ -85,6 +125,9 @@ class HttpProtocol(HttpToolsProtocol):
         if self.scope["http_version"] != "1.1" or all(name != b"host" for name, _ in self.headers):
             # Section 4.2.1; the websockets library checks neither.
             self.send_400_response("A WebSocket needs HTTP/1.1 and a Host.")
+            return
+        if {value.strip() for name, value in self.headers if name == b"sec-websocket-version"} != {VERSION}:
+            self._refuse(WRONG_VERSION)
             return
         self._stop_limit()
         self._in_head = False
@@ -149,13 +192,15 @@ class HttpProtocol(HttpToolsProtocol):
             self.transport.close()
 
 
-def http_protocol(*, head_max_bytes: int, head_s: float, exchange_s: float) -> type[HttpProtocol]:
+def http_protocol(
+    *, head_max_bytes: int, head_s: float, exchange_s: float, turns: Turns | None = None
+) -> type[HttpProtocol]:
     """The protocol class for uvicorn (`Config(http=…)`).
 
     `head_s`: seconds until a request's head must have arrived; `exchange_s`: seconds from then until the client must
-    have read the answer.
+    have read the answer. `turns`: when requests are decoded; at once without it.
     """
-    settings = {"head_max_bytes": head_max_bytes, "head_s": head_s, "exchange_s": exchange_s}
+    settings = {"head_max_bytes": head_max_bytes, "head_s": head_s, "exchange_s": exchange_s, "turns": turns}
     return type("ConfiguredHttpProtocol", (HttpProtocol,), settings)
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from gateway.config import Config
+    from gateway.server.handshake import Turns
 
 GC_THRESHOLDS = (20_000, 20, 20)
 """Python's default scans the youngest objects every 700 allocations, which is every few messages here."""
@@ -37,8 +38,13 @@ LIVE_CHECK_S = 0.02
 class Server(uvicorn.Server):
     """Calls `on_ready` once it listens, and closes its clients gradually at shutdown."""
 
-    def __init__(self, app: Starlette, config: Callable[[], Config], on_ready: Callable[[], None]) -> None:
-        """`config` is called again at shutdown, because `server.shutdown_s` can change while the process runs."""
+    def __init__(
+        self, app: Starlette, config: Callable[[], Config], on_ready: Callable[[], None], turns: Turns | None = None
+    ) -> None:
+        """`config` is called again at shutdown, because `server.shutdown_s` can change while the process runs.
+
+        `turns`: when requests are decoded.
+        """
         stream, server = config().stream, config().server
         super().__init__(
             uvicorn.Config(
@@ -52,7 +58,10 @@ class Server(uvicorn.Server):
                 ws_ping_interval=None,
                 ws_per_message_deflate=False,
                 http=http_protocol(
-                    head_max_bytes=server.head_max_bytes, head_s=server.head_s, exchange_s=server.exchange_s
+                    head_max_bytes=server.head_max_bytes,
+                    head_s=server.head_s,
+                    exchange_s=server.exchange_s,
+                    turns=turns,
                 ),
                 lifespan="off",
                 backlog=server.backlog,

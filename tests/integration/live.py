@@ -160,8 +160,10 @@ class Serving:
         return answer
 
     async def metric(self, name: str) -> float:
-        """A metric's value, labels and all in the name; 0 where there is none yet."""
-        lines = (await self.get("/metrics")).text.splitlines()
+        """A metric's value, labels and all in the name; 0 where there is none yet. Of a gateway in this process it is
+        the value of this moment; `/metrics` repeats its answer for a second."""
+        text = self.gateway.metrics.render().decode() if self.gateway else (await self.get("/metrics")).text
+        lines = text.splitlines()
         return float(next((line.rpartition(" ")[2] for line in lines if line.rpartition(" ")[0] == name), 0))
 
 

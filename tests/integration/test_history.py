@@ -31,7 +31,9 @@ from gateway.history.service import History
 from gateway.history.store import StoreUnavailable
 from gateway.http import functions, klines
 from gateway.http.errors import EXCEPTION_HANDLERS
+from gateway.http.reads import HistoryReads
 from gateway.http.reply import cors
+from gateway.http.request_turns import RequestTurns
 from gateway.market.market import Market
 from gateway.model.symbol import DEFAULT_SYMBOL_PATTERN, SymbolRule
 from gateway.runtime.clock import SteadyClock
@@ -148,9 +150,10 @@ async def gateway(server: Redis, store: RedisStore) -> AsyncGenerator[Gateway]:
     market = LiveMarket(MarketConfig(intervals=INTERVALS, unknown_after_s=0.0), 16)
     # The time to live is counted on a clock of the test; timeouts and waits of the store are real.
     running = Gateway(httpx.AsyncClient(), market, store)
-    history = History(
+    stored = History(
         AggregatingStore(store, MarketConfig()), market, HistoryConfig(), 500, clock_s=lambda: running.now_s
     )
+    history = HistoryReads(stored, RequestTurns())
     rules = QueryRules(SymbolRule(), INTERVALS, 500)
     clock_ms = SteadyClock()
     app = Starlette(
@@ -166,7 +169,7 @@ async def gateway(server: Redis, store: RedisStore) -> AsyncGenerator[Gateway]:
             yield running
         uvicorn_server.should_exit = True
         await serving
-    await history.aclose()
+    await stored.aclose()
 
 
 def settings(server: Redis) -> RedisConfig:

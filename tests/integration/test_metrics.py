@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from websockets.asyncio.client import connect
@@ -61,6 +62,7 @@ async def test_connections_updates_and_disconnects_are_counted(
         assert await up.metric('gateway_client_disconnects_total{code="1000"}') == 2
         assert await up.metric('gateway_accepted_connections_total{dialect="native"}') == 1
         for stage in ("ingest_to_flush", "flush_to_socket"):
+            await until(partial(any, up.inside.counters.stages[stage].counts), stage)
             assert await up.metric(f'gateway_delivery_lag_seconds_count{{stage="{stage}"}}') > 0
 
 

@@ -95,7 +95,18 @@ async def test_other_dialects_have_their_own_error_shape_and_used_weight(
         assert (answer.status_code, answer.json()["s"]) == (429, "error")
 
 
-async def test_health_page_and_documents_are_not_counted(redis_server: EmbeddedServer, publisher: Publisher) -> None:
+async def test_long_lists_weigh_more(redis_server: EmbeddedServer, publisher: Publisher) -> None:
+    async with http(redis_server, publisher, limits=SLOW) as client:
+        names = ",".join(["BTCUSDT"] * 101)
+        await client.get(f"/udf/quotes?symbols={names}")
+        answer = await client.get("/api/v3/ping")
+        assert answer.headers["x-mbx-used-weight-1m"] == "4"
+        assert answer.headers["x-ratelimit-remaining"] == "16"
+
+
+async def test_health_page_and_documents_have_allowances_of_their_own(
+    redis_server: EmbeddedServer, publisher: Publisher
+) -> None:
     async with http(redis_server, publisher, limits={"http_per_min": 0.1, "http_burst": 1}) as client:
         await at_once(client, NATIVE, 3)
         for path in ("/healthz", "/readyz", "/metrics", "/v1/openapi.json", "/v1/asyncapi.json", "/none"):
@@ -103,6 +114,73 @@ async def test_health_page_and_documents_are_not_counted(redis_server: EmbeddedS
         preflight = {"origin": "https://app.example", "access-control-request-method": "GET"}
         assert (await client.options(NATIVE, headers=preflight)).status_code == 200
         assert (await client.get(NATIVE)).status_code == 429
+
+
+@pytest.mark.parametrize(
+    ("paths", "units"),
+    [
+        (("/v1/openapi.json", "/v1/asyncapi.json", "/none", "/", "/status/"), 1),
+        (("/metrics", "/status.json"), 1),
+        (("/v1/status", "/v1/trace?symbol=BTCUSDT&count=1&wait_s=1"), 2),
+    ],
+    ids=["files", "operations", "costly operations"],
+)
+async def test_every_other_path_is_counted(
+    redis_server: EmbeddedServer, publisher: Publisher, paths: tuple[str, ...], units: int
+) -> None:
+    limits = {"http_other_per_min": 0.1, "http_other_burst": units * len(paths)}
+    async with http(redis_server, publisher, limits=limits, access={"trusted_proxies": ("127.0.0.0/8",)}) as client:
+        # Another address than that of the readiness checks while the gateway starts.
+        client.headers["x-forwarded-for"] = "203.0.113.1"
+        refused = [(await client.get(path)).status_code == 429 for path in paths]
+        assert not any(refused)
+        for path in paths:
+            answer = await client.get(path, headers={"origin": "https://app.example"})
+            assert (answer.status_code, answer.json()["code"]) == (429, ErrorCode.RATE_LIMIT)
+            assert int(answer.headers["retry-after"]) > 1
+            assert answer.headers["x-ratelimit-remaining"] == "0"
+        assert (await client.get(NATIVE)).status_code == 200
+
+
+async def test_health_checks_are_never_refused(redis_server: EmbeddedServer, publisher: Publisher) -> None:
+    async with http(redis_server, publisher, limits={"http_other_per_min": 0.1, "http_other_burst": 1}) as client:
+        assert await at_once(client, "/healthz", 20) == {200: 20}
+        assert await at_once(client, "/readyz", 20) == {200: 20}
+        assert (await client.get("/metrics")).status_code == 429, "they are counted with the other operations"
+
+
+async def test_metrics_are_rendered_once_for_all_who_ask(redis_server: EmbeddedServer, publisher: Publisher) -> None:
+    async with http(redis_server, publisher) as client:
+        answers = await asyncio.gather(*(client.get("/metrics") for _ in range(20)))
+        assert len({answer.text for answer in answers}) <= 2
+
+
+async def test_a_page_asks_for_permission_without_a_token(redis_server: EmbeddedServer, publisher: Publisher) -> None:
+    async with http(redis_server, publisher, tokens={**TOKENS, "required": True}) as client:
+        preflight = {"origin": "https://app.example", "access-control-request-method": "GET"}
+        assert (await client.options(NATIVE, headers=preflight)).status_code == 200
+        answer = await client.get(NATIVE, headers={"origin": "https://app.example"})
+        assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (401, "*")
+
+
+async def test_a_flood_from_one_address_delays_another_by_its_turn_only(
+    redis_server: EmbeddedServer, publisher: Publisher
+) -> None:
+    access = {"trusted_proxies": ("127.0.0.0/8",)}
+    async with http(redis_server, publisher, access=access) as client:
+        done: list[str] = []
+
+        async def ask(address: str, path: str) -> None:
+            assert (await client.get(path, headers={"x-forwarded-for": address})).status_code in (200, 404, 429)
+            done.append(address)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(90):
+                group.create_task(ask("203.0.113.1", "/none"))
+            await asyncio.sleep(0)
+            group.create_task(ask("203.0.113.2", "/healthz"))
+        assert done.count("203.0.113.2") == 1
+        assert len(done) == 91
 
 
 async def test_clients_behind_a_trusted_proxy_are_counted_by_address(

@@ -117,6 +117,8 @@ async def test_freshness_is_listed_by_symbol_the_oldest_first(
         ("/v1/status?limit=0", "BAD_REQUEST"),
         (f"/v1/status?limit={LIMIT_MAX + 1}", "BAD_REQUEST"),
         ("/v1/status?limit=x", "BAD_REQUEST"),
+        ("/v1/status?sorted=age", "BAD_REQUEST"),
+        (f"/v1/trace?symbol={SYMBOL}&wait=1", "BAD_REQUEST"),
         ("/v1/status?sort=price", "BAD_REQUEST"),
         ("/v1/trace", "INVALID_SYMBOL"),
         (f"/v1/trace?symbol={SYMBOL}&count=0", "BAD_REQUEST"),

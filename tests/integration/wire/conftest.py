@@ -20,7 +20,7 @@ from gateway.server.handshake import HANDOVER, handshake_protocol, http_protocol
 from tests.integration.wire.raw_client import MAX_BYTES, WAIT_S
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from gateway.server.client_socket import ClientSocket
 
@@ -70,7 +70,7 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
 
 
 @contextmanager
-def serving(**limits: float) -> Iterator[int]:
+def serving(**limits: Any) -> Iterator[int]:
     """The port of a server; `limits` as `http_protocol` takes them."""
     settings: Any = {"head_max_bytes": 8192, "head_s": 10.0, "exchange_s": 60.0} | limits
     config = uvicorn.Config(
@@ -104,10 +104,20 @@ def serving(**limits: float) -> Iterator[int]:
             thread.join()
 
 
-@pytest.fixture(scope="session")
-def port() -> Iterator[int]:
-    """The echo server that all cases share."""
-    with pytest.MonkeyPatch.context() as patch, serving() as found:
+class Deferred:
+    """Turns that never come at once: every read is decoded later."""
+
+    def is_free(self) -> bool:
+        return False
+
+    def defer(self, group: str, work: Callable[[], object]) -> None:
+        asyncio.get_running_loop().call_later(0.001, work)
+
+
+@pytest.fixture(scope="session", params=[None, Deferred()], ids=["at once", "deferred"])
+def port(request: pytest.FixtureRequest) -> Iterator[int]:
+    """The echo server that all cases share; one decodes what it reads at once, one in turn."""
+    with pytest.MonkeyPatch.context() as patch, serving(turns=request.param) as found:
         # A broken connection is seen to end without a wait.
         patch.setattr(wire, "CLOSE_GRACE_S", 0.05)
         yield found

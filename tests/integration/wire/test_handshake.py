@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.server.handshake import PIPELINE_MAX
+from gateway.server.handshake import PIPELINE_MAX, WRONG_VERSION
 from loadtest.protocol.websocket import TEXT
 from tests.integration.wire.raw_client import KEY, Wire, closed, closing, framed, handshake, text
 
@@ -75,10 +75,10 @@ class TestBad:
             pytest.param(handshake(b"Sec-WebSocket-Key: short", without=b"Sec-WebSocket-Key"), 400, id="short key"),
             pytest.param(handshake(b"Sec-WebSocket-Key: !!!", without=b"Sec-WebSocket-Key"), 400, id="key no base64"),
             pytest.param(handshake(KEY), 400, id="two keys"),
-            pytest.param(handshake(without=VERSION), 400, id="no version"),
-            pytest.param(handshake(VERSION + b": 12", without=VERSION), 400, id="version 12"),
+            pytest.param(handshake(without=VERSION), 426, id="no version"),
+            pytest.param(handshake(VERSION + b": 12", without=VERSION), 426, id="version 12"),
             pytest.param(handshake(VERSION + b": 13"), 400, id="two versions"),
-            pytest.param(handshake(VERSION + b": 13, 8", without=VERSION), 400, id="a list of versions"),
+            pytest.param(handshake(VERSION + b": 13, 8", without=VERSION), 426, id="a list of versions"),
             pytest.param(handshake(line=b"POST / HTTP/1.1"), 405, id="a POST"),
             pytest.param(handshake(line=b"GET / HTTP/1.0"), 400, id="HTTP/1.0"),
             pytest.param(handshake(b"Content-Length: 5") + b"hello", 400, id="with a body"),
@@ -112,6 +112,18 @@ class TestBad:
     )
     def test_without_an_upgrade_it_is_an_ordinary_request(self, port: int, data: bytes) -> None:
         assert status(port, data) == 200
+
+    @pytest.mark.parametrize("path", [b"/v1/stream", b"/realtime/v1/kline-updates", b"/ws", b"/stream", b"/none"])
+    def test_another_version_is_told_the_one_that_is_spoken(self, port: int, path: bytes) -> None:
+        with Wire(port) as wire:
+            wire.send(handshake(VERSION + b": 8", line=b"GET " + path + b" HTTP/1.1", without=VERSION))
+            head = wire.answer().lower().rstrip()
+        assert head.startswith(b"http/1.1 426 ")
+        assert {b"upgrade: websocket", b"sec-websocket-version: 13", b"connection: upgrade, close"} <= set(
+            head.split(b"\r\n")
+        )
+        body = WRONG_VERSION.partition(b"\r\n\r\n")[2]
+        assert f"content-length: {len(body)}".encode() in head
 
     def test_the_server_keeps_running(self, port: int) -> None:
         assert status(port, handshake()) == 101

@@ -11,7 +11,9 @@ from gateway.config import HttpConfig
 from gateway.history.query import QueryRules
 from gateway.http import documents, functions, klines
 from gateway.http.errors import EXCEPTION_HANDLERS
+from gateway.http.reads import HistoryReads
 from gateway.http.reply import cors
+from gateway.http.request_turns import RequestTurns
 from gateway.model.symbol import SymbolRule
 
 if TYPE_CHECKING:
@@ -27,13 +29,17 @@ def rules(limit_max: int = 500) -> QueryRules:
     return QueryRules(SymbolRule(), INTERVALS, limit_max)
 
 
+def reads(on: Stage) -> HistoryReads:
+    return HistoryReads(on.history, RequestTurns())
+
+
 def client(
     on: Stage, gzip_min_bytes: int = 1024, more: tuple[BaseRoute, ...] = (), **settings: Any
 ) -> httpx.AsyncClient:
     app = Starlette(
         routes=[
-            *klines.routes(on.history, rules(), gzip_min_bytes, lambda: NOW_MS),
-            *functions.routes(on.history, rules(), gzip_min_bytes, lambda: NOW_MS),
+            *klines.routes(reads(on), rules(), gzip_min_bytes, lambda: NOW_MS),
+            *functions.routes(reads(on), rules(), gzip_min_bytes, lambda: NOW_MS),
             *documents.routes(rules(), "1.2.3", gzip_min_bytes),
             *more,
         ],

@@ -10,9 +10,10 @@ from starlette.exceptions import HTTPException
 
 from gateway.config import DialectsConfig
 from gateway.http import binance_rest
+from gateway.http.shared import SHARED_S
 from gateway.model.ticker import Ticker
 from tests.unit.history.stage import Clock, Stage, bar, bars, forming, open_ms, stage
-from tests.unit.http.client import NOW_MS, client, rules
+from tests.unit.http.client import NOW_MS, client, reads, rules
 
 if TYPE_CHECKING:
     import httpx
@@ -24,7 +25,7 @@ KLINES = "/api/v3/klines?symbol=BTCUSDT&interval=1m"
 def dialect(on: Stage, clock: Clock | None = None, limit_max: int = 500) -> httpx.AsyncClient:
     config = DialectsConfig()
     ticking = clock or Clock()
-    routes = binance_rest.routes(on.history, rules(limit_max), config, 1024, 100, lambda: NOW_MS, ticking)
+    routes = binance_rest.routes(reads(on), rules(limit_max), config, 1024, 100, lambda: NOW_MS, ticking)
     return client(on, more=tuple(routes))
 
 
@@ -204,7 +205,22 @@ async def test_exchange_info_is_cached_until_a_symbol_is_new() -> None:
         clock.now_s += binance_rest.LISTED_S
         assert await tick_sizes() == {"BTCUSDT": "0.00100000"}
         on.live.names = ["BTCUSDT", "ETHUSDT"]
+        assert (await tick_sizes()).keys() == {"BTCUSDT"}
+        clock.now_s += SHARED_S
         assert (await tick_sizes()).keys() == {"BTCUSDT", "ETHUSDT"}
+
+
+@pytest.mark.parametrize("path", ["ticker/24hr", "ticker/24hr?type=MINI", "ticker/price"])
+async def test_lists_of_all_tickers_are_made_once_a_second(path: str) -> None:
+    on = stage()
+    on.live.price = TICKER
+    clock = Clock()
+    async with dialect(on, clock) as http:
+        first = (await http.get(f"/api/v3/{path}")).json()
+        on.live.price = Ticker("BTCUSDT", "98000.10")
+        assert (await http.get(f"/api/v3/{path}")).json() == first
+        clock.now_s += SHARED_S
+        assert (await http.get(f"/api/v3/{path}")).json() != first
 
 
 @pytest.mark.parametrize("path", ["exchangeInfo", "ticker/24hr", "ticker/price"])

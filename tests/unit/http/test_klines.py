@@ -191,3 +191,19 @@ async def test_a_correction_changes_the_tag() -> None:
         tag = (await http.get(path)).headers["etag"]
         on.live.memory = [bar(19, close="42.00", event_time_ms=1)]
         assert (await http.get(path)).headers["etag"] != tag
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("/v1/klines?symbol=BTCUSDT&intervall=1m", "did you mean 'interval'?"),
+        ("/v1/klines?symbol=BTCUSDT&interval=1m&start_time=5", "did you mean 'startTime'?"),
+        ("/v1/ticker?symbols=BTCUSDT", "did you mean 'symbol'?"),
+        ("/v1/symbols?limit=5", "there are none here"),
+    ],
+)
+async def test_an_unknown_parameter_is_an_error_that_names_the_nearest(path: str, hint: str) -> None:
+    async with client(stage()) as http:
+        answer = await http.get(path)
+    assert (answer.status_code, answer.json()["code"]) == (400, "BAD_REQUEST")
+    assert answer.json()["error"].endswith(hint)

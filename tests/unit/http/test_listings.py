@@ -8,14 +8,15 @@ from gateway.config import DialectsConfig
 from gateway.history.service import UnknownSymbol
 from gateway.history.store import StoreUnavailable
 from gateway.http.errors import NoDataYet
-from gateway.http.listings import Listings
+from gateway.http.listings import LISTED_S, Listings
 from gateway.model.ticker import Ticker
 from gateway.protocol.listing import Listing
-from tests.unit.history.stage import Stage, bar, forming, stage
+from tests.unit.history.stage import Clock, Stage, bar, forming, stage
+from tests.unit.http.client import reads
 
 
-def listings(on: Stage) -> Listings:
-    return Listings(on.history, DialectsConfig(quote_assets=("USDT",)), ("1h", "1m"))
+def listings(on: Stage, clock: Clock | None = None) -> Listings:
+    return Listings(reads(on), DialectsConfig(quote_assets=("USDT",)), ("1h", "1m"), clock or Clock())
 
 
 async def test_digits_are_derived_from_ticker_and_klines() -> None:
@@ -30,11 +31,28 @@ async def test_digits_are_derived_from_ticker_and_klines() -> None:
 async def test_digits_never_decrease() -> None:
     on = stage()
     on.live.last_bar = forming(20, close="100.12345", volume="0.001")
-    found = listings(on)
+    clock = Clock()
+    found = listings(on, clock)
     await found.find("BTCUSDT")
     on.live.last_bar = forming(21, volume="1")
+    clock.now_s += LISTED_S
     assert await found.find("BTCUSDT") == Listing("BTCUSDT", "BTC", "USDT", 5, 3)
-    assert found.all() == [Listing("BTCUSDT", "BTC", "USDT", 5, 3)]
+    assert await found.all() == [Listing("BTCUSDT", "BTC", "USDT", 5, 3)]
+
+
+async def test_listings_are_derived_again_once_a_second() -> None:
+    on = stage()
+    on.live.last_bar = forming(20, close="100.1")
+    clock = Clock()
+    found = listings(on, clock)
+    first, searched = await found.all(), found.without_digits()
+    on.live.last_bar = forming(20, close="100.12")
+    on.live.names = ["BTCUSDT", "ETHUSDT"]
+    assert await found.find("BTCUSDT") is first[0]
+    assert found.without_digits() is searched
+    clock.now_s += LISTED_S
+    assert (await found.find("BTCUSDT")).price_digits == 2
+    assert [listing.symbol for listing in found.without_digits()] == ["BTCUSDT", "ETHUSDT"]
 
 
 async def test_configured_steps_do_not_change() -> None:
@@ -43,7 +61,7 @@ async def test_configured_steps_do_not_change() -> None:
     config = DialectsConfig(
         quote_assets=("USDT",), tick_sizes={"BTCUSDT": "0.05000000"}, step_sizes={"BTCUSDT": "10", "ETHUSDT": "1"}
     )
-    found = Listings(on.history, config, ("1m",))
+    found = Listings(reads(on), config, ("1m",))
     assert await found.find("BTCUSDT") == Listing("BTCUSDT", "BTC", "USDT", 2, 0, 5, 10)
 
 
@@ -69,18 +87,20 @@ async def test_unknown_symbol_and_unavailable_store_are_different_errors() -> No
         await listings(on).find("FOOUSDT")
 
 
-def test_all_symbols_are_listed_with_and_without_digits() -> None:
+async def test_all_symbols_are_listed_with_and_without_digits() -> None:
     on = stage()
     on.live.names = ["ETHUSDT", "BTCUSDT"]
     found = listings(on)
     assert found.names() == ["BTCUSDT", "ETHUSDT"]
-    assert [listing.price_digits for listing in found.all()] == [2, 8]
+    assert [listing.price_digits for listing in await found.all()] == [2, 8]
     assert found.without_digits() == [Listing("BTCUSDT", "BTC", "USDT", 0, 0), Listing("ETHUSDT", "ETH", "USDT", 0, 0)]
 
 
-def test_before_any_data_listing_raises_instead_of_being_empty() -> None:
+async def test_before_any_data_listing_raises_instead_of_being_empty() -> None:
     on = stage()
     on.live.has_symbols = False
-    for ask in (listings(on).names, listings(on).without_digits, listings(on).all):
+    for ask in (listings(on).names, listings(on).without_digits):
         with pytest.raises(NoDataYet):
             ask()
+    with pytest.raises(NoDataYet):
+        await listings(on).all()

@@ -73,3 +73,18 @@ async def test_an_unchanged_file_is_a_304_in_every_coding(page: httpx.AsyncClien
 
 def test_without_a_built_page_there_is_no_route(tmp_path: Path) -> None:
     assert routes(tmp_path / "missing") == []
+
+
+async def test_other_paths_and_methods_are_refused(page: httpx.AsyncClient) -> None:
+    async with page:
+        for path in ("/none", "/assets", "/assets/", "/../page.py", "/assets/..%2f..%2fpage.py"):
+            assert (await page.get(path)).status_code == 404
+        assert (await page.post("/")).status_code == 405
+        head = await page.head("/")
+        assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", "12")
+
+
+async def test_the_files_are_read_once(page: httpx.AsyncClient, tmp_path: Path) -> None:
+    (tmp_path / "index.html").unlink()
+    async with page:
+        assert (await page.get("/")).text == "<p>plain</p>"

@@ -10,7 +10,7 @@ from gateway.config import DialectsConfig
 from gateway.http import udf
 from gateway.model.ticker import Ticker
 from tests.unit.history.stage import Stage, bars, forming, open_ms, stage
-from tests.unit.http.client import NOW_MS, client, rules
+from tests.unit.http.client import NOW_MS, client, reads, rules
 
 if TYPE_CHECKING:
     import httpx
@@ -24,7 +24,7 @@ def at_s(number: int) -> int:
 
 
 async def ask(on: Stage, path: str, **headers: str) -> httpx.Response:
-    routes = udf.routes(on.history, rules(), DialectsConfig(), 1024, lambda: NOW_MS)
+    routes = udf.routes(reads(on), rules(), DialectsConfig(), 1024, lambda: NOW_MS)
     async with client(on, more=tuple(routes)) as http:
         return await http.get(path, headers=headers)
 
@@ -202,3 +202,9 @@ async def test_a_bug_has_the_dialects_shape_and_reveals_nothing(monkeypatch: pyt
     monkeypatch.setattr(on.history, "klines", fail)
     answer = await ask(on, BARS)
     assert (answer.status_code, answer.json()) == (500, {"s": "error", "errmsg": "Internal error."})
+
+
+async def test_a_misspelled_parameter_is_an_error_and_those_of_the_library_are_ignored() -> None:
+    answer = await ask(stage(), f"{BARS}&countbak=3")
+    assert answer.json() == {"s": "error", "errmsg": "countbak: unknown parameter; did you mean 'countback'?"}
+    assert (await ask(stage(), f"{BARS}&countback=3&currencyCode=USD&unitId=x")).json()["s"] == "ok"
