@@ -154,7 +154,12 @@ class TestRunning:
                 tidied.append(number)
 
         before = signal.getsignal(signal.SIGTERM)
-        self.run(command())
+        # A shell starts programs in the background with SIGINT ignored, and then Python installs no handler for it.
+        interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            self.run(command())
+        finally:
+            signal.signal(signal.SIGINT, interrupt)
         assert tidied == [number]
         assert signal.getsignal(signal.SIGTERM) is before
 
