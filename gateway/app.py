@@ -20,7 +20,7 @@ from gateway.delivery.feed_state import FeedStateMachine
 from gateway.delivery.hub import Hub
 from gateway.delivery.load_level import Load
 from gateway.delivery.load_meter import Cause, LoadMeter
-from gateway.feed.factory import make_feed
+from gateway.feed.factory import make_feeds
 from gateway.feed.failover import SourceFailover
 from gateway.history.aggregating_store import AggregatingStore
 from gateway.history.combined_store import CombinedStore
@@ -47,7 +47,6 @@ from gateway.ops.logs import setup_logging
 from gateway.ops.status.view import StatusView
 from gateway.protocol.binance_commands import StreamNames
 from gateway.protocol.native_commands import NativeCommands
-from gateway.redis.contract import Topics
 from gateway.redis.deployment import make_deployment
 from gateway.redis.tasks import cancel_and_wait
 from gateway.runtime.backfill import Backfill
@@ -58,6 +57,7 @@ from gateway.runtime.gap_watch import GapWatch
 from gateway.runtime.ingest import Ingest
 from gateway.runtime.keepalive import Keepalive
 from gateway.runtime.load_windows import LoadWindows, charge_tasks
+from gateway.runtime.plausibility import Plausibility
 from gateway.runtime.session_writer import SessionWriter
 from gateway.runtime.store_comparison import StoreComparison
 from gateway.runtime.symbol_watch import SymbolWatch
@@ -107,12 +107,15 @@ class Gateway:
         self.requests = RequestQueue(self.load, self.load_meter)
         self.load_windows = LoadWindows(self.load_meter, lambda: self.requests.waits)
 
+        # What of the feed, and of what is stored, can be true.
+        judge = Plausibility(market_config, self.market, self.counters, clock)
+
         # Stored klines: each source, all of them, aggregated intervals; then history, and what repairs gaps from it.
         self.sources = SourceFailover(redis_by_source, market_config.switch_after_s, time.monotonic)
         deployments = {name: make_deployment(redis) for name, redis in redis_by_source.items()}
         turns = Turns()
         stores = {
-            name: RedisStore(redis, intervals, symbols.pattern, redis=deployments[name], clock_ms=clock, turns=turns)
+            name: RedisStore(redis, intervals, symbols.pattern, time.monotonic, clock, deployments[name], turns, judge)
             for name, redis in redis_by_source.items()
         }
         self.store_probes = [StoreProbe(stores[name].ping, redis.retry_s) for name, redis in redis_by_source.items()]
@@ -125,18 +128,14 @@ class Gateway:
         self.watch = GapWatch(market_config, self.store, self.market, self.backfill, self.feed_state.closed_live, clock)
 
         # In: feeds of all sources, of which the active one's updates reach the market.
-        state, counters, load, meter = self.feed_state, self.counters, self.load, self.load_meter
-        self.ingest = Ingest(config, self.market, self.hub, state, self.backfill, counters, clock, load, meter)
+        parts = self.feed_state, self.backfill, self.counters, clock, self.load, self.load_meter
+        self.ingest = Ingest(config, self.market, self.hub, *parts, plausibility=judge)
         self.sources.connect(self.ingest)
         demand = partial(demanded_topics, self.hub, self.market)
         is_live = self.feed_state.is_live
         self.comparison = StoreComparison(market_config, self.store, self.market, self.backfill, is_live, demand, clock)
-        stored, sinks = market_config.stored or intervals, self.sources.all
-        topics = {name: Topics(redis, stored, symbols.pattern) for name, redis in redis_by_source.items()}
-        self.feeds = {
-            name: make_feed(config.feed, redis, topics[name], deployments[name], sinks[name], self.market, demand)
-            for name, redis in redis_by_source.items()
-        }
+        sinks, judged = self.sources.all, (judge.feed_clock, judge.note)
+        self.feeds = make_feeds(config, redis_by_source, deployments, sinks, self.market, demand, *judged)
 
         # Out: who is admitted, their sessions, and the flush that serves them.
         self.admission = Admission(config, self.counters, self.load)
@@ -145,7 +144,7 @@ class Gateway:
         writer = SessionWriter(config, self.hub, self.counters, clock)
         self.endpoint = Endpoint(config, self.hub, writer, self.counters, self.admission, clock)
         commands = NativeCommands(symbols, intervals, stream.history_max)
-        charged = partial(meter.charged, Cause.SNAPSHOTS)
+        charged = partial(self.load_meter.charged, Cause.SNAPSHOTS)
         self.stream = StreamService(self.endpoint, self.market, self.history, commands, turns, charged)
         self.binance = BinanceService(self.endpoint, self.market, StreamNames(symbols, intervals))
         self.flusher = Flusher(
@@ -291,7 +290,7 @@ class Gateway:
             *self.stream.routes(),
             *self.binance.routes(),
             *klines.routes(history, rules, gzip_min_bytes, clock),
-            klines.gaps_route(self.watch.tracker, clock),
+            klines.gaps_route(self.watch.tracker, clock, self.ingest.plausibility.refused_klines),
             *functions.routes(history, rules, gzip_min_bytes, clock),
             *binance_rest.routes(history, rules, dialects, gzip_min_bytes, weight_max, clock, time.monotonic),
             *udf.routes(history, rules, dialects, gzip_min_bytes, clock),

@@ -105,6 +105,7 @@ class MarketConfig(Section, frozen=True):
     overdue_s: Seconds = 5.0
     unknown_after_s: Annotated[float, Meta(ge=0)] = 2.0
     stale_after_s: Seconds = 15.0
+    future_tolerance_s: Seconds = 10.0
     symbol_stale_after_s: Seconds = 60.0
     symbol_stale_pauses: Annotated[float, Meta(ge=0)] = 20.0
     switch_after_s: Seconds = 2.0

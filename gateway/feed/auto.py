@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from typing import TYPE_CHECKING, Protocol
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from gateway.feed.conflate import Batch
     from gateway.feed.key_reader import KeyReader
     from gateway.feed.pubsub import FeedSink
+    from gateway.model.feed_time import FeedClock
     from gateway.model.kline import Kline
     from gateway.model.ticker import Ticker
     from gateway.redis.contract import Topics
@@ -96,8 +98,10 @@ class AutoFeed:
         market: MarketView,
         make: Callable[[str, FeedSink], Feed],
         clock_s: Callable[[], float] = time.monotonic,
+        feed_clock: FeedClock | None = None,
     ) -> None:
         """`make`: makes a feed of another mode, for a sink."""
+        self._feed_clock = feed_clock
         self.mode = "pubsub"
         """The active one."""
         self._config = config
@@ -187,7 +191,9 @@ class AutoFeed:
         topics = [Topic(symbol, interval) for symbol in sampled for interval in self._intervals]
         self._samples += 1
         timestamps = await self._reader.timestamps(topics)
-        self._detector.sample(self._clock_s(), timestamps, {topic: self._known_ms(topic) for topic in topics})
+        known_ms = {topic: self._known_ms(topic) for topic in topics}
+        feed_ms = self._feed_clock() if self._feed_clock else math.inf
+        self._detector.sample(self._clock_s(), timestamps, known_ms, feed_ms)
 
     def _known_ms(self, topic: Topic) -> int:
         if topic.interval:

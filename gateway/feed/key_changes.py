@@ -6,7 +6,10 @@ timestamp. Timestamps are cheap to read and tell which values have changed.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
+
+from gateway.model.timestamps import time_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,27 +66,39 @@ class SortedSetTail:
     (a second member with the same score) lie between them. Does not look inside members.
     """
 
-    __slots__ = ("_members", "_start")
+    __slots__ = ("_first", "_members", "_start", "needs_more")
 
     def __init__(self) -> None:
         self._members: tuple[bytes, ...] = ()
         self._start = b""
+        self._first = FIRST
+        self.needs_more = False
+        """Whether all that was read is impossible, and older members are not read yet: read again at once."""
 
     def command(self, key: str) -> Command:
         """The command to run next; `take` expects its answer."""
-        if not self._members:
-            return ("ZREVRANGE", key, 0, FIRST - 1, "WITHSCORES")
+        if not self._start:
+            return ("ZREVRANGE", key, 0, self._first - 1, "WITHSCORES")
         return ("ZRANGEBYSCORE", key, self._start, "+inf", "WITHSCORES", "LIMIT", 0, READ_MAX)
 
-    def take(self, answer: Sequence[bytes]) -> list[bytes]:
-        """Return the new members by score. `answer`: members and scores alternating, in any order."""
+    def take(self, answer: Sequence[bytes], limit_ms: float = math.inf) -> list[bytes]:
+        """Return the new members by score. `answer`: members and scores alternating, in any order.
+
+        Members with a score beyond `limit_ms` are impossible. They are returned once, so that they are counted, but the
+        next read does not start at them. Where there is nothing else, `needs_more`.
+        """
         scored = sorted(zip(answer[::2], answer[1::2], strict=True), key=_score)
         known = frozenset(self._members)
         new = [member for member, _ in scored if member not in known]
+        self.needs_more = False
         if new:
-            remembered = scored[-REMEMBERED:]
-            self._members = tuple(member for member, _ in remembered)
-            self._start = remembered[0][1]
+            plausible = [(member, score) for member, score in scored if (time_of(score) or 0) <= limit_ms]
+            remembered = plausible[-REMEMBERED:]
+            self._start = remembered[0][1] if remembered else b""
+            if not remembered and len(scored) == self._first < READ_MAX:
+                self.needs_more = True
+                self._first = READ_MAX
+            self._members = tuple(member for member, _ in (*remembered, *scored[len(plausible) :]))
         return new
 
 

@@ -5,12 +5,14 @@ Decodes nothing, and does not decide when to read (`keyspace.py`, `poll.py`).
 
 from __future__ import annotations
 
+import math
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ResponseError
 
 from gateway.feed.key_changes import SortedSetTail
+from gateway.model.feed_error import Odd, ignore
 from gateway.model.timestamps import time_of
 from gateway.redis.contract import Topic
 from gateway.redis.scan import scan_symbols
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
     from gateway.feed.conflate import Batch
+    from gateway.model.feed_error import OnOdd
+    from gateway.model.feed_time import FeedClock
     from gateway.redis.connections import Address, CommandPart
     from gateway.redis.contract import Topics
     from gateway.redis.deployment import Deployment
@@ -33,8 +37,20 @@ NOTIFY = "notify-keyspace-events"
 class KeyReader:
     """Remembers what it has read of each key and passes on only changes. Raises redis-py's errors and `OSError`."""
 
-    def __init__(self, deployment: Deployment, topics: Topics, ingest: Callable[[Batch], None]) -> None:
-        """`ingest` gets the changes of each round trip."""
+    def __init__(
+        self,
+        deployment: Deployment,
+        topics: Topics,
+        ingest: Callable[[Batch], None],
+        feed_clock: FeedClock | None = None,
+        on_odd: OnOdd = ignore,
+    ) -> None:
+        """`ingest` gets the changes of each round trip.
+
+        `feed_clock`: tells which times are impossible; `on_odd` counts those that are left out.
+        """
+        self._feed_clock = feed_clock
+        self._on_odd = on_odd
         self._deployment = deployment
         self._topics = topics
         self._ingest = ingest
@@ -55,20 +71,24 @@ class KeyReader:
             symbols = [topic.symbol for topic in chunk if not topic.interval]
             batch: Batch = []
             answers = await self._answers(series, symbols)
+            limit_ms = self._feed_clock.limit_ms() if self._feed_clock else math.inf
             for topic, answer in zip(series, answers, strict=False):
                 # A key of the contract's name may hold something else than a sorted set.
                 if not isinstance(answer, Exception):
-                    batch += [(topic, _closed(member)) for member in self._tail(topic).take(answer)]
+                    batch += [(topic, _closed(member)) for member in self._tail(topic).take(answer, limit_ms)]
             if symbols:
                 values = answers[-1]
                 for symbol, value, updated in zip(symbols, values[::2], values[1::2], strict=True):
                     if value is not None and self._tickers.get(symbol) != (value, updated):
                         self._tickers[symbol] = (value, updated)
-                        batch.append((Topic(symbol, ""), _with_event_time(value, updated)))
+                        written_ms = self._written_ms(symbol, updated, limit_ms)
+                        batch.append((Topic(symbol, ""), _with_event_time(value, written_ms)))
             changes += len(batch)
             self.received_bytes += sum(len(payload) for _, payload in batch)
             if batch:
                 self._ingest(batch)
+            if more := [topic for topic in series if self._tail(topic).needs_more]:
+                changes += await self.read(more)
         return changes
 
     async def timestamps(self, topics: Collection[Topic]) -> dict[Topic, bytes | None]:
@@ -114,6 +134,17 @@ class KeyReader:
                 raise answer
         return answers
 
+    def _written_ms(self, symbol: str, updated: bytes | None, limit_ms: float) -> int | None:
+        """When a ticker was written; `None` where it is not known: its arrival dates it then."""
+        if updated is None:
+            return None
+        written_ms = time_of(updated)
+        if written_ms is None or written_ms > limit_ms:
+            odd = Odd.BAD_TIME if written_ms is None else Odd.FUTURE_TIME
+            self._on_odd(odd, f"lastUpdate of {symbol} is {updated[:40]!r}")
+            return None
+        return written_ms
+
     def _tail(self, topic: Topic) -> SortedSetTail:
         tail = self._tails.get(topic)
         if tail is None:
@@ -136,13 +167,11 @@ def _is_wrong_type(error: Exception) -> bool:
     return isinstance(error, ResponseError) and str(error).startswith("WRONGTYPE")
 
 
-def _with_event_time(value: bytes, updated: bytes | None) -> bytes:
+def _with_event_time(value: bytes, written_ms: int | None) -> bytes:
     """A stored ticker with its event time in front, as a published one has it; one inside the value wins."""
-    if updated is None or not value.startswith(b"{"):
+    if written_ms is None or not value.startswith(b"{"):
         return value
-    written_ms = time_of(updated)
-    # A time that cannot be read is unknown: the ticker is dated by its arrival then.
-    return value if written_ms is None else b'{"E":%d,%b' % (written_ms, value[1:])
+    return b'{"E":%d,%b' % (written_ms, value[1:])
 
 
 def _closed(member: bytes) -> bytes:

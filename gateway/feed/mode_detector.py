@@ -30,8 +30,11 @@ class _Expected(NamedTuple):
     """A key has changed, and its value has not arrived yet."""
 
     since_s: float
+    """Since when it can have arrived."""
     known_ms: int
     """What the market knew one sample earlier."""
+    closed_ms: int
+    """Close time of the kline; 0 for a ticker."""
 
 
 class FeedModeDetector:
@@ -47,27 +50,45 @@ class FeedModeDetector:
         self.changed: set[Topic] = set()
         """Topics whose timestamp differs from the previous sample."""
 
-    def sample(self, now_s: float, timestamps: Mapping[Topic, bytes | None], known_ms: Mapping[Topic, int]) -> None:
+    def sample(
+        self,
+        now_s: float,
+        timestamps: Mapping[Topic, bytes | None],
+        known_ms: Mapping[Topic, int],
+        feed_ms: float = math.inf,
+    ) -> None:
         """Take a sample.
 
         `timestamps`: what the collector's keys hold; `known_ms`: what the market knows of the same topics, event time
-        of a ticker or close time of the last closed kline; 0 where there is none.
+        of a ticker or close time of the last closed kline; 0 where there is none. `feed_ms`: what time it is by the
+        feed; `math.inf` where that is not known.
         """
         self.changed = {
             topic
             for topic, timestamp in timestamps.items()
             if timestamp is not None and topic in self._timestamps and timestamp != self._timestamps[topic]
         }
-        for topic in self.changed:
-            # Compared with the previous sample: the value may have arrived already, together with the key's change.
-            self._expected.setdefault(topic, _Expected(now_s, self._known_ms.get(topic, 0)))
+        self._drop_arrived(now_s, timestamps, known_ms)
+        for topic in self.changed - self._expected.keys():
+            closed_ms = time_of(timestamps[topic]) if topic.interval else 0
+            if closed_ms is not None:
+                # Collectors write the close time of a forming kline too, and a wrong one may lie anywhere: no kline can
+                # arrive before it has closed.
+                since_s = now_s + max(0.0, (closed_ms - feed_ms) / 1000)
+                self._expected[topic] = _Expected(since_s, self._known_ms.get(topic, 0), closed_ms)
+        # Compared with the previous sample: the value may have arrived already, together with the key's change.
+        self._drop_arrived(now_s, timestamps, known_ms)
+        self._timestamps, self._known_ms = timestamps, known_ms
+
+    def _drop_arrived(
+        self, now_s: float, timestamps: Mapping[Topic, bytes | None], known_ms: Mapping[Topic, int]
+    ) -> None:
         for topic, expected in list(self._expected.items()):
-            if topic not in timestamps:
+            if timestamps.get(topic) is None:
                 del self._expected[topic]
-            elif _arrived(topic, timestamps[topic], expected.known_ms, known_ms.get(topic, 0)):
+            elif _arrived(topic, expected, timestamps[topic], known_ms.get(topic, 0)):
                 del self._expected[topic]
                 self._arrived_s[kind_of(topic)] = now_s
-        self._timestamps, self._known_ms = timestamps, known_ms
 
     def missing_kinds(self, now_s: float) -> set[str]:
         """The kinds that are written and do not arrive."""
@@ -90,8 +111,11 @@ class FeedModeDetector:
         return missing <= kinds and not unpublished & missing
 
 
-def _arrived(topic: Topic, timestamp: bytes | None, before_ms: int, known_ms: int) -> bool:
+def _arrived(topic: Topic, expected: _Expected, timestamp: bytes | None, known_ms: int) -> bool:
     if not topic.interval:
-        return known_ms != before_ms
-    # Collectors differ in whether a kline closes on its last millisecond or on the next one's first.
-    return (time_ms := time_of(timestamp)) is None or known_ms + 1 >= time_ms
+        return known_ms != expected.known_ms
+    # The key may have changed again since, or a wrong one been corrected. Collectors differ in whether a kline closes
+    # on its last millisecond or on the next one's first.
+    written_ms = time_of(timestamp)
+    closed_ms = expected.closed_ms if written_ms is None else min(written_ms, expected.closed_ms)
+    return known_ms + 1 >= closed_ms

@@ -15,14 +15,12 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from gateway.feed.decode import FeedError, decode_stored_kline, decode_stored_ticker
-from gateway.feed.stored_klines import decode_stored_klines
-from gateway.history.merge import unique, within
+from gateway.history.merge import unique
 from gateway.history.query import TIME_MAX_MS
 from gateway.history.store import StoreUnavailable
+from gateway.history.stored_values import StoredValues
 from gateway.history.turns import Turns
 from gateway.model.interval import INTERVALS
-from gateway.model.timestamps import time_of
 from gateway.redis.breaker import Breaker
 from gateway.redis.contract import Topics
 from gateway.redis.deployment import make_deployment
@@ -33,6 +31,7 @@ if TYPE_CHECKING:
 
     from gateway.config import RedisConfig
     from gateway.history.store import SeriesRead
+    from gateway.history.stored_values import Judge
     from gateway.model.kline import Kline
     from gateway.model.ticker import Ticker
     from gateway.redis.connections import Address, CommandPart
@@ -68,10 +67,12 @@ class RedisStore:
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         redis: Deployment | None = None,
         turns: Turns | None = None,
+        judge: Judge | None = None,
     ) -> None:
         """`redis`: the connections to read by; made from `config` where they are not shared with a feed. `turns`: of
-        those who decode."""
+        those who decode. `judge`: says which times are possible; without one all are."""
         self._turns = turns or Turns()
+        self._values = StoredValues(judge)
         self._topics = Topics(config, intervals, symbol_pattern)
         self._intervals = tuple(intervals)
         self._clock_s = clock_s
@@ -79,12 +80,16 @@ class RedisStore:
         self._breaker = Breaker(config.retry_s)
         self._reason = ""
         self._since_ms = 0
-        self.malformed = 0
         self.failures: Counter[str] = Counter()
         """Reads that failed, by reason; those that an open circuit refused are not counted."""
         self.ping_s: float | None = None
         """Duration of the last ping; `None` before the first."""
         self._redis = redis or make_deployment(config)
+
+    @property
+    def malformed(self) -> int:
+        """Stored values that could not be used."""
+        return self._values.malformed
 
     @property
     def available(self) -> bool:
@@ -112,7 +117,7 @@ class RedisStore:
         while True:
             members: list[bytes] = await self._run(*command, "LIMIT", offset, count) or []
             async with self._turns.turn():
-                klines = unique((*klines, *self._decode(members, symbol, interval, start_ms, end_ms)))
+                klines = unique((*klines, *self._values.klines(members, symbol, interval, start_ms, end_ms)))
             if len(members) < count or len(klines) >= limit:
                 return klines[-limit:] if start_ms is None else klines[:limit]
             offset += count
@@ -127,7 +132,7 @@ class RedisStore:
             ]
             for read, answer in zip(some, await self._run_all(commands), strict=True):
                 members: list[bytes] = answer or []
-                klines = unique(self._decode(members, read.symbol, read.interval, read.start_ms, None))
+                klines = unique(self._values.klines(members, read.symbol, read.interval, read.start_ms, None))
                 if len(klines) < read.limit and len(members) == read.limit + SPARE:
                     # So many members are refused, or written twice, that there may be more.
                     klines = await self.closed_klines(*read)
@@ -140,7 +145,7 @@ class RedisStore:
 
     async def ticker(self, symbol: str) -> Ticker | None:
         answer = await self._run("MGET", self._topics.ticker_key(symbol), self._topics.ticker_updated_key(symbol))
-        return self._ticker(symbol, *answer)
+        return self._values.ticker(symbol, *answer)
 
     async def tickers(self, symbols: Sequence[str]) -> list[Ticker | None]:
         found: list[Ticker | None] = []
@@ -148,14 +153,14 @@ class RedisStore:
             some = symbols[first : first + MGET_KEYS // 4]
             names = (self._topics.ticker_key, self._topics.ticker_updated_key)
             values = await self._run("MGET", *(name(symbol) for symbol in some for name in names))
-            found += map(self._ticker, some, values[::2], values[1::2])
+            found += map(self._values.ticker, some, values[::2], values[1::2])
         return found
 
     async def last_closed(self, series: Sequence[tuple[str, str]]) -> list[int | None]:
         found: list[int | None] = []
         for first in range(0, len(series), MGET_KEYS):
             keys = [self._topics.last_closed_key(*one) for one in series[first : first + MGET_KEYS]]
-            found += map(self._time, await self._run("MGET", *keys))
+            found += map(self._values.time_ms, await self._run("MGET", *keys), keys)
         return found
 
     async def has_klines(self, symbol: str, interval: str) -> bool:
@@ -190,38 +195,6 @@ class RedisStore:
         high = "+inf" if end_ms is None else str(known.next_open(known.open_time(min(end_ms, TIME_MAX_MS))))
         return ("ZREVRANGEBYSCORE", key, high, low) if start_ms is None else ("ZRANGEBYSCORE", key, low, high)
 
-    def _ticker(self, symbol: str, payload: bytes | None, updated: bytes | None) -> Ticker | None:
-        if payload is None:
-            return None
-        try:
-            return decode_stored_ticker(payload, symbol, self._time(updated) or 0)
-        except FeedError as error:
-            self._skip("ticker", symbol, error)
-            return None
-
-    def _decode(
-        self, members: Sequence[bytes], symbol: str, interval: str, start_ms: int | None, end_ms: int | None
-    ) -> list[Kline]:
-        def decode(member: bytes) -> Kline | None:
-            try:
-                return decode_stored_kline(member, symbol, interval)
-            except FeedError as error:
-                self._skip("kline", f"{symbol} {interval}", error)
-                return None
-
-        klines = decode_stored_klines(members, symbol, interval, decode)
-        return [kline for kline in klines if within(kline, start_ms, end_ms)]
-
-    def _time(self, text: bytes | None) -> int | None:
-        """A time that the collector has written, in whatever unit; one that cannot be read is unknown, and counted."""
-        found = time_of(text)
-        self.malformed += found is None and text is not None
-        return found
-
-    def _skip(self, what: str, of: str, error: FeedError) -> None:
-        self.malformed += 1
-        logger.debug("stored %s of %s skipped: %s", what, of, error)
-
     async def _run(self, *command: CommandPart, at: Address | None = None) -> Any:
         return await self._guarded(lambda: self._redis.execute(*command, at=at))
 
@@ -237,7 +210,7 @@ class RedisStore:
             return answers
 
         answers: list[Any] = await self._guarded(read)
-        self.malformed += sum(isinstance(answer, Exception) for answer in answers)
+        self._values.malformed += sum(isinstance(answer, Exception) for answer in answers)
         return [None if isinstance(answer, Exception) else answer for answer in answers]
 
     async def _guarded(self, read: Callable[[], Awaitable[Any]]) -> Any:
@@ -255,7 +228,7 @@ class RedisStore:
             if _is_wrong_type(error):
                 # The store works; one key has a foreign type. That must not make the whole store unavailable.
                 self._succeeded()
-                self.malformed += 1
+                self._values.malformed += 1
                 return None
             raise self._failed(error) from error
         self._succeeded()

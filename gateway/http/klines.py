@@ -26,7 +26,7 @@ from gateway.http.reply import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from starlette.requests import Request
     from starlette.routing import Route
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from gateway.history.query import QueryRules
     from gateway.http.reads import HistoryReads
     from gateway.market.gaps import GapTracker
+    from gateway.market.refused import RefusedKline
 
 KLINES = ("symbol", "interval", "limit", "startTime", "endTime")
 TICKER = ("symbol",)
@@ -103,8 +104,10 @@ def routes(
     ]
 
 
-def gaps_route(tracker: GapTracker, clock_ms: Callable[[], int]) -> Route:
-    """`/v1/gaps`: closed klines that are missing, and those that were missing lately."""
+def gaps_route(
+    tracker: GapTracker, clock_ms: Callable[[], int], refused_klines: Callable[[], Iterable[RefusedKline]] = tuple
+) -> Route:
+    """`/v1/gaps`: closed klines that are missing, those that were missing lately, and those that had to be refused."""
 
     async def gaps(request: Request) -> Response:
         if error := unusable(request, ()):
@@ -119,6 +122,18 @@ def gaps_route(tracker: GapTracker, clock_ms: Callable[[], int]) -> Route:
                 "state": gap.state.value,
             }
             for gap in tracker.gaps()
+        ]
+        found += [
+            {
+                "symbol": kline.symbol,
+                "interval": kline.interval,
+                "from": kline.open_time_ms,
+                "to": kline.open_time_ms,
+                "since": kline.since_ms,
+                "state": "refused",
+                "reason": kline.reason,
+            }
+            for kline in refused_klines()
         ]
         body = orjson.dumps({"gaps": found, "timestamp": clock_ms()})
         return Response(body, headers={"cache-control": "no-store"}, media_type="application/json")

@@ -66,6 +66,22 @@ class ClosedLog:
         self.end += 1
         return True
 
+    def drop_after(self, limit_ms: int) -> bool:
+        """Drop klines that close after `limit_ms`, and event times after it; returns whether there were any.
+
+        Every reader needs a resync.
+        """
+        kept = [
+            kline._replace(event_time_ms=0) if kline.event_time_ms > limit_ms else kline
+            for kline in self._ring
+            if kline.close_time_ms <= limit_ms
+        ]
+        dropped = kept != list(self._ring)
+        if dropped:
+            self._ring.clear()
+            self._ring.extend(kept)
+        return dropped
+
     def since(self, offset: int) -> list[Kline]:
         """The klines from `offset` on; the caller has checked that `offset` is not before `start`."""
         skip = len(self._ring) - (self.end - offset)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.market.aggregate import Aggregation, divisors
+from gateway.market.series import CORRECTED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from gateway.config import MarketConfig
     from gateway.market.series import Change, Series
@@ -90,6 +91,13 @@ class Derivation:
             self._due.pop(aggregation, None)
             later[aggregation] = None
         return done
+
+    def start_over(self, sources: Sequence[Series], now_ms: int) -> Iterator[tuple[Series, Change]]:
+        """After klines were dropped from these series: derive others anew from what they hold now."""
+        yield from ((source, CORRECTED) for source in sources)
+        for source in sources:
+            for derived in self._by_source.get(source, ()):
+                yield derived.target, derived.seed((), now_ms)
 
     def _stop(self, series: Series) -> None:
         if (aggregation := self._by_target.pop(series, None)) is not None:

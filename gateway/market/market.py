@@ -6,12 +6,14 @@ Knows no subscribers, no JSON and no time of day: the caller passes `now_ms`.
 from __future__ import annotations
 
 import math
+from collections import deque
 from typing import TYPE_CHECKING
 
 from gateway.market.derivation import Derivation
+from gateway.market.healing import Healing
 from gateway.market.merge import extremes, price
 from gateway.market.series import CORRECTED, UNCHANGED, Series
-from gateway.market.state import Changes, SymbolState
+from gateway.market.state import Changes, Jump, SymbolState, jumps_of
 from gateway.model.interval import INTERVALS, MONTH_MAX_MS
 from gateway.model.kline import KlineUpdate
 from gateway.model.ticker import TickerDelta, TickerUpdate
@@ -60,6 +62,8 @@ class Market:
         self._now_ms = 0
         self.prices_changed = 0
         """How many ticker updates of the feed have changed a ticker, be it only its time."""
+        self.healing = Healing(self._states, self._derivation, self._note)
+        self.jumps: deque[Jump] = deque(maxlen=100)
 
     @property
     def has_symbols(self) -> bool:
@@ -145,7 +149,7 @@ class Market:
 
         Returns `False`, and changes nothing, where the update is a ticker delta and no ticker of the symbol is known.
         """
-        # Tickers are by far the most messages: the first class of the tuple is compared by identity alone.
+        # Tickers are by far the most messages: the tuple's first class is compared by identity alone.
         if isinstance(update, (TickerUpdate, TickerDelta)):
             return self._apply_ticker(update, now_ms)
         self._apply_kline(update, now_ms)
@@ -220,6 +224,8 @@ class Market:
         if not series.in_source:
             self._derivation.mark_in_source(series)
         self._now_ms = now_ms
+        if self.healing.distrusted_ms < math.inf:
+            self.healing.drop_distrusted(state, series.newest_ms, update.open_time_ms, now_ms)
         if isinstance(update, KlineUpdate):
             change = series.apply_kline(update.kline, now_ms)
         else:
@@ -229,16 +235,18 @@ class Market:
     def _apply_ticker(self, update: TickerUpdate | TickerDelta, now_ms: int) -> bool:
         state = self._states.get(update.symbol)
         known = state.ticker if state else None
-        if known is None:
+        if state is None or known is None:
             if not isinstance(update, TickerUpdate):
                 return False
             ticker = update.ticker()
             state = self._with_data(update.symbol)
-        elif update.event_time_ms < known.event_time_ms:
+        elif update.event_time_ms < known.event_time_ms and not self.healing.drop_distrusted(
+            state, known.event_time_ms, update.event_time_ms, now_ms
+        ):
             ticker = known
         else:
             ticker = known._replace(event_time_ms=update.event_time_ms, **update.fields)
-        assert state is not None
+            self.jumps += jumps_of(known, ticker)
         if ticker != known:
             self.prices_changed += 1
             state.ticker = ticker
@@ -266,6 +274,7 @@ class Market:
     def _apply_prices(self, state: SymbolState) -> None:
         """Apply the waiting prices to the symbol's series."""
         if not state.prices:
+            self._with_prices.discard(state)
             return
         kept = extremes(state.prices)
         state.prices.clear()

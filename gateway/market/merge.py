@@ -178,6 +178,28 @@ class KlineState:
         self._value = None
         return last is None or last.text != text
 
+    def drop_after(self, limit_ms: int) -> bool:
+        """Forget what is dated after `limit_ms`, which cannot be; returns whether there was anything.
+
+        Prices are removed. The source's state stays, as older than any other: only its time is known to be wrong.
+        """
+        known, last = self._source_kline, self._last
+        is_known_late = known is not None and known.event_time_ms > limit_ms
+        is_last_late = last is not None and last.event_time_ms > limit_ms
+        if known is not None and is_known_late:
+            self._source_kline = known._replace(event_time_ms=0)
+        if is_last_late:
+            assert self._first is not None
+            kept = {at for at in (self._first, *self._highs, *self._lows) if at.event_time_ms <= limit_ms}
+            self._first = self._last = None
+            self._highs.clear()
+            self._lows.clear()
+            for at in sorted(kept, key=_event_time):
+                self.apply_price(at)
+        if is_known_late or is_last_late:
+            self._value = None
+        return is_known_late or is_last_late
+
     def _apply_late(self, price: Price) -> bool:
         """Apply a price that arrives after a newer one: it may have been the first, or an extreme."""
         before = self.value()

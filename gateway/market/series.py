@@ -204,6 +204,34 @@ class Series:
         self.gap = False
         return change
 
+    @property
+    def newest_ms(self) -> int:
+        """Open time of the newest kline that is known, closed or not; 0 while there is none."""
+        if self._states:
+            return self._states[-1].open_time_ms
+        return self.closed.last.open_time_ms if self.closed.last else 0
+
+    def drop_after(self, limit_ms: int) -> Change:
+        """Forget what is dated after `limit_ms`, which cannot be: klines that open, or have closed, after it."""
+        dropped = self.closed.drop_after(limit_ms)
+        kept: list[KlineState] = []
+        for state in self._states:
+            is_late = (state.close_time_ms if state.closed else state.open_time_ms) > limit_ms
+            dropped = is_late or state.drop_after(limit_ms) or dropped
+            if not is_late and state.value() is not None:
+                kept.append(state)
+        if not dropped:
+            return UNCHANGED
+        self._states = kept
+        self._shown_ms = min(self._shown_ms, kept[0].open_time_ms if kept else 0)
+        self._verified_ms, self._read_ms = min(self._verified_ms, limit_ms), min(self._read_ms, limit_ms)
+        self.baseline_ms = min(self.baseline_ms, limit_ms)
+        if not self._is_waiting():
+            self.waiting_since_ms = None
+        # What was right, and was ignored beside what is dropped, is in the store.
+        self.gap = True
+        return CORRECTED
+
     def _note_shown(self) -> None:
         """At the end of a step: only the kline that is first now becomes visible."""
         if self._states and not self._states[0].closed:

@@ -3,12 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from decimal import Decimal
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from gateway.market.merge import Price
     from gateway.market.series import Series
     from gateway.model.ticker import Ticker
+
+
+JUMP_FACTOR = 3
+
+
+class Jump(NamedTuple):
+    """A price that is `JUMP_FACTOR` times the one before it or more, or such a part of it: it may be a bad tick."""
+
+    symbol: str
+    before: str
+    after: str
+
+
+def jumps_of(before: Ticker, after: Ticker) -> tuple[Jump, ...]:
+    """The jump between two tickers of a symbol, if it is one."""
+    old, new = before.last, after.last
+    # Only texts that differ so can be of another magnitude: nearly all others are done with here.
+    if old[:3] == new[:3] and len(old) == len(new) and new[:3] != "0.0":
+        return ()
+    low, high = sorted((Decimal(old), Decimal(new)))
+    return (Jump(after.symbol, before.last, after.last),) if high >= low * JUMP_FACTOR else ()
 
 
 class SymbolState:
@@ -42,6 +64,16 @@ class SymbolState:
         self.lapsed: Ticker | None = None
         """The ticker whose key was found to have expired; the next update replaces it."""
         self.series: dict[str, Series] = {}
+
+    def drop_after(self, limit_ms: int) -> list[Series]:
+        """Drop what is dated after `limit_ms`; returns the series that have changed.
+
+        The ticker's price stays until the next one comes, which counts as newer, whatever its time.
+        """
+        self.prices = [at for at in self.prices if at.event_time_ms <= limit_ms]
+        if self.ticker is not None and self.ticker.event_time_ms > limit_ms:
+            self.ticker = self.ticker._replace(event_time_ms=0)
+        return [series for series in self.series.values() if series.drop_after(limit_ms)]
 
 
 @dataclass(slots=True)

@@ -58,6 +58,10 @@ class KlineUpdate(NamedTuple):
     interval: str
     kline: Kline
 
+    @property
+    def open_time_ms(self) -> int:
+        return self.kline.open_time_ms
+
 
 class KlineDelta(NamedTuple):
     """The changed fields of one kline from the feed, as absolute values; they replace those of the kline before."""

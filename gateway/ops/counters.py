@@ -28,6 +28,9 @@ UNKNOWN_STREAMS_MAX = 50
 STREAM_NAME_MAX = 48
 """Characters of an unknown stream's name that are kept."""
 
+ODD_LOG_S = 600.0
+"""Between two log lines about messages that are used although they are odd: a collector writes each of them so."""
+
 CLIENT_CODES = frozenset((1000, 1001, 1002, 1003, 1005, 1006, 1007, 1008, 1009, 1010, 1011))
 """Close codes of clients that get a label of their own (RFC 6455, section 7.4.1); clients can send thousands more."""
 
@@ -76,6 +79,7 @@ class Counters:
         self.refusals: Counter[str] = Counter()
         self.resyncs = 0
         self.feed_errors: Counter[str] = Counter()
+        self.feed_odd: Counter[str] = Counter()
         self.command_errors: Counter[str] = Counter()
         self.unknown_streams: Counter[str] = Counter()
         self.disconnects: Counter[int] = Counter()
@@ -90,6 +94,7 @@ class Counters:
             name: Histogram() for name in (Stage.FEED_TO_INGEST, Stage.INGEST_TO_FLUSH, Stage.FLUSH_TO_SOCKET)
         }
         self._bursts = BurstLog()
+        self._odd_bursts = BurstLog(ODD_LOG_S)
 
     @property
     def missed_flushes(self) -> int:
@@ -164,7 +169,7 @@ class Counters:
 
     def log_burst_summaries(self, now_s: float) -> None:
         """Log the summaries of bursts that have ended; call it about once a second."""
-        for line in self._bursts.due(now_s):
+        for line in (*self._bursts.due(now_s), *self._odd_bursts.due(now_s)):
             logger.warning("%s", line)
 
     def count_response(self, surface: str, status: int, seconds: float) -> None:
@@ -180,4 +185,10 @@ class Counters:
         """Count a message of the feed that was skipped; one log line a burst."""
         self.feed_errors[reason] += 1
         if line := self._bursts.add(reason, f"feed: skipped {detail[:200]}", now_s):
+            logger.warning("%s", line)
+
+    def count_odd(self, reason: str, detail: str, now_s: float) -> None:
+        """Count a message of the feed that is used although something about it is odd; one log line a burst."""
+        self.feed_odd[reason] += 1
+        if line := self._odd_bursts.add(reason, f"feed: {reason}: {detail[:200]}", now_s):
             logger.warning("%s", line)

@@ -134,6 +134,7 @@ class Health:
             "history_available": float(self.store.available),
             "feed_age_seconds": time.monotonic() - last_message_s if last_message_s else -1.0,
             "clock_ahead_seconds": self.clock.ahead_ms / 1000,
+            "feed_ahead_seconds": self.ingest.plausibility.ahead_s,
             "load_level": float(self.flusher.load.level),
             "http_requests_waiting": float(self.requests.waiting),
             "kline_gaps_open": float(self.watch.tracker.open),

@@ -42,12 +42,14 @@ DESCRIPTIONS = {
     "feed_age_seconds": "Time since the feed's last message; -1: no message yet",
     "feed_bytes_total": "Bytes read from Redis for the feed",
     "feed_conflated_total": "Messages replaced by a newer one in a surge, before decoding",
-    "feed_errors_total": "Feed messages skipped",
+    "feed_ahead_seconds": "How far the feed's time is ahead of this machine's, as most of the feed says",
+    "feed_errors_total": "Feed messages and stored values skipped",
     "feed_gaps_total": "Times the feed was disconnected",
     "feed_linked": "Whether the feed is connected to Redis",
     "feed_live": "Whether clients get live data",
     "feed_messages_total": "Messages taken from the feed",
     "feed_mode": "How updates are read from Redis now",
+    "feed_odd_total": "Feed messages used although something about them is odd",
     "feed_reconnects_total": "Attempts to reconnect the feed",
     "feed_switches_total": "Times the feed changed its mode",
     "feed_thinned_total": "Messages of a surge that a newer one in the same read replaced",
@@ -166,6 +168,7 @@ class Metrics(Collector):
         yield Reading("refused_connections_total", {}, counters.refused)
         for name, label, counts in (
             ("feed_errors_total", "reason", counters.feed_errors),
+            ("feed_odd_total", "reason", counters.feed_odd),
             ("missed_beats_total", "cause", counters.missed),
             ("updates_sent_total", "dialect", counters.updates_out),
             ("closed_klines_sent_total", "dialect", counters.closed_out),

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 
 from gateway.delivery.load_meter import Cause
 from gateway.delivery.refusals import Refusals
+from gateway.delivery.staleness import StaleReason
 from gateway.feed.conflate import Conflator
 from gateway.feed.decode import FeedError, decode_kline, decode_ticker, has_event_time
-from gateway.model.interval import INTERVALS, MONTH_MAX_MS
 from gateway.model.kline import Kline, KlineUpdate
 from gateway.ops.counters import Stage
+from gateway.runtime.plausibility import Plausibility
+from gateway.runtime.stored_closes import StoredCloses, length_s
 from gateway.runtime.trace import Tracing
 
 if TYPE_CHECKING:
@@ -68,8 +70,13 @@ class Ingest:
         meter: LoadMeter,
         monotonic_s: Callable[[], float] = time.monotonic,
         thread_time_s: Callable[[], float] = time.thread_time,
+        plausibility: Plausibility | None = None,
     ) -> None:
-        """`clock` is market time in ms; `monotonic_s` and `thread_time_s` are clocks in seconds."""
+        """`clock` is market time in ms; `monotonic_s` and `thread_time_s` are clocks in seconds.
+
+        `plausibility` is shared with what reads the store.
+        """
+        self.plausibility = plausibility or Plausibility(config.market, market, counters, clock)
         self._market = market
         self._hub = hub
         self.feed_state = feed_state
@@ -102,6 +109,7 @@ class Ingest:
         self._prices_changed = 0
         self.refusals = Refusals()
         self._closes_checked_s = 0.0
+        self._stored_closes = StoredCloses(market, feed_state)
         self.tracing = Tracing()
         hub.set_feed_state(feed_state.current)
 
@@ -131,6 +139,7 @@ class Ingest:
         if not self._messages:
             self._first_s = now_s
         self._last_payload, self._last_ms = batch[-1][1], now_ms
+        self.plausibility.begin(now_s, now_ms)
         apply: Callable[[Topic, bytes, int], int] = self._apply
         if self.tracing.traces:
             self.tracing.read()
@@ -146,6 +155,7 @@ class Ingest:
                 event_time_ms = apply(topic, payload, now_ms)
         self._event_time_ms = event_time_ms
         self._note_usable(now_s)
+        self.plausibility.note_jumps()
         self._messages += len(batch)
         self.spent_s += self._thread_time_s() - started_s
         if self.spent_s > self._share_s:
@@ -158,6 +168,7 @@ class Ingest:
         kept = len(self._conflator)
         started_s = self._thread_time_s() if kept else 0.0
         apply: Callable[[Topic, bytes, int], int] = self._apply_traced if self.tracing.traces else self._apply
+        self.plausibility.begin(flush_s, now_ms)
         for topic, payload in self._conflator.take():
             self._event_time_ms = apply(topic, payload, now_ms)
         self._note_usable(self.feed_state.last_message_s)
@@ -184,18 +195,25 @@ class Ingest:
         self._publish_state()
 
     def judge_feed(self, now_s: float, now_ms: int) -> None:
-        """Let time pass for the feed state; once a flush."""
+        """Let time pass for the feed state, and for what time it is by the feed; once a flush."""
+        if self.plausibility.count_votes(now_s, now_ms):
+            self._read_again()
         if self.feed_state.times.closes_overdue(now_s) and now_s - self._closes_checked_s >= CLOSES_CHECK_S:
             self._closes_checked_s = now_s
-            self._note_stored_closes(now_s)
+            self._stored_closes.note_newer(now_s)
         self.feed_state.time_passed(now_s, now_ms)
         self._publish_state()
+
+    def _read_again(self) -> None:
+        """Read what is stored, because some of it was refused before it was known what time it is by the feed."""
+        if self.feed_state.current.reason is not StaleReason.DISCONNECTED:
+            self._backfill.start_all(self._backfill_done)
 
     def _backfill_done(self, unread: frozenset[str]) -> None:
         now_s, now_ms = self._monotonic_s(), self._clock()
         newest_price_ms = max((ticker.event_time_ms for ticker in self._market.tickers()), default=0)
         if not newest_price_ms:
-            self._note_closes_of_store(now_s, now_ms)
+            self._stored_closes.note_all(now_s, now_ms)
         self.feed_state.backfill_done(now_s, now_ms, newest_price_ms, unread)
         self._publish_state()
 
@@ -209,47 +227,24 @@ class Ingest:
             elif state.live and not before.live:
                 logger.info("feed live")
 
-    def _note_stored_closes(self, now_s: float) -> None:
-        """Closed klines that come by way of the store are as good as those that the feed sends."""
-        for interval_s, known_ms in list(self.feed_state.times.closed_intervals.items()):
-            if (newest_ms := self._newest_close_ms(interval_s)) > known_ms:
-                self.feed_state.kline_closed(now_s, interval_s, newest_ms)
-
-    def _note_closes_of_store(self, now_s: float, now_ms: int) -> None:
-        """Without prices the source may be one that sends closed klines only: the store shows when the last came."""
-        allowance_ms = self.feed_state.times.allowance_s * 1000
-        for interval_s in {_length_s(series.interval.name) for series in self._market.every_series()}:
-            newest_ms = self._newest_close_ms(interval_s)
-            age_ms = now_ms - newest_ms
-            if newest_ms and 0 <= age_ms <= interval_s * 1000 + allowance_ms:
-                self.feed_state.kline_closed(now_s - age_ms / 1000, interval_s, newest_ms)
-
-    def _newest_close_ms(self, interval_s: float) -> int:
-        """The newest close time of the source's series of an interval, 0 where there is none."""
-        lasts = [
-            series.closed.last
-            for series in self._market.every_series()
-            if series.in_source and _length_s(series.interval.name) == interval_s
-        ]
-        return max((last.close_time_ms for last in lasts if last is not None), default=0)
-
     def _apply(self, topic: Topic, payload: bytes, now_ms: int, step: Step | None = None) -> int:
         """Decode a payload and apply it to the market; returns its event time, 0 where it is refused.
 
         `step` is stamped on the way where somebody traces the symbol.
         """
         symbol, interval = topic
+        plausibility = self.plausibility
+        arrived_ms = plausibility.arrival_ms(topic, now_ms)
         try:
             if interval:
-                decoded = decode_kline(payload, symbol, interval, now_ms)
+                decoded = decode_kline(payload, symbol, interval, arrived_ms, plausibility.note)
+                decoded = plausibility.dated(decoded, arrived_ms)
                 update: Update = decoded
                 state = decoded.kline if isinstance(decoded, KlineUpdate) else decoded
                 event_time_ms = state.event_time_ms
-                if self._clock.ahead_ms:
-                    self._clock.observe_kline(state.open_time_ms, state.close_time_ms)
             else:
-                update = ticker = decode_ticker(payload, symbol, now_ms)
-                event_time_ms = ticker.event_time_ms
+                update = ticker = decode_ticker(payload, symbol, arrived_ms, plausibility.note)
+                event_time_ms = plausibility.ticker_time_ms(ticker, arrived_ms)
             if step is not None:
                 step.decoded(update)
             if not self._market.apply(update, now_ms):
@@ -265,11 +260,9 @@ class Ingest:
         except FeedError as error:
             if step is not None:
                 self.tracing.fail(step, error.reason)
-            detail = f"{symbol} {interval}: {error}"
-            last_message_s = self.feed_state.last_message_s
-            self._counters.count_feed_error(error.reason, detail, last_message_s)
+            plausibility.refuse(topic, payload, error, now_ms)
             self.refusals.refused(symbol, interval, payload, error.reason)
-            self.feed_state.message_refused(last_message_s)
+            self.feed_state.message_refused(self.feed_state.last_message_s)
             return 0
 
     def _apply_traced(self, topic: Topic, payload: bytes, now_ms: int) -> int:
@@ -286,7 +279,7 @@ class Ingest:
             self.refusals.kline_usable()
             if self._closed_ms:
                 for interval, close_time_ms in self._closed_ms.items():
-                    self.feed_state.kline_closed(now_s, _length_s(interval), close_time_ms)
+                    self.feed_state.kline_closed(now_s, length_s(interval), close_time_ms)
                 self._closed_ms.clear()
             else:
                 self.feed_state.kline_usable(now_s)
@@ -305,7 +298,3 @@ class Ingest:
         """How many messages could be applied one by one in an interval, going by what those just applied took."""
         spent_s = self._thread_time_s() - started_s if applied else 0.0
         return self._share_s * SURGE_OVER * applied / spent_s if spent_s else math.inf
-
-
-def _length_s(interval: str) -> float:
-    return (INTERVALS[interval].length_ms or MONTH_MAX_MS) / 1000

@@ -118,6 +118,9 @@ class StatusView:
                 "age_ms": feed_age_ms,
                 "reconnects": sum(feed.reconnects for feed in health.feeds.values()),
                 "history": health.store.available,
+                "errors": dict(self._counters.feed_errors),
+                "odd": dict(self._counters.feed_odd),
+                "ahead_s": health.ingest.plausibility.ahead_s,
                 "sources": sources,
             },
             "symbols": {

@@ -10,12 +10,14 @@ import pytest
 
 from gateway.feed.decode import (
     FeedError,
+    closed_open_time,
     decode_kline,
     decode_stored_kline,
     decode_stored_ticker,
     decode_ticker,
     has_event_time,
 )
+from gateway.model.feed_error import Odd
 from gateway.model.kline import Kline, KlineDelta, KlineUpdate
 from gateway.model.ticker import Ticker, TickerDelta, TickerUpdate
 from tests.builders import MINUTE_MS, T0
@@ -206,8 +208,12 @@ def test_a_kline_that_contradicts_itself_is_refused(prices: str) -> None:
 )
 def test_a_kline_is_widened_by_its_open_and_close(prices: str, high: str, low: str) -> None:
     open_, highest, lowest, close = prices.split()
-    kline = whole_kline(kline_text(o=open_, h=highest, l=lowest, c=close))
-    assert (kline.high, kline.low) == (high, low)
+    odd: list[Odd] = []
+    payload = kline_text(o=open_, h=highest, l=lowest, c=close)
+    update = decode_kline(payload, "BTCUSDT", "1m", ARRIVED, lambda kind, _: odd.append(kind))
+    assert isinstance(update, KlineUpdate)
+    assert (update.kline.high, update.kline.low) == (high, low)
+    assert odd == [Odd.WIDENED]
 
 
 def test_a_kline_that_never_moved_is_whole() -> None:
@@ -291,19 +297,63 @@ def test_a_flag_is_a_boolean(value: Any) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [T0 // 1000, T0 * 1000, str(T0), T0 + 0.5, True, None, -T0],
-    ids=["seconds", "microseconds", "text", "float", "boolean", "null", "negative"],
+    [T0 // 1000, T0 * 1000, T0 * 1_000_000, str(T0), f"{T0 // 1000}.000", T0 + 0.5, "2024-11-23T00:00:00Z"],
+    ids=["seconds", "microseconds", "nanoseconds", "text", "seconds-as-text", "float", "iso"],
 )
-def test_a_time_is_a_plausible_one_in_milliseconds(value: Any) -> None:
-    for read in (
-        lambda: read_ticker(text(c="1", E=value)),
-        lambda: read_kline(text(t=value)),
-        lambda: read_kline(kline_text(E=value)),
-    ):
-        with pytest.raises(FeedError) as caught:
-            read()
-        assert caught.value.reason == "bad_time"
+def test_a_time_in_another_unit_is_recognised_and_noted(value: Any) -> None:
+    odd: list[Odd] = []
+    note = lambda kind, _: odd.append(kind)  # noqa: E731
+    assert decode_ticker(text(c="1", E=value), "BTCUSDT", ARRIVED, note).event_time_ms == T0
+    assert decode_kline(kline_text(E=value), "BTCUSDT", "1m", ARRIVED, note) == KlineDelta(
+        "BTCUSDT", "1m", T0, T0 + MINUTE_MS - 1, T0, {}
+    )
+    assert decode_kline(text(t=value), "BTCUSDT", "1m", ARRIVED, note) == kline_delta(text(t=T0))
+    assert odd == [Odd.TIME_UNIT] * 3
+    assert read_ticker(text(c="1", C=value)).fields["close_time_ms"] == T0
+
+
+@pytest.mark.parametrize(
+    "value",
+    [True, None, -T0, "", 1000, 0.5, "1970-01-01T00:00:01Z", "soon", [], 10**30],
+    ids=["boolean", "null", "negative", "empty", "seconds-of-1970", "fraction", "1970", "word", "list", "huge"],
+)
+def test_an_event_time_that_cannot_be_read_counts_as_absent(value: Any) -> None:
+    odd: list[Odd] = []
+    note = lambda kind, _: odd.append(kind)  # noqa: E731
+    assert decode_ticker(text(c="1", E=value), "BTCUSDT", ARRIVED, note) == TickerUpdate(
+        "BTCUSDT", ARRIVED, {"last": "1"}
+    )
+    assert decode_kline(kline_text(E=value), "BTCUSDT", "1m", ARRIVED, note) == kline_delta(kline_text())
+    assert odd == [Odd.BAD_TIME] * 2
+    with pytest.raises(FeedError, match="bad_time: t="):
+        read_kline(text(t=value))
     assert read_ticker(text(c="1", C=value)).fields == {"last": "1"}
+
+
+def test_a_stored_kline_with_an_unreadable_event_time_is_of_unknown_time() -> None:
+    prices = {"o": "1", "h": "1", "l": "1", "c": "1"}
+    stored = decode_stored_kline(text(E="soon", k={"t": T0} | prices), "BTCUSDT", "1m")
+    assert stored is not None
+    assert stored.event_time_ms == 0
+
+
+@pytest.mark.parametrize(
+    ("payload", "stored", "expected"),
+    [
+        pytest.param(kline_text(x=True, o="-1"), False, T0, id="closed"),
+        pytest.param(text(k={"t": T0, "x": True}), False, T0, id="wrapped"),
+        pytest.param(text(t=T0 // 1000, x=True), False, T0, id="seconds"),
+        pytest.param(kline_text(x=False), True, None, id="forming"),
+        pytest.param(kline_text(), False, None, id="published-and-not-closed"),
+        pytest.param(kline_text(), True, T0, id="stored-members-are-closed"),
+        pytest.param(text(t=T0 + 1, x=True), False, None, id="misaligned"),
+        pytest.param(text(t="soon", x=True), False, None, id="no-time"),
+        pytest.param(text(k=[], x=True), False, None, id="no-kline"),
+        pytest.param(b"oops", True, None, id="no-json"),
+    ],
+)
+def test_which_closed_kline_a_refused_payload_is_about(payload: bytes, stored: bool, expected: int | None) -> None:
+    assert closed_open_time(payload, "1m", stored=stored) == expected
 
 
 # Messages that are not what they should be
@@ -357,7 +407,12 @@ def test_a_ticker_message_that_cannot_be_used_says_why(payload: bytes, reason: s
 
 
 def test_an_optional_field_that_cannot_be_read_costs_only_itself() -> None:
-    assert read_ticker(text(c="5", h="two", n=None, v="")).fields == {"last": "5"}
+    odd: list[str] = []
+    ticker = decode_ticker(
+        text(c="5", h="two", n=None, v=""), "BTCUSDT", ARRIVED, lambda *told: odd.append(str(told[1]))
+    )
+    assert ticker.fields == {"last": "5"}
+    assert odd == ["h='two'", "n=None", "v=''"]
     kline = whole_kline(kline_text(o="1", h="2", l="1", c="2", v="many", n=None, q=""))
     assert (kline.close, kline.volume, kline.trades) == ("2", "0", 0)
 

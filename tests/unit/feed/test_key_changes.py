@@ -125,6 +125,30 @@ class TestSortedSetTail:
         stored.add(105, b"late")
         assert stored.read(tail) == [b"late"]
 
+    def test_impossible_members_are_returned_once_and_are_not_where_the_next_read_starts(self) -> None:
+        tail, limit_ms = SortedSetTail(), 1_700_000_060_000
+        past, future = b"1700000000000", b"1800000000000"
+        assert tail.take([b"future", future], limit_ms) == [b"future"]
+        assert tail.command(KEY)[0] == "ZREVRANGE"
+        assert tail.take([b"future", future], limit_ms) == []
+        assert tail.take([b"future", future, b"real", past], limit_ms) == [b"real"]
+        assert tail.command(KEY)[2] == past
+        assert tail.take([b"future", future, b"real", past], limit_ms) == []
+
+    def test_where_all_that_was_read_is_impossible_all_is_read(self) -> None:
+        tail = SortedSetTail()
+        members = [part for number in range(FIRST) for part in (b"%d" % number, b"1800000000000")]
+        tail.take(members, 1_700_000_000_000)
+        assert tail.needs_more
+        assert tail.command(KEY) == ("ZREVRANGE", KEY, 0, READ_MAX - 1, "WITHSCORES")
+        tail.take([*members, b"real", b"1600000000000"], 1_700_000_000_000)
+        assert not tail.needs_more
+
+    def test_scores_in_another_unit_are_judged_by_the_time_that_they_mean(self) -> None:
+        tail = SortedSetTail()
+        tail.take([b"one", b"1700000000000000"], 1_700_000_060_000)
+        assert tail.command(KEY)[2] == b"1700000000000000"
+
     def test_a_set_that_was_deleted_and_written_again_returns_only_new_members(self) -> None:
         stored, tail = filled(10)
         stored.members.clear()

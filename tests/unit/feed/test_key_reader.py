@@ -11,6 +11,8 @@ from redis.exceptions import ResponseError
 
 from gateway.config import RedisConfig
 from gateway.feed.key_reader import TOPICS_AT_ONCE, KeyReader
+from gateway.model.feed_error import Odd
+from gateway.model.feed_time import FeedClock, FeedTime
 from gateway.redis.contract import Topic, Topics
 from tests.unit.feed.doubles import FakeDeployment, RecordingSink
 from tests.virtual_time import in_virtual_time, settle
@@ -169,3 +171,38 @@ async def test_a_swallowed_cancellation_is_raised_after_the_answer() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+@pytest.mark.parametrize(
+    ("updated", "odd"),
+    [
+        pytest.param(b"1700000000123", [], id="plausible"),
+        pytest.param(b"1800000000000", [Odd.FUTURE_TIME], id="future"),
+        pytest.param(b"soon", [Odd.BAD_TIME], id="unreadable"),
+    ],
+)
+def test_a_last_update_that_cannot_be_is_unknown_and_noted(updated: bytes, odd: list[Odd]) -> None:
+    @in_virtual_time
+    async def run() -> None:
+        keys, noted = Keys(), []
+        clock = FeedClock(FeedTime(10_000), lambda: 1_700_000_000_000)
+        keys.reader = KeyReader(keys.redis, TOPICS, keys.sink.ingest, clock, lambda kind, _: noted.append(kind))
+        keys.strings = {"ticker:BTCUSDT": b'{"c":"1"}', "ticker:BTCUSDT:lastUpdate": updated}
+        ((_, payload),) = await keys.changes(BTC)
+        assert payload == (b'{"c":"1"}' if odd else b'{"E":1700000000123,"c":"1"}')
+        assert noted == odd
+
+    run()
+
+
+@in_virtual_time
+async def test_members_behind_impossible_ones_are_read_at_once() -> None:
+    keys = Keys()
+    clock = FeedClock(FeedTime(10_000), lambda: 1_700_000_000_000)
+    keys.reader = KeyReader(keys.redis, TOPICS, keys.sink.ingest, clock)
+    members = scored([(1_800_000_000_000 + number, b'{"t":%d}' % number) for number in range(4)])
+    answers = [members, [*members, b'{"t":9}', b"1600000000000"]]
+    keys.redis.answers["ZREVRANGE"] = lambda *_: answers.pop(0)
+    found = await keys.changes(BTC_1M)
+    assert found[-1] == (BTC_1M, b'{"x":true,"t":9}')
+    assert answers == []

@@ -115,3 +115,31 @@ class TestAllPublished:
 
     def test_a_kind_that_was_not_missing_needs_none(self, detector: FeedModeDetector) -> None:
         assert detector.all_published({TICKERS}, {BTC})
+
+
+@pytest.mark.parametrize(
+    ("ahead_ms", "missing_s"),
+    [
+        pytest.param(0, 7, id="closed-now"),
+        pytest.param(10_000, 17, id="closes-in-ten-seconds"),
+        pytest.param(24 * 3_600_000, None, id="tomorrow"),
+    ],
+)
+def test_a_kline_cannot_be_missing_before_it_has_closed(ahead_ms: int, missing_s: int | None) -> None:
+    detector = FeedModeDetector(AFTER_S)
+    verdicts = []
+    for now_s in range(60):
+        timestamp = b"1" if now_s == 0 else b"%d" % (START_MS + 1000 + ahead_ms)
+        detector.sample(now_s, {BTC_1M: timestamp}, {}, START_MS + now_s * 1000)
+        verdicts.append(detector.missing_kinds(now_s))
+    first = next((now_s for now_s, verdict in enumerate(verdicts) if verdict), None)
+    assert first == (None if missing_s is None else missing_s - 1)
+
+
+def test_a_last_closed_that_is_always_one_kline_ahead_is_no_evidence() -> None:
+    detector = FeedModeDetector(AFTER_S)
+    for now_s in range(600):
+        feed_ms = START_MS + now_s * 1000
+        closes_ms = feed_ms // MINUTE_MS * MINUTE_MS + MINUTE_MS - 1
+        detector.sample(now_s, {BTC_1M: b"%d" % closes_ms}, {BTC_1M: closes_ms - MINUTE_MS}, feed_ms)
+        assert not detector.missing_kinds(now_s)

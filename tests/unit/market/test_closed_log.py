@@ -110,3 +110,13 @@ def test_a_kline_older_than_a_full_log_has_no_room() -> None:
     before = state(log)
     assert not log.insert(kline(0, closed=True))
     assert state(log) == before
+
+
+def test_what_closes_after_a_limit_is_dropped_and_later_event_times_are_forgotten() -> None:
+    log = log_of(0, 1, 2)
+    log.append(kline(3, closed=True, event_time_ms=kline(9).open_time_ms))
+    assert not log.drop_after(kline(9).open_time_ms)
+    assert log.drop_after(kline(4).close_time_ms)
+    assert list(log) == [*closed_klines([0, 1, 2]), kline(3, closed=True, event_time_ms=0)]
+    assert log.drop_after(kline(2).open_time_ms)
+    assert list(log) == closed_klines([0, 1])

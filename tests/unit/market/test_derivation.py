@@ -116,3 +116,22 @@ def test_what_is_no_longer_made_of_others_is_not_rolled_up(derivation: Derivatio
     derivation.mark_in_source(series["5m"])
     derivation.mark_in_source(series["15m"])
     assert derivation.update(NOW) == derivation.update(NOW, "BTCUSDT") == []
+
+
+def test_what_is_derived_from_a_series_that_lost_klines_starts_over(
+    derivation: Derivation, series: dict[str, Series]
+) -> None:
+    derivation.mark_in_source(series["1m"])
+    derivation.derive(series["5m"], series["1m"])
+    series["1m"].apply_kline(kline(0, closed=True), NOW)
+    series["1m"].apply_kline(kline(600, closed=True), NOW)
+    series["1m"].settle(NOW, 0)
+    derivation.mark_changed(series["1m"], corrected=False, watched=True)
+    derivation.update(NOW)
+    assert series["5m"].newest_ms == kline(600).open_time_ms
+    limit_ms = kline(5).open_time_ms
+    for name in ("1m", "5m"):
+        series[name].drop_after(limit_ms)
+    assert [changed for changed, _ in derivation.start_over([series["1m"]], NOW)] == [series["1m"], series["5m"]]
+    assert series["5m"].newest_ms == T0
+    assert list(derivation.start_over([], NOW)) == []

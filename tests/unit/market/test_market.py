@@ -9,7 +9,7 @@ import pytest
 from gateway.config import MarketConfig
 from gateway.market.aggregate import Parts, aggregate_closed
 from gateway.market.market import Market
-from gateway.market.state import Changes
+from gateway.market.state import Changes, Jump
 from gateway.model.interval import INTERVALS
 from gateway.model.kline import Kline
 from tests.builders import (
@@ -560,3 +560,81 @@ class TestATickerThatOutlivedItsKey:
         market.get_or_create("BTCUSDT")
         market.lapse("BTCUSDT")
         assert not market.lapsed("BTCUSDT")
+
+
+# Impossible times
+
+
+def held(market: Market) -> tuple[object, ...]:
+    found = series_of(market)
+    return market.ticker("BTCUSDT"), found.forming, list(found.closed)
+
+
+def test_everything_after_a_limit_is_dropped(market: Market) -> None:
+    market.apply(kline_update(kline(0, closed=True)), at(1))
+    market.apply(ticker_update("100", at(1)), at(1))
+    market.apply(ticker_update("500", at(900)), at(1))
+    market.apply(kline_update(kline(800, closed=True)), at(1))
+    market.healing.drop_after(at(2), at(1))
+    known = market.ticker("BTCUSDT")
+    assert known is not None
+    assert (known.last, known.event_time_ms) == ("500", 0)
+    assert [found.open_time_ms for found in series_of(market).closed] == [T0]
+    market.apply(ticker_update("101", at(1.1)), at(1.1))
+    assert held(market)[0] == ticker("101", event_time_ms=at(1.1))
+    forming = market.forming("BTCUSDT", "1m")
+    assert forming is not None
+    assert (forming.open_time_ms, forming.close) == (at(1), "101")
+
+
+def test_dropping_nothing_changes_nothing(market: Market) -> None:
+    market.apply(kline_update(kline(0, closed=True)), at(1))
+    market.apply(ticker_update("100", at(1)), at(1))
+    before = held(market)
+    market.take_changes()
+    market.healing.drop_after(at(2), at(1))
+    assert held(market) == before
+    assert not market.take_changes()
+
+
+def test_what_is_distrusted_is_dropped_by_the_first_correct_price(market: Market) -> None:
+    market.apply(ticker_update("500", at(900)), at(1))
+    market.healing.distrusted_ms = at(10)
+    market.apply(ticker_update("501", at(901)), at(1))
+    assert held(market)[0] == ticker("501", event_time_ms=at(901)), "the feed may have jumped"
+    market.apply(ticker_update("101", at(1)), at(1))
+    assert held(market)[0] == ticker("101", event_time_ms=at(1))
+    assert market.forming("BTCUSDT", "1m") is not None
+
+
+def test_what_is_distrusted_is_dropped_by_the_first_correct_kline(market: Market) -> None:
+    market.apply(kline_update(kline(0, closed=True)), at(1))
+    market.apply(kline_update(kline(900)), at(1))
+    market.advance(at(1))
+    market.advance(at(5))
+    market.healing.distrusted_ms = at(10)
+    market.apply(kline_delta(900, at(901), close="7"), at(1))
+    assert series_of(market).newest_ms == at(900)
+    market.apply(kline_update(kline(1)), at(1))
+    assert market.forming("BTCUSDT", "1m") == kline(1)
+
+
+def test_without_a_limit_an_older_price_stays_old(market: Market) -> None:
+    market.apply(ticker_update("500", at(900)), at(1))
+    market.apply(ticker_update("101", at(1)), at(1))
+    assert held(market)[0] == ticker("500", event_time_ms=at(900))
+
+
+@pytest.mark.parametrize(("before", "after"), [("100", "1000"), ("0.0900", "0.0100"), ("900", "100")])
+def test_a_price_that_jumps_is_taken_and_noted(market: Market, before: str, after: str) -> None:
+    market.apply(ticker_update(before, at(1)), at(1))
+    market.apply(ticker_update(after, at(1.1)), at(1.1))
+    assert list(market.jumps) == [Jump("BTCUSDT", before, after)]
+    assert held(market)[0] == ticker(after, event_time_ms=at(1.1))
+
+
+@pytest.mark.parametrize(("before", "after"), [("100", "101"), ("0.0900", "0.0800"), ("99", "100")])
+def test_a_price_that_moves_is_no_jump(market: Market, before: str, after: str) -> None:
+    market.apply(ticker_update(before, at(1)), at(1))
+    market.apply(ticker_update(after, at(1.1)), at(1.1))
+    assert not market.jumps

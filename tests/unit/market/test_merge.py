@@ -400,3 +400,32 @@ def test_a_source_kline_that_is_known_to_lack_something_confirms_nothing() -> No
     state = KlineState(T0, T0 + MINUTE_MS - 1)
     state.apply_kline(kline(provisional=True))
     assert not state.confirmed
+
+
+def test_prices_after_a_limit_are_dropped_and_earlier_ones_stay() -> None:
+    state = KlineState(T0, T0 + MINUTE_MS - 1)
+    for second, text in ((1, "100"), (2, "90"), (3, "110"), (50, "50")):
+        state.apply_price(price(T0 + second * 1000, text))
+    assert not state.drop_after(T0 + 50_000)
+    assert state.drop_after(T0 + 10_000)
+    made = state.value()
+    assert made is not None
+    # The 90 is gone: the lower price that is dropped had made it unnecessary.
+    assert (made.open, made.high, made.low, made.close) == ("100", "110", "100", "110")
+    assert state.apply_price(price(T0 + 4000, "95"))
+
+
+def test_a_kline_of_dropped_prices_alone_is_unknown() -> None:
+    state = KlineState(T0, T0 + MINUTE_MS - 1)
+    state.apply_price(price(T0 + 50_000, "500"))
+    assert state.drop_after(T0 + 10_000)
+    assert state.value() is None
+
+
+def test_a_source_kline_with_a_time_after_a_limit_is_older_than_any_other() -> None:
+    state = KlineState(T0, T0 + MINUTE_MS - 1)
+    state.apply_kline(kline(event_time_ms=T0 + 50_000))
+    assert not state.apply_kline(kline(prices="1 2 1 2", event_time_ms=T0 + 4000))
+    assert state.drop_after(T0 + 10_000)
+    assert state.value() == kline(event_time_ms=0)
+    assert state.apply_kline(kline(prices="1 2 1 2", event_time_ms=T0 + 4000))

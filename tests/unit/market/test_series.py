@@ -506,3 +506,59 @@ def test_the_source_kline_on_the_shown_kline_is_known_while_it_is_open() -> None
         series.apply_kline(kline(number, closed=True), T0)
         words.append(series.source_kline)
     assert words == [kline(1), None, None]
+
+
+# What turns out to be impossible
+
+
+def test_klines_after_a_limit_are_dropped_and_the_store_is_to_be_read_again() -> None:
+    series = series_after(0, 1)
+    series.apply_kline(kline(2), at(2.5))
+    series.apply_kline(kline(60), at(2.5))
+    series.settle(at(3), GRACE_MS)
+    assert shown(series) == 60
+    assert series.newest_ms == at(60)
+    assert series.drop_after(at(4)) is CORRECTED
+    assert (closed(series), shown(series), series.gap) == ([0, 1], None, True)
+    assert series.newest_ms == at(1)
+    series.apply_kline(kline(3), at(3.5))
+    assert shown(series) == 3
+    series.apply_kline(kline(2, closed=True), at(3.6))
+    assert closed(series) == [0, 1, 2]
+
+
+def test_a_closed_kline_after_a_limit_is_dropped_and_the_one_that_forms_goes_on() -> None:
+    series = series_after(0)
+    series.apply_kline(kline(1), at(1.5))
+    series.apply_kline(kline(50, closed=True), at(1.5))
+    assert series.drop_after(at(2)) is CORRECTED
+    assert (closed(series), shown(series), series.waiting_since_ms) == ([0], 1, None)
+    assert series.apply_kline(kline(1, closed=True), at(2)) is CHANGED
+    assert closed(series) == [0, 1]
+
+
+def test_a_log_that_was_all_impossible_is_empty() -> None:
+    series = series_after(50, 51)
+    assert series.drop_after(at(2)) is CORRECTED
+    assert (closed(series), series.newest_ms, series.baseline_ms) == ([], 0, 0)
+    series.apply_kline(kline(1, closed=True), at(2))
+    assert closed(series) == [1]
+
+
+def test_what_is_possible_stays_as_it_is() -> None:
+    series = series_after(0, 1)
+    series.apply_kline(kline(2), at(2.5))
+    apply_price(series, 3.2, "100")
+    before = state(series)
+    assert series.drop_after(at(4)) is UNCHANGED
+    assert state(series) == before
+
+
+def test_later_klines_still_wait_after_something_was_dropped() -> None:
+    series = series_after(0)
+    series.apply_kline(kline(1), at(1.5))
+    apply_price(series, 2.1, "100")
+    series.apply_kline(kline(90), at(2.1))
+    since_ms = series.waiting_since_ms
+    assert series.drop_after(at(3)) is CORRECTED
+    assert (shown(series), series.waiting_since_ms) == (1, since_ms)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.market.merge import price
 from gateway.market.series import Series
-from gateway.market.state import Changes, SymbolState
+from gateway.market.state import Changes, Jump, SymbolState, jumps_of
 from gateway.model.interval import INTERVALS
+from tests.builders import T0, kline, ticker
 
 
 def test_a_symbol_begins_unknown_with_those_who_watch_it() -> None:
@@ -27,3 +29,38 @@ def test_anything_that_has_moved_counts_once(what: str) -> None:
     getattr(changes, what).add(moved)
     assert changes
     assert len(getattr(changes, what)) == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "jumps"),
+    [
+        ("100", "299", False),
+        ("100", "300", True),
+        ("0.3", "0.1", True),
+        ("0.3", "0.11", False),
+        ("0", "1", True),
+        ("100", "101", False),
+        ("0.09", "0.01", True),
+    ],
+)
+def test_a_price_three_times_the_one_before_or_a_third_of_it_is_a_jump(before: str, after: str, jumps: bool) -> None:
+    expected = (Jump("BTCUSDT", before, after),) if jumps else ()
+    assert jumps_of(ticker(before), ticker(after)) == expected
+
+
+def test_prices_and_the_time_of_a_ticker_after_a_limit_are_dropped() -> None:
+    state = SymbolState("BTCUSDT", 0)
+    assert state.drop_after(T0) == []
+    state.prices = [price(T0, "1"), price(T0 + 5, "2")]
+    state.ticker = ticker("2", event_time_ms=T0 + 5)
+    assert state.drop_after(T0 + 5) == []
+    assert state.drop_after(T0) == []
+    assert (state.prices, state.ticker) == ([price(T0, "1")], ticker("2", event_time_ms=0))
+
+
+def test_a_series_that_lost_klines_has_changed() -> None:
+    state = SymbolState("BTCUSDT", 0)
+    state.series = {"1m": Series("BTCUSDT", INTERVALS["1m"], 4)}
+    state.series["1m"].apply_kline(kline(900), T0)
+    assert state.drop_after(T0) == [state.series["1m"]]
+    assert state.drop_after(T0) == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.model.kline import Kline, KlineDelta, KlineFields, rank
+from gateway.model.kline import Kline, KlineDelta, KlineFields, KlineUpdate, rank
 from tests.builders import T0, kline
 
 
@@ -42,3 +42,7 @@ def test_a_kline_starts_forming_empty_and_with_unknown_trade_ids() -> None:
 )
 def test_rank_orders_the_states_of_a_kline(older: Kline, newer: Kline) -> None:
     assert rank(older) < rank(newer)
+
+
+def test_an_update_opens_when_its_kline_does() -> None:
+    assert KlineUpdate("BTCUSDT", "1m", Kline(60_000, 119_999, "1", "1", "1", "1")).open_time_ms == 60_000

@@ -37,8 +37,10 @@ class FakeBackfill:
     def __init__(self) -> None:
         self.done: Callable[[frozenset[str]], None] | None = None
         self.cancelled = 0
+        self.started = 0
 
     def start_all(self, done: Callable[[frozenset[str]], None]) -> None:
+        self.started += 1
         self.done = done
 
     def cancel(self) -> None:
@@ -139,9 +141,9 @@ def kline_json(number: int, *, closed: bool = False, **fields: Any) -> bytes:
 
 def test_a_batch_is_applied_in_order() -> None:
     gateway = Fixture()
-    gateway.ingest.ingest([(PRICE, price("1")), (PRICE, price("2")), (KLINES, kline_json(0, closed=True))])
+    gateway.ingest.ingest([(PRICE, price("1")), (PRICE, price("2")), (KLINES, kline_json(-1, closed=True))])
     assert gateway.last == "2"
-    assert [known.open_time_ms for known in gateway.market.closed("BTCUSDT", "1m")] == [T0]
+    assert [known.open_time_ms for known in gateway.market.closed("BTCUSDT", "1m")] == [T0 - MINUTE_MS]
     assert gateway.counters.messages_in == 3
 
 
@@ -234,7 +236,7 @@ def test_only_an_applied_price_counts_as_one() -> None:
 
 def test_a_price_that_repeats_an_old_one_is_not_fresh() -> None:
     gateway = live()
-    gateway.feed(16, [(PRICE, price("7", E=T0)), (KLINES, kline_json(1))])
+    gateway.feed(16, [(PRICE, price("7", E=T0)), (KLINES, kline_json(0))])
     assert gateway.reason() is StaleReason.PRICES
 
 
@@ -257,17 +259,17 @@ def test_refused_messages_alone_make_the_feed_malformed_and_the_log_says_which(
 
 def test_closed_klines_that_stop_are_noticed_and_those_read_from_the_store_count() -> None:
     gateway = live()
-    gateway.ingest.ingest([(KLINES, kline_json(0, closed=True))])
+    gateway.ingest.ingest([(KLINES, kline_json(-1, closed=True))])
     # Due after a minute, overdue after the grace time and the limit.
     gateway.feed(76, [(PRICE, price("2"))])
     assert gateway.hub.feed_state.live
-    gateway.market.reseed("BTCUSDT", "1m", [kline(1, closed=True)], gateway.clock())
+    gateway.market.reseed("BTCUSDT", "1m", [kline(0, closed=True)], gateway.clock())
     gateway.feed(74, [(PRICE, price("2"))])
     assert gateway.hub.feed_state.live
     gateway.feed(6, [(PRICE, price("2"))])
     assert gateway.reason() is StaleReason.KLINES
-    delta = json.dumps({"t": T0 + 2 * MINUTE_MS, "x": True}).encode()
-    gateway.feed(0.25, [(KLINES, kline_json(2)), (KLINES, delta)])
+    delta = json.dumps({"t": T0 + MINUTE_MS, "x": True}).encode()
+    gateway.feed(0.25, [(KLINES, kline_json(1)), (KLINES, delta)])
     assert gateway.hub.feed_state.live
 
 
@@ -312,7 +314,7 @@ def test_messages_beyond_their_share_of_time_begin_a_surge() -> None:
 def test_in_a_surge_the_newest_price_waits_for_the_flush_and_a_closed_kline_does_not() -> None:
     gateway = Fixture()
     gateway.begin_surge()
-    gateway.ingest.ingest([(PRICE, price("2")), (PRICE, price("3")), (KLINES, kline_json(0, closed=True))])
+    gateway.ingest.ingest([(PRICE, price("2")), (PRICE, price("3")), (KLINES, kline_json(-1, closed=True))])
     assert gateway.last == "1"
     assert len(list(gateway.market.closed("BTCUSDT", "1m"))) == 1
     gateway.flush()

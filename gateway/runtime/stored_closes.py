@@ -1,0 +1,48 @@
+"""Closed klines that come by way of the store, told to the feed state. Reads the market only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.model.interval import INTERVALS, MONTH_MAX_MS
+
+if TYPE_CHECKING:
+    from gateway.delivery.feed_state import FeedStateMachine
+    from gateway.market.market import Market
+
+
+class StoredCloses:
+    """What the store has shown of the source's closed klines."""
+
+    def __init__(self, market: Market, feed_state: FeedStateMachine) -> None:
+        self._market = market
+        self._feed_state = feed_state
+
+    def note_newer(self, now_s: float) -> None:
+        """Closed klines that come by way of the store are as good as those that the feed sends."""
+        for interval_s, known_ms in list(self._feed_state.times.closed_intervals.items()):
+            if (newest_ms := self._newest_close_ms(interval_s)) > known_ms:
+                self._feed_state.kline_closed(now_s, interval_s, newest_ms)
+
+    def note_all(self, now_s: float, now_ms: int) -> None:
+        """Without prices the source may be one that sends closed klines only: the store shows when the last came."""
+        allowance_ms = self._feed_state.times.allowance_s * 1000
+        for interval_s in {length_s(series.interval.name) for series in self._market.every_series()}:
+            newest_ms = self._newest_close_ms(interval_s)
+            age_ms = now_ms - newest_ms
+            if newest_ms and 0 <= age_ms <= interval_s * 1000 + allowance_ms:
+                self._feed_state.kline_closed(now_s - age_ms / 1000, interval_s, newest_ms)
+
+    def _newest_close_ms(self, interval_s: float) -> int:
+        """The newest close time of the source's series of an interval, 0 where there is none."""
+        lasts = [
+            series.closed.last
+            for series in self._market.every_series()
+            if series.in_source and length_s(series.interval.name) == interval_s
+        ]
+        return max((last.close_time_ms for last in lasts if last is not None), default=0)
+
+
+def length_s(interval: str) -> float:
+    """The length of an interval; of a month the longest."""
+    return (INTERVALS[interval].length_ms or MONTH_MAX_MS) / 1000

@@ -1,0 +1,39 @@
+"""What the market forgets: all that is impossible, or of one symbol what its own feed contradicts."""
+
+from __future__ import annotations
+
+from gateway.config import MarketConfig
+from gateway.market.market import Market
+from tests.builders import T0, ticker_update
+
+LATE = T0 + 86_400_000
+
+
+def market_with(*symbols: str) -> Market:
+    market = Market(MarketConfig(intervals=("1m",)), 4)
+    for symbol in symbols:
+        market.apply(ticker_update("500", LATE, symbol), T0)
+    return market
+
+
+def times(market: Market) -> list[int]:
+    return [ticker.event_time_ms for ticker in market.tickers()]
+
+
+def test_what_is_impossible_is_dropped_of_every_symbol() -> None:
+    market = market_with("AAAUSDT", "BBBUSDT")
+    market.healing.drop_after(LATE, T0)
+    assert times(market) == [LATE, LATE]
+    market.healing.drop_after(T0, T0)
+    assert times(market) == [0, 0]
+
+
+def test_only_what_is_contradicted_is_dropped() -> None:
+    market = market_with("AAAUSDT", "BBBUSDT")
+    state = market.get_or_create("AAAUSDT")
+    assert not market.healing.drop_distrusted(state, LATE, T0, T0), "nothing is distrusted"
+    market.healing.distrusted_ms = T0 + 1000
+    assert not market.healing.drop_distrusted(state, LATE, T0 + 1001, T0), "the feed may have jumped"
+    assert not market.healing.drop_distrusted(state, T0, T0, T0), "nothing is after the limit"
+    assert market.healing.drop_distrusted(state, LATE, T0, T0)
+    assert times(market) == [0, LATE]
