@@ -93,11 +93,13 @@ endif
 
 # Client libraries live in environments of their own: their pins would fight with ours.
 CC_FOUND := $(shell command -v cc 2>/dev/null)
+GO_FOUND := $(shell go version 2>/dev/null | sed -nE 's/.*go1\.([0-9]+).*/\1/p' | awk '$$1 >= 23')
+GO_CLIENT := $(VENV)/clients-go/client
 CRYPTOFEED := tests/clients/test_python_clients.py::test_cryptofeed_reads_candles_behind_tls
 ifneq ($(CLIENTS),0)
 ifneq ($(NODE_FOUND),)
 CLIENT_STAMPS := $(VENV)/clients.stamp $(VENV)/clients-connector.stamp \
-	$(if $(CC_FOUND),$(VENV)/clients-cryptofeed.stamp) tests/clients/node/node_modules/.package-lock.json
+	$(if $(CC_FOUND),$(VENV)/clients-cryptofeed.stamp) $(if $(GO_FOUND),$(GO_CLIENT)) tests/clients/node/node_modules/.package-lock.json
 endif
 endif
 
@@ -115,6 +117,8 @@ check-python: $(VENV)/dev.stamp page $(CLIENT_STAMPS)
 	if [ -z "$(CLIENT_STAMPS)" ]; then echo 'Without the client libraries.'; without="$${without:+$$without and }not clients"; \
 	elif [ -z "$(CC_FOUND)" ]; then echo 'Without cryptofeed, which needs a C compiler.'; \
 		test -z "$(CI)" || exit 1; set -- --deselect=$(CRYPTOFEED); fi; \
+	if [ -n "$(CLIENT_STAMPS)" ] && [ -z "$(GO_FOUND)" ]; then echo 'Without go-binance, which needs Go 1.23.'; \
+		test -z "$(CI)" || exit 1; set -- "$$@" --ignore=tests/clients/test_go_clients.py; fi; \
 	scripts/prometheus.sh; \
 	if [ -n "$(ARGS)" ]; then $(BIN)/pytest "$$@" $${without:+-m "$$without"} $(ARGS); exit; fi; \
 	$(BIN)/coverage run -m pytest $(SLOW:%=--ignore=%); \
@@ -131,6 +135,11 @@ $(VENV)/%.stamp: requirements/%.txt | $(BIN)/python
 tests/clients/node/node_modules/.package-lock.json: tests/clients/node/package.json tests/clients/node/package-lock.json
 	$(NPM) tests/clients/node ci --ignore-scripts
 	@touch $@
+
+# The modules are held by the hashes in go.sum.
+$(GO_CLIENT): tests/clients/go/go.mod tests/clients/go/go.sum tests/clients/go/main.go
+	mkdir -p $(@D)
+	cd tests/clients/go && GOFLAGS='-mod=readonly -trimpath -buildvcs=false' GOTOOLCHAIN=local go build -o $(abspath $@) .
 
 ifneq ($(NODE_FOUND),)
 page: $(PAGE) $(CLIENT_BUILT)

@@ -32,7 +32,7 @@ from gateway.history.service import History
 from gateway.history.turns import Turns
 from gateway.http import binance_rest, documents, functions, klines, page, status, udf
 from gateway.http.admission import Admission
-from gateway.http.errors import EXCEPTION_HANDLERS
+from gateway.http.errors import EXCEPTION_HANDLERS, UNKNOWN_STREAM
 from gateway.http.guard import middleware
 from gateway.http.operations import operations_token
 from gateway.http.reads import HistoryReads
@@ -287,8 +287,7 @@ class Gateway:
         dialects, gzip_min_bytes = self.config.dialects, self.config.history.gzip_min_bytes
         weight_max = self.config.limits.http_burst
         return [
-            *self.stream.routes(),
-            *self.binance.routes(),
+            *(*self.stream.routes(), *self.binance.routes(), UNKNOWN_STREAM),
             *klines.routes(history, rules, gzip_min_bytes, clock),
             klines.gaps_route(self.watch.tracker, clock, self.ingest.plausibility.refused_klines),
             *functions.routes(history, rules, gzip_min_bytes, clock),

@@ -133,7 +133,7 @@ def demo(port: int | None, symbols: int, rate: float, publish: bool) -> None:
     from simulator.exchange import Activity
     from simulator.pairs import choose_pairs
     from simulator.server import ServerError
-    from simulator.simulate import Simulation, run_demo
+    from simulator.simulate import Simulation, collected, run_demo
 
     def announce(address: str) -> None:
         _print(f"Open {address} in a browser. Ctrl-C ends the demo.")
@@ -144,7 +144,8 @@ def demo(port: int | None, symbols: int, rate: float, publish: bool) -> None:
 
     with _values_as_arguments():
         choose_pairs(symbols)
-        simulation = Simulation(symbols, config.market.intervals, Activity(rate), publish=publish, extended=True)
+        intervals = collected(config.market.intervals)
+        simulation = Simulation(symbols, intervals, Activity(rate), publish=publish, extended=True)
     _run(config, run_demo(serve_from, simulation, config.redis, print_line=logger.debug), ServerError)
 
 
@@ -161,7 +162,11 @@ def demo(port: int | None, symbols: int, rate: float, publish: bool) -> None:
     "--spike-seconds", type=click.FloatRange(0, min_open=True), default=5.0, help="... for this many seconds."
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same market.")
-@click.option("--intervals", metavar="NAMES", help="Kline intervals, comma-separated.  [default: market.intervals]")
+@click.option(
+    "--intervals",
+    metavar="NAMES",
+    help="Kline intervals, comma-separated.  [default: those of market.intervals that collectors have]",
+)
 @click.option(
     "--extended", is_flag=True, help="Add trade ids, taker volumes, best bid and ask; few collectors provide them."
 )
@@ -182,12 +187,13 @@ def simulate(
     config = _load(file, {"redis": {"url": redis_url}, "market": {"intervals": names}})
     from simulator.exchange import Activity
     from simulator.pairs import choose_pairs
-    from simulator.simulate import Simulation, run_simulate
+    from simulator.simulate import Simulation, collected, run_simulate
 
     with _values_as_arguments():
         choose_pairs(symbols)
         activity = Activity(rate, spike=spike, spike_s=spike_seconds)
-        simulation = Simulation(symbols, config.market.intervals, activity, seed, publish=publish, extended=extended)
+        simulated = config.market.intervals if names else collected(config.market.intervals)
+        simulation = Simulation(symbols, simulated, activity, seed, publish=publish, extended=extended)
     _run(config, run_simulate(simulation, config.redis, print_line=logger.info))
 
 

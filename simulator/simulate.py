@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gateway.config import mask_url
+from gateway.market.aggregate import divisors
+from gateway.model.interval import INTERVALS
 from gateway.model.symbol import DEFAULT_SYMBOL_PATTERN
 from gateway.redis.contract import Topics
 from simulator.collector import Collector, Progress
@@ -19,11 +21,14 @@ from simulator.pairs import choose_pairs
 from simulator.server import EmbeddedServer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from gateway.config import RedisConfig
 
 _LINE_INTERVAL_S = 5.0
+
+COLLECTED = ("1m", "5m", "15m", "1h", "4h", "1d")
+"""The intervals that a collector stores and publishes; a gateway derives others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +36,21 @@ class Simulation:
     """What to simulate. `symbols`: their number, or their names."""
 
     symbols: int | tuple[str, ...] = 30
-    intervals: tuple[str, ...] = ("1m", "5m", "15m", "1h", "4h", "1d")
+    intervals: tuple[str, ...] = COLLECTED
     activity: Activity = Activity()
     seed: int = 1
     publish: bool = True
     """Off: the collector writes keys and never publishes."""
     extended: bool = False
     """Klines with trade ids and taker volumes, tickers with the best bid and ask."""
+
+
+def collected(served: Iterable[str]) -> tuple[str, ...]:
+    """The intervals to simulate for a gateway that serves these: those that collectors have, and those that cannot be
+    derived from them."""
+    names = tuple(served)
+    usual = [name for name in COLLECTED if name in names]
+    return tuple(name for name in names if name in usual or name not in INTERVALS or not divisors(name, usual))
 
 
 def wall_ms() -> int:

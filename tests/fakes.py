@@ -31,10 +31,11 @@ def parsed(text: str | bytes) -> Any:
 class FakeSocket:
     """A client's socket. While `stalled` it takes one write and is busy after it, as a full kernel buffer makes it."""
 
-    order = id = 0
+    order = 0
     peer = "192.0.2.1"
 
     def __init__(self) -> None:
+        self.id = 0
         self.closing = False
         self.received_bytes = 0
         self.last_message_s = 0.0

@@ -20,8 +20,23 @@ if TYPE_CHECKING:
 FULL_RETRY_S = 5.0
 """Retry-After where nothing says how long a place takes to become free. Clients should add jitter."""
 
+SCARCE = 0.8
+"""Part of the places from which on connections without a subscription give theirs to others."""
+
 FLOOD_REASONS = frozenset({Close.RATE_LIMIT, Close.POLICY})
 """Reasons to penalize an address: a new connection would start with full rate limits."""
+
+
+SETTINGS = {
+    "full": "stream.max_connections",
+    "address_rate": "limits.handshakes_per_ip_s",
+    "handshake_rate": "limits.handshakes_per_s",
+    "address_connections": "limits.connections_per_ip",
+    "token_connections": "limits.connections_per_token",
+    "http_rate": "limits.http_per_min",
+    "token_missing": "tokens.required",
+}
+"""The setting that decides, by the reason of a refusal. The messages of other reasons name it, or there is none."""
 
 
 class Refusal(NamedTuple):
@@ -31,6 +46,12 @@ class Refusal(NamedTuple):
     reason: str
     message: str
     retry_after_s: float = 0.0
+
+    @property
+    def explanation(self) -> str:
+        """The message with the setting that decides."""
+        setting = SETTINGS.get(self.reason)
+        return f"{self.message} See {setting}." if setting else self.message
 
 
 class AdmissionControl:
@@ -46,6 +67,10 @@ class AdmissionControl:
         self._by_group: Counter[str] = Counter()
         self._by_subject: Counter[str] = Counter()
         self.connections = 0
+
+    def is_scarce(self) -> bool:
+        """Whether few places are left."""
+        return self.connections >= SCARCE * self._max
 
     def check_handshake(self, group: str, now_us: int, *, exempt: bool) -> Refusal | None:
         """Count a handshake that begins. Cheap: it runs before a token is verified or a key is computed."""

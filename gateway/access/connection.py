@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from gateway.config import LimitsConfig
 
 
+IDLE_CHECK_S = 5.0
+"""How often it is checked whether the place of a connection that may be idle is needed."""
+
+
 class Verdict(Enum):
     """What to do with a message."""
 
@@ -59,17 +63,27 @@ class ConnectionAccess:
         "exempt",
         "grant",
         "group",
+        "may_idle",
         "released",
         "socket",
         "subscribed",
     )
 
     def __init__(
-        self, group: str, limits: ConnectionLimits, now_s: float, *, open: bool = True, exempt: bool = False
+        self,
+        group: str,
+        limits: ConnectionLimits,
+        now_s: float,
+        *,
+        open: bool = True,
+        exempt: bool = False,
+        may_idle: bool = False,
     ) -> None:
-        """`open`: no token is required. `exempt`: rates and deadlines (but not the token's end) do not apply."""
+        """`open`: no token is required. `exempt`: rates and deadlines (but not the token's end) do not apply.
+        `may_idle`: clients of its dialect connect first and may subscribe minutes later."""
         self.group = group
         self.exempt = exempt
+        self.may_idle = may_idle
         self.connected_s = now_s
         self.grant: Grant | None = None
         self.socket: Closable | None = None
@@ -124,13 +138,14 @@ class ConnectionAccess:
         self._rows_us = taken.full_us
         return self._excess(now_us) if taken.wait_us else Verdict.PASS
 
-    def close_reason(self, now_s: float, wall_s: float) -> Close | None:
-        """Why the connection has to be closed now, if it has to. `now_s`: monotonic; `wall_s`: since the epoch."""
+    def close_reason(self, now_s: float, wall_s: float, *, scarce: bool = True) -> Close | None:
+        """Why the connection has to be closed now, if it has to. `now_s`: monotonic; `wall_s`: since the epoch;
+        `scarce`: whether others may need its place."""
         if not self.authorized and now_s >= self.connected_s + self._limits.auth_within_s:
             return Close.UNAUTHORIZED
         if self.grant is not None and wall_s >= self.grant.expires_s:
             return Close.TOKEN_EXPIRED
-        if not self.subscribed and not self.exempt and now_s >= self.connected_s + self._limits.first_subscribe_s:
+        if self._awaits_subscription and (scarce or not self.may_idle) and now_s >= self._subscribe_until_s:
             return Close.NO_SUBSCRIPTION
         return None
 
@@ -141,9 +156,18 @@ class ConnectionAccess:
             times.append(self.connected_s + self._limits.auth_within_s)
         if self.grant is not None:
             times.append(now_s + self.grant.expires_s - wall_s)
-        if not self.subscribed and not self.exempt:
-            times.append(self.connected_s + self._limits.first_subscribe_s)
+        if self._awaits_subscription:
+            deadline_s = self._subscribe_until_s
+            times.append(max(deadline_s, now_s + IDLE_CHECK_S) if self.may_idle else deadline_s)
         return min(times)
+
+    @property
+    def _awaits_subscription(self) -> bool:
+        return not self.subscribed and not self.exempt
+
+    @property
+    def _subscribe_until_s(self) -> float:
+        return self.connected_s + self._limits.first_subscribe_s
 
     def _excess(self, now_us: int) -> Verdict:
         """Error replies cost work too: as many are sent as messages may be, then the connection is closed."""

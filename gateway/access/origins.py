@@ -14,11 +14,15 @@ if TYPE_CHECKING:
 
 SELF = "self"
 ANY = "*"
+OPAQUE = "null"
+"""The Origin of pages without one: sandboxed frames, files, redirects (RFC 6454, section 7.1)."""
+
 _PORTS = {"http": 80, "https": 443}
 
 
 class Origin(NamedTuple):
-    """An origin as in RFC 6454, section 4, in lower case."""
+    """An origin as in RFC 6454, section 4, in lower case. Schemes of apps (`capacitor`, `app`, `file`) have no default
+    port, which is 0 here, and perhaps no host."""
 
     scheme: str
     host: str
@@ -26,31 +30,35 @@ class Origin(NamedTuple):
 
 
 def parse_origin(text: str) -> Origin | None:
-    """None for a text that is not the origin of a web page, such as "null" (RFC 6454, section 7.1)."""
+    """None for a text that is not scheme, host and port, such as "null"."""
+    scheme, separator, _ = text.partition("://")
     try:
         parts = urlsplit(text)
         port = parts.port
     except ValueError:
         return None
-    default = _PORTS.get(parts.scheme)
     bare = not (parts.path or parts.query or parts.fragment or "@" in parts.netloc)
-    if default is None or not parts.hostname or not bare:
+    if not separator or parts.scheme != scheme.lower() or not bare:
         return None
-    return Origin(parts.scheme, parts.hostname, default if port is None else port)
+    if parts.scheme in _PORTS and not parts.hostname:
+        return None
+    return Origin(parts.scheme, parts.hostname or "", _PORTS.get(parts.scheme, 0) if port is None else port)
 
 
 class OriginRule:
-    """Patterns: `self` (same host as the stream), `*` (any), an origin, or an origin whose host begins with `*.`
-    (all subdomains)."""
+    """Patterns: `self` (same host as the stream), `*` (any), `null`, an origin, or an origin whose host begins with
+    `*.` (all subdomains)."""
 
     def __init__(self, patterns: Iterable[str]) -> None:
         """Raises `ValueError` with a pattern that is invalid."""
-        self._any = self._own = False
+        self._any = self._own = self._opaque = False
         self._exact: set[Origin] = set()
         self._below: list[Origin] = []
         for pattern in patterns:
-            if pattern in (SELF, ANY):
-                self._own, self._any = self._own or pattern == SELF, self._any or pattern == ANY
+            if pattern in (SELF, ANY, OPAQUE):
+                self._own |= pattern == SELF
+                self._any |= pattern == ANY
+                self._opaque |= pattern == OPAQUE
                 continue
             origin = parse_origin(pattern)
             wild = origin is not None and origin.host.startswith("*.")
@@ -65,11 +73,13 @@ class OriginRule:
         """`origin` and `host`: values of the handshake's headers. A client without an Origin is not a browser."""
         if origin is None or self._any:
             return True
+        if origin == OPAQUE:
+            return self._opaque
         found = parse_origin(origin)
         if found is None:
             return False
         # Behind a proxy our own scheme is unknown, and the default port depends on it: use the page's.
-        if self._own and parse_origin(f"{found.scheme}://{host}") == found:
+        if self._own and found.scheme in _PORTS and parse_origin(f"{found.scheme}://{host}") == found:
             return True
         if found in self._exact:
             return True

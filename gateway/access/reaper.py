@@ -30,10 +30,13 @@ class ConnectionReaper:
     def __init__(
         self,
         read_revocations: Callable[[], Callable[[Grant], bool] | None],
+        is_scarce: Callable[[], bool],
         wall_s: Callable[[], float] = time.time,
     ) -> None:
-        """`read_revocations`: `Authenticator.read_revocations`. `wall_s`: seconds since the epoch."""
+        """`read_revocations`: `Authenticator.read_revocations`. `is_scarce`: whether places are few.
+        `wall_s`: seconds since the epoch."""
         self._read_revocations = read_revocations
+        self._is_scarce = is_scarce
         self._wall_s = wall_s
         self._heap: list[tuple[float, int, ConnectionAccess]] = []
         self._order = itertools.count()
@@ -69,7 +72,7 @@ class ConnectionReaper:
             _, _, connection = heapq.heappop(self._heap)
             if connection.released:
                 continue
-            if reason := connection.close_reason(now_s, wall_s):
+            if reason := connection.close_reason(now_s, wall_s, scarce=self._is_scarce()):
                 self._close(connection, reason)
             else:
                 self.add(connection, now_s)

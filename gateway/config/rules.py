@@ -59,7 +59,8 @@ def mistakes(config: Config) -> Iterator[str]:
                 yield f"{key}: not a network: {error}"
     for pattern in config.access.origins:
         if not is_origin_pattern(pattern):
-            yield (f'access.origins: expected "self", "*" or one like https://*.example.com, got {pattern!r}')
+            like = '"self", "*", "null" or one like https://*.example.com or app://-'
+            yield f"access.origins: expected {like}, got {pattern!r}"
     if int(config.operations.address.rpartition(":")[2] or 0) > 65535:
         yield ("operations.address: expected host:port with a port up to 65535")
     yield from _token_mistakes(config.tokens)

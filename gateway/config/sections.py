@@ -15,7 +15,9 @@ Port = Annotated[int, Meta(ge=0, le=65535)]
 Step = Annotated[str, Meta(pattern=r"^[0-9]{1,9}(\.[0-9]{1,15})?$")]
 KEY_NAME = r"[\w.@-]{1,64}"
 is_key_name = re.compile(KEY_NAME).fullmatch
-is_origin_pattern = re.compile(r"self|\*|https?://(\*\.)?[A-Za-z0-9.\[\]:-]+").fullmatch
+is_origin_pattern = re.compile(
+    r"self|\*|null|https?://(\*\.)?[A-Za-z0-9.\[\]:-]+|(?!https?:)[a-z][a-z0-9+.-]*://[A-Za-z0-9._\[\]:-]*"
+).fullmatch
 Address = Annotated[str, Meta(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^\s:/@]+):[0-9]{1,5}$")]
 """`host:port`; an IPv6 address in brackets."""
 
@@ -98,7 +100,9 @@ TEMPLATES = {
 
 class MarketConfig(Section, frozen=True):
     symbol_pattern: str = DEFAULT_SYMBOL_PATTERN
-    intervals: Annotated[tuple[str, ...], Meta(min_length=1)] = ("1m", "5m", "15m", "1h", "4h", "1d")
+    intervals: Annotated[tuple[str, ...], Meta(min_length=1)] = (
+        *("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w", "1M"),
+    )
     stored: tuple[str, ...] = ()
     quiet: Literal["gap", "skip"] = "gap"
     close_grace_ms: Annotated[int, Meta(ge=0)] = 2000
@@ -200,6 +204,8 @@ class DialectsConfig(Section, frozen=True):
     quote_assets: tuple[str, ...] = ("USDT", "USDC", "FDUSD", "TUSD", "USDP", "USD1", "EURI", "IDRT", "BIDR", "DOGE")
     tick_sizes: dict[str, Step] = {}
     step_sizes: dict[str, Step] = {}
+    binance_head_bytes: Annotated[int, Meta(ge=1024, le=65536)] = 65536
+    binance_message_bytes: Annotated[int, Meta(ge=256, le=1 << 20)] = 65536
 
 
 class LogConfig(Section, frozen=True):

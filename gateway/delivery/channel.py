@@ -61,6 +61,11 @@ class TickerChannel:
         return self._state.symbol
 
     @property
+    def state(self) -> SymbolState:
+        """What it is a channel of."""
+        return self._state
+
+    @property
     def live(self) -> Ticker | None:
         """The market's value at this moment; `value` is that of the last flush."""
         return self._state.ticker
@@ -216,6 +221,15 @@ class StrictKlineChannel(KlineChannel):
                 self.log.append(kline)
         super().refresh()
         self.value = self.series.forming_in_order
+
+
+class NoChannel(MarketChannel):
+    """Stands for a channel that was removed: its number is free. Nobody subscribes to it, and nothing changes it."""
+
+    __slots__ = ()
+
+    def __init__(self, n: int) -> None:
+        super().__init__(n, "", View.NATIVE, tuple)
 
 
 Channel = TickerChannel | MarketChannel | KlineChannel

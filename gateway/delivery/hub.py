@@ -1,8 +1,7 @@
 """Channels, tiers and subscriptions: `publish` once per flush, then the encoding of every tier that is due.
 
-Runs without `await`, so nothing can come between a snapshot and the registration that continues it. Invariants: a
-session counts in a channel's `subscribers` exactly when the channel is in its subscription set; after `remove` nothing
-here holds the session.
+Runs without `await`: nothing comes between a snapshot and the registration that continues it. Invariants: a session
+counts in a channel's `subscribers` exactly when that is in its subscription set; after `remove` nothing here holds it.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from gateway.delivery.staleness import FeedState, StaleReason
 from gateway.delivery.subscription_set import SubscriptionSets
 from gateway.delivery.throttle import TIER_PERIODS
 from gateway.delivery.tier import Tier
+from gateway.delivery.unserved import UnservedChannels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,6 +45,7 @@ class Hub:
         self._by_name: dict[str, Channel] = {}
         self._by_source: dict[SymbolState | Series, list[Channel]] = {}
         self._of_all: list[MarketChannel] = []
+        self._unserved = UnservedChannels(market, self.channels)
         self._log_size = log_size
         self._collect_flushes = collect_flushes
         # Channels (by number) whose changes a flush has held back: a session that is not in sync lacks them.
@@ -88,8 +89,7 @@ class Hub:
         channel = self._by_name.get(name)
         if channel is None:
             series = self._market.get_or_create(symbol).series[interval]
-            made = KlineChannel(len(self.channels), name, View.NATIVE, series, series.closed)
-            channel = self._add(made, series)
+            channel = self._add(KlineChannel(len(self.channels), name, View.NATIVE, series, series.closed), series)
         assert isinstance(channel, KlineChannel)
         return channel
 
@@ -144,7 +144,7 @@ class Hub:
         self.leave_sync(session)
         wanted = {self.channels[n] for n in session.subscription_set.ns}
         log_offsets: dict[int, int] = {}
-        for channel in channels:
+        for channel in self._unserved.existing(channels):
             if channel not in wanted:
                 wanted.add(channel)
                 if not channel.subscribers:
@@ -168,10 +168,9 @@ class Hub:
         self.leave_sync(session)
         for channel in gone:
             self._leave(channel)
-        kept = (
-            channel for channel in map(self.channels.__getitem__, session.subscription_set.ns) if channel not in gone
-        )
-        session.unsubscribe(self._subscription_sets.of(kept), [channel.n for channel in gone])
+        left = map(self.channels.__getitem__, session.subscription_set.ns)
+        kept = self._subscription_sets.of(channel for channel in left if channel not in gone)
+        session.unsubscribe(kept, [channel.n for channel in gone])
 
     def leave_sync(self, session: Session) -> None:
         """Let a session catch up: it lacks what comes after the last flush that it was sent."""
@@ -239,6 +238,7 @@ class Hub:
 
     def publish(self, changes: Changes) -> None:
         """Begin a flush with what has changed in the market."""
+        self._unserved.remove(self._by_name, self._by_source)
         self.published = self.published._replace(flush_number=self.flush_number + 1)
         changed: list[Channel] = []
         sources: tuple[Iterable[SymbolState | Series], ...] = (changes.tickers, changes.series)
@@ -264,16 +264,15 @@ class Hub:
         self._hold_back(held_lanes)
         number = self.flush_number
         for tier in self.tiers:
-            if tier.is_due(number):
-                for channel in tier.overrun():
-                    self._mark_all_for_resync(channel)
+            for channel in tier.overrun() if tier.is_due(number) else ():
+                self._mark_all_for_resync(channel)
         due = [tier for tier in self.tiers if tier.is_due(number) and (tier.cohorts or tier.catching_up)]
         for tier in due:
             tier.encode(number, len(self.channels), held_lanes)
         return due
 
     def _add(self, channel: Channel, source: SymbolState | Series | None) -> Channel:
-        self.channels.append(channel)
+        self._unserved.add(channel)
         self._by_name[channel.name] = channel
         if source is not None:
             self._by_source.setdefault(source, []).append(channel)
@@ -285,6 +284,7 @@ class Hub:
         channel.subscribers -= 1
         if not channel.subscribers and isinstance(channel, KlineChannel):
             self._market.watch(channel.symbol, -1)
+        self._unserved.note(channel)
 
     def _refresh(self, channel: Channel, changed: list[Channel]) -> None:
         if channel.subscribers:

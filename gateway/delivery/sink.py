@@ -76,6 +76,25 @@ class Sink(Protocol):
         ...
 
 
+class Receiver(Protocol):
+    """The owner of a socket, which learns what the client does."""
+
+    def received(self, text: bytes) -> None:
+        """The client sent a text message, or a binary one where its dialect takes those."""
+
+    def lost(self) -> None:
+        """The connection has ended; no further call follows."""
+
+    def warned(self, retry_ms: int) -> None:
+        """The gateway will shut down: tell the client to wait `retry_ms` before it reconnects."""
+
+    def drained(self) -> None:
+        """Bytes have waited for the client, and the kernel has taken all of them now."""
+
+    def draining(self) -> None:
+        """The gateway shuts down: write what is pending, then `close`."""
+
+
 class SinkBatch(Protocol):
     """Many sinks in a fixed order, written to in one go."""
 

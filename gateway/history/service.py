@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
-from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from gateway.delivery.staleness import StaleReason
+from gateway.history.answer import KlinesAnswer, TickerAnswer
 from gateway.history.cache import Lookup, ReadCache
 from gateway.history.encoded import EncodedKlines
 from gateway.history.merge import follows, unique, within
@@ -38,6 +37,12 @@ write a closed kline a little later than it publishes it, and some holes are rea
 READS_MAX = 4
 """Reads of klines under way at once: more would not be decoded any sooner, and their answers would wait in memory."""
 
+LONG_MAX = 1000
+"""Closed klines of a long answer without times: what Binance's clients may ask for."""
+
+LONG_CACHED = 16
+"""Symbols of which long answers are cached, where the store has more klines than are cached of all: some MB."""
+
 V = TypeVar("V")
 
 
@@ -51,62 +56,6 @@ class UnknownSymbol(Exception):
     def __init__(self, symbol: str) -> None:
         super().__init__(f"no data for {symbol}")
         self.symbol = symbol
-
-
-@dataclass(frozen=True, slots=True)
-class KlinesAnswer:
-    """`encoded[first:last]` and perhaps the forming kline. `klines` has them as values, `encoded` as text."""
-
-    interval: Interval
-    encoded: EncodedKlines
-    first: int
-    last: int
-    forming: Kline | None
-    cached: bool
-    stale_reason: str = ""
-    """Why there may be newer klines: that of the feed, or `STORE_UNAVAILABLE`; "" if there are none."""
-    store_unavailable: bool = False
-    """The cached klines have expired, and the store could not be read."""
-
-    @property
-    def stale(self) -> bool:
-        return bool(self.stale_reason)
-
-    @property
-    def klines(self) -> list[Kline]:
-        """Ascending by open time, each once; the last one may be forming."""
-        klines = self.encoded.klines[self.first : self.last]
-        return klines if self.forming is None else [*klines, self.forming]
-
-    @property
-    def gaps(self) -> list[tuple[int, int]]:
-        """First and last open time of each run of klines that are missing between those of the answer."""
-        open_times_ms, interval = self.encoded.open_times_ms[self.first : self.last], self.interval
-        if self.forming is not None:
-            open_times_ms.append(self.forming.open_time_ms)
-        if not open_times_ms or interval.back(open_times_ms[-1], len(open_times_ms) - 1) == open_times_ms[0]:
-            return []
-        steps = [(interval.next_open(before_ms), after_ms) for before_ms, after_ms in pairwise(open_times_ms)]
-        return [(first_ms, interval.previous_open(after_ms)) for first_ms, after_ms in steps if first_ms < after_ms]
-
-    @property
-    def settled(self) -> bool:
-        """Whether all klines are older than the newest closed one: then the answer does not change for a while."""
-        return self.forming is None and not self.stale and 0 < self.last < len(self.encoded)
-
-
-class TickerAnswer(NamedTuple):
-    """A ticker, live or stored."""
-
-    ticker: Ticker | None
-    """`None`: the symbol has data, but no ticker at the moment."""
-    cached: bool
-    stale_reason: str = ""
-    """Why there may be a newer price; "" if there is none."""
-
-    @property
-    def stale(self) -> bool:
-        return bool(self.stale_reason)
 
 
 class History:
@@ -134,13 +83,14 @@ class History:
         self._turns = turns or Turns()
         self._reading = asyncio.Semaphore(READS_MAX)
         self._klines: ReadCache[EncodedKlines] = ReadCache(config.cache_symbols, config.klines_ttl_s, clock_s)
+        self._long: ReadCache[EncodedKlines] = ReadCache(LONG_CACHED, config.klines_ttl_s, clock_s)
         self._tickers: ReadCache[Ticker | None] = ReadCache(config.cache_symbols, config.ticker_ttl_s, clock_s)
         self._ranges: SingleFlight[EncodedKlines] = SingleFlight()
 
     @property
     def counters(self) -> dict[str, int]:
         """Totals since the start, for metrics."""
-        caches = (self._klines, self._tickers)
+        caches = (self._klines, self._long, self._tickers)
         return {
             "hits": sum(cache.hits for cache in caches),
             "misses": sum(cache.misses for cache in caches),
@@ -197,7 +147,7 @@ class History:
 
     async def aclose(self) -> None:
         """Cancel the reads in flight."""
-        for part in (self._klines, self._tickers, self._ranges):
+        for part in (self._klines, self._long, self._tickers, self._ranges):
             await part.aclose()
 
     async def _timed(self, read: Awaitable[Lookup[V]]) -> Lookup[V]:
@@ -222,9 +172,12 @@ class History:
         max_age_s: float | None,
     ) -> Lookup[EncodedKlines]:
         """Klines that include those asked for, as far as they are stored."""
-        lookup = await self._latest(symbol, interval, max_age_s)
+        lookup = await self._latest(symbol, interval, max_age_s, self._klines, self._limit_max)
         if not self._needs_older(lookup.value, limit, start_ms, end_ms):
             return lookup
+        if start_ms is None and end_ms is None and limit <= LONG_MAX:
+            # Bots habitually ask for the newest 1000, which must not read the store each time.
+            return await self._latest(symbol, interval, max_age_s, self._long, LONG_MAX)
         older = await self._ranges.join(
             (symbol, interval.name, limit, start_ms, end_ms),
             lambda: self._read_range(symbol, interval, limit, start_ms, end_ms),
@@ -232,27 +185,37 @@ class History:
         memory = self._memory(symbol, interval)
         return Lookup(older.with_memory(memory, len(older) + len(memory)), cached=False, stale=False)
 
-    async def _latest(self, symbol: str, interval: Interval, max_age_s: float | None) -> Lookup[EncodedKlines]:
-        """The newest `limit_max` closed klines of a series."""
+    async def _latest(
+        self, symbol: str, interval: Interval, max_age_s: float | None, cache: ReadCache[EncodedKlines], limit: int
+    ) -> Lookup[EncodedKlines]:
+        """The newest `limit` closed klines of a series, through their cache."""
 
         async def read() -> EncodedKlines:
-            encoded = await self._read_latest(symbol, interval)
+            encoded = await self._read_latest(symbol, interval, limit)
             if not encoded:
                 await self._check_known(symbol)
             return encoded
 
-        lookup = self._merged(symbol, interval, await self._klines.get(symbol, interval.name, read, max_age_s))
+        found = await cache.get(symbol, interval.name, read, max_age_s)
+        lookup = self._merged(symbol, interval, found, cache, limit)
         if lookup.cached and not lookup.stale and self._has_hole(symbol, interval, lookup.value):
-            again = await self._klines.get(symbol, interval.name, read, max_age_s=REREAD_S)
-            lookup = self._merged(symbol, interval, again)
+            again = await cache.get(symbol, interval.name, read, max_age_s=REREAD_S)
+            lookup = self._merged(symbol, interval, again, cache, limit)
         return lookup
 
-    def _merged(self, symbol: str, interval: Interval, lookup: Lookup[EncodedKlines]) -> Lookup[EncodedKlines]:
+    def _merged(
+        self,
+        symbol: str,
+        interval: Interval,
+        lookup: Lookup[EncodedKlines],
+        cache: ReadCache[EncodedKlines],
+        limit: int,
+    ) -> Lookup[EncodedKlines]:
         """The same with the closed klines in memory, which go into the cache too."""
-        merged = lookup.value.with_memory(self._memory(symbol, interval), self._limit_max)
+        merged = lookup.value.with_memory(self._memory(symbol, interval), limit)
         # Not cached with a hole: once the next closed kline is in memory, the hole could not be seen any more.
         if merged is not lookup.value and merged.hole_after(interval) is None:
-            self._klines.replace(symbol, interval.name, merged)
+            cache.replace(symbol, interval.name, merged)
         return lookup._replace(value=merged)
 
     def _has_hole(self, symbol: str, interval: Interval, encoded: EncodedKlines) -> bool:
@@ -275,19 +238,19 @@ class History:
         first, last = encoded.index_range(None, end_ms)
         return last - first < limit and (limit > self._limit_max or end_ms is not None)
 
-    async def _read_latest(self, symbol: str, interval: Interval) -> EncodedKlines:
+    async def _read_latest(self, symbol: str, interval: Interval, limit: int) -> EncodedKlines:
         # One more than is cached, which shows whether the store has older ones.
         async with self._reading:
-            stored = await self._aggregating_store.closed_klines(symbol, interval.name, self._limit_max + 1)
+            stored = await self._aggregating_store.closed_klines(symbol, interval.name, limit + 1)
         klines, derived = stored.klines, stored.parts is not None
         # There may be more parts than one answer reads.
-        complete = len(klines) <= self._limit_max and not (derived and klines)
+        complete = len(klines) <= limit and not (derived and klines)
         async with self._turns.turn():
             memory = self._memory(symbol, interval)
             merged = unique((*memory, *klines))
             encoded = EncodedKlines(
-                merged[-self._limit_max :],
-                complete and len(merged) <= self._limit_max,
+                merged[-limit:],
+                complete and len(merged) <= limit,
                 kline_json,
                 derived=derived,
                 from_memory=memory,
@@ -295,7 +258,7 @@ class History:
             # See `_merged`: what is cached has no hole.
             if encoded.hole_after(interval) is None:
                 return encoded
-            return EncodedKlines(klines[-self._limit_max :], complete, kline_json, derived=derived)
+            return EncodedKlines(klines[-limit:], complete, kline_json, derived=derived)
 
     async def _read_range(
         self, symbol: str, interval: Interval, limit: int, start_ms: int | None, end_ms: int | None

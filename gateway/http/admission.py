@@ -39,12 +39,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+ORIGIN_LOGGED = 200
+"""Characters of an Origin that are logged and answered: clients can send thousands."""
+
 
 def refusal_response(refusal: Refusal) -> Response:
     """The refusal as the native API answers it."""
     return error_response(
         refusal.code,
-        refusal.message,
+        refusal.explanation,
         retry_after_s=refusal.retry_after_s or None,
         # RFC 9110, section 11.6.1: a 401 names the scheme to authenticate with.
         headers={"www-authenticate": "Bearer"} if refusal.code is ErrorCode.UNAUTHORIZED else None,
@@ -59,7 +62,7 @@ class Admission:
         self.counters = counters
         self.authenticator = Authenticator(config.tokens)
         self.control = AdmissionControl(config.limits, config.stream.max_connections)
-        self.reaper = ConnectionReaper(self.authenticator.read_revocations)
+        self.reaper = ConnectionReaper(self.authenticator.read_revocations, self.control.is_scarce)
         self._load = load
         self._origins = OriginRule(config.access.origins)
         self._proxies = Networks(config.access.trusted_proxies)
@@ -95,18 +98,29 @@ class Admission:
         except TokenRefused as error:
             return Refusal(ErrorCode.UNAUTHORIZED, f"token_{error.reason}", error.message)
 
-    async def admit(self, websocket: WebSocket, *, token_may_follow: bool) -> ConnectionAccess | None:
+    async def admit(
+        self, websocket: WebSocket, *, token_may_follow: bool, may_idle: bool = False
+    ) -> ConnectionAccess | None:
         """Decide about a handshake: an admitted connection, or None when the handshake has been refused.
 
-        `token_may_follow`: the dialect has a message in which a token can be sent later.
+        `token_may_follow`: the dialect has a message in which a token can be sent later. `may_idle`: its clients may
+        stay without a subscription while places are free.
         """
         admitted = await self._decide(websocket, token_may_follow)
         if isinstance(admitted, ConnectionAccess):
+            admitted.may_idle = may_idle
             return admitted
         self.counters.refused += 1
-        self.counters.refusals[admitted.reason] += 1
+        self.count_refusal(websocket, admitted)
         await websocket.send_denial_response(refusal_response(admitted))
         return None
+
+    def count_refusal(self, connection: HTTPConnection, refusal: Refusal) -> None:
+        """Count a refused handshake or request; one log line a burst says who was refused and why."""
+        origin = connection.headers.get("origin")
+        page = f" page={origin[:ORIGIN_LOGGED]}" if origin is not None and refusal.reason != "origin" else ""
+        line = f"{self.client_address(connection) or 'unix socket'}: {refusal.explanation}{page}"
+        self.counters.count_refusal(refusal.reason, line, time.monotonic())
 
     def start(self, access: ConnectionAccess, socket: Closable) -> None:
         """The handshake is complete: watch the connection's deadlines."""
@@ -169,8 +183,10 @@ class Admission:
             return refusal
         if self._load.refuses:
             return Refusal(ErrorCode.OVERLOADED, "overload", "Too many connections.", FULL_RETRY_S)
-        if not self._origins.admits(websocket.headers.get("origin"), websocket.headers.get("host", "")):
-            return Refusal(ErrorCode.FORBIDDEN, "origin", "Pages from this origin may not open streams.")
+        origin = websocket.headers.get("origin")
+        if not self._origins.admits(origin, websocket.headers.get("host", "")):
+            message = f"origin {str(origin)[:ORIGIN_LOGGED]} is not in access.origins"
+            return Refusal(ErrorCode.FORBIDDEN, "origin", message)
         grant = await self.verify_token(websocket)
         if isinstance(grant, Refusal):
             return grant

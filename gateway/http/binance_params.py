@@ -26,6 +26,7 @@ _SYMBOLS_RANGE = '^\\["[A-Z0-9-_.]{1,20}"(,"[A-Z0-9-_.]{1,20}")*\\]$'
 _NUMBER_RANGE = "^[0-9]{1,20}$"
 _symbol_legal = re.compile("[A-Z0-9_.-]{1,20}").fullmatch
 _number_legal = re.compile("[0-9]{1,20}").fullmatch
+_UNITS = {"MILLISECOND": False, "millisecond": False, "MICROSECOND": True, "microsecond": True}
 _time_zone = re.compile(r"([+-]?)([0-9]{1,2})(?::([0-9]{2}))?").fullmatch
 
 _HOUR_MS = 3_600_000
@@ -49,6 +50,11 @@ class Parameters:
         items = request.query_params.multi_items()
         self._given = dict(items)
         self._rules = rules
+        unit = request.headers.get("x-mbx-time-unit", "MILLISECOND")
+        if unit not in _UNITS:
+            raise Refused(-1194, "Invalid value for time unit; expected either MICROSECOND or MILLISECOND.")
+        self.micro = _UNITS[unit]
+        """Whether the answer's times are in microseconds: the header `X-MBX-TIME-UNIT`."""
         if len(items) > len(self._given):
             raise Refused(-1101, "Duplicate values for a parameter detected.")
         if unknown := len(self._given.keys() - set(known)):
@@ -115,10 +121,18 @@ class Parameters:
             raise _illegal(name, _NUMBER_RANGE)
         return int(value)
 
-    def time(self, name: str) -> int | None:
-        """A time in ms, None if it is missing. Times after `TIME_MAX_MS` count as that."""
+    def time(self, name: str, *, up: bool = False) -> int | None:
+        """A time in ms, None if it is missing. Times after `TIME_MAX_MS` count as that.
+
+        Binance takes ms and microseconds, whatever the header says; the magnitude tells them apart. `up`: microseconds
+        are rounded up to ms, not down, as the beginning of a range requires.
+        """
         value = self.integer(name)
-        return None if value is None else min(value, TIME_MAX_MS)
+        if value is None:
+            return None
+        if value > TIME_MAX_MS:
+            value = -(-value // 1000) if up else value // 1000
+        return min(value, TIME_MAX_MS)
 
     def limit(self, default: int, most: int) -> int:
         """The `limit`; a larger one than `most` counts as `most`, as on Binance."""

@@ -1,9 +1,11 @@
-"""Binance's REST dialect at `/api/v3`: the market data requests of clients of its spot exchange."""
+"""Binance's REST dialect at `/api/v3`: the market data requests of clients of its spot exchange.
+
+What clients of the exchange ask besides, under other paths, is refused in the exchange's shape too."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
 
@@ -11,10 +13,12 @@ from gateway.history.encoded import AnswerPrefix
 from gateway.history.service import UnknownSymbol
 from gateway.history.store import StoreUnavailable
 from gateway.http.binance_params import INVALID_SYMBOL, Parameters, Refused
+from gateway.http.binance_tickers import AVERAGE_MINUTES, Tickers, with_book, with_state
 from gateway.http.errors import NoDataYet, mount_dialect
 from gateway.http.listings import Listings
-from gateway.http.reply import STATE, json_response, reply
+from gateway.http.reply import json_response, reply
 from gateway.http.shared import Shared
+from gateway.http.weights import BINANCE_APIS
 from gateway.model.errors import ErrorCode
 from gateway.protocol import binance_rest as wire
 
@@ -27,8 +31,8 @@ if TYPE_CHECKING:
 
     from gateway.config import DialectsConfig
     from gateway.history.query import QueryRules
+    from gateway.http.binance_tickers import Encode, Found
     from gateway.http.reads import HistoryReads
-    from gateway.model.ticker import Ticker
 
 LIMIT_DEFAULT = 500
 LIMIT_MAX = 1000
@@ -39,10 +43,6 @@ _STATUSES = ("TRADING", "HALT", "BREAK", "END_OF_DAY")
 _KLINES = ("symbol", "interval", "startTime", "endTime", "timeZone", "limit")
 _PRICE = ("symbol", "symbols", "symbolStatus")
 _INFO = ("symbol", "symbols", "permissions", "showPermissionSets", "symbolStatus")
-
-
-class _Encode(Protocol):
-    def __call__(self, ticker: Ticker, now_ms: int) -> bytes: ...
 
 
 def routes(
@@ -59,6 +59,7 @@ def routes(
     `clock_ms`: time of day; `clock_s`: monotonic, for the age of cached answers.
     """
     listings = Listings(history, dialects, rules.intervals, clock_s)
+    found = Tickers(history, rules)
     full_info = _FullInfo(listings, weight_max, clock_s)
 
     async def ping(request: Request) -> Response:
@@ -66,8 +67,8 @@ def routes(
         return json_response(b"{}")
 
     async def server_time(request: Request) -> Response:
-        Parameters(request, rules, ())
-        return json_response(wire.server_time(clock_ms()))
+        micro = Parameters(request, rules, ()).micro
+        return json_response(wire.server_time(clock_ms(), micro=micro))
 
     async def exchange_info(request: Request) -> Response:
         given = Parameters(request, rules, _INFO)
@@ -84,26 +85,24 @@ def routes(
             await history.turns.wait()
         else:
             names = [asked] if isinstance(asked, str) else asked
-            found = await listings.all() if names is None else [await listings.find(name) for name in names]
-            head = AnswerPrefix(wire.exchange_info([one for one in found if status in (None, one.status)], weight_max))
-        return await reply(request, head, wire.server_time_end(clock_ms()), gzip_min_bytes)
+            shown = await listings.all() if names is None else [await listings.find(name) for name in names]
+            head = AnswerPrefix(wire.exchange_info([one for one in shown if status in (None, one.status)], weight_max))
+        tail = wire.server_time_end(clock_ms(), micro=given.micro)
+        return await reply(request, head, tail, gzip_min_bytes)
 
     async def klines(request: Request) -> Response:
         given = Parameters(request, rules, _KLINES)
         symbol, interval = given.symbol(), given.interval()
         given.time_zone(interval)
-        start_ms, end_ms = given.time("startTime"), given.time("endTime")
+        start_ms, end_ms = given.time("startTime", up=True), given.time("endTime")
         limit = given.limit(LIMIT_DEFAULT, LIMIT_MAX)
-        if start_ms is None and end_ms is None:
-            # Bots habitually ask for the newest 1000, which must not read the store each time. Clients that page
-            # through the past get the full limit: they take a shorter answer for the end.
-            limit = min(limit, rules.limit_max)
+        encode = wire.kline_row_micro if given.micro else wire.kline_row
         answer = await history.klines(symbol, interval.name, limit, start_ms, end_ms)
-        head = answer.encoded.encoded_by(wire.kline_row).prefix(b"[", answer.first, answer.last)
+        head = answer.encoded.encoded_by(encode).prefix(b"[", answer.first, answer.last)
         tail = b"]"
         if answer.forming is not None:
-            tail = (b"," if answer.last > answer.first else b"") + wire.kline_row(answer.forming) + b"]"
-        return _with_state(await reply(request, head, tail, gzip_min_bytes), stale=answer.stale)
+            tail = (b"," if answer.last > answer.first else b"") + encode(answer.forming) + b"]"
+        return with_state(await reply(request, head, tail, gzip_min_bytes), stale=answer.stale)
 
     async def day_ticker(request: Request) -> Response:
         given = Parameters(request, rules, (*_PRICE, "type"))
@@ -113,47 +112,56 @@ def routes(
     async def price_ticker(request: Request) -> Response:
         return await tickers(request, Parameters(request, rules, _PRICE), wire.price_ticker)
 
-    async def tickers(request: Request, given: Parameters, encode: _Encode) -> Response:
-        asked = given.symbols()
+    async def book_ticker(request: Request) -> Response:
+        return await tickers(request, Parameters(request, rules, _PRICE), wire.book_ticker, book=True)
+
+    async def average_price(request: Request) -> Response:
+        given = Parameters(request, rules, ("symbol",))
+        average = await found.average(given.symbol(), clock_ms())
+        body = wire.average_price(AVERAGE_MINUTES, average.price, average.close_ms, micro=given.micro)
+        return with_state(json_response(body), stale=average.stale)
+
+    async def tickers(request: Request, given: Parameters, encode: Encode, *, book: bool = False) -> Response:
+        asked, now_ms, micro = given.symbols(), clock_ms(), given.micro
         trading = _trading(given)
         if isinstance(asked, str):
             if not trading:
                 raise Refused(-1220, "The symbol's status does not match the requested symbolStatus.")
-            found, stale = await one_ticker(asked)
-            return _with_state(json_response(encode(found, clock_ms())), stale=stale)
+            one = await found.one(asked, now_ms)
+            one = with_book(one) if book else one
+            return with_state(json_response(encode(one.ticker, now_ms, micro=micro)), stale=one.stale)
         if not trading:
             head, stale = AnswerPrefix(b"["), False
         elif asked is None:
-            head, stale = await of_all[encode].get()
+            head, stale = await of_all[encode, micro].get()
             # All who have waited for it go on at the same moment.
             await history.turns.wait()
         else:
-            head, stale = await joined([await one_ticker(name) for name in asked], encode)
-        return _with_state(await reply(request, head, b"]", gzip_min_bytes), stale=stale)
+            head, stale = await joined([await found.one(name, now_ms) for name in asked], encode, micro=micro)
+        return with_state(await reply(request, head, b"]", gzip_min_bytes), stale=stale)
 
-    async def joined(found: Iterable[tuple[Ticker, bool]], encode: _Encode) -> tuple[AnswerPrefix, bool]:
+    async def joined(tickers: Iterable[Found], encode: Encode, *, micro: bool) -> tuple[AnswerPrefix, bool]:
         """The beginning of a list of tickers, and whether one of them is stale."""
         texts: list[bytes] = []
         any_stale = False
-        for ticker, stale in found:
-            texts.append(encode(ticker, clock_ms()))
-            any_stale = any_stale or stale
+        for one in tickers:
+            # The exchange's list of quotes has symbols without one too; one without data here has none to show.
+            if encode is not wire.book_ticker or (one.ticker.bid and one.ticker.ask):
+                texts.append(encode(one.ticker, clock_ms(), micro=micro))
+                any_stale = any_stale or one.stale
             await history.turns.wait()
         return AnswerPrefix(b"[" + b",".join(texts)), any_stale
 
-    async def all_tickers(encode: _Encode) -> tuple[AnswerPrefix, bool]:
-        live = history.live
-        known = ((live.ticker(name), bool(live.ticker_stale(name))) for name in listings.names())
-        return await joined([(ticker, stale) for ticker, stale in known if ticker is not None], encode)
+    async def all_tickers(encode: Encode, micro: bool) -> tuple[AnswerPrefix, bool]:
+        listed = [await found.listed(name, clock_ms()) for name in listings.names()]
+        return await joined([one for one in listed if one is not None], encode, micro=micro)
 
-    async def one_ticker(symbol: str) -> tuple[Ticker, bool]:
-        answer = await history.ticker(symbol)
-        if answer.ticker is None:
-            raise NoDataYet
-        return answer.ticker, answer.stale
-
-    encoders: tuple[_Encode, ...] = (wire.full_ticker, wire.mini_ticker, wire.price_ticker)
-    of_all = {encode: Shared(partial(all_tickers, encode), clock_s=clock_s) for encode in encoders}
+    encoders: tuple[Encode, ...] = (wire.full_ticker, wire.mini_ticker, wire.price_ticker, wire.book_ticker)
+    of_all = {
+        (encode, micro): Shared(partial(all_tickers, encode, micro), clock_s=clock_s)
+        for encode in encoders
+        for micro in (False, True)
+    }
     endpoints = {
         "ping": ping,
         "time": server_time,
@@ -162,8 +170,11 @@ def routes(
         "uiKlines": klines,
         "ticker/24hr": day_ticker,
         "ticker/price": price_ticker,
+        "ticker/bookTicker": book_ticker,
+        "avgPrice": average_price,
     }
-    return mount_dialect("/api/v3", endpoints, _shaped, Refused)
+    others = [route for path in BINANCE_APIS for route in mount_dialect(path, {}, _shaped, Refused)]
+    return [*mount_dialect("/api/v3", endpoints, _shaped, Refused), *others]
 
 
 class _FullInfo:
@@ -201,11 +212,6 @@ def _status(given: Parameters) -> str | None:
 def _trading(given: Parameters) -> bool:
     """Whether prices are asked for: those of a symbol that has stopped are served too, as stale."""
     return _status(given) in (None, "TRADING")
-
-
-def _with_state(response: Response, *, stale: bool) -> Response:
-    response.headers[STATE] = "stale" if stale else "live"
-    return response
 
 
 def _shaped(request: Request, error: Exception) -> Response:

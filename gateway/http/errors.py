@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, WebSocketRoute
 
 from gateway.history.query import invalid_symbol
 from gateway.history.service import UnknownSymbol
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from starlette.routing import BaseRoute
+    from starlette.websockets import WebSocket
 
     from gateway.history.query import QueryError
 
@@ -96,6 +97,16 @@ async def _http_error(request: Request, error: Exception) -> Response:
         status=error.status_code,
         headers=error.headers,
     )
+
+
+async def _unknown_stream(websocket: WebSocket) -> None:
+    """Refuse a handshake whose path has no stream. Without a route the server would answer 403."""
+    message = f"WebSocket {websocket.url.path[:200]}: Not Found"
+    await websocket.send_denial_response(error_response(ErrorCode.BAD_REQUEST, message, status=404))
+
+
+UNKNOWN_STREAM = WebSocketRoute("/{path:path}", _unknown_stream)
+"""For all paths that no other route has."""
 
 
 async def _internal_error(request: Request, error: Exception) -> Response:

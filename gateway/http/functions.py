@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.routing import Route
 
+    from gateway.history.answer import TickerAnswer
     from gateway.history.query import QueryRules
-    from gateway.history.service import TickerAnswer
     from gateway.http.reads import HistoryReads
 
 BODY_MAX_BYTES = 65_536

@@ -6,6 +6,7 @@ Every request waits for its turn and is counted by its weight. Requests for data
 from __future__ import annotations
 
 import math
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,10 @@ if TYPE_CHECKING:
     from gateway.http.admission import Admission
     from gateway.http.request_turns import RequestTurns
     from gateway.http.weights import Weight
+
+SINGLE_SLASHES = (*BINANCE, UDF, "/ws", "/stream")
+"""Prefixes of the paths that clients make of a base URL and a path, often with a slash at the end of one and at the
+beginning of the other. Paths for operators are left as they are: a proxy may refuse them by their prefix."""
 
 TOKEN_HEADERS = (b"Authorization", b"X-API-Key", b"X-MBX-APIKEY")
 
@@ -79,6 +84,8 @@ class Guard:
         self._refuse = refusals(_answer_refusal)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if "//" in scope.get("path", ""):
+            scope = {**scope, "path": _with_single_slashes(scope["path"])}
         if scope["type"] == "http":
             await self._meter.charged(Cause.HTTP, self._serve(scope, receive, send))
         else:
@@ -128,7 +135,7 @@ class Guard:
             if refusal is None:
                 await self._app(scope, receive, send_on)
             else:
-                self._admission.counters.refusals[refusal.reason] += 1
+                self._admission.count_refusal(request, refusal)
                 scope[_REFUSAL] = refusal
                 await self._refuse(scope, receive, send_on)
         finally:
@@ -223,11 +230,18 @@ def _for_one_client(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes,
     return [*((name, value) for name, value in headers if name.lower() not in changed), *changed.items()]
 
 
+def _with_single_slashes(path: str) -> str:
+    single = re.sub("/{2,}", "/", path)
+    return single if single.startswith(SINGLE_SLASHES) else path
+
+
 def _api(path: str) -> str:
     """The API that a path belongs to, as a label of the metrics."""
     if not path.startswith(DATA):
         return "other"
-    return {"/v1/": "native", "/fun": "functions", "/api": "binance"}.get(path[:4], "udf")
+    if path.startswith(BINANCE):
+        return "binance"
+    return {"/v1/": "native", "/fun": "functions"}.get(path[:4], "udf")
 
 
 async def _answer_refusal(scope: Scope, receive: Receive, send: Send) -> None:
@@ -238,9 +252,9 @@ def refusal_of(path: str, refusal: Refusal) -> Response:
     """The refusal in the shape of the requested dialect."""
     plain = refusal_response(refusal)
     if path.startswith(BINANCE):
-        body = binance_rest.error(binance_rest.CODES[refusal.code], refusal.message)
+        body = binance_rest.error(binance_rest.CODES[refusal.code], refusal.explanation)
     elif path.startswith(UDF):
-        body = udf.error(refusal.message)
+        body = udf.error(refusal.explanation)
     else:
         return plain
     response = json_response(body, refusal.code.http_status)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from gateway.http.request_turns import READS_MAX, Slots
 
 if TYPE_CHECKING:
+    from gateway.history.answer import KlinesAnswer, TickerAnswer
     from gateway.history.live_view import LiveMarket
-    from gateway.history.service import History, KlinesAnswer, TickerAnswer
+    from gateway.history.service import History
     from gateway.http.request_turns import RequestTurns
 
 

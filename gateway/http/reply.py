@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from gateway.config import HttpConfig
+    from gateway.history.answer import KlinesAnswer
     from gateway.history.encoded import AnswerPrefix
-    from gateway.history.service import KlinesAnswer
     from gateway.model.ticker import Ticker
 
 STATE = "x-gateway-state"

@@ -13,8 +13,11 @@ from urllib.parse import unquote_plus
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-BINANCE, UDF = "/api/", "/udf"
-DATA = ("/v1/", "/functions/", BINANCE, UDF)
+BINANCE_APIS = ("/api", "/sapi", "/fapi", "/dapi", "/eapi", "/papi", "/wapi")
+"""Where clients of the exchange send requests: spot, wallet and margin, futures, options, portfolio."""
+
+BINANCE, UDF = tuple(f"{path}/" for path in BINANCE_APIS), "/udf"
+DATA = ("/v1/", "/functions/", *BINANCE, UDF)
 """Prefixes of the paths that serve data."""
 
 ROWS_PER_UNIT = 1000
@@ -82,6 +85,7 @@ _BY_QUERY = {
     "/api/v3/exchangeInfo": _names("symbols"),
     "/api/v3/ticker/24hr": _names("symbols"),
     "/api/v3/ticker/price": _names("symbols"),
+    "/api/v3/ticker/bookTicker": _names("symbols"),
 }
 
 

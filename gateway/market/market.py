@@ -75,9 +75,14 @@ class Market:
         state = self._states.get(symbol)
         return state is not None and state.has_data
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether all is read, and no symbol has been new for a while: a symbol without data can be called unknown."""
+        return self.read and not self._has_new_symbol and self._now_ms >= self._settled_ms
+
     def is_unknown(self, symbol: str) -> bool:
-        """Whether the symbol can be called unknown: all is read, and no symbol has been new for a while."""
-        return self.read and not self._has_new_symbol and self._now_ms >= self._settled_ms and not self.has_data(symbol)
+        """Whether the symbol can be called unknown."""
+        return self.is_settled and not self.has_data(symbol)
 
     def symbols(self) -> list[str]:
         return sorted(state.symbol for state in self._states.values() if state.has_data)
@@ -120,6 +125,11 @@ class Market:
             state = self._states[symbol] = SymbolState(symbol, 0 if self._lazy else 1)
             state.series = {span.name: Series(symbol, span, self._log_size) for span in self._intervals}
         return state
+
+    def forget(self, symbol: str) -> None:
+        """Drop the empty state of a symbol that nobody asks for any more; a state with data is kept."""
+        if not self.has_data(symbol):
+            self._states.pop(symbol, None)
 
     def series(self, symbol: str, interval: str) -> Series | None:
         """A series, up to date."""

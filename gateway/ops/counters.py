@@ -181,6 +181,12 @@ class Counters:
         """Count how long a history query took, by where its data came from."""
         self.history_times[served].observe(seconds)
 
+    def count_refusal(self, reason: str, detail: str, now_s: float) -> None:
+        """Count a handshake or request that was refused; one log line a burst."""
+        self.refusals[reason] += 1
+        if line := self._bursts.add(f"refused {reason}", f"refused: {detail}", now_s):
+            logger.warning("%s", line)
+
     def count_feed_error(self, reason: str, detail: str, now_s: float) -> None:
         """Count a message of the feed that was skipped; one log line a burst."""
         self.feed_errors[reason] += 1

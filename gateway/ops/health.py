@@ -139,7 +139,7 @@ class Health:
             "http_requests_waiting": float(self.requests.waiting),
             "kline_gaps_open": float(self.watch.tracker.open),
             "symbols": len(self.market.symbols()),
-            "channels": len(hub.channels),
+            "channels": sum(bool(channel.name) for channel in hub.channels),
             "sessions_behind": sum(len(tier.catching_up) for tier in hub.tiers),
             "sessions_slowed": sum(len(tier.sessions()) for tier in hub.tiers[1:]),
             "cohorts": sum(len(tier.cohorts) for tier in hub.tiers),

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 DESCRIPTIONS = {
     "accepted_connections_total": "WebSocket connections accepted",
-    "channels": "Channels that clients have subscribed to since the start",
+    "channels": "Channels that clients have subscribed to since the start, without those of unknown symbols",
     "client_disconnects_total": "Connections that clients closed, by their close code (1006: none)",
     "clock_ahead_seconds": "How far the gateway's steady clock is ahead of the system clock",
     "closed_klines_sent_total": "Closed klines written to clients",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from gateway.delivery.channel import View
 from gateway.protocol.frame import TEXT, frame
+from gateway.protocol.ticker_stats import change, change_percent, weighted_average
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -100,8 +101,8 @@ class BinanceDialect:
         open_ms = new.open_time_ms or new.event_time_ms - DAY_MS
         close_ms = new.close_time_ms or new.event_time_ms
         return (
-            f'{{"e":"24hrTicker","E":{new.event_time_ms}{zeros},"s":"{new.symbol}","p":"{new.change or 0}"'
-            f',"P":"{new.change_percent or 0}","w":"{new.weighted_average or last}"'
+            f'{{"e":"24hrTicker","E":{new.event_time_ms}{zeros},"s":"{new.symbol}","p":"{new.change or change(new)}"'
+            f',"P":"{new.change_percent or change_percent(new)}","w":"{new.weighted_average or weighted_average(new)}"'
             f',"x":"{new.previous_close or new.open or last}","c":"{last}","Q":"{new.last_quantity or 0}"'
             f',"b":"{new.bid or 0}","B":"{new.bid_quantity or 0}","a":"{new.ask or 0}","A":"{new.ask_quantity or 0}"'
             f',"o":"{new.open or last}","h":"{new.high or last}","l":"{new.low or last}","v":"{new.volume or 0}"'

@@ -1,7 +1,7 @@
 """Binance's REST dialect (`/api/v3`): klines, tickers and listings -> JSON bytes. Pure.
 
 Field names, order and types follow "Public REST API for Binance"; decimals are strings with the digits of the source,
-times are integers in ms.
+times are integers in ms, or in microseconds where the client asks for those (`micro`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import orjson
 
 from gateway.model.errors import ErrorCode
 from gateway.protocol.listing import step_text
-from gateway.protocol.ticker_stats import complete_ticker
+from gateway.protocol.ticker_stats import ZERO, complete_ticker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,14 +39,15 @@ CODES = {
 
 def kline_row(kline: Kline) -> bytes:
     """A row of `klines`: twelve elements, the last one unused and always "0"."""
-    return (
-        f'[{kline.open_time_ms},"{kline.open}","{kline.high}","{kline.low}","{kline.close}","{kline.volume}"'
-        f',{kline.close_time_ms},"{kline.quote_volume}",{kline.trades}'
-        f',"{kline.taker_volume}","{kline.taker_quote_volume}","0"]'
-    ).encode()
+    return _kline_row(kline, "", "")
 
 
-def full_ticker(ticker: Ticker, now_ms: int) -> bytes:
+def kline_row_micro(kline: Kline) -> bytes:
+    """The same in microseconds: a kline closes in the last one before the next kline opens."""
+    return _kline_row(kline, "000", "999")
+
+
+def full_ticker(ticker: Ticker, now_ms: int, *, micro: bool = False) -> bytes:
     """`ticker/24hr` with `type=FULL`. `now_ms`: close time if the source gave none."""
     day = complete_ticker(ticker)
     return (
@@ -54,22 +55,37 @@ def full_ticker(ticker: Ticker, now_ms: int) -> bytes:
         f',"weightedAvgPrice":"{day.weighted_average}","prevClosePrice":"{day.previous_close}"'
         f',"lastPrice":"{day.last}","lastQty":"{day.last_quantity}","bidPrice":"{day.bid}","bidQty":"{day.bid_quantity}"'
         f',"askPrice":"{day.ask}","askQty":"{day.ask_quantity}","openPrice":"{day.open}","highPrice":"{day.high}"'
-        f',"lowPrice":"{day.low}","volume":"{day.volume}","quoteVolume":"{day.quote_volume}",{_window(day, now_ms)}}}'
+        f',"lowPrice":"{day.low}","volume":"{day.volume}","quoteVolume":"{day.quote_volume}"'
+        f",{_window(day, now_ms, micro)}}}"
     ).encode()
 
 
-def mini_ticker(ticker: Ticker, now_ms: int) -> bytes:
+def mini_ticker(ticker: Ticker, now_ms: int, *, micro: bool = False) -> bytes:
     """`ticker/24hr` with `type=MINI`; `now_ms` as above."""
     day = complete_ticker(ticker)
     return (
         f'{{"symbol":{_text(day.symbol)},"openPrice":"{day.open}","highPrice":"{day.high}","lowPrice":"{day.low}"'
-        f',"lastPrice":"{day.last}","volume":"{day.volume}","quoteVolume":"{day.quote_volume}",{_window(day, now_ms)}}}'
+        f',"lastPrice":"{day.last}","volume":"{day.volume}","quoteVolume":"{day.quote_volume}"'
+        f",{_window(day, now_ms, micro)}}}"
     ).encode()
 
 
-def price_ticker(ticker: Ticker, now_ms: int) -> bytes:
+def price_ticker(ticker: Ticker, now_ms: int, *, micro: bool = False) -> bytes:
     """`ticker/price`; it contains no time."""
     return f'{{"symbol":{_text(ticker.symbol)},"price":"{ticker.last}"}}'.encode()
+
+
+def book_ticker(ticker: Ticker, now_ms: int, *, micro: bool = False) -> bytes:
+    """`ticker/bookTicker` of a ticker with bid and ask; it contains no time."""
+    return (
+        f'{{"symbol":{_text(ticker.symbol)},"bidPrice":"{ticker.bid}","bidQty":"{ticker.bid_quantity or ZERO}"'
+        f',"askPrice":"{ticker.ask}","askQty":"{ticker.ask_quantity or ZERO}"}}'
+    ).encode()
+
+
+def average_price(minutes: int, price: str, close_ms: int, *, micro: bool = False) -> bytes:
+    """`avgPrice`: over how many minutes, and the time of the last trade."""
+    return f'{{"mins":{minutes},"price":"{price}","closeTime":{close_ms}{_zeros(micro)}}}'.encode()
 
 
 def exchange_info(listings: Iterable[Listing], weight_max: int) -> bytes:
@@ -93,14 +109,14 @@ def exchange_info(listings: Iterable[Listing], weight_max: int) -> bytes:
     return orjson.dumps(data)[:-1]
 
 
-def server_time_end(now_ms: int) -> bytes:
+def server_time_end(now_ms: int, *, micro: bool = False) -> bytes:
     """The end of `exchangeInfo`."""
-    return b',"serverTime":%d}' % now_ms
+    return f',"serverTime":{now_ms}{_zeros(micro)}}}'.encode()
 
 
-def server_time(now_ms: int) -> bytes:
+def server_time(now_ms: int, *, micro: bool = False) -> bytes:
     """`time`."""
-    return b'{"serverTime":%d}' % now_ms
+    return f'{{"serverTime":{now_ms}{_zeros(micro)}}}'.encode()
 
 
 def error(code: int, message: str) -> bytes:
@@ -108,12 +124,26 @@ def error(code: int, message: str) -> bytes:
     return orjson.dumps({"code": code, "msg": message})
 
 
-def _window(day: Ticker, now_ms: int) -> str:
-    close_ms = day.close_time_ms or day.event_time_ms or now_ms
+def _kline_row(kline: Kline, zeros: str, nines: str) -> bytes:
     return (
-        f'"openTime":{day.open_time_ms or close_ms - DAY_MS},"closeTime":{close_ms}'
+        f'[{kline.open_time_ms}{zeros},"{kline.open}","{kline.high}","{kline.low}","{kline.close}","{kline.volume}"'
+        f',{kline.close_time_ms}{nines},"{kline.quote_volume}",{kline.trades}'
+        f',"{kline.taker_volume}","{kline.taker_quote_volume}","0"]'
+    ).encode()
+
+
+def _window(day: Ticker, now_ms: int, micro: bool) -> str:
+    close_ms = day.close_time_ms or day.event_time_ms or now_ms
+    zeros = _zeros(micro)
+    return (
+        f'"openTime":{day.open_time_ms or close_ms - DAY_MS}{zeros},"closeTime":{close_ms}{zeros}'
         f',"firstId":{day.first_trade_id},"lastId":{day.last_trade_id},"count":{day.trades}'
     )
+
+
+def _zeros(micro: bool) -> str:
+    """What turns the digits of a time in ms into microseconds."""
+    return "000" if micro else ""
 
 
 def _symbol(listing: Listing) -> dict[str, Any]:
@@ -144,6 +174,16 @@ def _symbol(listing: Listing) -> dict[str, Any]:
         "filters": [
             {"filterType": "PRICE_FILTER", "minPrice": tick, "maxPrice": UNBOUNDED, "tickSize": tick},
             {"filterType": "LOT_SIZE", "minQty": step, "maxQty": UNBOUNDED, "stepSize": step},
+            # Clients read the smallest order from either: the exchange has replaced the second by the first.
+            {
+                "filterType": "NOTIONAL",
+                "minNotional": ZERO,
+                "applyMinToMarket": True,
+                "maxNotional": UNBOUNDED,
+                "applyMaxToMarket": False,
+                "avgPriceMins": 5,
+            },
+            {"filterType": "MIN_NOTIONAL", "minNotional": ZERO, "applyToMarket": True, "avgPriceMins": 5},
         ],
         "permissions": ["SPOT"],
         "permissionSets": [["SPOT"]],

@@ -28,6 +28,30 @@ FRAGMENTS_MAX = 128
 """Frames per message. Commands are small, and a frame of one byte costs as much as a whole command."""
 
 
+SMALL_MESSAGE_BYTES = 8192
+"""Unfinished messages up to this size are limited by the number of connections only."""
+
+
+class LargeMessages:
+    """How many unfinished messages of more than `SMALL_MESSAGE_BYTES` there may be at a time: thousands of clients that
+    send theirs byte by byte must not fill the memory."""
+
+    def __init__(self, most: int) -> None:
+        self.count = 0
+        self._most = most
+
+    def enter(self) -> bool:
+        """Count one more, unless there are too many."""
+        if self.count >= self._most:
+            return False
+        self.count += 1
+        return True
+
+    def leave(self) -> None:
+        """One has been completed or given up."""
+        self.count -= 1
+
+
 class FrameError(Exception):
     """The client broke the protocol; `close` says with which code to answer (RFC 6455 section 7.4.1)."""
 
@@ -87,11 +111,13 @@ class FrameParser:
     arrives, and only an incomplete frame header waits for more bytes.
     """
 
-    __slots__ = ("_at", "_data", "_deflate", "_frame", "_max_bytes", "_message")
+    __slots__ = ("_at", "_data", "_deflate", "_frame", "_large", "_max_bytes", "_message")
 
-    def __init__(self, max_bytes: int, *, deflate: bool = False) -> None:
-        """`max_bytes`: largest message accepted. `deflate`: permessage-deflate was negotiated."""
+    def __init__(self, max_bytes: int, *, deflate: bool = False, large: LargeMessages | None = None) -> None:
+        """`max_bytes`: largest message accepted. `deflate`: permessage-deflate was negotiated. `large`: counts the
+        large unfinished messages of all clients."""
         self._max_bytes = max_bytes
+        self._large = large
         self._deflate = deflate
         # Bytes received, and how many of them are consumed.
         self._data = b""
@@ -118,6 +144,10 @@ class FrameParser:
                 break
         self._data, self._at = self._data[self._at :], 0
         return None
+
+    def discard(self) -> None:
+        """Give up an unfinished message: the connection has ended."""
+        self._end_message()
 
     @property
     def has_more(self) -> bool:
@@ -174,11 +204,23 @@ class FrameParser:
         message, final = self._message, whole and frame.final
         message.add(text, final=final)
         if not final:
+            self._check_size(message)
             return None
-        self._message = None
+        self._end_message()
         if message.deflated:
             return self._complete(message.opcode, bytes(message.payload), deflated=True)
         return Message(message.opcode, bytes(message.payload))
+
+    def _check_size(self, message: _Part) -> None:
+        if self._large is not None and not message.large and len(message.payload) > SMALL_MESSAGE_BYTES:
+            if not self._large.enter():
+                raise FrameError(Close.OVERLOADED, "too many large messages at a time")
+            message.large = True
+
+    def _end_message(self) -> None:
+        message, self._message = self._message, None
+        if message is not None and message.large and self._large is not None:
+            self._large.leave()
 
     def _complete(self, opcode: int, payload: bytes, *, deflated: bool) -> Message:
         if deflated:
@@ -220,12 +262,13 @@ class _Part:
     Text is checked as it arrives, so that it is refused as soon as it cannot be UTF-8 any more (section 8.1).
     """
 
-    __slots__ = ("_decoder", "_fragments", "deflated", "opcode", "payload")
+    __slots__ = ("_decoder", "_fragments", "deflated", "large", "opcode", "payload")
 
     def __init__(self, opcode: int, *, deflated: bool) -> None:
         self.opcode = opcode
         self.deflated = deflated
         self.payload = bytearray()
+        self.large = False
         self._decoder = _UTF8() if opcode == TEXT and not deflated else None
         self._fragments = 1
 

@@ -4,6 +4,7 @@ long: no timer per connection."""
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,11 @@ def loop_s() -> float:
 
 
 class Keepalive:
-    """Every client is pinged once per interval, a share of them each second, so that pongs do not come all at once."""
+    """Every client is pinged once per interval, a share of them each second, so that pongs do not come all at once.
+
+    The number of its connection decides in which turn of the interval a client is pinged: so the first ping comes
+    within one interval too, whenever the client has connected.
+    """
 
     def __init__(
         self,
@@ -51,21 +56,17 @@ class Keepalive:
 
     async def run(self) -> None:
         """Ping until cancelled."""
-        waiting: list[Session] = []
-        share = 0
+        turn, due_s = 0, self._clock_s()
         while True:
-            await self._sleep(STEP_S)
-            if not waiting:
-                waiting = list(self._sessions)
-                share = max(1, round(len(waiting) * STEP_S / self._interval_s + 0.5))
-                # Few clients must not be pinged more often than configured: wait for the rest of the interval.
-                spare_s = self._interval_s - STEP_S * -(-len(waiting) // share)
-                if spare_s > 0:
-                    await self._sleep(spare_s)
+            turns = max(1, math.ceil(self._interval_s / STEP_S))
             now_s = self._clock_s()
-            for session in waiting[:share]:
+            # After a pause of the process the turns that it has missed are not made up for.
+            due_s = max(due_s, now_s - STEP_S) + self._interval_s / turns
+            await self._sleep(max(0.0, due_s - now_s))
+            turn = (turn + 1) % turns
+            now_s = self._clock_s()
+            for session in [session for session in self._sessions if session.sink.id % turns == turn]:
                 self._check(session, now_s)
-            del waiting[:share]
 
     def _check(self, session: Session, now_s: float) -> None:
         """Ping one client, or end its connection."""

@@ -14,13 +14,27 @@ import struct
 import sys
 from fcntl import ioctl
 from itertools import count
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from gateway.delivery.close_codes import ABNORMAL, NO_STATUS, Close
-from gateway.protocol.frame import CLOSE, PING, PONG, TEXT, FrameError, FrameParser, close_frame, frame, parse_close
+from gateway.protocol.frame import (
+    BINARY,
+    CLOSE,
+    PING,
+    PONG,
+    TEXT,
+    FrameError,
+    FrameParser,
+    close_frame,
+    frame,
+    parse_close,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from gateway.delivery.sink import Receiver
+    from gateway.protocol.frame import LargeMessages
 
 # Linux's number; Python does not name it.
 SIOCOUTQNSD = 0x894B
@@ -35,25 +49,6 @@ CONTROL_BURST, CONTROL_PER_S = 100, 20.0
 CLOSE_GRACE_S = 2.0
 
 _IDS = count(1)
-
-
-class Receiver(Protocol):
-    """The owner of a socket, which learns what the client does."""
-
-    def received(self, text: bytes) -> None:
-        """The client sent a text message."""
-
-    def lost(self) -> None:
-        """The connection has ended; no further call follows."""
-
-    def warned(self, retry_ms: int) -> None:
-        """The gateway will shut down: tell the client to wait `retry_ms` before it reconnects."""
-
-    def drained(self) -> None:
-        """Bytes have waited for the client, and the kernel has taken all of them now."""
-
-    def draining(self) -> None:
-        """The gateway shuts down: write what is pending, then `close`."""
 
 
 class ClientSocket(asyncio.Protocol):
@@ -75,7 +70,7 @@ class ClientSocket(asyncio.Protocol):
         "id",
         "last_message_s",
         "offence",
-        "received_bytes",
+        *("received_bytes", "takes_binary"),
         "transport",
     )
 
@@ -87,8 +82,12 @@ class ClientSocket(asyncio.Protocol):
         now_s: float,
         *,
         deflate: bool = False,
+        takes_binary: bool = False,
+        large: LargeMessages | None = None,
     ) -> None:
+        """`takes_binary`: binary messages are commands too. `large`: see `FrameParser`."""
         self.transport = transport
+        self.takes_binary = takes_binary
         self.closing = False
         self.last_message_s = now_s
         """When the client last sent anything, in seconds on the loop's clock."""
@@ -102,7 +101,7 @@ class ClientSocket(asyncio.Protocol):
         self.client_close_code = 0
         """The close code with which the client closed the connection, 1006 without one; 0 if it did not."""
         self._registry = registry
-        self._parser = FrameParser(max_message_bytes, deflate=deflate)
+        self._parser = FrameParser(max_message_bytes, deflate=deflate, large=large)
         self._paused = False
         # When the control frames so far would have arrived at the allowed rate.
         self._control_s = 0.0
@@ -233,6 +232,7 @@ class ClientSocket(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The transport has ended."""
         self._gone()
+        self._parser.discard()
         self._registry.discard(self)
         self._receiver_lost()
 
@@ -264,7 +264,7 @@ class ClientSocket(asyncio.Protocol):
             self.close(self.offence, error.reason)
 
     def _take(self, opcode: int, payload: bytes) -> None:
-        if opcode == TEXT:
+        if opcode == TEXT or (opcode == BINARY and self.takes_binary):
             if self._receiver is not None and not self.closing:
                 self._receiver.received(payload)
         elif opcode == PING:

@@ -14,7 +14,8 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.server.client_socket import ClientSocket
-from gateway.server.handshake import handshake_protocol, http_protocol
+from gateway.server.handshake import handshake_protocol
+from gateway.server.http_protocol import http_protocol
 from gateway.server.shutdown import close_clients
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from gateway.config import Config
-    from gateway.server.handshake import Turns
+    from gateway.server.http_protocol import Turns
 
 GC_THRESHOLDS = (20_000, 20, 20)
 """Python's default scans the youngest objects every 700 allocations, which is every few messages here."""
@@ -45,7 +46,7 @@ class Server(uvicorn.Server):
 
         `turns`: when requests are decoded.
         """
-        stream, server = config().stream, config().server
+        stream, server, dialects = config().stream, config().server, config().dialects
         super().__init__(
             uvicorn.Config(
                 app,
@@ -59,6 +60,7 @@ class Server(uvicorn.Server):
                 ws_per_message_deflate=False,
                 http=http_protocol(
                     head_max_bytes=server.head_max_bytes,
+                    stream_head_max_bytes=dialects.binance_head_bytes,
                     head_s=server.head_s,
                     exchange_s=server.exchange_s,
                     turns=turns,

@@ -100,11 +100,13 @@ class BinanceService:
 
     async def _connect(self, websocket: WebSocket, names: Iterable[str], *, combined: bool) -> None:
         # The dialect has no message that could carry a token.
-        access = await self.endpoint.admission.admit(websocket, token_may_follow=False)
+        access = await self.endpoint.admission.admit(websocket, token_may_follow=False, may_idle=True)
         if access is None:
             return
         micro = websocket.query_params.get("timeUnit", "").upper() == "MICROSECOND"
-        socket = await self.endpoint.accept(websocket, access)
+        # Like the exchange: some clients send their commands in binary frames, some name a thousand streams in one.
+        message_bytes = self.endpoint.dialects.binance_message_bytes
+        socket = await self.endpoint.accept(websocket, access, max_message_bytes=message_bytes, takes_binary=True)
         client = BinanceClient(self, socket, access, self.dialect(combined=combined, micro=micro))
         client.begin(names)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway.delivery.close_codes import Close
 from gateway.server.handshake import HANDOVER
@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from gateway.config import Config
     from gateway.delivery.hub import Hub
     from gateway.delivery.session import Session
+    from gateway.delivery.sink import Receiver
     from gateway.http.admission import Admission
     from gateway.ops.counters import Counters
     from gateway.runtime.session_writer import SessionWriter
-    from gateway.server.client_socket import ClientSocket, Receiver
+    from gateway.server.client_socket import ClientSocket
 
 
 class Endpoint:
@@ -36,6 +37,7 @@ class Endpoint:
         clock_ms: Callable[[], int],
     ) -> None:
         self.config = config.stream
+        self.dialects = config.dialects
         self.hub = hub
         self.writer = writer
         self.counters = counters
@@ -52,13 +54,15 @@ class Endpoint:
         access: ConnectionAccess,
         subprotocol: str | None = None,
         headers: Sequence[tuple[bytes, bytes]] = (),
-        *,
-        deflate: bool = False,
+        **handover: Any,
     ) -> ClientSocket:
-        """Answer the handshake of a client that was admitted, and take its socket over from the server."""
+        """Answer the handshake of a client that was admitted, and take its socket over from the server.
+
+        `handover`: arguments of `HandshakeProtocol._hand_over`, such as `deflate`.
+        """
         try:
             await websocket.accept(subprotocol, headers)
-            socket: ClientSocket = websocket.scope["extensions"][HANDOVER](deflate=deflate)
+            socket: ClientSocket = websocket.scope["extensions"][HANDOVER](**handover)
         except BaseException:
             # The client disconnected while it was admitted.
             self.admission.release(access)

@@ -86,3 +86,11 @@ def node() -> str:
     if found is None or not (HERE / "node" / "node_modules").is_dir():
         pytest.fail("the clients need Node and their packages: cd tests/clients/node && npm ci")
     return found
+
+
+def go() -> Path:
+    """The program that uses Go's library."""
+    found = ROOT / ".venv" / "clients-go" / "client"
+    if not found.is_file():
+        pytest.fail("the Go client is not built: go build -C tests/clients/go -o ../../../.venv/clients-go/client")
+    return found

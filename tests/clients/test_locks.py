@@ -30,10 +30,21 @@ def test_node_libraries_are_held_by_hash_and_name_no_host() -> None:
     assert [package for package in installed if "integrity" not in package or "resolved" in package] == []
 
 
+def test_go_libraries_are_held_by_hash() -> None:
+    modules = (HERE / "go" / "go.mod").read_text(encoding="utf-8")
+    sums = (HERE / "go" / "go.sum").read_text(encoding="utf-8")
+    wanted = re.findall(r"^(?:require |\t)(\S+) (v\S+)", modules, re.MULTILINE)
+    assert len(wanted) >= 2
+    assert [module for module, version in wanted if f"{module} {version} h1:" not in sums] == []
+    assert "replace" not in modules
+
+
 def test_readme_names_the_versions_that_are_tested() -> None:
     locks = "".join(path.read_text(encoding="utf-8") for path in PYTHON_LOCKS)
     locked = {*re.findall(r"^([a-z-]+)==([^\s;]+)", locks, re.MULTILINE)}
     locked |= {(path.removeprefix("node_modules/"), package.get("version", "")) for path, package in PACKAGES.items()}
+    modules = (HERE / "go" / "go.mod").read_text(encoding="utf-8")
+    locked |= {*re.findall(r"/(go-binance)/v2 v(\S+)", modules)}
     rows = re.findall(r"^\| (@?[a-z/-]+)[^|]*\| ([\d.]+) \|", (HERE / "README.md").read_text(), re.MULTILINE)
-    assert len(rows) == 17
+    assert len(rows) == 19
     assert set(rows) <= locked

@@ -42,7 +42,7 @@ def test_ccxt_loads_the_markets_and_watches_them(run: Run, world: World) -> None
     assert [pair.replace("/", "") for pair in received.more["pairs"]] == world.symbols()
 
 
-@pytest.mark.parametrize("name", ["binance", "binance-api-node", "binance-spot"])
+@pytest.mark.parametrize("name", ["binance", "binance-api-node", "binance-spot", "node-binance-api"])
 def test_client_of_rest_and_streams(name: str, run: Run, world: World) -> None:
     received = run(script(name))
     check(received, world)

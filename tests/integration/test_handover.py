@@ -30,7 +30,8 @@ from gateway.delivery.close_codes import Close
 from gateway.protocol.frame import TEXT, frame
 from gateway.server import client_socket as wire
 from gateway.server.client_socket import CONTROL_BURST, CONTROL_MAX_BYTES, ClientSocket
-from gateway.server.handshake import HANDOVER, HandshakeProtocol, HttpProtocol, handshake_protocol
+from gateway.server.handshake import HANDOVER, HandshakeProtocol, handshake_protocol
+from gateway.server.http_protocol import HttpProtocol
 from loadtest.protocol.websocket import client_frame, handshake
 from tests.integration.live import WAIT_S, until
 from tests.integration.raw import peer

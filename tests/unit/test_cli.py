@@ -142,6 +142,14 @@ class TestRunning:
 
         self.run(command())
 
+    @pytest.fixture
+    def _interruptible(self) -> Iterator[None]:
+        """A shell ignores SIGINT in background jobs, and asyncio leaves it so: the test would never end."""
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        yield
+        signal.signal(signal.SIGINT, before)
+
+    @pytest.mark.usefixtures("_interruptible")
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_a_signal_ends_it_cleanly_after_its_cleanup(self, number: signal.Signals) -> None:
         tidied = []

@@ -16,7 +16,8 @@ import uvloop
 from gateway.protocol.deflate import deflated_frame, negotiate
 from gateway.protocol.frame import TEXT, frame
 from gateway.server import client_socket as wire
-from gateway.server.handshake import HANDOVER, handshake_protocol, http_protocol
+from gateway.server.handshake import HANDOVER, handshake_protocol
+from gateway.server.http_protocol import http_protocol
 from tests.integration.wire.raw_client import MAX_BYTES, WAIT_S
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.server.handshake import PIPELINE_MAX, WRONG_VERSION
+from gateway.server.http_protocol import PIPELINE_MAX, WRONG_VERSION
 from loadtest.protocol.websocket import TEXT
 from tests.integration.wire.raw_client import KEY, Wire, closed, closing, framed, handshake, text
 

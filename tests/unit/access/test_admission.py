@@ -30,6 +30,21 @@ def reason(refusal: Refusal | None) -> str | None:
     return refusal and refusal.reason
 
 
+def test_places_are_scarce_from_four_fifths_of_them_on() -> None:
+    admission = control(10)
+    for _ in range(7):
+        admission.admit(connection())
+    assert not admission.is_scarce()
+    admission.admit(connection())
+    assert admission.is_scarce()
+
+
+def test_a_refusal_names_the_setting_that_decides() -> None:
+    refusal = Refusal(ErrorCode.OVERLOADED, "full", "Too many connections.")
+    assert refusal.explanation == "Too many connections. See stream.max_connections."
+    assert Refusal(ErrorCode.FORBIDDEN, "origin", "no").explanation == "no"
+
+
 class TestHandshakes:
     def test_handshakes_per_address_are_limited(self) -> None:
         admission = control(handshakes_per_ip_s=10, handshakes_per_ip_burst=3)

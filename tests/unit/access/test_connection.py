@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from gateway.access.connection import ConnectionAccess, ConnectionLimits, Verdict
+from gateway.access.connection import IDLE_CHECK_S, ConnectionAccess, ConnectionLimits, Verdict
 from gateway.access.grants import Grant, grant_of
 from gateway.access.token_bucket import SECOND_US
 from gateway.config import LimitsConfig
@@ -24,8 +24,8 @@ LIMITS = LimitsConfig(
 CONNECTION_LIMITS = ConnectionLimits(LIMITS, auth_within_s=10)
 
 
-def connection(*, open: bool = True, exempt: bool = False) -> ConnectionAccess:
-    return ConnectionAccess("203.0.113.7", CONNECTION_LIMITS, 1000.0, open=open, exempt=exempt)
+def connection(*, open: bool = True, exempt: bool = False, may_idle: bool = False) -> ConnectionAccess:
+    return ConnectionAccess("203.0.113.7", CONNECTION_LIMITS, 1000.0, open=open, exempt=exempt, may_idle=may_idle)
 
 
 def verdicts(one: ConnectionAccess, times: int, now_us: int = 0) -> list[Verdict]:
@@ -107,6 +107,15 @@ class TestDeadlines:
         one.subscribed = True
         assert one.close_reason(1030, 0) is None
         assert one.next_check_s(1030, 0) == math.inf
+
+    def test_a_connection_that_may_be_idle_is_closed_only_while_places_are_scarce(self) -> None:
+        one = connection(may_idle=True)
+        assert one.next_check_s(1000, 0) == 1030
+        assert one.next_check_s(1030, 0) == 1030 + IDLE_CHECK_S
+        assert one.close_reason(1029.9, 0, scarce=True) is None
+        assert one.close_reason(9999, 0, scarce=False) is None
+        assert one.close_reason(9999, 0, scarce=True) is Close.NO_SUBSCRIPTION
+        assert connection().close_reason(1030, 0, scarce=False) is Close.NO_SUBSCRIPTION
 
     def test_a_required_token_has_its_own_deadline(self) -> None:
         one = connection(open=False)

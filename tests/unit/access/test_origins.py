@@ -18,8 +18,12 @@ HOST = "gateway.example"
         ("null", None),
         ("", None),
         ("app.example", None),
-        ("file://", None),
-        ("ftp://app.example", None),
+        ("file://", Origin("file", "", 0)),
+        ("app://-", Origin("app", "-", 0)),
+        ("Capacitor://localhost:8080", Origin("capacitor", "localhost", 8080)),
+        ("file:///", None),
+        ("https://", None),
+        ("://app.example", None),
         ("https://app.example/", None),
         ("https://app.example?x", None),
         ("https://app.example#x", None),
@@ -52,6 +56,8 @@ def test_a_client_without_an_origin_is_admitted(patterns: tuple[str, ...]) -> No
         ("https://gateway.example", "", False),
         ("null", HOST, False),
         ("null", "null", False),
+        ("app://gateway.example", HOST, False),
+        ("file://", "", False),
     ],
 )
 def test_self_admits_pages_of_the_same_host(origin: str, host: str, admitted: bool) -> None:
@@ -82,6 +88,24 @@ def test_a_list_is_exact_except_for_wildcards(origin: str, admitted: bool) -> No
     assert rule.admits(origin, HOST) is admitted
 
 
+@pytest.mark.parametrize(
+    ("origin", "admitted"),
+    [
+        ("capacitor://localhost", True),
+        ("app://-", True),
+        ("file://", True),
+        ("null", True),
+        ("capacitor://localhost:1", False),
+        ("app://x", False),
+        ("tauri://localhost", False),
+        ("NULL", False),
+    ],
+)
+def test_pages_in_apps_are_listed_by_their_origin(origin: str, admitted: bool) -> None:
+    rule = OriginRule(["capacitor://localhost", "app://-", "file://", "null"])
+    assert rule.admits(origin, HOST) is admitted
+
+
 def test_a_lone_star_admits_any_origin() -> None:
     assert OriginRule(["*"]).admits("null", HOST)
 
@@ -90,7 +114,9 @@ def test_an_empty_list_admits_no_page() -> None:
     assert not OriginRule([]).admits(f"https://{HOST}", HOST)
 
 
-@pytest.mark.parametrize("pattern", ["app.example", "https://*", "https://a.*.example", "https://*.*.example", "null"])
+@pytest.mark.parametrize(
+    "pattern", ["app.example", "https://*", "https://a.*.example", "https://*.*.example", "https://"]
+)
 def test_an_invalid_pattern_is_refused(pattern: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         OriginRule([pattern])

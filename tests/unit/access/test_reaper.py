@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.access.connection import ConnectionAccess, ConnectionLimits
+from gateway.access.connection import IDLE_CHECK_S, ConnectionAccess, ConnectionLimits
 from gateway.access.grants import Grant
 from gateway.access.reaper import ConnectionReaper
 from gateway.config import LimitsConfig
@@ -28,15 +28,19 @@ class Connections:
     def __init__(self) -> None:
         self.wall_s = WALL_S
         self.revoked: set[str] | None = None
-        self.reaper = ConnectionReaper(self._revocations, lambda: self.wall_s)
+        self.scarce = False
+        self.reaper = ConnectionReaper(self._revocations, lambda: self.scarce, lambda: self.wall_s)
         self.limits = ConnectionLimits(LimitsConfig(first_subscribe_s=30), auth_within_s=10)
 
     def _revocations(self) -> Callable[[Grant], bool] | None:
         revoked, self.revoked = self.revoked, None
         return None if revoked is None else lambda grant: grant.id in revoked
 
-    def open(self, grant: Grant | None = None, *, open: bool = True) -> tuple[ConnectionAccess, Socket]:
-        connection, socket = ConnectionAccess("a", self.limits, 0.0, open=open), Socket()
+    def open(
+        self, grant: Grant | None = None, *, open: bool = True, may_idle: bool = False
+    ) -> tuple[ConnectionAccess, Socket]:
+        connection = ConnectionAccess("a", self.limits, 0.0, open=open, may_idle=may_idle)
+        socket = Socket()
         connection.socket = socket
         if grant is not None:
             connection.set_grant(grant, 0)
@@ -46,6 +50,29 @@ class Connections:
     def close_overdue(self, now_s: float) -> None:
         self.wall_s = WALL_S + now_s
         self.reaper.close_overdue(now_s)
+
+
+def test_a_connection_that_may_be_idle_stays_until_its_place_is_needed() -> None:
+    connections = Connections()
+    _, idle = connections.open(may_idle=True)
+    subscriber, busy = connections.open(may_idle=True)
+    subscriber.subscribed = True
+    for now_s in (30, 300, 3000):
+        connections.close_overdue(now_s)
+        assert idle.closed == []
+    connections.scarce = True
+    connections.close_overdue(3000 + IDLE_CHECK_S)
+    assert (idle.closed, busy.closed) == ([Close.NO_SUBSCRIPTION], [])
+
+
+def test_a_connection_that_may_be_idle_has_its_time_even_where_places_are_few() -> None:
+    connections = Connections()
+    _, idle = connections.open(may_idle=True)
+    connections.scarce = True
+    connections.close_overdue(29)
+    assert idle.closed == []
+    connections.close_overdue(30)
+    assert idle.closed == [Close.NO_SUBSCRIPTION]
 
 
 def test_each_connection_is_closed_at_its_deadline_and_counted() -> None:

@@ -46,7 +46,7 @@ def test_tick_and_step_sizes_are_valid() -> None:
         ),
         pytest.param(
             "[market]\nstored = ['1s']",
-            "market.stored: expected some of market.intervals, 1m 5m 15m 1h 4h 1d",
+            "market.stored: expected some of market.intervals, 1m 3m 5m 15m 30m 1h 2h 4h 6h 8h 12h 1d 3d 1w 1M",
             id="stored but not served",
         ),
         pytest.param(
@@ -101,7 +101,8 @@ def test_tick_and_step_sizes_are_valid() -> None:
         ),
         pytest.param(
             "[access]\norigins = ['app.example']",
-            'access.origins: expected "self", "*" or one like https://*.example.com, got \'app.example\'',
+            'access.origins: expected "self", "*", "null" or one like https://*.example.com or app://-, got '
+            "'app.example'",
             id="no origin",
         ),
         pytest.param(

@@ -11,6 +11,7 @@ from gateway.delivery.hub import Hub
 from gateway.delivery.session import Session
 from gateway.delivery.staleness import FeedState
 from gateway.delivery.throttle import TIER_PERIODS
+from tests.builders import T0
 from tests.fakes import FakeSocket
 from tests.unit.delivery.samples import CLOSED_ONLY, LOG, STYLE, SampleMarket, flush
 
@@ -71,6 +72,48 @@ class TestChannels:
         assert (rig.ticker.n, rig.ticker.name) == (0, "ticker:AAAUSDT")
         assert (rig.kline.n, rig.kline.name) == (1, "kline:AAAUSDT:1m")
         assert rig.hub.channels == [rig.ticker, rig.kline]
+
+    def test_of_symbols_that_do_not_exist_are_removed_and_their_numbers_used_again(self, rig: Rig) -> None:
+        hub, market = rig.hub, rig.samples.market
+
+        def count() -> int:
+            return sum(bool(channel.name) for channel in hub.channels)
+
+        names = ("NONEUSDT", "NOWHEREUSDT")
+        made = [
+            channel
+            for symbol in names
+            for channel in (
+                hub.ticker_channel(symbol),
+                hub.kline_channel(symbol, "1m"),
+                hub.strict_channel(symbol, "1m", f"{symbol.lower()}@kline_1m"),
+            )
+        ]
+        session = rig.session(made[0], rig.ticker)
+        rig.flush()
+        assert count() == 8
+        rig.samples.price("5")
+        market.read = True
+        for now_ms in (T0, T0 + 3_600_000):
+            market.advance(now_ms)
+        rig.flush()
+        # One of them has a subscriber.
+        assert count() == 3
+        assert [hub.find(channel.name) for channel in made] == [made[0], *[None] * 5]
+        hub.unsubscribe(session, made[:1])
+        rig.flush()
+        assert count() == 2
+        assert session.subscription_set.ns == (rig.ticker.n,)
+        again = hub.strict_channel("AAAUSDT", "1m", "aaausdt@kline_1m")
+        assert again.n in {channel.n for channel in made}
+        assert hub.channels[again.n] is again
+        assert len(hub.channels) == 8
+        hub.subscribe(session, [again])
+        rig.flush()
+        # A channel that was found before it was removed cannot be subscribed to: its number is free, or another's.
+        hub.subscribe(session, made)
+        assert set(session.subscription_set.ns) == {again.n, rig.ticker.n}
+        assert {channel.subscribers for channel in made} == {0}
 
     def test_are_the_same_for_everybody(self, rig: Rig) -> None:
         hub = rig.hub

@@ -20,9 +20,10 @@ RULES = QueryRules(SymbolRule(), tuple(INTERVALS), 500)
 KNOWN = ("symbol", "symbols", "interval", "limit", "startTime", "timeZone", "type")
 
 
-def parameters(query: str = "", **given: str) -> Parameters:
+def parameters(query: str = "", unit: str | None = None, **given: str) -> Parameters:
     text = query or urlencode(given)
-    return Parameters(Request({"type": "http", "query_string": text.encode(), "headers": []}), RULES, KNOWN)
+    headers = [] if unit is None else [(b"x-mbx-time-unit", unit.encode())]
+    return Parameters(Request({"type": "http", "query_string": text.encode(), "headers": headers}), RULES, KNOWN)
 
 
 def refusal(of: Callable[[], Any]) -> tuple[int, str]:
@@ -101,6 +102,31 @@ def test_times_in_the_far_future_are_capped() -> None:
     assert parameters().time("startTime") is None
     assert parameters(startTime="0").time("startTime") == 0
     assert parameters(startTime="9" * 20).time("startTime") == TIME_MAX_MS
+
+
+@pytest.mark.parametrize("unit", [None, "MILLISECOND", "MICROSECOND"])
+def test_microseconds_are_recognised_by_their_magnitude(unit: str | None) -> None:
+    at_ms = 1_732_310_040_000
+    assert parameters(unit=unit, startTime=str(at_ms)).time("startTime") == at_ms
+    assert parameters(unit=unit, startTime=f"{at_ms}999").time("startTime") == at_ms
+    assert parameters(unit=unit, startTime=f"{at_ms}001").time("startTime", up=True) == at_ms + 1
+    assert parameters(unit=unit, startTime=f"{at_ms}000").time("startTime", up=True) == at_ms
+
+
+@pytest.mark.parametrize(
+    ("unit", "micro"),
+    [(None, False), ("MILLISECOND", False), ("millisecond", False), ("MICROSECOND", True), ("microsecond", True)],
+)
+def test_the_header_chooses_the_unit_of_times_in_the_answer(unit: str | None, micro: bool) -> None:
+    assert parameters(unit=unit).micro is micro
+
+
+@pytest.mark.parametrize("unit", ["", "SECOND", "Microsecond"])
+def test_an_unknown_unit_of_times_is_refused(unit: str) -> None:
+    assert refusal(lambda: parameters(unit=unit)) == (
+        -1194,
+        "Invalid value for time unit; expected either MICROSECOND or MILLISECOND.",
+    )
 
 
 def test_a_limit_is_capped_and_not_zero() -> None:

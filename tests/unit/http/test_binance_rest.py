@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -63,12 +64,16 @@ async def test_without_times_the_newest_klines_are_returned() -> None:
     assert opens(await ask(on, KLINES + "&limit=1")) == [20]
 
 
-async def test_the_newest_1000_cost_one_read_even_if_more_are_stored() -> None:
+async def test_the_newest_1000_are_all_that_is_stored_and_cost_one_read_more() -> None:
     on = stage(limit_max=10)
     async with dialect(on, limit_max=10) as http:
         for _ in range(5):
-            assert opens(await http.get(KLINES + "&limit=1000")) == list(range(11, 21))
-    assert on.stored.reads == 1
+            assert opens(await http.get(KLINES + "&limit=1000")) == list(range(21))
+        assert opens(await http.get(KLINES + "&limit=15")) == list(range(6, 21))
+        on.live.memory, on.live.last_bar = [bar(20)], forming(21)
+        assert opens(await http.get(KLINES + "&limit=1000")) == list(range(22))
+        assert opens(await http.get(KLINES)) == list(range(22))
+    assert on.stored.reads == 2
 
 
 async def test_paging_through_the_past_gives_full_pages() -> None:
@@ -158,8 +163,92 @@ async def test_a_ticker_only_in_the_store_is_read_from_there() -> None:
 
 @pytest.mark.parametrize("path", ["?symbol=BTCUSDT", '?symbols=["BTCUSDT"]'])
 async def test_a_symbol_without_a_price_yet_is_503(path: str) -> None:
-    answer = await ask(stage(), f"/api/v3/ticker/price{path}")
+    on = stage()
+    on.live.last_bar, on.stored.klines = None, []
+    answer = await ask(on, f"/api/v3/ticker/price{path}")
     assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, -1001, "1")
+
+
+async def test_a_symbol_without_ticker_has_one_of_its_klines() -> None:
+    on = stage()
+    on.live.memory = bars(17, 19)
+    on.live.last_bar = forming(20, close="100.99", high="101.75")
+    one = (await ask(on, "/api/v3/ticker/24hr?symbol=BTCUSDT")).json()
+    assert (one["lastPrice"], one["highPrice"], one["count"]) == ("100.99", "101.75", 7 * 21)
+    assert (one["volume"], one["quoteVolume"], one["weightedAvgPrice"]) == ("73.50", "7350.0", "100.00000000")
+    assert (await ask(on, "/api/v3/ticker/24hr")).json() == [one]
+    price = {"symbol": "BTCUSDT", "price": "100.99"}
+    assert (await ask(on, "/api/v3/ticker/price?symbol=BTCUSDT")).json() == price
+    assert (await ask(on, "/api/v3/ticker/price")).json() == [price]
+
+
+async def test_stored_klines_alone_tell_a_ticker() -> None:
+    on = stage()
+    on.live.last_bar, on.live.names = None, []
+    answer = await ask(on, "/api/v3/ticker/price?symbol=BTCUSDT")
+    assert answer.json()["price"] == bar(19).close
+
+
+async def test_symbols_whose_klines_cannot_be_read_are_left_out_of_the_list() -> None:
+    on = stage()
+    on.live.names = ["BTCUSDT", "ETHUSDT"]
+    assert [one["symbol"] for one in (await ask(on, "/api/v3/ticker/price")).json()] == ["BTCUSDT"]
+    on.stored.down = True
+    assert (await ask(on, "/api/v3/ticker/price")).json() == []
+
+
+async def test_the_book_ticker_has_symbols_with_bid_and_ask() -> None:
+    on = stage()
+    path = "/api/v3/ticker/bookTicker"
+    for ticker in (None, TICKER):
+        on.live.price = ticker
+        refused = await ask(on, path + "?symbol=BTCUSDT")
+        assert (refused.status_code, refused.json()["code"]) == (400, -1020)
+        assert (await ask(on, path)).json() == (await ask(on, path + '?symbols=["BTCUSDT"]')).json() == []
+    on.live.price = TICKER._replace(bid="97000.00", bid_quantity="2", ask="97000.20", ask_quantity="3")
+    one = (await ask(on, path + "?symbol=BTCUSDT")).json()
+    assert list(one.values()) == ["BTCUSDT", "97000.00", "2", "97000.20", "3"]
+    assert (await ask(on, path)).json() == (await ask(on, path + '?symbols=["BTCUSDT"]')).json() == [one]
+
+
+async def test_the_average_price_is_that_of_five_minutes_or_the_last_one() -> None:
+    on = stage()
+    on.live.price = TICKER
+    on.stored.klines, on.live.last_bar = [], None
+    last = (await ask(on, "/api/v3/avgPrice?symbol=BTCUSDT")).json()
+    assert last == {"mins": 5, "price": "97000.10", "closeTime": NOW_MS - 9}
+    first = (NOW_MS - open_ms(0)) // 60_000 - 4
+    on.live.memory = [bar(n, volume="2", quote_volume="50") for n in range(first - 9, first + 4)]
+    on.live.last_bar = forming(first + 4, volume="2", quote_volume="0", close="50")
+    average = (await ask(on, "/api/v3/avgPrice?symbol=BTCUSDT")).json()
+    assert average == {"mins": 5, "price": "30.00000000", "closeTime": NOW_MS - 9}
+
+
+async def test_times_are_in_microseconds_where_the_header_says_so() -> None:
+    on = stage()
+    on.live.price = TICKER
+    paths = ("time", "exchangeInfo", "ticker/24hr", "ticker/24hr?symbol=BTCUSDT&type=MINI", "avgPrice?symbol=BTCUSDT")
+    for path in (KLINES, *(f"/api/v3/{path}" for path in paths)):
+        milli = (await ask(on, path)).text
+        micro = (await ask(on, path, **{"x-mbx-time-unit": "MICROSECOND"})).text
+        times = set(re.findall(r"(?<![0-9])1[0-9]{12}(?![0-9])", milli))
+        assert times
+        for time in times:
+            micro = micro.replace(f"{time}000", time).replace(f"{time}999", time)
+        assert micro == milli
+
+
+async def test_times_of_a_range_may_be_in_microseconds() -> None:
+    query = f"{KLINES}&startTime={open_ms(3) * 1000 + 1}&endTime={open_ms(6) * 1000 + 999}"
+    assert opens(await ask(stage(), query)) == [4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    "path", ["/sapi/v1/asset/tradeFee", "/fapi/v1/exchangeInfo", "/api/v1/time", "/api", "/dapi/v1/ping", "/wapi/v3/x"]
+)
+async def test_other_paths_of_the_exchange_are_refused_in_its_shape(path: str) -> None:
+    answer = await ask(stage(), path)
+    assert (answer.status_code, answer.json()) == (404, {"code": -1020, "msg": "This operation is not supported."})
 
 
 async def test_all_symbols_trade() -> None:
@@ -241,6 +330,8 @@ async def test_before_any_data_lists_are_503_instead_of_empty(path: str) -> None
         ("klines?symbol=btcusdt&interval=1m", 400, -1100),
         ("klines?symbol=BTCUSDT&interval=5m", 400, -1120),
         ("klines?symbol=BTCUSDT&interval=1m&limit=x", 400, -1100),
+        ("avgPrice", 400, -1102),
+        ("avgPrice?symbol=FOOUSDT", 400, -1121),
         ("klines?symbol=BTCUSDT&interval=1m&limit=0", 400, -1130),
         ("klines?symbol=BTCUSDT&interval=1m&timeZone=25:00", 400, -1130),
         ("klines?symbol=BTCUSDT&interval=1m&foo=1", 400, -1101),

@@ -45,6 +45,21 @@ def test_unknown_streams_are_counted_by_name_up_to_a_limit() -> None:
     assert len(counters.unknown_streams) == UNKNOWN_STREAMS_MAX + 1
 
 
+def test_refusals_share_one_log_line_a_burst_and_reason(caplog: pytest.LogCaptureFixture) -> None:
+    counters = Counters()
+    with caplog.at_level(logging.WARNING):
+        for number in range(60):
+            counters.count_refusal("origin", f"192.0.2.{number}: origin x", 1.0)
+        counters.count_refusal("full", "192.0.2.1: full", 1.0)
+        counters.log_burst_summaries(12.0)
+    assert [record.getMessage() for record in caplog.records] == [
+        "refused: 192.0.2.0: origin x",
+        "refused: 192.0.2.1: full",
+        "refused: 192.0.2.59: origin x ... and 59 more in 11 s",
+    ]
+    assert counters.refusals == {"origin": 60, "full": 1}
+
+
 def test_missed_flushes_are_the_sum_over_their_causes() -> None:
     counters = Counters()
     counters.missed["socket_full"] += 2

@@ -157,9 +157,14 @@ def test_ticker_with_only_a_price_has_all_fields(stage: Stage, view: str) -> Non
 
 def test_missing_fields_of_a_ticker_are_filled_in(stage: Stage) -> None:
     event = message(stage.dialect().ticker(stage.full, None, ticker("100", open="90")))
-    assert [event[name] for name in "pPwxQbBaA"] == ["0", "0", "100", "90", "0", "0", "0", "0", "0"]
+    assert [event[name] for name in "pPwxQbBaA"] == ["10", "11.111", "0.00000000", "90", "0", "0", "0", "0", "0"]
     assert (event["O"], event["C"]) == (T0 - DAY_MS, T0)
     assert [event[name] for name in "FLn"] == [-1, -1, 0]
+
+
+def test_weighted_average_is_quote_volume_by_volume(stage: Stage) -> None:
+    event = message(stage.dialect().ticker(stage.full, None, ticker("100", volume="2", quote_volume="30")))
+    assert event["w"] == "15.00000000"
 
 
 @pytest.mark.parametrize("view", ["mini", "full", "book"])

@@ -89,15 +89,59 @@ def test_exchange_info_ends_with_the_server_time() -> None:
         "permissionSets": [["SPOT"]],
     }.items() <= symbol.items()
     assert "MARKET" in symbol["orderTypes"]
-    price, lot = symbol["filters"]
+    price, lot, notional, min_notional = symbol["filters"]
     assert (price["filterType"], price["tickSize"]) == ("PRICE_FILTER", "0.01000000")
     assert (lot["filterType"], lot["stepSize"]) == ("LOT_SIZE", "0.00001000")
+    assert notional == {
+        "filterType": "NOTIONAL",
+        "minNotional": "0.00000000",
+        "applyMinToMarket": True,
+        "maxNotional": "9000000000.00000000",
+        "applyMaxToMarket": False,
+        "avgPriceMins": 5,
+    }
+    assert min_notional == {
+        "filterType": "MIN_NOTIONAL",
+        "minNotional": "0.00000000",
+        "applyToMarket": True,
+        "avgPriceMins": 5,
+    }
     # Clients tell contracts from spot pairs by these.
     assert not {"contractType", "underlying"} & symbol.keys()
 
 
 def test_exchange_info_may_be_empty() -> None:
     assert orjson.loads(wire.exchange_info((), 100) + wire.server_time_end(T0))["symbols"] == []
+
+
+def test_times_are_in_microseconds_where_asked_for() -> None:
+    kline = Kline(T0, T0 + 59_999, "1", "2", "0.5", "1.5", "7", "9", 3)
+    milli, micro = orjson.loads(wire.kline_row(kline)), orjson.loads(wire.kline_row_micro(kline))
+    assert (micro[0], micro[6]) == (milli[0] * 1000, milli[6] * 1000 + 999)
+    assert [micro[n] for n in range(12) if n not in (0, 6)] == [milli[n] for n in range(12) if n not in (0, 6)]
+    for encode in (wire.full_ticker, wire.mini_ticker):
+        milli, micro = (orjson.loads(encode(Ticker("BTCUSDT", "5"), T0, micro=micro)) for micro in (False, True))
+        for name in ("openTime", "closeTime"):
+            assert micro.pop(name) == milli.pop(name) * 1000
+        assert micro == milli
+    assert wire.server_time(T0, micro=True) == b'{"serverTime":1732310040000000}'
+    assert wire.server_time_end(T0, micro=True) == b',"serverTime":1732310040000000}'
+
+
+def test_book_ticker_has_bid_and_ask() -> None:
+    ticker = Ticker("BTCUSDT", "5", bid="4.9", bid_quantity="1.5", ask="5.1")
+    assert orjson.loads(wire.book_ticker(ticker, T0)) == {
+        "symbol": "BTCUSDT",
+        "bidPrice": "4.9",
+        "bidQty": "1.5",
+        "askPrice": "5.1",
+        "askQty": "0.00000000",
+    }
+
+
+def test_average_price_says_over_how_many_minutes() -> None:
+    assert wire.average_price(5, "9.35", T0) == b'{"mins":5,"price":"9.35","closeTime":1732310040000}'
+    assert orjson.loads(wire.average_price(5, "9.35", T0, micro=True))["closeTime"] == T0 * 1000
 
 
 def test_time_and_errors_have_their_fields() -> None:

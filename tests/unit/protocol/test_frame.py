@@ -13,9 +13,11 @@ from gateway.protocol.frame import (
     FRAGMENTS_MAX,
     PING,
     PONG,
+    SMALL_MESSAGE_BYTES,
     TEXT,
     FrameError,
     FrameParser,
+    LargeMessages,
     Message,
     close_frame,
     frame,
@@ -271,3 +273,42 @@ def test_a_broken_close_is_refused(payload: bytes, close: Close) -> None:
     with pytest.raises(FrameError) as caught:
         parse_close(payload)
     assert caught.value.close is close
+
+
+class TestLargeMessages:
+    """Of all clients, only so many may have a large unfinished message at a time."""
+
+    HALF = client_frame(TEXT, b"x" * (SMALL_MESSAGE_BYTES + 1), final=False)
+
+    def test_the_one_too_many_is_refused_and_small_ones_are_not(self) -> None:
+        large = LargeMessages(1)
+        first, second, third = (FrameParser(MAX_BYTES, large=large) for _ in range(3))
+        assert parse(first, self.HALF) == []
+        assert parse(second, client_frame(TEXT, b"x" * SMALL_MESSAGE_BYTES, final=False)) == []
+        with pytest.raises(FrameError) as caught:
+            parse(third, self.HALF)
+        assert caught.value.close is Close.OVERLOADED
+        third.discard()
+        assert large.count == 1
+
+    def test_a_message_that_is_complete_or_given_up_makes_room(self) -> None:
+        large = LargeMessages(1)
+        for ends in (True, False):
+            parser = FrameParser(MAX_BYTES, large=large)
+            parse(parser, self.HALF)
+            assert large.count == 1
+            if ends:
+                (message,) = parse(parser, client_frame(CONTINUATION, b"y"))
+                assert len(message.payload) == SMALL_MESSAGE_BYTES + 2
+            parser.discard()
+            assert large.count == 0
+
+    def test_a_message_counts_once_however_many_pieces_it_comes_in(self) -> None:
+        large = LargeMessages(2)
+        parser = FrameParser(MAX_BYTES, large=large)
+        data = client_frame(TEXT, b"x" * 60_000)
+        for at in range(0, len(data) - 1, 5000):
+            assert parse(parser, data[at : at + 5000][: len(data) - 1 - at]) == []
+        assert large.count == 1
+        (message,) = parse(parser, data[-1:])
+        assert (len(message.payload), large.count) == (60_000, 0)

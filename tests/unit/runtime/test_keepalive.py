@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import msgspec
 import pytest
 
@@ -20,8 +22,11 @@ class Connections:
         self.now_s = 0.0
         self.end_s = 0.0
         self.sockets = [FakeSocket() for _ in range(count)]
+        for id, socket in enumerate(self.sockets):
+            socket.id = id
         self.pings: dict[float, int] = {}
         self.ends: list[float] = []
+        self.pause_s = 0.0
         config = msgspec.structs.replace(Config().stream, **{"ping_interval_s": 20.0, "ping_timeout_s": 60.0, **stream})
         sessions = [Session(socket, STYLE) for socket in self.sockets]
         self.keepalive = Keepalive(config, sessions, lambda: self.now_s, self._sleep)
@@ -39,7 +44,8 @@ class Connections:
         self.ends += [self.now_s] * (ended - len(self.ends))
         if pinged:
             self.pings[round(self.now_s, 3)] = pinged
-        self.now_s += seconds
+        self.now_s += seconds + self.pause_s
+        self.pause_s = 0.0
         if self.now_s > self.end_s:
             raise Stop
 
@@ -58,6 +64,29 @@ async def test_a_single_client_is_not_pinged_more_often_than_asked() -> None:
     connections.sockets[0].last_message_s = 1e9
     await connections.run(65)
     assert len(connections.pings) == 3
+
+
+@pytest.mark.parametrize("interval_s", [20.0, 2.5, 1.0, 0.4])
+async def test_the_first_ping_comes_within_the_interval_whenever_a_client_connects(interval_s: float) -> None:
+    for id in range(25):
+        connections = Connections(1, ping_interval_s=interval_s)
+        (socket,) = connections.sockets
+        socket.id, socket.last_message_s = id, 1e9
+        await connections.run(4 * interval_s)
+        times = list(connections.pings)
+        assert times[0] <= interval_s + 0.001
+        steps = [after - before for before, after in itertools.pairwise(times)]
+        assert steps == pytest.approx([interval_s] * len(steps), abs=0.01)
+        assert len(steps) >= 2
+
+
+async def test_after_a_pause_of_the_process_each_client_is_pinged_once() -> None:
+    connections = Connections(40)
+    for socket in connections.sockets:
+        socket.last_message_s = 1e9
+    connections.pause_s = 3600.0
+    await connections.run(3600.0 + 21)
+    assert sum(connections.pings.values()) <= 50
 
 
 async def test_a_client_that_sends_nothing_for_long_is_closed() -> None:

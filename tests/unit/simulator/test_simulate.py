@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.config import RedisConfig
+from gateway.config import Config, RedisConfig
 from simulator.collector import Progress
-from simulator.simulate import ProgressPrinter, Simulation, make_collector
+from simulator.simulate import COLLECTED, ProgressPrinter, Simulation, collected, make_collector
 
 
 class Clock:
@@ -33,6 +33,22 @@ def printer(lines: list[str], clock: Clock) -> ProgressPrinter:
 
 
 RUNNING = Progress(symbols=30, seeded=30, connected=True, messages=500)
+
+
+@pytest.mark.parametrize(
+    ("served", "simulated"),
+    [
+        (Config().market.intervals, COLLECTED),
+        (("1s", "1m", "5m", "30m"), ("1s", "1m", "5m")),
+        (("3m", "1h"), ("3m", "1h")),
+        (("1M", "2h"), ("1M", "2h")),
+        (("1d", "1w", "7m"), ("1d", "7m")),
+    ],
+)
+def test_intervals_that_a_gateway_derives_are_not_simulated(
+    served: tuple[str, ...], simulated: tuple[str, ...]
+) -> None:
+    assert collected(served) == simulated
 
 
 def test_progress_is_printed_as_soon_as_the_history_is_stored(printer: ProgressPrinter, lines: list[str]) -> None:
