@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Coroutine
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -118,9 +118,6 @@ class Charged(Coroutine[Any, Any, T]):
     def __await__(self) -> Generator[Any, Any, T]:
         # An iterator with `throw` and `close` is all that `await` needs.
         return cast("Generator[Any, Any, T]", self)
-
-    def __iter__(self) -> Self:
-        return self
 
     def __next__(self) -> Any:
         return self.send(None)

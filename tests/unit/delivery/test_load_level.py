@@ -258,3 +258,10 @@ def test_a_short_burst_of_the_feed_is_no_load(run: Run) -> None:
         run.for_seconds(2 * INTERVAL_S, 0.1, ingest=2.0)
         run.for_seconds(10 * INTERVAL_S, 0.1, ingest=0.1)
     assert run.load.level is Level.NORMAL
+
+
+def test_a_surge_of_the_feed_without_clients_ends_too(run: Run) -> None:
+    run.for_seconds(3, ingest=2.0)
+    assert run.load.levels[Cause.INGEST] is Level.OVERLOAD
+    run.for_seconds(CALM_S + 2, ingest=0.1)
+    assert run.load.levels == NORMAL

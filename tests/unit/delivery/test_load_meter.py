@@ -138,3 +138,19 @@ async def test_charged_work_that_is_never_awaited_on_is_closed(meter: LoadMeter)
     charged.send(None)
     charged.close()
     assert closed
+
+
+async def test_work_on_somebody_s_behalf_is_charged_to_what_is_charged_when_it_is_made(
+    clock: Clock, meter: LoadMeter
+) -> None:
+    async def work() -> None:
+        clock.now_s += 1
+
+    with meter.charge(Cause.HTTP):
+        read = meter.inherited(work())
+    await read
+    own = work()
+    assert meter.inherited(own) is own
+    await own
+    meter.settle()
+    assert spent(meter) == {"http": 1, "rest": 1}
