@@ -44,6 +44,7 @@ from gateway.ops.collector import MetricsCollector
 from gateway.ops.counters import Counters
 from gateway.ops.health import Health
 from gateway.ops.logs import setup_logging
+from gateway.ops.refused import RefusedNames
 from gateway.ops.status.view import StatusView
 from gateway.protocol.binance_commands import StreamNames
 from gateway.protocol.native_commands import NativeCommands
@@ -91,7 +92,7 @@ class Gateway:
         self.config, self.worker_group = config, worker_group
         market_config, stream, redis_by_source = config.market, config.stream, config.sources or {"redis": config.redis}
         symbols, intervals = SymbolRule(market_config.symbol_pattern), market_config.intervals
-
+        refused = RefusedNames(redis_by_source)
         self._server: Server | None = None
 
         # What everything uses.
@@ -114,8 +115,9 @@ class Gateway:
         self.sources = SourceFailover(redis_by_source, market_config.switch_after_s, time.monotonic)
         deployments = {name: make_deployment(redis) for name, redis in redis_by_source.items()}
         turns = Turns()
+        shared = clock, turns, judge
         stores = {
-            name: RedisStore(redis, intervals, symbols.pattern, time.monotonic, clock, deployments[name], turns, judge)
+            name: RedisStore(redis, intervals, symbols.pattern, deployments[name], refused.of(name), *shared)
             for name, redis in redis_by_source.items()
         }
         self.store_probes = [StoreProbe(stores[name].ping, redis.retry_s) for name, redis in redis_by_source.items()]
@@ -135,7 +137,7 @@ class Gateway:
         is_live = self.feed_state.is_live
         self.comparison = StoreComparison(market_config, self.store, self.market, self.backfill, is_live, demand, clock)
         sinks, judged = self.sources.all, (judge.feed_clock, judge.note)
-        self.feeds = make_feeds(config, redis_by_source, deployments, sinks, self.market, demand, *judged)
+        self.feeds = make_feeds(config, deployments, refused.of, sinks, self.market, demand, *judged)
 
         # Out: who is admitted, their sessions, and the flush that serves them.
         self.admission = Admission(config, self.counters, self.load)
@@ -179,6 +181,7 @@ class Gateway:
             requests=self.requests,
             sources=self.sources,
             feeds=self.feeds,
+            refused=refused,
             ending=lambda: self._server is not None and self._server.should_exit,
         )
         symbol_s = market_config.symbol_stale_after_s

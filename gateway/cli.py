@@ -211,9 +211,19 @@ def make_key(name: str) -> None:
 
 @main.command("check-config")
 @config_option
-def check_config(file: Path | None) -> None:
-    """Print the settings in force as TOML, passwords masked."""
-    click.echo(tomli_w.dumps(masked(_load(file, {}))), nl=False)
+@click.option("--probe", "probes", is_flag=True, help="Look at the configured Redis instead: what would be served?")
+@click.option("--seconds", type=click.FloatRange(0.1), default=3.0, help="How long --probe listens.  [default: 3]")
+def check_config(file: Path | None, probes: bool, seconds: float) -> None:
+    """Print the settings in force as TOML, passwords masked.
+
+    With --probe: print what the gateway would serve from each source, what it would refuse, and why.
+    """
+    config = _load(file, {})
+    if not probes:
+        return click.echo(tomli_w.dumps(masked(config)), nl=False)
+    from gateway.ops.probe import probe
+
+    sys.exit(0 if probe(config, seconds, click.echo) else 1)
 
 
 def _load(file: Path | None, options: Mapping[str, Mapping[str, Any]], default: Path | None = DEFAULT_FILE) -> Config:

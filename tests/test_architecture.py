@@ -40,9 +40,9 @@ ROWS = (
     Row(("market",), pure=True, outside=()),
     Row(("delivery",), pure=True, outside=()),
     Row(("protocol", "history.query", "history.merge"), pure=True, outside=("orjson", "websockets.utils")),
-    Row(("redis.backoff", "redis.breaker", "redis.contract"), pure=True, outside=("msgspec",)),
+    Row(("redis.backoff", "redis.breaker", "redis.contract", "redis.name_refusals"), pure=True, outside=("msgspec",)),
     Row(
-        (*("feed.conflate", "feed.surge_filter", "feed.mode_detector", "feed.key_changes"),),
+        (*("feed.conflate", "feed.surge_filter", "feed.mode_detector", "feed.key_changes", "feed.silence"),),
         pure=True,
         outside=(),
     ),

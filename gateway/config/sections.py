@@ -81,6 +81,7 @@ class FeedConfig(Section, frozen=True):
     poll_min_ms: Annotated[int, Meta(ge=10)] = 100
     poll_max_ms: Annotated[int, Meta(ge=10)] = 1000
     poll_rest_s: Seconds = 5.0
+    silent_reconnect: Annotated[float, Meta(ge=0)] = 4.0
 
 
 SERVERS = ("url", "sentinels", "cluster")

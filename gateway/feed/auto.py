@@ -98,9 +98,10 @@ class AutoFeed:
         market: MarketView,
         make: Callable[[str, FeedSink], Feed],
         clock_s: Callable[[], float] = time.monotonic,
+        silent_after_s: float = math.inf,
         feed_clock: FeedClock | None = None,
     ) -> None:
-        """`make`: makes a feed of another mode, for a sink."""
+        """`make`: makes a feed of another mode, for a sink. `silent_after_s`: as for `PubSubFeed`."""
         self._feed_clock = feed_clock
         self.mode = "pubsub"
         """The active one."""
@@ -113,7 +114,7 @@ class AutoFeed:
         self._make = make
         self._clock_s = clock_s
         self._pubsub_relay = _Relay(sink, clock_s)
-        self._pubsub = PubSubFeed(redis, topics, self._pubsub_relay, deployment)
+        self._pubsub = PubSubFeed(redis, topics, self._pubsub_relay, deployment, silent_after_s)
         self._fallback: Feed | None = None
         self._fallback_relay: _Relay | None = None
         self._fallback_task: asyncio.Task[None] | None = None

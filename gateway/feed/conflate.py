@@ -75,12 +75,14 @@ class MessageBatcher:
         return self._filter.reduce(data) if self._sink.surging else data
 
     def take(self, messages: list[list[bytes]]) -> None:
-        """Take one read's messages. Ignores channels that match the patterns but are not in the contract."""
+        """Take one read's messages; those on channels that the settings do not admit are only counted."""
         before = self._passed_on
         if self._sink.surging:
             messages = self._conflated(messages)
-        parse, at, payload = self._topics.parse, self._channel_at, self._channel_at + 1
-        batch = [(topic, message[payload]) for message in messages if (topic := parse(message[at])) is not None]
+        topics, at, payload = self._topics.by_name, self._channel_at, self._channel_at + 1
+        batch = [(topic, message[payload]) for message in messages if (topic := topics[message[at]]) is not None]
+        if refused := len(messages) - len(batch):
+            self._topics.count_refused(refused, [message[at] for message in messages])
         if batch:
             self._passed_on = self.thinned
             self._sink.ingest(batch, self._passed_on - before)

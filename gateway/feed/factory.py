@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from redis.asyncio.connection import parse_url
@@ -13,7 +14,6 @@ from gateway.feed.poll import PollFeed
 from gateway.feed.pubsub import PubSubFeed
 from gateway.feed.sharded_pubsub import ShardedPubSubFeed
 from gateway.model.feed_error import ignore
-from gateway.model.symbol import SymbolRule
 from gateway.redis.cluster import Cluster
 from gateway.redis.contract import Topics
 
@@ -27,34 +27,28 @@ if TYPE_CHECKING:
     from gateway.model.feed_time import FeedClock
     from gateway.redis.contract import Topic
     from gateway.redis.deployment import Deployment
+    from gateway.redis.name_refusals import NameRefusals
 
 
 def make_feeds(
     config: Config,
-    redis_by_source: Mapping[str, RedisConfig],
     deployments: Mapping[str, Deployment],
+    refusals: Callable[[str], NameRefusals],
     sinks: Mapping[str, FeedSink],
     market: MarketView,
     subscribed: Callable[[], set[Topic]],
-    feed_clock: FeedClock,
-    on_odd: OnOdd,
+    feed_clock: FeedClock | None = None,
+    on_odd: OnOdd = ignore,
 ) -> dict[str, Feed]:
-    """The feed of each source by name; see `make_feed`."""
-    stored, pattern = config.market.stored or config.market.intervals, config.market.symbol_pattern
-    return {
-        name: make_feed(
-            config.feed,
-            redis,
-            Topics(redis, stored, SymbolRule(pattern).pattern),
-            deployments[name],
-            sinks[name],
-            market,
-            subscribed,
-            feed_clock,
-            on_odd,
+    """The feed of each source by name; see `make_feed`. `refusals` returns what collects a source's refused names."""
+    of_market, feeds = config.market, {}
+    for name, redis in (config.sources or {"redis": config.redis}).items():
+        topics = Topics(redis, of_market.stored or of_market.intervals, of_market.symbol_pattern, refusals(name))
+        feeds[name] = make_feed(
+            *(config.feed, redis, topics, deployments[name], sinks[name], market, subscribed),
+            *(of_market.stale_after_s, feed_clock, on_odd),
         )
-        for name, redis in redis_by_source.items()
-    }
+    return feeds
 
 
 def make_feed(
@@ -65,28 +59,36 @@ def make_feed(
     sink: FeedSink,
     market: MarketView,
     subscribed: Callable[[], set[Topic]],
+    stale_after_s: float,
     feed_clock: FeedClock | None = None,
     on_odd: OnOdd = ignore,
 ) -> Feed:
     """`subscribed`: returns the topics that clients are subscribed to now, which polling reads more often.
 
-    `feed_clock`: tells which times of the collector's keys are impossible; `on_odd` counts them.
+    `stale_after_s`: after how many seconds without a message data is stale. `feed_clock`: tells which times of the
+    collector's keys are impossible; `on_odd` counts them.
     """
+    silent_after_s = config.silent_reconnect * stale_after_s or math.inf
 
     def make(mode: str, sink: FeedSink) -> Feed:
         reader = KeyReader(deployment, topics, sink.ingest, feed_clock, on_odd)
         match mode:
             case "pubsub":
                 if isinstance(deployment, Cluster) and redis.cluster_pubsub == "sharded":
-                    return ShardedPubSubFeed(redis, topics, sink, deployment)
-                return PubSubFeed(redis, topics, sink, deployment)
+                    return ShardedPubSubFeed(redis, topics, sink, deployment, silent_after_s)
+                return PubSubFeed(redis, topics, sink, deployment, silent_after_s)
             case "keyspace":
                 database = parse_url(redis.url).get("db") or 0
-                return KeyspaceFeed(redis, config, topics, reader, sink, deployment, database)
+                return KeyspaceFeed(redis, config, topics, reader, sink, deployment, database, silent_after_s)
             case "poll":
-                return PollFeed(redis, config, tuple(sorted(topics.intervals)), reader, sink, subscribed)
+                intervals = tuple(sorted(topics.intervals))
+                return PollFeed(redis, config, intervals, reader, sink, subscribed, silent_after_s)
             case _:
-                return AutoFeed(redis, config, topics, reader, sink, deployment, market, make, feed_clock=feed_clock)
+                return AutoFeed(
+                    *(redis, config, topics, reader, sink, deployment, market, make),
+                    silent_after_s=silent_after_s,
+                    feed_clock=feed_clock,
+                )
 
     # Notifications are a node's own: in a cluster there is no mode to detect.
     return make("pubsub" if config.mode == "auto" and redis.cluster else config.mode, sink)

@@ -63,6 +63,10 @@ class KeyReader:
         """Raise where Redis does not answer."""
         await self._execute("PING")
 
+    async def refresh(self) -> None:
+        """Read over new connections from now on, at the address that the server's name has now."""
+        await self._deployment.refresh()
+
     async def read(self, topics: Collection[Topic]) -> int:
         """Read the topics' keys and pass on what is new, klines before prices; returns how many payloads that was."""
         changes = 0

@@ -8,7 +8,9 @@ again, so the last state of each key is always read.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import math
 from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError, ResponseError
@@ -33,6 +35,21 @@ COALESCE_S = 0.01
 
 EVENTS = "K$z"
 """What `notify-keyspace-events` must hold: keyspace channels, strings, sorted sets."""
+
+
+CHECK_S = 5.0
+"""Between two looks at the setting: below the time after which data counts as stale."""
+
+SILENT_CHECKS = 3
+"""Looks without a notification in between after which a setting that cannot be read is suspected."""
+
+REFUSED_CHECK_S = 60.0
+"""The same where the server refuses to say."""
+
+UNREADABLE = (
+    "no notification arrives, and the gateway's user may not read notify-keyspace-events: "
+    f"make sure that it holds {EVENTS} (CONFIG SET notify-keyspace-events {EVENTS})"
+)
 
 
 class NotificationsOff(RedisError):
@@ -60,17 +77,20 @@ class KeyspaceFeed:
         sink: FeedSink,
         deployment: Deployment,
         database: int,
+        silent_after_s: float = math.inf,
     ) -> None:
-        """`database`: number of the Redis database, which is a part of the notifications' channels."""
+        """`database`: number of the Redis database, which is a part of the notifications' channels. `silent_after_s`:
+        seconds without a notification after which the connection is made anew."""
         self._may_enable = config.enable_notifications
         self._reader = reader
         self._sink = sink
         self._retries = Retries(redis.retry_s, sink.disconnected, logger, "changed keys cannot be read")
-        self._pubsub = PubSubFeed(redis, topics.of_key_events(database), self, deployment)
+        self._pubsub = PubSubFeed(redis, topics.of_key_events(database), self, deployment, silent_after_s)
         self._changed: set[Topic] = set()
         self._work = asyncio.Event()
         self._subscribed = False
         self._reported_connected = False
+        self._notified_s = self._check_s = self._ask_s = 0.0
         self.problem = ""
         """Why nothing can arrive, for people; "" when all is well."""
 
@@ -92,7 +112,9 @@ class KeyspaceFeed:
     # As the sink of the subscription: runs without `await`.
 
     def connected(self) -> None:
-        self._subscribed = True
+        self._subscribed, self._reported_connected = True, False
+        self._notified_s = asyncio.get_running_loop().time()
+        self._ask_s = 0.0
         self._work.set()
 
     def disconnected(self, reason: str) -> None:
@@ -100,17 +122,21 @@ class KeyspaceFeed:
         self._sink.disconnected(reason)
 
     def ingest(self, batch: Batch, replaced: int = 0) -> None:
+        self._notified_s = asyncio.get_running_loop().time()
         self._changed.update(topic for topic, _ in batch)
         self._work.set()
 
     async def _read_changes(self) -> None:
         while True:
-            await self._work.wait()
+            clock_s = asyncio.get_running_loop().time
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CHECK_S):
+                    await self._work.wait()
             self._work.clear()
             changed: set[Topic] = set()
             try:
-                if self._subscribed and not self._reported_connected:
-                    await self._report_connected()
+                if self._subscribed and (not self._reported_connected or clock_s() >= self._check_s):
+                    await self._check_notifications(clock_s())
                 await asyncio.sleep(COALESCE_S)
                 changed, self._changed = self._changed, changed
                 await self._reader.read(changed)
@@ -123,13 +149,24 @@ class KeyspaceFeed:
                 await self._retries.failed(error)
                 self._work.set()
 
-    async def _report_connected(self) -> None:
-        """After a subscription: make sure that notifications are on. A restarted server has forgotten its settings."""
-        setting = await self._reader.notifications()
+    async def _check_notifications(self, now_s: float) -> None:
+        """Make sure that notifications are on, and report the connection where that has not been done since.
+
+        A restarted server has forgotten its settings, and anybody may change them at any time.
+        """
+        self._check_s = now_s + CHECK_S
+        setting = None
+        if now_s >= self._ask_s:
+            setting = await self._reader.notifications()
+            # Each refused command is an entry in the server's ACL LOG.
+            self._ask_s = now_s if setting is not None else now_s + REFUSED_CHECK_S
         if setting is not None and not sends_needed_events(setting):
             await self._enable_notifications(setting)
-        self.problem = ""
-        if self._subscribed:
+            # What has changed before was not notified.
+            self._reported_connected = False
+        is_silent = now_s - self._notified_s >= SILENT_CHECKS * CHECK_S
+        self.problem = UNREADABLE if setting is None and is_silent else ""
+        if self._subscribed and not self._reported_connected:
             self._reported_connected = True
             self._sink.connected()
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from redis.exceptions import RedisError
 
 from gateway.feed.key_changes import KeyChangeTracker, PollInterval
+from gateway.feed.silence import SilenceTimer
 from gateway.redis.contract import Topic
 from gateway.redis.tasks import Retries
 
@@ -49,8 +50,11 @@ class PollFeed:
         reader: KeyReader,
         sink: FeedSink,
         subscribed: Callable[[], set[Topic]],
+        silent_after_s: float = math.inf,
     ) -> None:
-        """`subscribed`: returns the topics that clients are subscribed to now."""
+        """`subscribed`: returns the topics that clients are subscribed to now. `silent_after_s`: seconds without a
+        change after which keys are read over new connections."""
+        self._silence = SilenceTimer(silent_after_s)
         self._config = config
         # "" stands for the ticker, as in a topic.
         self._intervals = ("", *intervals)
@@ -84,6 +88,7 @@ class PollFeed:
         interval = PollInterval(self._config.poll_min_ms / 1000, self._config.poll_max_ms / 1000)
         clock_s = asyncio.get_running_loop().time
         discover_s = reread_s = 0.0
+        changed_s = clock_s()
         while True:
             started_s = clock_s()
             if started_s >= discover_s:
@@ -95,7 +100,13 @@ class PollFeed:
                     self._changes.forget(topic)
                 reread_s = started_s + REREAD_S
             changes = await self._read_changed(subscribed)
-            await self._read_changed(self._next_unsubscribed(subscribed, interval.period_s))
+            others = await self._read_changed(self._next_unsubscribed(subscribed, interval.period_s))
+            if changes or others:
+                changed_s = clock_s()
+            elif clock_s() >= self._silence.due_s(changed_s):
+                self._silence.replaced(clock_s())
+                logger.info("feed: no key has changed for %.0f s; reading over new connections", clock_s() - changed_s)
+                await self._reader.refresh()
             interval.polled(changes > 0, clock_s() - started_s)
             await asyncio.sleep(max(0.0, started_s + interval.period_s - clock_s()))
 

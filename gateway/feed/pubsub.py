@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from typing import TYPE_CHECKING, Protocol
 
 from redis.exceptions import RedisError
 
 from gateway.feed.conflate import BatchSink, MessageBatcher
-from gateway.redis.subscription import ConnectionLost, Subscription
-from gateway.redis.tasks import Retries
+from gateway.feed.link import Link, take_over
+from gateway.feed.silence import SilenceTimer
+from gateway.redis.subscription import ConnectionLost
+from gateway.redis.tasks import Retries, reason_of
 
 if TYPE_CHECKING:
-    from redis.asyncio.connection import AbstractConnection
+    from collections.abc import Callable
 
     from gateway.config import RedisConfig
     from gateway.redis.contract import KeyEvents, Topics
     from gateway.redis.deployment import Deployment
+    from gateway.redis.subscription import Receiver
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +56,11 @@ class PubSubFeed:
         topics: Topics | KeyEvents,
         sink: FeedSink,
         deployment: Deployment,
+        silent_after_s: float = math.inf,
     ) -> None:
+        """`silent_after_s`: seconds without a message after which the connection is made anew."""
+        self._silence = SilenceTimer(silent_after_s)
+        self._asks_server = math.isfinite(silent_after_s)
         self._watchdog_s = config.watchdog_s
         self._topics = topics
         self._sink = sink
@@ -71,28 +79,56 @@ class PubSubFeed:
 
     async def run(self) -> None:
         while True:
-            subscription = Subscription("p", self._batcher, self._connected)
             try:
-                connection = await self._deployment.connect()
-                await self._read(connection, subscription)
+                await self._follow()
             except (RedisError, OSError, ConnectionLost) as error:
-                if subscription.connected:
-                    self._retries.succeeded()
                 self.reconnects += 1
                 await self._retries.failed(error)
 
-    async def _read(self, connection: AbstractConnection, subscription: Subscription) -> None:
-        """Read until the connection breaks, freezes or belongs elsewhere; always raises."""
-        moving = asyncio.create_task(self._deployment.moved(connection))
-        moving.add_done_callback(lambda task: None if task.cancelled() else subscription.end(task.result()))
+    async def _follow(self) -> None:
+        """Read until the connection breaks, freezes or belongs elsewhere, and replace it while it is silent; raises."""
+        clock_s = asyncio.get_running_loop().time
+        link = await self._make(self._batcher, self._connected)
         try:
-            subscription.start(connection)
-            subscription.subscribe(self._topics.patterns)
-            await subscription.watch(self._watchdog_s)
+            while True:
+                await link.wait_until(self._silence.look_s(clock_s(), link.last_message_s))
+                if clock_s() >= self._silence.due_s(link.last_message_s):
+                    link = await self._replaced(link)
         finally:
-            moving.cancel()
+            await link.aclose()
+
+    async def _make(self, receiver: Receiver, on_connected: Callable[[], None] | None = None) -> Link:
+        connection = await self._deployment.connect()
+        try:
+            server = await self._deployment.server(connection) if self._asks_server else ""
+        except BaseException:
             await connection.disconnect(nowait=True)
+            raise
+        moved = self._deployment.moved(connection)
+        link = Link("p", connection, receiver, self._watchdog_s, server=server, moved=moved)
+        link.on_connected = on_connected
+        link.subscribe(self._topics.patterns)
+        return link
+
+    async def _replaced(self, link: Link) -> Link:
+        """A new link in the place of a silent one; the silent one itself where there is none."""
+        now_s = asyncio.get_running_loop().time()
+        silent_s = now_s - link.last_message_s
+        self._silence.replaced(now_s)
+        try:
+            await self._deployment.refresh()
+            new = await take_over(link, self._make, self._batcher, self._missed, self._watchdog_s)
+        except (RedisError, OSError, ConnectionLost) as error:
+            logger.warning("feed: no message for %.0f s, and no new connection: %s", silent_s, reason_of(error))
+            return link
+        logger.info("feed: no message for %.0f s: connected again", silent_s)
+        return new
+
+    def _missed(self) -> None:
+        logger.warning("feed: the silent connection has been replaced; messages may have been missed")
+        self._sink.connected()
 
     def _connected(self) -> None:
+        self._retries.succeeded()
         logger.info("feed connected: %s", " ".join(self._topics.patterns))
         self._sink.connected()

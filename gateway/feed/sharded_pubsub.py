@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -17,20 +18,22 @@ from redis.crc import key_slot
 from redis.exceptions import RedisError
 
 from gateway.feed.conflate import MessageBatcher
+from gateway.feed.link import Link, take_over
+from gateway.feed.silence import SilenceTimer
+from gateway.redis.connections import run_id
 from gateway.redis.scan import scan_symbols
-from gateway.redis.subscription import ConnectionLost, Subscription
+from gateway.redis.subscription import ConnectionLost
 from gateway.redis.tasks import Retries
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-
-    from redis.asyncio.connection import AbstractConnection
 
     from gateway.config import RedisConfig
     from gateway.feed.pubsub import FeedSink
     from gateway.redis.cluster import Cluster
     from gateway.redis.connections import Address
     from gateway.redis.contract import Topics
+    from gateway.redis.subscription import Receiver
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +48,11 @@ class ShardedPubSubFeed:
     problem = ""
     switches = 0
 
-    def __init__(self, config: RedisConfig, topics: Topics, sink: FeedSink, cluster: Cluster) -> None:
+    def __init__(
+        self, config: RedisConfig, topics: Topics, sink: FeedSink, cluster: Cluster, silent_after_s: float = math.inf
+    ) -> None:
+        """`silent_after_s`: seconds without a message after which the connection to a node is made anew."""
+        self._silent_after_s = silent_after_s
         self._config = config
         self._topics = topics
         self._sink = sink
@@ -74,6 +81,7 @@ class ShardedPubSubFeed:
                 try:
                     await self._update_subscriptions()
                     await self._wait_for_change()
+                    await self._replace_silent()
                 except (RedisError, OSError, ConnectionLost) as error:
                     self.reconnects += 1
                     self._connected = False
@@ -102,7 +110,7 @@ class ShardedPubSubFeed:
         for node, shard in list(self._shards.items()):
             # A node that was cut off from the others still claims its slots. With two senders of one channel, old
             # messages could arrive after newer ones.
-            if shard.ended or not shard.channels <= set(wanted.get(node, ())):
+            if shard.link.ended or not shard.channels <= set(wanted.get(node, ())):
                 await self._leave(node)
         added = False
         for owner, channels in wanted.items():
@@ -114,7 +122,7 @@ class ShardedPubSubFeed:
                 problems.append(error)
         async with asyncio.timeout(self._config.command_timeout_s):
             for shard in self._shards.values():
-                await shard.wait_acknowledged()
+                await shard.link.wait_acknowledged()
         if problems:
             raise problems[0]
         if added or not self._connected:
@@ -128,7 +136,7 @@ class ShardedPubSubFeed:
             async with asyncio.timeout(self._config.watchdog_s):
                 await self._changed.wait()
         for shard in self._shards.values():
-            shard.raise_if_ended()
+            shard.link.raise_if_ended()
 
     async def _find_channels(self) -> None:
         """Add the channels of new symbols, every `cluster_rescan_s`."""
@@ -146,61 +154,77 @@ class ShardedPubSubFeed:
         if not missing:
             return False
         if shard is None:
-            connection = await self._cluster.connect_to(node)
-            shard = self._shards[node] = _Shard(connection, self._batcher, self._changed, self._config.watchdog_s)
-        shard.subscribe(missing)
+            shard = self._shards[node] = _Shard(self._silent_after_s, self._changed)
+            try:
+                shard.link = await self._make(node, shard, self._batcher)
+            except BaseException:
+                del self._shards[node]
+                raise
+        shard.channels.update(missing)
+        shard.link.subscribe(*_by_slot(missing))
         return True
 
+    async def _make(self, node: Address, shard: _Shard, receiver: Receiver) -> Link:
+        connection = await self._cluster.connect_to(node)
+        try:
+            server = await run_id(connection) if math.isfinite(self._silent_after_s) else ""
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        return Link(
+            "s",
+            connection,
+            receiver,
+            self._config.watchdog_s,
+            server=server,
+            on_channel_lost=shard.channel_lost,
+            on_end=self._changed.set,
+        )
+
+    async def _replace_silent(self) -> None:
+        """Make the connections anew over which nothing arrives; one that cannot be made is kept as it is."""
+        clock_s = asyncio.get_running_loop().time
+        for node, shard in self._shards.items():
+            if clock_s() < shard.silence.due_s(shard.link.last_message_s):
+                continue
+            silent_s = clock_s() - shard.link.last_message_s
+            shard.silence.replaced(clock_s())
+
+            async def make(receiver: Receiver, node: Address = node, shard: _Shard = shard) -> Link:
+                link = await self._make(node, shard, receiver)
+                link.subscribe(*_by_slot(shard.channels))
+                return link
+
+            try:
+                await self._cluster.refresh()
+                shard.link = await take_over(
+                    shard.link, make, self._batcher, self._sink.connected, self._config.watchdog_s
+                )
+            except (RedisError, OSError, ConnectionLost) as error:
+                logger.warning("feed: no message from %s for %.0f s, and no new connection: %s", node, silent_s, error)
+            else:
+                logger.info("feed: no message from %s for %.0f s: connected again", node, silent_s)
+
     async def _leave(self, node: Address) -> None:
-        await self._shards.pop(node).aclose()
+        await self._shards.pop(node).link.aclose()
 
 
 class _Shard:
     """The subscription at one node."""
 
-    def __init__(
-        self, connection: AbstractConnection, batcher: MessageBatcher, changed: asyncio.Event, watchdog_s: float
-    ) -> None:
+    link: Link
+
+    def __init__(self, silent_after_s: float, changed: asyncio.Event) -> None:
         self.channels: set[bytes] = set()
         """Requested, and not lost to another node since."""
+        self.silence = SilenceTimer(silent_after_s)
         self._changed = changed
-        self._acknowledged = asyncio.Event()
-        self._connection = connection
-        self._subscription = Subscription("s", batcher, self._acknowledged.set, self._channel_lost)
-        self._subscription.start(connection)
-        self._watching = asyncio.create_task(self._subscription.watch(watchdog_s))
-        self._watching.add_done_callback(self._watch_ended)
 
-    @property
-    def ended(self) -> bool:
-        return self._watching.done()
-
-    def subscribe(self, channels: Collection[bytes]) -> None:
-        self._acknowledged.clear()
-        self.channels.update(channels)
-        by_slot = groupby(sorted(channels, key=key_slot), key_slot)
-        self._subscription.subscribe(*(list(group) for _, group in by_slot))
-
-    async def wait_acknowledged(self) -> None:
-        """Wait until all requested channels are acknowledged; raises `ConnectionLost`."""
-        await self._acknowledged.wait()
-        self.raise_if_ended()
-
-    def raise_if_ended(self) -> None:
-        if self._watching.done():
-            self._watching.result()
-
-    async def aclose(self) -> None:
-        self._watching.cancel()
-        await asyncio.gather(self._watching, return_exceptions=True)
-        await self._connection.disconnect(nowait=True)
-
-    def _channel_lost(self, channel: bytes) -> None:
+    def channel_lost(self, channel: bytes) -> None:
         self.channels.discard(channel)
         self._changed.set()
 
-    def _watch_ended(self, watching: asyncio.Task[None]) -> None:
-        self._acknowledged.set()
-        self._changed.set()
-        if not watching.cancelled():
-            watching.exception()
+
+def _by_slot(channels: Collection[bytes]) -> list[list[bytes]]:
+    """The channels of one command must share a slot."""
+    return [list(group) for _, group in groupby(sorted(channels, key=key_slot), key_slot)]

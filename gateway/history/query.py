@@ -109,4 +109,4 @@ def bad_field(name: str, problem: str, **more: Any) -> QueryError:
 
 def invalid_symbol(symbol: str) -> QueryError:
     """For a symbol that is not well-formed, and for one without data."""
-    return QueryError(ErrorCode.INVALID_SYMBOL, f"{symbol[:40]!r} is not a symbol known here", {"symbol": symbol[:40]})
+    return QueryError(ErrorCode.INVALID_SYMBOL, f"{symbol[:50]!r} is not a symbol known here", {"symbol": symbol[:50]})

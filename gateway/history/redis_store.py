@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from gateway.model.ticker import Ticker
     from gateway.redis.connections import Address, CommandPart
     from gateway.redis.deployment import Deployment
+    from gateway.redis.name_refusals import NameRefusals
 
 logger = logging.getLogger(__name__)
 
@@ -63,17 +64,19 @@ class RedisStore:
         config: RedisConfig,
         intervals: Collection[str],
         symbol_pattern: str,
-        clock_s: Callable[[], float] = time.monotonic,
-        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         redis: Deployment | None = None,
+        refusals: NameRefusals | None = None,
+        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         turns: Turns | None = None,
         judge: Judge | None = None,
+        clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`redis`: the connections to read by; made from `config` where they are not shared with a feed. `turns`: of
-        those who decode. `judge`: says which times are possible; without one all are."""
+        """`redis`: the connections to read by; made from `config` where they are not shared with a feed. `refusals`
+        collects the keys that the settings do not admit. `turns`: of those who decode. `judge`: says which times are
+        possible; without one all are."""
         self._turns = turns or Turns()
         self._values = StoredValues(judge)
-        self._topics = Topics(config, intervals, symbol_pattern)
+        self._topics = Topics(config, intervals, symbol_pattern, refusals)
         self._intervals = tuple(intervals)
         self._clock_s = clock_s
         self._clock_ms = clock_ms

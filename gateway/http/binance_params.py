@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 INVALID_SYMBOL = (CODES[ErrorCode.INVALID_SYMBOL], "Invalid symbol.")
 
-_SYMBOL_RANGE = "^[A-Z0-9-_.]{1,20}$"
-_SYMBOLS_RANGE = '^\\["[A-Z0-9-_.]{1,20}"(,"[A-Z0-9-_.]{1,20}")*\\]$'
+# Word for word Binance's, in the notation of Java: word characters but for lower-case letters.
+_SYMBOL_RANGE = r"^[\w\-._&&[^a-z]]{1,50}$"
+_SYMBOLS_RANGE = r'^\[("[\w\-._&&[^a-z]]{1,50}"(,"[\w\-._&&[^a-z]]{1,50}"){0,}){0,1}\]$'
 _NUMBER_RANGE = "^[0-9]{1,20}$"
-_symbol_legal = re.compile("[A-Z0-9_.-]{1,20}").fullmatch
+_symbol_legal = re.compile(r"(?:[^\Wa-z]|[.-]){1,50}").fullmatch
 _number_legal = re.compile("[0-9]{1,20}").fullmatch
 _UNITS = {"MILLISECOND": False, "millisecond": False, "MICROSECOND": True, "microsecond": True}
 _time_zone = re.compile(r"([+-]?)([0-9]{1,2})(?::([0-9]{2}))?").fullmatch

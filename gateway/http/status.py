@@ -61,7 +61,7 @@ def routes(view: StatusView, tracing: Tracing, token: str | None) -> list[Route]
         if symbol := query.get("symbol"):
             ages = [age for age in ages if age.symbol == symbol]
             if not ages:
-                return error_response(ErrorCode.INVALID_SYMBOL, f"no data for {symbol[:40]!r}")
+                return error_response(ErrorCode.INVALID_SYMBOL, f"no data for {symbol[:50]!r}")
         limit = _parse_count(query.get("limit"), LIMIT, LIMIT_MAX)
         order = query.get("sort", "age")
         if limit is None or order not in ("age", "symbol"):
@@ -95,7 +95,7 @@ def routes(view: StatusView, tracing: Tracing, token: str | None) -> list[Route]
             message = f"expected count=1 to {TRACE_UPDATES_MAX}, and wait_s=1 to {TRACE_WAIT_MAX_S:g}"
             return error_response(ErrorCode.BAD_REQUEST, message)
         if not market.has_data(symbol):
-            return error_response(ErrorCode.INVALID_SYMBOL, f"no data for {symbol[:40]!r}")
+            return error_response(ErrorCode.INVALID_SYMBOL, f"no data for {symbol[:50]!r}")
         if len(tracing.traces) >= TRACES_MAX:
             message = f"{TRACES_MAX} traces are running; retry later"
             return error_response(ErrorCode.RATE_LIMIT, message, retry_after_s=1)

@@ -136,9 +136,10 @@ def routes(
         return name.upper() in ("", exchange.upper())
 
     def symbol_of(name: str) -> str:
-        """`BTCUSDT` or `EXCHANGE:BTCUSDT`."""
-        prefix, _, symbol = name.rpartition(":")
-        if not at_exchange(prefix) or not rules.symbols.admits(symbol):
+        """`BTCUSDT` or `EXCHANGE:BTCUSDT`; a symbol may have a colon itself."""
+        prefix, colon, rest = name.partition(":")
+        symbol = rest if colon and at_exchange(prefix) else name
+        if not rules.symbols.admits(symbol):
             raise UnknownSymbol(name)
         return symbol
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gateway.market.market import Market
     from gateway.ops.collector import MetricsCollector
     from gateway.ops.counters import Counters
+    from gateway.ops.refused import RefusedNames
     from gateway.runtime.backfill import Backfill
     from gateway.runtime.clock import SteadyClock
     from gateway.runtime.flush import Flusher
@@ -55,6 +56,7 @@ class Health:
     requests: RequestQueue
     sources: SourceFailover
     feeds: Mapping[str, Feed]
+    refused: RefusedNames
     ending: Callable[[], bool]
     """Whether the process is about to end."""
 
@@ -78,7 +80,7 @@ class Health:
         state = self.ingest.feed_state.current
         reasons = []
         for reason in dict.fromkeys(lane.reason for lane in state.lanes().values() if not lane.live):
-            refused = self.ingest.refusals.text(reason)
+            refused = self.ingest.refusals.text(reason) or self.only_refused()
             reasons.append(f"feed: {reason}{f': {refused}' if refused else ''}")
         if self.feed.problem:
             reasons.append(f"feed: {self.feed.problem}")
@@ -89,6 +91,11 @@ class Health:
         """The feed of the active source."""
         active = self.sources.active
         return self.feeds[active.name] if active else next(iter(self.feeds.values()))
+
+    def only_refused(self) -> str:
+        """Why the feed is silent, where messages arrive that the settings do not admit; "" otherwise."""
+        state = self.ingest.feed_state
+        return self.refused.only_refused(state.last_message_s) if not state.current.live else ""
 
     def details(self) -> dict[str, object]:
         """What `/readyz` adds for operators: what concerns the data does not make the process unready."""
@@ -114,7 +121,7 @@ class Health:
             totals_by_interval=self.totals_by_interval,
             by_source=self.sources.metrics,
             feed_mode=lambda: self.feed.mode,
-            readings=lambda: chain(collector.readings(), self._load()),
+            readings=lambda: chain(collector.readings(), self._load(), self.refused.readings()),
         )
 
     def _load(self) -> Iterator[Reading]:

@@ -70,11 +70,11 @@ class StreamNames:
 
     def parse(self, name: str) -> Stream | None:
         """The stream of a name, `None` for a name that no stream of this gateway has."""
-        if not name.isascii():
+        symbol, _, kind = name.partition("@")
+        if not kind.isascii() or symbol.upper().lower() != symbol.lower():
             # In upper case some other letters become ASCII: the long s (U+017F) becomes "S".
             return None
-        symbol, _, kind = name.partition("@")
-        if view := _ARRAYS.get(symbol.lower()):
+        if symbol.isascii() and (view := _ARRAYS.get(symbol.lower())):
             if kind.lower() in ("arr", "arr@1000ms", "arr@3000ms"):
                 return Stream(f"{_shown(symbol, f'!{_KINDS[view]}')}@{_shown(kind, kind.lower())}", view)
         elif self._symbols.admits(symbol.upper()):

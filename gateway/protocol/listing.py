@@ -6,6 +6,7 @@ unless they are configured.
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,6 +17,8 @@ PADDED_DIGITS = 8
 """Binance writes every decimal with 8 digits after the point; the zeros at the end are padding."""
 
 _FIAT_LETTERS = 3
+
+_separator = re.compile("[-_/.:]")
 
 
 class Listing(NamedTuple):
@@ -45,10 +48,15 @@ def longest_first(quote_assets: Iterable[str]) -> tuple[str, ...]:
 
 
 def split_symbol(symbol: str, quote_assets: Sequence[str]) -> tuple[str, str]:
-    """Base and quote asset, by the first of `quote_assets` that the symbol ends with.
+    """Base and quote asset. Separators (`BTC-USDT`, `BTC/USD`, `BTC-USDT-SWAP`) say where the quote asset begins.
 
-    If none fits, the quote asset is the last three letters: a currency code (ISO 4217).
+    Without one, or where only a date follows it (`BTCUSDT_250328`), it is the first of `quote_assets` that the name
+    ends with. If none fits, the quote asset is the last three letters: a currency code (ISO 4217).
     """
+    parts = [part for part in _separator.split(symbol) if part]
+    if len(parts) > 1 and parts[1].isalpha():
+        return parts[0], parts[1]
+    symbol = parts[0] if parts else symbol
     for asset in quote_assets:
         if symbol.endswith(asset) and len(symbol) > len(asset):
             return symbol[: -len(asset)], asset

@@ -96,8 +96,8 @@ def description(listing: Listing) -> str:
 
 def matching(query: str, listings: Iterable[Listing], most: int) -> list[Listing]:
     """Symbols that contain a search text, best first: equal, equal base asset, prefix; then the shortest."""
-    text = "".join(letter for letter in query if letter not in " /-_")
-    found = [listing for listing in listings if text in listing.symbol]
+    text = _joined(query)
+    found = [listing for listing in listings if text in _joined(listing.symbol)]
     found.sort(key=lambda listing: _search_rank(text, listing))
     return found[:most]
 
@@ -179,11 +179,20 @@ def _resolutions(intervals: Iterable[str]) -> list[str]:
     return [RESOLUTIONS[name] for name in RESOLUTIONS if name in set(intervals)]
 
 
+def _joined(name: str) -> str:
+    """In capital letters without separators, so that `btc/usdt`, `BTC-USDT` and `BTCUSDT` find each other."""
+    return name.upper().translate(_SEPARATORS)
+
+
+_SEPARATORS = str.maketrans("", "", " /-_.")
+
+
 def _search_rank(text: str, listing: Listing) -> tuple[Any, ...]:
+    symbol = _joined(listing.symbol)
     return (
-        text != listing.symbol,
+        text != symbol,
         text != listing.base,
-        not listing.symbol.startswith(text),
+        not symbol.startswith(text),
         len(listing.symbol),
         listing.symbol,
     )

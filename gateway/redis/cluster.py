@@ -17,7 +17,7 @@ from redis.exceptions import AskError, MovedError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from gateway.redis.connections import Address, Connector, connect, pipelined
+from gateway.redis.connections import Address, Connector, close_idle, connect, pipelined
 from gateway.redis.slots import Slots
 
 if TYPE_CHECKING:
@@ -94,6 +94,14 @@ class Cluster:
             except (RedisError, OSError) as error:
                 # Only the map could not be read: the connection itself may still work.
                 logger.debug("cluster: %s", error)
+
+    async def server(self, connection: AbstractConnection) -> str:
+        # Every node gets every message, so another node is no sign that messages were missed.
+        return ""
+
+    async def refresh(self) -> None:
+        for reader in list(self._readers.values()):
+            await close_idle(reader)
 
     async def execute(self, *command: CommandPart, at: Address | None = None) -> Any:
         name, *keys = command

@@ -17,6 +17,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.credentials import CredentialProvider
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
@@ -108,6 +109,22 @@ async def request(connection: AbstractConnection, *command: str) -> Any:
     """Run one command on a connection that nothing else uses; returns the answer."""
     await connection.send_command(*command)
     return await connection.read_response()
+
+
+async def run_id(connection: AbstractConnection) -> str:
+    """Which server a connection is to: an id that each server draws when it starts; "" where it does not say."""
+    try:
+        info = await request(connection, "INFO", "server")
+    except ResponseError:
+        # Restricted users are refused the command.
+        return ""
+    lines = info.decode("utf-8", "replace").splitlines() if isinstance(info, bytes) else ()
+    return next((line for line in lines if line.startswith("run_id:")), "")
+
+
+async def close_idle(reader: Redis) -> None:
+    """Close the connections that nothing uses now. Each is made anew, at the address that its name has then."""
+    await reader.connection_pool.disconnect(inuse_connections=False)
 
 
 async def pipelined(reader: Redis, commands: Iterable[Sequence[CommandPart]]) -> list[Any]:

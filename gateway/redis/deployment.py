@@ -9,7 +9,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.redis.cluster import Cluster
-from gateway.redis.connections import Connector, connect, execute, pipelined
+from gateway.redis.connections import Connector, close_idle, connect, execute, pipelined, run_id
 from gateway.redis.sentinel import Sentinel
 
 if TYPE_CHECKING:
@@ -30,6 +30,14 @@ class Deployment(Protocol):
 
     async def moved(self, connection: AbstractConnection) -> str:
         """Return the reason when this connection must be given up although it answers; otherwise wait forever."""
+        ...
+
+    async def server(self, connection: AbstractConnection) -> str:
+        """Return an id of the server that this new connection is to; "" where that says nothing."""
+        ...
+
+    async def refresh(self) -> None:
+        """Close idle connections: those made in their place resolve the server's name anew."""
         ...
 
     async def execute(self, *command: CommandPart, at: Address | None = None) -> Any:
@@ -60,6 +68,12 @@ class Standalone:
     async def moved(self, connection: AbstractConnection) -> str:
         never: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         return await never
+
+    async def server(self, connection: AbstractConnection) -> str:
+        return await run_id(connection)
+
+    async def refresh(self) -> None:
+        await close_idle(self._reader)
 
     async def execute(self, *command: CommandPart, at: Address | None = None) -> Any:
         return await execute(self._reader, *command)

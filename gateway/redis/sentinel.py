@@ -17,7 +17,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from gateway.redis.connections import Address, Connector, connect, execute, pipelined, request
+from gateway.redis.connections import Address, Connector, close_idle, connect, execute, pipelined, request, run_id
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -70,6 +70,13 @@ class Sentinel:
             except (RedisError, OSError) as error:
                 # Only the sentinels could not be asked: the connection itself may still work.
                 logger.debug("sentinels: %s", error)
+
+    async def server(self, connection: AbstractConnection) -> str:
+        return await run_id(connection)
+
+    async def refresh(self) -> None:
+        if self._reader is not None:
+            await close_idle(self._reader)
 
     async def execute(self, *command: CommandPart, at: Address | None = None) -> Any:
         return await self._at_master(lambda master: execute(master, *command))

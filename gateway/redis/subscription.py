@@ -68,16 +68,18 @@ class Subscription(asyncio.Protocol):
         """
         self.connected = False
         self._loop = asyncio.get_running_loop()
-        self.last_message_s = self.pinged_s = self._loop.time()
-        """When the last byte came, and when the last PING went out, on the loop's clock."""
-        # Whether the last PING has its answer: then nothing older than it is still under way.
-        self._answered = True
+        self.last_message_s = self.last_byte_s = self._loop.time()
+        """When the last message and the last byte came, on the loop's clock; at first: when this was made."""
+        # Answers come in the order of the PINGs. With as many of them, nothing older than the PING is still under way.
+        self._pings = self._pongs = 0
+        self._ponged = asyncio.Event()
         self._ended: asyncio.Future[str] = self._loop.create_future()
         self._subscribe = f"{kind}subscribe".encode()
         self._unsubscribe = f"{kind}unsubscribe".encode()
         self._message = f"{kind}message".encode()
         self._unacknowledged = 0
-        self._receiver = receiver
+        self.receiver = receiver
+        """What takes the messages; may be replaced at any time."""
         self._on_connected = on_connected
         self._on_channel_lost = on_channel_lost
         self._parser = hiredis.Reader()
@@ -108,21 +110,32 @@ class Subscription(asyncio.Protocol):
         """Wait until the connection breaks, freezes or lags by `watchdog_s`; always raises, mostly `ConnectionLost`."""
         await self._wait(watchdog_s / 2)
         while True:
-            self._ping()
+            ping = self._ping()
+            pinged_s = self._loop.time()
             # redis-py never notices a frozen server here; an unanswered PING does. Its time counts from when this loop
             # came to send it.
             await self._wait(watchdog_s / 2)
             # uvloop's clock stands still within a millisecond, in which an idle server has long answered.
-            if not self._answered and self.last_message_s <= self.pinged_s:
+            if self._pongs < ping and self.last_byte_s <= pinged_s:
                 self._transport.abort()
                 raise ConnectionLost(f"frozen: no answer in {watchdog_s:g} s")
-            if not self._answered:
+            if self._pongs < ping:
                 # The bytes that arrive are older than the PING: the network is slower than the feed. A new connection
                 # starts without the backlog.
                 await self._wait(watchdog_s / 2)
-                if not self._answered:
+                if self._pongs < ping:
                     self._transport.abort()
                     raise ConnectionLost(f"too slow: what comes is older than {watchdog_s:g} s")
+
+    async def answered(self) -> None:
+        """Ping, and wait until everything that the server sent before the answer has been taken; raises
+        `ConnectionLost` when the connection has ended."""
+        if self._ended.done():
+            raise ConnectionLost(self._ended.result())
+        ping = self._ping()
+        while self._pongs < ping:
+            self._ponged.clear()
+            await self._ponged.wait()
 
     def end(self, reason: str) -> None:
         """Let `watch` end with this reason; the first reason wins."""
@@ -130,11 +143,11 @@ class Subscription(asyncio.Protocol):
             self._ended.set_result(reason)
 
     def data_received(self, data: bytes) -> None:
-        self.last_message_s = self._loop.time()
-        self._receiver.received_bytes += len(data)
+        self.last_byte_s = self._loop.time()
+        self.receiver.received_bytes += len(data)
         self._collected.append(data)
         self._collected_bytes += len(data)
-        if not self._receiver.surging or self._collected_bytes >= DRAIN_BYTES:
+        if not self.receiver.surging or self._collected_bytes >= DRAIN_BYTES:
             self._take_collected()
         elif self._drain is None:
             self._drain = self._loop.call_later(DRAIN_S, self._take_collected)
@@ -146,11 +159,11 @@ class Subscription(asyncio.Protocol):
         data = b"".join(self._collected)
         self._collected.clear()
         self._collected_bytes = 0
-        with self._receiver.charge:
+        with self.receiver.charge:
             self._take(data)
 
     def _take(self, data: bytes) -> None:
-        self._parser.feed(self._receiver.reduce(data))
+        self._parser.feed(self.receiver.reduce(data))
         gets, kind = self._parser.gets, self._message
         messages: Messages = []
         try:
@@ -162,7 +175,8 @@ class Subscription(asyncio.Protocol):
         except hiredis.HiredisError as error:
             self.end(f"protocol error: {error}")
         if messages:
-            self._receiver.take(messages)
+            self.last_message_s = self.last_byte_s
+            self.receiver.take(messages)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._take_collected()
@@ -175,10 +189,11 @@ class Subscription(asyncio.Protocol):
             if done:
                 raise ConnectionLost(self._ended.result())
 
-    def _ping(self) -> None:
-        self._answered = False
-        self.pinged_s = self._loop.time()
+    def _ping(self) -> int:
+        """Returns how many PINGs that makes."""
         self._transport.write(hiredis.pack_command(("PING",)))
+        self._pings += 1
+        return self._pings
 
     def _take_reply(self, message: object) -> None:
         """Acknowledgements, answers to pings, and errors."""
@@ -186,7 +201,8 @@ class Subscription(asyncio.Protocol):
             self.end(str(message))
         elif message == b"PONG" or (isinstance(message, list) and message[0] == b"pong"):
             # In subscriber mode Redis answers with a list; Garnet, older Dragonfly and YugabyteDB with a simple string.
-            self._answered = True
+            self._pongs += 1
+            self._ponged.set()
         elif isinstance(message, list) and message[0] == self._subscribe:
             self._unacknowledged -= 1
             if not self._unacknowledged:

@@ -17,13 +17,16 @@ class Proxy:
     """Listens on 127.0.0.1 and forwards bytes, in a thread per direction.
 
     `bytes_per_s`: rate of the server's answers, 0 without a limit. `blocked`: nothing passes in either direction, and
-    all connections stay open.
+    all connections stay open. `replaced`: bytes of the server's answers, and what to send instead.
+    `target_port`: where new connections go; may change, open ones stay where they are.
     """
 
     def __init__(self, target_port: int) -> None:
         self.bytes_per_s = 0.0
         self.blocked = False
-        self._target_port = target_port
+        self.replaced: tuple[bytes, bytes] | None = None
+        self.replacements = 0
+        self.target_port = target_port
         self._listening = socket.create_server(("127.0.0.1", 0))
         self._sockets: set[socket.socket] = set()
         self._closed = False
@@ -49,7 +52,7 @@ class Proxy:
             server = socket.socket()
             server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
             try:
-                server.connect(("127.0.0.1", self._target_port))
+                server.connect(("127.0.0.1", self.target_port))
             except OSError:
                 client.close()
                 server.close()
@@ -66,6 +69,9 @@ class Proxy:
             while data := source.recv(_CHUNK):
                 while self.blocked and not self._closed:
                     time.sleep(_INTERVAL_S)
+                if limited and self.replaced is not None:
+                    self.replacements += data.count(self.replaced[0])
+                    data = data.replace(*self.replaced)
                 view = memoryview(data)
                 while limited and view and self.bytes_per_s:
                     part = max(1, int(self.bytes_per_s * _INTERVAL_S))

@@ -8,12 +8,17 @@ test.each([
   ["", "", ""],
   ["#<script>/1m", "", "1m"],
   ["#BTCUSDT/1x", "BTCUSDT", ""],
+  ["#BTC%2FUSDT/1m", "BTC/USDT", "1m"],
+  ["#BTC-USDT-SWAP/1m", "BTC-USDT-SWAP", "1m"],
+  ["#币安人生USDT/1m", "币安人生USDT", "1m"],
+  ["#%E5%B8%81USDT/1m", "币USDT", "1m"],
+  ["#%E5%B8/1m", "", "1m"],
 ])("%s asks for %s and %s", (hash, symbol, interval) => {
   expect(parseHash(hash)).toEqual({ symbol, interval });
 });
 
-test("a route survives the address", () => {
-  const route = { symbol: "BTCUSDT", interval: "15m" };
+test.each(["BTCUSDT", "BTC/USDT", "币安人生USDT"])("a route to %s survives the address", (symbol) => {
+  const route = { symbol, interval: "15m" };
   expect(parseHash(formatHash(route))).toEqual(route);
 });
 

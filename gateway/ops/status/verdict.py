@@ -41,6 +41,8 @@ class Facts:
     """Whether the feed has received a message since the start."""
     disconnected_sources: tuple[str, ...] = ()
     feed_problem: str = ""
+    only_refused: str = ""
+    """Where all that arrives is refused because of its channel: a sentence that says so."""
     flush_late_s: float = 0.0
     """Age of the last flush if it is late, else 0."""
     load: str = "normal"
@@ -81,9 +83,9 @@ def _reasons_stale(facts: Facts) -> list[str]:
     if facts.flush_late_s:
         reasons.append(f"clients get nothing: the last flush ended {facts.flush_late_s:.0f} s ago")
     if facts.stale_reason:
-        text = _STALE_TEXTS.get(facts.stale_reason, facts.stale_reason)
+        text = facts.only_refused or _STALE_TEXTS.get(facts.stale_reason, facts.stale_reason)
         reasons.append(f"{text} (for {facts.stale_s:.0f} s)" if facts.stale_s >= 1 else text)
-        if not facts.has_received:
+        if not facts.has_received and not facts.only_refused:
             reasons.append("the feed has received no message since the start")
         if facts.refused:
             reasons.append(facts.refused)

@@ -64,6 +64,7 @@ class StatusView:
         """Take a reading a second until cancelled."""
         while True:
             self.record.take(self._reading())
+            self.health.refused.observe()
             await asyncio.sleep(PERIOD_S)
 
     def body(self) -> bytes:
@@ -93,6 +94,7 @@ class StatusView:
                 refused=health.ingest.refusals.text(state.reason),
                 disconnected_sources=tuple(name for name, source in sources.items() if not source["linked"]),
                 feed_problem=feed.problem,
+                only_refused=health.only_refused(),
                 flush_late_s=flush_age_s if flush_age_s > FLUSH_LATE_S else 0.0,
                 load=level,
                 load_because=load.because,
@@ -122,6 +124,7 @@ class StatusView:
                 "odd": dict(self._counters.feed_odd),
                 "ahead_s": health.ingest.plausibility.ahead_s,
                 "sources": sources,
+                "refused_names": health.refused.to_dict(),
             },
             "symbols": {
                 "known": len(ages),

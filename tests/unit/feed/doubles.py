@@ -55,6 +55,7 @@ class FakeTransport:
     def __init__(self, *, acknowledges: bool = True, answers_pings: bool = True) -> None:
         self.acknowledges = acknowledges
         self.answers_pings = answers_pings
+        self.pong = b"*2\r\n$4\r\npong\r\n$0\r\n\r\n"
         self.commands: list[list[bytes]] = []
         self.aborted = False
         self.protocol: asyncio.Protocol | None = None
@@ -75,7 +76,7 @@ class FakeTransport:
             self.commands.append(command)
             name, *names = command
             if name == b"PING" and self.answers_pings:
-                self.send(b"pong", b"")
+                self.send_raw(self.pong)
             elif name.endswith(b"SUBSCRIBE") and self.acknowledges:
                 for number, channel in enumerate(names, 1):
                     self.send(name.lower(), channel, number)
@@ -104,10 +105,20 @@ class FakeTransport:
 class FakeConnection:
     """What a feed uses of redis-py's connection."""
 
-    def __init__(self, transport: FakeTransport) -> None:
+    def __init__(self, transport: FakeTransport, info: bytes | Exception = b"") -> None:
+        """`info`: the answer to a command before the subscription."""
+        self._info = info
         self.transport = transport
         self._writer = self
         self.disconnected = False
+
+    async def send_command(self, *command: str) -> None:
+        assert command == ("INFO", "server")
+
+    async def read_response(self) -> bytes:
+        if isinstance(self._info, Exception):
+            raise self._info
+        return self._info
 
     async def disconnect(self, nowait: bool = False) -> None:
         assert nowait
@@ -127,6 +138,8 @@ class FakeDeployment:
         self.connect_error: Exception | None = None
         self.transport_options: dict[str, bool] = {}
         self.move: asyncio.Future[str] | None = None
+        self.server_id = "run_id:1"
+        self.refreshes = 0
 
     @property
     def transport(self) -> FakeTransport:
@@ -146,6 +159,12 @@ class FakeDeployment:
     async def moved(self, connection: Any) -> str:
         self.move = asyncio.get_running_loop().create_future()
         return await self.move
+
+    async def server(self, connection: Any) -> str:
+        return self.server_id
+
+    async def refresh(self) -> None:
+        self.refreshes += 1
 
     async def execute(self, *command: CommandPart, at: Address | None = None) -> Any:
         answer = self._answer(command)

@@ -46,6 +46,15 @@ class TestMessageBatcher:
         batcher.take([message(UNKNOWN_CHANNEL, b"?")])
         assert sink.batches == []
 
+    def test_messages_on_refused_channels_are_counted(self, sink: RecordingSink) -> None:
+        topics = Topics(RedisConfig(), ("1m",), "[A-Z]+")
+        batcher = MessageBatcher(topics, sink, channel_at=2)
+        refused = [message(channel, b"?") for channel in (UNKNOWN_CHANNEL, b"klines:BTCUSDT:5m", UNKNOWN_CHANNEL)]
+        for sink.surging in (False, True):
+            batcher.take([message(TICKER_CHANNEL, b"1"), *refused])
+        assert topics.refusals.messages == {"symbol": 4, "interval": 2}
+        assert sink.messages == [(BTC, b"1")] * 2
+
     def test_a_surge_keeps_the_newest_full_ticker_and_all_klines_and_deltas(
         self, batcher: MessageBatcher, sink: RecordingSink
     ) -> None:

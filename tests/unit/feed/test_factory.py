@@ -6,15 +6,16 @@ from typing import Any
 
 import pytest
 
-from gateway.config import FeedConfig, RedisConfig
+from gateway.config import Config, FeedConfig, RedisConfig
 from gateway.feed.auto import AutoFeed
-from gateway.feed.factory import make_feed
+from gateway.feed.factory import make_feed, make_feeds
 from gateway.feed.keyspace import KeyspaceFeed
 from gateway.feed.poll import PollFeed
 from gateway.feed.pubsub import PubSubFeed
 from gateway.feed.sharded_pubsub import ShardedPubSubFeed
 from gateway.redis.contract import Topics
 from gateway.redis.deployment import make_deployment
+from gateway.redis.name_refusals import NameRefusals
 from tests.unit.feed.doubles import RecordingSink
 
 CLUSTER = {"cluster": ("h:1",)}
@@ -36,6 +37,17 @@ async def test_the_settings_choose_the_feed(mode: Any, redis: dict[str, Any], ki
     config = RedisConfig(**redis)
     topics = Topics(config, ("1m",), "[A-Z]+")
     market: Any = None
-    feed = make_feed(FeedConfig(mode=mode), config, topics, make_deployment(config), RecordingSink(), market, set)
+    feed = make_feed(FeedConfig(mode=mode), config, topics, make_deployment(config), RecordingSink(), market, set, 15.0)
     assert type(feed) is kind
     assert feed.problem == ""
+
+
+async def test_each_source_has_a_feed_of_its_own() -> None:
+    config = Config(sources={"a": RedisConfig(prefix="a:"), "b": RedisConfig(cluster=("h:1",))})
+    deployments = {name: make_deployment(redis) for name, redis in config.sources.items()}
+    sinks = {name: RecordingSink() for name in config.sources}
+    market: Any = None
+    feeds = make_feeds(config, deployments, lambda name: NameRefusals(), sinks, market, set)
+    assert {name: type(feed) for name, feed in feeds.items()} == {"a": AutoFeed, "b": PubSubFeed}
+    for deployment in deployments.values():
+        await deployment.aclose()

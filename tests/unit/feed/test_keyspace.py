@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 
 from gateway.config import FeedConfig, RedisConfig
 from gateway.feed.key_reader import KeyReader
-from gateway.feed.keyspace import KeyspaceFeed, sends_needed_events
+from gateway.feed.keyspace import CHECK_S, SILENT_CHECKS, UNREADABLE, KeyspaceFeed, sends_needed_events
 from gateway.redis.contract import Topic, Topics
 from tests.unit.feed.doubles import CONNECTED, FakeDeployment, RecordingSink
 from tests.virtual_time import in_virtual_time
@@ -174,5 +174,48 @@ async def test_a_subscription_lost_meanwhile_is_not_reported_as_connected() -> N
     async with running(server, sink) as feed:
         feed.disconnected("lost")
         sink.states.clear()
-        await feed._report_connected()
+        await feed._check_notifications(asyncio.get_running_loop().time())
         assert sink.states == []
+
+
+@in_virtual_time
+async def test_a_setting_that_changes_while_it_runs_is_restored_and_everything_is_read_again() -> None:
+    server, sink = Server(), RecordingSink()
+    async with running(server, sink, enable_notifications=True) as feed:
+        for changed in ("", "K$", "Ex"):
+            sink.states.clear()
+            server.setting = changed
+            # Tickers still notify after K$: it is no silence that shows the change.
+            for _ in range(round(CHECK_S) + 1):
+                server.notify(b"ticker:BTCUSDT")
+                await asyncio.sleep(1)
+            assert server.setting.startswith(changed)
+            assert sends_needed_events(server.setting)
+            assert (sink.states, feed.problem) == ([CONNECTED], "")
+
+
+@in_virtual_time
+async def test_a_setting_that_changes_and_may_not_be_restored_is_named_until_somebody_restores_it() -> None:
+    server, sink = Server(), RecordingSink()
+    async with running(server, sink) as feed:
+        server.setting = ""
+        await asyncio.sleep(CHECK_S + 1)
+        assert feed.problem.startswith("notify-keyspace-events is ''; needed: CONFIG SET notify-keyspace-events K$z")
+        assert sink.states[-1] == feed.problem
+        server.setting = "AKE"
+        await asyncio.sleep(CONFIG.retry_s[-1] + 0.1)
+        assert (sink.states[-1], feed.problem) == (CONNECTED, "")
+
+
+@in_virtual_time
+async def test_silence_with_a_setting_that_may_not_be_read_is_a_problem_until_something_arrives() -> None:
+    server, sink = Server(ResponseError("NOPERM")), RecordingSink()
+    async with running(server, sink) as feed:
+        await asyncio.sleep((SILENT_CHECKS + 1) * CHECK_S + 1)
+        assert feed.problem == UNREADABLE
+        asked = [command for command in server.commands if command[0] == "CONFIG"]
+        assert len(asked) == 1, "each refused command is an entry in the server's log"
+        server.notify(b"ticker:BTCUSDT")
+        await asyncio.sleep(CHECK_S + 1)
+        assert feed.problem == ""
+        assert sink.states == [CONNECTED]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -56,9 +57,11 @@ class Keys(FakeDeployment):
 
 
 @asynccontextmanager
-async def running(keys: Keys, sink: RecordingSink, *subscribed: Topic) -> AsyncIterator[PollFeed]:
+async def running(
+    keys: Keys, sink: RecordingSink, *subscribed: Topic, silent_after_s: float = math.inf
+) -> AsyncIterator[PollFeed]:
     reader = KeyReader(keys, Topics(CONFIG, ("1m",), "[A-Z]+"), sink.ingest)
-    feed = PollFeed(CONFIG, FEED, ("1m",), reader, sink, lambda: set(subscribed))
+    feed = PollFeed(CONFIG, FEED, ("1m",), reader, sink, lambda: set(subscribed), silent_after_s)
     task = asyncio.create_task(feed.run())
     await asyncio.sleep(0.01)
     try:
@@ -93,6 +96,21 @@ async def test_polls_slow_down_while_nothing_changes() -> None:
         await asyncio.sleep(1.5)
         asked_s = keys.asked_s["ticker:BTCUSDT:lastUpdate"]
         assert asked_s[-1] - asked_s[-2] < 0.5
+
+
+@in_virtual_time
+async def test_a_silent_server_is_asked_over_new_connections_ever_more_rarely() -> None:
+    keys, sink = Keys("BTCUSDT"), RecordingSink()
+    async with running(keys, sink, BTC, silent_after_s=10.0):
+        for after_s, refreshes in ((8, 0), (4, 1), (18, 1), (5, 2)):
+            await asyncio.sleep(after_s)
+            assert keys.refreshes == refreshes
+        keys.ticker("BTCUSDT", 2)
+        await asyncio.sleep(9)
+        assert keys.refreshes == 2
+        await asyncio.sleep(4)
+        assert keys.refreshes == 3
+        assert sink.states == [CONNECTED]
 
 
 @in_virtual_time

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -22,8 +23,10 @@ BTC, BTC_1M = Topic("BTCUSDT", ""), Topic("BTCUSDT", "1m")
 
 
 @asynccontextmanager
-async def running(redis: FakeDeployment, sink: RecordingSink) -> AsyncIterator[PubSubFeed]:
-    feed = PubSubFeed(CONFIG, Topics(CONFIG, ("1m",), "[A-Z]+"), sink, redis)
+async def running(
+    redis: FakeDeployment, sink: RecordingSink, silent_after_s: float = math.inf
+) -> AsyncIterator[PubSubFeed]:
+    feed = PubSubFeed(CONFIG, Topics(CONFIG, ("1m",), "[A-Z]+"), sink, redis, silent_after_s)
     task = asyncio.create_task(feed.run())
     await settle()
     try:
@@ -126,3 +129,103 @@ async def test_a_cancelled_feed_closes_its_connection() -> None:
     assert redis.move is not None
     assert redis.move.cancelled()
     assert sink.states == [CONNECTED]
+
+
+class TestASilentLink:
+    """The server answers pings, and nothing else arrives."""
+
+    @in_virtual_time
+    async def test_is_replaced_before_it_is_given_up_and_nothing_is_read_again_at_the_same_server(self) -> None:
+        redis, sink = FakeDeployment(), RecordingSink()
+        async with running(redis, sink, 60.0) as feed:
+            await asyncio.sleep(59)
+            assert len(redis.connections) == 1
+            await asyncio.sleep(2)
+            old, new = redis.connections
+            assert (old.disconnected, new.disconnected) == (True, False)
+            assert redis.refreshes == 1
+            new.transport.publish(b"ticker:BTCUSDT", b"1")
+            await settle()
+            assert (sink.states, sink.messages) == ([CONNECTED], [(BTC, b"1")])
+            assert feed.reconnects == 0
+
+    @in_virtual_time
+    async def test_at_another_server_everything_is_read_again_at_once(self) -> None:
+        redis, sink = FakeDeployment(), RecordingSink()
+        async with running(redis, sink, 60.0):
+            redis.server_id = "run_id:2"
+            await asyncio.sleep(61)
+            assert sink.states == [CONNECTED, CONNECTED]
+
+    @in_virtual_time
+    async def test_at_a_server_that_does_not_say_which_it_is_the_first_message_makes_everything_be_read_again(
+        self,
+    ) -> None:
+        redis, sink = FakeDeployment(), RecordingSink()
+        redis.server_id = ""
+        async with running(redis, sink, 60.0) as feed:
+            await asyncio.sleep(61)
+            assert sink.states == [CONNECTED]
+            for payload in (b"1", b"2"):
+                redis.transport.publish(b"ticker:BTCUSDT", payload)
+                await settle()
+            assert sink.states == [CONNECTED, CONNECTED]
+            assert sink.payloads(BTC) == [b"1", b"2"]
+            assert feed.received_bytes > 0
+
+    @in_virtual_time
+    async def test_is_replaced_ever_more_rarely_and_soon_again_after_a_message(self) -> None:
+        redis, sink = FakeDeployment(), RecordingSink()
+        async with running(redis, sink, 60.0):
+            await asyncio.sleep(60 * (1 + 2 + 4 + 8 + 16 + 16) + 1)
+            assert len(redis.connections) == 7
+            redis.transport.publish(b"ticker:BTCUSDT", b"1")
+            await asyncio.sleep(61)
+            assert len(redis.connections) == 8
+
+    @in_virtual_time
+    async def test_is_kept_while_no_new_connection_can_be_made(self) -> None:
+        redis, sink = FakeDeployment(), RecordingSink()
+        async with running(redis, sink, 60.0):
+            redis.connect_error = OSError("refused")
+            await asyncio.sleep(61)
+            redis.connect_error, redis.transport_options = None, {"acknowledges": False}
+            await asyncio.sleep(135)
+            old, *refused = redis.connections
+            assert (old.disconnected, [connection.disconnected for connection in refused]) == (False, [True])
+            old.transport.publish(b"ticker:BTCUSDT", b"1")
+            await settle()
+            assert (sink.states, sink.messages) == ([CONNECTED], [(BTC, b"1")])
+
+    @in_virtual_time
+    async def test_may_lose_nothing_that_is_under_way_while_it_is_replaced(self) -> None:
+        redis, sink = FakeDeployment(), RecordingSink()
+        async with running(redis, sink, 60.0):
+            old = redis.transport
+            await asyncio.sleep(59.5)
+            old.answers_pings = False
+            await asyncio.sleep(1)
+            new = redis.transport
+            assert new is not old
+            # The new subscription exists; the old link's answer is still under way, behind a message.
+            new.publish(b"ticker:BTCUSDT", b"2")
+            await settle()
+            assert sink.messages == []
+            old.publish(b"ticker:BTCUSDT", b"1")
+            for _ in range(2):
+                old.send(b"pong", b"")
+            await settle()
+            assert sink.payloads(BTC) == [b"1", b"2"]
+            assert sink.states == [CONNECTED]
+
+    @in_virtual_time
+    async def test_that_breaks_while_it_is_replaced_may_have_lost_messages(self) -> None:
+        redis, sink = FakeDeployment(), RecordingSink()
+        async with running(redis, sink, 60.0):
+            await asyncio.sleep(59.5)
+            redis.transport.answers_pings = False
+            await asyncio.sleep(1)
+            redis.transports[0].lose()
+            await asyncio.sleep(11)
+            assert redis.connections[0].disconnected
+            assert sink.states == [CONNECTED, CONNECTED]

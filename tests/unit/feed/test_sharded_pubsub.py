@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 
 from gateway.config import RedisConfig
 from gateway.feed.sharded_pubsub import ShardedPubSubFeed
@@ -43,6 +45,8 @@ class FakeCluster:
         self.find_error: Exception | None = None
         self.scan_error: Exception | None = None
         self.acknowledges = True
+        self.refreshes = 0
+        self.info: Exception = ResponseError("NOPERM")
 
     async def find(self) -> Slots:
         if self.find_error:
@@ -64,10 +68,13 @@ class FakeCluster:
             raise self.scan_error
         return b"0", [b"{%b}key" % symbol.encode() for symbol in self.symbols]
 
+    async def refresh(self) -> None:
+        self.refreshes += 1
+
     async def connect_to(self, node: Address) -> Any:
         if node in self.errors:
             raise self.errors[node]
-        self.connections[node].append(FakeConnection(FakeTransport(acknowledges=self.acknowledges)))
+        self.connections[node].append(FakeConnection(FakeTransport(acknowledges=self.acknowledges), self.info))
         return self.connections[node][-1]
 
     def transport(self, node: Address) -> FakeTransport:
@@ -79,8 +86,10 @@ class FakeCluster:
 
 
 @asynccontextmanager
-async def running(cluster: Any, sink: RecordingSink) -> AsyncIterator[ShardedPubSubFeed]:
-    feed = ShardedPubSubFeed(CONFIG, TOPICS, sink, cluster)
+async def running(
+    cluster: Any, sink: RecordingSink, silent_after_s: float = math.inf
+) -> AsyncIterator[ShardedPubSubFeed]:
+    feed = ShardedPubSubFeed(CONFIG, TOPICS, sink, cluster, silent_after_s)
     task = asyncio.create_task(feed.run())
     await asyncio.sleep(0.1)
     try:
@@ -220,3 +229,53 @@ async def test_a_cancelled_feed_closes_every_connection() -> None:
     async with running(cluster, sink):
         pass
     assert all(connection.disconnected for connections in cluster.connections.values() for connection in connections)
+
+
+@in_virtual_time
+async def test_a_silent_node_is_connected_anew_and_a_busy_one_is_not() -> None:
+    cluster, sink = FakeCluster(), RecordingSink()
+    async with running(cluster, sink, 60.0) as feed:
+        for number in range(70):
+            cluster.transport(B).send(b"smessage", b"{a}t", b"%d" % number)
+            await asyncio.sleep(1)
+        assert [len(cluster.connections[node]) for node in (A, B)] == [2, 1]
+        assert [connection.disconnected for connection in cluster.connections[A]] == [True, False]
+        assert cluster.subscribed(A) == ON_A
+        assert sink.states == [CONNECTED]
+        cluster.transport(A).send(b"smessage", b"{b}t", b"1")
+        await asyncio.sleep(0.1)
+        assert sink.states == [CONNECTED, CONNECTED], "a server that does not say which it is may be another one"
+        assert (Topic("b", ""), b"1") in sink.messages
+        assert feed.reconnects == 0
+
+
+@in_virtual_time
+async def test_a_silent_node_that_cannot_be_connected_anew_is_kept() -> None:
+    cluster, sink = FakeCluster(), RecordingSink()
+    async with running(cluster, sink, 60.0):
+        cluster.errors[A] = RedisConnectionError("refused")
+        await asyncio.sleep(70)
+        assert not cluster.connections[A][0].disconnected
+        cluster.transport(A).send(b"smessage", b"{b}t", b"1")
+        await asyncio.sleep(0.1)
+        assert sink.messages == [(Topic("b", ""), b"1")]
+        assert sink.states == [CONNECTED]
+
+
+@in_virtual_time
+async def test_a_node_that_breaks_before_it_says_which_it_is_leaks_no_connection() -> None:
+    cluster, sink = FakeCluster(), RecordingSink()
+    cluster.info = RedisConnectionError("reset")
+    async with running(cluster, sink, 60.0):
+        assert "reset" in sink.states
+        assert all(connection.disconnected for connection in cluster.connections[A])
+
+
+@in_virtual_time
+async def test_a_simple_string_answers_a_ping_of_a_shard_too() -> None:
+    cluster, sink = FakeCluster(), RecordingSink()
+    async with running(cluster, sink):
+        for node in (A, B):
+            cluster.transport(node).pong = b"+PONG\r\n"
+        await asyncio.sleep(30 * CONFIG.watchdog_s)
+        assert sink.states == [CONNECTED]

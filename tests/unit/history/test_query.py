@@ -34,14 +34,14 @@ def test_start_and_end_may_be_equal() -> None:
     assert isinstance(RULES.klines("BTCUSDT", "1m", 500, 60_000, 60_000), KlinesQuery)
 
 
-@pytest.mark.parametrize("symbol", ["btcusdt", "B", "BTC-USDT", "", "BTCUSDT\n", "ÄÖ", "A" * 21])
+@pytest.mark.parametrize("symbol", ["btcusdt", "BTC:USDT", "BTC USDT", "", "BTCUSDT\n"])
 def test_an_ill_formed_symbol_is_invalid(symbol: str) -> None:
     error = refused(symbol, "1m")
     assert (error.code, error.details) == (ErrorCode.INVALID_SYMBOL, {"symbol": symbol})
 
 
 def test_a_very_long_symbol_is_cut_in_the_error() -> None:
-    assert refused("A" * 9000, "1m").details == {"symbol": "A" * 40}
+    assert refused("A" * 9000, "1m").details == {"symbol": "A" * 50}
 
 
 @pytest.mark.parametrize("interval", ["5m", "1M", "", "60"])

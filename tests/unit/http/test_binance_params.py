@@ -20,10 +20,10 @@ RULES = QueryRules(SymbolRule(), tuple(INTERVALS), 500)
 KNOWN = ("symbol", "symbols", "interval", "limit", "startTime", "timeZone", "type")
 
 
-def parameters(query: str = "", unit: str | None = None, **given: str) -> Parameters:
+def parameters(query: str = "", unit: str | None = None, rules: QueryRules = RULES, **given: str) -> Parameters:
     text = query or urlencode(given)
     headers = [] if unit is None else [(b"x-mbx-time-unit", unit.encode())]
-    return Parameters(Request({"type": "http", "query_string": text.encode(), "headers": headers}), RULES, KNOWN)
+    return Parameters(Request({"type": "http", "query_string": text.encode(), "headers": headers}), rules, KNOWN)
 
 
 def refusal(of: Callable[[], Any]) -> tuple[int, str]:
@@ -49,21 +49,27 @@ def test_missing_and_empty_are_different_errors() -> None:
     assert refusal(parameters("symbol=").symbol) == (-1105, "Parameter 'symbol' was empty.")
 
 
-@pytest.mark.parametrize("name", ["FOO-BAR", "A", "BTC_USDT", "BTC.D", "X" * 20 + "-"])
-def test_an_unsupported_symbol_is_invalid(name: str) -> None:
-    code = refusal(parameters(symbol=name).symbol)[0]
-    assert code == (-1121 if len(name) <= 20 else -1100)
+@pytest.mark.parametrize("name", ["FOO-BAR", "A", "BTC_USDT", "BTC.D", "币安人生USDT", "X" * 50])
+def test_a_symbol_that_the_gateway_does_not_admit_is_invalid(name: str) -> None:
+    rules = QueryRules(SymbolRule("[A-Z]{3,20}"), tuple(INTERVALS), 500)
+    assert refusal(parameters(rules=rules, symbol=name).symbol)[0] == -1121
 
 
-@pytest.mark.parametrize("name", ["btcusdt", "BTC/USDT", "BTC USDT", "ÄÖÜ", "\x00", "X" * 21])
+@pytest.mark.parametrize("name", ["FOO-BAR", "A", "BTC_USDT", "BTC/USDT", "币安人生USDT", "X" * 50])
+def test_a_symbol_that_the_gateway_admits_is_accepted(name: str) -> None:
+    assert parameters(symbol=name).symbol() == name
+
+
+@pytest.mark.parametrize("name", ["btcusdt", "BTC USDT", "BTC*", "\x00", "X" * 51])
 def test_illegal_characters_are_answered_with_the_legal_range(name: str) -> None:
     assert refusal(parameters(symbol=name).symbol) == (
         -1100,
-        "Illegal characters found in parameter 'symbol'; legal range is '^[A-Z0-9-_.]{1,20}$'.",
+        "Illegal characters found in parameter 'symbol'; legal range is '^[\\w\\-._&&[^a-z]]{1,50}$'.",
     )
 
 
 def test_one_symbol_a_list_or_neither_is_accepted() -> None:
+    rules = QueryRules(SymbolRule("[A-Z]{3,20}"), tuple(INTERVALS), 500)
     assert parameters(symbol="BTCUSDT").symbols() == "BTCUSDT"
     assert parameters(symbols='["BTCUSDT","ETHUSDT"]').symbols() == ["BTCUSDT", "ETHUSDT"]
     assert parameters(symbols='["BTCUSDT"]').symbols() == ["BTCUSDT"]
@@ -73,14 +79,16 @@ def test_one_symbol_a_list_or_neither_is_accepted() -> None:
         -1151,
         "Symbol is present multiple times in the list.",
     )
-    assert refusal(parameters(symbols='["BTCUSDT","F-O"]').symbols)[0] == -1121
+    assert refusal(parameters(symbols='["BTCUSDT","F-O"]', rules=rules).symbols)[0] == -1121
 
 
 @pytest.mark.parametrize("text", ["BTCUSDT", "[", "{}", "[]", "[1]", '"BTCUSDT"', '[["BTCUSDT"]]', '["btcusdt"]'])
 def test_a_malformed_list_is_answered_with_its_grammar(text: str) -> None:
     code, message = refusal(parameters(symbols=text).symbols)
     assert code == -1100
-    assert message.startswith("Illegal characters found in parameter 'symbols'; legal range is '^\\[\"[A-Z0-9-_.]")
+    assert message.startswith(
+        "Illegal characters found in parameter 'symbols'; legal range is '^\\[(\"[\\w\\-._&&[^a-z]]"
+    )
 
 
 def test_intervals_are_case_sensitive() -> None:

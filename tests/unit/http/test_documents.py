@@ -9,6 +9,7 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from gateway.http.documents import openapi_document
+from gateway.model.symbol import DEFAULT_SYMBOL_PATTERN
 from gateway.model.ticker import Ticker
 from tests.unit.history.stage import T0, Stage, forming, stage
 from tests.unit.http.client import client, rules
@@ -47,7 +48,7 @@ def test_it_contains_the_symbols_intervals_and_limits_of_the_gateway() -> None:
     schemas = openapi_document(rules(limit_max=77), "1")["components"]["schemas"]
     assert schemas["Interval"]["enum"] == ("1m", "1h")
     assert (schemas["Limit"]["maximum"], schemas["Limit"]["default"]) == (77, 77)
-    assert schemas["Symbol"]["pattern"] == "^(?:[A-Z0-9]{2,20})$"
+    assert schemas["Symbol"]["pattern"] == f"^(?:{DEFAULT_SYMBOL_PATTERN})$"
 
 
 @pytest.mark.parametrize(

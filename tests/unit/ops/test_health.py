@@ -11,6 +11,7 @@ import pytest
 from gateway.delivery.refusals import Refusals
 from gateway.delivery.staleness import FeedState, Staleness, StaleReason
 from gateway.ops.health import FLUSH_LATE_S, STARTING, Health
+from gateway.ops.refused import RefusedNames
 
 LIVE = FeedState()
 SILENT = FeedState(StaleReason.SILENT, 5)
@@ -20,15 +21,17 @@ def health(
     state: FeedState = LIVE, *, read: bool = True, ending: bool = False, flush_age_s: float = 0.0, problem: str = ""
 ) -> Health:
     source = SimpleNamespace(name="redis")
+    feed_state = SimpleNamespace(current=state, last_message_s=0.0)
     parts: dict[str, Any] = dict.fromkeys(Health.__dataclass_fields__)
     return Health(
         **parts
         | {
             "market": SimpleNamespace(read=read),
-            "ingest": SimpleNamespace(feed_state=SimpleNamespace(current=state), refusals=Refusals()),
+            "ingest": SimpleNamespace(feed_state=feed_state, refusals=Refusals()),
             "flusher": SimpleNamespace(flushed_s=time.monotonic() - flush_age_s),
             "sources": SimpleNamespace(active=source, health=dict),
             "feeds": {"redis": SimpleNamespace(mode="poll", problem=problem)},
+            "refused": RefusedNames(["redis"]),
             "ending": lambda: ending,
         }
     )

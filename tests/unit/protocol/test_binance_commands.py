@@ -133,8 +133,8 @@ def test_offset_that_moves_klines_is_refused(interval: str) -> None:
         "btcusdt@depth",
         "btcusdt@aggTrade",
         "btcusdt@arr",
-        "btc-usdt@ticker",
-        "b@ticker",
+        "btc usdt@ticker",
+        "btc:usdt@ticker",
         "!ticker@1m",
         "!miniTicker",
         "!bookTicker@arr",
@@ -143,6 +143,19 @@ def test_offset_that_moves_klines_is_refused(interval: str) -> None:
 )
 def test_unknown_name_has_no_stream(name: str) -> None:
     assert NAMES.parse(name) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "symbol"),
+    [
+        ("币安人生usdt@kline_1m", "币安人生USDT"),
+        ("币安人生USDT@kline_1m", "币安人生USDT"),
+        ("btc-usdt@kline_1m", "BTC-USDT"),
+        ("btc/usdt@kline_1m", "BTC/USDT"),
+    ],
+)
+def test_symbols_with_separators_and_of_other_scripts_have_streams(name: str, symbol: str) -> None:
+    assert NAMES.parse(name) == Stream(name, View.STRICT, symbol, "1m")
 
 
 @pytest.mark.parametrize("name", ["\u017folusdt@ticker", "btcusdt@\u212aline_1m", "!m\u0131niTicker@arr"], ids=ascii)

@@ -26,6 +26,14 @@ def test_quote_assets_are_sorted_longest_first_without_duplicates() -> None:
         ("USDT", "U", "SDT"),
         ("BTC", "BTC", ""),
         ("U", "U", ""),
+        ("BTC-USDT", "BTC", "USDT"),
+        ("BTC/USD", "BTC", "USD"),
+        ("BTC_IDRX", "BTC", "IDRX"),
+        ("BTC-USDT-SWAP", "BTC", "USDT"),
+        ("BTCUSDT_250328", "BTC", "USDT"),
+        (".BXBT", "B", "XBT"),
+        ("币安人生USDT", "币安人生", "USDT"),
+        ("-", "-", ""),
     ],
 )
 def test_a_symbol_is_split_at_its_quote_asset_or_its_last_three_letters(symbol: str, base: str, quote: str) -> None:

@@ -68,7 +68,7 @@ class TestSubscribe:
             ("kline:BTCUSDT:2m", ErrorCode.INVALID_INTERVAL),
             ("kline:BTCUSDT:1M", ErrorCode.INVALID_INTERVAL),
             ("kline:btcusdt:1m", ErrorCode.INVALID_SYMBOL),
-            ("ticker:BTC-USDT", ErrorCode.INVALID_SYMBOL),
+            ("ticker:BTC USDT", ErrorCode.INVALID_SYMBOL),
         ],
     )
     def test_refuses_an_invalid_name_and_accepts_the_others(self, name: str, code: ErrorCode) -> None:

@@ -100,6 +100,15 @@ def test_search_results_are_ranked() -> None:
     assert len(found("")) == len(pairs)
 
 
+def test_a_search_ignores_separators_and_case_on_both_sides() -> None:
+    pairs = [
+        Listing(name, "BTC", "USDT", 2, 5) for name in ("BTC-USDT", "BTC/USDT", "BTC-USDT-SWAP", "btc_usdt", "ETHUSDT")
+    ]
+    for query in ("BTCUSDT", "BTC/USDT", "btc-usdt"):
+        found = [listing.symbol for listing in wire.matching(query, pairs, 9)]
+        assert found == ["BTC-USDT", "BTC/USDT", "btc_usdt", "BTC-USDT-SWAP"]
+
+
 def test_a_search_result_has_the_fields_of_the_library() -> None:
     assert orjson.loads(wire.search_results([LISTING], "BINANCE")) == [
         {

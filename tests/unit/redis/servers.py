@@ -20,6 +20,7 @@ class FakeServer:
         self.commands: list[tuple[CommandPart, ...]] = []
         self.error: Exception | None = None
         """Raised at every connection and command, as by a server that is away."""
+        self.idle_closed = 0
         self.open = 0
         """Connections and readers that are not closed."""
 
@@ -80,11 +81,16 @@ class _Connection:
 class _Reader:
     def __init__(self, server: FakeServer) -> None:
         self._server = server
+        self.connection_pool = self
         self._queued: list[tuple[CommandPart, ...]] = []
         server.open += 1
 
     async def execute_command(self, *command: CommandPart) -> Any:
         return _raised(self._server.answer(command))
+
+    async def disconnect(self, inuse_connections: bool) -> None:
+        assert not inuse_connections, "a command that is under way would fail"
+        self._server.idle_closed += 1
 
     def pipeline(self, transaction: bool) -> _Pipeline:
         assert not transaction

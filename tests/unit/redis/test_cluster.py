@@ -239,3 +239,15 @@ class TestSubscriptions:
         nodes[A].error = nodes[B].error = nodes[C].error = None
         nodes.show(2, A, B)
         assert await moved == "c:3 has left the cluster"
+
+    @in_virtual_time
+    async def test_are_all_the_same_to_who_asks_which_server_it_is(self) -> None:
+        nodes = Nodes()
+        assert await nodes.cluster.server(await nodes.cluster.connect()) == ""
+
+    @in_virtual_time
+    async def test_that_are_idle_are_closed_by_a_refresh(self) -> None:
+        nodes = Nodes()
+        await nodes.cluster.find()
+        await nodes.cluster.refresh()
+        assert nodes[A].idle_closed == 1

@@ -9,9 +9,11 @@ import pytest
 from gateway.config import RedisConfig
 from gateway.model.symbol import DEFAULT_SYMBOL_PATTERN
 from gateway.redis import contract as topics_module
-from gateway.redis.contract import Topic, Topics
+from gateway.redis.contract import KeyEvents, Topic, Topics
+from gateway.redis.name_refusals import INTERVAL, SYMBOL
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable
 
 
@@ -44,7 +46,16 @@ def test_keys_and_channels_are_those_of_the_collector(contract: Topics) -> None:
         pytest.param(b"klines:BTCUSDT:m", None, id="no-interval"),
         pytest.param(b"klines:BTCUSDT", None, id="interval-missing"),
         pytest.param(b"klines:btcusdt:1m", None, id="lower-case"),
-        pytest.param(b"ticker:B", None, id="symbol-too-short"),
+        pytest.param(b"ticker:B", Topic("B", ""), id="one-letter"),
+        pytest.param("ticker:币安人生USDT".encode(), Topic("币安人生USDT", ""), id="chinese"),
+        pytest.param("klines:币安人生USDT:1m".encode(), Topic("币安人生USDT", "1m"), id="chinese-klines"),
+        pytest.param(b"ticker:BTC-USDT-SWAP", Topic("BTC-USDT-SWAP", ""), id="hyphens"),
+        pytest.param(b"klines:BTC/USDT:1m", Topic("BTC/USDT", "1m"), id="slash"),
+        pytest.param(b"ticker:BTC_USDT", Topic("BTC_USDT", ""), id="underscore"),
+        pytest.param(b"ticker:.BXBT", Topic(".BXBT", ""), id="dot"),
+        pytest.param(b"ticker:BTC/USDT:USDT", None, id="colon"),
+        pytest.param(b"ticker:", None, id="no-symbol"),
+        pytest.param(b"ticker:BTC USDT", None, id="space"),
         pytest.param(b"ticker:BTCUSDT:lastUpdate", None, id="another-key"),
         pytest.param(b"my-ticker:BTCUSDT", None, id="prefix"),
         pytest.param(b"ticker:BTCUSDT\n", None, id="newline"),
@@ -62,11 +73,11 @@ def test_a_channel_seen_before_costs_a_look_up(contract: Topics) -> None:
 
 
 def test_what_was_parsed_is_bounded(contract: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(topics_module, "_PARSED_MAX", 3)
+    monkeypatch.setattr(topics_module, "_NAMES_MAX", 3)
     for number in range(100):
         assert contract.parse(b"klines:X%d:1m" % (number + 10)) == Topic(f"X{number + 10}", "1m")
         assert contract.parse(b"foreign:%d" % number) is None
-        assert len(contract._parsed) <= 3
+        assert len(contract.by_name) <= 3
 
 
 TEMPLATES = pytest.mark.parametrize(
@@ -141,6 +152,64 @@ def test_a_configured_symbol_pattern_decides_what_a_symbol_is() -> None:
     assert names.parse(b"ticker:btc-usd") == Topic("btc-usd", "")
     assert names.parse(b"klines:XBT:1m") == Topic("XBT", "1m")
     assert names.parse(b"ticker:BTCUSDT") is None
+
+
+def count(names: Topics | KeyEvents, *channels: bytes) -> Counter[str]:
+    """Parse the channels of one read as a feed does; the counts of refused messages since the start."""
+    refused = [names.by_name[channel] for channel in channels].count(None)
+    names.count_refused(refused, channels)
+    return names.refusals.messages
+
+
+class TestWhyANameIsRefused:
+    @pytest.mark.parametrize(
+        ("channel", "reason"),
+        [
+            pytest.param(b"ticker:BTCUSDT", "", id="served"),
+            pytest.param(b"ticker:btcusdt", SYMBOL, id="ticker"),
+            pytest.param(b"klines:btcusdt:1m", SYMBOL, id="klines"),
+            pytest.param(b"klines:btcusdt:5m", SYMBOL, id="symbol-and-interval"),
+            pytest.param(b"klines:BTCUSDT:5m", INTERVAL, id="interval"),
+            pytest.param(b"klines:BTCUSDT:60", INTERVAL, id="interval-of-another-form"),
+            pytest.param(b"klines:A:B:1m", SYMBOL, id="colon"),
+            pytest.param(b"ticker:\xff", SYMBOL, id="not-utf-8"),
+            pytest.param(b"ticker:BTC\nUSDT", SYMBOL, id="newline"),
+        ],
+    )
+    def test_is_its_symbol_or_its_interval(self, contract: Topics, channel: bytes, reason: str) -> None:
+        assert contract.reason(channel) == reason
+        assert contract.refusals.examples(SYMBOL) + contract.refusals.examples(INTERVAL) == [
+            name for name in [channel.decode("utf-8", "backslashreplace").replace("\n", "\\x0a")] if reason
+        ]
+
+    def test_messages_are_counted_by_reason(self, contract: Topics) -> None:
+        assert count(contract, b"ticker:a", b"ticker:BTCUSDT", b"ticker:a", b"ticker:b") == {SYMBOL: 3}
+        assert count(contract, b"klines:BTCUSDT:5m", b"ticker:BTCUSDT", b"ticker:a") == {SYMBOL: 4, INTERVAL: 1}
+        assert contract.refusals.examples(SYMBOL) == ["ticker:a", "ticker:b"]
+
+    def test_the_time_of_a_ticker_is_no_refused_key(self) -> None:
+        keys = topics().of_keys
+        assert keys.parse(b"ticker:BTCUSDT:lastUpdate") is None
+        assert [keys.reason(b"ticker:%b:lastUpdate" % symbol) for symbol in (b"BTCUSDT", b"btcusdt")] == ["", ""]
+        assert keys.reason(b"ticker:btcusdt") == SYMBOL
+
+    def test_nor_is_it_a_symbol_where_symbols_have_colons(self) -> None:
+        keys = topics(pattern="[A-Za-z:]+").of_keys
+        assert keys.parse(b"ticker:BTC:USDT") == Topic("BTC:USDT", "")
+        assert keys.parse(b"ticker:BTC:USDT:lastUpdate") is None
+
+    def test_notifications_about_refused_keys_are_counted(self) -> None:
+        contract = topics()
+        events = contract.of_key_events(0)
+        keys = [b"ticker:btcusdt", b"ticker:btcusdt:lastUpdate", b"ticker:A1:lastUpdate", b"klines:A1:5m", b"ticker:A1"]
+        assert +count(events, *(b"__keyspace@0__:" + key for key in keys)) == {SYMBOL: 1, INTERVAL: 1}
+        assert contract.refusals.messages[SYMBOL] == 1
+
+    def test_a_symbol_that_some_dialect_cannot_name_is_noted_once(self) -> None:
+        contract = topics(pattern="[A-Za-z:/]+")
+        for symbol in (b"BTCUSDT", b"kPEPE", b"tBTC", b"A:B", b"A/B"):
+            contract.parse(b"ticker:" + symbol)
+        assert sorted(contract.refusals.unnameable.values()) == ["A/B", "A:B", "kPEPE"]
 
 
 class TestKeys:

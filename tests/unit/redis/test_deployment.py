@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+from redis.exceptions import ResponseError
+
 from gateway.config import RedisConfig
 from gateway.redis.connections import Address
 from gateway.redis.deployment import Standalone
@@ -37,3 +40,35 @@ async def test_the_server_never_moves() -> None:
     await asyncio.sleep(1e6)
     assert not moved.done()
     moved.cancel()
+
+
+INFO = b"# Server\r\nvalkey_version:8.1\r\nrun_id:0123abcd\r\ntcp_port:6379\r\n"
+
+
+@pytest.mark.parametrize(
+    ("info", "server"),
+    [
+        (INFO, "run_id:0123abcd"),
+        (b"# Server\r\nredis_version:7\r\n", ""),
+        (None, ""),
+        (ResponseError("NOPERM this user has no permissions"), ""),
+    ],
+    ids=["says-it", "has-none", "says-nothing", "refuses"],
+)
+def test_a_server_is_known_by_the_id_of_its_run(info: bytes | Exception | None, server: str) -> None:
+    @in_virtual_time
+    async def run() -> None:
+        connector: Any = FakeConnector({HERE: FakeServer(INFO=info)}, HERE)
+        redis = Standalone(RedisConfig(), connector)
+        assert await redis.server(await redis.connect()) == server
+
+    run()
+
+
+@in_virtual_time
+async def test_refreshing_closes_idle_connections_only() -> None:
+    server = FakeServer()
+    connector: Any = FakeConnector({HERE: server}, HERE)
+    redis = Standalone(RedisConfig(), connector)
+    await redis.refresh()
+    assert server.idle_closed == 1

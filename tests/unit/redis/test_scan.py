@@ -53,5 +53,16 @@ async def test_keys_that_only_look_like_the_contract_are_ignored() -> None:
     assert await scan_symbols(servers.execute, [None], KEYS) == set()
 
 
+async def test_refused_keys_are_counted_anew_by_each_scan() -> None:
+    keys = Topics(RedisConfig(), ("1m",), "[A-Z]+").of_keys
+    found = [b"ticker:A", b"ticker:A:lastUpdate", b"ticker:a", b"ticker:b", b"ticker:a:lastUpdate"]
+    servers = Servers({(None, "ticker:*"): [found], (None, "klines:*:*"): [[b"klines:A:5m"]]})
+    for _ in range(2):
+        await scan_symbols(servers.execute, [None], keys)
+        assert keys.refusals.keys == {"symbol": 2, "interval": 1}
+    assert keys.refusals.examples("symbol") == ["ticker:a", "ticker:b"]
+    assert not keys.refusals.messages
+
+
 async def test_without_servers_nothing_is_found() -> None:
     assert await scan_symbols(Servers({}).execute, [], KEYS) == set()

@@ -71,6 +71,8 @@ const QUOTES = [
 
 /** Splits a pair's name where its quote asset begins, for reading only; `quote` is "" where that is not known. */
 export function pair(symbol: string): { readonly base: string; readonly quote: string } {
+  const [, separated, rest] = /^([^-_/]+)[-_/](.+)$/.exec(symbol) ?? [];
+  if (separated !== undefined && rest !== undefined) return { base: separated, quote: rest };
   const quote = QUOTES.find((name) => symbol.endsWith(name) && symbol.length > name.length) ?? "";
   return { base: symbol.slice(0, symbol.length - quote.length), quote };
 }

@@ -191,8 +191,8 @@ export class MarketList {
   }
 
   #filter(): void {
-    const text = this.#search.value.trim().toUpperCase().replace("/", "");
-    for (const row of this.#rows.values()) row.item.hidden = !row.symbol.includes(text);
+    const text = joined(this.#search.value.trim().toUpperCase());
+    for (const row of this.#rows.values()) row.item.hidden = !joined(row.symbol).includes(text);
     const shown = this.#shown();
     this.#none.hidden = shown.length > 0 || this.#rows.size === 0;
     this.#activate(text === "" ? (this.#rows.get(this.#chosen) ?? null) : (shown[0] ?? null));
@@ -226,4 +226,9 @@ export class MarketList {
 
 function symbolAt(event: Event): string | undefined {
   return (event.target as HTMLElement).closest<HTMLElement>(".market")?.dataset["symbol"];
+}
+
+/** Without separators, so that BTC/USDT, BTC-USDT and BTCUSDT find each other. */
+function joined(name: string): string {
+  return name.replace(/[-_/.]/g, "");
 }

@@ -7,15 +7,25 @@ export interface Route {
 
 /** What the hash asks for; parts that are missing or malformed are "". */
 export function parseHash(hash: string): Route {
-  const [symbol = "", interval = ""] = hash.replace(/^#\/?/, "").split("/");
+  const [name = "", interval = ""] = hash.replace(/^#\/?/, "").split("/");
+  const symbol = decoded(name);
   return {
-    symbol: /^[A-Za-z0-9]{2,30}$/.test(symbol) ? symbol.toUpperCase() : "",
+    symbol: /^[\p{L}\p{N}._/-]{1,50}$/u.test(symbol) ? symbol.toUpperCase() : "",
     interval: /^\d{1,2}[smhdwM]$/.test(interval) ? interval : "",
   };
 }
 
 export function formatHash({ symbol, interval }: Route): string {
-  return `#${symbol}/${interval}`;
+  return `#${encodeURIComponent(symbol)}/${interval}`;
+}
+
+/** Undoes what the browser and `formatHash` escape; "" where the escapes are broken. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return "";
+  }
 }
 
 /** Fills what the hash leaves open: the best known market, the shortest usual interval. */

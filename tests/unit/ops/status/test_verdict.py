@@ -21,6 +21,10 @@ def test_a_healthy_process_is_fresh_without_reasons() -> None:
             Facts(stale_reason="silent", stale_s=60, symbols=1),
             "connected to Redis, but the collector publishes nothing (for 60 s)",
         ),
+        (
+            Facts(stale_reason="silent", has_received=False, only_refused="messages arrive only on X"),
+            "messages arrive only on X",
+        ),
         (Facts(stale_reason="else", symbols=1), "else"),
         (Facts(flush_late_s=4.2, symbols=1), "clients get nothing: the last flush ended 4 s ago"),
         (Facts(feed_problem="notifications are off", symbols=1), "notifications are off"),

@@ -1,0 +1,39 @@
+"""When a link over which nothing arrives is made anew. Pure; times are arguments.
+
+The server may answer every ping and still be the wrong one: the endpoint of a hosted Redis moves to another server, and
+the old one stays up. Only a new connection resolves the name again. An exchange may also be silent for hours, so that
+replacements that do not help get rarer.
+"""
+
+from __future__ import annotations
+
+DOUBLINGS_MAX = 4
+"""A link is replaced after `after_s`, then after twice that, up to 16 times."""
+
+
+class SilenceTimer:
+    """Tells when the next replacement of a link is due."""
+
+    __slots__ = ("_after_s", "_in_vain", "_replaced_s")
+
+    def __init__(self, after_s: float) -> None:
+        """`after_s`: seconds without a message after which a link is replaced; infinite: never."""
+        self._after_s = after_s
+        self._in_vain = 0
+        self._replaced_s = 0.0
+
+    def due_s(self, last_message_s: float) -> float:
+        """When to replace the link, on the clock of `last_message_s`: the last message, or the start before any."""
+        if last_message_s > self._replaced_s:
+            self._in_vain = 0
+        since_s = max(last_message_s, self._replaced_s)
+        return since_s + self._after_s * (1 << min(DOUBLINGS_MAX, self._in_vain))
+
+    def look_s(self, now_s: float, last_message_s: float) -> float:
+        """When to ask again: at the latest after `after_s`, because a message makes an earlier time due."""
+        return min(self.due_s(last_message_s), now_s + self._after_s)
+
+    def replaced(self, now_s: float) -> None:
+        """The link has been replaced, or that was tried."""
+        self._replaced_s = now_s
+        self._in_vain += 1
