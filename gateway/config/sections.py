@@ -122,6 +122,7 @@ class StreamConfig(Section, frozen=True):
     tick_ms: Annotated[int, Meta(ge=5, le=1000)] = 60
     budget_bytes: Annotated[int, Meta(ge=1024)] = 65536
     closed_log: Annotated[int, Meta(ge=2)] = 16
+    close_wait_s: Annotated[float, Meta(ge=0)] = 10.0
     history_max: Annotated[int, Meta(ge=1, le=5000)] = 500
     max_subscriptions: Count = 1024
     max_message_bytes: Annotated[int, Meta(ge=256, le=1 << 20)] = 8192

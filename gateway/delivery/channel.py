@@ -6,19 +6,23 @@ Values are taken from the market once per flush (`refresh`), so that every tier 
 from __future__ import annotations
 
 from enum import Enum, IntEnum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from gateway.market.closed_log import ClosedLog
+from gateway.market.in_order import KlinesInOrder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from gateway.delivery.dialect import Dialect
     from gateway.delivery.staleness import FeedState, Staleness
+    from gateway.market.closed_log import ClosedLog
     from gateway.market.series import Series
     from gateway.market.state import SymbolState
     from gateway.model.kline import Kline
     from gateway.model.ticker import Ticker
+
+CURRENT_MS = 60_000
+"""A source that is further behind than this replays the past: the time of day says nothing about its klines."""
 
 
 class Lane(IntEnum):
@@ -201,26 +205,75 @@ class KlineChannel:
         return self._closed[offset - self.closed_start :]
 
 
-class StrictKlineChannel(KlineChannel):
-    """For clients that take no corrections and no klines of the past.
+class Joined(NamedTuple):
+    """When a session began to follow a channel: klines that had closed before are the past for it."""
 
-    It has a log of its own. Late and corrected klines never enter it, nor those that the first read of the store finds:
-    a client that acts on every closed kline must not act on yesterday's because the gateway has started.
+    at_ms: int
+    """By the market's time."""
+    reached_ms: int
+    """Open time that the source had reached."""
+    unread: bool
+    """Whether klines that had closed before may still have to be read from the store."""
+
+
+class StrictKlineChannel(KlineChannel):
+    """For clients that take no corrections and no klines of the past: they are sent what closes while they follow.
+
+    A client that acts on every closed kline must not act on yesterday's because the gateway or the client has started.
     """
 
-    __slots__ = ()
+    __slots__ = ("_order", "go_on", "lacks")
 
-    def __init__(self, n: int, name: str, series: Series, log_size: int) -> None:
-        super().__init__(n, name, View.STRICT, series, ClosedLog(log_size))
+    def __init__(self, n: int, name: str, series: Series, log_size: int, *, skip: bool = False) -> None:
+        """`skip`: see `KlinesInOrder`."""
+        self._order = KlinesInOrder(series, log_size, skip=skip)
+        self.go_on = False
+        """Whether the next `refresh` waits no longer for a kline that has not closed."""
+        self.lacks = False
+        """Whether the last `refresh` has found a closed kline that cannot be sent any more."""
+        super().__init__(n, name, View.STRICT, series, self._order.log)
+
+    @property
+    def waits_for_ms(self) -> int:
+        """Open time of the kline that later ones wait for; 0 while none waits."""
+        return self._order.next_ms if self._order.waiting else 0
 
     def refresh(self) -> None:
-        last = self.log.last
-        newest_ms = max(self.series.baseline_ms, last.open_time_ms if last is not None else -1)
-        for kline in self.series.closed:
-            if kline.open_time_ms > newest_ms:
-                self.log.append(kline)
+        self.lacks = self._order.update(go_on=self.go_on)
+        self.go_on = False
         super().refresh()
-        self.value = self.series.forming_in_order
+        self.value = self._order.forming
+
+    def restart(self) -> None:
+        """Take the value for a first subscriber."""
+        self.go_on = False
+        self._order.restart()
+        self.refresh()
+
+    def has_past(self, joined: Joined) -> bool:
+        """Whether klines of the past of a session may still turn up, or be shown: it must not be sent those."""
+        if joined.unread and not self.is_current:
+            return True
+        return self._order.next_ms < self.series.interval.open_time(self._since_ms(joined))
+
+    def first_offset(self, joined: Joined) -> int:
+        """The log offset of the first kline that is not of the past of a session."""
+        since_ms = self._since_ms(joined)
+        return self.closed_start + sum(kline.close_time_ms < since_ms for kline in self._closed)
+
+    def shows_past(self, joined: Joined) -> bool:
+        """Whether the value is a kline that had closed, by its time, before the session began to follow."""
+        return self.value is not None and self.value.close_time_ms < self._since_ms(joined)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the source's time is about the market's. A source may replay the past."""
+        return self.series.lag_ms <= CURRENT_MS
+
+    def _since_ms(self, joined: Joined) -> int:
+        if self.is_current:
+            return max(joined.at_ms, joined.reached_ms)
+        return self.series.reached_ms if joined.unread else joined.reached_ms
 
 
 class NoChannel(MarketChannel):

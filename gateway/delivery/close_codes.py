@@ -27,6 +27,7 @@ class Close(Enum):
     NO_SUBSCRIPTION = (4003, "no subscription in time", True)
     UNAUTHORIZED = (4004, "no valid token", False)
     TOKEN_EXPIRED = (4005, "token expired", True)
+    MISSED = (4006, "a closed kline cannot be sent in order: read klines again", True)
 
     def __init__(self, code: int, reason: str, reconnect: bool) -> None:
         self.code = code

@@ -10,8 +10,10 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from gateway.delivery.channel import KlineChannel, MarketChannel, StrictKlineChannel, TickerChannel, View, is_empty
-from gateway.delivery.session import Published
+from gateway.delivery.held_back import HeldBack
+from gateway.delivery.published import Published
 from gateway.delivery.staleness import FeedState, StaleReason
+from gateway.delivery.strict import StrictSessions
 from gateway.delivery.subscription_set import SubscriptionSets
 from gateway.delivery.throttle import TIER_PERIODS
 from gateway.delivery.tier import Tier
@@ -33,14 +35,15 @@ if TYPE_CHECKING:
 class Hub:
     """All channels and sessions, and which session lacks what."""
 
-    def __init__(self, market: Market, log_size: int = 16, collect_flushes: int = 20) -> None:
-        """`log_size`: closed klines kept per strict channel. `collect_flushes`: flushes between two updates of a
-        channel of all symbols."""
+    def __init__(self, market: Market, log_size: int = 16, collect_flushes: int = 20, wait_ms: int = 10_000) -> None:
+        """`log_size`: closed klines kept per strict channel, which waits `wait_ms` for a kline to close.
+        `collect_flushes`: flushes between two updates of a channel of all symbols."""
         self.channels: list[Channel] = []
         self.tiers = [Tier(period) for period in TIER_PERIODS]
         self.sessions: set[Session] = set()
         self.published = Published(0, self.channels, frozenset(), FeedState(StaleReason.DISCONNECTED))
         self._snapshots_due: set[Session] = set()
+        self.strict = StrictSessions(wait_ms)
         self._market = market
         self._by_name: dict[str, Channel] = {}
         self._by_source: dict[SymbolState | Series, list[Channel]] = {}
@@ -48,8 +51,7 @@ class Hub:
         self._unserved = UnservedChannels(market, self.channels)
         self._log_size = log_size
         self._collect_flushes = collect_flushes
-        # Channels (by number) whose changes a flush has held back: a session that is not in sync lacks them.
-        self._held_back: set[int] = set()
+        self._held_back = HeldBack(self.channels)
         self._changed: list[Channel] = []
         self._subscription_sets = SubscriptionSets()
         self._nothing = self._subscription_sets.of(())
@@ -69,6 +71,7 @@ class Hub:
 
     def set_feed_state(self, feed_state: FeedState) -> None:
         """The feed is live, or stale for a reason: every client is told at its next flush."""
+        self.strict.note_feed_state(self.feed_state, feed_state)
         self.published = self.published._replace(feed_state=feed_state)
 
     # Channels.
@@ -98,7 +101,8 @@ class Hub:
         channel = self._by_name.get(name)
         if channel is None:
             series = self._market.get_or_create(symbol).series[interval]
-            channel = self._add(StrictKlineChannel(len(self.channels), name, series, self._log_size), series)
+            made = StrictKlineChannel(len(self.channels), name, series, self._log_size, skip=self._market.skip_quiet)
+            channel = self._add(made, series)
         assert isinstance(channel, KlineChannel)
         return channel
 
@@ -129,21 +133,22 @@ class Hub:
         if session in self.sessions:
             self.sessions.remove(session)
             self._snapshots_due.discard(session)
+            self.strict.remove(session)
             self.tiers[session.pace.tier].remove(session)
             gone = session.subscription_set.ns
             for n in gone:
-                self._leave(self.channels[n])
+                self._leave(self.channels[n], session)
             session.unsubscribe(self._nothing, gone)
 
-    def subscribe(self, session: Session, channels: Iterable[Channel]) -> None:
-        """Add channels to a session. The caller sends their snapshots in the same step.
+    def subscribe(self, session: Session, channels: Iterable[Channel], now_ms: int = 0) -> None:
+        """Add channels to a session. The caller sends their snapshots in the same step. `now_ms`: market time.
 
         Between this step and the next flush the values of this flush may still be going out. They are older than what
         the session gets now, so it is not served before the next flush.
         """
         self.leave_sync(session)
-        wanted = {self.channels[n] for n in session.subscription_set.ns}
-        log_offsets: dict[int, int] = {}
+        log_offsets, before = dict[int, int](), session.subscription_set
+        wanted = {self.channels[n] for n in before.ns}
         for channel in self._unserved.existing(channels):
             if channel not in wanted:
                 wanted.add(channel)
@@ -151,14 +156,16 @@ class Hub:
                     # Without subscribers, nobody kept it up to date.
                     if isinstance(channel, KlineChannel):
                         self._market.watch(channel.symbol, 1)
-                    channel.refresh()
+                    channel.restart() if isinstance(channel, StrictKlineChannel) else channel.refresh()
                     for tier in self.tiers:
                         tier.forget(channel)
                 channel.subscribers += 1
             if isinstance(channel, KlineChannel):
                 log_offsets[channel.n] = channel.log.end
         session.subscribe(self._subscription_sets.of(wanted), log_offsets, self.flush_number + 1)
-        self._add_held_back(session)
+        for channel in (self.channels[n] for n in log_offsets if n not in before):
+            self.strict.join(channel, session, now_ms, unread=self.feed_state.unread)
+        session.add_pending(self._held_back.of(session.subscription_set))
 
     def unsubscribe(self, session: Session, channels: Iterable[Channel]) -> None:
         """Remove channels from a session; those that it has not are passed over."""
@@ -167,7 +174,7 @@ class Hub:
             return
         self.leave_sync(session)
         for channel in gone:
-            self._leave(channel)
+            self._leave(channel, session)
         left = map(self.channels.__getitem__, session.subscription_set.ns)
         kept = self._subscription_sets.of(channel for channel in left if channel not in gone)
         session.unsubscribe(kept, [channel.n for channel in gone])
@@ -176,7 +183,7 @@ class Hub:
         """Let a session catch up: it lacks what comes after the last flush that it was sent."""
         if session.cohort is not None:
             self.tiers[session.pace.tier].leave_sync(session)
-            self._add_held_back(session)
+            session.add_pending(self._held_back.of(session.subscription_set))
 
     def enter_sync(self, session: Session) -> None:
         """Let a session that has caught up at this flush get deltas with its tier from now on."""
@@ -232,7 +239,7 @@ class Hub:
         """The caller sends a snapshot of a channel that the session has, in the same step; see `subscribe`."""
         self.leave_sync(session)
         session.note_snapshot(channel.n, channel.log.end, self.flush_number + 1)
-        self._add_held_back(session)
+        session.add_pending(self._held_back.of(session.subscription_set))
 
     # Flushes.
 
@@ -245,6 +252,8 @@ class Hub:
         for source in chain.from_iterable(sources):
             for channel in self._by_source.get(source, ()):
                 self._refresh(channel, changed)
+        for strict in self.strict.take_due():
+            self._refresh(strict, changed)
         for of_all in self._of_all:
             if of_all.subscribers:
                 of_all.collect(changes.tickers)
@@ -261,11 +270,14 @@ class Hub:
     def due(self, held_lanes: AbstractSet[Lane] = frozenset()) -> list[Tier]:
         """The tiers that are due at this flush, their fragments encoded, but for those of `held_lanes`."""
         self.published = self.published._replace(held_lanes=held_lanes)
-        self._hold_back(held_lanes)
+        self._held_back.update(held_lanes, self._changed, self.flush_number)
         number = self.flush_number
         for tier in self.tiers:
             for channel in tier.overrun() if tier.is_due(number) else ():
-                self._mark_all_for_resync(channel)
+                if isinstance(channel, StrictKlineChannel):
+                    self.strict.mark_to_end(channel, tier.sessions())
+                else:
+                    self._mark_all_for_resync(channel)
         due = [tier for tier in self.tiers if tier.is_due(number) and (tier.cohorts or tier.catching_up)]
         for tier in due:
             tier.encode(number, len(self.channels), held_lanes)
@@ -280,8 +292,9 @@ class Hub:
             tier.forget(channel)
         return channel
 
-    def _leave(self, channel: Channel) -> None:
+    def _leave(self, channel: Channel, session: Session) -> None:
         channel.subscribers -= 1
+        self.strict.leave(channel, session)
         if not channel.subscribers and isinstance(channel, KlineChannel):
             self._market.watch(channel.symbol, -1)
         self._unserved.note(channel)
@@ -295,19 +308,7 @@ class Hub:
             if was_empty and not is_empty(channel):
                 # Until now subscribers were sent what is stored: the first kline in memory may be among that.
                 self._mark_all_for_resync(channel)
-
-    def _hold_back(self, held_lanes: AbstractSet[Lane]) -> None:
-        """Note whose changes wait at this flush. What is let go counts as changed now, for sessions that were served in
-        between."""
-        for n in [n for n in self._held_back if self.channels[n].lane not in held_lanes]:
-            self.channels[n].changed_at_flush = self.flush_number
-            self._held_back.remove(n)
-        if held_lanes:
-            self._held_back.update(channel.n for channel in self._changed if channel.lane in held_lanes)
-
-    def _add_held_back(self, session: Session) -> None:
-        if self._held_back:
-            session.add_pending(n for n in session.subscription_set.ns if n in self._held_back)
+            self.strict.note_refreshed(channel, self.sessions, self.leave_sync)
 
     def _mark_all_for_resync(self, channel: Channel) -> None:
         """A log that was corrected or overrun cannot be read on from an offset: its subscribers need a resync."""

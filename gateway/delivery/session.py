@@ -7,47 +7,26 @@ log. In sync with its tier (`cohort` is set) it keeps not even that.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, TypeGuard
+from typing import TYPE_CHECKING, TypeGuard
 
 from gateway.delivery.channel import KlineChannel, View, changed_states
 from gateway.delivery.commands import RESYNC
+from gateway.delivery.published import Taken
 from gateway.delivery.throttle import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from collections.abc import Set as AbstractSet
 
-    from gateway.delivery.channel import Channel, Lane
+    from gateway.delivery.channel import Channel
     from gateway.delivery.commands import SnapshotRequest
     from gateway.delivery.dialect import Style
+    from gateway.delivery.published import Published
     from gateway.delivery.sink import Sink
     from gateway.delivery.staleness import FeedState
     from gateway.delivery.subscription_set import Cohort, SubscriptionSet
 
 CONTROL_MAX_BYTES = 256 * 1024
 """Replies that may wait for one client; past it, its commands are not read until it has read some."""
-
-
-class Published(NamedTuple):
-    """What the hub has published: what every session is served from at this moment."""
-
-    flush_number: int
-    channels: Sequence[Channel]
-    held_lanes: AbstractSet[Lane]
-    """Lanes whose changes wait at this flush, because the process is busy."""
-    feed_state: FeedState
-
-
-class Taken(NamedTuple):
-    """What a session takes at one flush."""
-
-    frames: bytes
-    updates: int
-    """Fragments in `frames`, closed klines included."""
-    closed: int
-    """Closed klines in `frames`."""
-    overrun: bool
-    """Whether a channel was marked for a resync, because its log no longer holds what the session lacks."""
 
 
 class Session:
@@ -65,7 +44,9 @@ class Session:
         "control",
         "ends_s",
         "feed_state",
+        "hidden",
         "hold_until_flush",
+        "lacks_closed",
         "log_offsets",
         "order",
         "pace",
@@ -95,6 +76,9 @@ class Session:
         """By channel number: the offset in the log of closed klines from which the session lacks them."""
         self.pending: dict[int, None] = {}
         """Channels whose newest value the session lacks whenever it changed; what has waited longest comes first."""
+        self.hidden: frozenset[int] = frozenset()
+        """Channels whose value is not sent, because it is a kline of the past for this client."""
+        self.lacks_closed = False  # Whether pending closed klines of a channel without resyncs were dropped.
         self.snapshots_due: dict[int, SnapshotRequest] = {}
         """By channel number: the snapshots that must be sent before anything else of their channels."""
         self.control: list[bytes] = []
@@ -121,6 +105,7 @@ class Session:
             self.log_offsets.pop(n, None)
             self.pending.pop(n, None)
             self.snapshots_due.pop(n, None)
+        self.hidden = self.hidden.difference(gone)
 
     def set_style(self, style: Style) -> None:
         """Render changes differently from now on. All values become pending: the old style may have left some out."""
@@ -133,6 +118,13 @@ class Session:
     def add_pending(self, ns: Iterable[int]) -> None:
         """Have the newest values of these channels sent, whether or not they change."""
         self.pending.update(dict.fromkeys(ns))
+
+    def leave_out(self, n: int, log_offset: int, *, hidden: bool) -> None:
+        """Count the closed klines of channel `n` before that offset as sent; send its value only if not `hidden`."""
+        self.log_offsets[n] = max(self.log_offsets[n], log_offset)
+        if hidden != (n in self.hidden):
+            self.hidden = self.hidden.symmetric_difference((n,))
+            self.pending[n] = None
 
     # In sync or catching up.
 
@@ -261,6 +253,8 @@ class Session:
         if self.snapshots_due:
             # Nothing of such a channel may come before its snapshot: a client that reconnects now must still miss it.
             waiting = [n for n in waiting if n not in self.snapshots_due]
+        if self.hidden:
+            waiting = [n for n in waiting if n not in self.hidden]
         _, closed_only = self.style
         if closed_only:
             waiting = []
@@ -289,7 +283,8 @@ class Session:
                 if channel.view is View.NATIVE:
                     self.mark_for_resync(n, channel.closed_end)
                     continue
-                # These clients know no resync: they go on with the oldest there is.
+                # These clients know no resync.
+                self.lacks_closed = True
                 self.log_offsets[n] = channel.closed_start
             for kline in channel.closed_since(self.log_offsets[n]):
                 if left <= 0:

@@ -11,7 +11,7 @@ from collections import Counter
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from gateway.delivery.channel import KlineChannel, View
+from gateway.delivery.channel import KlineChannel
 from gateway.delivery.subscription_set import Cohort
 
 if TYPE_CHECKING:
@@ -88,9 +88,7 @@ class Tier:
         return [
             channel
             for channel in self._changed
-            if isinstance(channel, KlineChannel)
-            and channel.view is View.NATIVE
-            and self._log_offsets[channel.n] < channel.closed_start
+            if isinstance(channel, KlineChannel) and self._log_offsets[channel.n] < channel.closed_start
         ]
 
     def skip_closed(self, channel: KlineChannel) -> None:
@@ -212,7 +210,7 @@ class Tier:
     def _encode_kline(self, channel: KlineChannel) -> None:
         n, old = channel.n, self._base[channel.n]
         offset, end = self._log_offsets[n], channel.closed_end
-        # The offset of a native channel is not before its log's start (see `overrun`). Other views go on at the start.
+        # An offset before the log's start: see `overrun`. Sessions without resyncs are ended.
         closed = channel.closed_since(max(offset, channel.closed_start)) if end > offset else []
         if end > offset:
             self.moved[n] = offset

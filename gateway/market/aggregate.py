@@ -139,6 +139,7 @@ class Aggregation:
         if forming or self._is_complete():
             change = max(change, self._update_forming(shown, now_ms))
         self.target.sends_closed_only = self.source.sends_closed_only
+        self.target.lag_ms = self.source.lag_ms
         return change
 
     def _read_closed(self, now_ms: int, stored: Sequence[Kline]) -> Change:

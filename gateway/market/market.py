@@ -47,8 +47,9 @@ class Market:
         self._intervals = [INTERVALS[name] for name in config.intervals]
         self._grace_ms = config.close_grace_ms
         self._log_size = log_size
-        self.read = False
-        """Whether all that is stored has been read once."""
+        self._read = False
+        self.skip_quiet = config.quiet == "skip"
+        """Whether the source sends no kline for a time without trades."""
         # No symbol is called unknown until none has been new for a while: collectors bring them one by one.
         self._settle_ms = config.unknown_after_s * 1000
         self._has_new_symbol = False
@@ -64,6 +65,18 @@ class Market:
         """How many ticker updates of the feed have changed a ticker, be it only its time."""
         self.healing = Healing(self._states, self._derivation, self._note)
         self.jumps: deque[Jump] = deque(maxlen=100)
+
+    @property
+    def read(self) -> bool:
+        """Whether all that is stored has been read once."""
+        return self._read
+
+    @read.setter
+    def read(self, read: bool) -> None:
+        self._read = read
+        for state in self._states.values() if read else ():
+            for series in state.series.values():
+                series.follow()
 
     @property
     def has_symbols(self) -> bool:
@@ -124,6 +137,8 @@ class Market:
         if state is None:
             state = self._states[symbol] = SymbolState(symbol, 0 if self._lazy else 1)
             state.series = {span.name: Series(symbol, span, self._log_size) for span in self._intervals}
+            for series in state.series.values() if self._read else ():
+                series.follow()
         return state
 
     def forget(self, symbol: str) -> None:
@@ -185,6 +200,7 @@ class Market:
         if parts is not None and not series.in_source:
             aggregation = self._derivation.derive(series, state.series[parts.interval])
             self._note(series, aggregation.seed(parts.klines, now_ms))
+        series.follow()
 
     def correct(self, series: Series, klines: Iterable[Kline], now_ms: int) -> None:
         """Take closed klines, of the time that those in memory cover, in place of what is known of them."""

@@ -7,6 +7,7 @@ closing kline that arrives later is a correction.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from enum import IntEnum
 from typing import TYPE_CHECKING
@@ -40,6 +41,8 @@ class Series:
     """Invariant: `_states` rises strictly by open time, and every one opens after the newest closed kline."""
 
     __slots__ = (
+        "_followed_ms",
+        "_newest_ms",
         "_read_ms",
         "_shown_ms",
         "_states",
@@ -51,6 +54,7 @@ class Series:
         "has_dependents",
         "in_source",
         "interval",
+        "lag_ms",
         "sends_closed_only",
         "symbol",
         "waiting_since_ms",
@@ -71,11 +75,18 @@ class Series:
         self.has_dependents = False
         """Whether other series are derived from this one. `Derivation` sets it."""
         self.baseline_ms = 0
-        """Open time of the newest kline of the first read of the store, 0 where it found none: klines up to it have
-        closed before anybody could follow the series here."""
+        """Open time of the newest kline of the past, 0 where there is none. It and those before had closed before the
+        series was followed here: to those who act on a close they are no events."""
+        self.lag_ms = 0
+        """How far the source is behind the market's time, by the newest kline that it has sent; 0 before the first."""
         self.sends_closed_only = False
         """Whether the source is known to send closed klines only: forming ones are then made of prices."""
         self._states: list[KlineState] = []
+        # Klines from this open time on close while the series is followed. No kline does before the first read of the
+        # store: what is found, or sent again, until then may have closed at any time.
+        self._followed_ms: float = math.inf
+        # The newest kline that the source has sent.
+        self._newest_ms = 0
         # The newest kline that was shown while forming: a kline that closes before it is out of order.
         self._shown_ms = 0
         # The source has reached this open time, and the store has been read since: a gap before it is the source's own.
@@ -89,11 +100,27 @@ class Series:
         return self._states[0].value() if self._states and not self._states[0].closed else None
 
     @property
-    def forming_in_order(self) -> Kline | None:
-        """The kline that is shown, unless an earlier one has not closed yet or the source has not sent this one yet."""
-        if self._states and self._is_next(self._states[0]) and (self._states[0].confirmed or self.sends_closed_only):
+    def forming_of_source(self) -> Kline | None:
+        """The kline that is shown, unless it is made of prices only while the source sends forming klines too."""
+        if self._states and (self._states[0].source_kline is not None or self.sends_closed_only):
             return self.forming
         return None
+
+    @property
+    def reached_ms(self) -> int:
+        """The open time that the source has reached, by its own klines; 0 before the first."""
+        last = self.closed.last
+        closed_ms = last.close_time_ms + 1 if last is not None else 0
+        return next((state.open_time_ms for state in reversed(self._states) if state.confirmed), closed_ms)
+
+    def is_settled(self, open_time_ms: int) -> bool:
+        """Whether the store has been read since the source has reached this open time: what is missing before it then
+        was not stored."""
+        return open_time_ms <= self._verified_ms
+
+    def follow(self) -> None:
+        """All that was there has been read: what closes from now on is no kline of the past."""
+        self._followed_ms = 0
 
     @property
     def source_kline(self) -> Kline | None:
@@ -102,9 +129,23 @@ class Series:
 
     def apply_kline(self, kline: Kline, now_ms: int) -> Change:
         """Apply a whole kline, forming or closed. `now_ms` (market time) starts the grace time where it has to wait."""
+        if kline.open_time_ms > self._newest_ms and not self.derived_from:
+            self._note_newest(kline, now_ms)
         change = self._apply_kline(kline, now_ms)
         self._note_shown()
         return change
+
+    def _note_newest(self, kline: Kline, now_ms: int) -> None:
+        """Note what the source's newest kline says about its time."""
+        self._newest_ms = kline.open_time_ms
+        if kline.closed:
+            # The next one may not have closed yet.
+            self.lag_ms = max(0, now_ms - self.interval.close_time(kline.close_time_ms + 1))
+        else:
+            source_ms = min(max(kline.event_time_ms, kline.open_time_ms), kline.close_time_ms)
+            self.lag_ms = max(0, now_ms - source_ms)
+            # It was seen before it closes.
+            self._followed_ms = min(self._followed_ms, kline.open_time_ms)
 
     def _apply_kline(self, kline: Kline, now_ms: int) -> Change:
         last = self.closed.last
@@ -190,7 +231,9 @@ class Series:
         self._read_ms = max((state.open_time_ms for state in self._states[-1:]), default=self._read_ms)
         change = UNCHANGED
         if klines and self.closed.last is None:
-            change, self.baseline_ms = CORRECTED, klines[-1].open_time_ms
+            change = CORRECTED
+            seen = (state.open_time_ms for state in self._states if state.source_kline is not None)
+            self._followed_ms = min(seen, default=math.inf)
         for kline in klines:
             last = self.closed.last
             if (last is None or kline.open_time_ms > last.open_time_ms) and (
@@ -240,6 +283,8 @@ class Series:
     def _close(self, kline: Kline) -> Change:
         """Append to the log; a correction where a later kline has been shown already."""
         self.closed.append(kline)
+        if kline.open_time_ms < self._followed_ms:
+            self.baseline_ms = kline.open_time_ms
         return CORRECTED if kline.open_time_ms < self._shown_ms else CHANGED
 
     def _apply_to_closed(self, kline: Kline) -> Change:

@@ -44,6 +44,9 @@ SLICE_S = 0.010
 SHED_PARTS = 200
 """At the last load level one in so many clients is disconnected per flush: all at once would come back as a storm."""
 
+ENDS_PARTS, ENDS_MIN = 32, 16
+"""Sessions that lack a closed kline and cannot be told: so many are disconnected per flush, for the same reason."""
+
 
 class Flusher:
     """`run` flushes at every interval; `flush` is one of these flushes."""
@@ -146,6 +149,8 @@ class Flusher:
         if tracing:
             tracing.flushed(self._hub)
         self._start_resyncs()
+        for session in self._hub.strict.take_to_end(max(ENDS_MIN, len(self._hub.sessions) // ENDS_PARTS)):
+            session.sink.close(Close.MISSED)
         if number % max(1, round(1 / self._interval_s)) == 0:
             self._writer.speed_up(now_s)
             self._counters.log_burst_summaries(now_s)
@@ -157,6 +162,7 @@ class Flusher:
             # Do not advance the market, nor a series that is being read, while klines that are missing may still come.
             if not self._hub.feed_state.unread:
                 self._market.advance(now_ms, self._backfill)
+                self._hub.strict.advance(now_ms, self._backfill)
             self._ingest.begin_flush(now_ms)
             changes = self._market.take_changes()
             for series in changes.gaps:

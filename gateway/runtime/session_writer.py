@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from gateway.delivery.close_codes import Close
 from gateway.delivery.throttle import TIER_PERIODS
 from gateway.runtime.fanout import heartbeat_flushes
 
@@ -106,6 +107,9 @@ class SessionWriter:
         taken = session.take(published, session.pace.budget_bytes(self._budget_bytes), now_ms)
         if taken.overrun:
             self._hub.queue_snapshots(session)
+        if session.lacks_closed:
+            session.sink.close(Close.MISSED)
+            return
         frames = taken.frames
         period = TIER_PERIODS[session.pace.tier]
         if not frames and allowance is not None and published.flush_number % self._heartbeat_flushes < period:

@@ -214,7 +214,7 @@ class BinanceClient:
     def _add(self, channels: list[Channel]) -> None:
         if channels:
             self._access.subscribed = True
-            self._endpoint.hub.subscribe(self.session, channels)
+            self._endpoint.hub.subscribe(self.session, channels, self._endpoint.clock_ms())
             # The dialect has no snapshots: the newest values go out with the next flush.
             self.session.add_pending(channel.n for channel in channels)
 

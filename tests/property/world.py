@@ -294,9 +294,9 @@ class World:
             for noted in bases(session, channel):
                 noted.append(last and last.open_time_ms)
 
-        def subscribed(session: Session, channels: Iterable[Channel]) -> None:
+        def subscribed(session: Session, channels: Iterable[Channel], now_ms: int = 0) -> None:
             channels = list(channels)
-            subscribe(session, channels)
+            subscribe(session, channels, now_ms)
             for channel in channels:
                 if isinstance(channel, KlineChannel):
                     note(session, channel)

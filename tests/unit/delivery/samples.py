@@ -70,6 +70,7 @@ class SampleMarket:
 
     def __init__(self) -> None:
         self.market = Market(MarketConfig(intervals=("1m",)), LOG)
+        self.market.read = True
 
     def price(self, last: str, symbol: str = "AAAUSDT", at_ms: int = T0) -> None:
         self.market.apply(ticker_update(last, at_ms, symbol), T0)

@@ -4,6 +4,7 @@ import pytest
 
 from gateway.delivery.channel import (
     Channel,
+    Joined,
     KlineChannel,
     Lane,
     MarketChannel,
@@ -13,7 +14,7 @@ from gateway.delivery.channel import (
     changed_states,
 )
 from gateway.delivery.staleness import FeedState, Staleness, StaleReason, SymbolStates
-from tests.builders import T0, closed_klines, ticker
+from tests.builders import MINUTE_MS, T0, closed_klines, kline, kline_update, ticker
 from tests.unit.delivery.samples import LOG, TEXT, SampleMarket, number_of
 
 
@@ -204,7 +205,7 @@ class TestStrictKline:
         channel.refresh()
         assert channel.closed_since(0) == (*closed_klines([3]),)
 
-    def test_shows_a_bar_only_after_the_one_before_it_has_closed(self, samples: SampleMarket) -> None:
+    def test_shows_a_kline_only_after_the_one_before_it_has_closed(self, samples: SampleMarket) -> None:
         samples.closes(0)
         samples.forms(1, "101")
         channel = self.channel(samples)
@@ -216,4 +217,74 @@ class TestStrictKline:
         channel.refresh()
         assert channel.series.forming is not None
         assert number_of(channel.series.forming) == 2
-        assert channel.full(TEXT) == b""
+        assert channel.full(TEXT) == b" k3:*>101"
+        assert channel.waits_for_ms == T0 + MINUTE_MS
+
+    def test_goes_on_when_it_is_told_to_and_lacks_what_closes_then(self, samples: SampleMarket) -> None:
+        channel = self.channel(samples)
+        samples.forms(1)
+        channel.refresh()
+        samples.forms(2, "102")
+        samples.market.advance(T0)
+        samples.market.advance(T0 + 10_000_000)
+        channel.go_on = True
+        channel.refresh()
+        assert (channel.full(TEXT), channel.waits_for_ms, channel.go_on) == (b" k3:*>102", 0, False)
+        samples.closes(1)
+        channel.refresh()
+        assert channel.lacks
+        assert channel.closed_since(0) == ()
+
+
+class TestPast:
+    """What had closed before a session has joined is not for it. Klines are 1 minute long."""
+
+    NOW = T0 + 10 * MINUTE_MS
+
+    @pytest.fixture
+    def channel(self, samples: SampleMarket) -> StrictKlineChannel:
+        """Kline 9 is forming, and shown, at a time when 10 should be."""
+        market = samples.market
+        market.apply(kline_update(kline(9, event_time_ms=self.NOW - 200), "AAAUSDT"), self.NOW - 100)
+        return StrictKlineChannel(3, "aaausdt@kline_1m", market.get_or_create("AAAUSDT").series["1m"], LOG)
+
+    def joined(self, after_ms: int = 100, reached: int = 9, *, unread: bool = False) -> Joined:
+        return Joined(self.NOW + after_ms, T0 + reached * MINUTE_MS, unread)
+
+    def test_a_kline_that_has_closed_by_its_time_is_the_past(self, channel: StrictKlineChannel) -> None:
+        assert channel.has_past(self.joined())
+        assert channel.shows_past(self.joined())
+        assert not channel.has_past(self.joined(-100))
+        assert not channel.shows_past(self.joined(-100))
+
+    def test_the_past_ends_with_the_kline_of_the_time_of_joining(
+        self, channel: StrictKlineChannel, samples: SampleMarket
+    ) -> None:
+        samples.closes(9)
+        channel.refresh()
+        joined = self.joined()
+        assert (channel.closed_end, channel.first_offset(joined)) == (1, 1)
+        assert not channel.shows_past(joined)
+        assert not channel.has_past(joined)
+
+    def test_a_kline_that_the_source_is_past_already_is_the_past(self, channel: StrictKlineChannel) -> None:
+        joined = self.joined(-100, 10)
+        assert channel.has_past(joined)
+        assert channel.shows_past(joined)
+
+    @pytest.mark.parametrize("unread", [False, True])
+    def test_the_time_says_nothing_where_the_source_replays_the_past(self, samples: SampleMarket, unread: bool) -> None:
+        samples.market.apply(kline_update(kline(9), "AAAUSDT"), self.NOW + 100 * MINUTE_MS)
+        channel = StrictKlineChannel(3, "aaausdt@kline_1m", samples.market.get_or_create("AAAUSDT").series["1m"], LOG)
+        joined = self.joined(100 * MINUTE_MS, unread=unread)
+        assert channel.has_past(joined) is unread
+        assert not channel.shows_past(joined)
+
+    def test_of_a_replay_all_that_the_store_is_read_for_is_the_past(self, samples: SampleMarket) -> None:
+        late_ms = self.NOW + 100 * MINUTE_MS
+        samples.market.apply(kline_update(kline(9, closed=True), "AAAUSDT"), late_ms)
+        channel = StrictKlineChannel(3, "aaausdt@kline_1m", samples.market.get_or_create("AAAUSDT").series["1m"], LOG)
+        samples.stores([9, 10, 11])
+        channel.refresh()
+        assert channel.first_offset(self.joined(unread=True)) == channel.closed_end
+        assert channel.first_offset(self.joined(reached=10)) == channel.closed_end - 2

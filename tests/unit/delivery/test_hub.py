@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.delivery.channel import Lane, View
+from gateway.delivery.channel import Lane, StrictKlineChannel, View
 from gateway.delivery.hub import Hub
 from gateway.delivery.session import Session
-from gateway.delivery.staleness import FeedState
+from gateway.delivery.staleness import FeedState, StaleReason
 from gateway.delivery.throttle import TIER_PERIODS
-from tests.builders import T0
+from tests.builders import MINUTE_MS, T0
 from tests.fakes import FakeSocket
 from tests.unit.delivery.samples import CLOSED_ONLY, LOG, STYLE, SampleMarket, flush
 
@@ -436,3 +436,130 @@ def test_changed_channels_are_counted_at_each_flush(rig: Rig) -> None:
     assert rig.hub.changed_channels == 2, "the ticker, and the kline that it moves"
     rig.flush()
     assert rig.hub.changed_channels == 0
+
+
+class TestStrict:
+    """Clients that take no corrections and no klines of the past."""
+
+    NOW = T0 + MINUTE_MS
+
+    @pytest.fixture
+    def strict(self, rig: Rig) -> StrictKlineChannel:
+        """Kline 0 is shown to a first session, which joined while it was forming."""
+        rig.hub.set_feed_state(FeedState())
+        rig.samples.forms(0)
+        strict = rig.hub.strict_channel("AAAUSDT", "1m", "aaausdt@kline_1m")
+        assert isinstance(strict, StrictKlineChannel)
+        self.first = rig.session(strict)
+        rig.flush()
+        return strict
+
+    def take(self, rig: Rig, session: Session) -> bytes:
+        rig.hub.leave_sync(session)
+        taken = session.take(rig.hub.published, 10_000, 0)
+        if session.is_caught_up(rig.hub.published):
+            rig.hub.enter_sync(session)
+        return taken.frames
+
+    def joins(self, rig: Rig, strict: StrictKlineChannel) -> Session:
+        session = WatchedSession(FakeSocket(), STYLE)
+        session.note_feed_state(rig.hub.feed_state)
+        rig.hub.add(session)
+        rig.hub.subscribe(session, [strict], self.NOW + 100)
+        session.add_pending([strict.n])
+        return session
+
+    def test_who_joins_after_its_time_is_sent_neither_the_kline_nor_its_close(
+        self, rig: Rig, strict: StrictKlineChannel
+    ) -> None:
+        late = self.joins(rig, strict)
+        rig.flush()
+        assert self.take(rig, late) == b""
+        rig.samples.forms(0, "101", trades=1)
+        rig.flush()
+        assert self.take(rig, late) == b""
+        assert self.take(rig, self.first) == b""
+        rig.samples.closes(0)
+        rig.flush()
+        assert rig.fragments() == b" c2:0"
+        assert self.take(rig, late) == b""
+        rig.samples.forms(1)
+        rig.flush()
+        assert rig.fragments() == b" k2:*>105"
+        assert late.cohort is self.first.cohort is not None
+
+    def test_a_kline_that_closes_later_still_is_sent_to_who_was_shown_it(
+        self, rig: Rig, strict: StrictKlineChannel
+    ) -> None:
+        rig.samples.forms(1)
+        rig.samples.market.advance(T0)
+        rig.samples.market.advance(T0 + 10 * MINUTE_MS)
+        rig.flush()
+        assert rig.fragments() == b" k2:105>105"
+        rig.hub.strict.advance(0)
+        rig.hub.strict.advance(9_999)
+        rig.flush()
+        assert rig.fragments() == b""
+        rig.samples.closes(0)
+        rig.flush()
+        assert rig.fragments() == b" c2:0 k2:105>105"
+
+    def test_a_kline_that_closes_too_late_ends_who_follows(self, rig: Rig, strict: StrictKlineChannel) -> None:
+        rig.session(rig.kline)
+        rig.samples.forms(1, "101")
+        rig.samples.market.advance(T0)
+        rig.samples.market.advance(T0 + 10 * MINUTE_MS)
+        rig.flush()
+        rig.hub.strict.advance(0)
+        rig.hub.strict.advance(10_000)
+        rig.flush()
+        assert rig.fragments() == b" k2:105>101"
+        assert rig.hub.strict.take_to_end(5) == []
+        rig.samples.closes(0)
+        rig.flush()
+        assert rig.hub.strict.take_to_end(0) == []
+        assert rig.hub.strict.take_to_end(5) == [self.first]
+        assert rig.hub.strict.take_to_end(5) == []
+
+    def test_a_channel_that_changes_as_it_goes_on_is_refreshed_once(self, rig: Rig, strict: StrictKlineChannel) -> None:
+        rig.samples.forms(1, "101")
+        rig.samples.market.advance(T0)
+        rig.samples.market.advance(T0 + 10 * MINUTE_MS)
+        rig.flush()
+        rig.hub.strict.advance(0)
+        rig.hub.strict.advance(10_000)
+        rig.samples.forms(1, "102", trades=1)
+        rig.flush()
+        assert rig.hub.changed_channels == 1
+        assert rig.fragments() == b" k2:105>102"
+
+    def test_more_closes_than_the_log_holds_end_who_follows(self, rig: Rig, strict: StrictKlineChannel) -> None:
+        slow = rig.session(strict, tier=1)
+        for _ in range(3):
+            rig.flush()
+        for number in range(LOG + 1):
+            rig.samples.closes(number)
+            rig.hub.publish(rig.samples.market.take_changes())
+        rig.hub.due()
+        assert rig.hub.strict.take_to_end(5) == [self.first]
+        rig.hub.publish(rig.samples.market.take_changes())
+        rig.hub.due()
+        assert slow in rig.hub.strict.take_to_end(5)
+
+    def test_who_leaves_is_not_ended(self, rig: Rig, strict: StrictKlineChannel) -> None:
+        late = self.joins(rig, strict)
+        rig.hub.strict.mark_to_end(strict, [late])
+        rig.hub.remove(late)
+        assert rig.hub.strict.take_to_end(5) == []
+        assert strict.subscribers == 1
+
+    def test_what_was_missed_before_the_feed_is_read_is_the_past_only_until_then(
+        self, rig: Rig, strict: StrictKlineChannel
+    ) -> None:
+        rig.hub.set_feed_state(FeedState(StaleReason.BACKFILLING))
+        late = self.joins(rig, strict)
+        rig.hub.set_feed_state(FeedState())
+        for number in range(2):
+            rig.samples.closes(number)
+        rig.flush()
+        assert b"c2:1" in self.take(rig, late)

@@ -301,15 +301,53 @@ class TestResync:
         rig.flush()
         assert rig.take().startswith(b"[ c1:2 "), "the snapshot has the one that closed before"
 
-    def test_is_not_marked_for_strict_channels_which_go_on_with_the_oldest(self, rig: Rig) -> None:
+    def test_is_not_marked_for_strict_channels_but_what_is_lacking_is_noted(self, rig: Rig) -> None:
         strict = rig.hub.strict_channel("AAAUSDT", "1m", "aaausdt@kline_1m")
         rig.hub.unsubscribe(rig.session, [rig.kline, rig.ticker])
         rig.subscribe(strict)
         for number in range(1, LOG + 3):
             rig.samples.closes(number)
             rig.flush()
+        lacked_before = rig.session.lacks_closed
         assert rig.take() == b"[ c2:3 c2:4 c2:5 c2:6 ]"
+        assert (lacked_before, rig.session.lacks_closed) == (False, True)
         assert rig.session.snapshots_due == {}
+
+
+class TestPast:
+    def test_a_hidden_value_is_not_sent_until_it_is_shown(self, rig: Rig) -> None:
+        rig.session.leave_out(rig.kline.n, 0, hidden=True)
+        rig.samples.forms(2, "102")
+        rig.samples.closes(1)
+        rig.flush()
+        assert rig.take() == b"[ c1:1 ]"
+        hidden = rig.caught_up
+        rig.session.leave_out(rig.kline.n, 0, hidden=False)
+        assert (hidden, rig.caught_up) == (True, False)
+        rig.flush()
+        assert rig.take() == b"[ k1:*>102 ]"
+
+    def test_showing_what_was_not_hidden_sends_nothing(self, rig: Rig) -> None:
+        rig.session.leave_out(rig.kline.n, 0, hidden=False)
+        rig.flush()
+        assert rig.take() == b""
+
+    def test_closed_klines_can_be_skipped(self, rig: Rig) -> None:
+        rig.samples.closes(1)
+        rig.samples.closes(2)
+        rig.flush()
+        rig.session.leave_out(rig.kline.n, 2, hidden=False)
+        assert rig.take() == b"[ c1:2 ]"
+
+    def test_skipping_never_goes_back(self, rig: Rig) -> None:
+        rig.session.leave_out(rig.kline.n, 0, hidden=False)
+        rig.flush()
+        assert rig.take() == b""
+
+    def test_unsubscribing_forgets_what_was_hidden(self, rig: Rig) -> None:
+        rig.session.leave_out(rig.kline.n, 0, hidden=True)
+        rig.hub.unsubscribe(rig.session, [rig.kline])
+        assert rig.session.hidden == frozenset()
 
 
 def test_nothing_is_kept_of_a_channel_after_unsubscribing(rig: Rig) -> None:

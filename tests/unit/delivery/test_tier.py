@@ -203,7 +203,7 @@ class TestOverrun:
         row.flush(1)
         assert row.table()[1] == b""
 
-    def test_does_not_concern_strict_channels(self, row: Row) -> None:
+    def test_of_a_strict_channel_goes_on_with_the_oldest_kline(self, row: Row) -> None:
         hub: Hub = Hub(row.samples.market, LOG)
         strict = hub.strict_channel("AAAUSDT", "1m", "aaausdt@kline_1m")
         row.tier.forget(strict)
@@ -213,7 +213,7 @@ class TestOverrun:
             row.samples.closes(number)
             strict.refresh()
         row.tier.mark_changed([strict])
-        assert row.tier.overrun() == []
+        assert row.tier.overrun() == [strict]
         row.flush(1)
         assert row.table()[0] == b" c0:2 c0:3 c0:4 c0:5"
 

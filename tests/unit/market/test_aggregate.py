@@ -301,6 +301,13 @@ class TestRollup:
         stage.update()
         assert stage.target.sends_closed_only
 
+    def test_is_as_late_as_its_source(self) -> None:
+        stage = Stage()
+        stage.close(0)
+        stage.source.lag_ms = 5
+        stage.update()
+        assert stage.target.lag_ms == 5
+
 
 class TestQuiet:
     def test_what_is_missing_before_something_newer_was_quiet(self) -> None:

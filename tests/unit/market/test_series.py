@@ -46,8 +46,8 @@ def shown(series: Series) -> int | None:
     return (series.forming.open_time_ms - T0) // MINUTE_MS if series.forming else None
 
 
-def in_order(series: Series) -> int | None:
-    known = series.forming_in_order
+def of_source(series: Series) -> int | None:
+    known = series.forming_of_source
     return (known.open_time_ms - T0) // MINUTE_MS if known else None
 
 
@@ -346,58 +346,115 @@ def test_klines_behind_an_open_one_are_limited() -> None:
     assert series._states[-1].value() == kline(WAITING_MAX, "100 120 90 120", event_time_ms=at(WAITING_MAX + 0.5))
 
 
-# In order, for readers that take nothing back
+# For readers that take nothing back
 
 
-def test_nothing_is_in_order_where_nothing_is_shown() -> None:
-    assert in_order(series_after()) is None
-    assert in_order(series_after(0)) is None
-
-
-def test_kline_of_the_source_is_in_order_once_the_one_before_has_closed() -> None:
-    series = series_after(0)
-    series.apply_kline(kline(1), at(1.1))
-    series.apply_kline(kline(2), at(2.1))
-    assert in_order(series) == 1
-    series.settle(at(2.1) + GRACE_MS, GRACE_MS)
-    assert shown(series) == 2
-    assert in_order(series) is None, "kline 1 still has to close"
-    series.apply_kline(kline(1, closed=True), at(2.2))
-    assert series.forming_in_order == kline(2)
-
-
-def test_a_closed_kline_behind_a_hole_is_not_in_order() -> None:
-    series = series_after(0)
-    series.apply_kline(kline(2, closed=True), at(3))
-    assert in_order(series) is None
-
-
-def test_a_kline_of_prices_alone_is_not_in_order_before_the_source_has_spoken_of_it() -> None:
+def test_a_kline_of_prices_alone_is_not_of_the_source_before_the_source_has_spoken_of_it() -> None:
     series = series_after(0)
     apply_price(series, 1.1, "120")
     assert shown(series) == 1
-    assert in_order(series) is None
+    assert of_source(series) is None
     series.apply_kline(kline(1), at(1.2))
-    assert in_order(series) == 1
+    assert of_source(series) == 1
 
 
-def test_prices_are_in_order_where_the_source_sends_closed_klines_only() -> None:
+def test_a_kline_of_some_of_its_parts_is_of_the_source() -> None:
+    series = series_after(0)
+    series.apply_kline(kline(1, provisional=True), at(1.2))
+    assert of_source(series) == 1
+    assert series.reached_ms == at(1)
+
+
+def test_prices_are_of_the_source_where_it_sends_closed_klines_only() -> None:
     series = series_after(0)
     for number in (1, 2):
         apply_price(series, number + 0.1, "120")
         series.apply_kline(kline(number, closed=True), at(number + 1))
     apply_price(series, 3.1, "120")
-    assert series.forming_in_order == kline(3, "120 120 120 120", provisional=True, event_time_ms=at(3.1))
+    assert series.forming_of_source == kline(3, "120 120 120 120", provisional=True, event_time_ms=at(3.1))
     series.apply_kline(kline(3), at(3.2))
     series.apply_kline(kline(3, closed=True), at(4))
     apply_price(series, 4.1, "120")
-    assert in_order(series) is None, "it has spoken of an open one since"
+    assert of_source(series) is None, "it has spoken of an open one since"
+
+
+def test_source_has_reached_its_newest_kline() -> None:
+    series = series_after()
+    assert series.reached_ms == 0
+    apply_price(series, 0.5, "120")
+    assert series.reached_ms == 0, "a price is no kline"
+    series.apply_kline(kline(0, closed=True), at(1))
+    assert series.reached_ms == at(1)
+    series.apply_kline(kline(2), at(2.1))
+    apply_price(series, 3.1, "120")
+    assert series.reached_ms == at(2)
+
+
+def test_what_is_missing_before_a_kline_is_settled_once_the_store_has_been_read() -> None:
+    series = series_after(0)
+    series.apply_kline(kline(2), at(2.1))
+    assert not series.is_settled(at(2))
+    series.reseed(closed_klines([0]), at(2.2))
+    assert series.is_settled(at(2))
+
+
+@pytest.mark.parametrize(
+    ("changes", "seen_ms", "lag_ms"),
+    [
+        ({}, at(0.5), 29_000),
+        ({"event_time_ms": at(0.4)}, at(0.5), 6_000),
+        # An event time outside of the kline says when it was sent, not when its prices were.
+        ({"event_time_ms": at(90)}, at(90), 89 * MINUTE_MS + 1),
+        ({"event_time_ms": 0}, at(0.5), 30_000),
+        # The next one may not have closed yet.
+        ({"closed": True}, at(1.9), 0),
+        ({"closed": True}, at(5), 3 * MINUTE_MS + 1),
+    ],
+)
+def test_lag_is_how_far_the_newest_kline_is_behind(changes: dict[str, Any], seen_ms: int, lag_ms: int) -> None:
+    series = series_after()
+    series.apply_kline(kline(0, **changes), seen_ms)
+    assert series.lag_ms == lag_ms
+    series.apply_kline(kline(-1, closed=True), at(30))
+    assert series.lag_ms == lag_ms, "an older one says nothing"
+
+
+def test_a_derived_kline_says_nothing_about_the_lag() -> None:
+    series = series_after()
+    series.derived_from = "1s"
+    series.apply_kline(kline(0), at(9))
+    assert series.lag_ms == 0
+
+
+def test_klines_that_close_before_the_series_is_followed_are_the_past() -> None:
+    series = series_after(0, 1)
+    assert series.baseline_ms == at(1)
+    series.follow()
+    series.apply_kline(kline(2, closed=True), at(3))
+    assert series.baseline_ms == at(1)
+
+
+def test_a_kline_that_was_seen_before_it_closed_is_not_the_past() -> None:
+    series = series_after(0)
+    series.apply_kline(kline(1), at(1.5))
+    series.apply_kline(kline(1, closed=True), at(2))
+    assert series.baseline_ms == at(0)
+
+
+@pytest.mark.parametrize("lacks_parts", [False, True])
+def test_the_first_read_finds_the_past_up_to_the_first_kline_that_was_seen_forming(lacks_parts: bool) -> None:
+    series = series_after()
+    series.follow()
+    series.apply_kline(kline(2, provisional=lacks_parts), at(2.5))
+    series.reseed(closed_klines([0, 1, 2]), at(3))
+    assert closed(series) == [0, 1, 2]
+    assert series.baseline_ms == at(1)
 
 
 def test_silence_of_the_source_without_prices_proves_nothing() -> None:
     series = series_after(0, 1)
     apply_price(series, 2.1, "120")
-    assert in_order(series) is None
+    assert of_source(series) is None
 
 
 # The store read again

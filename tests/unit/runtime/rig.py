@@ -103,6 +103,10 @@ class Rig:
             self._sleep,
         )
 
+    @property
+    def now_ms(self) -> int:
+        return self._now_ns() // 1_000_000
+
     def monotonic(self) -> float:
         return self.now_s
 

@@ -1,19 +1,24 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gateway.delivery.channel import StrictKlineChannel
 from gateway.delivery.close_codes import Close
 from gateway.delivery.load_meter import Cause
 from gateway.delivery.load_remedies import Level
 from gateway.runtime import flush as flush_module
-from tests.unit.runtime.rig import INTERVAL_S, Rig, Stop
+from tests.builders import kline, kline_update
+from tests.unit.runtime.rig import CONFIG, INTERVAL_S, Rig, Stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gateway.delivery.session import Session
     from gateway.market.state import Changes
+    from tests.fakes import FakeSocket
 
 
 @pytest.fixture
@@ -172,3 +177,94 @@ async def test_sheds_the_slowest_clients_when_the_last_level_lasts(rig: Rig, mon
     monkeypatch.setattr(type(rig.load), "sheds", lambda self, now_s: 1)
     rig.flusher._observe_load(0.0)
     assert (first.closed_for, second.closed_for) == (None, Close.OVERLOADED)
+
+
+def updates(socket: FakeSocket) -> bytes:
+    """What was written since the last call, without notices and heartbeats."""
+    return b"".join(re.findall(rb"\[[^]]*\]", socket.read()))
+
+
+def follow(rig: Rig) -> tuple[StrictKlineChannel, Session, FakeSocket]:
+    """A client that takes no corrections, and is shown kline 0."""
+    session, socket = rig.connect()
+    apply(rig, 0)
+    channel = rig.hub.strict_channel("AAAUSDT", "1m", "aaausdt@kline_1m")
+    assert isinstance(channel, StrictKlineChannel)
+    rig.hub.subscribe(session, [channel])
+    session.add_pending([channel.n])
+    return channel, session, socket
+
+
+def apply(rig: Rig, number: int, **changes: Any) -> None:
+    rig.market.apply(kline_update(kline(number, **changes), "AAAUSDT"), rig.now_ms)
+
+
+async def pass_s(rig: Rig, seconds: float) -> None:
+    for _ in range(round(seconds / INTERVAL_S)):
+        await rig.flush()
+
+
+async def test_a_strict_channel_waits_for_a_close_for_as_long_as_it_may(rig: Rig) -> None:
+    rig.ingest.connected()
+    _, _, socket = follow(rig)
+    apply(rig, 1, close="101")
+    await pass_s(rig, 9)
+    assert updates(socket).replace(b"[ k0:105>105 ]", b"") == b"[ k0:*>105 ]"
+    apply(rig, 0, closed=True)
+    await rig.flush()
+    assert updates(socket) == b"[ c0:0 k0:105>101 ]"
+
+
+async def test_a_client_that_lacks_a_close_is_disconnected(rig: Rig) -> None:
+    rig.ingest.connected()
+    _, _, socket = follow(rig)
+    apply(rig, 1, close="101")
+    await pass_s(rig, 13)
+    assert updates(socket).replace(b"[ k0:105>105 ]", b"") == b"[ k0:*>105 ][ k0:105>101 ]"
+    apply(rig, 0, closed=True)
+    await rig.flush()
+    assert socket.closed_for is Close.MISSED
+    assert b"c0:0" not in socket.read()
+
+
+async def test_clients_that_lack_a_close_are_disconnected_a_few_at_a_time(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flush_module, "ENDS_MIN", 1)
+    channel, _, _ = follow(rig)
+    sockets = []
+    for _ in range(3):
+        session, socket = rig.connect()
+        rig.hub.subscribe(session, [channel])
+        rig.hub.strict.mark_to_end(channel, [session])
+        sockets.append(socket)
+    for ended in (1, 2, 3):
+        await rig.flush()
+        assert [socket.closing for socket in sockets] == [True] * ended + [False] * (3 - ended)
+
+
+async def test_a_strict_channel_waits_for_as_long_as_the_store_is_read_for_it(rig: Rig) -> None:
+    rig.ingest.connected()
+    channel, _, socket = follow(rig)
+    apply(rig, 1, close="101")
+    rig.backfill.reading.add(channel.series)
+    await pass_s(rig, 30)
+    apply(rig, 0, closed=True)
+    await rig.flush()
+    assert updates(socket).replace(b"[ k0:105>105 ]", b"") == b"[ k0:*>105 ][ c0:0 k0:105>101 ]"
+
+
+async def test_a_client_whose_pending_closes_were_dropped_is_disconnected(rig: Rig) -> None:
+    rig.ingest.connected()
+    _, session, socket = follow(rig)
+    await rig.flush()
+    socket.stall()
+    for number in range(CONFIG.stream.closed_log + 2):
+        apply(rig, number, closed=True)
+        await rig.flush()
+    socket.stall(False)
+    socket.read()
+    await pass_s(rig, 1)
+    assert session.lacks_closed
+    assert socket.closed_for is Close.MISSED
+    assert socket.read() == b""
