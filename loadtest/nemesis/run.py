@@ -20,6 +20,9 @@ LIMIT_MS = 6000.0
 """Oldest price that may be shown as live. A gateway that freezes just after it sent an old price adds the client's
 limit to the feed's."""
 
+BOTS = 20
+"""Clients of Binance's kline streams."""
+
 
 def run(seed: int, seconds: float, print_line: Callable[[str], None], keep: Path | None = None) -> Verdict:
     """Break the system as the seed says, for so long. `keep`: folder for recording and log; None: they are deleted.
@@ -32,7 +35,7 @@ def run(seed: int, seconds: float, print_line: Callable[[str], None], keep: Path
         # on a slow line, so prices out of order do not count (see the README).
         timed = bool(seed % 2)
         system = SystemUnderTest(
-            keep or Path(folder), slow=0.1, stalled=0.05, timed=timed, ordered=timed, limit_ms=LIMIT_MS
+            keep or Path(folder), slow=0.1, stalled=0.05, timed=timed, ordered=timed, limit_ms=LIMIT_MS, bots=BOTS
         )
         with system:
             steps = [(fault.begin_s, 0, fault.name) for fault in schedule]

@@ -9,19 +9,21 @@ import socket
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
 
 from loadtest.gateway_process import Gateway, free_port
 from loadtest.nemesis import stepped_clock
+from loadtest.nemesis.bots import Bots
 from loadtest.nemesis.collector import Collector
 from loadtest.nemesis.proxy import Proxy
+from loadtest.nemesis.setup import CLOSE_WAIT_S, HEARTBEAT_S, SETTINGS, make_scenario
 from loadtest.nemesis.verdict import Verdict, judge
 from loadtest.protocol.dialects import NATIVE
 from loadtest.protocol.resp import encode, execute
 from loadtest.protocol.stamps import UNITS_PER_MS, stamp_at
 from loadtest.report.checker import Checker
 from loadtest.report.recording import Joined, Ledger, Left, Recorder, Shown
-from loadtest.scenario import Clients, Feed, Phase, Scenario
 from loadtest.swarm.client import Client, State, make_clients
 from loadtest.swarm.swarm import Swarm
 from simulator.server import EmbeddedServer
@@ -30,24 +32,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from loadtest.report.recording import Event
+    from loadtest.report.recording import BotEvent, Event
+    from loadtest.scenario import Scenario
 
 LIVE_CHECK_S = 0.25
-SLOW_BYTES_PER_S = 8192
 STEP_S = 0.02
 TIMEOUT_S = 30.0
-HEARTBEAT_S = 1.0
 QUIET_S = 2.0
 """Two flushes of the slowest tier."""
 MISSED_HEARTBEATS_MAX = 3
 """After so many missed heartbeats the protocol tells a client to reconnect; it shows nothing as live any more."""
-
-SETTINGS: dict[str, dict[str, Any]] = {
-    "redis": {"retry_s": [0.1, 0.2, 0.4], "watchdog_s": 0.8, "connect_timeout_s": 1.0, "command_timeout_s": 1.0},
-    "market": {"intervals": ["1s"], "stale_after_s": 1.2},
-    "stream": {"heartbeat_s": HEARTBEAT_S, "slow_abort_s": 10.0},
-    "server": {"shutdown_s": 4.0},
-}
 
 LIMIT_MS = 3500.0
 """Above the limits of the feed and of the heartbeats, with some room for a busy machine."""
@@ -68,6 +62,8 @@ class SystemUnderTest:
     limit_ms: float = LIMIT_MS
     """Oldest price that may be shown as live."""
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    bots: int = 0
+    """Clients of Binance's kline streams."""
     log: Path | None = None
     """File for the gateway's log; None: one in `folder`."""
 
@@ -82,21 +78,7 @@ class SystemUnderTest:
 
     def _build(self, stack: ExitStack) -> None:
         self.epoch_ns = time.monotonic_ns()
-        scenario = Scenario(
-            title="nemesis",
-            feed=Feed(symbols=self.symbols, kline_symbols=self.symbols, intervals=("1s",)),
-            clients=Clients(
-                count=self.clients,
-                tickers=self.symbols // 2,
-                klines=self.symbols // 2,
-                history=3,
-                decoded=1.0,
-                slow=self.slow,
-                slow_bytes_per_s=SLOW_BYTES_PER_S,
-                stalled=self.stalled,
-            ),
-            phases=(Phase(name="all", seconds=1),),
-        )
+        scenario = make_scenario(self.clients, self.symbols, self.slow, self.stalled)
         self.server = stack.enter_context(EmbeddedServer())
         self.proxy = Proxy(self.server.port)
         stack.callback(self.proxy.close)
@@ -116,11 +98,14 @@ class SystemUnderTest:
         self._recording = self.folder / "seen.jsonl"
         self._recorder = Recorder(stack.enter_context(self._recording.open("wb")), "nemesis")
         self._checker = Checker()
+        self._recording_lock = Lock()
         self._swarm = self._make_swarm(scenario)
         stack.callback(self._swarm.close)
         self._live_checked_s = 0.0
         self.oldest_live_ms = 0.0
         """Age of the oldest price shown as live at the last check."""
+        self._bots = Bots(self.bots, self.port, scenario.symbols, self._record)
+        stack.callback(self._bots.close)
         self._swarm.connect(self.clients, time.monotonic_ns())
         self.wait(self.all_ready, "all clients")
 
@@ -134,9 +119,10 @@ class SystemUnderTest:
         swarm.limit_slow(scenario.clients.slow_bytes_per_s)
         return swarm
 
-    def _record(self, event: Event) -> None:
-        self._checker.check(event)
-        self._recorder.write(event)
+    def _record(self, event: Event | BotEvent) -> None:
+        with self._recording_lock:
+            self._checker.check(event)
+            self._recorder.write(event)
 
     # Parts that faults act on.
 
@@ -176,6 +162,7 @@ class SystemUnderTest:
     def drop_clients(self) -> None:
         """All lose their connections at once, and counts back."""
         self._swarm.drop(time.monotonic_ns())
+        self._bots.drop()
 
     # Time.
 
@@ -234,6 +221,9 @@ class SystemUnderTest:
         self._swarm.limit_slow(0)
         self._wait_until_idle()
         ledger = Ledger(self.collector.ledger())
+        if self.bots:
+            self.run(CLOSE_WAIT_S)
+            self._bots.compare(ledger.published["1s"][1])
         self._recorder.write(ledger)
         sums: dict[str, int] = {}
         not_current: list[str] = []
@@ -264,6 +254,8 @@ class SystemUnderTest:
             away=away,
             tracebacks=text.count("Traceback"),
             ordered=self.ordered,
+            bot_klines=checker.bots.compared if self.bots else None,
+            bot_ends=dict(checker.bots.ends),
             statuses=statuses,
         )
 

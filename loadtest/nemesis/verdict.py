@@ -28,6 +28,10 @@ class Verdict:
     """Tracebacks in the gateways' logs."""
     ordered: bool
     """Whether prices out of order count as faults."""
+    bot_klines: int | None
+    """Closed klines that bots were told and REST has, compared; `None`: there were no bots."""
+    bot_ends: dict[int, int]
+    """Close code -> connections of bots that ended so; 0: without one."""
     statuses: list[int | None]
     """Exit statuses of the gateways that were asked to end."""
 
@@ -36,7 +40,8 @@ class Verdict:
         sums = ("lost", "unknown", "out_of_order") if self.ordered else ("lost", "unknown")
         bad = sum(self.sums[name] for name in sums) + self.away + self.tracebacks
         ended = all(status in (0, None) for status in self.statuses)
-        return not self.faults and not bad and ended and self.klines_checked > 0 and self.prices_checked > 0
+        checked = self.klines_checked > 0 and self.prices_checked > 0 and self.bot_klines != 0
+        return not self.faults and not bad and ended and checked
 
 
 def judge(recording: Path) -> Checker:
@@ -60,6 +65,9 @@ def summary(seed: int, verdict: Verdict) -> str:
         f"clients  {verdict.away} away at the end",
         f"gateway  {verdict.tracebacks} tracebacks, ended with {[s for s in verdict.statuses if s is not None]}",
     ]
+    if verdict.bot_klines is not None:
+        ends = " ".join(f"{code or 'lost'}: {count}" for code, count in sorted(verdict.bot_ends.items()))
+        lines.append(f"bots     {verdict.bot_klines:,} closed klines as in REST; connections ended: {ends or 'none'}")
     lines += [f"         {example}" for example in verdict.examples[:8]]
     lines.append(f"{'ok  ' if verdict.ok else 'FAIL'}     seed {seed}")
     return "\n".join(lines)

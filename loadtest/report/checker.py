@@ -13,13 +13,25 @@ from typing import TYPE_CHECKING
 
 from gateway.model.interval import INTERVALS
 from loadtest.protocol.stamps import volume_of
-from loadtest.report.recording import Closed, Forming, Joined, Left, Shown, Snapshot
+from loadtest.report.bot_checker import BotChecker
+from loadtest.report.recording import (
+    BotConnected,
+    BotDisconnected,
+    BotKline,
+    Closed,
+    Forming,
+    Joined,
+    Left,
+    RestKlines,
+    Shown,
+    Snapshot,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from gateway.model.interval import Interval
-    from loadtest.report.recording import Event, Ledger
+    from loadtest.report.recording import BotEvent, Event, Ledger
 
 _EXAMPLES = 20
 # Most missing klines to remember per channel; more would not say more about a series that is silent for an hour.
@@ -72,10 +84,11 @@ class Checker:
         """Closed klines checked."""
         self.prices_checked = 0
         """Checks of the oldest price shown as live."""
+        self.bots = BotChecker(self._fault)
         self._states: dict[tuple[int, str], _ChannelState] = {}
         self._disconnected: set[int] = set()
 
-    def check(self, event: Event) -> None:
+    def check(self, event: Event | BotEvent) -> None:
         """Check one event."""
         match event:
             case Joined(client):
@@ -93,6 +106,8 @@ class Checker:
                 self._closed(self._state(client, channel), event, open_time_ms, volume)
             case Forming(client, channel, open_time_ms):
                 self._forming(self._state(client, channel), event, open_time_ms)
+            case BotConnected() | BotDisconnected() | BotKline() | RestKlines():
+                self.bots.check(event)
             case Shown(_, _, age_ms, limit_ms):
                 self.prices_checked += 1
                 if age_ms > limit_ms:

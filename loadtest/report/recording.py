@@ -80,8 +80,41 @@ class Ledger(Struct, frozen=True, array_like=True, tag="ledger"):
     published: dict[str, tuple[int, int]]
 
 
+class BotConnected(Struct, frozen=True, array_like=True, tag="bot_connected"):
+    """A bot connects to Binance's streams. `at_ms`: when it began to, in ms since the epoch."""
+
+    bot: int
+    at_ms: int
+
+
+class BotDisconnected(Struct, frozen=True, array_like=True, tag="bot_disconnected"):
+    """A bot has lost its connection, or could not connect. `code`: the gateway's close code, 0 for none."""
+
+    bot: int
+    code: int
+
+
+class BotKline(Struct, frozen=True, array_like=True, tag="bot_kline"):
+    """A kline event of Binance's streams."""
+
+    bot: int
+    channel: str
+    open_time_ms: int
+    close_time_ms: int
+    closed: bool
+    volume: float
+
+
+class RestKlines(Struct, frozen=True, array_like=True, tag="rest_klines"):
+    """Open time and volume of each closed kline that Binance's REST dialect has at the end."""
+
+    channel: str
+    rows: tuple[tuple[int, float], ...]
+
+
+BotEvent = BotConnected | BotDisconnected | BotKline | RestKlines
 Event = Joined | Left | Snapshot | Closed | Forming | Shown
-Line = Header | Event | Ledger
+Line = Header | Event | BotEvent | Ledger
 
 
 class RecordingError(Exception):
@@ -103,7 +136,7 @@ class Recorder:
         self._file.flush()
 
 
-def read(path: Path) -> Iterator[Event | Ledger]:
+def read(path: Path) -> Iterator[Event | BotEvent | Ledger]:
     """The lines of a recording after its header."""
     decoder = msgspec.json.Decoder(Line)
     with path.open("rb") as file:
