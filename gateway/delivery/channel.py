@@ -262,8 +262,12 @@ class StrictKlineChannel(KlineChannel):
         return self.closed_start + sum(kline.close_time_ms < since_ms for kline in self._closed)
 
     def shows_past(self, joined: Joined) -> bool:
-        """Whether the value is a kline that had closed, by its time, before the session began to follow."""
-        return self.value is not None and self.value.close_time_ms < self._since_ms(joined)
+        """Whether the value is, or may be, a kline that had closed before the session began to follow."""
+        if self.value is None:
+            return False
+        if joined.unread and not self.is_current:
+            return True
+        return self.value.close_time_ms < self._since_ms(joined)
 
     @property
     def is_current(self) -> bool:

@@ -53,6 +53,7 @@ class StrictSessions:
         """The feed state has changed. If the store has been read, all that had closed is known now."""
         if not before.unread or after.unread:
             return
+        self._due += self._joined
         for channel, sessions in self._joined.items():
             for session, joined in sessions.items():
                 if joined.unread:
@@ -92,9 +93,9 @@ class StrictSessions:
         return taken
 
     def take_due(self) -> list[StrictKlineChannel]:
-        """The channels that go on now, and have not been refreshed since that was found."""
+        """The channels to refresh though they have not changed: they go on, or the past of a session is known now."""
         due, self._due = self._due, []
-        return [channel for channel in due if channel.go_on]
+        return [channel for channel in due if channel.go_on or channel in self._joined]
 
     def advance(self, now_ms: int, being_read: Container[Series] = ()) -> None:
         """Let time pass: channels that have waited long enough go on without the kline that has not closed.

@@ -41,6 +41,8 @@ from tests.fakes import FakeSocket, FakeSocketBatch, messages
 from tests.property.world import GRACE_MS, TICK_MS, Forming, MemoryStore
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from gateway.delivery.close_codes import Close
     from gateway.model.kline import Kline
     from tests.property.world import Clock, Series
@@ -72,9 +74,11 @@ CONFIG = Config(
 class SeenStream:
     """What a bot has received of one stream of a connection; asserts what holds at any time."""
 
-    def __init__(self, interval: str, joined_ms: int) -> None:
+    def __init__(self, interval: str, joined_ms: int, past: Iterable[int] = ()) -> None:
+        """`joined_ms`: what had closed then is the past, and so are the klines that open at `past`."""
         self.interval = INTERVALS[interval]
         self.joined_ms = joined_ms
+        self.past = frozenset(past)
         self.newest_ms = 0
         """The open time of the newest event."""
         self.first_ms = 0
@@ -85,6 +89,7 @@ class SeenStream:
         open_time_ms, close_time_ms, closed = int(k["t"]), int(k["T"]), bool(k["x"])
         assert self.interval.open_time(open_time_ms) == open_time_ms
         assert close_time_ms >= self.joined_ms, "a kline of the past"
+        assert not closed or open_time_ms not in self.past, "a kline that was stored already"
         assert open_time_ms >= self.newest_ms, "back to an older kline"
         assert not self.told or open_time_ms > next(reversed(self.told)), "after its close"
         if closed:
@@ -113,7 +118,9 @@ class Bot:
 class Gateway:
     """One process: it begins knowing nothing."""
 
-    def __init__(self, clock: Clock, store: Store) -> None:
+    def __init__(self, clock: Clock, store: Store, ahead_ms: int) -> None:
+        """`ahead_ms`: how far its clock is ahead of that of the exchange."""
+        now_ms, now_ns = (lambda: clock.now_ms + ahead_ms), (lambda: clock.time_ns() + ahead_ms * 1_000_000)
         self.market = Market(CONFIG.market, LOG, lazy=True)
         self.hub = Hub(self.market, LOG, wait_ms=WAIT_MS)
         self.feed_state = FeedStateMachine(CONFIG.market.stale_after_s)
@@ -122,12 +129,12 @@ class Gateway:
         self.history = History(
             aggregating, LiveView(self.market, self.feed_state), HistoryConfig(), 50, clock.monotonic
         )
-        self.backfill = Backfill(aggregating, self.market, SPANS, (0.0,))
+        self.backfill = Backfill(aggregating, self.market, SPANS, (0.0,), now_ms)
         self.admission = Admission(CONFIG, counters, load)
-        writer = SessionWriter(CONFIG, self.hub, counters, lambda: clock.now_ms)
-        endpoint = Endpoint(CONFIG, self.hub, writer, counters, self.admission, lambda: clock.now_ms)
+        writer = SessionWriter(CONFIG, self.hub, counters, now_ms)
+        endpoint = Endpoint(CONFIG, self.hub, writer, counters, self.admission, now_ms)
         self.service = BinanceService(endpoint, self.market, StreamNames(SymbolRule(), SPANS))
-        steady = SteadyClock(clock.time_ns, clock.time_ns)
+        steady = SteadyClock(now_ns, now_ns)
         self.ingest = Ingest(
             CONFIG,
             self.market,
@@ -153,7 +160,7 @@ class Gateway:
             writer,
             lambda: None,
             FakeSocketBatch,
-            lambda: clock.now_ms,
+            now_ms,
             clock.monotonic,
         )
         self.tails: dict[Series, set[int]] = {}
@@ -172,11 +179,13 @@ class Store(MemoryStore):
 
 
 class BotWorld:
-    def __init__(self, clock: Clock, bots: int) -> None:
+    def __init__(self, clock: Clock, bots: int, *, replay_ms: int = 0) -> None:
+        """`replay_ms`: the source replays the past, and is so far behind the gateway's clock; 0: it does not."""
         self.clock = clock
+        self.replay_ms = replay_ms
         self.store = Store()
         self.store.klines = {(symbol, span): {} for symbol in SYMBOLS for span in SPANS}
-        self.gateway = Gateway(clock, self.store)
+        self.gateway = Gateway(clock, self.store, replay_ms)
         self.bots = [Bot() for _ in range(bots)]
         self.bars: dict[Series, Forming] = {}
         self.reported_late: list[tuple[Series, Kline]] = []
@@ -311,7 +320,7 @@ class BotWorld:
         for bot in self.bots:
             self.disconnect(bot)
         await self.gateway.aclose()
-        self.gateway = Gateway(self.clock, self.store)
+        self.gateway = Gateway(self.clock, self.store, self.replay_ms)
         self.connected = False
         self.link(linked)
 
@@ -338,9 +347,15 @@ class BotWorld:
     def _note_streams(self, bot: Bot) -> None:
         assert bot.client is not None
         names = {self.gateway.hub.channels[n].name for n in bot.client.session.subscription_set.ns}
-        bot.streams = {
-            name: bot.streams.get(name) or SeenStream(name.rpartition("_")[2], self.clock.now_ms) for name in names
-        }
+        bot.streams = {name: bot.streams.get(name) or self._joined(name) for name in names}
+
+    def _joined(self, name: str) -> SeenStream:
+        interval = name.rpartition("_")[2]
+        if not self.replay_ms:
+            return SeenStream(interval, self.clock.now_ms)
+        # The time says nothing. What is certain is that a read of the store which is still to come finds the past.
+        unread = self.gateway.hub.feed_state.unread
+        return SeenStream(interval, 0, self.truth(name.partition("@")[0].upper(), interval) if unread else ())
 
     def disconnect(self, bot: Bot) -> None:
         if bot.client is not None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
 BOTS = 4
+YEAR_MS = 365 * 86_400_000
 STREAMS = tuple(f"{symbol.lower()}@kline_{span}" for symbol in SYMBOLS for span in SPANS)
 
 bots = st.integers(0, BOTS - 1)
@@ -130,10 +131,10 @@ async def play(world: BotWorld, script: list[Step]) -> None:
     await world.end()
 
 
-def run(scenario: Callable[[BotWorld], Coroutine[None, None, None]]) -> None:
+def run(scenario: Callable[[BotWorld], Coroutine[None, None, None]], *, replay_ms: int = 0) -> None:
     clock = Clock()
     with virtual_time(clock):
-        asyncio.run(scenario(BotWorld(clock, BOTS)))
+        asyncio.run(scenario(BotWorld(clock, BOTS, replay_ms=replay_ms)))
 
 
 @given(scripts())
@@ -142,6 +143,12 @@ def test_a_connection_that_stays_open_was_told_all_that_closed_in_order_and_noth
     script: list[Step],
 ) -> None:
     run(lambda world: play(world, script))
+
+
+@given(scripts())
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+def test_so_was_one_to_a_source_that_replays_the_past(script: list[Step]) -> None:
+    run(lambda world: play(world, script), replay_ms=YEAR_MS)
 
 
 BOT_STREAM = "aaausdt@kline_1s"
@@ -178,13 +185,14 @@ KNOWN_HARD: dict[str, list[Step]] = {
 }
 
 
+@pytest.mark.parametrize("replay_ms", [0, YEAR_MS])
 @pytest.mark.parametrize("script", KNOWN_HARD.values(), ids=KNOWN_HARD)
-def test_so_was_one_where(script: list[Step]) -> None:
+def test_so_was_one_where(script: list[Step], replay_ms: int) -> None:
     async def scenario(world: BotWorld) -> None:
         await play(world, script)
         assert not any(bot.ends for bot in world.bots), "nothing was too late"
 
-    run(scenario)
+    run(scenario, replay_ms=replay_ms)
 
 
 @pytest.mark.parametrize(

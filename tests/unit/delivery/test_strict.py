@@ -132,6 +132,12 @@ class TestJoined:
         assert (joined.reached_ms, joined.unread) == (T0 + 2 * MINUTE_MS, False)
         assert rig.channel.first_offset(joined) == rig.channel.closed_end
 
+    def test_a_channel_is_refreshed_once_the_past_of_a_session_is_known(self, rig: Rig) -> None:
+        rig.join(1.5, unread=True)
+        rig.strict.note_feed_state(FeedState(StaleReason.BACKFILLING), FeedState())
+        assert rig.advance(0) == [rig.channel]
+        assert rig.advance(0) == []
+
     def test_what_closes_while_the_store_is_away_is_not_the_past_of_who_waits_for_it(self, rig: Rig) -> None:
         rig.join(1.5, unread=True)
         for number in range(3):
