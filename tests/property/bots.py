@@ -127,7 +127,7 @@ class Gateway:
         load, meter, counters = Load(CONFIG.stream.shed_above), LoadMeter(clock.thread_time), Counters()
         aggregating = AggregatingStore(store, CONFIG.market)
         self.history = History(
-            aggregating, LiveView(self.market, self.feed_state), HistoryConfig(), 50, clock.monotonic
+            aggregating, LiveView(self.market, self.feed_state), HistoryConfig(), 50, clock_s=clock.monotonic
         )
         self.backfill = Backfill(aggregating, self.market, SPANS, (0.0,), now_ms)
         self.admission = Admission(CONFIG, counters, load)
