@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from gateway.market.derivation import Derivation
@@ -49,7 +51,6 @@ class Market:
         self._log_size = log_size
         self._read = False
         self.skip_quiet = config.quiet == "skip"
-        """Whether the source sends no kline for a time without trades."""
         # No symbol is called unknown until none has been new for a while: collectors bring them one by one.
         self._settle_ms = config.unknown_after_s * 1000
         self._has_new_symbol = False
@@ -74,9 +75,8 @@ class Market:
     @read.setter
     def read(self, read: bool) -> None:
         self._read = read
-        for state in self._states.values() if read else ():
-            for series in state.series.values():
-                series.follow()
+        for series in chain.from_iterable(state.series.values() for state in self._states.values() if read):
+            series.follow()
 
     @property
     def has_symbols(self) -> bool:
@@ -136,9 +136,9 @@ class Market:
         state = self._states.get(symbol)
         if state is None:
             state = self._states[symbol] = SymbolState(symbol, 0 if self._lazy else 1)
-            state.series = {span.name: Series(symbol, span, self._log_size) for span in self._intervals}
-            for series in state.series.values() if self._read else ():
-                series.follow()
+            state.series = {
+                span.name: Series(symbol, span, self._log_size, followed=self._read) for span in self._intervals
+            }
         return state
 
     def forget(self, symbol: str) -> None:

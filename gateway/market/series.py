@@ -60,7 +60,8 @@ class Series:
         "waiting_since_ms",
     )
 
-    def __init__(self, symbol: str, interval: Interval, log_size: int) -> None:
+    def __init__(self, symbol: str, interval: Interval, log_size: int, *, followed: bool = False) -> None:
+        """`followed`: what closes from now on is no kline of the past (see `follow`)."""
         self.symbol = symbol
         self.interval = interval
         self.closed = ClosedLog(log_size)
@@ -84,7 +85,7 @@ class Series:
         self._states: list[KlineState] = []
         # Klines from this open time on close while the series is followed. No kline does before the first read of the
         # store: what is found, or sent again, until then may have closed at any time.
-        self._followed_ms: float = math.inf
+        self._followed_ms: float = 0 if followed else math.inf
         # The newest kline that the source has sent.
         self._newest_ms = 0
         # The newest kline that was shown while forming: a kline that closes before it is out of order.
