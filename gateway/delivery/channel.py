@@ -275,9 +275,11 @@ class StrictKlineChannel(KlineChannel):
         return self.series.lag_ms <= CURRENT_MS
 
     def _since_ms(self, joined: Joined) -> int:
+        # An impossible kline that has been dropped counts no more.
+        reached_ms = min(joined.reached_ms, self.series.reached_ms)
         if self.is_current:
-            return max(joined.at_ms, joined.reached_ms)
-        return self.series.reached_ms if joined.unread else joined.reached_ms
+            return max(joined.at_ms, reached_ms)
+        return self.series.reached_ms if joined.unread else reached_ms
 
 
 class NoChannel(MarketChannel):

@@ -46,9 +46,15 @@ class KlinesInOrder:
     def update(self, *, go_on: bool = False) -> bool:
         """Take over what the series has now. `go_on`: wait no longer for a kline that has not closed.
 
-        Returns whether readers lack a closed kline that they will not be told: it came too late, or too many came.
+        Returns whether readers have to read anew, because they lack a closed kline that they will not be told: it came
+        too late, too many came, or what they were told has been dropped.
         """
         series, interval, closed = self.series, self.series.interval, self.series.closed
+        if self.next_ms > series.reached_ms:
+            # What was told, or shown, was impossible, and has been dropped.
+            self.log.drop_after(series.reached_ms - 1)
+            self.restart()
+            return True
         # What was shown is not of the past, nor is what comes after it.
         if self.forming is None and series.baseline_ms and series.baseline_ms >= self.next_ms:
             self.next_ms = self._start_ms = interval.next_open(series.baseline_ms)

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from functools import partial
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from gateway.market.derivation import Derivation
@@ -49,8 +47,9 @@ class Market:
         self._intervals = [INTERVALS[name] for name in config.intervals]
         self._grace_ms = config.close_grace_ms
         self._log_size = log_size
-        self._read = False
         self.skip_quiet = config.quiet == "skip"
+        self.read = False
+        """Whether all that is stored has been read once."""
         # No symbol is called unknown until none has been new for a while: collectors bring them one by one.
         self._settle_ms = config.unknown_after_s * 1000
         self._has_new_symbol = False
@@ -66,17 +65,6 @@ class Market:
         """How many ticker updates of the feed have changed a ticker, be it only its time."""
         self.healing = Healing(self._states, self._derivation, self._note)
         self.jumps: deque[Jump] = deque(maxlen=100)
-
-    @property
-    def read(self) -> bool:
-        """Whether all that is stored has been read once."""
-        return self._read
-
-    @read.setter
-    def read(self, read: bool) -> None:
-        self._read = read
-        for series in chain.from_iterable(state.series.values() for state in self._states.values() if read):
-            series.follow()
 
     @property
     def has_symbols(self) -> bool:
@@ -136,9 +124,7 @@ class Market:
         state = self._states.get(symbol)
         if state is None:
             state = self._states[symbol] = SymbolState(symbol, 0 if self._lazy else 1)
-            state.series = {
-                span.name: Series(symbol, span, self._log_size, followed=self._read) for span in self._intervals
-            }
+            state.series = {span.name: Series(symbol, span, self._log_size) for span in self._intervals}
         return state
 
     def forget(self, symbol: str) -> None:
@@ -341,4 +327,5 @@ class Market:
         state = self.get_or_create(symbol)
         if not state.has_data:
             state.has_data = self._has_new_symbol = True
+            state.follow(all_read=self.read)
         return state

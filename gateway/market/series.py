@@ -13,6 +13,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from gateway.market.closed_log import ClosedLog
+from gateway.market.lag import lag_of
 from gateway.market.merge import KlineState
 
 if TYPE_CHECKING:
@@ -60,8 +61,7 @@ class Series:
         "waiting_since_ms",
     )
 
-    def __init__(self, symbol: str, interval: Interval, log_size: int, *, followed: bool = False) -> None:
-        """`followed`: what closes from now on is no kline of the past (see `follow`)."""
+    def __init__(self, symbol: str, interval: Interval, log_size: int) -> None:
         self.symbol = symbol
         self.interval = interval
         self.closed = ClosedLog(log_size)
@@ -76,16 +76,14 @@ class Series:
         self.has_dependents = False
         """Whether other series are derived from this one. `Derivation` sets it."""
         self.baseline_ms = 0
-        """Open time of the newest kline of the past, 0 where there is none. It and those before had closed before the
-        series was followed here: to those who act on a close they are no events."""
+        """Open time of the newest kline that had closed before the series was followed here; 0: there is none."""
         self.lag_ms = 0
-        """How far the source is behind the market's time, by the newest kline that it has sent; 0 before the first."""
+        """How far the source is behind the market's time, by its newest kline; 0 before the first."""
         self.sends_closed_only = False
         """Whether the source is known to send closed klines only: forming ones are then made of prices."""
         self._states: list[KlineState] = []
-        # Klines from this open time on close while the series is followed. No kline does before the first read of the
-        # store: what is found, or sent again, until then may have closed at any time.
-        self._followed_ms: float = 0 if followed else math.inf
+        # Klines from this open time on close while the series is followed. Until the first read of the store none does.
+        self._followed_ms: float = math.inf
         # The newest kline that the source has sent.
         self._newest_ms = 0
         # The newest kline that was shown while forming: a kline that closes before it is out of order.
@@ -112,11 +110,10 @@ class Series:
         """The open time that the source has reached, by its own klines; 0 before the first."""
         last = self.closed.last
         closed_ms = last.close_time_ms + 1 if last is not None else 0
-        return next((state.open_time_ms for state in reversed(self._states) if state.confirmed), closed_ms)
+        return next((state.open_time_ms for state in reversed(self._states) if state.source_kline), closed_ms)
 
     def is_settled(self, open_time_ms: int) -> bool:
-        """Whether the store has been read since the source has reached this open time: what is missing before it then
-        was not stored."""
+        """Whether the store has been read since the source has reached this open time."""
         return open_time_ms <= self._verified_ms
 
     def follow(self) -> None:
@@ -131,22 +128,13 @@ class Series:
     def apply_kline(self, kline: Kline, now_ms: int) -> Change:
         """Apply a whole kline, forming or closed. `now_ms` (market time) starts the grace time where it has to wait."""
         if kline.open_time_ms > self._newest_ms and not self.derived_from:
-            self._note_newest(kline, now_ms)
+            self._newest_ms, self.lag_ms = kline.open_time_ms, lag_of(kline, self.interval, now_ms)
+            if not kline.closed:
+                # It was seen before it closes.
+                self._followed_ms = min(self._followed_ms, kline.open_time_ms)
         change = self._apply_kline(kline, now_ms)
         self._note_shown()
         return change
-
-    def _note_newest(self, kline: Kline, now_ms: int) -> None:
-        """Note what the source's newest kline says about its time."""
-        self._newest_ms = kline.open_time_ms
-        if kline.closed:
-            # The next one may not have closed yet.
-            self.lag_ms = max(0, now_ms - self.interval.close_time(kline.close_time_ms + 1))
-        else:
-            source_ms = min(max(kline.event_time_ms, kline.open_time_ms), kline.close_time_ms)
-            self.lag_ms = max(0, now_ms - source_ms)
-            # It was seen before it closes.
-            self._followed_ms = min(self._followed_ms, kline.open_time_ms)
 
     def _apply_kline(self, kline: Kline, now_ms: int) -> Change:
         last = self.closed.last

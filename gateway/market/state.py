@@ -65,6 +65,11 @@ class SymbolState:
         """The ticker whose key was found to have expired; the next update replaces it."""
         self.series: dict[str, Series] = {}
 
+    def follow(self, *, all_read: bool) -> None:
+        """Note that the store has been read, if it has: what closes from now on is no kline of the past."""
+        for series in self.series.values() if all_read else ():
+            series.follow()
+
     def drop_after(self, limit_ms: int) -> list[Series]:
         """Drop what is dated after `limit_ms`; returns the series that have changed.
 

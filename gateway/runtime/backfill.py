@@ -163,6 +163,8 @@ class Backfill:
         await self._read_klines(sorted(self._unread))
         await self._read_tickers(sorted(new if self._market.read else symbols))
         self._market.read = True
+        for series in self._market.every_series():
+            series.follow()
         on_done(frozenset())
         logger.info("read the state of %d symbols in %.0f ms", len(symbols), (self._clock_s() - started_s) * 1000)
 

@@ -156,6 +156,22 @@ def test_a_correction_of_what_was_told_changes_nothing(feed: Feed) -> None:
     assert list(feed.order.log) == closed_klines([0])
 
 
+def test_what_was_told_and_has_been_dropped_is_lacking(feed: Feed) -> None:
+    feed.closes(0)
+    feed.order.update()
+    feed.closes(100)
+    feed.gives_up()
+    feed.forms(101)
+    feed.order.update(go_on=True)
+    assert (feed.told, feed.shown) == ([0, 100], 101)
+    feed.series.drop_after(T0 + 2 * MINUTE_MS)
+    assert feed.order.update()
+    assert (feed.told, feed.shown) == ([0], None)
+    feed.closes(1)
+    assert not feed.order.update()
+    assert feed.told == [0, 1]
+
+
 def test_restart_begins_at_the_newest_kline_of_the_source(feed: Feed) -> None:
     feed.closes(0)
     feed.order.update()
