@@ -48,8 +48,7 @@ class Market:
         self._grace_ms = config.close_grace_ms
         self._log_size = log_size
         self.skip_quiet = config.quiet == "skip"
-        self.read = False
-        """Whether all that is stored has been read once."""
+        self.read = False  # Whether all that is stored has been read once.
         # No symbol is called unknown until none has been new for a while: collectors bring them one by one.
         self._settle_ms = config.unknown_after_s * 1000
         self._has_new_symbol = False

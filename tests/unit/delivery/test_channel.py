@@ -267,10 +267,16 @@ class TestPast:
         assert not channel.shows_past(joined)
         assert not channel.has_past(joined)
 
-    def test_a_kline_that_the_source_is_past_already_is_the_past(self, channel: StrictKlineChannel) -> None:
+    def test_a_kline_that_the_source_is_past_already_is_the_past(
+        self, channel: StrictKlineChannel, samples: SampleMarket
+    ) -> None:
+        samples.market.apply(kline_update(kline(10, event_time_ms=self.NOW), "AAAUSDT"), self.NOW)
         joined = self.joined(-100, 10)
         assert channel.has_past(joined)
         assert channel.shows_past(joined)
+
+    def test_an_impossible_kline_that_has_been_dropped_ends_no_past(self, channel: StrictKlineChannel) -> None:
+        assert not channel.has_past(self.joined(-100, 1000))
 
     @pytest.mark.parametrize("unread", [False, True])
     def test_the_time_says_nothing_where_the_source_replays_the_past(self, samples: SampleMarket, unread: bool) -> None:

@@ -597,7 +597,7 @@ def test_a_closed_kline_after_a_limit_is_dropped_and_the_one_that_forms_goes_on(
 def test_a_log_that_was_all_impossible_is_empty() -> None:
     series = series_after(50, 51)
     assert series.drop_after(at(2)) is CORRECTED
-    assert (closed(series), series.newest_ms, series.baseline_ms) == ([], 0, 0)
+    assert (closed(series), series.newest_ms, series.baseline_ms) == ([], 0, at(2))
     series.apply_kline(kline(1, closed=True), at(2))
     assert closed(series) == [1]
 
