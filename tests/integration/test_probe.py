@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from redis.asyncio import Redis
 
 from gateway import cli
+from gateway.redis.tasks import cancel_and_wait
 from simulator.encode import kline_member, ticker_event, ticker_value
 from tests.builders import kline, ticker
 
@@ -56,8 +57,7 @@ async def collecting(server: EmbeddedServer, *, publishes: bool = True, channel:
         try:
             yield redis
         finally:
-            running.cancel()
-            await asyncio.wait([running])
+            await cancel_and_wait([running])
 
 
 async def test_a_collector_that_publishes_is_served(redis_server: EmbeddedServer) -> None:
