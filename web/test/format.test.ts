@@ -49,6 +49,9 @@ test.each([
   ["1000SATSFDUSD", "1000SATS", "FDUSD"],
   ["ETHBTC", "ETH", "BTC"],
   ["USDT", "USDT", ""],
+  ["BTC-USDT", "BTC", "USDT"],
+  ["ETH/BTC", "ETH", "BTC"],
+  ["币安人生USDT", "币安人生", "USDT"],
   ["GOLD", "GOLD", ""],
 ])("%s is %s and %s", (symbol, base, quote) => {
   expect(pair(symbol)).toEqual({ base, quote });

@@ -88,6 +88,18 @@ describe("the journal", () => {
     ]);
   });
 
+  test("tells of a symbol that has stopped, and of a source without a known reason", () => {
+    const journal = new Journal();
+    journal.channel({ state: "stale", reason: "symbol" }, 1);
+    journal.channel({ state: "live" }, 2);
+    journal.channel({ state: "stale" }, 3);
+    expect(texts(journal)).toEqual([
+      "The source is silent",
+      "The source is back",
+      "The source sends no news of this market",
+    ]);
+  });
+
   test("keeps the last fifty", () => {
     const journal = new Journal();
     for (let count = 0; count < 60; count += 1) {

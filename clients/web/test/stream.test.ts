@@ -133,6 +133,12 @@ test("update that cannot be placed is told to nobody", async () => {
   expect(klines).toEqual([]);
 });
 
+test("a snapshot says why its channel is stale", async () => {
+  await joined();
+  FakeSocket.last.say(snapshot({ klines: [kline(1)], state: "stale", reason: "prices" }));
+  expect(klines.at(-1)).toEqual({ kind: "status", status: { state: "stale", reason: "prices" } });
+});
+
 test("a resync snapshot makes the chart start over", async () => {
   await joined();
   FakeSocket.last.say(snapshot({ klines: [kline(1), kline(2, { close: 99 })], forming: forming(3), resync: true }));

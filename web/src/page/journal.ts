@@ -28,6 +28,7 @@ const SOURCE: Record<string, string> = {
   malformed: "The source sends nothing that can be used",
   prices: "The source sends no prices",
   klines: "The source closes no klines",
+  symbol: "The source sends no news of this market",
 };
 
 export class Journal {

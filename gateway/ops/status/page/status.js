@@ -267,13 +267,15 @@ const STATES = /** @type {Record<string, string>} */ ({
 function showFeed(status) {
   const feed = status["feed"];
   const state = feed.live ? "live" : `stale: ${STATES[feed.reason] ?? feed.reason}`;
+  /** @type {[string, string, string?][]} */
+  const refused = feed.refused ? [["Refused", feed.refused, "bad"]] : [];
   list("feed", [
     [
       "State",
       feed.since ? `${state}, for ${span(status["timestamp"] - feed.since)}` : state,
       feed.live ? "good" : "bad",
     ],
-    ...(feed.refused ? [["Refused", feed.refused, "bad"]] : []),
+    ...refused,
     ["Last update", feed.age_ms === null ? "never" : `${span(feed.age_ms)} ago`],
     ["Mode", feed.mode],
     ["Reconnects", whole.format(feed.reconnects), feed.reconnects ? "fair" : ""],
