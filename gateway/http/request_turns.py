@@ -1,4 +1,4 @@
-"""RequestTurns of HTTP requests and handshakes: how much of the event loop they get at a time, fair between addresses.
+"""How much of the event loop HTTP requests and handshakes get at a time, shared fairly between addresses.
 
 Without turns, all requests that arrive in one turn of the loop run in it, and the flush waits for the last of them.
 """
