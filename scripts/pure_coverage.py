@@ -26,11 +26,12 @@ def test_module_of(module: str) -> str:
 
 
 def only_declares(module: str) -> bool:
-    """Whether no function of the module has a body, as in one of protocols: there is nothing to test."""
+    """Whether no function of the module has a body, as in one of protocols or records: there is nothing to test."""
     tree = ast.parse(SOURCES[module].read_text(encoding="utf-8"))
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     statements = (statement for function in functions for statement in function.body)
-    return bool(functions) and all(
+    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    return bool(functions or classes) and all(
         isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant) for statement in statements
     )
 

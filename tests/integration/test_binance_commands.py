@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from gateway.http.shared import SHARED_S
 from tests.integration.bots import QUIET_S, Series, is_reply, joined, running
 
 if TYPE_CHECKING:
@@ -116,6 +118,8 @@ async def test_names_that_are_not_served_are_counted_by_name_and_make_no_channel
     async with joined(host, "/ws/nonesuchusdt@kline_1m/btcusdt@depth/7") as client:
         assert (await client.ask("SUBSCRIBE", *BAD_NAMES))["result"] is None
         assert (await client.ask("SUBSCRIBE", *(f"none{n}usdt@ticker" for n in range(100))))["result"] is None
+    # Metrics are made once a second.
+    await asyncio.sleep(SHARED_S)
     text = await metrics()
     assert 'gateway_unknown_streams_total{stream="nonesuchusdt@kline_1m"} 2.0' in text
     assert 'gateway_unknown_streams_total{stream="btcusdt@depth"} 1.0' in text

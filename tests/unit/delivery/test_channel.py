@@ -8,10 +8,12 @@ from gateway.delivery.channel import (
     KlineChannel,
     Lane,
     MarketChannel,
+    NoChannel,
     StrictKlineChannel,
     TickerChannel,
     View,
     changed_states,
+    is_empty,
 )
 from gateway.delivery.staleness import FeedState, Staleness, StaleReason, SymbolStates
 from tests.builders import MINUTE_MS, T0, closed_klines, kline, kline_update, ticker
@@ -220,6 +222,17 @@ class TestStrictKline:
         assert channel.full(TEXT) == b" k3:*>101"
         assert channel.waits_for_ms == T0 + MINUTE_MS
 
+    def test_a_first_subscriber_gets_the_value_of_this_moment(self, samples: SampleMarket) -> None:
+        samples.forms(0, "100")
+        channel = StrictKlineChannel(3, "aaausdt@kline_1m", samples.market.get_or_create("AAAUSDT").series["1m"], LOG)
+        samples.forms(1, "101")
+        samples.market.advance(T0 + 10 * MINUTE_MS)
+        channel.refresh()
+        assert channel.waits_for_ms
+        channel.go_on = True
+        channel.restart()
+        assert (channel.full(TEXT), channel.waits_for_ms, channel.go_on) == (b" k3:*>101", 0, False)
+
     def test_goes_on_when_it_is_told_to_and_lacks_what_closes_then(self, samples: SampleMarket) -> None:
         channel = self.channel(samples)
         samples.forms(1)
@@ -294,3 +307,21 @@ class TestPast:
         channel.refresh()
         assert channel.first_offset(self.joined(unread=True)) == channel.closed_end
         assert channel.first_offset(self.joined(reached=10)) == channel.closed_end - 2
+
+
+def test_a_ticker_channel_names_its_state(samples: SampleMarket) -> None:
+    assert ticker_channel(samples).state is samples.market.get_or_create("AAAUSDT")
+
+
+def test_no_channel_only_keeps_its_number() -> None:
+    channel = NoChannel(7)
+    assert (channel.n, channel.name, channel.subscribers) == (7, "", 0)
+
+
+def test_only_a_native_kline_channel_without_closed_klines_is_empty(samples: SampleMarket) -> None:
+    kline = kline_channel(samples)
+    assert is_empty(kline)
+    assert not is_empty(ticker_channel(samples))
+    samples.closes(0)
+    kline.refresh()
+    assert not is_empty(kline)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.delivery.channel import Lane, StrictKlineChannel, View
+from gateway.delivery.commands import SnapshotRequest
 from gateway.delivery.hub import Hub
 from gateway.delivery.session import Session
 from gateway.delivery.staleness import FeedState, StaleReason
@@ -563,3 +564,12 @@ class TestStrict:
             rig.samples.closes(number)
         rig.flush()
         assert b"c2:1" in self.take(rig, late)
+
+
+def test_a_session_that_asks_for_a_snapshot_is_due_it_and_gets_nothing_before(rig: Rig) -> None:
+    session = rig.session(rig.kline)
+    rig.hub.want_snapshot(session, rig.kline, SnapshotRequest(500))
+    assert rig.hub.take_snapshots_due() == {session}
+    assert session.snapshots_due == {rig.kline.n: SnapshotRequest(500)}
+    rig.hub.note_snapshot(session, rig.kline)
+    assert session.snapshots_due == {}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.delivery.channel import Lane
-from gateway.delivery.commands import RESYNC
+from gateway.delivery.commands import RESYNC, SnapshotRequest
 from gateway.delivery.hub import Hub
 from gateway.delivery.session import CONTROL_MAX_BYTES, Session
 from gateway.delivery.staleness import FeedState, Staleness, StaleReason
@@ -410,3 +410,15 @@ def test_the_feed_state_of_a_snapshot_does_not_replace_one_that_was_sent(rig: Ri
 def test_the_end_of_a_connection_is_noted(rig: Rig) -> None:
     rig.session.end_at(7.0)
     assert rig.session.ends_s == 7.0
+
+
+def test_snapshots_are_due_in_the_order_of_asking_and_one_can_be_put_off(rig: Rig) -> None:
+    other = rig.hub.kline_channel("BBBUSDT", "1m")
+    rig.subscribe(other)
+    for channel in (rig.kline, other):
+        rig.session.want_snapshot(channel.n, SnapshotRequest(10))
+    rig.session.mark_for_resync(other.n, 0)
+    assert rig.session.snapshots_due[other.n] == SnapshotRequest(10), "it covers the resync"
+    rig.session.put_off_snapshot(rig.kline.n)
+    rig.session.put_off_snapshot(rig.ticker.n)
+    assert list(rig.session.snapshots_due) == [other.n, rig.kline.n]

@@ -80,6 +80,12 @@ class TestWaiting:
         assert number_of(rig.channel.value) == 1
         assert rig.advance(1000 + 2 * WAIT_MS) == []
 
+    def test_more_of_the_kline_that_waits_does_not_prolong_the_wait(self, rig: Rig) -> None:
+        rig.goes_on()
+        rig.advance(1000)
+        rig.refresh()
+        assert rig.advance(1000 + WAIT_MS) == [rig.channel]
+
     def test_no_channel_goes_on_while_the_store_is_read_for_it(self, rig: Rig) -> None:
         rig.goes_on()
         rig.advance(1000)
@@ -163,3 +169,42 @@ def test_only_the_end_of_a_read_settles_what_is_the_past(rig: Rig) -> None:
     for before, after in ((live, unread), (unread, unread), (live, live)):
         rig.strict.note_feed_state(before, after)
     assert [joined.unread for joined in rig.joined] == [True]
+
+
+class TestEnded:
+    """Who lacks a closed kline is ended, so that it reads it when it connects again."""
+
+    def lacks(self, rig: Rig) -> None:
+        """Kline 0 closes after the channel has gone on without it."""
+        rig.goes_on()
+        rig.channel.go_on = True
+        rig.refresh()
+        rig.samples.closes(0)
+        rig.refresh()
+
+    def test_those_that_follow_the_channel_a_few_at_a_time(self, rig: Rig) -> None:
+        self.lacks(rig)
+        other = Session(FakeSocket(), STYLE)
+        other.begin(SubscriptionSets().of([rig.channel]), 0)
+        rig.strict.mark_to_end(rig.channel, [rig.session, other])
+        assert rig.strict.take_to_end(1) == [rig.session]
+        assert rig.strict.take_to_end(5) == [other]
+        assert rig.strict.take_to_end(5) == []
+
+    def test_not_one_that_does_not_follow_it_or_has_ended(self, rig: Rig) -> None:
+        stranger = Session(FakeSocket(), STYLE)
+        stranger.begin(SubscriptionSets().of(()), 0)
+        rig.strict.mark_to_end(rig.channel, [rig.session, stranger])
+        rig.strict.remove(rig.session)
+        assert rig.strict.take_to_end(5) == []
+
+
+def test_a_noted_session_leaves_its_cohort_at_each_value_until_its_past_is_over(rig: Rig) -> None:
+    rig.join(1.01)
+    rig.refresh()
+    assert rig.left == [rig.session]
+    rig.samples.closes(0)
+    rig.samples.closes(1)
+    rig.forms(2)
+    rig.refresh()
+    assert rig.joined == []

@@ -55,6 +55,24 @@ class TestMessageBatcher:
         assert topics.refusals.messages == {"symbol": 4, "interval": 2}
         assert sink.messages == [(BTC, b"1")] * 2
 
+    def test_says_of_its_sink_what_the_reader_needs(self, batcher: MessageBatcher, sink: RecordingSink) -> None:
+        assert batcher.charge is sink.charge
+        for sink.surging in (False, True):
+            assert batcher.surging is sink.surging
+
+    def test_only_in_a_surge_a_read_is_reduced_before_it_is_parsed(
+        self, batcher: MessageBatcher, sink: RecordingSink
+    ) -> None:
+        old, new = (
+            b"*4\r\n$8\r\npmessage\r\n$1\r\n*\r\n$14\r\nticker:BTCUSDT\r\n$%d\r\n%s\r\n" % (len(text), text)
+            for text in (full(b"old"), full(b"new"))
+        )
+        read = old * 20 + new
+        assert batcher.reduce(read) == read
+        sink.surging = True
+        assert len(batcher.reduce(read)) < len(read)
+        assert new in batcher.reduce(read)
+
     def test_a_surge_keeps_the_newest_full_ticker_and_all_klines_and_deltas(
         self, batcher: MessageBatcher, sink: RecordingSink
     ) -> None:

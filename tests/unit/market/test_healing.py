@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.config import MarketConfig
 from gateway.market.market import Market
-from tests.builders import T0, ticker_update
+from tests.builders import MINUTE_MS, T0, kline, kline_update, ticker_update
 
 LATE = T0 + 86_400_000
 
@@ -37,3 +37,14 @@ def test_only_what_is_contradicted_is_dropped() -> None:
     assert not market.healing.drop_distrusted(state, T0, T0, T0), "nothing is after the limit"
     assert market.healing.drop_distrusted(state, LATE, T0, T0)
     assert times(market) == [0, LATE]
+
+
+def test_klines_after_the_limit_are_dropped_and_their_series_are_told() -> None:
+    market = market_with("AAAUSDT")
+    market.apply(kline_update(kline(0), "AAAUSDT"), T0)
+    market.apply(kline_update(kline(9), "AAAUSDT"), T0)
+    market.take_changes()
+    market.healing.drop_after(T0 + MINUTE_MS, T0)
+    series = market.get_or_create("AAAUSDT").series["1m"]
+    assert market.take_changes().series == {series}
+    assert series.forming is None or series.forming.open_time_ms < T0 + MINUTE_MS

@@ -638,3 +638,21 @@ def test_a_price_that_moves_is_no_jump(market: Market, before: str, after: str) 
     market.apply(ticker_update(before, at(1)), at(1))
     market.apply(ticker_update(after, at(1.1)), at(1.1))
     assert not market.jumps
+
+
+def test_only_symbols_with_data_have_a_state_to_look_at(market: Market) -> None:
+    market.get_or_create("EMPTYUSDT")
+    market.apply(ticker_update("1"), T0)
+    assert [state.symbol for state in market.states()] == market.symbols()
+
+
+def test_a_symbol_is_forgotten_unless_it_has_data(market: Market) -> None:
+    empty = market.get_or_create("EMPTYUSDT")
+    market.apply(ticker_update("1"), T0)
+    (known,) = market.symbols()
+    state = market.get_or_create(known)
+    market.forget("EMPTYUSDT")
+    market.forget("NEVERUSDT")
+    market.forget(known)
+    assert market.get_or_create("EMPTYUSDT") is not empty
+    assert market.get_or_create(known) is state

@@ -8,7 +8,7 @@ from gateway.market.merge import price
 from gateway.market.series import Series
 from gateway.market.state import Changes, Jump, SymbolState, jumps_of
 from gateway.model.interval import INTERVALS
-from tests.builders import T0, kline, ticker
+from tests.builders import MINUTE_MS, T0, kline, ticker
 
 
 def test_a_symbol_begins_unknown_with_those_who_watch_it() -> None:
@@ -41,6 +41,7 @@ def test_anything_that_has_moved_counts_once(what: str) -> None:
         ("0", "1", True),
         ("100", "101", False),
         ("0.09", "0.01", True),
+        ("100.1", "100.2", False),
     ],
 )
 def test_a_price_three_times_the_one_before_or_a_third_of_it_is_a_jump(before: str, after: str, jumps: bool) -> None:
@@ -64,3 +65,14 @@ def test_a_series_that_lost_klines_has_changed() -> None:
     state.series["1m"].apply_kline(kline(900), T0)
     assert state.drop_after(T0) == [state.series["1m"]]
     assert state.drop_after(T0) == []
+
+
+@pytest.mark.parametrize("all_read", [False, True])
+def test_what_closes_is_no_past_only_once_the_store_has_been_read(all_read: bool) -> None:
+    state = SymbolState("BTCUSDT", 0)
+    series = state.series["1m"] = Series("BTCUSDT", INTERVALS["1m"], 4)
+    state.follow(all_read=all_read)
+    series.apply_kline(kline(1), T0 + MINUTE_MS)
+    series.apply_kline(kline(1, closed=True), T0 + 2 * MINUTE_MS)
+    series.apply_kline(kline(2, closed=True), T0 + 3 * MINUTE_MS)
+    assert series.closed.end == 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.protocol.listing import fraction_digits, longest_first, split_symbol, step_parts, step_text
+from gateway.protocol.listing import Listing, fraction_digits, longest_first, split_symbol, step_parts, step_text
 
 QUOTES = longest_first(("USD", "USDT", "FDUSD", "BTC", "USDT"))
 
@@ -82,3 +82,8 @@ def test_a_configured_step_is_parsed_and_written_as_binance_does(
 ) -> None:
     assert step_parts(text) == (digits, units)
     assert step_text(digits, units) == padded
+
+
+@pytest.mark.parametrize(("stopped", "status"), [(False, "TRADING"), (True, "BREAK")])
+def test_a_symbol_that_has_stopped_is_in_a_break(stopped: bool, status: str) -> None:
+    assert Listing("BTCUSDT", "BTC", "USDT", 2, 5, stopped=stopped).status == status

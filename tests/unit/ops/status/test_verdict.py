@@ -37,6 +37,13 @@ def test_each_cause_of_stale_data_is_a_reason(facts: Facts, reason: str) -> None
     assert (verdict.level, verdict.headline, verdict.reasons) == (STALE, HEADLINES[STALE], [reason])
 
 
+def test_what_was_refused_is_a_further_reason() -> None:
+    refused = "248 of 248 messages refused: bad_json"
+    verdict = judge(Facts(stale_reason="malformed", symbols=1, refused=refused))
+    assert verdict.level == STALE
+    assert verdict.reasons[-1] == refused
+
+
 @pytest.mark.parametrize(
     ("facts", "reason"),
     [
