@@ -13,7 +13,7 @@ from websockets.exceptions import InvalidStatus
 
 from gateway.config.sections import DialectsConfig
 from gateway.protocol.frame import BINARY, PING, TEXT
-from gateway.server import handshake as handshake_module
+from gateway.server import http_protocol
 from loadtest.protocol.websocket import handshake
 from tests.integration.live import WAIT_S, make_config, serving, until
 from tests.integration.raw import peer
@@ -147,7 +147,7 @@ async def test_elsewhere_heads_and_messages_stay_small(redis_server: EmbeddedSer
 async def test_unfinished_large_heads_are_few(
     redis_server: EmbeddedServer, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(handshake_module, "LARGE_MAX", 2)
+    monkeypatch.setattr(http_protocol, "LARGE_MAX", 2)
     await feed(publisher, 0)
     async with serving(make_config(redis_server)) as gateway:
 

@@ -228,7 +228,7 @@ class TestHandover:
             async with served() as server:
                 reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
                 writer.write(HANDSHAKE.replace(b"Version: 13", b"Version: 7") + EARLY)
-                assert b" 400 " in await reader.readline()
+                assert b" 426 " in await reader.readline()
                 await reader.read()
                 writer.close()
                 await writer.wait_closed()

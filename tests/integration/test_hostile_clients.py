@@ -26,17 +26,16 @@ async def disconnects(at: Serving, code: int) -> float:
     return await at.metric(f'gateway_disconnects_total{{code="{code}"}}')
 
 
-@pytest.mark.parametrize("path", STREAMS)
 @pytest.mark.parametrize(
-    ("data", "code"),
+    ("path", "data", "code"),
     [
-        (b"\x81\x01x", 1002),
-        (client_frame(b"x", Opcode.BINARY), 1003),
-        (client_frame(b"\xff", Opcode.TEXT), 1007),
-        (client_frame(opcode=Opcode.PING) * 200, 1008),
-        (client_frame(b" " * 9000, Opcode.TEXT), 1009),
+        *((path, b"\x81\x01x", 1002) for path in STREAMS),
+        ("/v1/stream", client_frame(b"x", Opcode.BINARY), 1003),
+        *((path, client_frame(b"\xff", Opcode.TEXT), 1007) for path in STREAMS),
+        *((path, client_frame(opcode=Opcode.PING) * 200, 1008) for path in STREAMS),
+        ("/v1/stream", client_frame(b" " * 9000, Opcode.TEXT), 1009),
+        ("/ws", client_frame(b" " * 70_000, Opcode.TEXT), 1009),
     ],
-    ids=["unmasked", "binary", "no UTF-8", "a flood of pings", "too big"],
 )
 async def test_who_breaks_the_protocol_is_counted_by_code(
     redis_server: EmbeddedServer, path: str, data: bytes, code: int

@@ -56,6 +56,8 @@ async def test_connections_updates_and_disconnects_are_counted(
             await one.subscribe(BARS, PRICE)
             assert await up.metric('gateway_connections{dialect="native",tier="0"}') == 1
             assert await up.metric('gateway_connections{dialect="binance",tier="0"}') == 1
+            # The time to the socket is that of sessions in sync.
+            await until(lambda: all(session.cohort for session in up.inside.hub.sessions), "the sessions in sync")
             await publisher.closed(1)
             await until(lambda: up.inside.counters.closed_out["native"] == 1, "the closed kline in the count")
         await until(lambda: not up.inside.hub.sessions, "the goodbye")
@@ -104,9 +106,14 @@ async def test_feed_latency_is_measured_from_the_event_time(redis_server: Embedd
 async def test_requests_are_counted_by_api_and_status(redis_server: EmbeddedServer, publisher: Publisher) -> None:
     await publisher.ticker("1")
     async with serving(make_config(redis_server)) as up:
+        # Waiting for it to be ready has counted too.
+        responses = up.inside.counters.responses
+        ready = responses["native", 200]
+        before = sum(count for (surface, _), count in responses.items() if surface == "native")
         for path in ("/api/v3/ping", "/udf/time", "/v1/symbols", "/v1/klines?symbol=-&interval=1m", "/nowhere"):
             await up.get(path)
         counted = (await up.get("/metrics")).text
-        for surface, code in (("binance", 200), ("udf", 200), ("native", 200), ("native", 400), ("other", 404)):
+        for surface, code in (("binance", 200), ("udf", 200), ("native", 400), ("other", 404)):
             assert f'gateway_http_requests_total{{code="{code}",surface="{surface}"}} 1.0' in counted
-        assert await up.metric('gateway_http_request_seconds_count{surface="native"}') == 2
+        assert f'gateway_http_requests_total{{code="200",surface="native"}} {ready + 1}.0' in counted
+        assert await up.metric('gateway_http_request_seconds_count{surface="native"}') == before + 2
