@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gateway.config import RedisConfig
 from gateway.model.interval import INTERVALS
 from loadtest.feeder.kline_feed import kline_json
 from loadtest.feeder.ticker_feed import ticker_json
+from loadtest.nemesis.dirt import garbage, in_unit
 from loadtest.protocol.resp import connect, encode
 from loadtest.protocol.stamps import stamp_at
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.model.interval import Interval
+    from loadtest.nemesis.dirt import Dirt, Unit
 
 INTERVAL_S = 0.05
 FORMING_ROUNDS = 4
@@ -48,6 +50,16 @@ class Misbehaviour:
     """After a closed kline it sends older values of it, a forming state of it, and a newer correction."""
     factor: int = 1
     """Tickers of each symbol per round."""
+    prices_stop: bool = False
+    """It sends klines, and no tickers."""
+    klines_stop: bool = False
+    """It sends tickers, and no klines; those that close meanwhile come when it is over."""
+    garbage: bool = False
+    """Nobody can read what it publishes. What it stores is correct."""
+    unit: Unit = "ms"
+    """Unit of the times of events, of the last update and of the last close."""
+    dirt: dict[str, Dirt] = field(default_factory=dict)
+    """Name of a fault -> what it sends besides correct data."""
 
 
 class Collector:
@@ -70,6 +82,7 @@ class Collector:
         self._event_ms = now_ms
         self._round = 0
         self._socket: socket.socket | None = None
+        self._connected_url = ""
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="collector", daemon=True)
 
@@ -84,6 +97,10 @@ class Collector:
         self._thread.join()
         if self._socket is not None:
             self._socket.close()
+
+    def move(self, url: str) -> None:
+        """Go on at another server, as when the name of the old one has come to mean the new one."""
+        self._url = url
 
     def ledger(self) -> dict[str, tuple[int, int]]:
         """Interval -> open times of the first and last closed kline that was stored or published."""
@@ -100,6 +117,8 @@ class Collector:
             if self.misbehaviour.silent:
                 continue
             try:
+                if self._connected_url != self._url:
+                    self._disconnect()
                 if self._socket is None:
                     self._connect()
                 self._send_and_wait(self._next_commands())
@@ -114,7 +133,8 @@ class Collector:
 
     def _connect(self) -> None:
         """Connect, and store all closed klines again: the server may have lost any of them."""
-        self._socket = connect(self._url)
+        self._connected_url = self._url
+        self._socket = connect(self._connected_url)
         self._socket.settimeout(REPLY_S)
         self._held.clear()
         # Klines that closed while there was no connection are stored, not published: the gateway has to find them.
@@ -171,7 +191,9 @@ class Collector:
         self._round += 1
         commands = []
         self._held += self._take_closed()
-        if not misbehaviour.shuffled or len(self._held) >= HELD_KLINES * len(self._intervals):
+        if misbehaviour.klines_stop:
+            pass
+        elif not misbehaviour.shuffled or len(self._held) >= HELD_KLINES * len(self._intervals):
             closed, self._held = self._held, []
             if misbehaviour.shuffled:
                 closed = closed[-1:] + closed[:-1]
@@ -184,11 +206,14 @@ class Collector:
                 for interval in self._intervals
                 for symbol in self._symbols
             ]
-        for turn in range(misbehaviour.factor):
+        for turn in range(0 if misbehaviour.prices_stop else misbehaviour.factor):
             commands += self._tickers(shuffled=self._timed and misbehaviour.shuffled and not turn)
         if not self._round % 10:
             for symbol in self._symbols:
                 commands += self._stored_ticker(symbol)
+        for dirt in list(misbehaviour.dirt.values()):
+            for interval in self._intervals:
+                commands += dirt(self._symbols, interval, _now_ms(), self._round)
         return [part for command in commands for part in (command, command)] if misbehaviour.doubled else commands
 
     def _closing(self, symbol: str, interval: Interval, open_time_ms: int) -> list[bytes]:
@@ -198,7 +223,7 @@ class Collector:
                 "ZADD", _key(symbol, interval), close_ms, kline_json(symbol, interval, open_time_ms, stamp, closed=True)
             ),
             encode("ZREMRANGEBYRANK", _key(symbol, interval), 0, -STORED_MAX - 1),
-            encode("SET", _last_key(symbol, interval), close_ms),
+            encode("SET", _last_key(symbol, interval), self._time(close_ms)),
             self._kline(symbol, interval, open_time_ms, stamp, close_ms + 1, closed=True),
         ]
         if self.misbehaviour.contradicting:
@@ -220,7 +245,13 @@ class Collector:
 
     def _event(self, symbol: str, interval: Interval, body: str, event_ms: int) -> bytes:
         channel = _REDIS.klines_channel.format(symbol=symbol, interval=interval.name)
-        return encode("PUBLISH", channel, f'{{"e":"kline","E":{event_ms},"s":"{symbol}","k":{body}}}')
+        return self._publish(channel, f'{{"e":"kline","E":{self._time(event_ms)},"s":"{symbol}","k":{body}}}')
+
+    def _publish(self, channel: str, event: str) -> bytes:
+        return encode("PUBLISH", channel, garbage(event, self._round) if self.misbehaviour.garbage else event)
+
+    def _time(self, time_ms: int) -> str:
+        return in_unit(time_ms, self.misbehaviour.unit)
 
     def _tickers(self, *, shuffled: bool) -> list[bytes]:
         """A price of every symbol; if `shuffled`, three of each, the newest first. Event times are unique."""
@@ -237,8 +268,8 @@ class Collector:
             for stamp, number, event_ms in prices:
                 event = ticker_json(symbol, f"{stamp:08d}", f"{number:04d}")
                 if self._timed:
-                    event = f'{event[:-1]},"E":{event_ms}}}'
-                commands.append(encode("PUBLISH", _REDIS.ticker_channel.format(symbol=symbol), event))
+                    event = f'{event[:-1]},"E":{self._time(event_ms)}}}'
+                commands.append(self._publish(_REDIS.ticker_channel.format(symbol=symbol), event))
                 value = float(f"{stamp}.{number:04d}")
                 self.last_prices[symbol] = max(value, self.last_prices.get(symbol, 0.0))
         return commands
@@ -249,7 +280,7 @@ class Collector:
             stamp = f"{self._stamp():08d}"
         return [
             encode("SET", _REDIS.ticker_key.format(symbol=symbol), ticker_json(symbol, stamp, number), "EX", 60),
-            encode("SET", _REDIS.ticker_updated_key.format(symbol=symbol), self._event_ms),
+            encode("SET", _REDIS.ticker_updated_key.format(symbol=symbol), self._time(self._event_ms)),
         ]
 
 

@@ -6,9 +6,13 @@ import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from loadtest.nemesis.collector import Misbehaviour
+from loadtest.nemesis.dirt import foreign_channels, future_times, impossible_prices
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from loadtest.nemesis.dirt import Dirt
     from loadtest.nemesis.system import SystemUnderTest
 
     Act = Callable[[SystemUnderTest], None]
@@ -23,15 +27,37 @@ NORMAL_OUTPUT = "32mb 8mb 60"
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something that breaks. `part`: what it breaks; two faults of one part never overlap."""
+    """Something that breaks. `part`: what it breaks; two faults of one part never overlap.
+
+    `stops`: whether prices may stand still while it lasts.
+    """
 
     name: str
     part: str
     begin: Act
     end: Act
+    stops: bool = False
+
+
+def change(system: SystemUnderTest, fault: Fault, *, ends: bool) -> None:
+    """Begin or end a fault, and record it: a beginning before it happens, an end after it."""
+    if ends:
+        fault.end(system)
+        system.ended(fault.name)
+    else:
+        system.began(fault.name, stops=fault.stops)
+        fault.begin(system)
 
 
 def _do_nothing(_: SystemUnderTest) -> None: ...
+
+
+def _kill_server(system: SystemUnderTest) -> None:
+    system.server.kill()
+
+
+def _freeze_server(system: SystemUnderTest) -> None:
+    system.server.freeze()
 
 
 def _restart_server(system: SystemUnderTest) -> None:
@@ -57,11 +83,33 @@ def _set_proxy(bytes_per_s: float = 0.0, *, blocked: bool = False) -> Act:
     return act
 
 
-def _set_collector(name: str, value: object) -> Act:
-    def act(system: SystemUnderTest) -> None:
-        setattr(system.collector.misbehaviour, name, value)
+def _misbehave(name: str, part: str, attribute: str, value: object, *, stops: bool = False) -> Fault:
+    """A fault of the collector: an attribute of its `Misbehaviour` has this value meanwhile."""
+    normal = getattr(Misbehaviour(), attribute)
 
-    return act
+    def begin(system: SystemUnderTest) -> None:
+        setattr(system.collector.misbehaviour, attribute, value)
+
+    def end(system: SystemUnderTest) -> None:
+        setattr(system.collector.misbehaviour, attribute, normal)
+
+    return Fault(name, part, begin, end, stops)
+
+
+def _send(name: str, dirt: Dirt) -> Fault:
+    """A fault of the collector: it sends this besides correct data."""
+
+    def begin(system: SystemUnderTest) -> None:
+        system.collector.misbehaviour.dirt[name] = dirt
+
+    def end(system: SystemUnderTest) -> None:
+        del system.collector.misbehaviour.dirt[name]
+
+    return Fault(name, name, begin, end)
+
+
+def _set_notifications(flags: str) -> Act:
+    return lambda system: system.set_notifications(flags)
 
 
 def _signal(number: signal.Signals) -> Act:
@@ -79,24 +127,35 @@ def _start_gateway(system: SystemUnderTest) -> None:
 FAULTS = {
     fault.name: fault
     for fault in (
-        Fault("kill redis", "redis", lambda system: system.server.kill(), lambda system: system.server.start()),
-        Fault("freeze redis", "redis", lambda system: system.server.freeze(), lambda system: system.server.thaw()),
-        Fault("restart redis empty", "redis", _restart_server, _do_nothing),
-        Fault("cut output", "redis", _limit_output, _restore_output),
-        Fault("slow line", "line", _set_proxy(SLOW_BYTES_PER_S), _set_proxy()),
-        Fault("dark line", "line", _set_proxy(blocked=True), _set_proxy()),
-        Fault("silence", "collector", _set_collector("silent", True), _set_collector("silent", False)),
-        Fault("reorder", "collector", _set_collector("shuffled", True), _set_collector("shuffled", False)),
-        Fault("duplicate", "collector", _set_collector("doubled", True), _set_collector("doubled", False)),
-        Fault("contradict", "collector", _set_collector("contradicting", True), _set_collector("contradicting", False)),
-        Fault("spike", "collector", _set_collector("factor", SPIKE_FACTOR), _set_collector("factor", 1)),
-        Fault("kill gateway", "gateway", lambda system: system.gateway.kill(), _start_gateway),
-        Fault("restart gateway", "gateway", lambda system: system.end_gateway(), _start_gateway),
-        Fault("freeze gateway", "gateway", _signal(signal.SIGSTOP), _signal(signal.SIGCONT)),
+        Fault("kill redis", "redis", _kill_server, lambda system: system.server.start(), stops=True),
+        Fault("freeze redis", "redis", _freeze_server, lambda system: system.server.thaw(), stops=True),
+        Fault("restart redis empty", "redis", _restart_server, _do_nothing, stops=True),
+        Fault("cut output", "redis", _limit_output, _restore_output, stops=True),
+        # The old server stays up and answers pings, so that only a new connection brings prices again.
+        Fault("move redis", "redis", lambda system: system.move_server(), lambda system: system.stop_old_server()),
+        Fault("foreign notifications", "redis", _set_notifications("Kg$"), _set_notifications("")),
+        Fault("slow line", "line", _set_proxy(SLOW_BYTES_PER_S), _set_proxy(), stops=True),
+        Fault("dark line", "line", _set_proxy(blocked=True), _set_proxy(), stops=True),
+        _misbehave("silence", "collector", "silent", True, stops=True),
+        _misbehave("reorder", "collector", "shuffled", True),
+        _misbehave("duplicate", "collector", "doubled", True),
+        _misbehave("contradict", "collector", "contradicting", True),
+        _misbehave("spike", "collector", "factor", SPIKE_FACTOR),
+        _misbehave("prices stop", "lane", "prices_stop", True, stops=True),
+        _misbehave("klines stop", "lane", "klines_stop", True),
+        _misbehave("garbage", "lane", "garbage", True, stops=True),
+        _misbehave("microseconds", "unit", "unit", "us"),
+        _misbehave("seconds", "unit", "unit", "s"),
+        _send("future times", future_times),
+        _send("impossible prices", impossible_prices),
+        _send("foreign channels", foreign_channels),
+        Fault("kill gateway", "gateway", lambda system: system.gateway.kill(), _start_gateway, stops=True),
+        Fault("restart gateway", "gateway", lambda system: system.end_gateway(), _start_gateway, stops=True),
+        Fault("freeze gateway", "gateway", _signal(signal.SIGSTOP), _signal(signal.SIGCONT), stops=True),
         # The clock counts as a part of the gateway: a gateway takes the time at its start for the correct one.
         Fault("clock forward", "gateway", _step_clock(HOUR_S), _step_clock(0)),
         Fault("clock back", "gateway", _step_clock(-HOUR_S), _step_clock(0)),
-        Fault("drop clients", "clients", lambda system: system.drop_clients(), _do_nothing),
+        Fault("drop clients", "clients", lambda system: system.drop_clients(), _do_nothing, stops=True),
     )
 }
 """Faults by name. The schedule of a seed follows from the names: changing one changes what every seed means."""

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loadtest.nemesis.faults import FAULTS
+from loadtest.nemesis.faults import FAULTS, change
 from loadtest.nemesis.schedule import make_schedule
 from loadtest.nemesis.system import SystemUnderTest
 
@@ -47,7 +47,7 @@ def run(seed: int, seconds: float, print_line: Callable[[str], None], keep: Path
             while (now_s := time.monotonic() - began_s) < seconds:
                 while steps and steps[0][0] <= now_s:
                     _, ends, name = steps.pop(0)
-                    (FAULTS[name].end if ends else FAULTS[name].begin)(system)
+                    change(system, FAULTS[name], ends=bool(ends))
                     active.remove(name) if ends else active.append(name)
                 if now_s >= next_line_s:
                     print_line(line(system, now_s, active))

@@ -16,15 +16,16 @@ from loadtest.gateway_process import Gateway, free_port
 from loadtest.nemesis import stepped_clock
 from loadtest.nemesis.bots import Bots
 from loadtest.nemesis.collector import Collector
+from loadtest.nemesis.live_values import live_values, newest_prices, oldest_live, reading
 from loadtest.nemesis.proxy import Proxy
-from loadtest.nemesis.setup import CLOSE_WAIT_S, HEARTBEAT_S, SETTINGS, make_scenario
+from loadtest.nemesis.setup import CLOSE_WAIT_S, SETTINGS, make_scenario
 from loadtest.nemesis.verdict import Verdict, judge
 from loadtest.protocol.dialects import NATIVE
 from loadtest.protocol.resp import encode, execute
-from loadtest.protocol.stamps import UNITS_PER_MS, stamp_at
+from loadtest.protocol.stamps import UNITS_PER_MS
 from loadtest.report.checker import Checker
-from loadtest.report.recording import Joined, Ledger, Left, Recorder, Shown
-from loadtest.swarm.client import Client, State, make_clients
+from loadtest.report.recording import FaultBegan, FaultEnded, Joined, Ledger, Left, Newest, Recorder
+from loadtest.swarm.client import State, make_clients
 from loadtest.swarm.swarm import Swarm
 from simulator.server import EmbeddedServer
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from loadtest.report.recording import BotEvent, Event
+    from loadtest.report.recording import BotEvent, Event, MovementEvent
     from loadtest.scenario import Scenario
 
 LIVE_CHECK_S = 0.25
@@ -40,8 +41,6 @@ STEP_S = 0.02
 TIMEOUT_S = 30.0
 QUIET_S = 2.0
 """Two flushes of the slowest tier."""
-MISSED_HEARTBEATS_MAX = 3
-"""After so many missed heartbeats the protocol tells a client to reconnect; it shows nothing as live any more."""
 
 LIMIT_MS = 3500.0
 """Above the limits of the feed and of the heartbeats, with some room for a busy machine."""
@@ -79,7 +78,8 @@ class SystemUnderTest:
     def _build(self, stack: ExitStack) -> None:
         self.epoch_ns = time.monotonic_ns()
         scenario = make_scenario(self.clients, self.symbols, self.slow, self.stalled)
-        self.server = stack.enter_context(EmbeddedServer())
+        self._servers = stack.enter_context(ExitStack())
+        self.server = self._servers.enter_context(EmbeddedServer())
         self.proxy = Proxy(self.server.port)
         stack.callback(self.proxy.close)
         self.collector = Collector(self.server.url, scenario.symbols, ("1s",), self.epoch_ns, timed=self.timed)
@@ -119,12 +119,37 @@ class SystemUnderTest:
         swarm.limit_slow(scenario.clients.slow_bytes_per_s)
         return swarm
 
-    def _record(self, event: Event | BotEvent) -> None:
+    def _record(self, event: Event | BotEvent | MovementEvent) -> None:
         with self._recording_lock:
             self._checker.check(event)
             self._recorder.write(event)
 
     # Parts that faults act on.
+
+    def began(self, name: str, *, stops: bool) -> None:
+        """Record that a fault begins. `stops`: whether prices may stand still while it lasts."""
+        self._record(FaultBegan(self._now_s(), name, stops))
+
+    def ended(self, name: str) -> None:
+        """Record that a fault is over."""
+        self._record(FaultEnded(self._now_s(), name))
+
+    def _now_s(self) -> float:
+        return round((time.monotonic_ns() - self.epoch_ns) / 1e9, 3)
+
+    def move_server(self) -> None:
+        """Let new connections, and the collector, go to a new server; the old one stays up with its connections."""
+        self._old_server, self.server = self.server, self._servers.enter_context(EmbeddedServer())
+        self.proxy.target_port = self.server.port
+        self.collector.move(self.server.url)
+
+    def stop_old_server(self) -> None:
+        """End the server from which `move_server` moved."""
+        self._old_server.stop()
+
+    def set_notifications(self, flags: str) -> None:
+        """Set the server's `notify-keyspace-events`, as its operator may for another application."""
+        execute(self.server.url, [encode("CONFIG", "SET", "notify-keyspace-events", flags)])
 
     def start_gateway(self, **sections: dict[str, Any]) -> Gateway:
         """Start one more gateway on the port, and do not wait until it is ready."""
@@ -194,7 +219,8 @@ class SystemUnderTest:
     def all_live(self) -> bool:
         """Whether every client is connected, and every normal one has live prices that are less than a second old."""
         return self.all_ready() and all(
-            seen is not None and seen[1] < 1000 * UNITS_PER_MS for seen in map(self._oldest, self._reading_clients())
+            seen is not None and seen[1] < 1000 * UNITS_PER_MS
+            for seen in (oldest_live(client, self.epoch_ns) for client in reading(self._swarm.clients))
         )
 
     def run(self, seconds: float) -> None:
@@ -250,6 +276,7 @@ class SystemUnderTest:
             examples=checker.examples + not_current[:5],
             klines_checked=checker.checked,
             prices_checked=checker.prices_checked,
+            movements_checked=checker.movement.checked,
             sums=sums,
             away=away,
             tracebacks=text.count("Traceback"),
@@ -281,26 +308,14 @@ class SystemUnderTest:
         now_s = time.monotonic()
         if now_s - self._live_checked_s >= LIVE_CHECK_S:
             self._live_checked_s = now_s
-            self._check_live_prices()
+            self._record_live()
 
-    def _reading_clients(self) -> list[Client]:
-        return [client for client in self._swarm.clients if client.kind == "normal" and client.state is State.READY]
-
-    def _oldest(self, client: Client) -> tuple[str, int] | None:
-        silent_ns = time.monotonic_ns() - client.last_read_ns
-        if silent_ns > MISSED_HEARTBEATS_MAX * HEARTBEAT_S * 1e9 or client.follower is None:
-            return None
-        return client.follower.oldest_live(stamp_at(time.monotonic_ns(), self.epoch_ns))
-
-    def _check_live_prices(self) -> None:
-        """Record the oldest price that each client shows as live."""
+    def _record_live(self) -> None:
         self.oldest_live_ms = 0.0
-        for client in self._reading_clients():
-            if seen := self._oldest(client):
-                channel, age = seen
-                age_ms = age / UNITS_PER_MS
-                self.oldest_live_ms = max(self.oldest_live_ms, age_ms)
-                self._record(Shown(client.index, channel, age_ms, self.limit_ms))
+        for shown in live_values(self._swarm.clients, self.epoch_ns, self.limit_ms):
+            self.oldest_live_ms = max(self.oldest_live_ms, shown.age_ms)
+            self._record(shown)
+        self._record(Newest(self._now_s(), newest_prices(self._swarm.clients)))
 
     def _stop_gateways(self) -> None:
         for gateway in self.gateways:

@@ -21,6 +21,8 @@ class Verdict:
     klines_checked: int
     prices_checked: int
     """Checks of the oldest price that a client shows as live."""
+    movements_checked: int
+    """Prices compared with the ones before, to see that they move."""
     sums: dict[str, int]
     away: int
     """Clients that were not connected at the end."""
@@ -40,7 +42,9 @@ class Verdict:
         sums = ("lost", "unknown", "out_of_order") if self.ordered else ("lost", "unknown")
         bad = sum(self.sums[name] for name in sums) + self.away + self.tracebacks
         ended = all(status in (0, None) for status in self.statuses)
-        checked = self.klines_checked > 0 and self.prices_checked > 0 and self.bot_klines != 0
+        checked = (
+            self.klines_checked > 0 and self.prices_checked > 0 and self.movements_checked > 0 and self.bot_klines != 0
+        )
         return not self.faults and not bad and ended and checked
 
 
@@ -59,7 +63,8 @@ def summary(seed: int, verdict: Verdict) -> str:
         f"klines   {verdict.klines_checked:,} closed ones checked, "
         + (" ".join(f"{name}={count}" for name, count in verdict.faults.items()) or "no fault"),
         (
-            f"prices   {sums['delivered']:,} delivered, {verdict.prices_checked:,} checks of shown prices,"
+            f"prices   {sums['delivered']:,} delivered, {verdict.prices_checked:,} checks of what is shown as live,"
+            f" {verdict.movements_checked:,} of whether prices move,"
             f" {sums['lost']} lost, {sums['out_of_order']} out of order, {sums['unknown']} of unknown channels"
         ),
         f"clients  {verdict.away} away at the end",

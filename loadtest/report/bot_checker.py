@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from gateway.model.interval import INTERVALS
 from loadtest.report.recording import BotConnected, BotDisconnected, BotKline, RestKlines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from loadtest.report.recording import BotEvent
+    from loadtest.report.recording import BotEvent, Ledger
 
 FAULTS = {
     "bot_past": "an event of a kline that had closed before the bot connected",
@@ -24,7 +25,11 @@ FAULTS = {
     "bot_hole": "a connection that stayed open was not told a closed kline that REST has",
     "bot_missing_at_end": "the newest closed kline of REST had not come when the run ended",
     "bot_wrong_value": "a closed kline differs from that of REST",
+    "rest_hole": "REST lacks a closed kline that was stored or published",
 }
+
+REST_KLINES = 400
+"""Fewer than a collector stores, because what is stored goes on while the run ends."""
 
 
 class _Stream:
@@ -51,6 +56,7 @@ class BotChecker:
         self._streams: dict[int, dict[str, _Stream]] = {}
         self.compared = 0
         """Closed klines compared with those of REST."""
+        self._rest: dict[str, set[int]] = {}
 
     def check(self, event: BotEvent) -> None:
         """Check one event."""
@@ -64,7 +70,19 @@ class BotChecker:
             case BotKline():
                 self._kline(event)
             case RestKlines(channel, rows):
+                self._rest[channel] = {open_time_ms for open_time_ms, _ in rows}
                 self._compare(channel, dict(rows))
+
+    def finish(self, ledger: Ledger) -> None:
+        """Compare what REST has with what was stored or published, of which it must have the newest `REST_KLINES`."""
+        for channel, opens in self._rest.items():
+            interval = INTERVALS[channel.rpartition(":")[2]]
+            first, last = ledger.published[interval.name]
+            expected = max(first, interval.back(last, REST_KLINES - 1))
+            while expected <= last:
+                if expected not in opens:
+                    self._report("rest_hole", f"{channel}: {expected}")
+                expected = interval.next_open(expected)
 
     def _kline(self, event: BotKline) -> None:
         stream = self._streams[event.bot].setdefault(event.channel, _Stream())

@@ -14,14 +14,19 @@ from typing import TYPE_CHECKING
 from gateway.model.interval import INTERVALS
 from loadtest.protocol.stamps import volume_of
 from loadtest.report.bot_checker import BotChecker
+from loadtest.report.movement_checker import MovementChecker
 from loadtest.report.recording import (
     BotConnected,
     BotDisconnected,
     BotKline,
     Closed,
+    FaultBegan,
+    FaultEnded,
     Forming,
+    Impossible,
     Joined,
     Left,
+    Newest,
     RestKlines,
     Shown,
     Snapshot,
@@ -31,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from gateway.model.interval import Interval
-    from loadtest.report.recording import BotEvent, Event, Ledger
+    from loadtest.report.recording import BotEvent, Event, Ledger, MovementEvent
 
 _EXAMPLES = 20
 # Most missing klines to remember per channel; more would not say more about a series that is silent for an hour.
@@ -46,7 +51,8 @@ FAULTS = {
     "wrong_value": "a closed kline has the values of another one, or of one that is not final",
     "unordered_snapshot": "a snapshot is not ascending or has a gap",
     "declared_hole": "the gateway could not fill the gap of a reconnect",
-    "old_as_live": "a price was shown as live that was older than the limit",
+    "old_as_live": "a price was shown as live that was older than the limit, or klines whose next close was overdue",
+    "impossible_price": "a price was shown that the feeder did not make",
     "missing_at_end": "the newest closed klines had not come when the run ended",
 }
 
@@ -85,10 +91,11 @@ class Checker:
         self.prices_checked = 0
         """Checks of the oldest price shown as live."""
         self.bots = BotChecker(self._fault)
+        self.movement = MovementChecker(self._fault)
         self._states: dict[tuple[int, str], _ChannelState] = {}
         self._disconnected: set[int] = set()
 
-    def check(self, event: Event | BotEvent) -> None:
+    def check(self, event: Event | BotEvent | MovementEvent) -> None:
         """Check one event."""
         match event:
             case Joined(client):
@@ -108,6 +115,10 @@ class Checker:
                 self._forming(self._state(client, channel), event, open_time_ms)
             case BotConnected() | BotDisconnected() | BotKline() | RestKlines():
                 self.bots.check(event)
+            case FaultBegan() | FaultEnded() | Newest():
+                self.movement.check(event)
+            case Impossible():
+                self._fault("impossible_price", f"{event!r}")
             case Shown(_, _, age_ms, limit_ms):
                 self.prices_checked += 1
                 if age_ms > limit_ms:
@@ -116,6 +127,7 @@ class Checker:
     def finish(self, ledger: Ledger) -> None:
         """Judge what is missing at the end, when the feed has stopped and nothing is on its way any more."""
         self._count_holes(self._states.values())
+        self.bots.finish(ledger)
         for (client, channel), state in self._states.items():
             published = ledger.published.get(state.interval.name)
             if published is None or client in self._disconnected:

@@ -1,4 +1,4 @@
-"""Events of what clients received on their kline channels, and files of them: one JSON array per line.
+"""Events of what clients received and of what was broken meanwhile, and files of them: one JSON array per line.
 
 The first line is a header. The last line is the feeder's ledger, from which a checker knows what should have arrived.
 """
@@ -74,6 +74,36 @@ class Shown(Struct, frozen=True, array_like=True, tag="shown"):
     limit_ms: float
 
 
+class Impossible(Struct, frozen=True, array_like=True, tag="impossible"):
+    """A price that a client was shown, and that the feeder of this run did not make."""
+
+    client: int
+    channel: str
+    price: float
+
+
+class FaultBegan(Struct, frozen=True, array_like=True, tag="began"):
+    """A fault begins. `at_s`: since the run began; `stops`: prices may stand still while it lasts."""
+
+    at_s: float
+    name: str
+    stops: bool
+
+
+class FaultEnded(Struct, frozen=True, array_like=True, tag="ended"):
+    """A fault is over."""
+
+    at_s: float
+    name: str
+
+
+class Newest(Struct, frozen=True, array_like=True, tag="newest"):
+    """Symbol -> the newest price that any client has, `at_s` after the run began."""
+
+    at_s: float
+    prices: dict[str, float]
+
+
 class Ledger(Struct, frozen=True, array_like=True, tag="ledger"):
     """Interval -> open times of the first and last closed kline that was published."""
 
@@ -113,8 +143,9 @@ class RestKlines(Struct, frozen=True, array_like=True, tag="rest_klines"):
 
 
 BotEvent = BotConnected | BotDisconnected | BotKline | RestKlines
-Event = Joined | Left | Snapshot | Closed | Forming | Shown
-Line = Header | Event | BotEvent | Ledger
+MovementEvent = FaultBegan | FaultEnded | Newest
+Event = Joined | Left | Snapshot | Closed | Forming | Shown | Impossible
+Line = Header | Event | BotEvent | MovementEvent | Ledger
 
 
 class RecordingError(Exception):
@@ -136,7 +167,7 @@ class Recorder:
         self._file.flush()
 
 
-def read(path: Path) -> Iterator[Event | BotEvent | Ledger]:
+def read(path: Path) -> Iterator[Event | BotEvent | MovementEvent | Ledger]:
     """The lines of a recording after its header."""
     decoder = msgspec.json.Decoder(Line)
     with path.open("rb") as file:

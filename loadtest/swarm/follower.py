@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gateway.model.interval import INTERVALS
 from loadtest.protocol.stamps import is_stamp, skipped
-from loadtest.report.recording import Closed, Forming, Snapshot
+from loadtest.report.recording import Closed, Forming, Impossible, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from loadtest.report.recording import Event, Mode
 
 SUMS = ("offered", "delivered", "conflated", "repeated", "out_of_order", "unknown", "current", "lost")
+
+_PRICES = ("open", "high", "low", "close")
 
 
 class _Ticker:
@@ -32,13 +35,17 @@ class _Ticker:
 
 
 class _Klines:
-    __slots__ = ("channel", "close", "cursor", "forming")
+    __slots__ = ("channel", "close", "cursor", "forming", "interval", "live", "price")
 
     def __init__(self, channel: str) -> None:
         self.channel = channel
         self.close = 0.0
         self.cursor: int | None = None
         self.forming: int | None = None
+        self.interval = INTERVALS.get(channel.rpartition(":")[2])
+        self.live = False
+        self.price = 0.0
+        """The last close of a forming kline; 0 before any."""
 
 
 class Follower:
@@ -88,20 +95,44 @@ class Follower:
         """Take a message about the state of the feed."""
         for number, state in message["channels"].items():
             view = self._by_number.get(int(number))
-            if isinstance(view, _Ticker):
+            if view is not None:
                 view.live = state == "live"
 
     def oldest_live(self, now_stamp: int) -> tuple[str, int] | None:
-        """Channel and age (in stamp units) of the oldest price shown as live; None without one."""
-        ages = [
-            (now_stamp - int(view.last), view.symbol)
-            for view in self._by_number.values()
-            if isinstance(view, _Ticker) and view.live and view.shown and is_stamp(view.last)
-        ]
+        """Channel and age (in stamp units) of the oldest price shown as live; None without one.
+
+        Prices are those of tickers and of forming klines.
+        """
+        ages = []
+        for view in self._by_number.values():
+            if isinstance(view, _Ticker):
+                if view.live and view.shown and is_stamp(view.last):
+                    ages.append((now_stamp - int(view.last), f"ticker:{view.symbol}"))
+            elif view.live and is_stamp(view.price):
+                ages.append((now_stamp - int(view.price), view.channel))
         if not ages:
             return None
-        age, symbol = max(ages)
-        return f"ticker:{symbol}", age
+        age, channel = max(ages)
+        return channel, age
+
+    def most_overdue(self, now_ms: int) -> tuple[str, int] | None:
+        """Of the kline channels shown as live, the one whose next close is due longest, and for how many ms.
+
+        Below 0: it is not due yet. None without such a channel.
+        """
+        overdue = []
+        for view in self._by_number.values():
+            if isinstance(view, _Klines) and view.live and view.interval and view.cursor is not None:
+                due_ms = view.interval.close_time(view.interval.next_open(view.cursor)) + 1
+                overdue.append((now_ms - due_ms, view.channel))
+        if not overdue:
+            return None
+        overdue_ms, channel = max(overdue)
+        return channel, overdue_ms
+
+    def prices(self) -> list[tuple[str, float]]:
+        """Symbol and last price of each ticker, live or not."""
+        return [(view.symbol, view.last) for view in self._by_name.values() if isinstance(view, _Ticker)]
 
     def apply(self, updates: Iterable[ChannelUpdate], now_stamp: int, ages: dict[str, Ages]) -> tuple[int, int]:
         """Apply one update message read at `now_stamp`; returns its numbers of ticker updates and closed klines.
@@ -145,6 +176,9 @@ class Follower:
 
     def _apply_price(self, view: _Ticker, price: float, *, counted: bool) -> bool:
         """Take a price; returns whether it is newer. Snapshots are not `counted`: they may skip or repeat values."""
+        if not is_stamp(price):
+            self._on_event(Impossible(self.client, f"ticker:{view.symbol}", price))
+            return False
         before = view.last
         if price > before:
             view.last = price
@@ -160,7 +194,10 @@ class Follower:
         return False
 
     def _apply_kline(self, view: _Klines, fields: dict[str, Any]) -> bool:
-        """Emit an event for a kline update; returns whether the kline is closed."""
+        """Emit events for a kline update; returns whether the kline is closed."""
+        self._check_prices(view, fields)
+        if is_stamp(close := fields.get("close", 0.0)) and not fields.get("isClosed"):
+            view.price = close
         open_time_ms = fields.get("openTime")
         if open_time_ms is None:
             return False
@@ -173,6 +210,12 @@ class Follower:
             self._on_event(Forming(self.client, view.channel, open_time_ms))
         return False
 
+    def _check_prices(self, view: _Klines, kline: dict[str, Any]) -> None:
+        for name in _PRICES:
+            price = kline.get(name)
+            if price is not None and not is_stamp(float(price)):
+                self._on_event(Impossible(self.client, view.channel, float(price)))
+
     def _kline_snapshot(self, view: _Klines, message: dict[str, Any]) -> None:
         closed = tuple((kline["openTime"], float(kline["volume"])) for kline in message["klines"])
         forming = message["forming"]
@@ -181,7 +224,11 @@ class Follower:
             mode = "resync"
         elif "recovered" in message:
             mode = "recovered" if message["recovered"] else "unrecovered"
+        for kline in (*message["klines"], forming or {}):
+            self._check_prices(view, kline)
+        view.live = message.get("state") == "live"
         view.forming = forming["openTime"] if forming else None
+        view.price = float(forming.get("close", 0.0)) if forming else 0.0
         if closed:
             view.cursor = closed[-1][0]
         self._on_event(Snapshot(self.client, view.channel, mode, closed, view.forming))

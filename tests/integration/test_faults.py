@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.nemesis.faults import FAULTS
+from loadtest.nemesis.faults import FAULTS, change
 from loadtest.nemesis.system import LIMIT_MS, SystemUnderTest
 
 OUTAGE_S = float(os.environ.get("FAULT_SECONDS", "4"))
@@ -35,9 +35,9 @@ def test_the_outages_are_long_enough_to_catch_a_lie() -> None:
 def broken(system: SystemUnderTest, name: str, seconds: float = OUTAGE_S) -> None:
     """Break one thing for a while."""
     system.run(1.5)
-    FAULTS[name].begin(system)
+    change(system, FAULTS[name], ends=False)
     system.run(seconds)
-    FAULTS[name].end(system)
+    change(system, FAULTS[name], ends=True)
 
 
 class TestRedis:

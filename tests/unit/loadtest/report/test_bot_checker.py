@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from loadtest.report.bot_checker import FAULTS
+from loadtest.report.bot_checker import FAULTS, REST_KLINES
 from loadtest.report.checker import Checker
-from loadtest.report.recording import BotConnected, BotDisconnected, BotKline, RestKlines
+from loadtest.report.recording import BotConnected, BotDisconnected, BotKline, Ledger, RestKlines
 
 if TYPE_CHECKING:
     from loadtest.report.recording import BotEvent
@@ -64,3 +64,16 @@ def test_a_connection_that_was_told_nothing_does_not_count() -> None:
 def test_counts_what_it_has_checked() -> None:
     checker = check(CONNECTED, event(1), event(2), rest(1, 2))
     assert (checker.bots.checked, checker.bots.compared) == (2, 2)
+
+
+def test_rest_has_every_closed_kline_that_was_stored_or_published() -> None:
+    checker = check(rest(1, 2, 4))
+    checker.finish(Ledger({"1s": (1 * SECOND, 4 * SECOND)}))
+    assert checker.faults == {"rest_hole": 1}
+    assert checker.examples == [f"rest_hole: {CHANNEL}: 3000"]
+
+
+def test_rest_need_not_have_more_than_a_collector_keeps() -> None:
+    checker = check(rest(*range(1001 - REST_KLINES, 1001)))
+    checker.finish(Ledger({"1s": (0, 1000 * SECOND)}))
+    assert not checker.faults

@@ -6,10 +6,22 @@ import pytest
 
 from loadtest.protocol.stamps import volume_of
 from loadtest.report.checker import FAULTS, Checker
-from loadtest.report.recording import Closed, Forming, Joined, Ledger, Left, Shown, Snapshot
+from loadtest.report.movement_checker import FAULTS as MOVEMENT_FAULTS
+from loadtest.report.recording import (
+    Closed,
+    FaultBegan,
+    Forming,
+    Impossible,
+    Joined,
+    Ledger,
+    Left,
+    Newest,
+    Shown,
+    Snapshot,
+)
 
 if TYPE_CHECKING:
-    from loadtest.report.recording import Event, Mode
+    from loadtest.report.recording import Event, Mode, MovementEvent
 
 MINUTE = 60_000
 CHANNEL = "kline:AAUSDT:1m"
@@ -28,13 +40,13 @@ def snapshot(*bars: int, forming: int | None = None, mode: Mode = "replace") -> 
     return Snapshot(1, CHANNEL, mode, held, None if forming is None else forming * MINUTE)
 
 
-def faults(*events: Event, published: int | None = None) -> dict[str, int]:
+def faults(*events: Event | MovementEvent, published: int | None = None) -> dict[str, int]:
     checker = Checker()
     for event in events:
         checker.check(event)
     if published is not None:
         checker.finish(Ledger({"1m": (MINUTE, published * MINUTE)}))
-    assert set(checker.faults) <= set(FAULTS)
+    assert set(checker.faults) <= {*FAULTS, *MOVEMENT_FAULTS}
     assert len(checker.examples) == sum(checker.faults.values())
     return dict(checker.faults)
 
@@ -180,3 +192,13 @@ def test_an_old_price_is_shown_as_live_only_within_the_limit() -> None:
     checker.check(Shown(1, "ticker:AAUSDT", 1001.0, 1000.0))
     assert checker.faults == {"old_as_live": 1}
     assert checker.prices_checked == 2
+
+
+def test_a_price_that_the_feeder_did_not_make_is_a_fault() -> None:
+    assert faults(Impossible(1, "ticker:AAUSDT", 777.0)) == {"impossible_price": 1}
+
+
+def test_a_price_that_stands_still_is_a_fault() -> None:
+    events = [Newest(float(at_s), {"AAUSDT": 1.0}) for at_s in range(12)]
+    assert faults(*events) == {"frozen": 1}
+    assert not faults(FaultBegan(0, "silence", stops=True), *events)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from loadtest.protocol.ages import Ages
 from loadtest.protocol.stamps import BASE, price
-from loadtest.report.recording import Closed, Forming, Snapshot
+from loadtest.report.recording import Closed, Forming, Impossible, Snapshot
 from loadtest.swarm.follower import Follower
 
 if TYPE_CHECKING:
@@ -108,10 +108,10 @@ def test_klines_become_events() -> None:
     view.kline_snapshot(1, 3, 4, forming=5)
 
     counted = view.news(
-        (1, {"openTime": 5 * MINUTE, "close": 1.0, "volume": 6.0, "isClosed": True}),
-        (1, {"openTime": 6 * MINUTE, "close": 1.0, "volume": 0.5, "isClosed": False}),
-        (1, {"openTime": 6 * MINUTE, "close": 2.0, "volume": 0.5, "isClosed": False}),
-        (1, {"close": 3.0}),
+        (1, {"openTime": 5 * MINUTE, "close": at(NOW, 1), "volume": 6.0, "isClosed": True}),
+        (1, {"openTime": 6 * MINUTE, "close": at(NOW, 1), "volume": 0.5, "isClosed": False}),
+        (1, {"openTime": 6 * MINUTE, "close": at(NOW, 2), "volume": 0.5, "isClosed": False}),
+        (1, {"close": at(NOW, 3)}),
     )
 
     channel = "kline:AAUSDT:1m"
@@ -185,3 +185,44 @@ def test_the_oldest_live_price_is_found() -> None:
     view.follower.status({"op": "status", "channels": {"1": "live"}})
     view.news((2, {"c": at(BASE + 900, 2)}))
     assert view.follower.oldest_live(NOW) == ("ticker:AAUSDT", 900)
+
+
+def test_a_price_that_is_no_stamp_is_reported_and_not_taken() -> None:
+    view = View()
+    view.ticker_snapshot(1, "AAUSDT", 777.0)
+    view.news((1, {"c": at(NOW, 1)}), (1, {"c": 0.0}))
+
+    channel = "ticker:AAUSDT"
+    assert view.events == [Impossible(7, channel, 777.0), Impossible(7, channel, 0.0)]
+    assert view.follower.prices() == [("AAUSDT", at(NOW, 1))]
+
+
+def test_a_kline_with_a_price_that_is_no_stamp_is_reported() -> None:
+    view = View()
+    view.kline_snapshot(1, forming=5)
+    view.news((1, {"openTime": 5 * MINUTE, "low": 0.0, "close": at(NOW, 1)}))
+
+    assert Impossible(7, "kline:AAUSDT:1m", 0.0) in view.events
+
+
+def test_the_oldest_live_price_may_be_that_of_a_forming_kline() -> None:
+    view = View()
+    view.ticker_snapshot(1, "AAUSDT", at(NOW - 10, 1))
+    view.kline_snapshot(2, forming=5, state="live")
+    view.news((2, {"openTime": 5 * MINUTE, "close": at(NOW - 70, 1)}))
+
+    assert view.follower.oldest_live(NOW) == ("kline:AAUSDT:1m", 70)
+    view.follower.status({"channels": {"2": "stale"}})
+    assert view.follower.oldest_live(NOW) == ("ticker:AAUSDT", 10)
+
+
+def test_a_live_kline_channel_tells_how_long_its_next_close_is_due() -> None:
+    view = View()
+    assert view.follower.most_overdue(0) is None
+    view.kline_snapshot(1, 3, 4, forming=5, state="live")
+
+    assert view.follower.most_overdue(6 * MINUTE + 500) == ("kline:AAUSDT:1m", 500)
+    view.news((1, {"openTime": 5 * MINUTE, "close": at(NOW, 1), "volume": 6.0, "isClosed": True}))
+    assert view.follower.most_overdue(6 * MINUTE + 500) == ("kline:AAUSDT:1m", 500 - MINUTE)
+    view.follower.status({"channels": {"1": "stale"}})
+    assert view.follower.most_overdue(9 * MINUTE) is None
