@@ -24,6 +24,9 @@ LENGTHS_S: Mapping[str, tuple[float, float]] = {
     "freeze gateway": (0.2, 2.5),
     "restart redis empty": (0.0, 0.0),
     "drop clients": (0.0, 0.0),
+    # A close counts as overdue late, and a silent connection is replaced late.
+    "klines stop": (4.0, 12.0),
+    "move redis": (4.0, 12.0),
 }
 """Fault -> range of its length, where it differs from `LENGTH_S`."""
 
