@@ -100,6 +100,48 @@ class TestCollector:
             judged(system)
 
 
+class TestData:
+    def test_dirty_data_beside_correct_data_changes_nothing(self, tmp_path: Path) -> None:
+        names = ("future times", "impossible prices", "foreign channels", "microseconds", "foreign notifications")
+        with SystemUnderTest(tmp_path, timed=True) as system:
+            for name in names:
+                change(system, FAULTS[name], ends=False)
+            system.run(OUTAGE_S)
+            for name in ("status silent", "status malformed", "status prices", "status klines"):
+                assert not system.notices(name)
+            for name in names:
+                change(system, FAULTS[name], ends=True)
+            judged(system)
+
+    def test_times_in_seconds_change_nothing(self, tmp_path: Path) -> None:
+        with SystemUnderTest(tmp_path, timed=True) as system:
+            broken(system, "seconds")
+            assert not system.notices("status silent")
+            judged(system)
+
+    @pytest.mark.parametrize(
+        ("name", "reason", "seconds"),
+        [
+            ("garbage", "malformed", OUTAGE_S),
+            ("prices stop", "prices", OUTAGE_S),
+            ("klines stop", "klines", 2 * OUTAGE_S),
+        ],
+    )
+    def test_a_lane_without_data_is_stale(self, tmp_path: Path, name: str, reason: str, seconds: float) -> None:
+        with SystemUnderTest(tmp_path) as system:
+            broken(system, name, seconds)
+            assert system.notices(f"status {reason}") >= system.clients
+            judged(system)
+
+    def test_a_server_that_moved_is_found_while_the_old_one_answers(self, tmp_path: Path) -> None:
+        with SystemUnderTest(tmp_path) as system:
+            change(system, FAULTS["move redis"], ends=False)
+            system.wait(lambda: system.notices("status silent") >= system.clients, "everybody stale")
+            system.wait(system.all_live, "everybody live")
+            change(system, FAULTS["move redis"], ends=True)
+            judged(system)
+
+
 class TestGateway:
     @pytest.mark.parametrize("timed", [True, False], ids=["with event times", "without"])
     @pytest.mark.parametrize("name", ["clock forward", "clock back"])
