@@ -26,8 +26,8 @@ Unit = Literal["ms", "us", "s"]
 
 DAY_MS = 86_400_000
 AHEADS_MS = (60_000, 3_600_000, DAY_MS)
-IMPOSSIBLE = ("00000777", "0000")
-"""Stamp and number of a price that is not one of this run."""
+IMPOSSIBLE = ("100000777", "0000")
+"""Stamp and number of a price that is a number, and not one of this run."""
 PRICES = ('"0.00000000"', '"-1"', '"NaN"', '"Infinity"', '"1e999"', '""', "null", "0", "[]")
 """Last prices that are none, as JSON."""
 

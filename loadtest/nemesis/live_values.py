@@ -33,8 +33,13 @@ def oldest_live(client: Client, epoch_ns: int) -> tuple[str, int] | None:
 
 
 def live_values(clients: Iterable[Client], epoch_ns: int, limit_ms: float) -> Iterator[Shown]:
-    """The oldest price and the most overdue kline that each client shows as live. `limit_ms`: of a price's age."""
+    """The oldest price and the most overdue kline that each client shows as live. Call it every `LIVE_CHECK_S`.
+
+    `limit_ms`: of a price's age. Kline channels count once they have been live for a second.
+    """
     for client in reading(clients):
+        if client.follower is not None:
+            client.follower.count_check()
         if seen := oldest_live(client, epoch_ns):
             yield Shown(client.index, seen[0], seen[1] / UNITS_PER_MS, limit_ms)
         if client.follower is None or not _hears(client):

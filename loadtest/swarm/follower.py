@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 SUMS = ("offered", "delivered", "conflated", "repeated", "out_of_order", "unknown", "current", "lost")
 
+SETTLING_CHECKS = 4
+"""Kline channels that have become live may still get their resync for so many checks: for a second, four a second."""
+
 _PRICES = ("open", "high", "low", "close")
 
 
@@ -35,7 +38,7 @@ class _Ticker:
 
 
 class _Klines:
-    __slots__ = ("channel", "close", "cursor", "forming", "interval", "live", "price")
+    __slots__ = ("channel", "close", "cursor", "forming", "interval", "live", "live_checks", "price")
 
     def __init__(self, channel: str) -> None:
         self.channel = channel
@@ -44,6 +47,8 @@ class _Klines:
         self.forming: int | None = None
         self.interval = INTERVALS.get(channel.rpartition(":")[2])
         self.live = False
+        self.live_checks = 0
+        """How often `count_check` has found the channel live without a break."""
         self.price = 0.0
         """The last close of a forming kline; 0 before any."""
 
@@ -98,6 +103,12 @@ class Follower:
             if view is not None:
                 view.live = state == "live"
 
+    def count_check(self) -> None:
+        """Call it before each check of what is live."""
+        for view in self._by_number.values():
+            if isinstance(view, _Klines):
+                view.live_checks = view.live_checks + 1 if view.live else 0
+
     def oldest_live(self, now_stamp: int) -> tuple[str, int] | None:
         """Channel and age (in stamp units) of the oldest price shown as live; None without one.
 
@@ -108,7 +119,7 @@ class Follower:
             if isinstance(view, _Ticker):
                 if view.live and view.shown and is_stamp(view.last):
                     ages.append((now_stamp - int(view.last), f"ticker:{view.symbol}"))
-            elif view.live and is_stamp(view.price):
+            elif view.live_checks > SETTLING_CHECKS and is_stamp(view.price):
                 ages.append((now_stamp - int(view.price), view.channel))
         if not ages:
             return None
@@ -122,7 +133,9 @@ class Follower:
         """
         overdue = []
         for view in self._by_number.values():
-            if isinstance(view, _Klines) and view.live and view.interval and view.cursor is not None:
+            if not isinstance(view, _Klines) or view.live_checks <= SETTLING_CHECKS:
+                continue
+            if view.interval and view.cursor is not None:
                 due_ms = view.interval.close_time(view.interval.next_open(view.cursor)) + 1
                 overdue.append((now_ms - due_ms, view.channel))
         if not overdue:

@@ -10,6 +10,7 @@ from loadtest.nemesis.setup import HEARTBEAT_S, make_scenario
 from loadtest.protocol.dialects import NATIVE
 from loadtest.protocol.stamps import UNITS_PER_MS, stamp_at
 from loadtest.swarm.client import Client, State, make_clients
+from loadtest.swarm.follower import SETTLING_CHECKS
 
 EPOCH_NS = time.monotonic_ns()
 OLD_MS = 700
@@ -38,6 +39,9 @@ def clients() -> list[Client]:
     for message in snapshots:
         assert clients[0].follower is not None
         clients[0].follower.snapshot(message)
+    for _ in range(SETTLING_CHECKS):
+        assert clients[0].follower is not None
+        clients[0].follower.count_check()
     return clients
 
 

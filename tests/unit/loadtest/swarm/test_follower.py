@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from loadtest.protocol.ages import Ages
 from loadtest.protocol.stamps import BASE, price
 from loadtest.report.recording import Closed, Forming, Impossible, Snapshot
-from loadtest.swarm.follower import Follower
+from loadtest.swarm.follower import SETTLING_CHECKS, Follower
 
 if TYPE_CHECKING:
     from loadtest.report.recording import Event
@@ -205,14 +205,22 @@ def test_a_kline_with_a_price_that_is_no_stamp_is_reported() -> None:
     assert Impossible(7, "kline:AAUSDT:1m", 0.0) in view.events
 
 
+def settle(view: View) -> None:
+    """Let a kline channel be live long enough to count."""
+    for _ in range(SETTLING_CHECKS + 1):
+        view.follower.count_check()
+
+
 def test_the_oldest_live_price_may_be_that_of_a_forming_kline() -> None:
     view = View()
     view.ticker_snapshot(1, "AAUSDT", at(NOW - 10, 1))
     view.kline_snapshot(2, forming=5, state="live")
+    settle(view)
     view.news((2, {"openTime": 5 * MINUTE, "close": at(NOW - 70, 1)}))
 
     assert view.follower.oldest_live(NOW) == ("kline:AAUSDT:1m", 70)
     view.follower.status({"channels": {"2": "stale"}})
+    view.follower.count_check()
     assert view.follower.oldest_live(NOW) == ("ticker:AAUSDT", 10)
 
 
@@ -220,9 +228,11 @@ def test_a_live_kline_channel_tells_how_long_its_next_close_is_due() -> None:
     view = View()
     assert view.follower.most_overdue(0) is None
     view.kline_snapshot(1, 3, 4, forming=5, state="live")
-
+    assert view.follower.most_overdue(6 * MINUTE + 500) is None
+    settle(view)
     assert view.follower.most_overdue(6 * MINUTE + 500) == ("kline:AAUSDT:1m", 500)
     view.news((1, {"openTime": 5 * MINUTE, "close": at(NOW, 1), "volume": 6.0, "isClosed": True}))
     assert view.follower.most_overdue(6 * MINUTE + 500) == ("kline:AAUSDT:1m", 500 - MINUTE)
     view.follower.status({"channels": {"1": "stale"}})
+    view.follower.count_check()
     assert view.follower.most_overdue(9 * MINUTE) is None
