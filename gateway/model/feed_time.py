@@ -43,7 +43,8 @@ class FeedTime:
         self.ahead_ms = 0
         """How far the feed is ahead of this machine's clock; 0 while that is well within the tolerance."""
         self.votes: dict[Hashable, int] = {}
-        """Event time minus this machine's time, by topic, of the newest message since the last count."""
+        """Event time minus this machine's time, by topic: of all since the last count, the one nearest to 0. A clock
+        that is wrong makes all messages differ; a collector that is wrong may send correct ones too."""
         self._claims: list[int] = []
         self._behind: list[int] = []
         self._shortest_ms = 0
@@ -68,7 +69,13 @@ class FeedTime:
             self._shortest_ms = length_ms
         if length_ms == self._shortest_ms:
             at_ms = min(max(corrected_ms, reached_ms), close_time_ms)
-            self.votes[topic] = at_ms - corrected_ms + self.ahead_ms
+            self.vote(topic, at_ms - corrected_ms + self.ahead_ms)
+
+    def vote(self, topic: Hashable, ahead_ms: int) -> None:
+        """Let a message vote that is so far ahead of this machine's time."""
+        before_ms = self.votes.get(topic)
+        if before_ms is None or abs(ahead_ms) < abs(before_ms):
+            self.votes[topic] = ahead_ms
 
     def count(self) -> int:
         """Count the votes, every `COUNT_S`; returns by how many ms the correction has changed, nearly always 0."""

@@ -73,7 +73,7 @@ class Plausibility:
         event_time_ms = ticker.event_time_ms
         if event_time_ms != arrived_ms:
             times = self._times
-            times.votes[self._topic] = event_time_ms - arrived_ms + times.ahead_ms
+            times.vote(self._topic, event_time_ms - arrived_ms + times.ahead_ms)
             if event_time_ms > self._limit_ms:
                 raise self._in_future(event_time_ms, arrived_ms)
         return event_time_ms
@@ -94,7 +94,7 @@ class Plausibility:
         if event_time_ms == arrived_ms:
             times.vote_of_window(self._topic, reached_ms, close_time_ms, close_time_ms - open_time_ms, arrived_ms)
         else:
-            times.votes[self._topic] = event_time_ms - arrived_ms + times.ahead_ms
+            times.vote(self._topic, event_time_ms - arrived_ms + times.ahead_ms)
         if reached_ms > self._limit_ms:
             raise self._in_future(reached_ms, arrived_ms)
         if event_time_ms <= self._limit_ms:

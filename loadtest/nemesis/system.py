@@ -26,6 +26,7 @@ from loadtest.protocol.stamps import UNITS_PER_MS
 from loadtest.report.checker import Checker
 from loadtest.report.recording import FaultBegan, FaultEnded, Joined, Ledger, Left, Newest, Recorder
 from loadtest.swarm.client import State, make_clients
+from loadtest.swarm.follower import CHECK_MS
 from loadtest.swarm.swarm import Swarm
 from simulator.server import EmbeddedServer
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from loadtest.report.recording import BotEvent, Event, MovementEvent
     from loadtest.scenario import Scenario
 
-LIVE_CHECK_S = 0.25
+LIVE_CHECK_S = CHECK_MS / 1000
 STEP_S = 0.02
 TIMEOUT_S = 30.0
 QUIET_S = 2.0

@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 
 SUMS = ("offered", "delivered", "conflated", "repeated", "out_of_order", "unknown", "current", "lost")
 
+CHECK_MS = 250
+"""Time between two checks of what is live."""
+
 SETTLING_CHECKS = 4
-"""Kline channels that have become live may still get their resync for so many checks: for a second, four a second."""
+"""Kline channels that have become live may still get their resync for so many checks: for a second."""
 
 _PRICES = ("open", "high", "low", "close")
 
@@ -129,7 +132,8 @@ class Follower:
     def most_overdue(self, now_ms: int) -> tuple[str, int] | None:
         """Of the kline channels shown as live, the one whose next close is due longest, and for how many ms.
 
-        Below 0: it is not due yet. None without such a channel.
+        Below 0: it is not due yet. At most as long as the channel has been live: after an interruption the next close
+        has its time again. None without such a channel.
         """
         overdue = []
         for view in self._by_number.values():
@@ -137,7 +141,8 @@ class Follower:
                 continue
             if view.interval and view.cursor is not None:
                 due_ms = view.interval.close_time(view.interval.next_open(view.cursor)) + 1
-                overdue.append((now_ms - due_ms, view.channel))
+                live_ms = view.live_checks * CHECK_MS
+                overdue.append((min(now_ms - due_ms, live_ms), view.channel))
         if not overdue:
             return None
         overdue_ms, channel = max(overdue)

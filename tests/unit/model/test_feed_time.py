@@ -113,3 +113,12 @@ def test_a_clock_by_the_feed() -> None:
     assert (clock(), clock.limit_ms()) == (T0, T0 + TOLERANCE_MS)
     counted(times, {"a": DAY_MS})
     assert (clock(), clock.limit_ms()) == (T0 + DAY_MS, T0 + DAY_MS + TOLERANCE_MS)
+
+
+def test_a_topic_that_also_brings_correct_times_does_not_vote_for_wrong_ones() -> None:
+    times = FeedTime(TOLERANCE_MS)
+    for _ in range(20):
+        for ahead_ms in (DAY_MS, 40, -DAY_MS, MINUTE_MS):
+            times.vote("ticker", ahead_ms)
+        assert times.votes == {"ticker": 40}
+        assert times.count() == 0

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from loadtest.protocol.ages import Ages
 from loadtest.protocol.stamps import BASE, price
 from loadtest.report.recording import Closed, Forming, Impossible, Snapshot
-from loadtest.swarm.follower import SETTLING_CHECKS, Follower
+from loadtest.swarm.follower import CHECK_MS, SETTLING_CHECKS, Follower
 
 if TYPE_CHECKING:
     from loadtest.report.recording import Event
@@ -231,6 +231,7 @@ def test_a_live_kline_channel_tells_how_long_its_next_close_is_due() -> None:
     assert view.follower.most_overdue(6 * MINUTE + 500) is None
     settle(view)
     assert view.follower.most_overdue(6 * MINUTE + 500) == ("kline:AAUSDT:1m", 500)
+    assert view.follower.most_overdue(9 * MINUTE) == ("kline:AAUSDT:1m", (SETTLING_CHECKS + 1) * CHECK_MS)
     view.news((1, {"openTime": 5 * MINUTE, "close": at(NOW, 1), "volume": 6.0, "isClosed": True}))
     assert view.follower.most_overdue(6 * MINUTE + 500) == ("kline:AAUSDT:1m", 500 - MINUTE)
     view.follower.status({"channels": {"1": "stale"}})
