@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 INTERVAL_S = 0.05
 FORMING_ROUNDS = 4
+DIRT_ROUNDS = 4
+"""Dirty data comes in one round of so many, of one symbol: most of what says the time must say the right one."""
 REPLY_S = 1.0
 STORED_MAX = 500
 HELD_KLINES = 3
@@ -211,9 +213,11 @@ class Collector:
         if not self._round % 10:
             for symbol in self._symbols:
                 commands += self._stored_ticker(symbol)
-        for dirt in list(misbehaviour.dirt.values()):
+        turn, rest = divmod(self._round, DIRT_ROUNDS)
+        for dirt in () if rest else list(misbehaviour.dirt.values()):
+            symbol = self._symbols[turn % len(self._symbols)]
             for interval in self._intervals:
-                commands += dirt(self._symbols, interval, _now_ms(), self._round)
+                commands += dirt([symbol], interval, _now_ms(), turn)
         return [part for command in commands for part in (command, command)] if misbehaviour.doubled else commands
 
     def _closing(self, symbol: str, interval: Interval, open_time_ms: int) -> list[bytes]:
