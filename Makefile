@@ -103,7 +103,8 @@ CLIENT_STAMPS := $(VENV)/clients.stamp $(VENV)/clients-connector.stamp \
 endif
 endif
 
-# Tests with real servers wait most of their time, and so run side by side, but for those that want the machine.
+# Tests with real servers wait most of their time, and so run side by side, but for those that want the machine. Property
+# tests are among them: coverage, which is asked of unit tests alone, makes them several times as slow.
 SLOW := tests/integration tests/clients tests/browser
 JOBS ?= 2
 
@@ -121,10 +122,10 @@ check-python: $(VENV)/dev.stamp page $(CLIENT_STAMPS)
 		test -z "$(CI)" || exit 1; set -- "$$@" --ignore=tests/clients/test_go_clients.py; fi; \
 	scripts/prometheus.sh; \
 	if [ -n "$(ARGS)" ]; then $(BIN)/pytest "$$@" $${without:+-m "$$without"} $(ARGS); exit; fi; \
-	$(BIN)/coverage run -m pytest $(SLOW:%=--ignore=%); \
+	$(BIN)/coverage run -m pytest $(SLOW:%=--ignore=%) --ignore=tests/property; \
 	$(BIN)/coverage report; \
 	$(BIN)/python -m scripts.pure_coverage; \
-	$(BIN)/pytest -n $(JOBS) --dist loadscope "$$@" -m "not alone$${without:+ and $$without}" $(SLOW); \
+	$(BIN)/pytest -n $(JOBS) --dist loadscope "$$@" -m "not alone$${without:+ and $$without}" tests/property $(SLOW); \
 	$(BIN)/pytest "$$@" -m "alone$${without:+ and $$without}" $(SLOW)
 
 $(VENV)/%.stamp: requirements/%.txt | $(BIN)/python
