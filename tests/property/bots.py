@@ -12,32 +12,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gateway.access.connection import ConnectionAccess, ConnectionLimits
-from gateway.config import Config, HistoryConfig, MarketConfig, StreamConfig
-from gateway.delivery.feed_state import FeedStateMachine
-from gateway.delivery.hub import Hub
-from gateway.delivery.load_level import Load
-from gateway.delivery.load_meter import LoadMeter
-from gateway.history.aggregating_store import AggregatingStore
-from gateway.history.live_view import LiveView
-from gateway.history.service import History
-from gateway.http.admission import Admission
+from gateway.config import Config, MarketConfig, StreamConfig
 from gateway.market.aggregate import aggregate_closed
-from gateway.market.market import Market
 from gateway.model.interval import INTERVALS
 from gateway.model.symbol import SymbolRule
-from gateway.ops.counters import Counters
 from gateway.protocol.binance_commands import StreamNames
 from gateway.redis.contract import Topic
-from gateway.runtime.backfill import Backfill
-from gateway.runtime.clock import SteadyClock
-from gateway.runtime.flush import Flusher
-from gateway.runtime.ingest import Ingest
-from gateway.runtime.load_windows import LoadWindows
-from gateway.runtime.session_writer import SessionWriter
 from gateway.stream.binance import BinanceClient, BinanceService
-from gateway.stream.endpoint import Endpoint
 from simulator.encode import kline_event, kline_member
-from tests.fakes import FakeSocket, FakeSocketBatch, messages
+from tests.fakes import FakeSocket, messages
+from tests.property.parts import Parts
 from tests.property.world import GRACE_MS, TICK_MS, Forming, MemoryStore
 
 if TYPE_CHECKING:
@@ -120,49 +104,14 @@ class Gateway:
 
     def __init__(self, clock: Clock, store: Store, ahead_ms: int) -> None:
         """`ahead_ms`: how far its clock is ahead of that of the exchange."""
-        now_ms, now_ns = (lambda: clock.now_ms + ahead_ms), (lambda: clock.time_ns() + ahead_ms * 1_000_000)
-        self.market = Market(CONFIG.market, LOG, lazy=True)
-        self.hub = Hub(self.market, LOG, wait_ms=WAIT_MS)
-        self.feed_state = FeedStateMachine(CONFIG.market.stale_after_s)
-        load, meter, counters = Load(CONFIG.stream.shed_above), LoadMeter(clock.thread_time), Counters()
-        aggregating = AggregatingStore(store, CONFIG.market)
-        self.history = History(
-            aggregating, LiveView(self.market, self.feed_state), HistoryConfig(), 50, clock_s=clock.monotonic
-        )
-        self.backfill = Backfill(aggregating, self.market, SPANS, (0.0,), now_ms)
-        self.admission = Admission(CONFIG, counters, load)
-        writer = SessionWriter(CONFIG, self.hub, counters, now_ms)
-        endpoint = Endpoint(CONFIG, self.hub, writer, counters, self.admission, now_ms)
-        self.service = BinanceService(endpoint, self.market, StreamNames(SymbolRule(), SPANS))
-        steady = SteadyClock(now_ns, now_ns)
-        self.ingest = Ingest(
-            CONFIG,
-            self.market,
-            self.hub,
-            self.feed_state,
-            self.backfill,
-            counters,
-            steady,
-            load,
-            meter,
-            clock.monotonic,
-            clock.thread_time,
-        )
-        self.flusher = Flusher(
-            CONFIG,
-            self.market,
-            self.hub,
-            self.backfill,
-            self.ingest,
-            counters,
-            load,
-            LoadWindows(meter, monotonic_s=clock.monotonic, process_s=clock.thread_time, waited_s=lambda: None),
-            writer,
-            lambda: None,
-            FakeSocketBatch,
-            now_ms,
-            clock.monotonic,
-        )
+        parts = Parts(CONFIG, clock, store, LOG, ahead_ms)
+        self.hub = parts.hub
+        self.history = parts.history
+        self.backfill = parts.backfill
+        self.admission = parts.admission
+        self.ingest = parts.ingest
+        self.service = BinanceService(parts.endpoint, parts.market, StreamNames(SymbolRule(), SPANS))
+        self.flusher = parts.flusher(lambda: None)
         self.tails: dict[Series, set[int]] = {}
         """Open times that polls have found already."""
 

@@ -19,41 +19,26 @@ import pytest
 
 from gateway.access.connection import ConnectionAccess as ClosingClient
 from gateway.access.connection import ConnectionLimits
-from gateway.config import Config, HistoryConfig, MarketConfig, StreamConfig
+from gateway.config import Config, MarketConfig, StreamConfig
 from gateway.delivery.channel import KlineChannel, TickerChannel
-from gateway.delivery.feed_state import FeedStateMachine
-from gateway.delivery.hub import Hub
-from gateway.delivery.load_level import Load
-from gateway.delivery.load_meter import Cause, LoadMeter
+from gateway.delivery.load_meter import Cause
 from gateway.delivery.load_remedies import Level
-from gateway.history.aggregating_store import AggregatingStore
-from gateway.history.live_view import LiveView
-from gateway.history.service import History
 from gateway.history.turns import Turns
-from gateway.http.admission import Admission
-from gateway.market.market import Market
 from gateway.model.interval import INTERVALS
 from gateway.model.kline import Kline
 from gateway.model.symbol import SymbolRule
-from gateway.ops.counters import Counters
 from gateway.protocol.native_commands import NativeCommands
 from gateway.redis.contract import Topic
 from gateway.runtime import backfill as backfill
 from gateway.runtime import fanout
 from gateway.runtime import flush as flusher
-from gateway.runtime.backfill import Backfill
-from gateway.runtime.clock import SteadyClock
-from gateway.runtime.flush import Flusher
-from gateway.runtime.ingest import Ingest
-from gateway.runtime.load_windows import LoadWindows
-from gateway.runtime.session_writer import SessionWriter
 from gateway.stream import snapshot_sender, snapshots
-from gateway.stream.endpoint import Endpoint
 from gateway.stream.native import DIALECTS, StreamService
 from gateway.stream.native_client import NativeClient
 from simulator.encode import kline_event
 from tests.builders import T0
-from tests.fakes import FakeSocket, FakeSocketBatch, Folder, bar_of
+from tests.fakes import FakeSocket, Folder, bar_of
+from tests.property.parts import Parts
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
@@ -74,6 +59,7 @@ CHANNELS = (
 TICK_MS = 50
 GRACE_MS = 400
 LOG = 6
+HUB_LOG = 16
 
 CONFIG = Config(
     market=MarketConfig(intervals=SPANS, close_grace_ms=GRACE_MS, stale_after_s=1e9),
@@ -218,54 +204,14 @@ class World:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.store = MemoryStore()
-        self.market = Market(CONFIG.market, LOG, lazy=True)
-        self.hub = Hub(self.market)
-        self.feed_state = FeedStateMachine(CONFIG.market.stale_after_s)
-        load, meter = Load(CONFIG.stream.shed_above), LoadMeter(clock.thread_time)
-        counters = Counters()
-        store = AggregatingStore(self.store, CONFIG.market)
-        history = History(
-            store,
-            LiveView(self.market, self.feed_state),
-            HistoryConfig(),
-            CONFIG.stream.history_max,
-            clock_s=clock.monotonic,
-        )
-        self.backfill = Backfill(store, self.market, SPANS, (0.0,))
+        parts = Parts(CONFIG, clock, self.store, HUB_LOG)
+        self.market = parts.market
+        self.hub = parts.hub
+        self.backfill = parts.backfill
+        self.ingest = parts.ingest
         commands = NativeCommands(SymbolRule(), SPANS, CONFIG.stream.history_max)
-        admission = Admission(CONFIG, counters, load)
-        writer = SessionWriter(CONFIG, self.hub, counters, lambda: clock.now_ms)
-        endpoint = Endpoint(CONFIG, self.hub, writer, counters, admission, lambda: clock.now_ms)
-        self.service = StreamService(endpoint, self.market, history, commands, Turns(lambda: 0.0))
-        steady = SteadyClock(clock.time_ns, clock.time_ns)
-        self.ingest = Ingest(
-            CONFIG,
-            self.market,
-            self.hub,
-            self.feed_state,
-            self.backfill,
-            counters,
-            steady,
-            load,
-            meter,
-            clock.monotonic,
-            clock.thread_time,
-        )
-        self.flusher = Flusher(
-            CONFIG,
-            self.market,
-            self.hub,
-            self.backfill,
-            self.ingest,
-            counters,
-            load,
-            LoadWindows(meter, monotonic_s=clock.monotonic, process_s=clock.thread_time, waited_s=lambda: None),
-            writer,
-            self.service.sender.start,
-            FakeSocketBatch,
-            lambda: clock.now_ms,
-            clock.monotonic,
-        )
+        self.service = StreamService(parts.endpoint, parts.market, parts.history, commands, Turns(lambda: 0.0))
+        self.flusher = parts.flusher(self.service.sender.start)
         self.bars: dict[Series, Forming] = {}
         self.prices = dict.fromkeys(SYMBOLS, 5)
         self.connected = False
