@@ -81,7 +81,7 @@ class _Reader(asyncio.Protocol):
         self.received_bytes = 0
         self.snapshots = 0
         self.longest_s = 0.0
-        self._heard_s = 0.0
+        self._last_data_s = 0.0
         self._commands, self._history = commands, history
         self._unread = bytearray()
         self._open = False
@@ -108,16 +108,16 @@ class _Reader(asyncio.Protocol):
         for _, payload in frames:
             self.snapshots += payload.startswith(b'{"op":"snapshot"') and b'"kline:' in payload[:100]
         now_s = time.monotonic()
-        if self._heard_s:
-            self.longest_s = max(self.longest_s, now_s - self._heard_s)
-        self._heard_s = now_s
+        if self._last_data_s:
+            self.longest_s = max(self.longest_s, now_s - self._last_data_s)
+        self._last_data_s = now_s
 
     def restart_clock(self) -> None:
         self.longest_s = 0.0
 
     def silence_s(self) -> float:
         """The longest time between two pieces of data, the one that lasts included."""
-        return max(self.longest_s, time.monotonic() - self._heard_s)
+        return max(self.longest_s, time.monotonic() - self._last_data_s)
 
 
 async def _connect(port: int, wishes: Wishes, history: int) -> list[_Reader]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
-from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from contextlib import ExitStack
+from typing import NamedTuple
 
 import orjson
 from redis import Redis
@@ -14,11 +12,9 @@ from websockets.sync.client import connect
 
 from loadtest.gateway_process import Gateway
 from loadtest.processes import cores, pinned, usage
+from loadtest.simulated_collector import simulated_collector
 from simulator.pairs import choose_pairs
 from simulator.server import EmbeddedServer
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 MODES = ("pubsub", "keyspace", "poll")
 NOTIFICATIONS = "K$z"
@@ -51,7 +47,7 @@ def measure(mode: str, symbols: int, rate: float, seconds: float) -> Cost:
     with ExitStack() as stack:
         with pinned(cores()[1]):
             server = stack.enter_context(EmbeddedServer(options={"notify-keyspace-events": NOTIFICATIONS}))
-            stack.enter_context(_collector(server.url, symbols, rate, publish=mode == "pubsub"))
+            stack.enter_context(simulated_collector(server.url, symbols, rate, ("1m",), publish=mode == "pubsub"))
         redis = stack.enter_context(Redis.from_url(server.url))
         pairs = choose_pairs(symbols)
         while not redis.exists(f"ticker:{pairs[-1].symbol}"):
@@ -82,18 +78,6 @@ def measure(mode: str, symbols: int, rate: float, seconds: float) -> Cost:
             (after[2][taken] - before[2][taken]) / took_s,
             updates / took_s,
         )
-
-
-@contextmanager
-def _collector(url: str, symbols: int, rate: float, *, publish: bool) -> Iterator[None]:
-    command = [sys.executable, "-m", "gateway", "simulate", "--redis", url, "--intervals", "1m"]
-    command += ["--symbols", str(symbols), "--rate", str(rate), "--publish" if publish else "--no-publish"]
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def _sets(redis: Redis) -> int:

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import subprocess
-import sys
 import time
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,6 +18,7 @@ from loadtest.attack.burst_requests import BURSTS, INTERVALS, MEASURED_PRIORITY,
 from loadtest.attack.viewer import Viewer
 from loadtest.gateway_process import Gateway
 from loadtest.processes import cores, family, pinned, usage
+from loadtest.simulated_collector import simulated_collector
 from simulator.pairs import choose_pairs
 from simulator.server import EmbeddedServer
 
@@ -90,7 +89,7 @@ def measure(names: Sequence[str] = ()) -> Iterator[Outcome]:
     with ExitStack() as stack:
         with pinned(cores()[1]):
             server = stack.enter_context(EmbeddedServer())
-            stack.enter_context(_collector(server.url))
+            stack.enter_context(simulated_collector(server.url, SYMBOLS, RATE, INTERVALS))
         redis = stack.enter_context(Redis.from_url(server.url))
         pairs = choose_pairs(SYMBOLS)
         while not redis.exists(f"ticker:{pairs[-1].symbol}"):
@@ -163,15 +162,3 @@ def _cpu_s(pid: int) -> float:
         for task in Path(f"/proc/{member}/task").iterdir():
             total_ns += int((task / "schedstat").read_text().split()[0])
     return total_ns / 1e9
-
-
-@contextmanager
-def _collector(url: str) -> Iterator[None]:
-    command = [sys.executable, "-m", "gateway", "simulate", "--redis", url, "--publish"]
-    command += ["--symbols", str(SYMBOLS), "--rate", str(RATE), "--intervals", ",".join(INTERVALS)]
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait()
