@@ -107,7 +107,7 @@ class Gateway:
         self.load = Load(stream.shed_above)
         self.load_meter = LoadMeter(time.thread_time)
         self.requests = RequestQueue(self.load, self.load_meter)
-        self.load_windows = LoadWindows(self.load_meter, lambda: self.requests.waits)
+        self.load_windows = LoadWindows(self.load_meter, lambda: self.requests.waiting > 0)
 
         # What of the feed, and of what is stored, can be true.
         judge = Plausibility(market_config, self.market, self.counters, clock)

@@ -66,11 +66,6 @@ class RequestQueue:
         """How many requests wait for their turn."""
         return len(self._waiting)
 
-    @property
-    def waits(self) -> bool:
-        """Whether requests wait for their turn."""
-        return bool(self._waiting)
-
     async def enter(self) -> Refusal | None:
         """Wait for the turn of a request; a refusal where too many wait, or this one has waited too long."""
         if self._load.http_share >= 1.0 and not self._waiting:

@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 
 # JSON's number grammar (RFC 8259 section 6): the text goes out as a JSON number, so it must be one. Explicit digits,
 # because \d would take those of other scripts; possessive, because it is tried on every field of every message.
-_DECIMAL = r"(?:0|[1-9][0-9]{0,30}+)(?:\.[0-9]{1,30}+)?+"
-_plain = re.compile(_DECIMAL).fullmatch
-_plain_positive = re.compile(rf"(?![0.]*+\Z){_DECIMAL}").fullmatch
-_plain_signed = re.compile(rf"-?+{_DECIMAL}").fullmatch
-_number = re.compile(rf"-?+{_DECIMAL}(?:[eE][+-]?[0-9]{{1,2}})?+").fullmatch
+DECIMAL = r"(?:0|[1-9][0-9]{0,30}+)(?:\.[0-9]{1,30}+)?+"
+_plain = re.compile(DECIMAL).fullmatch
+_plain_positive = re.compile(rf"(?![0.]*+\Z){DECIMAL}").fullmatch
+_plain_signed = re.compile(rf"-?+{DECIMAL}").fullmatch
+_number = re.compile(rf"-?+{DECIMAL}(?:[eE][+-]?[0-9]{{1,2}})?+").fullmatch
 
 # A message with all of these is a whole kline; with some of them it is a delta.
 _PRICES = frozenset(("open", "high", "low", "close"))
@@ -134,7 +134,7 @@ def _kline_parts(payload: bytes, symbol: str, interval: str, on_odd: OnOdd) -> t
     span = INTERVALS[interval]
     if span.open_time(open_time_ms) != open_time_ms:
         raise FeedError("misaligned_time", f"{open_time_ms} is no open time of {interval}")
-    return data, _fields(body, _KLINE, on_odd), open_time_ms, span.close_time(open_time_ms)
+    return data, _fields(body, KLINE_FIELDS, on_odd), open_time_ms, span.close_time(open_time_ms)
 
 
 def _kline(fields: Any, open_time_ms: int, close_time_ms: int, event_time_ms: int, on_odd: OnOdd) -> Kline:
@@ -296,7 +296,7 @@ _TICKER: dict[str, _Rule] = {
     "L": ("last_trade_id", None, _count),
 }
 
-_KLINE: dict[str, _Rule] = {
+KLINE_FIELDS: dict[str, _Rule] = {
     "o": ("open", _plain_positive, _price),
     "h": ("high", _plain_positive, _price),
     "l": ("low", _plain_positive, _price),

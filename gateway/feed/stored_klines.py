@@ -11,28 +11,19 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from gateway.feed.decode import DECIMAL, KLINE_FIELDS
 from gateway.model.interval import INTERVALS
 from gateway.model.kline import Kline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-_DECIMAL = r"(?:0|[1-9][0-9]{0,30}+)(?:\.[0-9]{1,30}+)?+"
 _TIME = r"[1-9][0-9]{12}"
 _COUNT = r"-?(?:0|[1-9][0-9]{0,15})"
 _TEXT = r'[^"\\\x00-\x1f\x7f-\U0010ffff]*'
 
-_DECIMALS = {
-    "o": "open",
-    "h": "high",
-    "l": "low",
-    "c": "close",
-    "v": "volume",
-    "q": "quote_volume",
-    "V": "taker_volume",
-    "Q": "taker_quote_volume",
-}
-_COUNTS = {"n": "trades", "f": "first_trade_id", "L": "last_trade_id"}
+_DECIMALS = {letter: name for letter, (name, plain, _) in KLINE_FIELDS.items() if plain is not None}
+_COUNTS = {letter: name for letter, (name, plain, _) in KLINE_FIELDS.items() if plain is None and name != "closed"}
 _REQUIRED = {"t", "o", "h", "l", "c"}
 
 SHAPES_TRIED = 3
@@ -70,10 +61,6 @@ class _Shape:
 
     def __init__(self, pattern: str, interval: str) -> None:
         self._match = re.compile(pattern, re.ASCII).fullmatch
-        names = re.compile(pattern).groupindex
-        # Where a member lacks a field the kline has its default.
-        self._defaults = Kline._field_defaults
-        self._groups = tuple(names)
         self._close_time = INTERVALS[interval].close_time
 
     @classmethod
@@ -144,9 +131,9 @@ def _part(key: str, value: str, symbol: str, interval: str) -> str | None:
     if key in ("s", "i"):
         return f'"{key}":"{re.escape(symbol if key == "s" else interval)}"'
     if key in _DECIMALS:
-        return f'"{key}":{quote}(?P<{_DECIMALS[key]}>{_DECIMAL}){quote}'
+        return f'"{key}":{quote}(?P<{_DECIMALS[key]}>{DECIMAL}){quote}'
     if key == "x":
         return '"x":true'
     if value == "true":
         return f'"{key}":(?:true|false)'
-    return f'"{key}":"{_TEXT}"' if quoted else f'"{key}":-?{_DECIMAL}'
+    return f'"{key}":"{_TEXT}"' if quoted else f'"{key}":-?{DECIMAL}'

@@ -28,12 +28,8 @@ class Turns:
     most half of the loop's time goes to turns; while it is idle, all of it.
     """
 
-    def __init__(
-        self, clock_s: Callable[[], float] = time.perf_counter, observe: Callable[[float], None] = lambda seconds: None
-    ) -> None:
-        """`observe` is called with the seconds that each turn took."""
+    def __init__(self, clock_s: Callable[[], float] = time.perf_counter) -> None:
         self._clock_s = clock_s
-        self._observe = observe
         self._queue = asyncio.Lock()
         self._worked_s = 0.0
 
@@ -47,9 +43,7 @@ class Turns:
             try:
                 yield
             finally:
-                took_s = self._clock_s() - started_s
-                self._worked_s += took_s
-                self._observe(took_s)
+                self._worked_s += self._clock_s() - started_s
 
     async def _rest(self) -> None:
         """Let the rest of the loop run; where it has much to do, for as long as the turns before took."""

@@ -62,13 +62,13 @@ class Flusher:
         load: Load,
         windows: LoadWindows,
         writer: SessionWriter,
-        start_resyncs: Callable[[], None],
+        send_snapshots: Callable[[], None],
         batch_of: Callable[[Sequence[Sink]], SinkBatch],
         clock_ms: Callable[[], int],
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """`start_resyncs` is called after each flush, `batch_of` with the sinks of a tier's members when these change.
+        """`send_snapshots` is called after each flush, `batch_of` with the sinks of a tier's members when these change.
 
         `clock_ms` is the time of the market, `monotonic` counts seconds; `sleep` waits for seconds, 0: one turn of the
         loop.
@@ -79,7 +79,7 @@ class Flusher:
         self._ingest = ingest
         self._counters = counters
         self._writer = writer
-        self._start_resyncs = start_resyncs
+        self._send_snapshots = send_snapshots
         self._clock_ms = clock_ms
         self._monotonic = monotonic
         self._sleep = sleep
@@ -148,7 +148,7 @@ class Flusher:
                 tracing.served(tier, self._hub)
         if tracing:
             tracing.flushed(self._hub)
-        self._start_resyncs()
+        self._send_snapshots()
         for session in self._hub.strict.take_to_end(max(ENDS_MIN, len(self._hub.sessions) // ENDS_PARTS)):
             session.sink.close(Close.MISSED)
         if number % max(1, round(1 / self._interval_s)) == 0:

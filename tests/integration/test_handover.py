@@ -1,4 +1,4 @@
-"""The contract with the server: what `wire/handshake.py` relies on in uvicorn is there and does what it should.
+"""The contract with the server: what `http_protocol.py` and `handshake.py` rely on in uvicorn is there and works.
 
 A small application takes its sockets over from a real uvicorn, on both event loops; the clients are raw sockets, so
 that it shows what is on the wire and when.

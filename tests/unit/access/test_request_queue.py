@@ -47,7 +47,7 @@ async def test_requests_are_served_at_once_while_http_is_not_the_load() -> None:
     tasks = rig.start(50)
     await settle()
     assert rig.served == list(range(50))
-    assert not rig.queue.waits
+    assert not rig.queue.waiting
     await asyncio.gather(*tasks)
 
 
@@ -57,14 +57,14 @@ async def test_requests_get_their_share_of_the_time_in_order_of_arrival() -> Non
     rig.limit()
     tasks = rig.start(200)
     await asyncio.sleep(1)
-    assert rig.queue.waits
+    assert rig.queue.waiting
     share_s = HTTP_SHARES[Level.BUSY] * 1
     assert share_s - CREDIT_MAX_S <= len(rig.served) * COST_S <= share_s + CREDIT_MAX_S + PARALLEL * COST_S
     assert rig.served == list(range(len(rig.served)))
     for task in tasks:
         task.cancel()
     await asyncio.sleep(0.1)
-    assert not rig.queue.waits
+    assert not rig.queue.waiting
 
 
 @in_virtual_time
@@ -73,11 +73,11 @@ async def test_all_that_wait_are_served_when_http_is_no_longer_the_load() -> Non
     rig.limit(Level.OVERLOAD)
     tasks = rig.start(20)
     await asyncio.sleep(0.2)
-    assert rig.queue.waits
+    assert rig.queue.waiting
     rig.load.levels[Cause.HTTP] = Level.NORMAL
     await asyncio.gather(*tasks)
     assert rig.served == list(range(20))
-    assert not rig.queue.waits
+    assert not rig.queue.waiting
 
 
 @in_virtual_time

@@ -96,7 +96,7 @@ class Rig:
             self.load,
             LoadWindows(self.meter, monotonic_s=self.monotonic, process_s=lambda: self.cpu_s, waited_s=lambda: None),
             self.writer,
-            self._start_resyncs,
+            self._send_snapshots,
             FakeSocketBatch,
             clock,
             self.monotonic,
@@ -129,7 +129,7 @@ class Rig:
         self.now_s += INTERVAL_S
         await self.flusher.flush()
 
-    def _start_resyncs(self) -> None:
+    def _send_snapshots(self) -> None:
         self.resyncs += 1
 
     async def _sleep(self, seconds: float) -> None:
