@@ -239,6 +239,18 @@ class History:
         return last - first < limit and (limit > self._limit_max or end_ms is not None)
 
     async def _read_latest(self, symbol: str, interval: Interval, limit: int) -> EncodedKlines:
+        """The newest `limit` klines, with those in memory where none is missing between the two."""
+        before = self._memory(symbol, interval)
+        encoded, memory = await self._read_with_memory(symbol, interval, limit)
+        if encoded.from_memory != memory and memory != before:
+            # More klines closed during the read than memory keeps. All of them are stored by now.
+            encoded, _ = await self._read_with_memory(symbol, interval, limit)
+        return encoded
+
+    async def _read_with_memory(
+        self, symbol: str, interval: Interval, limit: int
+    ) -> tuple[EncodedKlines, tuple[Kline, ...]]:
+        """What is stored, joined with the klines in memory unless there is a hole between; and those in memory."""
         # One more than is cached, which shows whether the store has older ones.
         async with self._reading:
             stored = await self._aggregating_store.closed_klines(symbol, interval.name, limit + 1)
@@ -256,9 +268,9 @@ class History:
                 from_memory=memory,
             )
             # See `_merged`: what is cached has no hole.
-            if encoded.hole_after(interval) is None:
-                return encoded
-            return EncodedKlines(klines[-limit:], complete, kline_json, derived=derived)
+            if encoded.hole_after(interval) is not None:
+                encoded = EncodedKlines(klines[-limit:], complete, kline_json, derived=derived)
+            return encoded, memory
 
     async def _read_range(
         self, symbol: str, interval: Interval, limit: int, start_ms: int | None, end_ms: int | None

@@ -131,16 +131,16 @@ class SnapshotSender:
             if _due(session, n) is not request:
                 return Outcome.DONE
             meets = stored is None or snapshots.meets_memory(channel, stored)
-            if request.resync and not meets and (unsure or not again):
-                # Read before the collector has stored all, or cached from before an outage. What is still missing when
-                # the store has been asked again is missing at the source.
+            if not meets and (request.resync if unsure else not again):
+                # Read before the collector has stored all, before more klines closed than are in memory, or cached from
+                # before an outage. What is still missing when the store has been asked again is missing at the source.
                 return Outcome.READ_TOO_EARLY
             cursor = request.cursor
             if stored is not None and cursor is not None and not snapshots.can_resume(channel, stored, unsure, cursor):
                 return Outcome.UNREADABLE
             self._send(session, channel, stored, request)
             if not request.resync and not meets:
-                # More klines have closed while others were read.
+                # Sent with a hole: the source is away, or more klines have closed during the second read too.
                 self._endpoint.hub.mark_for_resync(session, channel)
         return Outcome.DONE
 

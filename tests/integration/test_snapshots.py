@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gateway.history.aggregating_store import AggregatingStore
 from gateway.model.interval import INTERVALS
 from loadtest.protocol.websocket import handshake
 from simulator.encode import kline_member
-from tests.builders import T0, kline
+from tests.builders import MINUTE_MS, T0, kline
 from tests.fakes import Folder
-from tests.integration.live import WAIT_S, client, make_config, serving, until
+from tests.integration.live import BARS, SYMBOL, WAIT_S, client, make_config, serving, until
 from tests.integration.raw import peer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from typing import Any
 
     from gateway.delivery.session import Session
     from simulator.server import EmbeddedServer
@@ -145,3 +147,68 @@ async def test_more_rows_than_the_limit_are_refused_with_the_id_of_the_command(
         )
         refused = await someone.ask("subscribe", channels=["kline:BTCUSDT:1m"], history=500)
         assert refused["code"] == "RATE_LIMIT"
+
+
+class TestKlinesThatCloseDuringTheRead:
+    """More of them than memory keeps: between what was read and what is in memory there is a hole, for the moment."""
+
+    KEPT = 4
+    """Closed klines in memory."""
+    STORED = 10
+    """Closed klines at the start."""
+
+    @pytest.fixture
+    def during_reads(self, monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], Awaitable[None]]]:
+        """What happens during the reads of the store to come, one a read, once the server has answered."""
+        events: list[Callable[[], Awaitable[None]]] = []
+        read = AggregatingStore.closed_klines
+
+        async def closed_klines(self: AggregatingStore, *args: Any) -> Any:
+            found = await read(self, *args)
+            if events:
+                await events.pop(0)()
+            return found
+
+        monkeypatch.setattr(AggregatingStore, "closed_klines", closed_klines)
+        return events
+
+    @pytest.fixture
+    async def up(self, redis_server: EmbeddedServer, publisher: Publisher) -> AsyncIterator[Serving]:
+        for number in range(self.STORED):
+            await publisher.closed(number)
+        stream = {"history_max": 100, "closed_log": self.KEPT}
+        async with serving(make_config(redis_server, stream=stream)) as found:
+            yield found
+
+    def close_many(self, up: Serving, publisher: Publisher) -> Callable[[], Awaitable[None]]:
+        async def close() -> None:
+            log = up.inside.market.get_or_create(SYMBOL).series["1m"].closed
+            assert log.last is not None
+            first = (log.last.open_time_ms - T0) // MINUTE_MS + 1
+            for number in range(first, first + 2 * self.KEPT):
+                await publisher.closed(number)
+            last_ms = T0 + (first + 2 * self.KEPT - 1) * MINUTE_MS
+            await until(lambda: log.last and log.last.open_time_ms == last_ms, "the last close")
+
+        return close
+
+    @pytest.mark.parametrize("reads", [1, 2, 3])
+    @pytest.mark.parametrize("how", [{"history": 100}, {"resume": {BARS: T0}}], ids=["history", "resume"])
+    async def test_are_in_the_first_snapshot(
+        self,
+        up: Serving,
+        publisher: Publisher,
+        during_reads: list[Callable[[], Awaitable[None]]],
+        how: dict[str, Any],
+        reads: int,
+    ) -> None:
+        during_reads += [self.close_many(up, publisher)] * reads
+        async with client(up) as someone:
+            await someone.subscribe(BARS, **how)
+            (snapshot,) = someone.said("snapshot")
+        assert not during_reads
+        assert "resync" not in snapshot
+        assert snapshot.get("recovered", True) is True
+        first, end = 1 if "resume" in how else 0, self.STORED + 2 * self.KEPT * reads
+        sent = [(int(one["openTime"]) - T0) // MINUTE_MS for one in snapshot["klines"]]
+        assert sent == list(range(first, end))

@@ -14,7 +14,7 @@ from gateway.model.kline import Kline
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from gateway.history.store import SeriesRead
     from gateway.model.ticker import Ticker
@@ -102,6 +102,8 @@ class Stored:
     data_of: set[str] = field(default_factory=set)
     down: bool = False
     gate: asyncio.Event | None = None
+    during: list[Callable[[], None]] = field(default_factory=list)
+    """What happens to the market during the reads of klines to come, one a read, once the store has answered."""
     reads: int = 0
     malformed: int = 0
     available: bool = True
@@ -117,6 +119,8 @@ class Stored:
             for kline in self.klines
             if (start_ms is None or start_ms <= kline.open_time_ms) and (end_ms is None or kline.open_time_ms <= end_ms)
         ]
+        if self.during:
+            self.during.pop(0)()
         return found[-limit:] if start_ms is None else found[:limit]
 
     async def closed_klines_of(self, reads: Sequence[SeriesRead]) -> list[list[Kline]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,6 +11,9 @@ from gateway.history.service import UnknownSymbol
 from gateway.history.store import StoreUnavailable
 from gateway.model.ticker import Ticker
 from tests.unit.history.stage import Stage, bar, bars, forming, numbers, open_ms, stage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 TICKER = Ticker("BTCUSDT", "97000.10", event_time_ms=5)
 
@@ -116,6 +120,46 @@ async def test_a_hole_is_not_forgotten_when_later_klines_close() -> None:
     on.stored.klines += bars(20, 23)
     on.live.memory, on.live.last_bar = [bar(23)], forming(24)
     assert await asked(on, 6) == [19, 20, 21, 22, 23, 24]
+
+
+def closes_beyond_memory(on: Stage, last: int) -> Callable[[], None]:
+    """Let klines close up to `last`, of which memory keeps the last two."""
+
+    def close() -> None:
+        on.stored.klines = bars(0, last)
+        on.live.memory, on.live.last_bar = bars(last - 1, last), forming(last + 1)
+
+    return close
+
+
+async def test_what_closes_during_a_read_beyond_what_memory_keeps_is_read_at_once() -> None:
+    on = stage()
+    on.stored.during = [closes_beyond_memory(on, 29)]
+    assert await asked(on) == list(range(31))
+    assert on.stored.reads == 2
+
+
+async def test_such_a_read_is_made_once_for_all_who_wait_for_it() -> None:
+    on = stage()
+    on.stored.during = [closes_beyond_memory(on, 29)]
+    assert await asyncio.gather(*(asked(on) for _ in range(3))) == [list(range(31))] * 3
+    assert on.stored.reads == 2
+
+
+async def test_what_closes_during_the_second_read_too_is_left_to_a_later_one() -> None:
+    on = stage()
+    on.stored.during = [closes_beyond_memory(on, 29), closes_beyond_memory(on, 39)]
+    assert await asked(on) == [*range(30), 38, 39, 40]
+    assert on.stored.reads == 2
+    on.clock.now_s += 1.0
+    assert await asked(on) == list(range(41))
+
+
+async def test_a_hole_that_was_there_before_the_read_is_not_read_at_once() -> None:
+    on = stage()
+    on.live.memory, on.live.last_bar = [bar(22)], forming(23)
+    assert await asked(on, 4) == [18, 19, 22, 23]
+    assert on.stored.reads == 1
 
 
 async def test_a_hole_before_the_forming_kline_is_read_again() -> None:
