@@ -17,7 +17,7 @@ from redis.exceptions import AskError, MovedError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from gateway.redis.connections import Address, Connector, close_idle, connect, pipelined
+from gateway.redis.connections import Address, Connector, connect, pipelined, renew
 from gateway.redis.slots import Slots
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Cluster:
 
     async def refresh(self) -> None:
         for reader in list(self._readers.values()):
-            await close_idle(reader)
+            await renew(reader)
 
     async def execute(self, *command: CommandPart, at: Address | None = None) -> Any:
         name, *keys = command

@@ -122,9 +122,12 @@ async def run_id(connection: AbstractConnection) -> str:
     return next((line for line in lines if line.startswith("run_id:")), "")
 
 
-async def close_idle(reader: Redis) -> None:
-    """Close the connections that nothing uses now. Each is made anew, at the address that its name has then."""
-    await reader.connection_pool.disconnect(inuse_connections=False)
+async def renew(reader: Redis) -> None:
+    """Close all connections, those in use when their command is done. Each is made anew, at the address that its name
+    has then."""
+    pool = reader.connection_pool
+    await pool.update_active_connections_for_reconnect()  # type: ignore[no-untyped-call]
+    await pool.disconnect(inuse_connections=False)
 
 
 async def pipelined(reader: Redis, commands: Iterable[Sequence[CommandPart]]) -> list[Any]:

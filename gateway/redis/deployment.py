@@ -9,7 +9,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.redis.cluster import Cluster
-from gateway.redis.connections import Connector, close_idle, connect, execute, pipelined, run_id
+from gateway.redis.connections import Connector, connect, execute, pipelined, renew, run_id
 from gateway.redis.sentinel import Sentinel
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Deployment(Protocol):
         ...
 
     async def refresh(self) -> None:
-        """Close idle connections: those made in their place resolve the server's name anew."""
+        """Make the connections for commands anew, which resolves the server's name anew. No command is cut off."""
         ...
 
     async def execute(self, *command: CommandPart, at: Address | None = None) -> Any:
@@ -73,7 +73,7 @@ class Standalone:
         return await run_id(connection)
 
     async def refresh(self) -> None:
-        await close_idle(self._reader)
+        await renew(self._reader)
 
     async def execute(self, *command: CommandPart, at: Address | None = None) -> Any:
         return await execute(self._reader, *command)

@@ -17,7 +17,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from gateway.redis.connections import Address, Connector, close_idle, connect, execute, pipelined, request, run_id
+from gateway.redis.connections import Address, Connector, connect, execute, pipelined, renew, request, run_id
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -76,7 +76,7 @@ class Sentinel:
 
     async def refresh(self) -> None:
         if self._reader is not None:
-            await close_idle(self._reader)
+            await renew(self._reader)
 
     async def execute(self, *command: CommandPart, at: Address | None = None) -> Any:
         return await self._at_master(lambda master: execute(master, *command))

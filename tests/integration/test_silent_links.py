@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from redis.asyncio import Redis
 
+from gateway.config import RedisConfig
+from gateway.redis.deployment import Standalone
 from loadtest.nemesis.proxy import Proxy
 from simulator.server import EmbeddedServer
 from tests.builders import MINUTE_MS, T0
-from tests.integration.live import BARS, PRICE, SYMBOL, Publisher, client, make_config, serving, until
+from tests.integration.live import BARS, PRICE, SYMBOL, WAIT_S, Publisher, client, make_config, serving, until
 from tests.integration.test_feed_modes import NOTIFYING, as_user, feed, numbers
+from tests.integration.topology import command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,6 +89,24 @@ async def test_an_endpoint_that_moves_while_the_old_server_stays_up_is_followed_
             finally:
                 running = False
                 await collecting
+
+
+async def test_a_command_under_way_while_the_endpoint_moves_is_the_last_at_the_old_server(
+    servers: tuple[EmbeddedServer, EmbeddedServer], endpoint: Proxy
+) -> None:
+    old, new = servers
+    redis = Standalone(RedisConfig(url=endpoint.url, command_timeout_s=WAIT_S))
+    async with Redis.from_url(old.url) as before, Redis.from_url(new.url) as after:
+        for name, server in (("old", before), ("new", after)):
+            await server.set("name", name)
+        waiting = asyncio.create_task(redis.execute("BLPOP", "list", 0))
+        await until(lambda: "blocked_clients:1" in command(old, "INFO", "clients"), "the command")
+        endpoint.target_port = new.port
+        await redis.refresh()
+        await before.rpush("list", "done")
+        assert await waiting == (b"list", b"done")
+        assert await redis.execute("GET", "name") == b"new"
+    await redis.aclose()
 
 
 @pytest.mark.parametrize("mode", ["pubsub", "keyspace", "auto"])

@@ -20,7 +20,8 @@ class FakeServer:
         self.commands: list[tuple[CommandPart, ...]] = []
         self.error: Exception | None = None
         """Raised at every connection and command, as by a server that is away."""
-        self.idle_closed = 0
+        self.renewals = 0
+        """Times that all of a reader's connections were to be made anew."""
         self.open = 0
         """Connections and readers that are not closed."""
 
@@ -82,15 +83,19 @@ class _Reader:
     def __init__(self, server: FakeServer) -> None:
         self._server = server
         self.connection_pool = self
-        self._queued: list[tuple[CommandPart, ...]] = []
+        self._marked = False
         server.open += 1
 
     async def execute_command(self, *command: CommandPart) -> Any:
         return _raised(self._server.answer(command))
 
+    async def update_active_connections_for_reconnect(self) -> None:
+        self._marked = True
+
     async def disconnect(self, inuse_connections: bool) -> None:
         assert not inuse_connections, "a command that is under way would fail"
-        self._server.idle_closed += 1
+        assert self._marked, "a connection in use would stay with the old server"
+        self._server.renewals += 1
 
     def pipeline(self, transaction: bool) -> _Pipeline:
         assert not transaction

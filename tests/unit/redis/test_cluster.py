@@ -246,8 +246,8 @@ class TestSubscriptions:
         assert await nodes.cluster.server(await nodes.cluster.connect()) == ""
 
     @in_virtual_time
-    async def test_that_are_idle_are_closed_by_a_refresh(self) -> None:
+    async def test_for_commands_are_renewed_by_a_refresh(self) -> None:
         nodes = Nodes()
         await nodes.cluster.find()
         await nodes.cluster.refresh()
-        assert nodes[A].idle_closed == 1
+        assert nodes[A].renewals == 1

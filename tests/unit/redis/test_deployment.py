@@ -66,9 +66,9 @@ def test_a_server_is_known_by_the_id_of_its_run(info: bytes | Exception | None, 
 
 
 @in_virtual_time
-async def test_refreshing_closes_idle_connections_only() -> None:
+async def test_refreshing_renews_the_connections_for_commands() -> None:
     server = FakeServer()
     connector: Any = FakeConnector({HERE: server}, HERE)
     redis = Standalone(RedisConfig(), connector)
     await redis.refresh()
-    assert server.idle_closed == 1
+    assert server.renewals == 1

@@ -192,11 +192,11 @@ async def test_closing_closes_the_reader() -> None:
 
 
 @in_virtual_time
-async def test_refreshing_closes_the_idle_connections_to_the_master() -> None:
+async def test_refreshing_renews_the_connections_to_the_master() -> None:
     group = Group()
     await group.sentinel.refresh()
     await group.sentinel.execute("GET", "a")
     await group.sentinel.refresh()
-    assert group.servers[OLD].idle_closed == 1
+    assert group.servers[OLD].renewals == 1
     group.servers[OLD].answers["INFO"] = b"run_id:7\r\n"
     assert await group.sentinel.server(await group.sentinel.connect()) == "run_id:7"
