@@ -113,7 +113,7 @@ class Gateway:
         judge = Plausibility(market_config, self.market, self.counters, clock)
 
         # Stored klines: each source, all of them, aggregated intervals; then history, and what repairs gaps from it.
-        self.sources = SourceFailover(redis_by_source, market_config.switch_after_s, time.monotonic)
+        self.sources = SourceFailover(redis_by_source, market_config.switch_after_s, judge.is_usable, time.monotonic)
         deployments = {name: make_deployment(redis) for name, redis in redis_by_source.items()}
         turns = Turns()
         shared = clock, turns, judge

@@ -42,7 +42,10 @@ ROWS = (
     Row(("protocol", "history.query", "history.merge"), pure=True, outside=("orjson", "websockets.utils")),
     Row(("redis.backoff", "redis.breaker", "redis.contract", "redis.name_refusals"), pure=True, outside=("msgspec",)),
     Row(
-        (*("feed.conflate", "feed.surge_filter", "feed.mode_detector", "feed.key_changes", "feed.silence"),),
+        (
+            *("feed.conflate", "feed.surge_filter", "feed.mode_detector", "feed.key_changes", "feed.silence"),
+            "feed.usable_data",
+        ),
         pure=True,
         outside=(),
     ),

@@ -91,7 +91,7 @@ DESCRIPTIONS = {
     "sessions_behind": "Clients that are catching up and get full values",
     "sessions_slowed": "Clients in a slower tier than the first",
     "slow_clients": "Clients that are served less often than others",
-    "source_age_seconds": "Time since a source's last message",
+    "source_age_seconds": "Time since a source's last usable data",
     "source_failures_total": "Times a source was disconnected or could not be connected",
     "source_followed": "Whether a source is the active one",
     "source_linked": "Whether a source is connected",

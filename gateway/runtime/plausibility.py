@@ -9,7 +9,7 @@ import logging
 import math
 from typing import TYPE_CHECKING
 
-from gateway.feed.decode import closed_open_time
+from gateway.feed.decode import closed_open_time, decode_kline, decode_ticker
 from gateway.market.refused import RefusedKlines
 from gateway.model.feed_error import FeedError, Odd
 from gateway.model.feed_time import COUNT_S, FeedClock, FeedTime
@@ -106,6 +106,20 @@ class Plausibility:
         if isinstance(update, KlineUpdate):
             return update._replace(kline=update.kline._replace(event_time_ms=arrived_ms))
         return update._replace(event_time_ms=arrived_ms)
+
+    def is_usable(self, topic: Topic, payload: bytes) -> bool:
+        """Whether a message of any source could be used. Counts nothing, and is no vote for the feed's time."""
+        arrived_ms = self._clock() + self._times.ahead_ms
+        try:
+            if not topic.interval:
+                return decode_ticker(payload, topic.symbol, arrived_ms).event_time_ms <= self.limit_ms()
+            decoded = decode_kline(payload, topic.symbol, topic.interval, arrived_ms)
+        except FeedError:
+            return False
+        if isinstance(decoded, KlineUpdate):
+            kline, closed = decoded.kline, decoded.kline.closed
+            return (kline.close_time_ms if closed else kline.open_time_ms) <= self.limit_ms()
+        return decoded.open_time_ms <= self.limit_ms()
 
     def refuse(self, topic: Topic, payload: bytes, error: FeedError, now_ms: int) -> None:
         """Count a refused message; a closed kline is remembered, because it will be missing."""

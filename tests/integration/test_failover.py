@@ -1,4 +1,5 @@
-"""Two collectors with a Redis each: one is lost or falls silent, and clients see neither a gap nor a stale price."""
+"""Two collectors with a Redis each: one is lost, or brings nothing that can be used, and clients see neither a gap nor
+a stale price."""
 
 from __future__ import annotations
 
@@ -198,6 +199,59 @@ async def test_a_silent_collector_is_left_although_its_redis_answers() -> None:
         await both.someone.until(lambda: both.last() == "300" and both.numbers() == [0, 1, 2, 3])
         assert both.up.inside.sources.all[first].is_connected
         assert both.states() == []
+
+
+DIRT = {
+    "garbage": b"\xff{",
+    "no price": b'{"c":"0"}',
+    "of the future": b'{"c":"7","E":9999999999999}',
+    "the same": b'{"c":"2","E":%d}' % (T0 - 60 * MINUTE_MS),
+}
+
+
+@pytest.mark.parametrize("payload", DIRT.values(), ids=DIRT)
+async def test_a_collector_that_sends_only_what_nobody_can_use_is_left(payload: bytes) -> None:
+    async with two_sources() as both:
+        first, second = both.active, both.other
+        await both.closed(3)
+        for price in range(100, 300):
+            await both.publishers[first].publish(f"ticker:{SYMBOL}", payload)
+            await both.ticker(str(price), second)
+            if both.active == second:
+                break
+            await asyncio.sleep(SWITCH_S / 8)
+        assert both.active == second
+        await both.ticker("300", second)
+        await both.someone.until(lambda: both.last() == "300" and both.numbers() == [0, 1, 2, 3])
+        assert both.states() == []
+        assert both.up.inside.sources.all[first].is_connected
+
+
+async def test_a_standby_collector_that_sends_only_what_nobody_can_use_is_no_spare() -> None:
+    async with two_sources() as both:
+        first, second = both.active, both.other
+        for number in range(40):
+            await both.publishers[second].publish(f"ticker:{SYMBOL}", DIRT["garbage"])
+            if not number % 8:
+                await both.ticker(str(100 + number), first)
+            await asyncio.sleep(SWITCH_S / 8)
+        assert (both.active, both.up.inside.sources.switches) == (first, 0)
+        sources = (await both.up.fresh()).json()["sources"]
+        assert sources[second]["messages"] >= 40
+        assert sources[second]["age_s"] is None
+
+
+async def test_a_collector_whose_prices_stop_is_left_for_one_that_has_prices_and_klines() -> None:
+    async with two_sources() as both:
+        first, second = both.active, both.other
+        for price in range(100, 300):
+            await both.publishers[first].forming(3, f"100 {price} 90 105")
+            await both.publishers[second].forming(3, f"100 {price} 90 105")
+            await both.ticker(str(price), second)
+            if both.active == second:
+                break
+            await asyncio.sleep(SWITCH_S / 8)
+        assert both.active == second
 
 
 async def test_sources_with_the_same_updates_are_not_switched() -> None:

@@ -5,13 +5,20 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
+import pytest
+
 from gateway.feed.failover import Source, SourceFailover
 from gateway.redis.contract import Topic
 from tests.unit.feed.doubles import CONNECTED, RecordingSink
 from tests.virtual_time import in_virtual_time
 
 SWITCH_S = 2.0
-TOPIC = Topic("BTCUSDT", "")
+TOPIC, KLINE = Topic("BTCUSDT", ""), Topic("BTCUSDT", "1m")
+GARBAGE = b"?"
+
+
+def is_usable(_: Topic, payload: bytes) -> bool:
+    return payload != GARBAGE
 
 
 @dataclass
@@ -20,9 +27,10 @@ class Failover:
 
     now_s: float = 1000.0
     sink: RecordingSink = field(default_factory=RecordingSink)
+    sent: int = 0
 
     def __post_init__(self) -> None:
-        self.sources = SourceFailover("abc", SWITCH_S, lambda: self.now_s)
+        self.sources = SourceFailover("abc", SWITCH_S, is_usable, lambda: self.now_s)
         self.sources.connect(self.sink)
 
     def __getitem__(self, name: str) -> Source:
@@ -40,9 +48,11 @@ class Failover:
         for name in names:
             self[name].connected()
 
-    def send(self, name: str, payload: bytes = b"", after_s: float = 0.0) -> None:
+    def send(self, name: str, payload: bytes | None = None, after_s: float = 0.0, topic: Topic = TOPIC) -> None:
+        """Without a payload one that has not come before."""
         self.now_s += after_s
-        self[name].ingest([(TOPIC, payload)])
+        self.sent += 1
+        self[name].ingest([(topic, b"%d" % self.sent if payload is None else payload)])
 
     def wait(self, seconds: float) -> None:
         self.now_s += seconds
@@ -208,6 +218,93 @@ class TestSilentSource:
         assert (failover.active, failover.sources.switches) == ("c", 1)
 
 
+class TestSourceWithoutUsableData:
+    @pytest.mark.parametrize("payload", [GARBAGE, b"the same"], ids=["garbage", "repetition"])
+    def test_is_left_for_one_that_has_some(self, payload: bytes) -> None:
+        failover = Failover()
+        failover.connect("a", "b")
+        failover.send("a", b"the same")
+        for _ in range(20):
+            failover.send("a", payload, after_s=0.1)
+            failover.send("b", after_s=0.1)
+            failover.sources.check()
+        assert failover.active == "a"
+        for _ in range(20):
+            failover.send("a", payload, after_s=0.1)
+            failover.send("b", after_s=0.1)
+            failover.sources.check()
+        assert (failover.active, failover.sources.switches) == ("b", 1)
+
+    def test_does_not_become_active(self) -> None:
+        failover = Failover()
+        failover.connect("a", "b")
+        failover.send("a")
+        for _ in range(50):
+            failover.send("b", GARBAGE, after_s=0.1)
+            failover.sources.check()
+        assert failover.active == "a"
+
+    def test_is_the_last_choice_when_the_active_one_is_lost(self) -> None:
+        failover = Failover()
+        failover.connect("a", "b", "c")
+        failover.send("c")
+        failover.send("b", GARBAGE, after_s=1)
+        failover["a"].disconnected("closed")
+        assert failover.active == "c"
+
+    def test_has_no_age(self) -> None:
+        failover = Failover()
+        failover.connect("a")
+        failover.send("a", GARBAGE)
+        assert failover.sources.health()["a"]["age_s"] is None
+        assert failover.sources.health()["a"]["messages"] == 1
+
+    def test_does_not_hide_that_the_active_one_is_better(self) -> None:
+        failover = Failover()
+        failover.connect("a", "b")
+        for _ in range(30):
+            failover.send("b", after_s=0.1)
+            failover.send("a", after_s=0.1)
+            failover.sources.check()
+        assert failover.sources.switches == 0
+
+
+class TestSourceThatLacksALane:
+    def send(self, failover: Failover, *lanes: tuple[str, Topic, bytes | None]) -> None:
+        for _ in range(30):
+            failover.now_s += 0.2
+            for name, topic, payload in lanes:
+                failover.send(name, payload, topic=topic)
+            failover.sources.check()
+
+    @pytest.mark.parametrize("bad", [TOPIC, KLINE], ids=["prices", "klines"])
+    def test_is_left_for_one_that_has_both(self, bad: Topic) -> None:
+        failover = Failover()
+        failover.connect("a", "b")
+        good = KLINE if bad is TOPIC else TOPIC
+        self.send(failover, ("a", bad, GARBAGE), ("a", good, None), ("b", bad, None), ("b", good, None))
+        assert (failover.active, failover.sources.switches) == ("b", 1)
+
+    def test_stays_active_while_the_other_one_lacks_what_it_has(self) -> None:
+        failover = Failover()
+        failover.connect("a", "b")
+        self.send(failover, ("a", KLINE, None), ("b", TOPIC, None))
+        assert failover.sources.switches == 0
+
+    def test_is_left_when_the_other_one_brings_that_too(self) -> None:
+        failover = Failover()
+        failover.connect("a", "b")
+        self.send(failover, ("a", KLINE, None), ("b", TOPIC, None))
+        self.send(failover, ("a", KLINE, None), ("b", TOPIC, None), ("b", KLINE, None))
+        assert (failover.active, failover.sources.switches) == ("b", 1)
+
+    def test_the_switch_says_what_was_lacking(self, caplog: pytest.LogCaptureFixture) -> None:
+        failover = Failover()
+        failover.connect("a", "b")
+        self.send(failover, ("a", KLINE, None), ("b", TOPIC, None), ("b", KLINE, None))
+        assert "from a to b: no usable prices" in caplog.text
+
+
 def test_reads_go_to_connected_sources_and_to_the_active_one_first() -> None:
     failover = Failover()
     assert failover.sources.by_health() == ["a", "b", "c"]
@@ -260,7 +357,7 @@ def test_health_and_metrics_report_each_source() -> None:
 @in_virtual_time
 async def test_the_sources_are_compared_regularly() -> None:
     clock_s = asyncio.get_running_loop().time
-    sources = SourceFailover("ab", SWITCH_S, clock_s)
+    sources = SourceFailover("ab", SWITCH_S, is_usable, clock_s)
     sources.connect(RecordingSink())
     for source in sources.all.values():
         source.connected()

@@ -170,3 +170,34 @@ def test_what_is_odd_outside_of_a_message_is_counted_too() -> None:
     gateway = Fixture()
     gateway.ingest.plausibility.note(Odd.BAD_TIME, "lastUpdate of BTCUSDT is b'soon'")
     assert odd(gateway) == {"bad_time": 1}
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload", "usable"),
+    [
+        pytest.param(PRICE, price("1"), True, id="price"),
+        pytest.param(PRICE, price("0"), False, id="price-of-0"),
+        pytest.param(PRICE, b"{", False, id="no-json"),
+        pytest.param(PRICE, price("1", E=T0 + DAY_MS), False, id="price-of-the-future"),
+        pytest.param(KLINES, kline_json(0), True, id="forming"),
+        pytest.param(KLINES, kline_json(1), False, id="forming-of-the-future"),
+        pytest.param(KLINES, kline_json(-1, closed=True), True, id="closed"),
+        pytest.param(KLINES, kline_json(0, closed=True), False, id="closed-before-its-time"),
+        pytest.param(KLINES, json.dumps({"t": T0, "c": "1"}).encode(), True, id="delta"),
+        pytest.param(KLINES, json.dumps({"t": T0 + DAY_MS, "c": "1"}).encode(), False, id="delta-of-the-future"),
+        pytest.param(KLINES, b"", False, id="empty"),
+    ],
+)
+def test_whether_a_message_could_be_used_is_said_without_using_it(
+    gateway: Fixture, topic: Topic, payload: bytes, usable: bool
+) -> None:
+    assert gateway.ingest.plausibility.is_usable(topic, payload) is usable
+    assert (errors(gateway), odd(gateway)) == ({}, {})
+    assert not gateway.market.symbols()
+
+
+def test_a_message_of_a_standby_source_is_no_vote_for_the_feeds_time(gateway: Fixture) -> None:
+    for number in range(10):
+        gateway.ingest.plausibility.is_usable(PRICE, price(str(number + 1), E=gateway.clock() + DAY_MS))
+        pass_s(gateway, COUNT_S)
+    assert gateway.ingest.plausibility.ahead_s == 0
