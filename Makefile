@@ -95,11 +95,20 @@ endif
 CC_FOUND := $(shell command -v cc 2>/dev/null)
 GO_FOUND := $(shell go version 2>/dev/null | sed -nE 's/.*go1\.([0-9]+).*/\1/p' | awk '$$1 >= 23')
 GO_CLIENT := $(VENV)/clients-go/client
+RUST_FOUND := $(shell cargo --version 2>/dev/null | sed -nE 's/^cargo 1\.([0-9]+).*/\1/p' | awk '$$1 >= 89')
+OPENSSL_FOUND := $(shell pkg-config --modversion openssl 2>/dev/null)
+RUST_CLIENT := $(and $(CC_FOUND),$(OPENSSL_FOUND),$(RUST_FOUND:%=$(VENV)/clients-rust/debug/client))
+JAVA_FOUND := $(shell javac -version 2>&1 | sed -nE 's/^javac ([0-9]+).*/\1/p' | awk '$$1 >= 17')
+MAVEN_FOUND := $(shell command -v mvn 2>/dev/null)
+JAVA_CLIENT := $(if $(MAVEN_FOUND),$(JAVA_FOUND:%=$(VENV)/clients-java/Client.class))
+MAVEN_DEPENDENCIES := org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies
+COMPILED := tests/clients/test_compiled_clients.py
 CRYPTOFEED := tests/clients/test_python_clients.py::test_cryptofeed_reads_candles_behind_tls
 ifneq ($(CLIENTS),0)
 ifneq ($(NODE_FOUND),)
 CLIENT_STAMPS := $(VENV)/clients.stamp $(VENV)/clients-connector.stamp \
-	$(if $(CC_FOUND),$(VENV)/clients-cryptofeed.stamp) $(if $(GO_FOUND),$(GO_CLIENT)) tests/clients/node/node_modules/.package-lock.json
+	$(if $(CC_FOUND),$(VENV)/clients-cryptofeed.stamp) $(if $(GO_FOUND),$(GO_CLIENT)) $(RUST_CLIENT) $(JAVA_CLIENT) \
+	tests/clients/node/node_modules/.package-lock.json
 endif
 endif
 
@@ -119,7 +128,11 @@ check-python: $(VENV)/dev.stamp page $(CLIENT_STAMPS)
 	elif [ -z "$(CC_FOUND)" ]; then echo 'Without cryptofeed, which needs a C compiler.'; \
 		test -z "$(CI)" || exit 1; set -- --deselect=$(CRYPTOFEED); fi; \
 	if [ -n "$(CLIENT_STAMPS)" ] && [ -z "$(GO_FOUND)" ]; then echo 'Without go-binance, which needs Go 1.23.'; \
-		test -z "$(CI)" || exit 1; set -- "$$@" --ignore=tests/clients/test_go_clients.py; fi; \
+		test -z "$(CI)" || exit 1; set -- "$$@" --deselect=$(COMPILED)::test_go_library_asks_and_streams; fi; \
+	if [ -n "$(CLIENT_STAMPS)" ] && [ -z "$(RUST_CLIENT)" ]; then echo 'Without the crate binance, which needs Rust 1.89, a C compiler, pkg-config, OpenSSL.'; \
+		test -z "$(CI)" || exit 1; set -- "$$@" --deselect=$(COMPILED)::test_rust_library_asks_and_streams; fi; \
+	if [ -n "$(CLIENT_STAMPS)" ] && [ -z "$(JAVA_CLIENT)" ]; then echo 'Without binance-connector-java, which needs JDK 17 and Maven.'; \
+		test -z "$(CI)" || exit 1; set -- "$$@" --deselect=$(COMPILED)::test_java_library_asks_and_streams; fi; \
 	scripts/prometheus.sh; \
 	if [ -n "$(ARGS)" ]; then $(BIN)/pytest "$$@" $${without:+-m "$$without"} $(ARGS); exit; fi; \
 	$(BIN)/coverage run -m pytest $(SLOW:%=--ignore=%) --ignore=tests/property; \
@@ -141,6 +154,19 @@ tests/clients/node/node_modules/.package-lock.json: tests/clients/node/package.j
 $(GO_CLIENT): tests/clients/go/go.mod tests/clients/go/go.sum tests/clients/go/main.go
 	mkdir -p $(@D)
 	cd tests/clients/go && GOFLAGS='-mod=readonly -trimpath -buildvcs=false' GOTOOLCHAIN=local go build -o $(abspath $@) .
+
+# The crates are held by the hashes in Cargo.lock.
+$(VENV)/clients-rust/debug/client: tests/clients/rust/Cargo.toml tests/clients/rust/Cargo.lock tests/clients/rust/main.rs
+	CARGO_TARGET_DIR=$(VENV)/clients-rust cargo build --quiet --locked --manifest-path $<
+	@touch $@
+
+# Maven has no lock file: what it brings must be exactly the files that are listed, with their hashes.
+$(VENV)/clients-java/Client.class: tests/clients/java/pom.xml tests/clients/java/libraries.sha256 tests/clients/java/Client.java
+	rm -rf $(@D)
+	mvn --batch-mode -Dstyle.color=never --quiet --strict-checksums --file $< $(MAVEN_DEPENDENCIES) \
+		-DincludeScope=runtime -DoutputDirectory=$(abspath $(@D))/lib
+	cd $(@D)/lib && LC_ALL=C sha256sum *.jar | diff $(abspath tests/clients/java/libraries.sha256) -
+	javac --release 17 -Xlint:all -Werror -classpath '$(@D)/lib/*' -d $(@D) tests/clients/java/Client.java
 
 ifneq ($(NODE_FOUND),)
 page: $(PAGE) $(CLIENT_BUILT)

@@ -90,7 +90,23 @@ def node() -> str:
 
 def go() -> Path:
     """The program that uses Go's library."""
-    found = ROOT / ".venv" / "clients-go" / "client"
+    return _built("clients-go/client")
+
+
+def rust() -> Path:
+    """The program that uses Rust's library."""
+    return _built("clients-rust/debug/client")
+
+
+def java() -> list[str | Path]:
+    """The command that runs the program that uses Java's library."""
+    classes = _built("clients-java/Client.class").parent
+    return ["java", "-classpath", f"{classes / 'lib' / '*'}{os.pathsep}{classes}", "Client"]
+
+
+def _built(name: str) -> Path:
+    """A file that the Makefile builds below `.venv`."""
+    found = ROOT / ".venv" / name
     if not found.is_file():
-        pytest.fail("the Go client is not built: go build -C tests/clients/go -o ../../../.venv/clients-go/client")
+        pytest.fail(f"a client is not built: make .venv/{name}")
     return found
