@@ -7,6 +7,7 @@ import shlex
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_args
 from urllib.parse import urlsplit
 
 import click
@@ -20,6 +21,7 @@ from loadtest.attack import burst
 from loadtest.cold_start import measure as measure_cold_start
 from loadtest.gateway_process import GatewayError
 from loadtest.nemesis.run import run as run_nemesis
+from loadtest.nemesis.setup import FeedMode
 from loadtest.nemesis.verdict import summary as nemesis_summary
 from loadtest.process_group import ProcessError
 from loadtest.report.checker import Checker
@@ -209,14 +211,21 @@ def bytes_per_minute(symbols: int, rate: float) -> None:
 @click.option("--seed", type=int, default=None, help="The same seed breaks the same things at the same times.")
 @click.option("--seconds", type=click.FloatRange(20), default=60.0, show_default=True)
 @click.option("--keep", type=click.Path(path_type=Path, file_okay=False), help="Folder to keep recording and log in.")
-def nemesis(seed: int | None, seconds: float, keep: Path | None) -> None:
+@click.option(
+    "--feed-mode",
+    type=click.Choice(get_args(FeedMode)),
+    default="auto",
+    show_default=True,
+    help="How the gateway reads. For keyspace and poll the collector writes keys only.",
+)
+def nemesis(seed: int | None, seconds: float, keep: Path | None, feed_mode: FeedMode) -> None:
     """Break everything in random order while clients check. Ends with status 1 if anything was lost."""
     seed = random.randrange(1_000_000) if seed is None else seed
     click.echo(f"seed {seed}, {seconds:g} s")
     if keep is not None:
         keep.mkdir(parents=True, exist_ok=True)
     try:
-        verdict = run_nemesis(seed, seconds, click.echo, keep)
+        verdict = run_nemesis(seed, seconds, click.echo, keep, feed_mode)
     except (GatewayError, ServerError, TimeoutError) as error:
         raise click.ClickException(f"seed {seed}: {error}") from error
     click.echo(nemesis_summary(seed, verdict))

@@ -16,6 +16,7 @@ from gateway.model.interval import INTERVALS
 from loadtest.feeder.kline_feed import kline_json
 from loadtest.feeder.ticker_feed import ticker_json
 from loadtest.nemesis.dirt import garbage, in_unit
+from loadtest.nemesis.keys_only import written
 from loadtest.protocol.resp import connect, encode
 from loadtest.protocol.stamps import stamp_at
 
@@ -68,10 +69,19 @@ class Collector:
     """Writes and publishes all symbols every `INTERVAL_S`, from `start` to `stop`."""
 
     def __init__(
-        self, url: str, symbols: Sequence[str], intervals: Sequence[str], epoch_ns: int, *, timed: bool
+        self,
+        url: str,
+        symbols: Sequence[str],
+        intervals: Sequence[str],
+        epoch_ns: int,
+        *,
+        timed: bool,
+        publishes: bool = True,
     ) -> None:
-        """`timed`: tickers carry their event time; without it, the order of arrival is all that readers know."""
+        """`timed`: tickers carry their event time; without it, the order of arrival is all that readers know.
+        `publishes` off: it only writes keys, and what it would publish of prices becomes the value of their key."""
         self._timed = timed
+        self._publishes = publishes
         self.misbehaviour = Misbehaviour()
         self.last_prices: dict[str, float] = {}
         self._url, self._symbols, self._epoch_ns = url, symbols, epoch_ns
@@ -210,7 +220,7 @@ class Collector:
             ]
         for turn in range(0 if misbehaviour.prices_stop else misbehaviour.factor):
             commands += self._tickers(shuffled=self._timed and misbehaviour.shuffled and not turn)
-        if not self._round % 10:
+        if self._publishes and not self._round % 10:
             for symbol in self._symbols:
                 commands += self._stored_ticker(symbol)
         turn, rest = divmod(self._round, DIRT_ROUNDS)
@@ -218,6 +228,8 @@ class Collector:
             symbol = self._symbols[turn % len(self._symbols)]
             for interval in self._intervals:
                 commands += dirt([symbol], interval, _now_ms(), turn)
+        if not self._publishes:
+            commands = written(commands)
         return [part for command in commands for part in (command, command)] if misbehaviour.doubled else commands
 
     def _closing(self, symbol: str, interval: Interval, open_time_ms: int) -> list[bytes]:
@@ -235,11 +247,14 @@ class Collector:
             body = kline_json(symbol, interval, open_time_ms, stamp, closed=True)
             wrong = kline_json(symbol, interval, other, stamp, closed=True).rpartition('"v":')[2].partition(",")[0]
             right = body.rpartition('"v":')[2].partition(",")[0]
+            corrected = body.replace('"n":100', '"n":101')
             commands += [
                 self._event(symbol, interval, body.replace(f'"v":{right}', f'"v":{wrong}'), close_ms - 500),
                 self._kline(symbol, interval, open_time_ms, stamp, close_ms + 500, closed=False),
-                self._event(symbol, interval, body.replace('"n":100', '"n":101'), close_ms + 2),
+                self._event(symbol, interval, corrected, close_ms + 2),
             ]
+            if not self._publishes:
+                commands.append(encode("ZADD", _key(symbol, interval), close_ms, corrected))
         return commands
 
     def _kline(
@@ -274,6 +289,8 @@ class Collector:
                 if self._timed:
                     event = f'{event[:-1]},"E":{self._time(event_ms)}}}'
                 commands.append(self._publish(_REDIS.ticker_channel.format(symbol=symbol), event))
+                if not self._publishes:
+                    commands.append(self._updated(symbol, event_ms))
                 value = float(f"{stamp}.{number:04d}")
                 self.last_prices[symbol] = max(value, self.last_prices.get(symbol, 0.0))
         return commands
@@ -284,8 +301,11 @@ class Collector:
             stamp = f"{self._stamp():08d}"
         return [
             encode("SET", _REDIS.ticker_key.format(symbol=symbol), ticker_json(symbol, stamp, number), "EX", 60),
-            encode("SET", _REDIS.ticker_updated_key.format(symbol=symbol), self._time(self._event_ms)),
+            self._updated(symbol, self._event_ms),
         ]
+
+    def _updated(self, symbol: str, event_ms: int) -> bytes:
+        return encode("SET", _REDIS.ticker_updated_key.format(symbol=symbol), self._time(event_ms))
 
 
 def _now_ms() -> int:

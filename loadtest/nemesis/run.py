@@ -14,6 +14,7 @@ from loadtest.nemesis.system import SystemUnderTest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from loadtest.nemesis.setup import FeedMode
     from loadtest.nemesis.verdict import Verdict
 
 LIMIT_MS = 6000.0
@@ -24,8 +25,11 @@ BOTS = 20
 """Clients of Binance's kline streams."""
 
 
-def run(seed: int, seconds: float, print_line: Callable[[str], None], keep: Path | None = None) -> Verdict:
+def run(
+    seed: int, seconds: float, print_line: Callable[[str], None], keep: Path | None = None, feed_mode: FeedMode = "auto"
+) -> Verdict:
     """Break the system as the seed says, for so long. `keep`: folder for recording and log; None: they are deleted.
+    `feed_mode`: how the gateway reads.
 
     Raises `TimeoutError` when the system does not recover.
     """
@@ -35,7 +39,14 @@ def run(seed: int, seconds: float, print_line: Callable[[str], None], keep: Path
         # on a slow line, so prices out of order do not count (see the README).
         timed = bool(seed % 2)
         system = SystemUnderTest(
-            keep or Path(folder), slow=0.1, stalled=0.05, timed=timed, ordered=timed, limit_ms=LIMIT_MS, bots=BOTS
+            keep or Path(folder),
+            slow=0.1,
+            stalled=0.05,
+            timed=timed,
+            ordered=timed,
+            limit_ms=LIMIT_MS,
+            bots=BOTS,
+            feed_mode=feed_mode,
         )
         with system:
             steps = [(fault.begin_s, 0, fault.name) for fault in schedule]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from loadtest.scenario import Clients, Feed, Phase, Scenario
+
+FeedMode = Literal["auto", "pubsub", "keyspace", "poll"]
+"""The gateway's `feed.mode`."""
 
 SLOW_BYTES_PER_S = 8192
 HEARTBEAT_S = 1.0

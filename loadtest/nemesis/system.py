@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from loadtest.nemesis.setup import FeedMode
     from loadtest.report.recording import BotEvent, Event, MovementEvent
     from loadtest.scenario import Scenario
 
@@ -64,6 +65,8 @@ class SystemUnderTest:
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     bots: int = 0
     """Clients of Binance's kline streams."""
+    feed_mode: FeedMode = "auto"
+    """How the gateway reads. By keys only, the collector publishes nothing."""
     log: Path | None = None
     """File for the gateway's log; None: one in `folder`."""
 
@@ -83,7 +86,10 @@ class SystemUnderTest:
         self.server = self._servers.enter_context(EmbeddedServer())
         self.proxy = Proxy(self.server.port)
         stack.callback(self.proxy.close)
-        self.collector = Collector(self.server.url, scenario.symbols, ("1s",), self.epoch_ns, timed=self.timed)
+        publishes = self.feed_mode in ("auto", "pubsub")
+        self.collector = Collector(
+            self.server.url, scenario.symbols, ("1s",), self.epoch_ns, timed=self.timed, publishes=publishes
+        )
         self.collector.start()
         stack.callback(self.collector.stop)
         self._clock = self.folder / "clock"
@@ -155,7 +161,7 @@ class SystemUnderTest:
     def start_gateway(self, **sections: dict[str, Any]) -> Gateway:
         """Start one more gateway on the port, and do not wait until it is ready."""
         names = SETTINGS.keys() | self.settings.keys() | sections.keys()
-        settings = {
+        settings = {"feed": {"mode": self.feed_mode, "enable_notifications": self.feed_mode == "keyspace"}} | {
             name: {**SETTINGS.get(name, {}), **self.settings.get(name, {}), **sections.get(name, {})} for name in names
         }
         program = ("-m", "loadtest.nemesis.stepped_clock", str(self._clock))

@@ -12,7 +12,8 @@ from loadtest.protocol.stamps import UNITS_PER_MS, stamp_at
 from loadtest.swarm.client import Client, State, make_clients
 from loadtest.swarm.follower import SETTLING_CHECKS
 
-EPOCH_NS = time.monotonic_ns()
+EPOCH_NS = time.monotonic_ns() - 60_000_000_000
+"""Longer ago than any price here."""
 OLD_MS = 700
 LIMIT_MS = 3000.0
 
