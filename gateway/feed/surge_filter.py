@@ -24,7 +24,7 @@ HEADS_MAX = 20_000
 # The rest of a message up to its payload: the pattern if there is one, the channel, the payload's length.
 _HEADS = {
     1: re.compile(rb"\$(\d+)\r\n([^\r\n]*)\r\n\$(\d+)\r\n"),
-    2: re.compile(rb"\$\d+\r\n[^\r\n]*\r\n\$(\d+)\r\n([^\r\n]*)\r\n\$(\d+)\r\n"),
+    2: re.compile(rb"\$(\d+)\r\n([^\r\n]*)\r\n\$(\d+)\r\n([^\r\n]*)\r\n\$(\d+)\r\n"),
 }
 
 
@@ -52,8 +52,10 @@ class SurgeFilter:
     def reduce(self, data: bytes) -> bytes:
         """The bytes without full tickers that a newer one of their channel replaces.
 
-        The first piece, up to a message's start, and the last, which may go on in the next read, always pass. If any
-        other piece is not exactly one message (a payload that contains the start of one, say), all bytes pass.
+        The first piece, up to what looks like a message's start, and the last, which may go on in the next read, always
+        pass. The caller knows that the first start is one: then each piece that is exactly as long as its head says is
+        one message, and what follows it is the start of the next. If any piece is not (a payload that contains what
+        looks like a start, say), all bytes pass.
         """
         pieces = data.split(self._start)
         if len(pieces) < PIECES_MIN:
@@ -92,9 +94,10 @@ class SurgeFilter:
         text = found[0]
         head = self._heads.get(text)
         if head is None:
-            channel, payload_bytes = found[2], int(found[3])
-            if int(found[1]) != len(channel):
+            *names, length = found.groups()
+            if any(int(declared) != len(name) for declared, name in zip(names[::2], names[1::2], strict=True)):
                 return None, 0
+            channel, payload_bytes = names[-1], int(length)
             may_drop = payload_bytes >= self._full_min_bytes and self._is_ticker(channel)
             head = _Head(len(text) + payload_bytes + 2, channel if may_drop else b"")
             if len(self._heads) >= HEADS_MAX:

@@ -45,7 +45,10 @@ class Receiver(Protocol):
         """Whether messages arrive faster than they can be taken one by one."""
 
     def reduce(self, data: bytes) -> bytes:
-        """What is to be parsed of a read; the rest is as if it had not been sent."""
+        """What is to be parsed of a read; the rest is as if it had not been sent. Called while it surges.
+
+        What looks like the first start of a message in `data` is one; what comes before it must not be changed.
+        """
 
     def take(self, messages: Messages) -> None:
         """Take what one read brought, in order."""
@@ -77,6 +80,8 @@ class Subscription(asyncio.Protocol):
         self._subscribe = f"{kind}subscribe".encode()
         self._unsubscribe = f"{kind}unsubscribe".encode()
         self._message = f"{kind}message".encode()
+        # Messages of patterns have four parts, others three.
+        self._message_start = b"*%d\r\n$%d\r\n%b\r\n" % (4 if kind == "p" else 3, len(self._message), self._message)
         self._unacknowledged = 0
         self.receiver = receiver
         """What takes the messages; may be replaced at any time."""
@@ -163,20 +168,34 @@ class Subscription(asyncio.Protocol):
             self._take(data)
 
     def _take(self, data: bytes) -> None:
-        self._parser.feed(self.receiver.reduce(data))
-        gets, kind = self._parser.gets, self._message
         messages: Messages = []
         try:
-            while (message := gets()) is not False:
-                if type(message) is list and message[0] == kind:
-                    messages.append(message)
-                else:
-                    self._take_reply(message)
+            start = data.find(self._message_start) if self.receiver.surging else -1
+            if start >= 0:
+                self._parser.feed(data, 0, start)
+                self._parse(messages)
+                # Only the parser knows what is a message's start and what is in a payload that looks like one. It waits
+                # for nothing, so this is the start of a message: inside of one, what follows would begin with "$".
+                if not self._parser.has_data():
+                    data = self.receiver.reduce(data)
+                self._parser.feed(data, start, len(data) - start)
+            else:
+                self._parser.feed(data)
+            self._parse(messages)
         except hiredis.HiredisError as error:
             self.end(f"protocol error: {error}")
         if messages:
             self.last_message_s = self.last_byte_s
             self.receiver.take(messages)
+
+    def _parse(self, messages: Messages) -> None:
+        """Append the messages that are complete; raises `HiredisError`."""
+        gets, kind = self._parser.gets, self._message
+        while (message := gets()) is not False:
+            if type(message) is list and message[0] == kind:
+                messages.append(message)
+            else:
+                self._take_reply(message)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._take_collected()

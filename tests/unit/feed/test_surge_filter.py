@@ -95,8 +95,9 @@ def test_a_message_that_two_reads_bring_is_whole(surge: SurgeFilter, cut: int) -
         encoded([(b"ticker:A", encoded(many()))]),
         b"*4\r\n$8\r\npmessage\r\n$1\r\n*\r\n$9\r\nticker:A\r\n$2\r\n{}\r\n",
         b"*4\r\n$8\r\npmessage\r\nnonsense\r\n",
+        b"*4\r\n$8\r\npmessage\r\n$3\r\n*\r\n$8\r\nticker:A\r\n$2\r\n{}\r\n",
     ],
-    ids=["reply", "messages in a payload", "wrong length", "nonsense"],
+    ids=["reply", "messages in a payload", "wrong length", "nonsense", "wrong length of the pattern"],
 )
 def test_a_read_with_anything_else_in_it_passes_as_it_is(surge: SurgeFilter, odd: bytes) -> None:
     data = encoded(many()) + odd + encoded(many())

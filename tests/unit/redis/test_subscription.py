@@ -251,13 +251,42 @@ async def test_much_is_parsed_without_waiting_and_the_rest_at_the_end(monkeypatc
     assert (reads, len(it.receiver.reads)) == (1, 2)
 
 
-@in_virtual_time
-async def test_what_the_receiver_does_not_want_is_not_parsed() -> None:
+def message(payload: bytes) -> bytes:
+    return b"*4\r\n$8\r\npmessage\r\n$2\r\na*\r\n$1\r\na\r\n$%d\r\n%b\r\n" % (len(payload), payload)
+
+
+async def payloads(*reads: bytes, drops: bytes, surging: bool = True) -> list[bytes]:
+    """What comes of some reads, of which the receiver does not want a part."""
     it = Subscribed()
     it.subscription.subscribe(["a*"])
     await settle()
-    it.receiver.dropped = b"*4\r\n$8\r\npmessage\r\n$2\r\na*\r\n$1\r\na\r\n$1\r\n0\r\n"
-    it.transport.send(b"pmessage", b"a*", b"a", b"0")
-    it.transport.send(b"pmessage", b"a*", b"a", b"1")
-    await settle()
-    assert [message[-1] for read in it.receiver.reads for message in read] == [b"1"]
+    it.receiver.surging, it.receiver.dropped = surging, drops
+    for data in reads:
+        it.transport.send_raw(data)
+        await settle()
+        await asyncio.sleep(DRAIN_S)
+    return [message[-1] for read in it.receiver.reads for message in read]
+
+
+@in_virtual_time
+async def test_what_the_receiver_does_not_want_in_a_surge_is_not_parsed() -> None:
+    both = message(b"0") + message(b"1")
+    assert await payloads(both, drops=message(b"0")) == [b"1"]
+    assert await payloads(both, drops=message(b"0"), surging=False) == [b"0", b"1"]
+
+
+@in_virtual_time
+async def test_what_looks_like_a_message_inside_of_one_is_not_shown_to_the_receiver() -> None:
+    payload = b"head" + message(b"0") * 2
+    whole = message(payload)
+    cut = whole.index(b"head") + 2
+    assert await payloads(whole[:cut], whole[cut:], drops=message(b"0")) == [payload]
+
+
+@in_virtual_time
+async def test_after_the_end_of_a_message_of_an_earlier_read_the_receiver_is_asked_again() -> None:
+    whole = message(b"first")
+    assert await payloads(whole[:-4], whole[-4:] + message(b"0") + message(b"1"), drops=message(b"0")) == [
+        b"first",
+        b"1",
+    ]
