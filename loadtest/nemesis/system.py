@@ -250,6 +250,7 @@ class SystemUnderTest:
         self.wait(self.all_live, "all clients connected and live")
         # A kline or two more on healthy connections: what is missing after them would never have come.
         self.run(1.5)
+        self.began("end of the feed", stops=True)
         self.collector.stop()
         self._swarm.limit_slow(0)
         self._wait_until_idle()
