@@ -21,7 +21,7 @@ NPM := npm --no-fund --no-audit --no-update-notifier --prefix
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check bench fuzz lint format build lock audit clean page check-web check-python
+.PHONY: help demo test check bench compare fuzz lint format build lock audit clean page check-web check-python
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -38,6 +38,9 @@ check: lint ## style, types, unit and property tests of Python: the quick part o
 
 bench: $(VENV)/dev.stamp ## load test: what this machine serves, and how fast
 	$(BIN)/python -m loadtest run $(or $(ARGS),mission)
+
+compare: $(VENV)/dev.stamp $(VENV)/compare.stamp ## the gateway beside other servers, under the same load: ARGS="few_clients --runs 1"
+	$(BIN)/python -m loadtest compare $(ARGS)
 
 # `tests.fuzz run` alone needs no more than the tests do.
 FUZZ_S ?= 20
@@ -70,6 +73,7 @@ lock: $(BIN)/python ## write requirements/*.txt anew after a change in pyproject
 	$(COMPILE) -c requirements/dev.txt -o requirements/serve.txt
 	$(subst pyproject.toml,--group build,$(COMPILE)) -c requirements/dev.txt -o requirements/build.txt
 	$(COMPILE) --group fuzz --extra demo -c requirements/dev.txt -o requirements/fuzz.txt
+	$(subst pyproject.toml,--group compare,$(COMPILE)) -c requirements/dev.txt -o requirements/compare.txt
 	for name in clients clients-connector clients-cryptofeed audit; do \
 		$(subst pyproject.toml,requirements/$$name.in,$(COMPILE)) -o requirements/$$name.txt || exit 1; done
 

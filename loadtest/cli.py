@@ -19,6 +19,7 @@ from loadtest import bench as benches
 from loadtest import feed_modes
 from loadtest.attack import burst
 from loadtest.cold_start import measure as measure_cold_start
+from loadtest.compare.command import command as compare_command
 from loadtest.gateway_process import GatewayError
 from loadtest.nemesis.run import run as run_nemesis
 from loadtest.nemesis.setup import FeedMode
@@ -98,6 +99,9 @@ def run(
 def hostile(context: click.Context) -> None:
     """500 attackers beside 200 clients that behave: `run hostile`."""
     context.invoke(run, name="hostile")
+
+
+main.add_command(compare_command)
 
 
 @main.command()

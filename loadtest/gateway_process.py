@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from gateway.config import load_config
 from loadtest.processes import Usage, cores, pinned, usage
+from loadtest.swarm.tls_socket import client_context
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,11 +45,12 @@ class Gateway:
     _process: subprocess.Popen[bytes] | None = None
     _log: Path | None = None
     _files: list[Path] = field(default_factory=list)
+    tls: bool = False
 
     @classmethod
-    def start(cls, redis_url: str, overrides: Mapping[str, Mapping[str, Any]]) -> Self:
-        """Start one on a free port of its own core, and wait until it is ready."""
-        gateway = cls.launch(redis_url, overrides)
+    def start(cls, redis_url: str, overrides: Mapping[str, Mapping[str, Any]], *, checkout: Path | None = None) -> Self:
+        """Start one on a free port of its own core, and wait until it is ready; the arguments are those of `launch`."""
+        gateway = cls.launch(redis_url, overrides, checkout=checkout)
         try:
             gateway.wait()
         except BaseException:
@@ -65,11 +67,17 @@ class Gateway:
         port: int | None = None,
         program: Sequence[str] = ("-m", "gateway"),
         log: Path | None = None,
+        checkout: Path | None = None,
     ) -> Self:
-        """Start one and do not wait. `program`: what Python runs. `log`: file to append its output to."""
+        """Start one and do not wait.
+
+        `program`: what Python runs. `log`: file to append its output to. `checkout`: folder of another version of the
+        gateway, with its own `.venv`; its settings are checked by that version alone.
+        """
         # All clients connect from one address and do in seconds what a thousand users do in minutes: no limits for it.
         overrides = {**overrides, "limits": {"exempt": ["127.0.0.0/8"], **overrides.get("limits", {})}}
-        load_config(None, {}, overrides)
+        if checkout is None:
+            load_config(None, {}, overrides)
         with tempfile.NamedTemporaryFile("w", prefix="loadtest-", suffix=".toml", delete=False) as settings:
             settings.write(_toml(overrides))
         files = [Path(settings.name)]
@@ -79,14 +87,20 @@ class Gateway:
             log = Path(name)
             files.append(log)
         port = port or free_port()
-        command = [sys.executable, *program, "serve", "--port", str(port), "--redis", redis_url]
+        python = sys.executable if checkout is None else str(checkout.absolute() / ".venv" / "bin" / "python")
+        command = [python, *program, "serve", "--port", str(port), "--redis", redis_url]
         # Several workers need more than one core: they share all of them with the harness.
         several = overrides.get("server", {}).get("workers", 1) > 1
         with log.open("ab") as output, pinned(cores()[0] | cores()[1] if several else cores()[0]):
             process = subprocess.Popen(
-                [*command, "--config", settings.name], stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+                [*command, "--config", settings.name],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=checkout,
             )
-        return cls("127.0.0.1", port, process.pid, process, log, files)
+        tls = bool(overrides.get("server", {}).get("tls_certificate"))
+        return cls("127.0.0.1", port, process.pid, process, log, files, tls)
 
     def usage(self) -> Usage | None:
         """CPU and memory; None without a pid. Raises `GatewayError` when the process has ended."""
@@ -114,7 +128,11 @@ class Gateway:
 
     def get(self, target: str) -> tuple[int, bytes]:
         """Status and body of a GET request."""
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=5)
+        connection = (
+            http.client.HTTPSConnection(self.host, self.port, timeout=5, context=client_context())
+            if self.tls
+            else http.client.HTTPConnection(self.host, self.port, timeout=5)
+        )
         try:
             connection.request("GET", target)
             response = connection.getresponse()

@@ -27,6 +27,8 @@ class Usage:
     peak_kb: int
     waited_s: float = 0.0
     """Time that the main threads were ready to run while another process occupied their core."""
+    helper_s: float = 0.0
+    """CPU time of processes that the server needs beside itself."""
 
     @property
     def cpu_s(self) -> float:
@@ -79,7 +81,7 @@ def cores() -> tuple[set[int], set[int]]:
     Cached at the first call, before anything is pinned: a pinned process no longer sees the gateway's core.
     """
     allowed = sorted(os.sched_getaffinity(0))
-    return {allowed[0]}, set(allowed[1:]) or {allowed[0]}
+    return {allowed[-1]}, set(allowed[:-1]) or {allowed[-1]}
 
 
 @contextmanager
@@ -91,6 +93,19 @@ def pinned(to: set[int]) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+def busy_ticks(cpus: set[int]) -> tuple[int, int]:
+    """Time that these cores were not idle, of all processes of the machine, and all of their time."""
+    busy = total = 0
+    for line in _lines("/proc/stat"):
+        name, *ticks = line.split()
+        if name.removeprefix("cpu").isdecimal() and int(name.removeprefix("cpu")) in cpus:
+            # user nice system idle iowait irq softirq steal; what guests use is in `user`.
+            times = [int(tick) for tick in ticks[:8]]
+            total += sum(times)
+            busy += sum(times) - times[3] - times[4]
+    return busy, total
 
 
 def machine() -> dict[str, str | int]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -37,15 +40,15 @@ from loadtest.report.result import (
     writes_per_flush,
 )
 from loadtest.rivals import rivals
+from loadtest.tested_server import Certificate
 from simulator.server import EmbeddedServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from loadtest.processes import Usage
     from loadtest.report.measure import Boundary
     from loadtest.report.observer import Row
     from loadtest.scenario import Phase, Scenario
+    from loadtest.tested_server import TestedServer
 
 _JOIN_S = 180.0
 _SETTLE_S = 1.0
@@ -68,11 +71,22 @@ class Options:
     recording: str | None = None
 
 
-class Run:
-    """Carries out a scenario. `show` gets the phase and the figures of each second."""
+StartServer = Callable[[str, Certificate | None], "TestedServer"]
+"""Starts a server from the URL of its Redis and, where clients are to connect by TLS, a certificate."""
 
-    def __init__(self, scenario: Scenario, options: Options, show: Callable[[str, Row], None]) -> None:
+
+class Run:
+    """Carries out a scenario. `show` gets the phase and the figures of each second; `start` replaces the gateway."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        options: Options,
+        show: Callable[[str, Row], None],
+        start: StartServer | None = None,
+    ) -> None:
         self._scenario, self._options, self._show = scenario, options, show
+        self._start = start or self._start_gateway
         self._observer = Observer(options.parts if scenario.clients.count else 0)
         self._processes = ProcessGroup(self._observer.record)
         self._subscribers = Subscribers.of(scenario)
@@ -92,7 +106,10 @@ class Run:
             stack.callback(self._processes.stop)
             self._processes.start_feeder(plan)
             stack.enter_context(rivals(scenario.rivals))
-            gateway = self._gateway(redis_url)
+            certificate = None
+            if scenario.tls:
+                certificate = Certificate.throwaway(Path(stack.enter_context(TemporaryDirectory(prefix="loadtest-"))))
+            gateway = self._start(redis_url, certificate)
             stack.callback(gateway.stop)
             self._processes.start_clients(replace(plan, host=gateway.host, port=gateway.port))
             metrics = gateway.metrics()
@@ -136,15 +153,15 @@ class Run:
             ),
         )
 
-    def _gateway(self, redis_url: str) -> Gateway:
+    def _start_gateway(self, redis_url: str, certificate: Certificate | None) -> TestedServer:
         if self._options.address is not None:
             return Gateway(*self._options.address, pid=self._options.pid)
-        return Gateway.start(redis_url, self._scenario.gateway)
+        return Gateway.start(redis_url, with_certificate(self._scenario.gateway, certificate))
 
     def _are_ready(self, wanted: int) -> bool:
         return self._observer.total("ready") >= wanted
 
-    def _connect(self, gateway: Gateway) -> list[MemoryStep]:
+    def _connect(self, gateway: TestedServer) -> list[MemoryStep]:
         """Connect the clients step by step; measures the gateway's memory before any traffic."""
         clients = self._scenario.clients
         if not clients.count:
@@ -159,7 +176,7 @@ class Run:
                 steps.append(_memory(self._observer.total("ready"), now, start))
         return steps
 
-    def _phases(self, gateway: Gateway) -> None:
+    def _phases(self, gateway: TestedServer) -> None:
         self._processes.send(Command("start"), self._processes.feeder, self._processes.http)
         self._wait(lambda: False, self._scenario.warm_up_s, gateway)
         for phase in self._scenario.phases:
@@ -173,11 +190,11 @@ class Run:
         self._processes.send(Command("phase"), self._processes.attackers)
         self._enter(DRAIN, 0.0, gateway)
 
-    def _load_changes(self, gateway: Gateway) -> list[LoadChange]:
+    def _load_changes(self, gateway: TestedServer) -> list[LoadChange]:
         changes = load_changes(gateway.log().splitlines())
         return [change for change in changes if change.at_s >= self._first_phase_s]
 
-    def _enter(self, phase: str, factor: float, gateway: Gateway) -> None:
+    def _enter(self, phase: str, factor: float, gateway: TestedServer) -> None:
         """End the current phase with the counts of all processes, and begin the next."""
         processes, observer = self._processes, self._observer
         processes.send(Command("phase", phase, factor), processes.feeder, *processes.swarm, processes.http)
@@ -187,7 +204,7 @@ class Run:
         self._boundaries.append(observer.boundary(ended, at_s, usage))
         self._phase = phase
 
-    def _finish(self, gateway: Gateway) -> None:
+    def _finish(self, gateway: TestedServer) -> None:
         """Stop the feed, let clients receive what is on its way, and collect their final figures."""
         processes, observer = self._processes, self._observer
         processes.send(Command("stop"), processes.feeder, processes.http, processes.attackers)
@@ -199,7 +216,7 @@ class Run:
         processes.send(stop, *processes.swarm)
         processes.receive_until(lambda: len(observer.ends) == len(processes.swarm), "the swarm's end")
 
-    def _wait(self, condition: Callable[[], bool], seconds: float, gateway: Gateway) -> None:
+    def _wait(self, condition: Callable[[], bool], seconds: float, gateway: TestedServer) -> None:
         """Take messages until the condition holds or the time is up; shows figures each second."""
         deadline = time.monotonic() + seconds
         while not condition() and (left := deadline - time.monotonic()) > 0:
@@ -272,6 +289,14 @@ class Run:
             figures["gateway_us_per_frame"] = ours
             figures["ratio"] = round(ours / floor.us_per_write, 2)
         return figures
+
+
+def with_certificate(settings: dict[str, dict[str, Any]], certificate: Certificate | None) -> dict[str, dict[str, Any]]:
+    """The gateway's settings, with those for TLS where there is a certificate."""
+    if certificate is None:
+        return settings
+    files = {"tls_certificate": str(certificate.chain), "tls_key": str(certificate.key)}
+    return {**settings, "server": {**settings.get("server", {}), **files}}
 
 
 def _memory(connections: int, now: Usage, start: Usage) -> MemoryStep:

@@ -36,7 +36,7 @@ class Part(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class Feed(Part, frozen=True):
     """What is published, and how fast."""
 
-    symbols: Annotated[int, Meta(ge=1, le=1000)] = 300
+    symbols: Annotated[int, Meta(ge=1, le=100_000)] = 300
     rate: Rate = 10.0
     """Ticker updates a second of each symbol."""
     beat_ms: Annotated[int, Meta(ge=1, le=1000)] = 5
@@ -60,6 +60,12 @@ class Clients(Part, frozen=True):
     tickers: Count = 0
     watchlists: Count = 0
     """0: each client its own; else so many different ones, shared by equal parts."""
+    one_each: bool = False
+    """Instead of drawing, client i follows the i-th symbol, and the first ones again when there are more clients."""
+    fast: Count = 0
+    """The first so many clients decode everything, and ask for the fast lane where the gateway has one."""
+    fast_tickers: Count = 0
+    """Tickers that each of them follows."""
     klines: Count = 0
     """Symbols whose klines a client follows, in every interval of the feed."""
     history: Annotated[int, Meta(ge=0, le=500)] = 0
@@ -69,7 +75,8 @@ class Clients(Part, frozen=True):
     slow_bytes_per_s: Annotated[int, Meta(ge=1)] = 2048
     stalled: Share = 0.0
     """Share of the clients that never read once they are subscribed."""
-    dialect: Literal["native", "compact", "binance"] = "native"
+    dialect: Literal["native", "compact", "binance", "plain", "nats"] = "native"
+    """`plain` and `nats` are not spoken by the gateway but by the servers of `compare`."""
     path: str = "/v1/stream"
     at_once: Annotated[int, Meta(ge=1)] = 200
     """Handshakes in flight while connecting."""
@@ -142,6 +149,8 @@ class Scenario(Part, frozen=True, kw_only=True):
     drain_s: Rate = 2.0
     baseline: bool = True
     """Measure bare socket writes of the same sizes afterwards."""
+    tls: bool = False
+    """Clients connect by TLS, to a gateway with a throwaway certificate."""
     feed: Feed = Feed()
     rivals: Count = 0
     """Busy loops of equal priority on the gateway's core: with one it gets half of the core when it needs more."""
@@ -156,13 +165,17 @@ class Scenario(Part, frozen=True, kw_only=True):
 
     @property
     def symbols(self) -> list[str]:
-        return [f"S{index:03d}USDT" for index in range(self.feed.symbols)]
+        width = max(3, len(str(self.feed.symbols - 1)))
+        return [f"S{index:0{width}d}USDT" for index in range(self.feed.symbols)]
 
     def watchlist(self, client: int) -> list[int]:
         """Indexes of the symbols whose tickers a client follows."""
+        if self.clients.one_each:
+            return [client % self.feed.symbols]
         lists = self.clients.watchlists
         draw = random.Random(self.seed * 1_000_003 + (client % lists if lists else client))
-        return sorted(draw.sample(range(self.feed.symbols), self.clients.tickers))
+        tickers = self.clients.fast_tickers if self.is_fast(client) else self.clients.tickers
+        return sorted(draw.sample(range(self.feed.symbols), tickers))
 
     def kline_list(self, client: int) -> list[int]:
         """Indexes of the symbols whose klines a client follows."""
@@ -176,9 +189,15 @@ class Scenario(Part, frozen=True, kw_only=True):
             return "stalled"
         return "slow" if position < self.clients.stalled + self.clients.slow else "normal"
 
+    def is_fast(self, client: int) -> bool:
+        """Whether a client asks for the fast lane."""
+        return client < self.clients.fast
+
     def decodes(self, client: int) -> bool:
-        """Whether a client checks every message. Slow ones do: the guarantees matter most for them."""
+        """Whether a client checks every message. Slow ones do: the guarantees matter most for them. So do fast ones."""
         kind = self.kind(client)
+        if self.is_fast(client):
+            return kind != "stalled"
         if kind != "normal":
             return kind == "slow"
         return int((client + 1) * self.clients.decoded) > int(client * self.clients.decoded)
@@ -228,6 +247,7 @@ def _check(name: str, scenario: Scenario) -> None:
     for key, wanted, there in (
         ("clients.tickers", clients.tickers, feed.symbols),
         ("clients.klines", clients.klines, feed.kline_symbols),
+        ("clients.fast_tickers", clients.fast_tickers, feed.symbols),
         ("feed.kline_symbols", feed.kline_symbols, feed.symbols),
     ):
         if wanted > there:
@@ -238,7 +258,9 @@ def _check(name: str, scenario: Scenario) -> None:
         raise ScenarioError(f"{name}: clients.decoded: compact klines can only be counted by decoding them all")
     if unknown := scenario.attackers.keys() - ATTACKS.keys():
         raise ScenarioError(f"{name}: attackers.{min(unknown)}: expected one of {' '.join(ATTACKS)}")
-    if clients.dialect == "binance" and clients.klines:
-        raise ScenarioError(f"{name}: clients.klines: in the binance dialect only tickers are followed")
+    if clients.dialect in ("binance", "plain", "nats") and clients.klines:
+        raise ScenarioError(f"{name}: clients.klines: in the {clients.dialect} dialect only tickers are followed")
+    if clients.one_each and clients.tickers != 1:
+        raise ScenarioError(f"{name}: clients.one_each: goes with clients.tickers = 1")
     if clients.slow + clients.stalled > 1:
         raise ScenarioError(f"{name}: clients.slow and clients.stalled are shares of one whole")

@@ -6,7 +6,10 @@ Most clients count without decoding, and the counts are exact for what this feed
   closed kline's update holds `"isClosed":true`;
 - compact: a flush of tickers is `[t,n,price,n,[7 figures],…]`, so it has (commas - 6 x inner arrays) / 2 updates. That
   does not hold with klines in it, so a scenario with klines must decode everything;
-- binance: each message is one event and names its type exactly once. Clients follow mini tickers only.
+- binance: each message is one event and names its type exactly once. Clients follow mini tickers only;
+- plain: each message is a ticker as the collector published it, which holds `{"s":"` exactly once. Not of the gateway:
+  a server that passes messages on speaks it, see `compare/`;
+- nats: the NATS protocol in binary frames; each message begins with `MSG ` and its subject, which is the channel.
 """
 
 from __future__ import annotations
@@ -16,6 +19,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
+
+from loadtest.feeder.ticker_feed import ticker_json
+from loadtest.protocol.websocket import BINARY, TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,6 +52,10 @@ class Dialect:
     """Whether a subscription is answered with a snapshot of each channel; else its reply is all there is."""
     run_pattern: re.Pattern[bytes] | None = None
     """Matches a row of update frames with headers, in a dialect with too many small frames to walk one by one."""
+    opcode: int = TEXT
+    """Opcode of updates and of commands."""
+    encode: Callable[[dict[str, Any]], bytes] = orjson.dumps
+    """The payload of a command."""
 
 
 def _native_tickers(data: bytearray, start: int, stop: int) -> tuple[int, int]:
@@ -117,6 +127,43 @@ def _binance_subscribe(id: int, names: list[str], history: int, resume: dict[str
     return {"method": "SUBSCRIBE", "params": streams, "id": id}
 
 
+# What follows the symbol has the same length in every ticker of the feed.
+_TICKER = ticker_json("", "0" * 8, "0000")
+_AFTER_SYMBOL = len(_TICKER) - len('{"s":"')
+_find_prices = re.compile(rb'\{"s":"([^"]+)","c":"([0-9.]+)"').findall
+
+
+def _plain_tickers(data: bytearray, start: int, stop: int) -> tuple[int, int]:
+    return data.count(b'{"s":"', start, stop), 0
+
+
+def _plain_updates(payload: bytes) -> list[ChannelUpdate]:
+    return [(f"ticker:{symbol.decode()}", {"c": float(price)}) for symbol, price in _find_prices(payload)]
+
+
+def _nats_tickers(data: bytearray, start: int, stop: int) -> tuple[int, int]:
+    return data.count(b"MSG ticker:", start, stop), 0
+
+
+def _nats_message(payload: bytes) -> dict[str, Any]:
+    """What the server says of itself; its answer to the PING behind the subscriptions says that they are in force."""
+    verb, _, rest = payload.strip().partition(b" ")
+    match verb:
+        case b"PONG":
+            return {"op": "subscribed", "channels": {}}
+        case b"-ERR":
+            return {"op": "error", "code": rest.decode(errors="replace")}
+        case _:
+            return {"op": verb.decode(errors="replace").lower()}
+
+
+def _nats_command(command: dict[str, Any]) -> bytes:
+    """CONNECT before the first subscriptions, one SUB for each channel, and a PING that is answered after them."""
+    first = 'CONNECT {"verbose":false,"pedantic":false}\r\n' if not command["id"] else ""
+    channels = enumerate(command["channels"], command["id"] + 1)
+    return "".join([first, *(f"SUB {name} {number}\r\n" for number, name in channels), "PING\r\n"]).encode()
+
+
 NATIVE = Dialect(
     name="native",
     subprotocol=None,
@@ -153,4 +200,31 @@ BINANCE = Dialect(
     run_pattern=re.compile(rb'(?:\x81\x7e..\{"stream":"[^{}]*+\{[^{}]*+\}\})++', re.DOTALL),
 )
 
-DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (NATIVE, COMPACT, BINANCE)}
+PLAIN = Dialect(
+    name="plain",
+    subprotocol=None,
+    update_prefix=b'{"s":"',
+    count_tickers=_plain_tickers,
+    count_all=None,
+    updates=_plain_updates,
+    message=_message,
+    subscribe=_native_subscribe,
+    snapshots=False,
+    run_pattern=re.compile(rb'(?:\x81\x7e..\{"s":"[^"]++.{%d})++' % _AFTER_SYMBOL, re.DOTALL),
+)
+
+NATS = Dialect(
+    name="nats",
+    subprotocol=None,
+    update_prefix=b"MSG ",
+    count_tickers=_nats_tickers,
+    count_all=None,
+    updates=_plain_updates,
+    message=_nats_message,
+    subscribe=_native_subscribe,
+    snapshots=False,
+    opcode=BINARY,
+    encode=_nats_command,
+)
+
+DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (NATIVE, COMPACT, BINANCE, PLAIN, NATS)}

@@ -150,19 +150,25 @@ def server_frames(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def scan(
-    data: bytearray, end: int, prefix: bytes, count: Count | None, run_pattern: re.Pattern[bytes] | None = None
+    data: bytearray,
+    end: int,
+    prefix: bytes,
+    count: Count | None,
+    run_pattern: re.Pattern[bytes] | None = None,
+    opcode: int = TEXT,
 ) -> tuple[int, int, int, int, list[OtherFrame]]:
     """Walk the complete frames in `data[:end]`.
 
-    A frame whose payload begins with `prefix` is an update. `count(data, start, stop)` returns its number of ticker
-    updates and of closed klines; without `count`, updates are returned among the other frames. `run_pattern` matches
-    a row of updates that hold one value each; the row is counted by one call.
+    A frame with `opcode` whose payload begins with `prefix` is an update. `count(data, start, stop)` returns its number
+    of ticker updates and of closed klines; without `count`, updates are returned among the other frames. `run_pattern`
+    matches a row of updates that hold one value each; the row is counted by one call.
 
     Returns the bytes consumed, the numbers of updates, of ticker values and of closed klines in them, and the other
     frames.
     """
     start = frames = tickers = closed = 0
     others: list[OtherFrame] = []
+    update = 0x80 | opcode
     while end - start >= 2:
         if run_pattern is not None and count is not None and (found := run_pattern.match(data, start, end)):
             more_tickers, more_closed = count(data, start, found.end())
@@ -187,18 +193,18 @@ def scan(
         if stop > end:
             break
         first = data[start]
-        if first == 0x81 and data.startswith(prefix, body):
+        if first == update and data.startswith(prefix, body):
             frames += 1
             if count is None:
-                others.append((TEXT, bytes(data[body:stop])))
+                others.append((opcode, bytes(data[body:stop])))
             else:
                 more_tickers, more_closed = count(data, body, stop)
                 tickers += more_tickers
                 closed += more_closed
         else:
-            # The gateway never sends fragments, reserved bits or masked frames. Their payload must not pass for a
+            # No server here sends fragments, reserved bits or masked frames. Their payload must not pass for a
             # message.
-            valid = first & 0xF0 == 0x80 and first & 0x0F in (TEXT, CLOSE, PING, PONG)
+            valid = first & 0xF0 == 0x80 and first & 0x0F in (opcode, TEXT, CLOSE, PING, PONG)
             others.append((first & 0x0F if valid else -1, bytes(data[body:stop])))
         start = stop
     return start, frames, tickers, closed, others

@@ -169,7 +169,7 @@ def _gateway(
     if before is None or after is None:
         return None
     user_s, system_s = after.user_s - before.user_s, after.system_s - before.system_s
-    cpu_us = (user_s + system_s) * 1e6
+    cpu_us, helper_us = (user_s + system_s) * 1e6, (after.helper_s - before.helper_s) * 1e6
     return GatewayResult(
         cpu_percent=round(cpu_us / seconds / 1e4, 1),
         user_percent=round(user_s / seconds * 100, 1),
@@ -179,6 +179,7 @@ def _gateway(
         rss_mb=round(after.rss_kb / 1024, 1),
         peak_mb=round(after.peak_kb / 1024, 1),
         waited_percent=round((after.waited_s - before.waited_s) / seconds * 100, 1),
+        helper_us_per_update=round(helper_us / delivery.delivered, 3) if helper_us and delivery.delivered else None,
     )
 
 

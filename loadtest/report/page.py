@@ -59,11 +59,16 @@ def html(result: Result) -> str:
         "<h2>Everything</h2>",
         f"<pre>{escape(summary(result))}</pre>",
         "<h2>Machine</h2>",
-        _table(("", ""), ((name, str(value)) for name, value in result.machine.items())),
+        table(("", ""), ((name, str(value)) for name, value in result.machine.items())),
         "<h2>Scenario</h2>",
         f"<pre>{escape(msgspec.json.format(msgspec.json.encode(result.definition)).decode())}</pre>",
     ]
-    head = f'<meta charset="utf-8"><title>{escape(result.title)}</title><style>{_STYLE}</style>'
+    return document(result.title, body)
+
+
+def document(title: str, body: Iterable[str]) -> str:
+    """A whole page of these elements."""
+    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(body)}</body></html>\n'
 
 
@@ -77,7 +82,7 @@ def _verdicts(result: Result) -> str:
         )
         for verdict in result.verdicts
     )
-    return "<h2>Expectations</h2>" + _table(("", "measured", "limit", ""), rows)
+    return "<h2>Expectations</h2>" + table(("", "measured", "limit", ""), rows)
 
 
 def _phases(phases: Sequence[PhaseResult]) -> str:
@@ -94,7 +99,7 @@ def _phases(phases: Sequence[PhaseResult]) -> str:
         for phase in phases
     )
     header = ("phase", "s", "in/s", "updates/s", "of offered", "CPU %", "RSS MB")
-    return "<h2>Phases</h2>" + _table(header, rows)
+    return "<h2>Phases</h2>" + table(header, rows)
 
 
 def _ages(phases: Sequence[PhaseResult]) -> str:
@@ -104,7 +109,7 @@ def _ages(phases: Sequence[PhaseResult]) -> str:
         for phase in phases
         for lane, figures in phase.ages_ms.items()
     ]
-    return "<h2>Age of values when read (ms)</h2>" + _table(("", *keys, "values"), rows) if rows else ""
+    return "<h2>Age of values when read (ms)</h2>" + table(("", *keys, "values"), rows) if rows else ""
 
 
 def _charts(result: Result) -> list[str]:
@@ -121,7 +126,8 @@ def _charts(result: Result) -> list[str]:
     return charts
 
 
-def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+def table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """A table; everything in it is text."""
     head = "".join(f"<th>{escape(bucket)}</th>" for bucket in header)
     body = "".join(f"<tr>{''.join(f'<td>{escape(bucket)}</td>' for bucket in row)}</tr>" for row in rows)
     return f"<table><tr>{head}</tr>{body}</table>"

@@ -57,6 +57,8 @@ class GatewayResult(Struct, frozen=True):
     peak_mb: float
     waited_percent: float
     """Share of the time that it was ready to run while another process used its core: disturbs the measurement."""
+    helper_us_per_update: float | None = None
+    """CPU of processes that a server needs beside itself; None where it needs none."""
 
 
 class SwarmResult(Struct, frozen=True):

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 # A command must fit into the gateway's `max_message_bytes`.
 _CHANNELS_PER_COMMAND = 200
 
+FAST_LANE_FIELD = "latency_ms"
+"""The key of the native dialect's `set` that asks to be served at once; the limits in `hello` announce it."""
+
 
 class State(IntEnum):
     """State of a client's connection."""
@@ -133,7 +136,15 @@ class Client:
         if opcode < 0:
             raise ConnectionEnded("broken frame")
         message = self._dialect.message(payload)
-        return self._message(message["op"], message), b""
+        return self._message(message["op"], message), self._ask_for_fast_lane(message)
+
+    def _ask_for_fast_lane(self, message: dict[str, Any]) -> bytes:
+        """The command for it, if the client is to have it and the gateway says in its `hello` that there is one."""
+        if message["op"] != "hello" or not self._scenario.is_fast(self.index):
+            return b""
+        if not any(name.startswith(FAST_LANE_FIELD) for name in message["limits"]):
+            return b""
+        return client_frame(orjson.dumps({"op": "set", FAST_LANE_FIELD: 0}))
 
     def _message(self, op: str, message: dict[str, Any]) -> str:
         if op == "snapshot":
@@ -178,7 +189,7 @@ class Client:
             channels = names[start : start + _CHANNELS_PER_COMMAND]
             resume = {name: cursors[name] for name in channels if name in cursors}
             body = self._dialect.subscribe(start, channels, self._scenario.clients.history, resume)
-            commands.append(client_frame(orjson.dumps(body)))
+            commands.append(client_frame(self._dialect.encode(body), self._dialect.opcode))
         self._pending_replies += len(commands)
         return b"".join(commands)
 
@@ -189,7 +200,7 @@ def make_clients(
     """The clients of these numbers; those that decode give what they see of klines to `on_event`."""
     clients = []
     for index in indexes:
-        lane_suffix = "" if scenario.kind(index) == "normal" else " (slow)"
+        lane_suffix = " (fast)" if scenario.is_fast(index) else "" if scenario.kind(index) == "normal" else " (slow)"
         follower = Follower(index, on_event, lane_suffix) if scenario.decodes(index) else None
         clients.append(Client(index, scenario, dialect, host, follower))
     return clients

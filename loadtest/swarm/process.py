@@ -41,7 +41,9 @@ class SwarmProcess:
         self._clients = make_clients(scenario, dialect, host, self._record, indexes)
         at_once = max(1, scenario.clients.at_once // plan.parts)
         address, klines = (plan.host, plan.port), scenario.clients.klines > 0
-        self._swarm = Swarm(self._clients, dialect, address, plan.epoch_ns, at_once=at_once, klines=klines)
+        self._swarm = Swarm(
+            self._clients, dialect, address, plan.epoch_ns, at_once=at_once, klines=klines, tls=scenario.tls
+        )
         self._swarm.on_connected, self._swarm.on_disconnected = self._joined, self._left
         self._swarm.reconnect = scenario.clients.reconnect
         self._swarm.limit_slow(scenario.clients.slow_bytes_per_s)

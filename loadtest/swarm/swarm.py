@@ -15,9 +15,10 @@ import time
 from typing import TYPE_CHECKING
 
 from loadtest.protocol.stamps import stamp_at
-from loadtest.protocol.websocket import TEXT, scan
+from loadtest.protocol.websocket import scan
 from loadtest.swarm.client import Client, ConnectionEnded, State
 from loadtest.swarm.slow_readers import SlowReaders
+from loadtest.swarm.tls_socket import TlsSocket, client_context
 from loadtest.swarm.totals import Totals
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Swarm:
         *,
         at_once: int,
         klines: bool,
+        tls: bool = False,
     ) -> None:
         self.clients = clients
         self.reconnect = False
@@ -63,7 +65,8 @@ class Swarm:
         self._count = dialect.count_all if klines else dialect.count_tickers
         self._by_index = {client.index: client for client in clients}
         self._poll = select.epoll()
-        self._sockets: dict[int, socket.socket] = {}
+        self._sockets: dict[int, socket.socket | TlsSocket] = {}
+        self._tls = client_context() if tls else None
         self._clients: dict[int, Client] = {}
         # When, and whose index: connections to open, subscriptions to ask for again.
         self._waiting: list[tuple[int, int]] = []
@@ -128,6 +131,9 @@ class Swarm:
                     self._read(descriptor, client, _READ)
             except ConnectionEnded as end:
                 self._disconnect(descriptor, str(end), now_ns)
+            except BlockingIOError:
+                # Half a record of TLS has come.
+                continue
             except OSError as error:
                 self._disconnect(descriptor, errno.errorcode.get(error.errno or 0, "error"), now_ns)
         self._read_slow_clients(now_ns)
@@ -167,6 +173,8 @@ class Swarm:
     def _connected(self, descriptor: int, client: Client) -> None:
         if status := self._sockets[descriptor].getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             raise OSError(status, "connect")
+        if self._tls is not None:
+            self._sockets[descriptor] = TlsSocket(self._sockets[descriptor], self._tls)
         self._send(descriptor, client.open_handshake())
         self._poll.modify(descriptor, select.EPOLLIN)
 
@@ -202,7 +210,7 @@ class Swarm:
             end -= start
         count = None if client.follower else self._count
         used, frames, tickers, closed, others = scan(
-            buffer, end, self._dialect.update_prefix, count, self._dialect.run_pattern
+            buffer, end, self._dialect.update_prefix, count, self._dialect.run_pattern, self._dialect.opcode
         )
         client.unparsed = bytes(buffer[used:end]) if used < end else b""
         self.totals.frames += frames
@@ -213,10 +221,10 @@ class Swarm:
 
     def _receive(self, descriptor: int, client: Client, others: list[tuple[int, bytes]]) -> None:
         """Handle updates of followers, and other frames of all clients."""
-        prefix, follower = self._dialect.update_prefix, client.follower
+        prefix, update_opcode, follower = self._dialect.update_prefix, self._dialect.opcode, client.follower
         stamp = stamp_at(time.monotonic_ns(), self._epoch_ns)
         for opcode, payload in others:
-            if opcode == TEXT and payload.startswith(prefix):
+            if opcode == update_opcode and payload.startswith(prefix):
                 # A stalled client has no follower, so in a dialect that must be decoded it counts nothing.
                 if follower is not None:
                     updates = self._dialect.updates(payload)

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from loadtest.processes import cores, family, machine, pinned, usage
+from loadtest.processes import busy_ticks, cores, family, machine, pinned, usage
 
 SLEEP = [sys.executable, "-c", "import sys; sys.stdin.read()"]
 
@@ -78,3 +78,13 @@ def test_the_machine_is_described() -> None:
 
     assert described["memory_mb"]
     assert str(described["python"]).startswith("3.")
+
+
+def test_the_work_of_a_core_is_part_of_its_time() -> None:
+    every = os.sched_getaffinity(0)
+    busy, total = busy_ticks(every)
+
+    assert 0 < busy < total
+    assert busy_ticks(set()) == (0, 0)
+    # `cpu`, the sum of all cores, is none of them.
+    assert busy_ticks({min(every)})[1] <= total

@@ -24,7 +24,7 @@ def test_the_scenarios_that_come_with_the_harness_are_valid(name: str) -> None:
     scenario = load(name)
 
     assert scenario.clients.count > 0
-    assert len(set(scenario.watchlist(0))) == scenario.clients.tickers
+    assert len(set(scenario.watchlist(scenario.clients.count - 1))) == scenario.clients.tickers
 
 
 def test_the_mission_has_its_documented_numbers() -> None:
@@ -54,6 +54,9 @@ def test_the_mission_has_its_documented_numbers() -> None:
         ("[clients]\ndialect = 'other'\n", "dialect"),
         ("[attackers]\nunheard_of = 1\n", "attackers.unheard_of"),
         ("[feed]\nkline_symbols = 2\n[clients]\nklines = 1\ndialect = 'binance'\n", "clients.klines"),
+        ("[feed]\nkline_symbols = 2\n[clients]\nklines = 1\ndialect = 'nats'\n", "clients.klines"),
+        ("[clients]\ntickers = 2\none_each = true\n", "clients.one_each"),
+        ("[clients]\nfast_tickers = 301\n", "clients.fast_tickers"),
     ],
 )
 def test_an_invalid_key_is_refused_by_name(tmp_path: Path, text: str, named: str) -> None:
@@ -132,3 +135,29 @@ def test_the_configured_share_and_slow_clients_decode() -> None:
 
 def test_symbols_have_names_that_the_gateway_accepts() -> None:
     assert scenario().symbols[:2] == ["S000USDT", "S001USDT"]
+
+
+def test_clients_may_follow_one_symbol_each(tmp_path: Path) -> None:
+    scenario = load(written(tmp_path, "[feed]\nsymbols = 3\n[clients]\ncount = 5\ntickers = 1\none_each = true\n"))
+
+    assert [scenario.watchlist(client) for client in range(5)] == [[0], [1], [2], [0], [1]]
+
+
+def test_all_symbols_have_names_of_one_length(tmp_path: Path) -> None:
+    few, many = (load(written(tmp_path, f"[feed]\nsymbols = {count}\n")).symbols for count in (10, 2400))
+
+    assert (few[0], few[-1]) == ("S000USDT", "S009USDT")
+    assert (many[0], many[-1]) == ("S0000USDT", "S2399USDT")
+
+
+def test_the_first_clients_are_fast_and_decode_everything(tmp_path: Path) -> None:
+    text = "[clients]\ncount = 4\ntickers = 5\nfast = 2\nfast_tickers = 1\ndecoded = 0\n"
+    scenario = load(written(tmp_path, text))
+
+    assert [scenario.is_fast(client) for client in range(4)] == [True, True, False, False]
+    assert [scenario.decodes(client) for client in range(4)] == [True, True, False, False]
+    assert [len(scenario.watchlist(client)) for client in range(4)] == [1, 1, 5, 5]
+
+
+def test_a_fast_client_that_never_reads_decodes_nothing(tmp_path: Path) -> None:
+    assert not load(written(tmp_path, "[clients]\ncount = 1\nfast = 1\nstalled = 1.0\n")).decodes(0)

@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from loadtest.protocol.dialects import BINANCE, COMPACT, DIALECTS, NATIVE
+from loadtest.feeder.ticker_feed import ticker_json
+from loadtest.protocol.dialects import BINANCE, COMPACT, DIALECTS, NATIVE, NATS, PLAIN
+from loadtest.protocol.websocket import PING, TEXT, frame_header, scan
+
+TICKER = ticker_json("S001USDT", "10000001", "0002").encode()
 
 
 def count_tickers(name: str, payload: bytes) -> int:
@@ -15,6 +19,8 @@ def count_tickers(name: str, payload: bytes) -> int:
     [
         ("native", b'{"op":"update","t":1,"u":[[17,{"c":1.5,"v":2}],[18,{"c":3,"E":9,"P":1}]]}', 2),
         ("binance", b'{"stream":"s1@miniTicker","data":{"e":"24hrMiniTicker","s":"S1","c":"1.5"}}', 1),
+        ("plain", TICKER, 1),
+        ("nats", b"MSG ticker:S001USDT 1 181\r\n%b\r\nMSG ticker:S001USDT 1 181\r\n%b\r\n" % (TICKER, TICKER), 2),
         ("compact", b"[1732310070123,17,97123.45]", 1),
         ("compact", b"[1732310070123,17,97123.45,18,[3100.2,3010.1,3150,2990.5,81234.5,251234567.1,912345]]", 2),
         ("compact", b"[1732310070123,18,[3100.2,3010.1,3150,2990.5,null,null,null],17,5,19,6]", 3),
@@ -70,3 +76,60 @@ def test_no_other_message_begins_like_an_update() -> None:
     for dialect in DIALECTS.values():
         assert not b'{"op":"snapshot"'.startswith(dialect.update_prefix)
         assert not b'{"op":"heartbeat"'.startswith(dialect.update_prefix)
+
+
+def served(payload: bytes, opcode: int = TEXT) -> bytes:
+    return frame_header(opcode, len(payload), mask=None) + payload
+
+
+@pytest.mark.parametrize("symbol", ["S001USDT", "S12345USDT"])
+def test_a_row_of_plain_tickers_is_counted_by_one_match(symbol: str) -> None:
+    ticker = ticker_json(symbol, "10000001", "0002").encode()
+    row = served(ticker) * 3
+    data = bytearray(row + served(b"", PING) + served(ticker) + served(ticker)[:-1])
+
+    assert PLAIN.run_pattern is not None
+    found = PLAIN.run_pattern.match(data)
+    assert found is not None
+    assert found.end() == len(row)
+    used, frames, tickers, _, others = scan(
+        data, len(data), PLAIN.update_prefix, PLAIN.count_tickers, PLAIN.run_pattern, PLAIN.opcode
+    )
+    assert (used, frames, tickers) == (len(data) - len(served(ticker)) + 1, 4, 4)
+    assert others == [(PING, b"")]
+
+
+def test_plain_tickers_are_named_like_the_channels() -> None:
+    assert PLAIN.updates(TICKER) == [("ticker:S001USDT", {"c": 10000001.0002})]
+    assert PLAIN.message(b'{"op":"subscribed","channels":{}}') == {"op": "subscribed", "channels": {}}
+
+
+def test_nats_messages_come_in_binary_frames() -> None:
+    message = b"MSG ticker:S001USDT 1 181\r\n" + TICKER + b"\r\n"
+    data = bytearray(served(b"PONG\r\n", NATS.opcode) + served(message * 2, NATS.opcode) + served(message))
+
+    _, frames, tickers, _, others = scan(data, len(data), NATS.update_prefix, NATS.count_tickers, None, NATS.opcode)
+
+    assert (frames, tickers) == (1, 2)
+    assert others == [(NATS.opcode, b"PONG\r\n"), (TEXT, message)]
+    assert scan(data, len(data), NATS.update_prefix, None, None, NATS.opcode)[4][1] == (NATS.opcode, message * 2)
+
+
+def test_nats_connects_before_its_first_subscriptions() -> None:
+    first, second = (NATS.encode(NATS.subscribe(id, ["ticker:A", "ticker:B"], 0, {})) for id in (0, 200))
+
+    assert first.startswith(b"CONNECT {")
+    assert first.endswith(b"\r\nSUB ticker:A 1\r\nSUB ticker:B 2\r\nPING\r\n")
+    assert second == b"SUB ticker:A 201\r\nSUB ticker:B 202\r\nPING\r\n"
+
+
+@pytest.mark.parametrize(
+    ("payload", "message"),
+    [
+        (b"PONG\r\n", {"op": "subscribed", "channels": {}}),
+        (b'INFO {"server_id":"N"} \r\n', {"op": "info"}),
+        (b"-ERR 'Slow Consumer'\r\n", {"op": "error", "code": "'Slow Consumer'"}),
+    ],
+)
+def test_what_a_nats_server_says_of_itself(payload: bytes, message: dict[str, object]) -> None:
+    assert NATS.message(payload) == message

@@ -253,3 +253,24 @@ def test_the_end_of_a_connection_is_named(opcode: int, payload: bytes, how: str)
 def test_a_refused_handshake_is_named_by_its_status() -> None:
     with pytest.raises(ConnectionEnded, match="refused 503"):
         make().finish_handshake(b"HTTP/1.1 503 Service Unavailable\r\n\r\n")
+
+
+def hello(*limits: str) -> bytes:
+    return orjson.dumps({"op": "hello", "limits": dict.fromkeys(limits, 1)})
+
+
+@pytest.mark.parametrize(
+    ("fast", "limits", "asks"),
+    [(1, ("latency_ms_min",), True), (1, ("history_max",), False), (0, ("latency_ms_min",), False)],
+)
+def test_the_fast_lane_is_asked_for_by_fast_clients_where_there_is_one(
+    fast: int, limits: tuple[str, ...], asks: bool
+) -> None:
+    client = make(f"clients.fast={2 * fast}")
+    server = Server(client)
+    assert client.finish_handshake(server.open()) is not None
+
+    kind, answer = client.receive(TEXT, hello(*limits))
+
+    assert kind == "hello"
+    assert server.commands(answer) == ([{"op": "set", "latency_ms": 0}] if asks else [])

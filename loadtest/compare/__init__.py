@@ -1,0 +1,1 @@
+"""The gateway beside other servers: the same clients, the same feed, one table."""

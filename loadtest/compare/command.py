@@ -1,0 +1,65 @@
+"""`python -m loadtest compare`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+import msgspec
+
+from loadtest.compare.columns import ColumnError, columns
+from loadtest.compare.measure import Plan, compare
+from loadtest.compare.peer_process import ENVIRONMENT, PeerError
+from loadtest.compare.rows import RowError, choose
+from loadtest.compare.table import html, markdown
+from loadtest.scenario import ScenarioError
+
+
+@click.command("compare")
+@click.argument("rows", nargs=-1)
+@click.option("--runs", type=click.IntRange(1), default=3, show_default=True, help="Of each server and row.")
+@click.option("--seconds", type=click.FloatRange(2), default=8.0, show_default=True, help="Of each measurement.")
+@click.option("--server", "servers", multiple=True, metavar="NAME", help="Instead of all.")
+@click.option("--gateway", "gateways", multiple=True, metavar="NAME=PATH", help="A further gateway: another checkout.")
+@click.option("--set", "settings", multiple=True, metavar="[NAME:]SECTION.KEY=VALUE", help="Of all gateways, or one.")
+@click.option("--with", "overrides", multiple=True, metavar="KEY=VALUE", help="Of every scenario: clients.count=500.")
+@click.option("--parts", type=click.IntRange(1), default=1, show_default=True, help="Swarm processes.")
+@click.option("--peers", type=click.Path(path_type=Path, file_okay=False), default=ENVIRONMENT, help="Environment.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("reports"), show_default=True)
+def command(
+    rows: tuple[str, ...],
+    runs: int,
+    seconds: float,
+    servers: tuple[str, ...],
+    gateways: tuple[str, ...],
+    settings: tuple[str, ...],
+    overrides: tuple[str, ...],
+    parts: int,
+    peers: Path,
+    out: Path,
+) -> None:
+    """The gateway beside other servers, under the loads of ROWS (scenarios); all of them without any."""
+    try:
+        plan = Plan(
+            rows=choose(rows),
+            columns=columns(servers, gateways, settings),
+            runs=runs,
+            seconds=seconds,
+            environment=peers,
+            overrides=overrides,
+            command=shlex.join(["python", "-m", "loadtest", *sys.argv[1:]]),
+            parts=parts,
+        )
+        comparison = compare(plan, click.echo)
+    except (RowError, ColumnError, ScenarioError) as error:
+        raise click.UsageError(str(error)) from error
+    except PeerError as error:
+        raise click.ClickException(str(error)) from error
+    out.mkdir(parents=True, exist_ok=True)
+    stem = out / f"compare-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    stem.with_suffix(".json").write_bytes(msgspec.json.format(msgspec.json.encode(comparison)))
+    stem.with_suffix(".html").write_text(html(comparison), encoding="utf-8")
+    click.echo(f"\n{markdown(comparison)}\n\n{stem}.json\n{stem}.html")
