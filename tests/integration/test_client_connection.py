@@ -115,22 +115,49 @@ async def test_http_404_after_a_connection_is_retried() -> None:
         assert await price(client) == 1
 
 
-async def test_retry_after_header_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float | None]]:
+    """What each wait was asked for: by a refused handshake, and before a planned end. None of them is waited."""
+    asked: list[tuple[float, float | None]] = []
 
     class Recorder(retry.ReconnectDelay):
-        def wait_s(self, lived_s: float, close_code: int | None, retry_after_s: float, luck: float) -> float:
-            asked.append(retry_after_s)
-            return super().wait_s(lived_s, close_code, 0.0, luck)
+        def wait_s(
+            self,
+            connected_s: float,
+            close_code: int | None,
+            retry_after_s: float,
+            jitter: float,
+            planned_s: float | None = None,
+        ) -> float:
+            asked.append((retry_after_s, planned_s))
+            return 0.0
 
     monkeypatch.setattr(connection, "ReconnectDelay", Recorder)
+    return asked
+
+
+async def test_the_time_of_a_planned_end_is_respected_once(waits: list[tuple[float, float | None]]) -> None:
+    async def leave(connection: ServerConnection, turn: int) -> None:
+        if turn > 1:
+            await behave(connection, turn)
+        await connection.send(HELLO)
+        if not turn:
+            await connection.send(json.dumps({"op": "shutdown", "retry_ms": 2150}))
+        await connection.close(1012, "restart")
+
+    async with server(leave) as address, Client(address) as client:
+        await price(client)
+    assert waits == [(0.0, 2.15), (0.0, None)]
+
+
+async def test_retry_after_header_is_respected(waits: list[tuple[float, float | None]]) -> None:
 
     def answer(request: Request, turn: int) -> tuple[HTTPStatus, dict[str, str]] | None:
         return (HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "5"}) if turn == 0 else None
 
     async with server(answer=answer) as address, Client(address) as client:
         await price(client)
-    assert asked == [5.0]
+    assert waits == [(5.0, None)]
 
 
 @pytest.mark.parametrize(("code", "kind"), [(1008, Refused), (4004, Unauthorized)])

@@ -66,6 +66,41 @@ async def test_a_connection_begins_with_who_speaks_and_the_limits(up: Serving) -
         assert someone.socket.subprotocol == "kline.v1.json"
 
 
+@pytest.mark.parametrize("name", ["ticker:btcusdt", "kline:btcusdt:1m", "kline:BTCUSDT:1M"])
+async def test_names_of_channels_are_taken_as_they_are_spelled(up: Serving, name: str) -> None:
+    async with client(up) as someone:
+        answer = await someone.ask("subscribe", channels=[name])
+        code = "INVALID_INTERVAL" if name.endswith("1M") else "INVALID_SYMBOL"
+        assert answer["channels"][name]["error"]["code"] == code
+    assert (await up.get("/v1/klines?symbol=btcusdt&interval=1m")).json()["code"] == "INVALID_SYMBOL"
+
+
+async def test_a_delta_takes_the_mark_off_a_bar_that_was_made_of_prices(up: Serving, publisher: Publisher) -> None:
+    async with client(up) as someone:
+        await someone.subscribe(BARS)
+        view = someone.view(BARS)
+        await publisher.closed(2)
+        await publisher.publish(PRICE, json.dumps({"c": "104", "E": at(3) + 1}))
+        await someone.until(lambda: view.forming and view.forming.provisional)
+        someone.clear()
+        await publisher.forming(3)
+        await someone.until(lambda: view.forming and not view.forming.provisional)
+        updates = [update for message in someone.said("update") for _, update in message["u"]]
+        assert [update["provisional"] for update in updates if "provisional" in update] == [False]
+        assert not any("openTime" in update for update in updates)
+
+
+async def test_a_snapshot_of_a_stale_channel_says_why_and_since_when(redis_server: EmbeddedServer, up: Serving) -> None:
+    redis_server.kill()
+    await up.fresh(503)
+    async with client(up) as someone:
+        await someone.subscribe(BARS, PRICE)
+        for snapshot in someone.said("snapshot"):
+            assert (snapshot["state"], snapshot["reason"]) == ("stale", "redis")
+            assert int(snapshot["since"]) > 0
+        assert len(someone.said("snapshot")) == 2
+
+
 @pytest.mark.parametrize("path", ["/v1/stream", "/realtime/v1/kline-updates"])
 async def test_a_client_that_names_no_subprotocol_is_served_too(up: Serving, path: str) -> None:
     async with client(up, path=path, subprotocol=None) as someone:

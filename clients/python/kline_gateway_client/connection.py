@@ -62,6 +62,7 @@ class Connection:
         self._timeout_s = timeout_s
         self._wake = asyncio.Event()
         self._reconnect_delay = ReconnectDelay()
+        self._hello_s = 0.0
         self._was_connected = False
 
     def wake(self) -> None:
@@ -71,7 +72,6 @@ class Connection:
     async def run(self) -> None:
         """Run until cancelled; raises `GatewayError` if the gateway forbids reconnecting."""
         while True:
-            began_s = time.monotonic()
             close_code, retry_after_s = None, 0.0
             try:
                 reason, close_code = await self._connect()
@@ -82,11 +82,12 @@ class Connection:
             if is_final(close_code):
                 raise _final_error(reason, close_code)
             # A connection that ended before the gateway's hello does not count as connected.
-            connected_s = time.monotonic() - began_s if not self.offline else 0.0
+            connected_s = time.monotonic() - self._hello_s if not self.offline else 0.0
             if not self.offline or self.offline_since_ms is None:
                 self.offline_since_ms = time.time_ns() // 1_000_000
             self.offline = reason
-            wait_s = self._reconnect_delay.wait_s(connected_s, close_code, retry_after_s, random.random())
+            planned_s, self._subscriptions.planned_s = self._subscriptions.planned_s, None
+            wait_s = self._reconnect_delay.wait_s(connected_s, close_code, retry_after_s, random.random(), planned_s)
             logger.warning("disconnected url=%s reason=%r retry_s=%.1f", self._url, reason, wait_s)
             await asyncio.sleep(wait_s)
 
@@ -161,6 +162,7 @@ class Connection:
         if self.offline_since_ms is not None:
             logger.warning("reconnected url=%s", self._url)
         self.offline, self.offline_since_ms, self._was_connected = "", None, True
+        self._hello_s = time.monotonic()
 
     def _refusal(self, error: InvalidStatus) -> tuple[str, float]:
         """What an HTTP status instead of a connection means: the reason, and the least time to wait.

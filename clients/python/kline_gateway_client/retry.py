@@ -1,6 +1,6 @@
 """Decides whether to reconnect, and when. Pure: random numbers and times are passed in.
 
-Rules: PROTOCOL.md, "Reconnecting without a hole" and the table of close codes.
+Rules: PROTOCOL.md, "Reconnecting without a gap" and the table of close codes.
 """
 
 from __future__ import annotations
@@ -31,15 +31,23 @@ class ReconnectDelay:
     def __init__(self) -> None:
         self.failures = 0
 
-    def wait_s(self, connected_s: float, close_code: int | None, retry_after_s: float, jitter: float) -> float:
-        """How long to wait after a connection that lasted `connected_s`.
+    def wait_s(
+        self,
+        connected_s: float,
+        close_code: int | None,
+        retry_after_s: float,
+        jitter: float,
+        planned_s: float | None = None,
+    ) -> float:
+        """How long to wait after a connection that lasted `connected_s` from the gateway's hello.
 
-        `retry_after_s` is the time the gateway asked for, or 0; `jitter` is in [0, 1).
+        `retry_after_s`: the least time that a refused handshake asked for, or 0. `jitter` is in [0, 1). `planned_s`:
+        the time that the gateway gave before a planned end; each client gets its own, so nothing is added.
         """
         if connected_s >= STABLE_S:
             self.failures = 0
         if close_code == _OVERLOADED:
             self.failures = max(self.failures, _OVERLOADED_FAILURES)
-        wait_s = retry_after_s + backoff_s(self.failures, jitter)
+        wait_s = retry_after_s + backoff_s(self.failures, jitter) if planned_s is None else planned_s
         self.failures += 1
         return wait_s

@@ -63,6 +63,8 @@ class Subscriptions:
 
     def __init__(self) -> None:
         self.hello_received = False
+        self.planned_s: float | None = None
+        """How long to stay away after the planned end that the gateway has announced on this connection."""
         self._channels: dict[str, Channel] = {}
         self._by_number: dict[int, Channel] = {}
         self._to_unsubscribe: set[str] = set()
@@ -91,7 +93,7 @@ class Subscriptions:
 
     def reset(self) -> None:
         """Prepare for a new connection: numbers and pending commands become invalid, views stay."""
-        self.hello_received = False
+        self.hello_received, self.planned_s = False, None
         self._by_number.clear()
         self._to_unsubscribe.clear()
         self._pending.clear()
@@ -172,6 +174,8 @@ class Subscriptions:
                 if protocol != PROTOCOL:
                     raise Refused(f"the gateway speaks version {protocol} of the protocol, this client {PROTOCOL}")
                 self.hello_received = True
+            case {"op": "shutdown", "retry_ms": retry_ms}:
+                self.planned_s = float(retry_ms) / 1000
 
     def _update(self, number: int, update: Any) -> None:
         channel = self._by_number.get(number)

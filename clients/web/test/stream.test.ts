@@ -135,8 +135,8 @@ test("update that cannot be placed is told to nobody", async () => {
 
 test("a snapshot says why its channel is stale", async () => {
   await joined();
-  FakeSocket.last.say(snapshot({ klines: [kline(1)], state: "stale", reason: "prices" }));
-  expect(klines.at(-1)).toEqual({ kind: "status", status: { state: "stale", reason: "prices" } });
+  FakeSocket.last.say(snapshot({ klines: [kline(1)], state: "stale", reason: "prices", since: 7 }));
+  expect(klines.at(-1)).toEqual({ kind: "status", status: { state: "stale", reason: "prices", since: 7 } });
 });
 
 test("a resync snapshot makes the chart start over", async () => {
@@ -350,21 +350,38 @@ describe("a refusal", () => {
     expect(klines).toHaveLength(2);
   });
 
-  test("for want of history is tried again, later each time, for as long as it is wanted", async () => {
+  test.each(["UNAVAILABLE", "RATE_LIMIT"])(
+    "with %s is tried again, after a random time that doubles, for as long as it is wanted",
+    async (code) => {
+      vi.mocked(Math.random).mockReturnValue(0.5);
+      for (const [id, waitMs] of [
+        [1, 250],
+        [2, 500],
+        [3, 1_000],
+      ] as const) {
+        FakeSocket.last.say({ op: "subscribed", id, channels: { [KLINE]: { error: { code, message: "try again" } } } });
+        FakeSocket.last.say({ op: "heartbeat", t: 1 });
+        await vi.advanceTimersByTimeAsync(waitMs - 1);
+        expect(FakeSocket.last.sent).toEqual([]);
+        await vi.advanceTimersByTimeAsync(1);
+        expect(FakeSocket.last.take()).toEqual([{ op: "subscribe", id: id + 1, channels: [KLINE], history: 300 }]);
+      }
+      expect(kinds()).toEqual(Array(6).fill("status"));
+    },
+  );
+
+  test("counts from the beginning again after a snapshot", async () => {
+    vi.mocked(Math.random).mockReturnValue(0.5);
     const unavailable = { error: { code: "UNAVAILABLE", message: "try again" } };
-    for (const [id, waitMs] of [
-      [1, 2_000],
-      [2, 4_000],
-      [3, 8_000],
-    ] as const) {
-      FakeSocket.last.say({ op: "subscribed", id, channels: { [KLINE]: unavailable } });
-      FakeSocket.last.say({ op: "heartbeat", t: 1 });
-      await vi.advanceTimersByTimeAsync(waitMs - 1);
-      expect(FakeSocket.last.sent).toEqual([]);
-      await vi.advanceTimersByTimeAsync(1);
-      expect(FakeSocket.last.take()).toEqual([{ op: "subscribe", id: id + 1, channels: [KLINE], history: 300 }]);
-    }
-    expect(kinds()).toEqual(Array(6).fill("status"));
+    FakeSocket.last.say({ op: "subscribed", id: 1, channels: { [KLINE]: unavailable } });
+    await vi.advanceTimersByTimeAsync(250);
+    serve();
+    stream.klines("BTCUSDT", "1m", 400, listen);
+    await turn();
+    const { id } = FakeSocket.last.take().at(-1) ?? {};
+    FakeSocket.last.say({ op: "subscribed", id, channels: { [KLINE]: unavailable } });
+    await vi.advanceTimersByTimeAsync(250);
+    expect(FakeSocket.last.take()).toHaveLength(1);
   });
 
   test("is not tried again for a channel nobody wants any more, nor on the next connection", async () => {

@@ -38,5 +38,10 @@ class TestPatience:
         assert patience.wait_s(60.0, 1013, 0.0, 0.5) == 4.0
         assert patience.wait_s(0.0, 1013, 0.0, 0.5) == 8.0
 
+    def test_waits_exactly_as_long_as_a_planned_end_said(self) -> None:
+        patience = ReconnectDelay()
+        assert patience.wait_s(60.0, 1012, 0.0, 0.5, 2.15) == 2.15
+        assert patience.wait_s(0.0, None, 0.0, 0.5) == 0.5
+
     def test_waits_at_least_the_requested_time(self) -> None:
         assert ReconnectDelay().wait_s(0.0, None, 5.0, 0.5) == 5.25

@@ -175,6 +175,15 @@ class TestFolding:
         with pytest.raises(BadMessage):
             receive(subscriptions, message)
 
+    def test_a_planned_end_says_how_long_to_stay_away(self) -> None:
+        subscriptions = joined(latest())
+        waits = [subscriptions.planned_s]
+        receive(subscriptions, {"op": "shutdown", "retry_ms": 2150})
+        waits.append(subscriptions.planned_s)
+        rejoin(subscriptions)
+        waits.append(subscriptions.planned_s)
+        assert waits == [None, 2.15, None]
+
     def test_other_protocol_version_raises_refused(self) -> None:
         with pytest.raises(Refused, match="version 2"):
             receive(Subscriptions(), HELLO | {"protocol": 2})
@@ -267,6 +276,18 @@ class TestRefusals:
             self.refuse(subscriptions, "UNAVAILABLE")
             assert (commands(subscriptions), subscriptions.next_command_in_s(NOW_S)) == ([], wait_s)
             assert subscriptions.status([CHANNEL]) == Status("connecting", "UNAVAILABLE")
+
+    def test_a_snapshot_ends_the_count_of_refusals_and_a_new_connection_asks_at_once(self) -> None:
+        subscriptions = Subscriptions()
+        subscriptions.add(closed())
+        receive(subscriptions, HELLO)
+        for _ in range(3):
+            commands(subscriptions, NOW_S + 60)
+            self.refuse(subscriptions, "UNAVAILABLE")
+        assert len(rejoin(subscriptions)) == 1
+        receive(subscriptions, snapshot(1, 1, forming=2))
+        self.refuse(subscriptions, "UNAVAILABLE")
+        assert subscriptions.next_command_in_s(NOW_S) == 0.25
 
     def test_temporary_refusal_of_a_channel_in_sync_keeps_it_live(self) -> None:
         subscriptions = joined(latest())

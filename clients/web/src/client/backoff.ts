@@ -1,4 +1,4 @@
-// How long to wait before connecting again: full jitter, so that a thousand clients do not come back at once. Pure.
+// How long to wait before connecting, or asking for a channel, again: full jitter, so that a thousand clients do not come back at once. Pure.
 
 export const FIRST_MS = 500;
 export const MAX_MS = 30_000;

@@ -109,7 +109,11 @@ export class Channel {
       this.#ticker = snapshot.ticker;
       this.#emit({ kind: "ticker", ticker: snapshot.ticker });
     }
-    this.setStatus({ state: snapshot.state, ...(snapshot.reason !== undefined && { reason: snapshot.reason }) });
+    this.setStatus({
+      state: snapshot.state,
+      ...(snapshot.reason !== undefined && { reason: snapshot.reason }),
+      ...(snapshot.since !== undefined && { since: snapshot.since }),
+    });
   }
 
   update(update: KlineUpdate | Ticker): void {

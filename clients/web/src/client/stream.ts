@@ -1,6 +1,7 @@
 // Subscriptions over one connection: which channels have listeners, and resuming them after a disconnect.
 // channel.ts owns what a channel holds, commands.ts what is sent, connection.ts the connection.
 
+import { backoffMs } from "./backoff.ts";
 import type { CachedSeries } from "./cache.ts";
 import { Channel, type ChannelStatus, type KlineEvent, type Listener, type TickerEvent } from "./channel.ts";
 import { Commands } from "./commands.ts";
@@ -8,6 +9,7 @@ import { Connection, type ConnectionPhase, type SocketConstructor } from "./conn
 import { allKlines, seriesOf } from "./fold.ts";
 import type {
   ChannelError,
+  ErrorCode,
   Hello,
   KlineUpdate,
   ServerMessage,
@@ -61,8 +63,8 @@ export interface StreamInfo {
 }
 
 const DEFAULT_MAX_KLINES = 5_000;
-const RETRY_MS = 2_000;
-const RETRY_MAX_MS = 30_000;
+/** Answers after which a channel is asked for again. */
+const TEMPORARY: ReadonlySet<ErrorCode> = new Set(["UNAVAILABLE", "RATE_LIMIT"]);
 
 export class KlineStream {
   readonly #connection: Connection;
@@ -288,8 +290,8 @@ export class KlineStream {
 
   #failed(channel: Channel, error: ChannelError): void {
     channel.setStatus({ state: "failed", error });
-    if (error.code !== "UNAVAILABLE") return;
-    const waitMs = Math.min(RETRY_MAX_MS, RETRY_MS * 2 ** channel.failures);
+    if (!TEMPORARY.has(error.code)) return;
+    const waitMs = backoffMs(channel.failures, Math.random());
     channel.failures += 1;
     const timer = setTimeout(() => {
       this.#retries.delete(timer);
