@@ -145,7 +145,7 @@ class Gateway:
         self.rates = RateLimiter(config.limits.tracked, config.redis if config.limits.shared else None)
         self.request_turns = RequestTurns()
         writer = SessionWriter(config, self.hub, self.counters, clock)
-        self.endpoint = Endpoint(config, self.hub, writer, self.counters, self.admission, clock)
+        self.endpoint = Endpoint(config, self.hub, writer, self.counters, self.admission, judge.feed_clock)
         commands = NativeCommands(symbols, intervals, stream.history_max)
         charged = partial(self.load_meter.charged, Cause.SNAPSHOTS)
         self.stream = StreamService(self.endpoint, self.market, self.history, commands, turns, charged)

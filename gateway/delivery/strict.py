@@ -38,6 +38,21 @@ class StrictSessions:
             self._joined.setdefault(channel, {})[session] = joined
             self._leave_out_past(channel, session, joined)
 
+    def correct_time(self, change_ms: int, channels: Iterable[Channel], sessions: Iterable[Session]) -> None:
+        """The market's time turns out to be so much later, and so was it when sessions joined.
+
+        Klines of the time between turn up now. When the sessions joined that are noted no more, which may have been
+        before those closed or after, is not known: they have to read klines again. `channels`, `sessions`: all.
+        """
+        for noted in self._joined.values():
+            for session, joined in noted.items():
+                noted[session] = joined._replace(at_ms=joined.at_ms + change_ms)
+        if change_ms > 0:
+            for channel in channels:
+                if isinstance(channel, StrictKlineChannel) and channel.subscribers:
+                    still_noted = self._joined.get(channel, {})
+                    self.mark_to_end(channel, (session for session in sessions if session not in still_noted))
+
     def leave(self, channel: Channel, session: Session) -> None:
         """A session follows a channel no more."""
         if isinstance(channel, StrictKlineChannel) and channel in self._joined:

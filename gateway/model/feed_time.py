@@ -77,6 +77,14 @@ class FeedTime:
         if before_ms is None or abs(ahead_ms) < abs(before_ms):
             self.votes[topic] = ahead_ms
 
+    def clock_set(self, forward_ms: int) -> None:
+        """This machine's time has been set forward: the feed is so much less ahead of it, and all votes are void."""
+        ahead_ms = self.ahead_ms - forward_ms
+        self.ahead_ms = ahead_ms if ahead_ms > self.tolerance_ms // 2 else 0
+        self.votes.clear()
+        self._claims.clear()
+        self._behind.clear()
+
     def count(self) -> int:
         """Count the votes, every `COUNT_S`; returns by how many ms the correction has changed, nearly always 0."""
         if not self.votes:
@@ -87,6 +95,10 @@ class FeedTime:
         # Half of the tolerance, so that the other half is left for messages that differ from the majority a little.
         enough_ms = self.tolerance_ms // 2
         claim = median if median > enough_ms else 0
+        if claim and 2 * sum(abs(vote - claim) <= enough_ms for vote in votes.values()) <= len(votes):
+            # All of them are ahead, and they differ: no majority says the same.
+            self._claims.clear()
+            return 0
         if abs(claim - self.ahead_ms) <= enough_ms:
             self._claims.clear()
             return 0

@@ -59,15 +59,25 @@ class SteadyClock:
         self._ahead_ms = ahead_ms
         return stepped
 
-    def observe_kline(self, open_time_ms: int, close_time_ms: int) -> None:
-        """Adopt the system's time if it is ahead and nearer to a kline that the source has just sent."""
-        if self._ahead_ms > 0:
-            now_ms = self()
-            system_ms = now_ms + self._ahead_ms
-            if _distance(system_ms, open_time_ms, close_time_ms) < _distance(now_ms, open_time_ms, close_time_ms):
-                logger.warning("the source goes by the system's new time: adopting %+.1f s", self._ahead_ms / 1000)
-                self._start_ns += self._ahead_ms * 1_000_000
-                self._ahead_ms = 0
+    def observe_kline(self, open_time_ms: int, close_time_ms: int, feed_ahead_ms: int = 0) -> int:
+        """Adopt the system's time if it is ahead and nearer to a kline that the source has just sent; returns by how
+        much this clock has been set forward, nearly always 0.
+
+        `feed_ahead_ms`: how far the feed is known to be ahead of this clock. Time by that must not be nearer: of two
+        wrong times, the one that is a little less wrong would be adopted.
+        """
+        if self._ahead_ms <= 0:
+            return 0
+        now_ms = self()
+        known, by_feed, system = (
+            _distance(now_ms + ahead_ms, open_time_ms, close_time_ms) for ahead_ms in (0, feed_ahead_ms, self._ahead_ms)
+        )
+        if system >= known or system > by_feed:
+            return 0
+        adopted_ms, self._ahead_ms = self._ahead_ms, 0
+        logger.warning("the source goes by the system's new time: adopting %+.1f s", adopted_ms / 1000)
+        self._start_ns += adopted_ms * 1_000_000
+        return adopted_ms
 
     async def run(self) -> None:
         """Check every second, and log when somebody has set the system's clock."""

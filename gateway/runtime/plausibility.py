@@ -86,8 +86,11 @@ class Plausibility:
         else:
             state, closed = update, update.fields.get("closed", False)
         open_time_ms, close_time_ms, event_time_ms = state.open_time_ms, state.close_time_ms, state.event_time_ms
-        if self._clock.ahead_ms:
-            self._clock.observe_kline(open_time_ms, close_time_ms)
+        if self._clock.ahead_ms and (
+            set_ms := self._clock.observe_kline(open_time_ms, close_time_ms, self._times.ahead_ms)
+        ):
+            self._times.clock_set(set_ms)
+            self._limit_ms = self.limit_ms()
         # A closed kline has ended, a forming one has begun.
         reached_ms = close_time_ms if closed else open_time_ms
         times = self._times
@@ -151,13 +154,14 @@ class Plausibility:
             symbol, before, after = jumps.popleft()
             self._counters.count_odd(Odd.PRICE_JUMP.value, f"{symbol}: from {before} to {after}", self._now_s)
 
-    def count_votes(self, now_s: float, now_ms: int) -> bool:
+    def count_votes(self, now_s: float, now_ms: int) -> int:
         """See what time it is by the feed, and drop from the market what that shows to be impossible.
 
-        Call it once a flush. Returns whether what is stored should be read again, because more of it is plausible now.
+        Call it once a flush. Returns by how many ms the time by the feed has changed, nearly always 0: if it is later
+        now, what is stored should be read again, because more of it is plausible.
         """
         if now_s < self._count_s:
-            return False
+            return 0
         self._count_s = now_s + COUNT_S
         times = self._times
         change_ms = times.count()
@@ -169,7 +173,7 @@ class Plausibility:
             )
         if change_ms < 0:
             self._market.healing.drop_after(times.limit_ms(now_ms), now_ms)
-        return change_ms > 0
+        return change_ms
 
     def _in_future(self, at_ms: int, arrived_ms: int) -> FeedError:
         return FeedError(Odd.FUTURE_TIME, f"{at_ms} is {(at_ms - arrived_ms) / 1000:.0f} s ahead of the feed")

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from simulator.server import EmbeddedServer
 from tests.integration.live import WAIT_S, client, make_config, serving
+from tests.integration.test_binance_promises import bot
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -316,6 +317,36 @@ async def test_a_feed_of_yesterday_is_not_held_up_by_a_message_of_today(server: 
         await found.collector.ticker("150", now_ms())
         await reached(lambda: found.ticker.last == "150", "what this machine's clock cannot refuse")
         await found.prices_follow()
+
+
+@pytest.mark.parametrize("stored", [0, 65], ids=["nothing-known-before", "some-known-before"])
+async def test_a_clock_that_is_an_hour_late_makes_no_kline_of_that_hour_an_event(
+    server: EmbeddedServer, stored: int
+) -> None:
+    collector = Collector(server, "pubsub")
+    collector.shift_ms = 60 * MINUTE_MS
+    open_ms = this_minute() + collector.shift_ms
+    for minutes in range(stored, 0, -1):
+        await collector.kline(open_ms - minutes * MINUTE_MS, closed=True)
+    config = make_config(
+        server, market={"intervals": ("1m",), "unknown_after_s": 0.0}, stream={"closed_log": 100, "tick_ms": 20}
+    )
+    async with serving(config, ready=False) as up, bot(up) as told:
+        inside = up.inside
+        await reached(lambda: inside.market.read, "the first read")
+        await collector.until(lambda: inside.ingest.plausibility.ahead_s, "the feed's time")
+        if stored > 60:
+            # It has joined, by the clock of then, after the last kline that was known.
+            await reached(lambda: told.ended, "the end")
+            assert told.close_code == 4006
+        else:
+            # Closes that come late.
+            for minutes in range(3, 0, -1):
+                await collector.kline(open_ms - minutes * MINUTE_MS, closed=True)
+            await collector.kline(open_ms)
+            await reached(lambda: told.events, "the forming kline")
+        assert told.closed == []
+    await collector.redis.aclose()
 
 
 # Units

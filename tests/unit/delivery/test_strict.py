@@ -155,6 +155,31 @@ class TestJoined:
         assert rig.channel.first_offset(joined) == rig.channel.closed_end - 2
 
 
+class TestCorrectedTime:
+    HOUR_MS = 60 * MINUTE_MS
+
+    def correct(self, rig: Rig, change_ms: int) -> list[Session]:
+        native = KlineChannel(1, "kline:AAAUSDT:1m", View.NATIVE, rig.series, rig.series.closed)
+        rig.strict.correct_time(change_ms, [native, rig.channel], [rig.session])
+        return rig.strict.take_to_end(10)
+
+    @pytest.mark.parametrize("change_ms", [HOUR_MS, -HOUR_MS], ids=["later", "earlier"])
+    def test_a_session_that_is_noted_has_joined_so_much_later(self, rig: Rig, change_ms: int) -> None:
+        rig.join(1.01)
+        (before,) = rig.joined
+        assert self.correct(rig, change_ms) == []
+        assert rig.joined == [before._replace(at_ms=before.at_ms + change_ms)]
+
+    def test_one_that_is_noted_no_more_has_to_read_klines_again(self, rig: Rig) -> None:
+        rig.join(0.5)
+        assert self.correct(rig, -self.HOUR_MS) == []
+        assert self.correct(rig, self.HOUR_MS) == [rig.session]
+
+    def test_a_channel_that_nobody_follows_ends_nobody(self, rig: Rig) -> None:
+        rig.channel.subscribers = 0
+        assert self.correct(rig, self.HOUR_MS) == []
+
+
 def test_other_channels_are_passed_over(rig: Rig) -> None:
     native = KlineChannel(1, "kline:AAAUSDT:1m", View.NATIVE, rig.series, rig.series.closed)
     rig.strict.join(native, rig.session, 0, unread=True)

@@ -37,6 +37,7 @@ def test_a_majority_ahead_corrects_the_clock_after_some_counts() -> None:
     [
         pytest.param({"a": DAY_MS, "b": 0, "c": 0}, id="a-minority"),
         pytest.param({"a": DAY_MS, "b": 0}, id="half"),
+        pytest.param({"a": DAY_MS, "b": 2 * DAY_MS, "c": MINUTE_MS}, id="all-ahead-and-not-alike"),
         pytest.param({"a": -DAY_MS, "b": -DAY_MS}, id="behind"),
         pytest.param({"a": TOLERANCE_MS // 2, "b": TOLERANCE_MS // 2}, id="a-little"),
         pytest.param({}, id="nobody"),
@@ -122,3 +123,23 @@ def test_a_topic_that_also_brings_correct_times_does_not_vote_for_wrong_ones() -
             times.vote("ticker", ahead_ms)
         assert times.votes == {"ticker": 40}
         assert times.count() == 0
+
+
+def test_when_this_machines_time_is_set_forward_the_feed_is_less_ahead_and_votes_begin_anew() -> None:
+    times = FeedTime(TOLERANCE_MS)
+    counted(times, {"a": DAY_MS})
+    counted(times, {"a": 2 * DAY_MS}, AGREEING_COUNTS - 1)
+    times.vote("a", 2 * DAY_MS)
+    times.clock_set(MINUTE_MS)
+    assert times.ahead_ms == DAY_MS - MINUTE_MS
+    assert counted(times, {"a": DAY_MS - MINUTE_MS}) == [0] * AGREEING_COUNTS
+    times.clock_set(DAY_MS - MINUTE_MS - 1)
+    assert times.ahead_ms == 0
+
+
+def test_when_this_machines_time_is_set_forward_a_feed_that_was_behind_is_not_distrusted() -> None:
+    times = FeedTime(TOLERANCE_MS)
+    counted(times, {"a": -2 * BEHIND_MS}, BEHIND_COUNTS)
+    assert times.distrusted_ms(T0) < math.inf
+    times.clock_set(MINUTE_MS)
+    assert times.distrusted_ms(T0) == math.inf
