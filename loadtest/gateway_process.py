@@ -152,6 +152,11 @@ class Gateway:
         """Whether the process started here has ended, or there is none."""
         return self._process is None or self._process.poll() is not None
 
+    def listens(self) -> bool:
+        """Whether its port accepts connections: it has started."""
+        with socket.socket() as probe:
+            return not probe.connect_ex((self.host, self.port))
+
     def signal(self, number: signal.Signals) -> None:
         assert self._process is not None
         self._process.send_signal(number)

@@ -212,6 +212,10 @@ class FeedStateMachine:
         """A closed kline has been decoded and applied, or read from the store."""
         self.times.kline_closed(now_s, interval_s, close_time_ms)
 
+    def closes_stored(self, now_s: float, interval_s: float, close_time_ms: int) -> None:
+        """The store has closed klines of an interval: more of them have to come."""
+        self.times.closes_stored(now_s, interval_s, close_time_ms)
+
     def set_symbols(self, symbols: Mapping[str, SymbolStates]) -> None:
         """These symbols have stopped while others go on."""
         if symbols != self._symbols:

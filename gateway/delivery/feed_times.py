@@ -62,6 +62,13 @@ class FeedTimes:
             self._closed_ms[interval_s], self._closed_s[interval_s] = close_time_ms, now_s
             self._find_due()
 
+    def closes_stored(self, now_s: float, interval_s: float, close_time_ms: int) -> None:
+        """The store has closed klines of an interval, so that more of them have to come: the next one is due an
+        interval from now. That makes nothing fresh."""
+        if interval_s not in self._closed_ms:
+            self._closed_ms[interval_s], self._closed_s[interval_s] = close_time_ms, now_s
+            self._find_due()
+
     def restart_closes(self, now_s: float) -> None:
         """Nothing could arrive for a while: the next closed kline is due one interval from now."""
         self._closed_s = dict.fromkeys(self._closed_s, now_s)

@@ -110,6 +110,7 @@ class Ingest:
         self.refusals = Refusals()
         self._closes_checked_s = 0.0
         self._stored_closes = StoredCloses(market, feed_state)
+        self._awaits_price = False
         self.tracing = Tracing()
         hub.set_feed_state(feed_state.current)
 
@@ -196,8 +197,13 @@ class Ingest:
 
     def judge_feed(self, now_s: float, now_ms: int) -> None:
         """Let time pass for the feed state, and for what time it is by the feed; once a flush."""
-        if self.plausibility.count_votes(now_s, now_ms):
-            self._read_again()
+        if change_ms := self.plausibility.count_votes(now_s, now_ms):
+            self._hub.strict.correct_time(change_ms, self._hub.channels, self._hub.sessions)
+            if change_ms > 0:
+                self._read_again()
+        if self._awaits_price and self.feed_state.times.last_price_s:
+            self._awaits_price = False
+            self._stored_closes.note_all(now_s, now_ms, has_prices=True)
         if self.feed_state.times.closes_overdue(now_s) and now_s - self._closes_checked_s >= CLOSES_CHECK_S:
             self._closes_checked_s = now_s
             self._stored_closes.note_newer(now_s)
@@ -212,8 +218,8 @@ class Ingest:
     def _backfill_done(self, unread: frozenset[str]) -> None:
         now_s, now_ms = self._monotonic_s(), self._clock()
         newest_price_ms = max((ticker.event_time_ms for ticker in self._market.tickers()), default=0)
-        if not newest_price_ms:
-            self._stored_closes.note_all(now_s, now_ms)
+        self._stored_closes.note_all(now_s, now_ms, has_prices=bool(newest_price_ms))
+        self._awaits_price = not newest_price_ms
         self.feed_state.backfill_done(now_s, now_ms, newest_price_ms, unread)
         self._publish_state()
 

@@ -24,13 +24,20 @@ class StoredCloses:
             if (newest_ms := self._newest_close_ms(interval_s)) > known_ms:
                 self._feed_state.kline_closed(now_s, interval_s, newest_ms)
 
-    def note_all(self, now_s: float, now_ms: int) -> None:
-        """Without prices the source may be one that sends closed klines only: the store shows when the last came."""
+    def note_all(self, now_s: float, now_ms: int, *, has_prices: bool) -> None:
+        """All has been read. Where klines are stored, more of them have to close, however long ago the last one did.
+
+        Without prices the source may be one that sends closed klines only: the store shows when the last came.
+        """
         allowance_ms = self._feed_state.times.allowance_s * 1000
         for interval_s in {length_s(series.interval.name) for series in self._market.every_series()}:
             newest_ms = self._newest_close_ms(interval_s)
             age_ms = now_ms - newest_ms
-            if newest_ms and 0 <= age_ms <= interval_s * 1000 + allowance_ms:
+            if not newest_ms:
+                continue
+            if has_prices:
+                self._feed_state.closes_stored(now_s, interval_s, newest_ms)
+            elif 0 <= age_ms <= interval_s * 1000 + allowance_ms:
                 self._feed_state.kline_closed(now_s - age_ms / 1000, interval_s, newest_ms)
 
     def _newest_close_ms(self, interval_s: float) -> int:

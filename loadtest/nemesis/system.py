@@ -5,7 +5,6 @@ what the clients saw. Owns the processes and the passing of time; the caller dec
 from __future__ import annotations
 
 import signal
-import socket
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -40,6 +39,8 @@ if TYPE_CHECKING:
 
 LIVE_CHECK_S = CHECK_MS / 1000
 STEP_S = 0.02
+STALL_S = 0.5
+"""After a step that comes so late, what clients were sent meanwhile has yet to be read."""
 TIMEOUT_S = 30.0
 QUIET_S = 2.0
 """Two flushes of the slowest tier."""
@@ -108,7 +109,7 @@ class SystemUnderTest:
         self._recording_lock = Lock()
         self._swarm = self._make_swarm(scenario)
         stack.callback(self._swarm.close)
-        self._live_checked_s = 0.0
+        self._live_checked_s = self._stepped_s = 0.0
         self.oldest_live_ms = 0.0
         """Age of the oldest price shown as live at the last check."""
         self._bots = Bots(self.bots, self.port, scenario.symbols, self._record)
@@ -172,10 +173,9 @@ class SystemUnderTest:
     def end_gateway(self) -> None:
         """Send SIGTERM and wait for the end; the clients keep running meanwhile."""
         gateway = self.gateway
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", self.port)):
-                # The gateway is still starting: it has no clients, and may not have installed its signal handlers.
-                self._signalled_at_start.add(gateway.pid)
+        if not gateway.listens():
+            # The gateway is still starting: it has no clients, and may not have installed its signal handlers.
+            self._signalled_at_start.add(gateway.pid)
         gateway.signal(signal.SIGTERM)
         self.wait(lambda: gateway.ended, "the end of the gateway")
 
@@ -184,7 +184,8 @@ class SystemUnderTest:
         return self.gateways[-1]
 
     def step_clock(self, seconds: float) -> None:
-        """Move the gateway's wall clock by so much from the correct time."""
+        """Move the gateway's wall clock by so much from the correct time, once it has started by that."""
+        self.wait(self.gateway.listens, "the start of the gateway")
         stepped_clock.step(self._clock, seconds)
 
     def limit_output(self, limit: str) -> None:
@@ -299,22 +300,20 @@ class SystemUnderTest:
         totals = self._swarm.totals
         deadline_s, before = time.monotonic() + TIMEOUT_S, None
         while time.monotonic() < deadline_s:
-            counts = (
-                totals.updates,
-                totals.updates_slow,
-                totals.closed,
-                totals.closed_slow,
-                totals.notices["snapshot"],
-            )
+            snapshots = totals.notices["snapshot"]
+            counts = totals.updates, totals.updates_slow, totals.closed, totals.closed_slow, snapshots
             if counts == before:
                 return
             before = counts
             self.run(QUIET_S)
 
     def _step(self, timeout_s: float) -> None:
+        before_s = self._stepped_s
         self._swarm.step(timeout_s)
-        now_s = time.monotonic()
-        if now_s - self._live_checked_s >= LIVE_CHECK_S:
+        self._stepped_s = now_s = time.monotonic()
+        if now_s - before_s > STALL_S:
+            self._live_checked_s = now_s
+        elif now_s - self._live_checked_s >= LIVE_CHECK_S:
             self._live_checked_s = now_s
             self._record_live()
 

@@ -10,14 +10,13 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from redis.asyncio import Redis
 
 from tests.integration.live import BARS, PRICE, SYMBOL, client, make_config, serving, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-
-    import pytest
 
     from simulator.server import EmbeddedServer
     from tests.integration.live import Client, Serving
@@ -189,6 +188,27 @@ async def test_closed_klines_that_are_overdue_make_klines_stale(redis_server: Em
         assert (await stale(up, TICKER_URL), await stale(up, KLINES_URL)) == ("", "klines")
         collector.messages.append(closed_second)
         await someone.until(lambda: state(someone, SECONDS) == ("live", ""))
+
+
+@pytest.mark.parametrize("priced", [True, False], ids=["stored-price", "first-price-later"])
+async def test_klines_that_had_stopped_before_the_gateway_started_are_stale_too(
+    redis_server: EmbeddedServer, priced: bool
+) -> None:
+    async with Redis.from_url(redis_server.url) as redis:
+        member = json.dumps(json.loads(kline(1000, closed=True)) | {"t": 1_732_310_040_000, "T": 1_732_310_040_999})
+        await redis.zadd(f"klines:{SYMBOL}:1s", {member: 1_732_310_040_999})
+        if priced:
+            await redis.set(f"ticker:{SYMBOL}", price())
+    async with (
+        serving(make_config(redis_server, market=market()), ready=False) as up,
+        client(up) as someone,
+    ):
+        await until(lambda: up.inside.market.read, "the first read")
+        async with collecting(redis_server, ticker_message):
+            await someone.subscribe(PRICE, SECONDS)
+            await someone.until(lambda: state(someone, SECONDS) == ("stale", "klines"))
+            await someone.until(lambda: state(someone, PRICE) == ("live", ""))
+            assert await lanes(up) == {"ticker": "", "forming": "", "closed": "klines"}
 
 
 async def test_a_collector_of_closed_klines_alone_is_live_between_two_closes(redis_server: EmbeddedServer) -> None:

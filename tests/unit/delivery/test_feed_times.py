@@ -62,6 +62,20 @@ def test_after_an_interruption_the_next_close_is_due_one_interval_from_then(time
     assert times.closes_due_s == NOW_S + 560
 
 
+def test_stored_klines_make_the_next_close_due_and_nothing_fresh(times: FeedTimes) -> None:
+    times.closes_stored(NOW_S, 60, T0)
+    assert (times.closes_due_s, times.last_usable_s) == (NOW_S + 60, 0)
+    assert not times.closes_overdue(NOW_S + 60 + STALE_S + GRACE_S)
+    assert times.closes_overdue(NOW_S + 60 + STALE_S + GRACE_S + 0.1)
+
+
+def test_stored_klines_of_an_interval_that_has_closed_already_say_nothing_new(times: FeedTimes) -> None:
+    times.kline_closed(NOW_S, 60, T0)
+    times.closes_stored(NOW_S + 50, 60, T0 + 60_000)
+    assert times.closes_due_s == NOW_S + 60
+    assert times.closed_intervals == {60: T0}
+
+
 def test_everything_is_old_once_nothing_usable_has_come_for_the_limit(times: FeedTimes) -> None:
     times.price_usable(NOW_S)
     times.kline_usable(NOW_S + 1)
