@@ -20,6 +20,7 @@ from loadtest import feed_modes
 from loadtest.attack import burst
 from loadtest.cold_start import measure as measure_cold_start
 from loadtest.compare.command import command as compare_command
+from loadtest.compare.command import join_command
 from loadtest.gateway_process import GatewayError
 from loadtest.nemesis.run import run as run_nemesis
 from loadtest.nemesis.setup import FeedMode
@@ -102,6 +103,7 @@ def hostile(context: click.Context) -> None:
 
 
 main.add_command(compare_command)
+main.add_command(join_command)
 
 
 @main.command()

@@ -14,7 +14,7 @@ from loadtest.compare.columns import ColumnError, columns
 from loadtest.compare.measure import Plan, compare
 from loadtest.compare.peer_process import ENVIRONMENT, PeerError
 from loadtest.compare.rows import RowError, choose
-from loadtest.compare.table import html, markdown
+from loadtest.compare.table import Comparison, html, joined, markdown
 from loadtest.scenario import ScenarioError
 
 
@@ -42,6 +42,8 @@ def command(
     out: Path,
 ) -> None:
     """The gateway beside other servers, under the loads of ROWS (scenarios); all of them without any."""
+    stem = _stem(out)
+    found: Comparison | None = None
     try:
         plan = Plan(
             rows=choose(rows),
@@ -53,13 +55,40 @@ def command(
             command=shlex.join(["python", "-m", "loadtest", *sys.argv[1:]]),
             parts=parts,
         )
-        comparison = compare(plan, click.echo)
+        for found in compare(plan, click.echo):
+            # What is measured stays, whatever becomes of the rows after it.
+            _save(found, stem)
     except (RowError, ColumnError, ScenarioError) as error:
         raise click.UsageError(str(error)) from error
     except PeerError as error:
         raise click.ClickException(str(error)) from error
+    if found is not None:
+        _show(found, stem)
+
+
+@click.command("compare-join")
+@click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.option("--out", type=click.Path(path_type=Path), default=Path("reports"), show_default=True)
+def join_command(results: tuple[Path, ...], out: Path) -> None:
+    """One table of several result files of `compare`, for example of each row measured by itself."""
+    stem = _stem(out)
+    try:
+        found = joined([msgspec.json.decode(path.read_bytes(), type=Comparison) for path in results])
+    except (msgspec.DecodeError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+    _save(found, stem)
+    _show(found, stem)
+
+
+def _stem(out: Path) -> Path:
     out.mkdir(parents=True, exist_ok=True)
-    stem = out / f"compare-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    return out / f"compare-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+
+
+def _save(comparison: Comparison, stem: Path) -> None:
     stem.with_suffix(".json").write_bytes(msgspec.json.format(msgspec.json.encode(comparison)))
     stem.with_suffix(".html").write_text(html(comparison), encoding="utf-8")
+
+
+def _show(comparison: Comparison, stem: Path) -> None:
     click.echo(f"\n{markdown(comparison)}\n\n{stem}.json\n{stem}.html")

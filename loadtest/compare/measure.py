@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from gateway.config import ConfigError
 from loadtest.compare.columns import DIALECTS
 from loadtest.compare.figures import Figures, figures
@@ -22,7 +24,7 @@ from loadtest.scenario import load
 from simulator.server import ServerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from loadtest.compare.columns import Column
@@ -72,14 +74,26 @@ class OtherCores:
         return (self._last[0] - self._first[0]) / (self._last[1] - self._first[1])
 
 
-def compare(plan: Plan, say: Callable[[str], None]) -> Comparison:
-    """Measure everything; `say` gets a line for each measurement. A server that fails has a note instead of figures."""
+def compare(plan: Plan, say: Callable[[str], None]) -> Iterator[Comparison]:
+    """Measure row by row; yields all that is known after each. `say` gets a line for each measurement.
+
+    A server that fails has a note instead of figures.
+    """
     started = datetime.now(UTC).isoformat(timespec="seconds")
     cores()
     peers = available(plan.environment)
     there, notes = _present(plan.columns, peers)
     scenarios = {row: load(row.scenario, plan.overrides) for row in plan.rows}
-    cells = []
+    known = Comparison(
+        commands=(plan.command,),
+        started=started,
+        seconds=plan.seconds,
+        machine=machine(),
+        servers={column.name: _describe(column, peers) for column in there},
+        rows={},
+        cells=(),
+        notes=(*notes, *(f"every row with {override}" for override in plan.overrides)),
+    )
     for row in plan.rows:
         found: dict[str, list[Figures]] = {column.name: [] for column in there}
         for turn in range(plan.runs):
@@ -87,18 +101,12 @@ def compare(plan: Plan, say: Callable[[str], None]) -> Comparison:
                 measured = _measure(plan, row, scenarios[row], column)
                 found[column.name].append(measured)
                 say(f"{row.label:<22} {column.name:<12} run {turn + 1}: {_summary(measured)}")
-        cells += [cell(row.label, name, runs) for name, runs in found.items()]
-    return Comparison(
-        command=plan.command,
-        started=started,
-        seconds=plan.seconds,
-        runs=plan.runs,
-        machine=machine(),
-        servers={column.name: _describe(column, peers) for column in there},
-        rows={row.label: scenarios[row].title for row in plan.rows},
-        cells=tuple(cells),
-        notes=tuple(notes),
-    )
+        known = replace(
+            known,
+            rows={**known.rows, row.label: scenarios[row].title},
+            cells=(*known.cells, *(cell(row.label, name, runs) for name, runs in found.items())),
+        )
+        yield known
 
 
 def _present(columns: Sequence[Column], peers: dict[str, tuple[str, str]]) -> tuple[list[Column], list[str]]:

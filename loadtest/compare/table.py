@@ -6,6 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from loadtest.compare.figures import Figures, middle
 from loadtest.compare.rows import FAST
@@ -32,11 +33,10 @@ class Cell(Struct, frozen=True, kw_only=True):
 class Comparison(Struct, frozen=True, kw_only=True):
     """All that was measured."""
 
-    command: str
+    commands: tuple[str, ...]
     started: str
     seconds: float
     """Length of each measurement."""
-    runs: int
     machine: dict[str, Any]
     servers: dict[str, dict[str, Any]]
     """Name -> kind, version, and settings of a gateway."""
@@ -49,6 +49,35 @@ class Comparison(Struct, frozen=True, kw_only=True):
 def cell(row: str, server: str, runs: Sequence[Figures]) -> Cell:
     """A cell with the middle of its runs."""
     return Cell(row=row, server=server, runs=tuple(runs), middle=middle(runs))
+
+
+def joined(comparisons: Sequence[Comparison]) -> Comparison:
+    """Several results as one: runs of the same server under the same load come together.
+
+    What is said of the whole (machine, length of a measurement) is that of the first. Raises `ValueError` where a
+    server's name stands for different ones.
+    """
+    first = comparisons[0]
+    runs: dict[tuple[str, str], tuple[Figures, ...]] = {}
+    servers: dict[str, dict[str, Any]] = {}
+    for each in comparisons:
+        for name, server in each.servers.items():
+            if servers.setdefault(name, server) != server:
+                raise ValueError(f"{name} is {server} in one result and {servers[name]} in another")
+        for found in each.cells:
+            place = found.row, found.server
+            runs[place] = runs.get(place, ()) + found.runs
+    rows = {label: title for each in comparisons for label, title in each.rows.items()}
+    return replace(
+        first,
+        commands=tuple(dict.fromkeys(command for each in comparisons for command in each.commands)),
+        servers=servers,
+        rows=rows,
+        cells=tuple(
+            cell(row, server, runs[row, server]) for row in rows for server in servers if (row, server) in runs
+        ),
+        notes=tuple(dict.fromkeys(note for each in comparisons for note in each.notes)),
+    )
 
 
 def lines(comparison: Comparison) -> list[tuple[str, ...]]:
@@ -104,7 +133,10 @@ def html(comparison: Comparison) -> str:
     title = "The gateway beside other servers"
     body = [
         f"<h1>{title}</h1>",
-        f"<p>{escape(comparison.started)} · <code>{escape(comparison.command)}</code></p>",
+        # The table is wider than other reports.
+        "<style>body{max-width:1200px}</style>",
+        f"<p>{escape(comparison.started)}</p>",
+        *(f"<p><code>{escape(command)}</code></p>" for command in comparison.commands),
         table(HEADER, lines(comparison)),
         "<ul>",
         *(f"<li>{escape(note)}</li>" for note in _notes(comparison)),
@@ -125,7 +157,8 @@ def _line(row: Iterable[str], widths: Sequence[int]) -> str:
 
 
 def _notes(comparison: Comparison) -> list[str]:
-    runs = f"medians of {comparison.runs} runs" if comparison.runs > 1 else "one run"
+    counts = sorted({len(each.runs) for each in comparison.cells})
+    runs = "one run" if counts == [1] else f"medians of {' or '.join(map(str, counts))} runs"
     servers = (
         f"{name}: {server['kind']} {server['version']}" + (f", {server['settings']}" if server.get("settings") else "")
         for name, server in comparison.servers.items()

@@ -5,15 +5,14 @@ from typing import Any
 import pytest
 
 from loadtest.compare.figures import Figures
-from loadtest.compare.table import HEADER, Comparison, cell, figure, html, lines, markdown
+from loadtest.compare.table import HEADER, Comparison, cell, figure, html, joined, lines, markdown
 
 
 def comparison(*cells: Any, **changes: Any) -> Comparison:
     whole: dict[str, Any] = {
-        "command": "python -m loadtest compare",
+        "commands": ("python -m loadtest compare",),
         "started": "2026-01-01T00:00:00+00:00",
         "seconds": 8.0,
-        "runs": 3,
         "machine": {"cores": 2},
         "servers": {"gateway": {"kind": "gateway", "version": "abc", "settings": {"stream": {"tick_ms": 5}}}},
         "rows": {"20 x 10 x 5/s": "20 clients <at once>"},
@@ -65,17 +64,58 @@ def test_the_table_is_markdown_with_aligned_columns() -> None:
     ]
     assert empty == ""
     assert notes == [
-        "- medians of 3 runs of 8 s",
+        "- one run of 8 s",
         "- 20 x 10 x 5/s: 20 clients <at once>",
         "- gateway: gateway abc, {'stream': {'tick_ms': 5}}",
         "- picows is not installed",
     ]
 
 
-def test_a_single_run_is_called_so() -> None:
-    peers = {"nats": {"kind": "nats", "version": "2"}}
+def test_several_runs_are_counted() -> None:
+    three, two = (cell("r", name, [Figures()] * count) for name, count in (("gateway", 3), ("nats", 2)))
 
-    assert "- one run of 8 s\n" in markdown(comparison(GATEWAY, runs=1, servers=peers))
+    assert "- medians of 2 or 3 runs of 8 s\n" in markdown(comparison(three, two))
+
+
+NATS = {"nats": {"kind": "nats", "version": "2"}}
+
+
+def test_results_of_single_rows_are_joined_to_one_table() -> None:
+    second = cell("mission", "nats", [Figures(p50_ms=5.0)])
+    found = joined(
+        [
+            comparison(GATEWAY),
+            comparison(
+                *(second, cell("mission", "gateway", [Figures(p50_ms=7.0)])),
+                commands=("python -m loadtest compare mission",),
+                servers=comparison().servers | NATS,
+                rows={"mission": "1,000 clients"},
+                notes=("picows is not installed", "every row with seed=2"),
+            ),
+        ]
+    )
+
+    assert [(each.row, each.server) for each in found.cells] == [
+        ("20 x 10 x 5/s", "gateway"),
+        ("mission", "gateway"),
+        ("mission", "nats"),
+    ]
+    assert found.commands == ("python -m loadtest compare", "python -m loadtest compare mission")
+    assert found.notes == ("picows is not installed", "every row with seed=2")
+
+
+def test_runs_of_the_same_row_are_joined() -> None:
+    found = joined([comparison(cell("20 x 10 x 5/s", "gateway", [Figures(p50_ms=age)])) for age in (1.0, 9.0, 3.0)])
+
+    assert [len(each.runs) for each in found.cells] == [3]
+    assert found.cells[0].middle.p50_ms == 3.0
+
+
+def test_different_servers_of_one_name_are_not_joined() -> None:
+    other = comparison(GATEWAY, servers={"gateway": {"kind": "gateway", "version": "def"}})
+
+    with pytest.raises(ValueError, match="gateway is"):
+        joined([comparison(GATEWAY), other])
 
 
 def test_the_page_has_the_same_and_nothing_in_it_is_markup() -> None:
