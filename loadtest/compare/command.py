@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,6 +43,8 @@ def command(
     out: Path,
 ) -> None:
     """The gateway beside other servers, under the loads of ROWS (scenarios); all of them without any."""
+    # As Ctrl-C does, so that no server is left behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     stem = _stem(out)
     found: Comparison | None = None
     try:
