@@ -22,7 +22,7 @@ from loadtest.scenario import ScenarioError
 @click.command("compare")
 @click.argument("rows", nargs=-1)
 @click.option("--runs", type=click.IntRange(1), default=3, show_default=True, help="Of each server and row.")
-@click.option("--seconds", type=click.FloatRange(2), default=8.0, show_default=True, help="Of each measurement.")
+@click.option("--seconds", type=click.FloatRange(1), default=8.0, show_default=True, help="Of each measurement.")
 @click.option("--server", "servers", multiple=True, metavar="NAME", help="Instead of all.")
 @click.option("--gateway", "gateways", multiple=True, metavar="NAME=PATH", help="A further gateway: another checkout.")
 @click.option("--set", "settings", multiple=True, metavar="[NAME:]SECTION.KEY=VALUE", help="Of all gateways, or one.")

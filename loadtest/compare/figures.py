@@ -41,6 +41,8 @@ class Figures(Struct, frozen=True, kw_only=True):
     rss_mb: float | None = None
     swarm_percent: float | None = None
     """CPU of the clients' process, of a core."""
+    swarm_waited_percent: float | None = None
+    """Share of time that it was ready to run while another process used its core."""
     others_busy: float | None = None
     """Share of time that the cores of clients, feeder and Redis were busy, with whatever."""
     waited_percent: float | None = None
@@ -54,9 +56,14 @@ def figures(result: Result, others_busy: float | None, *, gateway: bool) -> Figu
     delivery, server = phase.delivery, phase.gateway
     ages, fast = phase.ages_ms.get("ticker", {}), phase.ages_ms.get("ticker (fast)", {})
     notes = []
+    ours = phase.swarm.cpu_percent + phase.feed.cpu_percent
+    # The swarm waits for nothing but its core while it is not idle.
+    swarm_waited = max(0.0, round(phase.swarm.busy_mean * 100 - phase.swarm.cpu_percent, 1))
     if others_busy is not None and others_busy > _BUSY_LIMIT:
-        ours = phase.swarm.cpu_percent + phase.feed.cpu_percent
-        notes.append("swarm is the limit" if ours >= _OURS_LIMIT else "the clients' core was busy with others")
+        if ours >= _OURS_LIMIT:
+            notes.append("swarm is the limit")
+        elif swarm_waited > _WAITED_LIMIT:
+            notes.append("clients disturbed")
     if server and server.waited_percent > _WAITED_LIMIT:
         notes.append("disturbed")
     if phase.feed.published_per_s < _FEED_LIMIT * phase.feed.asked_per_s:
@@ -77,6 +84,7 @@ def figures(result: Result, others_busy: float | None, *, gateway: bool) -> Figu
         fast_p99_ms=fast.get("p99"),
         rss_mb=server.rss_mb if server else None,
         swarm_percent=phase.swarm.cpu_percent,
+        swarm_waited_percent=swarm_waited,
         others_busy=None if others_busy is None else round(others_busy, 3),
         waited_percent=server.waited_percent if server else None,
         notes=tuple(notes),

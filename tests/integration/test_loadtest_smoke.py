@@ -81,7 +81,7 @@ def test_all_binance_events_of_a_flush_leave_in_one_write(tmp_path: Path) -> Non
 
 @pytest.mark.timeout(120)
 def test_a_comparison_measures_the_gateway_and_says_what_is_missing(tmp_path: Path) -> None:
-    options = ("--runs", "1", "--seconds", "2", "--server", "gateway", "--server", "picows")
+    options = ("--runs", "1", "--seconds", "1", "--server", "gateway", "--server", "picows")
     small = (
         "--with",
         "clients.count=5",

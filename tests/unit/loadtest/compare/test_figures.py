@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from loadtest.compare.figures import Figures, figures, middle
-from loadtest.report.result import Connecting, FeedResult
+from loadtest.report.result import Connecting, FeedResult, SwarmResult
 from tests.unit.loadtest.samples import phase, result
 
 
@@ -20,6 +20,7 @@ def test_the_figures_of_a_run() -> None:
         p99_ms=55.0,
         rss_mb=80.0,
         swarm_percent=40.0,
+        swarm_waited_percent=10.0,
         others_busy=0.5,
         waited_percent=1.0,
     )
@@ -55,19 +56,21 @@ def test_what_disturbed_a_run_is_noted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("feed_percent", "others_busy", "notes"),
+    ("feed_percent", "busy", "others_busy", "notes"),
     [
-        (10.0, 0.95, ("swarm is the limit",)),
-        (1.0, 0.95, ("the clients' core was busy with others",)),
-        (10.0, 0.9, ()),
+        (10.0, 0.4, 0.95, ("swarm is the limit",)),
+        (1.0, 0.5, 0.95, ("clients disturbed",)),
+        (1.0, 0.39, 0.95, ()),
+        (10.0, 0.5, 0.9, ()),
     ],
 )
 def test_a_busy_core_is_the_swarm_or_somebody_else(
-    feed_percent: float, others_busy: float, notes: tuple[str, ...]
+    feed_percent: float, busy: float, others_busy: float, notes: tuple[str, ...]
 ) -> None:
     feed = FeedResult(asked_per_s=10.0, published_per_s=10.0, given_up=0, klines=0, cpu_percent=feed_percent)
+    swarm = SwarmResult(busy_mean=busy, busy_worst=busy, worst_pass_ms=1.0, cpu_percent=40.0)
 
-    assert figures(result(phase(feed=feed)), others_busy, gateway=True).notes == notes
+    assert figures(result(phase(feed=feed, swarm=swarm)), others_busy, gateway=True).notes == notes
 
 
 @pytest.mark.parametrize(
