@@ -54,16 +54,19 @@ def cell(row: str, server: str, runs: Sequence[Figures]) -> Cell:
 def joined(comparisons: Sequence[Comparison]) -> Comparison:
     """Several results as one: runs of the same server under the same load come together.
 
-    What is said of the whole (machine, length of a measurement) is that of the first. Raises `ValueError` where a
-    server's name stands for different ones.
+    What is said of the whole (machine, length of a measurement) is that of the first. Versions may differ, and all are
+    named. Raises `ValueError` where a server's name stands for another kind of server, or for other settings.
     """
     first = comparisons[0]
     runs: dict[tuple[str, str], tuple[Figures, ...]] = {}
     servers: dict[str, dict[str, Any]] = {}
     for each in comparisons:
         for name, server in each.servers.items():
-            if servers.setdefault(name, server) != server:
-                raise ValueError(f"{name} is {server} in one result and {servers[name]} in another")
+            known = servers.setdefault(name, server)
+            if {**known, "version": ""} != {**server, "version": ""}:
+                raise ValueError(f"{name} is {known} in one result and {server} in another")
+            if server["version"] not in known["version"].split(" and "):
+                servers[name] = {**known, "version": f"{known['version']} and {server['version']}"}
         for found in each.cells:
             place = found.row, found.server
             runs[place] = runs.get(place, ()) + found.runs

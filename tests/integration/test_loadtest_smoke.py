@@ -82,17 +82,9 @@ def test_all_binance_events_of_a_flush_leave_in_one_write(tmp_path: Path) -> Non
 @pytest.mark.timeout(120)
 def test_a_comparison_measures_the_gateway_and_says_what_is_missing(tmp_path: Path) -> None:
     options = ("--runs", "1", "--seconds", "1", "--server", "gateway", "--server", "picows")
-    small = (
-        "--with",
-        "clients.count=5",
-        "--with",
-        "clients.decoded=1.0",
-        "--set",
-        "market.intervals=['1m']",
-        "--peers",
-        str(tmp_path / "nothing"),
-    )
-    run = loadtest("compare", "encrypted", *options, *small, "--out", str(tmp_path))
+    small = ("--with", "clients.count=5", "--with", "clients.decoded=1.0", "--set", "market.intervals=['1m']")
+    peers = ("--peers", str(tmp_path / "nothing"))
+    run = loadtest("compare", "encrypted", *options, *small, *peers, "--out", str(tmp_path))
     assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-3000:]
     (path,) = tmp_path.glob("*.json")
     comparison = msgspec.json.decode(path.read_bytes(), type=Comparison)
@@ -102,6 +94,10 @@ def test_a_comparison_measures_the_gateway_and_says_what_is_missing(tmp_path: Pa
     assert cell.middle.delivered_per_s
     assert cell.middle.p50_ms
     assert cell.middle.cpu_us
-    assert comparison.notes == ("picows is not installed: `make compare`",)
+    assert comparison.notes == (
+        "picows is not installed: `make compare`",
+        "every row with clients.count=5",
+        "every row with clients.decoded=1.0",
+    )
     assert "| gateway |" in run.stdout
     assert "<table>" in path.with_suffix(".html").read_text(encoding="utf-8")

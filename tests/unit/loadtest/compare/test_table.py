@@ -112,7 +112,7 @@ def test_runs_of_the_same_row_are_joined() -> None:
 
 
 def test_different_servers_of_one_name_are_not_joined() -> None:
-    other = comparison(GATEWAY, servers={"gateway": {"kind": "gateway", "version": "def"}})
+    other = comparison(GATEWAY, servers={"gateway": {"kind": "gateway", "version": "abc", "settings": {}}})
 
     with pytest.raises(ValueError, match="gateway is"):
         joined([comparison(GATEWAY), other])
@@ -124,3 +124,10 @@ def test_the_page_has_the_same_and_nothing_in_it_is_markup() -> None:
     assert "<td>998</td>" in page
     assert "20 clients &lt;at once&gt;" in page
     assert "python -m loadtest compare" in page
+
+
+def test_all_versions_of_a_server_are_said() -> None:
+    versions = ("1", "2", "1")
+    results = [comparison(servers={"nats": {"kind": "nats", "version": version}}) for version in versions]
+
+    assert joined(results).servers == {"nats": {"kind": "nats", "version": "1 and 2"}}
