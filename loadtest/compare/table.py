@@ -20,6 +20,12 @@ HEADER = (
     *("server CPU %", "swarm CPU %", "notes"),
 )
 
+# The table is wider than those of other reports, and has text at its end.
+_STYLE = (
+    "<style>body{max-width:1200px}td:first-child{white-space:nowrap}"
+    "td:nth-child(2),td:nth-child(11),th:nth-child(2),th:nth-child(11){text-align:left}</style>"
+)
+
 
 class Cell(Struct, frozen=True, kw_only=True):
     """One server under one load: all its runs."""
@@ -136,8 +142,7 @@ def html(comparison: Comparison) -> str:
     title = "The gateway beside other servers"
     body = [
         f"<h1>{title}</h1>",
-        # The table is wider than other reports.
-        "<style>body{max-width:1200px}</style>",
+        _STYLE,
         f"<p>{escape(comparison.started)}</p>",
         *(f"<p><code>{escape(command)}</code></p>" for command in comparison.commands),
         table(HEADER, lines(comparison)),
