@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from gateway.market.derivation import Derivation
     from gateway.market.series import Change, Series
@@ -31,6 +31,11 @@ class Healing:
         for state in self._states.values():
             self._drop(state, limit_ms, now_ms)
 
+    def drop_prices(self, now_ms: int) -> None:
+        """Forget the klines that are made of prices alone: the clock that dated these has turned out to be late."""
+        for state in self._states.values():
+            self._start_over(state.drop_prices(), now_ms)
+
     def drop_distrusted(self, state: SymbolState, newest_ms: int, at_ms: int, now_ms: int) -> bool:
         """Drop what a symbol holds after the limit where an update of `at_ms` shows that it is no jump of the feed.
 
@@ -42,5 +47,8 @@ class Healing:
         return True
 
     def _drop(self, state: SymbolState, limit_ms: int, now_ms: int) -> None:
-        for series, change in self._derivation.start_over(state.drop_after(limit_ms), now_ms):
+        self._start_over(state.drop_after(limit_ms), now_ms)
+
+    def _start_over(self, dropped: Sequence[Series], now_ms: int) -> None:
+        for series, change in self._derivation.start_over(dropped, now_ms):
             self._note(series, change)

@@ -264,6 +264,12 @@ class Series:
         self.gap = True
         return CORRECTED
 
+    def drop_prices(self) -> bool:
+        """Forget klines that are made of prices alone, because these were dated wrongly; returns whether there are."""
+        kept = [state for state in self._states if state.source_kline is not None]
+        dropped, self._states = len(kept) != len(self._states), kept
+        return dropped
+
     def _note_shown(self) -> None:
         """At the end of a step: only the kline that is first now becomes visible."""
         if self._states and not self._states[0].closed:

@@ -80,6 +80,11 @@ class SymbolState:
             self.ticker = self.ticker._replace(event_time_ms=0)
         return [series for series in self.series.values() if series.drop_after(limit_ms)]
 
+    def drop_prices(self) -> list[Series]:
+        """Drop prices, and what is made of them alone; returns the series that have changed."""
+        self.prices = []
+        return [series for series in self.series.values() if series.drop_prices()]
+
 
 @dataclass(slots=True)
 class Changes:

@@ -173,6 +173,8 @@ class Plausibility:
             )
         if change_ms < 0:
             self._market.healing.drop_after(times.limit_ms(now_ms), now_ms)
+        elif change_ms > 0:
+            self._market.healing.drop_prices(now_ms)
         return change_ms
 
     def _in_future(self, at_ms: int, arrived_ms: int) -> FeedError:

@@ -121,7 +121,9 @@ def _step_clock(seconds: float) -> Act:
 
 
 def _start_gateway(system: SystemUnderTest) -> None:
+    # Until it has started prices stand still, and it takes the time of its start for the correct one.
     system.start_gateway()
+    system.wait(system.gateway.listens, "the start of the gateway")
 
 
 FAULTS = {

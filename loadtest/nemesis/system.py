@@ -184,8 +184,7 @@ class SystemUnderTest:
         return self.gateways[-1]
 
     def step_clock(self, seconds: float) -> None:
-        """Move the gateway's wall clock by so much from the correct time, once it has started by that."""
-        self.wait(self.gateway.listens, "the start of the gateway")
+        """Move the gateway's wall clock by so much from the correct time."""
         stepped_clock.step(self._clock, seconds)
 
     def limit_output(self, limit: str) -> None:

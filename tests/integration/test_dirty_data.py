@@ -349,6 +349,45 @@ async def test_a_clock_that_is_an_hour_late_makes_no_kline_of_that_hour_an_event
     await collector.redis.aclose()
 
 
+@pytest.mark.parametrize("stored", [3, 65], ids=["nothing-known-before", "some-known-before"])
+async def test_a_clock_that_is_an_hour_late_costs_a_client_that_resumes_nothing(
+    server: EmbeddedServer, stored: int
+) -> None:
+    collector = Collector(server, "pubsub")
+    collector.shift_ms = 60 * MINUTE_MS
+    open_ms = this_minute() + collector.shift_ms
+    for minutes in range(stored, 0, -1):
+        await collector.kline(open_ms - minutes * MINUTE_MS, closed=True)
+    bars = f"kline:{SYMBOL}:1m"
+    async with (
+        serving(make_config(server, market={"intervals": ("1m",), "unknown_after_s": 0.0}), ready=False) as up,
+        client(up) as someone,
+    ):
+        inside = up.inside
+        await reached(lambda: inside.market.read, "the first read")
+
+        async def prices() -> None:
+            while True:
+                # Dated by its arrival.
+                await collector.publish(f"ticker:{SYMBOL}", {"s": SYMBOL, "c": str(100 + time.time_ns() % 7)})
+                await collector.kline(open_ms)
+                await asyncio.sleep(0.05)
+
+        pricing = asyncio.create_task(prices())
+        try:
+            while bars not in someone.folder.views:
+                await someone.ask("subscribe", channels=[bars], resume={bars: open_ms - 2 * MINUTE_MS})
+                await asyncio.sleep(0.2)
+            view = someone.view(bars)
+            await someone.until(lambda: [bar.open_time for bar in view.closed][-1:] == [open_ms - MINUTE_MS])
+            await someone.until(lambda: view.forming and view.forming.open_time == open_ms)
+            for snapshot in someone.said("snapshot"):
+                assert snapshot["klines"], "its klines were taken away"
+        finally:
+            pricing.cancel()
+    await collector.redis.aclose()
+
+
 # Units
 
 

@@ -334,6 +334,17 @@ def test_a_source_without_prices_is_live() -> None:
         feed.bring("c")
 
 
+def test_klines_that_are_stored_and_do_not_go_on_are_stale_after_an_interval() -> None:
+    feed = Feed().connect().backfill()
+    feed.bring("p")
+    feed.machine.closes_stored(feed.now_s, 60.0, T0 - MINUTE_MS)
+    for seconds in range(1, 200):
+        feed.now_s = START_S + seconds
+        feed.bring("p")
+        feed.machine.time_passed(feed.now_s, feed.now_ms)
+        assert feed.reasons == ("", "klines" if seconds > OVERDUE_S else "")
+
+
 def test_a_source_of_closed_klines_alone_is_live_between_two_closes_and_silent_when_one_is_overdue() -> None:
     feed = live("c")
     for _ in range(5):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.config import MarketConfig
 from gateway.market.market import Market
+from gateway.market.merge import price
 from tests.builders import MINUTE_MS, T0, kline, kline_update, ticker_update
 
 LATE = T0 + 86_400_000
@@ -48,3 +49,18 @@ def test_klines_after_the_limit_are_dropped_and_their_series_are_told() -> None:
     series = market.get_or_create("AAAUSDT").series["1m"]
     assert market.take_changes().series == {series}
     assert series.forming is None or series.forming.open_time_ms < T0 + MINUTE_MS
+
+
+def test_klines_of_prices_alone_are_dropped_when_the_clock_that_dated_them_was_late() -> None:
+    market = Market(MarketConfig(intervals=("1m",)), 4)
+    market.apply(kline_update(kline(0), "AAAUSDT"), T0)
+    priced = market.get_or_create("BBBUSDT").series["1m"]
+    priced.apply_price(price(T0 + 1, "100"), T0 + 1)
+    market.take_changes()
+    shown = [market.forming(symbol, "1m") for symbol in ("AAAUSDT", "BBBUSDT")]
+    market.healing.drop_prices(T0)
+    assert market.take_changes().corrected == {priced}
+    assert [market.forming(symbol, "1m") for symbol in ("AAAUSDT", "BBBUSDT")] == [shown[0], None]
+    assert None not in shown
+    market.healing.drop_prices(T0)
+    assert not market.take_changes()

@@ -619,3 +619,14 @@ def test_later_klines_still_wait_after_something_was_dropped() -> None:
     since_ms = series.waiting_since_ms
     assert series.drop_after(at(3)) is CORRECTED
     assert (shown(series), series.waiting_since_ms) == (1, since_ms)
+
+
+def test_what_prices_alone_have_made_can_be_dropped() -> None:
+    series = series_after(0)
+    apply_price(series, 1.1, "100")
+    assert series.drop_prices()
+    assert (closed(series), shown(series)) == ([0], None)
+    series.apply_kline(kline(1), at(1.5))
+    apply_price(series, 1.6, "100")
+    assert not series.drop_prices()
+    assert shown(series) == 1

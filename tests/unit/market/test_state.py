@@ -76,3 +76,13 @@ def test_what_closes_is_no_past_only_once_the_store_has_been_read(all_read: bool
     series.apply_kline(kline(1, closed=True), T0 + 2 * MINUTE_MS)
     series.apply_kline(kline(2, closed=True), T0 + 3 * MINUTE_MS)
     assert series.closed.end == 2
+
+
+def test_a_series_that_lost_what_prices_had_made_has_changed() -> None:
+    state = SymbolState("BTCUSDT", 0)
+    state.prices = [price(T0 + 1, "1")]
+    state.series = {"1m": Series("BTCUSDT", INTERVALS["1m"], 4)}
+    state.series["1m"].apply_price(price(T0, "1"), T0)
+    assert state.drop_prices() == [state.series["1m"]]
+    assert state.prices == []
+    assert state.drop_prices() == []
