@@ -77,6 +77,13 @@ class FeedTime:
         if before_ms is None or abs(ahead_ms) < abs(before_ms):
             self.votes[topic] = ahead_ms
 
+    def confirms(self, ahead_ms: int) -> bool:
+        """Whether the feed is known to be so far ahead of this machine's time. Klines without event times of their own
+        only tell that it is not less."""
+        more_ms = ahead_ms - self.ahead_ms
+        enough_ms = self.tolerance_ms // 2
+        return self.ahead_ms > 0 and -enough_ms <= more_ms <= max(enough_ms, self._shortest_ms)
+
     def clock_set(self, forward_ms: int) -> None:
         """This machine's time has been set forward: the feed is so much less ahead of it, and all votes are void."""
         ahead_ms = self.ahead_ms - forward_ms

@@ -31,9 +31,9 @@ def uptime_ns() -> int:
 class SteadyClock:
     """Milliseconds since the epoch: the system's clock at the start plus the time that has passed since.
 
-    The one clock object of a process. It adopts a step of the system's clock only forward, and only once the source's
-    own klines show that the new time is right (a virtual machine that was suspended, say). It ignores steps back, and
-    steps forward that no kline confirms, for the life of the process.
+    The one clock object of a process. It adopts a step of the system's clock only forward, and only once most of the
+    feed says that the new time is right (a virtual machine that was suspended, say). It ignores steps back, and steps
+    forward that the feed does not confirm, for the life of the process.
     """
 
     def __init__(self, system_ns: Callable[[], int] | None = None, uptime_ns: Callable[[], int] = uptime_ns) -> None:
@@ -59,24 +59,14 @@ class SteadyClock:
         self._ahead_ms = ahead_ms
         return stepped
 
-    def observe_kline(self, open_time_ms: int, close_time_ms: int, feed_ahead_ms: int = 0) -> int:
-        """Adopt the system's time if it is ahead and nearer to a kline that the source has just sent; returns by how
-        much this clock has been set forward, nearly always 0.
-
-        `feed_ahead_ms`: how far the feed is known to be ahead of this clock. Time by that must not be nearer: of two
-        wrong times, the one that is a little less wrong would be adopted.
-        """
-        if self._ahead_ms <= 0:
-            return 0
-        now_ms = self()
-        known, by_feed, system = (
-            _distance(now_ms + ahead_ms, open_time_ms, close_time_ms) for ahead_ms in (0, feed_ahead_ms, self._ahead_ms)
-        )
-        if system >= known or system > by_feed:
-            return 0
-        adopted_ms, self._ahead_ms = self._ahead_ms, 0
-        logger.warning("the source goes by the system's new time: adopting %+.1f s", adopted_ms / 1000)
-        self._start_ns += adopted_ms * 1_000_000
+    def adopt(self) -> int:
+        """Adopt the system's time, which the feed has confirmed; returns by how much this clock is later now: 0 where
+        the system's is not ahead."""
+        adopted_ms = max(0, self._ahead_ms)
+        if adopted_ms:
+            logger.warning("the feed goes by the system's new time: adopting %+.1f s", adopted_ms / 1000)
+            self._start_ns += adopted_ms * 1_000_000
+            self._ahead_ms = 0
         return adopted_ms
 
     async def run(self) -> None:
@@ -85,7 +75,3 @@ class SteadyClock:
             await asyncio.sleep(CHECK_S)
             if self.check():
                 logger.warning("the system's clock is %+.1f s off; the gateway keeps its time", self._ahead_ms / 1000)
-
-
-def _distance(at_ms: int, start_ms: int, end_ms: int) -> int:
-    return max(start_ms - at_ms, 0, at_ms - end_ms)

@@ -86,11 +86,6 @@ class Plausibility:
         else:
             state, closed = update, update.fields.get("closed", False)
         open_time_ms, close_time_ms, event_time_ms = state.open_time_ms, state.close_time_ms, state.event_time_ms
-        if self._clock.ahead_ms and (
-            set_ms := self._clock.observe_kline(open_time_ms, close_time_ms, self._times.ahead_ms)
-        ):
-            self._times.clock_set(set_ms)
-            self._limit_ms = self.limit_ms()
         # A closed kline has ended, a forming one has begun.
         reached_ms = close_time_ms if closed else open_time_ms
         times = self._times
@@ -165,6 +160,9 @@ class Plausibility:
         self._count_s = now_s + COUNT_S
         times = self._times
         change_ms = times.count()
+        if self._clock.ahead_ms > 0 and times.confirms(self._clock.ahead_ms):
+            times.clock_set(self._clock.adopt())
+            now_ms = self._clock()
         self.distrusts_after_ms = times.distrusted_ms(now_ms)
         self._market.healing.distrusted_ms = self.distrusts_after_ms
         if change_ms:

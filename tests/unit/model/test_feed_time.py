@@ -143,3 +143,24 @@ def test_when_this_machines_time_is_set_forward_a_feed_that_was_behind_is_not_di
     assert times.distrusted_ms(T0) < math.inf
     times.clock_set(MINUTE_MS)
     assert times.distrusted_ms(T0) == math.inf
+
+
+@pytest.mark.parametrize(
+    ("ahead_ms", "confirmed"),
+    [(DAY_MS, True), (DAY_MS - 4999, True), (DAY_MS - 6000, False), (DAY_MS + 4999, True), (DAY_MS + 6000, False)],
+)
+def test_the_feed_confirms_a_time_that_is_about_its_own(ahead_ms: int, confirmed: bool) -> None:
+    times = FeedTime(TOLERANCE_MS)
+    assert not times.confirms(ahead_ms), "nothing is known"
+    counted(times, {"a": DAY_MS})
+    assert times.confirms(ahead_ms) is confirmed
+
+
+def test_klines_without_event_times_confirm_any_time_within_them() -> None:
+    times = FeedTime(TOLERANCE_MS)
+    for _ in range(AGREEING_COUNTS):
+        open_ms = T0 + DAY_MS
+        times.vote_of_window("a", open_ms, open_ms + MINUTE_MS - 1, MINUTE_MS, T0)
+        times.count()
+    assert times.confirms(DAY_MS + MINUTE_MS)
+    assert not times.confirms(DAY_MS + MINUTE_MS + 1)

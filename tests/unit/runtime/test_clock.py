@@ -46,51 +46,23 @@ def test_drift_is_no_step() -> None:
     assert clocks.steady.ahead_ms == 0
 
 
-def test_step_forward_is_adopted_once_a_kline_confirms_it() -> None:
+def test_a_step_forward_is_adopted_when_that_is_asked_for() -> None:
     clocks = Clocks()
     before = clocks.steady()
     clocks.set_ms = HOUR_MS
     clocks.steady.check()
-    assert clocks.steady.observe_kline(T0 + HOUR_MS, T0 + HOUR_MS + 60_000) == HOUR_MS
+    assert clocks.steady.adopt() == HOUR_MS
     assert clocks.steady() == before + HOUR_MS
     assert not clocks.steady.check()
+    assert clocks.steady.adopt() == 0
 
 
-def test_step_forward_that_no_kline_confirms_is_ignored() -> None:
-    clocks = Clocks()
-    before = clocks.steady()
-    clocks.set_ms = HOUR_MS
-    clocks.steady.check()
-    clocks.steady.observe_kline(T0, T0 + 60_000)
-    # The window of a day's kline holds both times, so it confirms neither.
-    clocks.steady.observe_kline(T0 - HOUR_MS, T0 + 20 * HOUR_MS)
-    assert clocks.steady() == before
-
-
-def test_of_two_wrong_times_the_nearer_one_is_not_adopted_while_the_feed_says_the_right_one() -> None:
-    clocks = Clocks()
-    before = clocks.steady()
-    clocks.set_ms = 2 * HOUR_MS
-    clocks.steady.check()
-    # This clock started an hour late, and the system's is an hour ahead.
-    kline = T0 + HOUR_MS + 10_000, T0 + HOUR_MS + 70_000
-    assert clocks.steady.observe_kline(*kline, feed_ahead_ms=HOUR_MS + 15_000) == 0
-    assert clocks.steady() == before
-
-
-def test_the_systems_time_is_adopted_where_the_feed_says_the_same() -> None:
-    clocks = Clocks()
-    clocks.set_ms = HOUR_MS
-    clocks.steady.check()
-    assert clocks.steady.observe_kline(T0 + HOUR_MS, T0 + HOUR_MS + 60_000, feed_ahead_ms=HOUR_MS) == HOUR_MS
-
-
-def test_step_back_is_never_adopted() -> None:
+def test_a_step_back_is_never_adopted() -> None:
     clocks = Clocks()
     before = clocks.steady()
     clocks.set_ms = -HOUR_MS
     clocks.steady.check()
-    clocks.steady.observe_kline(T0 - HOUR_MS, T0 - HOUR_MS + 60_000)
+    assert clocks.steady.adopt() == 0
     assert clocks.steady() == before
 
 

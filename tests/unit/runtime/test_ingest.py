@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from gateway.config import Config, MarketConfig
 from gateway.delivery.feed_state import FeedStateMachine
 from gateway.delivery.hub import Hub
@@ -13,6 +15,7 @@ from gateway.delivery.load_meter import Cause, LoadMeter
 from gateway.delivery.load_remedies import Level
 from gateway.delivery.staleness import StaleReason
 from gateway.market.market import Market
+from gateway.model.feed_time import AGREEING_COUNTS, COUNT_S
 from gateway.ops.counters import Counters, Stage
 from gateway.redis.contract import Topic
 from gateway.runtime.clock import SteadyClock
@@ -21,8 +24,6 @@ from tests.builders import MINUTE_MS, T0, kline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import pytest
 
     from gateway.market.market import Update
 
@@ -379,22 +380,36 @@ def test_in_a_surge_the_lag_is_that_of_what_was_kept() -> None:
 # The clock
 
 
-def test_a_kline_confirms_a_step_of_the_system_clock() -> None:
+@pytest.mark.parametrize(
+    "payload",
+    [kline_json(60), json.dumps({"t": T0 + 60 * MINUTE_MS, "c": "5"}).encode(), price("5", E=T0 + 60 * MINUTE_MS)],
+    ids=["kline", "delta", "ticker"],
+)
+def test_most_of_the_feed_confirms_a_step_of_the_system_clock_and_one_message_does_not(payload: bytes) -> None:
     gateway = Fixture()
-    before_ms = gateway.clock()
     gateway.step_ms = 60 * MINUTE_MS
     gateway.clock.check()
-    gateway.ingest.ingest([(KLINES, kline_json(60))])
-    assert gateway.clock() == before_ms + 60 * MINUTE_MS
+    topic = PRICE if b'"t"' not in payload else KLINES
+    for count in range(AGREEING_COUNTS):
+        before_ms = gateway.clock()
+        assert before_ms < T0 + MINUTE_MS, count
+        gateway.ingest.ingest([(topic, payload)])
+        gateway.now_s += COUNT_S
+        gateway.judge()
+    assert gateway.clock() == before_ms + COUNT_S * 1000 + 60 * MINUTE_MS
+    assert gateway.ingest.plausibility.ahead_s == 0
 
 
-def test_a_delta_confirms_a_step_of_the_system_clock() -> None:
+def test_a_feed_that_goes_by_another_time_does_not_confirm_that_of_the_system_clock() -> None:
     gateway = Fixture()
-    before_ms = gateway.clock()
-    gateway.step_ms = 60 * MINUTE_MS
+    gateway.step_ms = 120 * MINUTE_MS
     gateway.clock.check()
-    gateway.ingest.ingest([(KLINES, json.dumps({"t": T0 + 60 * MINUTE_MS, "c": "5"}).encode())])
-    assert gateway.clock() == before_ms + 60 * MINUTE_MS
+    for _ in range(2 * AGREEING_COUNTS):
+        gateway.ingest.ingest([(PRICE, price("5", E=gateway.clock() + 60 * MINUTE_MS))])
+        gateway.now_s += COUNT_S
+        gateway.judge()
+    assert gateway.clock() < T0 + MINUTE_MS
+    assert gateway.ingest.plausibility.ahead_s == pytest.approx(3600, abs=1)
 
 
 # Tracing
