@@ -101,8 +101,7 @@ class Gateway:
 
         # State: the market, its channels, whether the feed is live, how loaded the process is.
         self.market = Market(market_config, stream.closed_log, lazy=True)
-        a_second = max(1, round(1000 / stream.tick_ms))
-        self.hub = Hub(self.market, stream.closed_log, a_second, round(stream.close_wait_s * 1000))
+        self.hub = Hub(self.market, stream.closed_log, round(stream.close_wait_s * 1000))
         self.feed_state = FeedStateMachine(market_config.stale_after_s, market_config.close_grace_ms / 1000)
         self.load = Load(stream.shed_above)
         self.load_meter = LoadMeter(time.thread_time)

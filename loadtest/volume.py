@@ -16,6 +16,7 @@ from gateway.delivery.channel import View
 from gateway.delivery.hub import Hub
 from gateway.delivery.session import Session
 from gateway.delivery.staleness import FeedState
+from gateway.delivery.throttle import DEFAULT
 from gateway.market.market import Market
 from gateway.model.ticker import TickerUpdate
 from gateway.protocol.compact import CompactDialect
@@ -94,23 +95,24 @@ def measure(symbols: int = 100, rate: float = 10.0, seconds: float = 60.0) -> li
         hub.add(session)
         hub.subscribe(session, channels)
         hub.enter_sync(session)
-    tick_ms = StreamConfig().tick_ms
+    (group,) = hub.tiers[DEFAULT].groups
+    interval_ms = StreamConfig().flush_max_ms
     updates = 0
     totals = dict.fromkeys(dialects, 0)
     due = [draw.uniform(0, 1000 / rate) for _ in walks]
-    for at_ms in range(0, round(seconds * 1000), tick_ms):
+    for at_ms in range(0, round(seconds * 1000), interval_ms):
         for place, walk in enumerate(walks):
             while due[place] <= at_ms:
                 market.apply(walk.update(_START_MS + round(due[place])), _START_MS + at_ms)
                 due[place] += 1000 / rate
                 updates += 1
         hub.publish(market.take_changes())
-        (tier,) = hub.due()
-        for cohort in tier.cohorts.values():
-            body = b"".join(cohort.subscription_set.pick(tier.fragment_tables[cohort.style]))
+        hub.begin(group)
+        for cohort in group.cohorts.values():
+            body = b"".join(cohort.subscription_set.pick(group.fragment_tables[cohort.style]))
             frame = cohort.style[0].frame(body, _START_MS + at_ms, spare=True) if body else b""
             totals[next(key for key in dialects if key[0] is cohort.style[0])] += len(frame)
-        tier.note_served(len(tier.members))
+        group.note_served(len(group.members))
     return [
         Volume(dialect.name, deflate, total * 60 / seconds, total / updates)
         for (dialect, deflate), total in totals.items()

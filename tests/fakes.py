@@ -102,9 +102,9 @@ class FakeSocketBatch:
     def __init__(self, sinks: Sequence[Sink]) -> None:
         self._sinks = sinks
 
-    def offer(self, start: int, frames: Sequence[bytes]) -> list[int]:
-        log_offsets = enumerate(frames, start)
-        return [place for place, frame in log_offsets if frame and not self._sinks[place].offer(frame)]
+    def offer(self, places: Sequence[int], frames: Sequence[bytes]) -> list[int]:
+        offers = enumerate(zip(places, frames, strict=True))
+        return [index for index, (place, frame) in offers if not self._sinks[place].offer(frame)]
 
     def backed_up(self, start: int, stop: int, most_bytes: int) -> list[int]:
         return [place for place in range(start, stop) if self._sinks[place].unsent_bytes() > most_bytes]

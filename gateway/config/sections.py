@@ -119,7 +119,10 @@ class MarketConfig(Section, frozen=True):
 
 
 class StreamConfig(Section, frozen=True):
-    tick_ms: Annotated[int, Meta(ge=5, le=1000)] = 60
+    flush_min_ms: Annotated[int, Meta(ge=1, le=1000)] = 5
+    flush_max_ms: Annotated[int, Meta(ge=5, le=1000)] = 60
+    flush_share: Annotated[float, Meta(gt=0, le=1)] = 0.5
+    fast_share: Annotated[float, Meta(gt=0, le=1)] = 0.2
     budget_bytes: Annotated[int, Meta(ge=1024)] = 65536
     closed_log: Annotated[int, Meta(ge=2)] = 16
     close_wait_s: Annotated[float, Meta(ge=0)] = 10.0

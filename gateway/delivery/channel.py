@@ -78,11 +78,12 @@ class TickerChannel:
         """Whether what the channel shows is live, with this state of the feed."""
         return feed.ticker(self.symbol)
 
-    def refresh(self) -> None:
-        """Take the value from the market."""
+    def refresh(self) -> bool:
+        """Take the value from the market; returns whether klines have closed, which is never."""
         self.value = self._state.ticker
         # Full fragments by dialect: all sessions that are catching up to this value share them.
         self._full: dict[Dialect, bytes] = {}
+        return False
 
     def fragment(self, dialect: Dialect, old: Ticker | None) -> bytes:
         """The fields that differ from `old`, or all of them."""
@@ -120,10 +121,11 @@ class MarketChannel:
     def collect(self, states: Iterable[SymbolState]) -> None:
         self._changed.update(dict.fromkeys(states))
 
-    def refresh(self) -> None:
-        """Take the tickers that have changed since the last time."""
+    def refresh(self) -> bool:
+        """Take the tickers that have changed since the last time; see `TickerChannel.refresh`."""
         self.value = tuple([state.ticker for state in self._changed if state.ticker])
         self._changed = {}
+        return False
 
     def fragment(self, dialect: Dialect, old: object) -> bytes:
         return dialect.tickers(self.n, self.value) if self.value else b""
@@ -176,14 +178,16 @@ class KlineChannel:
         """Whether what the channel shows is live; with `closed_only` it shows no forming kline."""
         return feed.klines(self.symbol, forming=not closed_only)
 
-    def refresh(self) -> None:
-        """Take the value from the market."""
+    def refresh(self) -> bool:
+        """Take the value from the market; returns whether klines have closed."""
         self.value = self.series.forming
-        if self.closed_end != self.log.end:
-            # A copy: a kline inserted into the log before the next flush must not shift what is read from an offset.
-            self.closed_end = self.log.end
-            self._closed = tuple(self.log)
         self._full: dict[Dialect, bytes] = {}
+        if self.closed_end == self.log.end:
+            return False
+        # A copy: a kline inserted into the log before the next flush must not shift what is read from an offset.
+        self.closed_end = self.log.end
+        self._closed = tuple(self.log)
+        return True
 
     def fragment(self, dialect: Dialect, old: Kline | None) -> bytes:
         """The fields of the forming kline that differ from `old`, or all of them."""
@@ -238,11 +242,12 @@ class StrictKlineChannel(KlineChannel):
         """Open time of the kline that later ones wait for; 0 while none waits."""
         return self._order.next_ms if self._order.waiting else 0
 
-    def refresh(self) -> None:
+    def refresh(self) -> bool:
         self.lacks = self._order.update(go_on=self.go_on)
         self.go_on = False
-        super().refresh()
+        has_closed = super().refresh()
         self.value = self._order.forming
+        return has_closed
 
     def restart(self) -> None:
         """Take the value for a first subscriber."""

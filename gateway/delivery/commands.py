@@ -64,6 +64,8 @@ class SetProfile:
     max_rate: float | None
     closed_only: bool | None
     max_bytes_per_min: int | None = None
+    fast: bool | None = None
+    """Whether updates are to be sent at once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Channels, tiers and subscriptions: `publish` once per flush, then the encoding of every tier that is due.
+"""Channels, tiers and subscriptions: `publish` once per flush, then `begin` for each group that is flushed.
 
 Runs without `await`: nothing comes between a snapshot and the registration that continues it. Invariants: a session
 counts in a channel's `subscribers` exactly when that is in its subscription set; after `remove` nothing here holds it.
@@ -10,38 +10,42 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from gateway.delivery.channel import KlineChannel, MarketChannel, StrictKlineChannel, TickerChannel, View, is_empty
-from gateway.delivery.held_back import HeldBack
 from gateway.delivery.published import Published
 from gateway.delivery.staleness import FeedState, StaleReason
 from gateway.delivery.strict import StrictSessions
 from gateway.delivery.subscription_set import SubscriptionSets
-from gateway.delivery.throttle import TIER_PERIODS
+from gateway.delivery.throttle import TIER_RATES
 from gateway.delivery.tier import Tier
 from gateway.delivery.unserved import UnservedChannels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from collections.abc import Set as AbstractSet
 
     from gateway.delivery.channel import Channel, Lane
     from gateway.delivery.commands import SnapshotRequest
     from gateway.delivery.dialect import Style
+    from gateway.delivery.group import Group
     from gateway.delivery.session import Session
     from gateway.market.market import Market
     from gateway.market.series import Series
     from gateway.market.state import Changes, SymbolState
 
+COLLECT_S = 1.0
+"""Between two updates of a channel of all symbols, as on the exchange (facts of `!miniTicker@arr`)."""
+
 
 class Hub:
     """All channels and sessions, and which session lacks what."""
 
-    def __init__(self, market: Market, log_size: int = 16, collect_flushes: int = 20, wait_ms: int = 10_000) -> None:
-        """`log_size`: closed klines kept per strict channel, which waits `wait_ms` for a kline to close.
-        `collect_flushes`: flushes between two updates of a channel of all symbols."""
+    def __init__(self, market: Market, log_size: int = 16, wait_ms: int = 10_000) -> None:
+        """`log_size`: closed klines kept per strict channel, which waits `wait_ms` for a kline to close."""
         self.channels: list[Channel] = []
-        self.tiers = [Tier(period) for period in TIER_PERIODS]
+        self.tiers = [Tier(number, self.channels) for number in range(len(TIER_RATES))]
         self.sessions: set[Session] = set()
-        self.published = Published(0, self.channels, frozenset(), FeedState(StaleReason.DISCONNECTED))
+        self.published = Published(0, self.channels, FeedState(StaleReason.DISCONNECTED))
+        self.has_closed = False
+        """Whether klines with subscribers have closed by this flush."""
         self._snapshots_due: set[Session] = set()
         self.strict = StrictSessions(wait_ms)
         self._market = market
@@ -50,9 +54,9 @@ class Hub:
         self._of_all: list[MarketChannel] = []
         self._unserved = UnservedChannels(market, self.channels)
         self._log_size = log_size
-        self._collect_flushes = collect_flushes
-        self._held_back = HeldBack(self.channels)
-        self._changed: list[Channel] = []
+        self._collected_s = 0.0
+        self.changed_channels = 0
+        """How many channels with subscribers have changed at this flush."""
         self._subscription_sets = SubscriptionSets()
         self._nothing = self._subscription_sets.of(())
 
@@ -64,10 +68,9 @@ class Hub:
     def feed_state(self) -> FeedState:
         return self.published.feed_state
 
-    @property
-    def changed_channels(self) -> int:
-        """How many channels with subscribers have changed at this flush."""
-        return len(self._changed)
+    def groups(self) -> Iterator[Group]:
+        """The groups of all tiers, faster tiers first."""
+        return chain.from_iterable([tier.groups for tier in self.tiers])
 
     def set_feed_state(self, feed_state: FeedState) -> None:
         """The feed is live, or stale for a reason: every client is told at its next flush."""
@@ -126,7 +129,7 @@ class Hub:
         """Add a new connection, without subscriptions: nothing published so far is pending for it."""
         session.begin(self._nothing, self.flush_number)
         self.sessions.add(session)
-        self.tiers[session.pace.tier].add(session, self.channels)
+        self.tiers[session.pace.tier].join(session)
 
     def remove(self, session: Session) -> None:
         """Remove a session and its subscriptions. Removing it twice changes nothing."""
@@ -134,7 +137,7 @@ class Hub:
             self.sessions.remove(session)
             self._snapshots_due.discard(session)
             self.strict.remove(session)
-            self.tiers[session.pace.tier].remove(session)
+            session.group.remove(session)
             gone = session.subscription_set.ns
             for n in gone:
                 self._leave(self.channels[n], session)
@@ -157,15 +160,13 @@ class Hub:
                     if isinstance(channel, KlineChannel):
                         self._market.watch(channel.symbol, 1)
                     channel.restart() if isinstance(channel, StrictKlineChannel) else channel.refresh()
-                    for tier in self.tiers:
-                        tier.forget(channel)
                 channel.subscribers += 1
             if isinstance(channel, KlineChannel):
                 log_offsets[channel.n] = channel.log.end
         session.subscribe(self._subscription_sets.of(wanted), log_offsets, self.flush_number + 1)
         for channel in (self.channels[n] for n in log_offsets if n not in before):
             self.strict.join(channel, session, now_ms, unread=self.feed_state.unread)
-        session.add_pending(self._held_back.of(session.subscription_set))
+        session.add_pending(session.group.behind(session.subscription_set))
 
     def unsubscribe(self, session: Session, channels: Iterable[Channel]) -> None:
         """Remove channels from a session; those that it has not are passed over."""
@@ -182,20 +183,26 @@ class Hub:
     def leave_sync(self, session: Session) -> None:
         """Let a session catch up: it lacks what comes after the last flush that it was sent."""
         if session.cohort is not None:
-            self.tiers[session.pace.tier].leave_sync(session)
-            session.add_pending(self._held_back.of(session.subscription_set))
+            session.group.leave_sync(session)
+            session.add_pending(session.group.behind(session.subscription_set))
 
     def enter_sync(self, session: Session) -> None:
-        """Let a session that has caught up at this flush get deltas with its tier from now on."""
-        self.tiers[session.pace.tier].enter_sync(session, self.feed_state, self.flush_number)
+        """Let a session that has caught up at this flush get deltas with its group from now on.
+
+        While the group waits with some changes, so does the session: it may have been sent them already.
+        """
+        if behind := session.group.behind(session.subscription_set):
+            session.add_pending(behind)
+        else:
+            session.group.enter_sync(session, self.feed_state, self.flush_number)
 
     def move(self, session: Session, tier: int) -> None:
         """Serve a session at another interval from now on."""
         if tier != session.pace.tier:
             self.leave_sync(session)
-            self.tiers[session.pace.tier].remove(session)
+            session.group.remove(session)
             session.pace.set_tier(tier)
-            self.tiers[tier].add(session, self.channels)
+            self.tiers[tier].join(session)
 
     # What a client asks to be served with.
 
@@ -204,9 +211,13 @@ class Hub:
         self.leave_sync(session)
         session.set_style(style)
 
-    def limit_rate(self, session: Session, max_rate: float, tick_ms: int) -> None:
-        """Serve a session at most `max_rate` times a second; 0: no limit. `tick_ms`: the flush interval."""
-        self.move(session, session.pace.limit_rate(max_rate, tick_ms))
+    def limit_rate(self, session: Session, max_rate: float) -> None:
+        """Serve a session at most `max_rate` times a second; 0: no limit."""
+        self.move(session, session.pace.limit_rate(max_rate))
+
+    def want_fast(self, session: Session, *, fast: bool) -> None:
+        """Serve a session at once, or as often as all others."""
+        self.move(session, session.pace.want_fast(fast=fast))
 
     def limit_bytes(self, session: Session, bytes_per_min: int) -> None:
         """Send a session at most so many bytes a minute; 0: no limit."""
@@ -239,14 +250,15 @@ class Hub:
         """The caller sends a snapshot of a channel that the session has, in the same step; see `subscribe`."""
         self.leave_sync(session)
         session.note_snapshot(channel.n, channel.log.end, self.flush_number + 1)
-        session.add_pending(self._held_back.of(session.subscription_set))
+        session.add_pending(session.group.behind(session.subscription_set))
 
     # Flushes.
 
-    def publish(self, changes: Changes) -> None:
-        """Begin a flush with what has changed in the market."""
+    def publish(self, changes: Changes, now_s: float = 0.0) -> None:
+        """Begin a flush with what has changed in the market. `now_s`: time on the monotonic clock."""
         self._unserved.remove(self._by_name, self._by_source)
         self.published = self.published._replace(flush_number=self.flush_number + 1)
+        self.has_closed = False
         changed: list[Channel] = []
         sources: tuple[Iterable[SymbolState | Series], ...] = (changes.tickers, changes.series)
         for source in chain.from_iterable(sources):
@@ -254,42 +266,41 @@ class Hub:
                 self._refresh(channel, changed)
         for strict in self.strict.take_due():
             self._refresh(strict, changed)
-        for of_all in self._of_all:
-            if of_all.subscribers:
-                of_all.collect(changes.tickers)
-                if self.flush_number % self._collect_flushes == 0:
-                    self._refresh(of_all, changed)
+        if self._of_all:
+            self._collect(changes, changed, now_s)
         for series in changes.corrected:
             for channel in self._by_source.get(series, ()):
                 if channel.subscribers and channel.view is View.NATIVE:
                     self._mark_all_for_resync(channel)
-        for tier in self.tiers:
-            tier.mark_changed(changed)
-        self._changed = changed
+        for group in self.groups() if changed else ():
+            group.mark_changed(changed)
+        self.changed_channels = len(changed)
 
-    def due(self, held_lanes: AbstractSet[Lane] = frozenset()) -> list[Tier]:
-        """The tiers that are due at this flush, their fragments encoded, but for those of `held_lanes`."""
-        self.published = self.published._replace(held_lanes=held_lanes)
-        self._held_back.update(held_lanes, self._changed, self.flush_number)
-        number = self.flush_number
-        for tier in self.tiers:
-            for channel in tier.overrun() if tier.is_due(number) else ():
-                if isinstance(channel, StrictKlineChannel):
-                    self.strict.mark_to_end(channel, tier.sessions())
-                else:
-                    self._mark_all_for_resync(channel)
-        due = [tier for tier in self.tiers if tier.is_due(number) and (tier.cohorts or tier.catching_up)]
-        for tier in due:
-            tier.encode(number, len(self.channels), held_lanes)
-        return due
+    def begin(self, group: Group, held_lanes: AbstractSet[Lane] = frozenset(), now_s: float = 0.0) -> None:
+        """Flush a group: encode what has changed for it, but for what belongs to `held_lanes`."""
+        for channel in group.overrun():
+            if isinstance(channel, StrictKlineChannel):
+                self.strict.mark_to_end(channel, group.sessions())
+            else:
+                self._mark_all_for_resync(channel, group)
+        group.encode(self.flush_number, held_lanes, now_s)
+
+    def _collect(self, changes: Changes, changed: list[Channel], now_s: float) -> None:
+        """Gather changes for the channels of all symbols, which have a new value every `COLLECT_S`."""
+        ready = now_s - self._collected_s >= COLLECT_S
+        if ready:
+            self._collected_s = now_s
+        for channel in self._of_all:
+            if channel.subscribers:
+                channel.collect(changes.tickers)
+                if ready:
+                    self._refresh(channel, changed)
 
     def _add(self, channel: Channel, source: SymbolState | Series | None) -> Channel:
         self._unserved.add(channel)
         self._by_name[channel.name] = channel
         if source is not None:
             self._by_source.setdefault(source, []).append(channel)
-        for tier in self.tiers:
-            tier.forget(channel)
         return channel
 
     def _leave(self, channel: Channel, session: Session) -> None:
@@ -302,7 +313,7 @@ class Hub:
     def _refresh(self, channel: Channel, changed: list[Channel]) -> None:
         if channel.subscribers:
             was_empty = is_empty(channel)
-            channel.refresh()
+            self.has_closed |= channel.refresh()
             channel.changed_at_flush = self.flush_number
             changed.append(channel)
             if was_empty and not is_empty(channel):
@@ -310,12 +321,13 @@ class Hub:
                 self._mark_all_for_resync(channel)
             self.strict.note_refreshed(channel, self.sessions, self.leave_sync)
 
-    def _mark_all_for_resync(self, channel: Channel) -> None:
-        """A log that was corrected or overrun cannot be read on from an offset: its subscribers need a resync."""
+    def _mark_all_for_resync(self, channel: Channel, only: Group | None = None) -> None:
+        """A log that was corrected or overrun cannot be read on from an offset: its subscribers, or those in one group,
+        need a resync."""
         assert isinstance(channel, KlineChannel)
-        for session in self.sessions:
+        for session in self.sessions if only is None else only.sessions():
             if channel.n in session.subscription_set:
                 self.leave_sync(session)
                 self.mark_for_resync(session, channel)
-        for tier in self.tiers:
-            tier.skip_closed(channel)
+        for group in self.groups() if only is None else (only,):
+            group.skip_closed(channel)

@@ -11,13 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gateway.delivery.channel import Lane
 from gateway.delivery.load_meter import Cause
 from gateway.delivery.load_remedies import HTTP_SHARES, NORMAL, REMEDIED, Level, Periods, effects_of, periods_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from collections.abc import Set as AbstractSet
 
 HIGH = 0.9
 """Part of the time that the process gets, used up on average, above which a level rises."""
@@ -54,25 +52,20 @@ NAMED_MIN = 0.15
 LABELS = {Cause.OTHERS: "other processes"}
 """How people read a cause, where its name would not do."""
 
-_NONE: frozenset[Lane] = frozenset()
-
-
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What one flush interval went into."""
+    """What a time of about the longest flush interval went into."""
 
     elapsed_s: float
     spent_s: Mapping[Cause, float]
     """CPU time of this process by cause; `Cause.OTHERS`: the time lost to other processes."""
-    tickers: bool = True
-    """Whether its flush has included tickers."""
     clients: int = 0
     http_waits: bool = False
     """Whether requests wait for their share of the time."""
 
 
 class Load:
-    """`observe` once per flush; then everything else holds for the next one."""
+    """`note_flush` after each flush of a group, `observe` once an interval; then everything else holds for the next."""
 
     def __init__(self, shed_above: int) -> None:
         """`shed_above`: so many clients are never disconnected, nor are new ones refused, because of writes."""
@@ -135,18 +128,17 @@ class Load:
         """How often each lane is flushed."""
         return periods_of(self.levels)
 
-    def held_lanes(self, flush_number: int) -> AbstractSet[Lane]:
-        """The lanes whose changes wait at this flush."""
-        periods = self.periods
-        if periods.ticker == 1:
-            return _NONE
-        lanes = ((Lane.TICKER, periods.ticker), (Lane.KLINE, periods.kline))
-        return {lane for lane, period in lanes if flush_number % period}
-
     def sheds(self, now_s: float) -> int:
         """How many clients may be disconnected now, because nothing else has helped for `SHED_AFTER_S`."""
         since_s = self._writes_since_s
         return self._clients - self._shed_above if since_s is not None and now_s - since_s >= SHED_AFTER_S else 0
+
+    def note_flush(self, cost_s: float, *, tickers: bool) -> None:
+        """A group has been flushed, which took `cost_s` of CPU time. `tickers`: whether theirs were included."""
+        if tickers:
+            self._with_tickers_s += FLUSH_WEIGHT * (cost_s - self._with_tickers_s)
+        else:
+            self._without_tickers_s += FLUSH_WEIGHT * (cost_s - self._without_tickers_s)
 
     def observe(self, window: Window, now_s: float) -> bool:
         """Take what the last interval went into; returns whether a level has changed."""
@@ -187,11 +179,6 @@ class Load:
         for cause, spent_s in window.spent_s.items():
             share = min(spent_s / window.elapsed_s, 1.0)
             self.shares[cause] += weight * (share - self.shares[cause])
-        flush_s = window.spent_s[Cause.FLUSH]
-        if window.tickers:
-            self._with_tickers_s += FLUSH_WEIGHT * (flush_s - self._with_tickers_s)
-        else:
-            self._without_tickers_s += FLUSH_WEIGHT * (flush_s - self._without_tickers_s)
 
     def _used(self, shares: Mapping[Cause, float]) -> float:
         """Part of the time that the process gets which it uses, going by the shares of the core."""

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from collections.abc import Set as AbstractSet
 
-    from gateway.delivery.channel import Channel, Lane
+    from gateway.delivery.channel import Channel
     from gateway.delivery.staleness import FeedState
 
 
@@ -17,8 +16,6 @@ class Published(NamedTuple):
 
     flush_number: int
     channels: Sequence[Channel]
-    held_lanes: AbstractSet[Lane]
-    """Lanes whose changes wait at this flush, because the process is busy."""
     feed_state: FeedState
 
 

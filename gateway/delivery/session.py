@@ -2,7 +2,7 @@
 
 What a session holds depends on its subscriptions only, never on how far behind it is: the newest values are the
 channels', closed klines are the logs', and a session that is catching up keeps a flush number and an offset in each
-log. In sync with its tier (`cohort` is set) it keeps not even that.
+log. In sync with its group (`cohort` is set) it keeps not even that.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from gateway.delivery.throttle import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from collections.abc import Set as AbstractSet
 
-    from gateway.delivery.channel import Channel
+    from gateway.delivery.channel import Channel, Lane
     from gateway.delivery.commands import SnapshotRequest
     from gateway.delivery.dialect import Style
+    from gateway.delivery.group import Group
     from gateway.delivery.published import Published
     from gateway.delivery.sink import Sink
     from gateway.delivery.staleness import FeedState
@@ -32,7 +34,7 @@ CONTROL_MAX_BYTES = 256 * 1024
 class Session:
     """One client. Others read the fields and call the methods; only the methods write the fields.
 
-    In sync (`cohort` is set) the session has everything up to its tier's last flush and keeps no log offsets. Catching
+    In sync (`cohort` is set) the session has everything up to its group's last flush and keeps no log offsets. Catching
     up, it lacks what changed after `served_at_flush`, the channels in `pending`, and each log from its offset on.
     """
 
@@ -44,6 +46,7 @@ class Session:
         "control",
         "ends_s",
         "feed_state",
+        "group",
         "hidden",
         "hold_until_flush",
         "lacks_closed",
@@ -59,6 +62,8 @@ class Session:
     )
 
     subscription_set: SubscriptionSet
+    group: Group
+    """The sessions with which it is flushed; a tier sets it."""
 
     def __init__(self, sink: Sink, style: Style) -> None:
         self.sink = sink
@@ -132,6 +137,10 @@ class Session:
         """Start with these subscriptions; everything up to this flush counts as served."""
         self.subscription_set = subscription_set
         self.served_at_flush = flush_number
+
+    def join(self, group: Group) -> None:
+        """Be flushed with these sessions from now on."""
+        self.group = group
 
     def enter_sync(self, cohort: Cohort) -> None:
         self.cohort = cohort
@@ -214,10 +223,12 @@ class Session:
 
     # Taking what is pending.
 
-    def take(self, published: Published, budget_bytes: int, now_ms: int) -> Taken:
+    def take(
+        self, published: Published, budget_bytes: int, now_ms: int, held_lanes: AbstractSet[Lane] = frozenset()
+    ) -> Taken:
         """The frames the session may be sent now, about `budget_bytes` at most: replies, notices, updates by lane.
 
-        What does not fit stays pending. Replies and one update always fit, so that there is always progress.
+        Values of `held_lanes` are left pending, because its group waits with them. What does not fit stays pending. Replies and one update always fit, so that there is always progress.
         """
         dialect = self.style[0]
         frames, self.control = self.control, []
@@ -234,12 +245,14 @@ class Session:
             self._tier_notice = None
         if published.flush_number < self.hold_until_flush:
             return Taken(b"".join(frames), 0, 0, False)
-        fragments, closed, overrun = self._updates(published, budget_bytes - sum(map(len, frames)))
+        fragments, closed, overrun = self._updates(published, budget_bytes - sum(map(len, frames)), held_lanes)
         if fragments:
             frames.append(dialect.frame(b"".join(fragments), now_ms, spare=False))
         return Taken(b"".join(frames), len(fragments), closed, overrun)
 
-    def _updates(self, published: Published, budget_bytes: int) -> tuple[list[bytes], int, bool]:
+    def _updates(
+        self, published: Published, budget_bytes: int, held_lanes: AbstractSet[Lane]
+    ) -> tuple[list[bytes], int, bool]:
         """Fragments, how many of them are closed klines, and whether a log was overrun."""
         channels, ns = published.channels, self.subscription_set.ns
         served, self.served_at_flush = self.served_at_flush, published.flush_number
@@ -258,10 +271,10 @@ class Session:
         _, closed_only = self.style
         if closed_only:
             waiting = []
-        # A value of a held lane is newer than what the tier was last sent: with it the session would be ahead.
-        held = [n for n in waiting if channels[n].lane in published.held_lanes]
+        # A value of a held lane is newer than what the group was last sent: with it the session would be ahead.
+        held = [n for n in waiting if channels[n].lane in held_lanes] if held_lanes else []
         if held:
-            waiting = [n for n in waiting if channels[n].lane not in published.held_lanes]
+            waiting = [n for n in waiting if channels[n].lane not in held_lanes]
         if waiting and left is not None:
             waiting.sort(key=lambda n: channels[n].lane)
             left = self._values(channels, fragments, waiting, left)

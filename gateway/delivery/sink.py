@@ -98,11 +98,11 @@ class Receiver(Protocol):
 class SinkBatch(Protocol):
     """Many sinks in a fixed order, written to in one go."""
 
-    def offer(self, start: int, frames: Sequence[bytes]) -> list[int]:
-        """Offer a frame each to the sinks from `start` on, nothing where it is empty; returns the positions of those
-        that did not take theirs."""
+    def offer(self, places: Sequence[int], frames: Sequence[bytes]) -> list[int]:
+        """Offer a frame, which is not empty, to the sink at each place; the places ascend. Returns the indexes of the
+        frames that were not taken."""
         ...
 
     def backed_up(self, start: int, stop: int, most_bytes: int) -> list[int]:
-        """The positions in [start, stop) of sinks whose kernel holds more than `most_bytes` unsent."""
+        """The places in [start, stop) of sinks whose kernel holds more than `most_bytes` unsent."""
         ...

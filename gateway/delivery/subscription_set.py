@@ -54,20 +54,22 @@ class SubscriptionSets:
 
 
 class Cohort:
-    """Sessions in sync that share tier, style and subscription set: one join of fragments serves them all."""
+    """Sessions in sync that share group, style and subscription set: one join of fragments serves them all."""
 
     __slots__ = (
         "feed_state",
         "feed_state_before",
         "frame",
         "framed_at_flush",
-        "last_frame_flush",
+        "last_frame_s",
         "size",
         "style",
         "subscription_set",
     )
 
-    def __init__(self, style: Style, subscription_set: SubscriptionSet, feed_state: FeedState, flush: int) -> None:
+    def __init__(
+        self, style: Style, subscription_set: SubscriptionSet, feed_state: FeedState, flush: int, now_s: float
+    ) -> None:
         self.style = style
         self.subscription_set = subscription_set
         self.size = 0
@@ -76,7 +78,9 @@ class Cohort:
         """The feed state that its sessions were sent; `feed_state_before`: the one before `framed_at_flush`."""
         self.frame: bytes | None = b""
         """What is written to each session at `framed_at_flush`; `None`: too much for one write."""
-        self.framed_at_flush = self.last_frame_flush = flush
+        self.framed_at_flush = flush
+        self.last_frame_s = now_s
+        """When its sessions were last sent anything with a flush, on the monotonic clock."""
 
 
 def _picker(ns: tuple[int, ...]) -> Callable[[Sequence[bytes]], tuple[bytes, ...]]:

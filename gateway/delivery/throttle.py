@@ -6,8 +6,19 @@ in a row move the session to the next slower tier. Moving back takes a calm time
 
 from __future__ import annotations
 
-TIER_PERIODS = (1, 2, 4, 8, 16)
-"""Flushes between two writes to a session, by tier."""
+import math
+
+TIER_RATES = (math.inf, math.inf, 60.0, 30.0, 15.0, 8.0, 4.0, 2.0, 1.0)
+"""Writes a second that a session gets at most, by tier. The first two have no rate of their own: `FAST` is flushed at
+once, `DEFAULT` as often as the load allows (`flush_schedule.py`)."""
+
+TIER_INTERVALS_S = tuple([1 / rate for rate in TIER_RATES])
+
+FAST, DEFAULT = 0, 1
+"""The tier of those who ask for it, and the one in which every session begins."""
+
+SLOW = 4
+"""The fastest tier whose sessions are taken to read slowly if they are in it, or in a slower one, against their will."""
 
 MISSES_TO_SLOW = 3
 CALM_S = 5.0
@@ -23,12 +34,13 @@ class Allowance:
     written in the end is the newest.
     """
 
-    __slots__ = ("_filled_s", "_left", "bytes_per_min")
+    __slots__ = ("_filled_s", "_left", "_spent_s", "bytes_per_min")
 
     def __init__(self, bytes_per_min: int) -> None:
         self.bytes_per_min = bytes_per_min
         self._left = 0.0
         self._filled_s: float | None = None
+        self._spent_s = 0.0
 
     def has_any(self, now_s: float) -> bool:
         """Whether something may be sent now."""
@@ -39,8 +51,15 @@ class Allowance:
         self._filled_s = now_s
         return self._left >= 0
 
-    def spend(self, size_bytes: int) -> None:
+    def spend(self, size_bytes: int, now_s: float | None = None) -> None:
+        """Note what has been sent; `now_s`: with a flush at that time."""
         self._left -= size_bytes
+        if now_s is not None:
+            self._spent_s = now_s
+
+    def is_quiet(self, now_s: float, seconds: float) -> bool:
+        """Whether nothing has been sent with a flush for so long."""
+        return now_s - self._spent_s >= seconds
 
 
 class Pace:
@@ -49,14 +68,16 @@ class Pace:
     Others read the fields and call the methods; only the methods write the fields.
     """
 
-    __slots__ = ("_calm_since_s", "_misses", "allowance", "fastest_tier", "max_rate", "stalled_since_s", "tier")
+    __slots__ = ("_calm_since_s", "_misses", "allowance", "fast", "fastest_tier", "max_rate", "stalled_since_s", "tier")
 
     def __init__(self) -> None:
-        self.tier = 0
+        self.tier = DEFAULT
         self.max_rate = 0.0
-        """Updates a second that the client wants at most; 0: no limit."""
-        self.fastest_tier = 0
-        """The tier that `max_rate` makes: the session is never served faster."""
+        """Writes a second that the client wants at most; 0: no limit."""
+        self.fast = False
+        """Whether the client wants its updates at once."""
+        self.fastest_tier = DEFAULT
+        """The tier that the two wishes make: the session is never served faster."""
         self.allowance: Allowance | None = None
         self.stalled_since_s: float | None = None
         """When the session missed the first of the flushes that it has missed in a row."""
@@ -65,8 +86,8 @@ class Pace:
 
     @property
     def tiers_slowed(self) -> int:
-        """How many tiers the session is slower than its client wants."""
-        return max(0, self.tier - self.fastest_tier)
+        """By how many tiers the session is slower than its client wants, from `SLOW` on: faster ones are no burden."""
+        return max(0, self.tier - max(SLOW, self.fastest_tier))
 
     @property
     def unsent_max_bytes(self) -> int:
@@ -84,13 +105,15 @@ class Pace:
     def set_tier(self, tier: int) -> None:
         self.tier = tier
 
-    def limit_rate(self, max_rate: float, tick_ms: int) -> int:
-        """Serve at most `max_rate` updates a second (0: no limit); returns the tier that the session should be in."""
-        fastest = tier_for_rate(max_rate, tick_ms)
-        # A session that is slow stays slow; one that was held back by its own limit only goes by the new limit.
-        tier = fastest if self.tier <= self.fastest_tier else max(self.tier, fastest)
-        self.max_rate, self.fastest_tier = max_rate, fastest
-        return tier
+    def limit_rate(self, max_rate: float) -> int:
+        """Write at most `max_rate` times a second (0: no limit); returns the tier that the session should be in."""
+        self.max_rate = max_rate
+        return self._go_by_wishes()
+
+    def want_fast(self, *, fast: bool) -> int:
+        """Write every update at once, as far as `max_rate` allows; returns the tier that the session should be in."""
+        self.fast = fast
+        return self._go_by_wishes()
 
     def limit_bytes(self, bytes_per_min: int) -> None:
         """Send at most so many bytes a minute; 0: no limit."""
@@ -105,7 +128,7 @@ class Pace:
         if self._misses < MISSES_TO_SLOW:
             return self.tier
         self._misses = 0
-        return min(self.tier + 1, len(TIER_PERIODS) - 1)
+        return min(self.tier + 1, len(TIER_RATES) - 1)
 
     def keep_up(self) -> None:
         """Note that the session took what it was given."""
@@ -120,12 +143,19 @@ class Pace:
             return self.tier - 1
         return max(self.tier, self.fastest_tier)
 
+    def _go_by_wishes(self) -> int:
+        fastest = tier_for_rate(self.max_rate)
+        if self.fast and fastest == DEFAULT:
+            fastest = FAST
+        # A session that is slow stays slow; one that was held back by its own wish only goes by the new one.
+        tier = fastest if self.tier <= self.fastest_tier else max(self.tier, fastest)
+        self.fastest_tier = fastest
+        return tier
 
-def tier_for_rate(max_rate: float, tick_ms: int) -> int:
+
+def tier_for_rate(max_rate: float) -> int:
     """The fastest tier that serves at most `max_rate` times a second; the slowest one if none does. 0: no limit."""
     if max_rate <= 0:
-        return 0
-    for tier, period in enumerate(TIER_PERIODS):
-        if period * tick_ms * max_rate >= 1000:
-            return tier
-    return len(TIER_PERIODS) - 1
+        return DEFAULT
+    slower = range(DEFAULT + 1, len(TIER_RATES))
+    return next((tier for tier in slower if TIER_RATES[tier] <= max_rate), len(TIER_RATES) - 1)

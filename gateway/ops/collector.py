@@ -9,7 +9,7 @@ from collections import Counter
 from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
-from gateway.delivery.throttle import TIER_PERIODS
+from gateway.delivery.throttle import TIER_RATES
 from gateway.ops.metrics import Reading
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class MetricsCollector:
 
     def _clients(self) -> Iterator[Reading]:
         counts = Counter((session.style[0].name, session.pace.tier) for session in self._hub.sessions)
-        for dialect, tier in product(DIALECTS, range(len(TIER_PERIODS))):
+        for dialect, tier in product(DIALECTS, range(len(TIER_RATES))):
             labels = {"dialect": dialect, "tier": str(tier)}
             yield Reading("connections", labels, counts[dialect, tier])
         open_bytes = sum(session.sink.received_bytes for session in self._hub.sessions)

@@ -8,6 +8,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from gateway.delivery.staleness import StaleReason
+from gateway.delivery.throttle import DEFAULT
 from gateway.ops.metrics import Metrics, Reading
 
 if TYPE_CHECKING:
@@ -147,9 +148,9 @@ class Health:
             "kline_gaps_open": float(self.watch.tracker.open),
             "symbols": len(self.market.symbols()),
             "channels": sum(bool(channel.name) for channel in hub.channels),
-            "sessions_behind": sum(len(tier.catching_up) for tier in hub.tiers),
-            "sessions_slowed": sum(len(tier.sessions()) for tier in hub.tiers[1:]),
-            "cohorts": sum(len(tier.cohorts) for tier in hub.tiers),
+            "sessions_behind": sum(tier.behind() for tier in hub.tiers),
+            "sessions_slowed": sum(len(tier.sessions()) for tier in hub.tiers[DEFAULT + 1 :]),
+            "cohorts": sum(tier.cohorts() for tier in hub.tiers),
         }
 
     def totals(self) -> dict[str, float]:

@@ -117,15 +117,15 @@ class NativeDialect:
         """The notice before the gateway closes the connection; `retry_ms`: when the client should reconnect."""
         return _text({"op": "shutdown", "retry_ms": retry_ms})
 
-    def hello(self, server: str, now_ms: int, tick_ms: int, limits: Mapping[str, int]) -> bytes:
-        """The first message of a connection. `tick_ms`: the shortest flush interval."""
+    def hello(self, server: str, now_ms: int, interval_ms: int, limits: Mapping[str, int]) -> bytes:
+        """The first message of a connection. `interval_ms`: how long an update waits for its flush at most."""
         return _text(
             {
                 "op": "hello",
                 "protocol": PROTOCOL_VERSION,
                 "server": server,
                 "time": now_ms,
-                "tick_ms": tick_ms,
+                "interval_ms": interval_ms,
                 "limits": dict(limits),
             }
         )

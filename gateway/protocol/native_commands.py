@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from gateway.model.symbol import SymbolRule
 
 ID_MAX = 64
+FAST_LATENCY_MS = 1
+"""Up to this `latency_ms` asks for the fast tier; more is what every client gets while the gateway has time."""
+
 BYTES_PER_MIN_MIN = 10_000
 """Less would not carry the heartbeats and closed klines of a few channels."""
 
@@ -134,4 +137,11 @@ def _profile(id: CommandId, data: dict[str, Any]) -> SetProfile:
     closed_only = data.get("closed_only")
     if closed_only is not None and type(closed_only) is not bool:
         raise CommandError(ErrorCode.BAD_REQUEST, "closed_only must be a boolean.", id)
-    return SetProfile(id, max_rate, closed_only, max_bytes)
+    fast: bool | None = None
+    if "latency_ms" in data:
+        latency_ms = data["latency_ms"]
+        if latency_ms is not None and (type(latency_ms) not in (int, float) or not 0 <= latency_ms < math.inf):
+            message = "latency_ms must be a number from 0, or null for no wish."
+            raise CommandError(ErrorCode.BAD_REQUEST, message, id)
+        fast = latency_ms is not None and latency_ms <= FAST_LATENCY_MS
+    return SetProfile(id, max_rate, closed_only, max_bytes, fast)

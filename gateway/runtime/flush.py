@@ -1,4 +1,4 @@
-"""The flush: at every interval the market's changes go to the clients.
+"""The flush: what has changed in the market goes to the clients, as soon as `FlushSchedule` lets it.
 
 Merges and encodes nothing itself, and keeps no state but how busy the process is. Each slice of a flush runs without
 `await`, so it is atomic with respect to other tasks.
@@ -13,15 +13,18 @@ from typing import TYPE_CHECKING
 
 from gateway.delivery.channel import Lane
 from gateway.delivery.close_codes import Close
+from gateway.delivery.flush_schedule import ALL_LANES, VISIT_S, FlushSchedule
 from gateway.delivery.load_meter import Cause
 from gateway.ops.counters import COUNT_FLUSHES, Stage
-from gateway.runtime.fanout import Fanout, FlushInfo, heartbeat_flushes
+from gateway.runtime.alarm import Alarm
+from gateway.runtime.fanout import Fanout, FlushInfo
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from gateway.config import Config
     from gateway.delivery.dialect import Dialect
+    from gateway.delivery.flush_schedule import Due
     from gateway.delivery.hub import Hub
     from gateway.delivery.load_level import Load
     from gateway.delivery.session import Session
@@ -35,21 +38,24 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+LOOK_S = 0.1
+"""How often the time is looked at while nothing changes: klines end and data becomes stale by the clock alone."""
+
 CLOCK_SESSIONS = 16
 """Sessions that are catching up, written to between two readings of the clock."""
 
-SLICE_S = 0.010
+SLICE_S = 0.005
 """The longest that a flush keeps the loop: the feed and the handshakes get their turn in between."""
 
 SHED_PARTS = 200
-"""At the last load level one in so many clients is disconnected per flush: all at once would come back as a storm."""
+"""At the last load level one in so many clients is disconnected at a time: all at once would come back as a storm."""
 
 ENDS_PARTS, ENDS_MIN = 32, 16
-"""Sessions that lack a closed kline and cannot be told: so many are disconnected per flush, for the same reason."""
+"""Sessions that lack a closed kline and cannot be told: so many are disconnected at a time, for the same reason."""
 
 
 class Flusher:
-    """`run` flushes at every interval; `flush` is one of these flushes."""
+    """`run` flushes whenever something is due; `flush` is one of these flushes. `changed` wakes it."""
 
     def __init__(
         self,
@@ -67,11 +73,12 @@ class Flusher:
         clock_ms: Callable[[], int],
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        alarm: Alarm | None = None,
     ) -> None:
-        """`send_snapshots` is called after each flush, `batch_of` with the sinks of a tier's members when these change.
+        """`send_snapshots` is called after each flush, `batch_of` with the sinks of a group's members when these change.
 
         `clock_ms` is the time of the market, `monotonic` counts seconds; `sleep` waits for seconds, 0: one turn of the
-        loop.
+        loop. `alarm` is what `run` waits for.
         """
         self._market = market
         self._hub = hub
@@ -83,75 +90,82 @@ class Flusher:
         self._clock_ms = clock_ms
         self._monotonic = monotonic
         self._sleep = sleep
-        self._tick_ms = config.stream.tick_ms
-        self._interval_s = config.stream.tick_ms / 1000
+        self._alarm = alarm or Alarm(monotonic)
+        stream = config.stream
+        self._longest_ms, self._longest_s = stream.flush_max_ms, stream.flush_max_ms / 1000
+        self.schedule = FlushSchedule(
+            hub.tiers, stream.flush_min_ms / 1000, self._longest_s, stream.flush_share, stream.fast_share
+        )
         self._fanout = Fanout(hub, counters, batch_of, self._miss)
         self.configure(config)
         self.load = load
         self._windows = windows
-        self._announces = False
-        self._flushed_tickers = True
+        # Whether the alarm is set because something has changed, and because a kline has closed.
+        self._woken = self._woken_by_close = False
+        self._late_s = 0.0
+        self._observed_s = self._upkeep_s = 0.0
         self.flushed_s = 0.0
         """When the last flush ended, on the monotonic clock."""
+        ingest.notify(self.changed)
 
     def configure(self, config: Config) -> None:
         """Take the settings that may change while the process runs."""
         self._writer.configure(config)
-        self._fanout.configure(config.stream.budget_bytes, heartbeat_flushes(config.stream))
+        self._fanout.configure(config.stream.budget_bytes, config.stream.heartbeat_s)
+
+    def interval_ms(self, tier: int) -> int:
+        """How long a client of a tier waits for an update at most, in milliseconds."""
+        return self._writer.interval_ms(tier)
+
+    def changed(self, closed: bool) -> None:
+        """Something in the market has changed: flush when it is time. `closed`: a kline has closed."""
+        if self._woken and (self._woken_by_close or not closed):
+            return
+        if self._hub.sessions:
+            self._woken, self._woken_by_close = True, closed
+            self._alarm.ring_at(self.schedule.wake_s(self._monotonic(), closed=closed))
 
     async def run(self) -> None:
-        """Flush at every interval until cancelled. A late flush is not repeated: the next one includes its changes."""
-        due_s = self._monotonic()
+        """Flush whenever something is due until cancelled. A late flush is not repeated: the next one includes it."""
         while True:
-            due_s = max(due_s + self._interval_s, self._monotonic())
-            await self._sleep(due_s - self._monotonic())
+            now_s = self._monotonic()
+            next_s = self.schedule.next_s(now_s, self._hub.feed_state, self.load.periods)
+            due_s = await self._alarm.wait(min(next_s, now_s + LOOK_S))
+            self._woken = self._woken_by_close = False
             started_s, started_cpu_s = self._monotonic(), self._windows.cpu_s()
             self._counters.observe_lag(started_s - due_s)
             await self._windows.meter.charged(Cause.FLUSH, self.flush())
             self.flushed_s = self._monotonic()
-            self._counters.observe_flush(self.flushed_s - started_s)
-            if self.flushed_s - due_s > self._interval_s:
+            if self.flushed_s - due_s > self._longest_s:
                 self._counters.overruns += 1
-            self._observe_load(self.flushed_s - started_s - (self._windows.cpu_s() - started_cpu_s))
+            self._late_s += self.flushed_s - started_s - (self._windows.cpu_s() - started_cpu_s)
+            if self.flushed_s - self._observed_s >= self._longest_s:
+                self._observed_s = self.flushed_s
+                self._observe_load(self._late_s)
+                self._late_s = 0.0
 
     async def flush(self) -> None:
         """Publish what has changed and write it to every session that is due."""
-        now_s = self._monotonic()
-        now_ms = self._clock_ms()
+        now_s, now_ms = self._monotonic(), self._clock_ms()
         self._publish(now_s, now_ms)
+        hub, load = self._hub, self.load
         tracing = self._ingest.tracing if self._ingest.tracing.traces else None
         if tracing:
-            tracing.published(self._hub)
-        slice_end_s = now_s + SLICE_S
-        number = self._hub.flush_number
-        announcement = self._load_frame if self._announces else None
-        flush = FlushInfo(now_ms, not self.load.level, announcement, not number % COUNT_FLUSHES)
-        held = self.load.held_lanes(number)
-        self._flushed_tickers = Lane.TICKER not in held
-        due = self._hub.due(held)
-        if tracing:
-            tracing.encoded(self._hub)
-        for tier in due:
-            for written in self._fanout.serve(tier, flush):
-                at_s = self._monotonic()
-                self._counters.observe_stage(Stage.FLUSH_TO_SOCKET, at_s - now_s, written)
-                if at_s > slice_end_s:
-                    await self._sleep(0)
-                    slice_end_s = self._monotonic() + SLICE_S
-            self._fanout.probe(tier)
-            for position, session in enumerate(list(tier.catching_up)):
-                self._writer.catch_up(tier, session, flush, now_s)
-                if not position % CLOCK_SESSIONS and self._monotonic() > slice_end_s:
-                    await self._sleep(0)
-                    slice_end_s = self._monotonic() + SLICE_S
+            tracing.published(hub)
+        if hub.has_closed:
+            self.schedule.note_closed()
+        number = hub.flush_number
+        while due := self.schedule.take(self._monotonic(), number, hub.feed_state, load.periods):
+            await self._flush_group(due, now_s, now_ms)
             if tracing:
-                tracing.served(tier, self._hub)
+                tracing.served(due.group, hub)
         if tracing:
-            tracing.flushed(self._hub)
+            tracing.flushed(hub)
         self._send_snapshots()
-        for session in self._hub.strict.take_to_end(max(ENDS_MIN, len(self._hub.sessions) // ENDS_PARTS)):
+        for session in hub.strict.take_to_end(max(ENDS_MIN, len(hub.sessions) // ENDS_PARTS)):
             session.sink.close(Close.MISSED)
-        if number % max(1, round(1 / self._interval_s)) == 0:
+        if now_s - self._upkeep_s >= 1.0:
+            self._upkeep_s = now_s
             self._writer.speed_up(now_s)
             self._counters.log_burst_summaries(now_s)
 
@@ -167,21 +181,65 @@ class Flusher:
             changes = self._market.take_changes()
             for series in changes.gaps:
                 self._backfill.start_series(series)
-        self._hub.publish(changes)
+        self._hub.publish(changes, now_s)
         self._counters.published += self._hub.changed_channels
 
-    def _observe_load(self, late_s: float) -> None:
-        """Adapt to what the interval went into; announce a new interval, and shed clients when nothing else helps.
+    async def _flush_group(self, due: Due, published_s: float, now_ms: int) -> None:
+        """Write to the sessions of a group, in slices."""
+        group, held_lanes = due
+        started_s, started_cpu_s = self._monotonic(), self._spent_s()
+        slice_end_s = started_s + SLICE_S
+        only_closed = held_lanes is ALL_LANES
+        period, announcement = self.load.periods.ticker, None
+        if not only_closed and group.ticker_period != period:
+            group.ticker_period, announcement = period, self._load_frame
+        state = self._hub.feed_state
+        visits = not only_closed and (
+            announcement is not None or group.feed_state is not state or started_s - group.visited_s >= VISIT_S
+        )
+        if visits:
+            group.visited_s, group.feed_state = started_s, state
+        counted = not group.flushes % COUNT_FLUSHES
+        flush = FlushInfo(now_ms, started_s, not self.load.level, announcement, counted, visits)
+        self._hub.begin(group, held_lanes, started_s)
+        for written in self._fanout.serve(group, flush):
+            at_s = self._monotonic()
+            self._counters.observe_stage(Stage.FLUSH_TO_SOCKET, at_s - published_s, written)
+            if at_s > slice_end_s:
+                await self._sleep(0)
+                slice_end_s = self._monotonic() + SLICE_S
+        if not only_closed:
+            self._fanout.probe(group, started_s)
+        for position, session in enumerate(list(group.catching_up)):
+            self._writer.catch_up(group, session, flush, started_s)
+            if not position % CLOCK_SESSIONS and self._monotonic() > slice_end_s:
+                await self._sleep(0)
+                slice_end_s = self._monotonic() + SLICE_S
+        cost_s = self._spent_s() - started_cpu_s
+        self.schedule.flushed(due, started_s, cost_s)
+        if not only_closed:
+            self.load.note_flush(cost_s, tickers=Lane.TICKER not in held_lanes)
+        self._counters.observe_flush(self._monotonic() - started_s)
 
-        `late_s`: time in which the flush did not get the core.
+    def _spent_s(self) -> float:
+        """CPU time that flushes have taken since the start."""
+        meter = self._windows.meter
+        meter.settle()
+        return meter.spent_s[Cause.FLUSH]
+
+    def _observe_load(self, late_s: float) -> None:
+        """Adapt to what the last interval went into, and shed clients when nothing else helps.
+
+        `late_s`: time in which flushes did not get the core.
         """
-        window = self._windows.take(len(self._hub.sessions), late_s, tickers=self._flushed_tickers)
+        window = self._windows.take(len(self._hub.sessions), late_s)
         load, before, now_s = self.load, self.load.level, self._monotonic()
-        period = load.periods.ticker
         if load.observe(window, now_s):
             because = f" because {load.because}" if load.because else ""
             logger.warning("load level %s (was %s)%s", load.level.name.lower(), before.name.lower(), because)
-        self._announces = load.periods.ticker != period
+        rest = sum(share for cause, share in load.shares.items() if cause not in (Cause.FLUSH, Cause.OTHERS))
+        self.schedule.give(load.got, rest)
+        self.schedule.busy = bool(load.level) or self._ingest.surging
         if most := load.sheds(now_s):
             slowest = [session for tier in reversed(self._hub.tiers) for session in tier.sessions()]
             for session in slowest[: min(most, max(1, len(slowest) // SHED_PARTS))]:
@@ -189,7 +247,7 @@ class Flusher:
 
     def _load_frame(self, dialect: Dialect) -> bytes:
         period = self.load.periods.ticker
-        return dialect.throttle(self._tick_ms * period, "load" if period > 1 else "recovered")
+        return dialect.throttle(self._longest_ms * period, "load" if period > 1 else "recovered")
 
     def _miss(self, session: Session, cause: str) -> None:
         self._writer.miss(session, cause, self._monotonic())

@@ -44,13 +44,13 @@ CLOSES_CHECK_S = 1.0
 """While closed klines are overdue: how often to look whether the store has brought them instead of the feed."""
 
 INGEST_SHARE = 0.3
-"""Part of a flush interval that may go into applying messages one by one; a surge begins above it."""
+"""Part of a window, which is as long as the longest flush interval, that may go into applying messages one by one; a surge begins above it."""
 
 SURGE_OVER = 0.7
-"""Part of that share that an interval's messages must fit into before a surge is over."""
+"""Part of that share that a window's messages must fit into before a surge is over."""
 
-SURGE_OVER_FLUSHES = 8
-"""Flushes in a row to which that must apply: on a busy core a flush may come before what waits in the socket is read,
+SURGE_OVER_WINDOWS = 8
+"""Windows in a row to which that must apply: on a busy core a flush may come before what waits in the socket is read,
 and to end a surge too early costs more than to end it late."""
 
 
@@ -90,16 +90,19 @@ class Ingest:
         # This thread's own time: neighbours on the machine must not look like a surge.
         self._thread_time_s = thread_time_s
         self.configure(config)
-        self._share_s = config.stream.tick_ms / 1000 * INGEST_SHARE
+        self._window_s = config.stream.flush_max_ms / 1000
+        self._share_s = self._window_s * INGEST_SHARE
         self._conflator = Conflator()
         self._surging = False
-        self._calm_flushes = 0
+        self._calm_windows = 0
         self.spent_s = 0.0
-        """Time that ingest has taken since the last flush."""
-        # Since the last flush: how many messages, when the first one came; of the last one its payload, when it came,
-        # and its event time (0 where it was refused).
+        """Time that ingest has taken in this window."""
+        # When the window began, and how many messages it has brought.
+        self._began_s = 0.0
         self._messages = 0
-        self._first_s = 0.0
+        # When the first message since the last flush came; of the last one its payload, when it came, and its event
+        # time (0 where it was refused).
+        self._first_s: float | None = None
         self._last_payload = b""
         self._last_ms = self._event_time_ms = 0
         # Since the last look: whether klines were applied, the newest close time of each interval, and what has become
@@ -112,7 +115,12 @@ class Ingest:
         self._stored_closes = StoredCloses(market, feed_state)
         self._awaits_price = False
         self.tracing = Tracing()
+        self._on_change: Callable[[bool], None] = lambda closed: None
         hub.set_feed_state(feed_state.current)
+
+    def notify(self, on_change: Callable[[bool], None]) -> None:
+        """Call `on_change` after each batch from now on, with whether klines have closed."""
+        self._on_change = on_change
 
     def configure(self, config: Config) -> None:
         """Take the settings that may change while the process runs."""
@@ -137,7 +145,7 @@ class Ingest:
         now_s, now_ms = self._monotonic_s(), self._clock()
         self.feed_state.message_received(now_s)
         self._counters.messages_in += len(batch)
-        if not self._messages:
+        if self._first_s is None:
             self._first_s = now_s
         self._last_payload, self._last_ms = batch[-1][1], now_ms
         self.plausibility.begin(now_s, now_ms)
@@ -155,13 +163,15 @@ class Ingest:
             for topic, payload in batch:
                 event_time_ms = apply(topic, payload, now_ms)
         self._event_time_ms = event_time_ms
+        closed = bool(self._closed_ms)
         self._note_usable(now_s)
         self.plausibility.note_jumps()
         self._messages += len(batch)
         self.spent_s += self._thread_time_s() - started_s
         if self.spent_s > self._share_s:
             self._surging = True
-            self._calm_flushes = 0
+            self._calm_windows = 0
+        self._on_change(closed)
 
     def begin_flush(self, now_ms: int) -> None:
         """Apply what a surge has kept, and see whether it is over."""
@@ -173,13 +183,17 @@ class Ingest:
         for topic, payload in self._conflator.take():
             self._event_time_ms = apply(topic, payload, now_ms)
         self._note_usable(self.feed_state.last_message_s)
-        if self._messages:
-            self._observe_lag(flush_s)
+        if self._first_s is not None:
+            self._observe_lag(flush_s - self._first_s)
+            self._first_s = None
         self._counters.conflated = self._conflator.conflated
+        if flush_s - self._began_s < self._window_s:
+            return
         if self._surging:
             calm = self._messages <= self._affordable(kept, started_s)
-            self._calm_flushes = self._calm_flushes + 1 if calm else 0
-            self._surging = self._calm_flushes < SURGE_OVER_FLUSHES
+            self._calm_windows = self._calm_windows + 1 if calm else 0
+            self._surging = self._calm_windows < SURGE_OVER_WINDOWS
+        self._began_s = flush_s
         self._messages = 0
         self.spent_s = 0.0
 
@@ -290,17 +304,17 @@ class Ingest:
             else:
                 self.feed_state.kline_usable(now_s)
 
-    def _observe_lag(self, flush_s: float) -> None:
+    def _observe_lag(self, waited_s: float) -> None:
         """Observe how long this flush's messages have been under way.
 
         The first message waited longest for the flush; the last one, where it has an event time of its own, stands for
         the way from the source.
         """
-        self._counters.observe_stage(Stage.INGEST_TO_FLUSH, flush_s - self._first_s)
+        self._counters.observe_stage(Stage.INGEST_TO_FLUSH, waited_s)
         if self._event_time_ms and has_event_time(self._last_payload):
             self._counters.observe_stage(Stage.FEED_TO_INGEST, (self._last_ms - self._event_time_ms) / 1000)
 
     def _affordable(self, applied: int, started_s: float) -> float:
-        """How many messages could be applied one by one in an interval, going by what those just applied took."""
+        """How many messages could be applied one by one in a window, going by what those just applied took."""
         spent_s = self._thread_time_s() - started_s if applied else 0.0
         return self._share_s * SURGE_OVER * applied / spent_s if spent_s else math.inf

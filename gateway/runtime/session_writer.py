@@ -9,16 +9,15 @@ import sys
 from typing import TYPE_CHECKING
 
 from gateway.delivery.close_codes import Close
-from gateway.delivery.throttle import TIER_PERIODS
-from gateway.runtime.fanout import heartbeat_flushes
+from gateway.delivery.throttle import DEFAULT, TIER_INTERVALS_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.config import Config
+    from gateway.delivery.group import Group
     from gateway.delivery.hub import Hub
     from gateway.delivery.session import Session
-    from gateway.delivery.tier import Tier
     from gateway.ops.counters import Counters
     from gateway.runtime.fanout import FlushInfo
 
@@ -30,13 +29,13 @@ class SessionWriter:
         self._hub = hub
         self._counters = counters
         self._clock_ms = clock_ms
-        self._tick_ms = config.stream.tick_ms
+        self._longest_ms = config.stream.flush_max_ms
         self.configure(config)
 
     def configure(self, config: Config) -> None:
         """Take the settings that may change while the process runs."""
         self._budget_bytes = config.stream.budget_bytes
-        self._heartbeat_flushes = heartbeat_flushes(config.stream)
+        self._heartbeat_s = config.stream.heartbeat_s
         self._slow_abort_s = config.stream.slow_abort_s
 
     def reply(self, session: Session, frames: bytes) -> None:
@@ -62,9 +61,9 @@ class SessionWriter:
         if not session.sink.busy():
             session.sink.offer(session.take(self._hub.published, sys.maxsize, self._clock_ms()).frames)
 
-    def catch_up(self, tier: Tier, session: Session, flush: FlushInfo, now_s: float) -> None:
-        """Write what is pending for a session at a flush of its tier, as far as its budget and its socket allow."""
-        if session not in tier.catching_up:
+    def catch_up(self, group: Group, session: Session, flush: FlushInfo, now_s: float) -> None:
+        """Write what is pending for a session at a flush of its group, as far as its budget and its socket allow."""
+        if session not in group.catching_up:
             # It has moved or gone while the flush let other tasks run.
             return
         if flush.announcement is not None:
@@ -79,7 +78,7 @@ class SessionWriter:
         pace.keep_up()
         if pace.allowance is not None and not pace.allowance.has_any(now_s):
             return
-        self._write(session, flush.now_ms)
+        self._write(session, flush.now_ms, now_s)
         if session.is_caught_up(self._hub.published):
             self._hub.enter_sync(session)
 
@@ -99,29 +98,35 @@ class SessionWriter:
             for session in tier.sessions():
                 self._move(session, session.pace.calmed_tier(now_s), "recovered")
 
-    def _write(self, session: Session, now_ms: int) -> None:
+    def _write(self, session: Session, now_ms: int, now_s: float | None = None) -> None:
+        """`now_s`: time of the flush on the monotonic clock; `None` between two flushes."""
         if session.sink.busy():
             return
         allowance = session.pace.allowance
-        published = self._hub.published
-        taken = session.take(published, session.pace.budget_bytes(self._budget_bytes), now_ms)
+        budget_bytes = session.pace.budget_bytes(self._budget_bytes)
+        taken = session.take(self._hub.published, budget_bytes, now_ms, session.group.held_lanes)
         if taken.overrun:
             self._hub.queue_snapshots(session)
         if session.lacks_closed:
             session.sink.close(Close.MISSED)
             return
         frames = taken.frames
-        period = TIER_PERIODS[session.pace.tier]
-        if not frames and allowance is not None and published.flush_number % self._heartbeat_flushes < period:
+        if not frames and allowance is not None and now_s is not None and allowance.is_quiet(now_s, self._heartbeat_s):
             frames = session.style[0].heartbeat(now_ms)
         if frames and session.sink.offer(frames):
             self._counters.count_writes(1, len(frames))
             self._counters.count_updates(session.style[0].name, taken.updates, taken.closed)
             if allowance is not None:
-                allowance.spend(len(frames))
+                allowance.spend(len(frames), now_s)
         session.resume_commands()
 
     def _move(self, session: Session, tier: int, reason: str) -> None:
         if tier != session.pace.tier:
             self._hub.move(session, tier)
-            session.announce_interval(self._hub.tiers[tier].period_flushes * self._tick_ms, reason)
+            session.announce_interval(self.interval_ms(tier), reason)
+
+    def interval_ms(self, tier: int) -> int:
+        """How long a session of a tier waits for an update at most, in milliseconds, as clients are told it."""
+        if tier == DEFAULT:
+            return self._longest_ms
+        return max(1, round(TIER_INTERVALS_S[tier] * 1000))

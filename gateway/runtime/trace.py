@@ -9,15 +9,16 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from gateway.delivery.channel import MarketChannel
+from gateway.delivery.throttle import DEFAULT
 from gateway.model.kline import KlineDelta, KlineUpdate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.delivery.channel import Channel
+    from gateway.delivery.group import Group
     from gateway.delivery.hub import Hub
     from gateway.delivery.subscription_set import SubscriptionSet
-    from gateway.delivery.tier import Tier
     from gateway.market.market import Update
     from gateway.redis.contract import Topic
 
@@ -28,7 +29,7 @@ PENDING_MAX = 1000
 class Step:
     """The record of one update; its stamps are ms since the update was read from the feed's socket."""
 
-    __slots__ = ("_clock_s", "_read_s", "closed", "record")
+    __slots__ = ("_clock_s", "_read_s", "changed", "closed", "held", "record", "served", "subscribed")
 
     def __init__(self, topic: Topic, read_s: float, read_ms: float, clock_s: Callable[[], float]) -> None:
         self.record: dict[str, Any] = {
@@ -46,6 +47,14 @@ class Step:
             "outcome": "",
         }
         self.closed = False
+        self.changed: frozenset[int] = frozenset()
+        """The numbers of the symbol's channels that have changed at its flush."""
+        self.subscribed = 0
+        """How many of the symbol's channels have subscribers."""
+        self.served: set[Group] = set()
+        """The groups that have been flushed since."""
+        self.held = False
+        """Whether a group was flushed without it, because its lane waits."""
         self._read_s = read_s
         self._clock_s = clock_s
 
@@ -68,21 +77,15 @@ class Step:
 
 
 class Trace:
-    """One symbol, and who gets the record of each of its updates when the flush that includes it is over."""
+    """One symbol, and who gets the record of each of its updates when it has been sent."""
 
     def __init__(self, symbol: str, report: Callable[[dict[str, Any]], None]) -> None:
         self.symbol = symbol
         self.report = report
         self.pending: list[Step] = []
         """Updates that were applied to the market and not published yet."""
-        self.in_flush: list[Step] = []
-        """Updates of the flush that is under way."""
-        self.changed: frozenset[int] = frozenset()
-        """The numbers of the symbol's channels that have changed at this flush, but for those of held lanes."""
-        self.subscribed = 0
-        """How many of the symbol's channels have subscribers."""
-        self.held = False
-        """Whether all that has changed is held back at this flush."""
+        self.published: list[Step] = []
+        """Updates that were published and have not been sent to every group yet."""
 
 
 class Tracing:
@@ -134,82 +137,90 @@ class Tracing:
         """The hub has begun a flush with what was applied to the market before it."""
         at_s = self._clock_s()
         for trace in self.traces:
-            trace.in_flush, trace.pending = trace.pending, []
-            if not trace.in_flush:
+            steps, trace.pending = trace.pending, []
+            if not steps:
                 continue
             channels = [channel for channel in hub.channels if channel.subscribers and _shows(channel, trace.symbol)]
-            trace.subscribed = len(channels)
-            trace.changed = frozenset(channel.n for channel in channels if channel.changed_at_flush == hub.flush_number)
-            for step in trace.in_flush:
+            changed = frozenset(channel.n for channel in channels if channel.changed_at_flush == hub.flush_number)
+            for step in steps:
                 step.record["tick"] = hub.flush_number
                 step.stamp("published", at_s)
+                step.changed, step.subscribed = changed, len(channels)
+            trace.published = (trace.published + steps)[-PENDING_MAX:]
 
-    def encoded(self, hub: Hub) -> None:
-        """The fragments of all tiers that are due are ready."""
+    def served(self, group: Group, hub: Hub) -> None:
+        """The sessions of a group have been written to, as far as they take anything."""
         at_s = self._clock_s()
         for trace in self.traces:
-            if trace.changed:
-                closed = any(step.closed for step in trace.in_flush)
-                free = frozenset(
-                    n for n in trace.changed if closed or hub.channels[n].lane not in hub.published.held_lanes
-                )
-                trace.held, trace.changed = not free, free
-            for step in trace.in_flush if trace.changed else ():
-                step.stamp("encoded", at_s)
-
-    def served(self, tier: Tier, hub: Hub) -> None:
-        """The sessions of a tier have been written to, as far as they take anything."""
-        at_s = self._clock_s()
-        for trace in self.traces:
-            written, waiting = _count(tier, trace, hub.flush_number, due=True)
-            for step in trace.in_flush:
+            for step in trace.published:
+                if group in step.served:
+                    continue
+                if not step.closed and all(hub.channels[n].lane in group.held_lanes for n in step.changed):
+                    step.held = bool(group.held_lanes and step.changed)
+                    continue
+                step.served.add(group)
+                written, waiting = _count(group, step, hub.flush_number)
                 step.record["clients"] += written
                 step.record["waiting"] += waiting
+                if step.changed:
+                    step.stamp("encoded", at_s)
                 if written:
                     step.stamp("written", at_s)
 
     def flushed(self, hub: Hub) -> None:
-        """The flush is over: report what went out with it, or why it did not."""
+        """The flush is over: report what has gone out to every group that is not flushed at a rate of its own."""
+        prompt = [group for tier in hub.tiers[: DEFAULT + 1] for group in tier.groups]
         for trace in self.traces:
-            for tier in hub.tiers:
-                if not tier.is_due(hub.flush_number):
-                    _, waiting = _count(tier, trace, hub.flush_number, due=False)
-                    for step in trace.in_flush:
-                        step.record["waiting"] += waiting
-            for step in trace.in_flush:
-                step.record["outcome"] = _outcome(trace, step)
+            steps, trace.published = trace.published, []
+            for step in steps:
+                if not step.held and any(_wants_any(group, step) for group in prompt if group not in step.served):
+                    trace.published.append(step)
+                    continue
+                left = [group for group in hub.groups() if group not in step.served]
+                step.record["waiting"] += sum(_count(group, step, -1)[1] for group in left)
+                step.record["outcome"] = _outcome(step)
                 trace.report(step.record)
-            trace.in_flush, trace.changed, trace.held = [], frozenset(), False
 
 
 def _shows(channel: Channel, symbol: str) -> bool:
     return not isinstance(channel, MarketChannel) and channel.symbol == symbol
 
 
-def _count(tier: Tier, trace: Trace, flush_number: int, *, due: bool) -> tuple[int, int]:
-    """How many of a tier's clients have been sent the symbol's changes, and how many will be later."""
-    if not trace.changed:
+def _wants(step: Step, subscription_set: SubscriptionSet, *, closed_only: bool) -> bool:
+    return (step.closed or not closed_only) and not step.changed.isdisjoint(subscription_set.ns)
+
+
+def _wants_any(group: Group, step: Step) -> bool:
+    return any(_wants(step, key[1], closed_only=key[0][1]) for key in group.cohorts)
+
+
+def _count(group: Group, step: Step, flush_number: int) -> tuple[int, int]:
+    """How many of a group's clients have been sent the update with this flush, and how many will be later."""
+    if not step.changed:
         return 0, 0
-    closed = any(step.closed for step in trace.in_flush)
-
-    def wants(subscription_set: SubscriptionSet, closed_only: bool) -> bool:
-        return (closed or not closed_only) and not trace.changed.isdisjoint(subscription_set.ns)
-
-    in_sync = sum(cohort.size for cohort in tier.cohorts.values() if wants(cohort.subscription_set, cohort.style[1]))
-    catching_up = [session for session in tier.catching_up if wants(session.subscription_set, session.style[1])]
-    caught_up = sum(
-        session.served_at_flush == flush_number and trace.changed.isdisjoint(session.pending)
-        for session in catching_up
-        if due
+    in_sync = sum(
+        cohort.size
+        for cohort in group.cohorts.values()
+        if _wants(step, cohort.subscription_set, closed_only=cohort.style[1])
     )
-    return (in_sync + caught_up, len(catching_up) - caught_up) if due else (0, in_sync + len(catching_up))
+    behind = [
+        session
+        for session in group.catching_up
+        if _wants(step, session.subscription_set, closed_only=session.style[1])
+    ]
+    if group.last_flush != flush_number:
+        return 0, in_sync + len(behind)
+    caught_up = sum(
+        session.served_at_flush == flush_number and step.changed.isdisjoint(session.pending) for session in behind
+    )
+    return in_sync + caught_up, len(behind) - caught_up
 
 
-def _outcome(trace: Trace, step: Step) -> str:
+def _outcome(step: Step) -> str:
     if step.record["clients"]:
         return "written"
-    if trace.held:
+    if step.held:
         return "held: the process is busy"
-    if not trace.subscribed:
+    if not step.subscribed:
         return "nobody subscribed"
-    return "waiting" if trace.changed else "no news"
+    return "waiting" if step.changed else "no news"

@@ -11,7 +11,7 @@ import sys
 from fcntl import ioctl
 from itertools import repeat
 from operator import call
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Self, TypeVar, cast
 
 from gateway.server.client_socket import SIOCOUTQNSD
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from gateway.delivery.sink import Sink
     from gateway.server.client_socket import ClientSocket
+
+T = TypeVar("T")
 
 _COUNT = bytes(4)
 
@@ -43,43 +45,53 @@ class SocketBatch:
         """The sockets of a running gateway's sinks: there every sink is a client's socket."""
         return cls(cast("Sequence[ClientSocket]", sinks))
 
-    def offer(self, start: int, frames: Sequence[bytes]) -> list[int]:
-        """Offer one frame to each socket from index `start` on, nothing where the frame is empty.
+    def offer(self, places: Sequence[int], frames: Sequence[bytes]) -> list[int]:
+        """Offer a frame, which is not empty, to the socket at each place.
 
-        Returns the indexes of the sockets that did not take theirs.
+        Returns the indexes of the frames that were not taken.
         """
-        stop = start + len(frames)
-        if not (self._direct and all(frames) and self._all_free(start, stop)):
-            return self._offer_singly(start, frames)
+        if not (self._direct and self._all_free(places)):
+            return self._offer_singly(places, frames, 0)
         sent: list[int] = []
         try:
-            sent.extend(map(os.write, self._descriptors[start:stop], frames))
+            sent.extend(map(os.write, _picked(self._descriptors, places), frames))
         except OSError:
             # The first one that failed and all after it are offered singly.
-            refused = self._offer_singly(start + len(sent), frames[len(sent) :])
+            refused = self._offer_singly(places, frames, len(sent))
         else:
             refused = []
         if sent != list(map(len, frames[: len(sent)])):
-            for index, (size, frame) in enumerate(zip(sent, frames, strict=False), start):
+            for place, size, frame in zip(places, sent, frames, strict=False):
                 if size < len(frame):
-                    self._sockets[index].keep(frame, size)
+                    self._sockets[place].keep(frame, size)
         return refused
 
     def backed_up(self, start: int, stop: int, most_bytes: int) -> list[int]:
-        """Indexes of sockets with more than `most_bytes` unsent in the kernel because the client's window is full."""
+        """Places of sockets, from `start` to before `stop`, with more than `most_bytes` unsent in the kernel because
+        the client's window is full."""
         if sys.platform != "linux" or True in map(call, self._ending[start:stop]):
-            return [index for index in range(start, stop) if self._sockets[index].unsent_bytes() > most_bytes]
+            return [place for place in range(start, stop) if self._sockets[place].unsent_bytes() > most_bytes]
         counts = map(ioctl, self._descriptors[start:stop], repeat(SIOCOUTQNSD), repeat(_COUNT))
         return [
-            index
-            for index, count in enumerate(counts, start)
+            place
+            for place, count in enumerate(counts, start)
             if count != _COUNT and int.from_bytes(count, sys.byteorder) > most_bytes
         ]
 
-    def _all_free(self, start: int, stop: int) -> bool:
+    def _all_free(self, places: Sequence[int]) -> bool:
         # A transport that is ending may have closed its descriptor, and the number may be another client's now.
-        return True not in map(call, self._ending[start:stop]) and not any(map(call, self._buffered[start:stop]))
+        ending, buffered = _picked(self._ending, places), _picked(self._buffered, places)
+        return True not in map(call, ending) and not any(map(call, buffered))
 
-    def _offer_singly(self, start: int, frames: Sequence[bytes]) -> list[int]:
+    def _offer_singly(self, places: Sequence[int], frames: Sequence[bytes], start: int) -> list[int]:
+        """Offer the frames from index `start` on."""
         sockets = self._sockets
-        return [index for index, frame in enumerate(frames, start) if frame and not sockets[index].offer(frame)]
+        return [index for index in range(start, len(frames)) if not sockets[places[index]].offer(frames[index])]
+
+
+def _picked(of_all: list[T], places: Sequence[int]) -> Sequence[T]:
+    """What belongs to these places, which ascend."""
+    first, last = places[0], places[-1]
+    if last - first == len(places) - 1:
+        return of_all[first : last + 1]
+    return [of_all[place] for place in places]

@@ -268,7 +268,7 @@ class BinanceClient:
             case ["closed_only", bool() as wanted]:
                 hub.set_style(session, (dialect, wanted))
             case ["max_rate", (int() | float()) as rate] if not isinstance(rate, bool) and rate >= 0:
-                hub.limit_rate(session, float(rate), self._endpoint.config.tick_ms)
+                hub.limit_rate(session, float(rate))
             case ["combined" | "closed_only", *_]:
                 raise RequestError(EXPECTED_BOOLEAN, "Invalid value type: expected Boolean")
             case ["max_rate", *_]:

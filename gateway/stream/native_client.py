@@ -86,7 +86,7 @@ class NativeClient:
             "max_message_bytes": config.max_message_bytes,
             "history_max": config.history_max,
         }
-        self._reply(dialect.hello(f"kline-gateway/{__version__}", endpoint.clock_ms(), config.tick_ms, limits))
+        self._reply(dialect.hello(f"kline-gateway/{__version__}", endpoint.clock_ms(), config.flush_max_ms, limits))
 
     # Called by the socket.
 
@@ -267,9 +267,11 @@ class NativeClient:
         self._parts.sender.start()
 
     def _set_profile(self, command: SetProfile) -> None:
-        hub, session, tick_ms = self._endpoint.hub, self.session, self._endpoint.config.tick_ms
+        hub, session = self._endpoint.hub, self.session
         if command.max_rate is not None:
-            hub.limit_rate(session, command.max_rate, tick_ms)
+            hub.limit_rate(session, command.max_rate)
+        if command.fast is not None:
+            hub.want_fast(session, fast=command.fast)
         dialect, closed_only = session.style
         if command.closed_only is not None and command.closed_only != closed_only:
             hub.set_style(session, (dialect, command.closed_only))
@@ -280,7 +282,7 @@ class NativeClient:
             "max_rate": pace.max_rate or None,
             "max_bytes_per_min": pace.allowance.bytes_per_min if pace.allowance else None,
             "closed_only": session.style[1],
-            "interval_ms": hub.tiers[pace.tier].period_flushes * tick_ms,
+            "interval_ms": self._endpoint.writer.interval_ms(pace.tier),
         }
         self._reply(self._dialect.profile(command.id, profile))
 

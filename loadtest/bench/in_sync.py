@@ -15,14 +15,15 @@ from gateway.config import MarketConfig
 from gateway.delivery.hub import Hub
 from gateway.delivery.session import Session
 from gateway.delivery.staleness import FeedState
+from gateway.delivery.throttle import DEFAULT
 from gateway.market.market import Market
 from gateway.model.ticker import TickerUpdate
 from gateway.protocol.native import NativeDialect
 from loadtest.bench.runner import Case
 
 if TYPE_CHECKING:
+    from gateway.delivery.group import Group
     from gateway.delivery.sink import Sink
-    from gateway.delivery.tier import Tier
 
 _CLIENTS = 500
 _SYMBOLS = [f"S{number:03d}USDT" for number in range(300)]
@@ -91,10 +92,13 @@ class _Rig:
             )
             self.market.apply(update, _AT_MS)
 
-    def beat(self) -> Tier:
+    def beat(self) -> list[Group]:
         self._move()
         self.hub.publish(self.market.take_changes())
-        return self.hub.due()[0]
+        groups = self.hub.tiers[DEFAULT].groups
+        for group in groups:
+            self.hub.begin(group)
+        return groups
 
 
 def _behind(budget_bytes: int) -> Case:
@@ -110,16 +114,17 @@ def _behind(budget_bytes: int) -> Case:
 
 def _in_sync(*, shared: bool) -> Case:
     rig = _Rig(shared=shared)
-    tier = rig.beat()
+    groups = rig.beat()
     for session in rig.sessions:
         session.take(rig.hub.published, sys.maxsize, _AT_MS)
         rig.hub.enter_sync(session)
     rig.beat()
 
     def work() -> None:
-        for cohort in tier.cohorts.values():
-            body = b"".join(cohort.subscription_set.pick(tier.fragment_tables[cohort.style]))
-            rig.dialect.frame(body, _AT_MS, spare=False)
+        for group in groups:
+            for cohort in group.cohorts.values():
+                body = b"".join(cohort.subscription_set.pick(group.fragment_tables[cohort.style]))
+                rig.dialect.frame(body, _AT_MS, spare=False)
 
     return Case(work, _CLIENTS, rig.beat)
 

@@ -46,7 +46,7 @@ PRICES = "100 110 90 105"
 SETTINGS: dict[str, dict[str, Any]] = {
     "redis": {"retry_s": (0.05,), "connect_timeout_s": 0.5, "command_timeout_s": 0.5},
     "market": {"intervals": ("1m",), "unknown_after_s": 0.0},
-    "stream": {"tick_ms": 20},
+    "stream": {"flush_max_ms": 20},
     "server": {"shutdown_s": 3.0},
 }
 
@@ -205,7 +205,7 @@ async def process(
             "url",
             "retry_s",
             "intervals",
-            "tick_ms",
+            "flush_max_ms",
             "shutdown_s",
             "heartbeat_s",
             "closed_log",

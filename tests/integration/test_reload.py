@@ -102,7 +102,7 @@ async def test_a_feed_counts_as_silent_by_the_new_limit(
 
 @pytest.mark.parametrize(
     ("broken", "why"),
-    [("[stream", "not valid TOML"), ("[stream]\ntick_ms = 0\n", "stream.tick_ms"), ("[dream]\n", "dream")],
+    [("[stream", "not valid TOML"), ("[stream]\ntick_ms = 0\n", "stream.flush_max_ms"), ("[dream]\n", "dream")],
     ids=["no TOML", "impossible value", "unknown section"],
 )
 async def test_a_broken_file_changes_nothing_and_is_logged(
@@ -126,10 +126,10 @@ async def test_keys_that_need_a_restart_are_named_and_unchanged(
     await publisher.ticker("1")
     write(file, settings(redis_server))
     async with served(file) as up, client(up) as someone:
-        write(file, settings(redis_server, stream="tick_ms = 500"))
+        write(file, settings(redis_server, stream="flush_max_ms = 500"))
         assert up.process is not None
         up.process.send_signal(signal.SIGHUP)
-        assert (await said(up, "need a restart")).strip().endswith(": stream.tick_ms")
-        assert someone.hello["tick_ms"] == "60"
+        assert (await said(up, "need a restart")).strip().endswith(": stream.flush_max_ms")
+        assert someone.hello["interval_ms"] == "60"
         async with client(up) as another:
-            assert another.hello["tick_ms"] == "60"
+            assert another.hello["interval_ms"] == "60"

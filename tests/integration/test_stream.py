@@ -61,7 +61,7 @@ async def test_a_connection_begins_with_who_speaks_and_the_limits(up: Serving) -
     async with client(up) as someone:
         assert someone.hello["op"] == "hello"
         assert someone.hello["protocol"] == "1"
-        assert someone.hello["tick_ms"] == "20"
+        assert someone.hello["interval_ms"] == "20"
         assert someone.hello["limits"] == {"max_subscriptions": "5", "max_message_bytes": "8192", "history_max": "50"}
         assert someone.socket.subprotocol == "kline.v1.json"
 

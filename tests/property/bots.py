@@ -45,7 +45,7 @@ TAIL = 4
 CONFIG = Config(
     market=MarketConfig(intervals=SPANS, close_grace_ms=GRACE_MS, stale_after_s=1e9, unknown_after_s=0),
     stream=StreamConfig(
-        tick_ms=TICK_MS,
+        flush_max_ms=TICK_MS,
         budget_bytes=1200,
         closed_log=LOG,
         close_wait_s=WAIT_MS / 1000,

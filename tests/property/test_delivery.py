@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.delivery.load_meter import Cause
 from gateway.delivery.load_remedies import Level
-from gateway.delivery.throttle import TIER_PERIODS
+from gateway.delivery.throttle import DEFAULT, TIER_RATES
 from tests.property.world import CHANNELS, SPANS, SYMBOLS, Clock, World, virtual_time
 
 if TYPE_CHECKING:
@@ -222,9 +222,9 @@ def test_who_reads_again_is_served_faster_though_there_is_always_more_to_catch_u
 
         participant.socket.stall()
         await busy_ticks(5)
-        assert participant.session.pace.tier == len(TIER_PERIODS) - 1
+        assert participant.session.pace.tier == len(TIER_RATES) - 1
         participant.socket.stall(False)
-        await busy_ticks(30)
-        assert participant.session.pace.tier == 0
+        await busy_ticks(40)
+        assert participant.session.pace.tier == DEFAULT
 
     run(scenario)

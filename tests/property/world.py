@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from gateway.delivery.channel import Channel
     from gateway.delivery.commands import SnapshotRequest
+    from gateway.delivery.group import Group
     from gateway.delivery.session import Session
     from gateway.history.store import SeriesRead
     from gateway.model.ticker import Ticker
@@ -64,7 +65,7 @@ HUB_LOG = 16
 CONFIG = Config(
     market=MarketConfig(intervals=SPANS, close_grace_ms=GRACE_MS, stale_after_s=1e9),
     stream=StreamConfig(
-        tick_ms=TICK_MS,
+        flush_max_ms=TICK_MS,
         budget_bytes=700,
         closed_log=LOG,
         history_max=50,
@@ -394,13 +395,15 @@ class World:
         """Go on until everybody is, at a beat of all tiers: a session that changes its tier is behind for a moment."""
         for _ in range(200):
             await self.tick()
-            all_in_step = all(session.cohort is not None for session in self.hub.sessions)
-            if all_in_step and all(tier.is_due(self.hub.flush_number) for tier in self.hub.tiers):
+            if not any(group.catching_up or group.changed for group in self.hub.groups()):
                 return
         behind = [session for session in self.hub.sessions if session.cohort is None]
         raise AssertionError(
             f"still behind: {[(s.pace.tier, s.pending, s.snapshots_due, s.control, s.pace.allowance) for s in behind]}"
         )
+
+    def groups_in_use(self) -> list[Group]:
+        return [group for group in self.hub.groups() if group.in_use]
 
     async def settle(self) -> None:
         """End every disturbance and let the gateway catch up."""
@@ -462,10 +465,10 @@ class World:
             if participant.client is None:
                 continue
             session = participant.session
-            if session.cohort is not None and self.hub.tiers[session.pace.tier].last_flush == self.hub.flush_number:
+            if session.cohort is not None and session.group.last_flush == self.hub.flush_number:
                 for n in session.subscription_set.ns:
                     channel = self.hub.channels[n]
-                    if channel.lane not in self.hub.published.held_lanes:
+                    if channel.lane not in session.group.held_lanes:
                         self._check_view(participant, channel, closed_only=session.style[1])
                     if session.cohort.feed_state is self.hub.feed_state:
                         reported = participant.folder.views[channel.name].state
@@ -525,4 +528,4 @@ class World:
         assert [socket() for socket in self.sockets if socket() is not None] == []
         assert not self.hub.sessions
         assert not any(channel.subscribers for channel in self.hub.channels)
-        assert not any(tier.cohorts or tier.catching_up for tier in self.hub.tiers)
+        assert not any(self.groups_in_use())

@@ -17,6 +17,7 @@ import orjson
 
 from gateway import __version__
 from gateway.delivery.close_codes import Close
+from gateway.delivery.throttle import DEFAULT
 from gateway.ops.health import FLUSH_LATE_S
 from gateway.ops.status.freshness import Freshness
 from gateway.ops.status.record import Reading, Record
@@ -53,7 +54,6 @@ class StatusView:
         self.freshness = Freshness(health.market, round(config.market.symbol_stale_after_s * 1000))
         self.health = health
         self._counters = counters
-        self._tick_ms = config.stream.tick_ms
         # Without a token or an address of its own the status is public; addresses of clients must not be.
         self._shows_addresses = bool(config.operations.token or config.operations.address)
         self._started_ms = health.clock()
@@ -84,7 +84,7 @@ class StatusView:
         level = load.level.name.lower()
         feed, sources, feed_age_ms = health.feed, health.sources.health(), self._feed_age_ms()
         ages, stale_symbols = self.freshness.ages(now_ms), self.freshness.count_stale(now_ms)
-        slowed = sum(len(tier.sessions()) for tier in hub.tiers[1:])
+        slowed = sum(len(tier.sessions()) for tier in hub.tiers[DEFAULT + 1 :])
         flush_age_s = time.monotonic() - health.flusher.flushed_s
         verdict = judge(
             Facts(
@@ -147,9 +147,9 @@ class StatusView:
                 "slowed": slowed,
                 "tiers": [
                     {
-                        "interval_ms": tier.period_flushes * self._tick_ms,
+                        "interval_ms": health.flusher.interval_ms(tier.number),
                         "clients": len(tier.sessions()),
-                        "behind": len(tier.catching_up),
+                        "behind": tier.behind(),
                     }
                     for tier in hub.tiers
                 ],
@@ -196,7 +196,7 @@ class StatusView:
             flushes=sum(counters.flush.counts),
             lag_s=counters.lag.total_s,
             clients=len(health.hub.sessions),
-            behind=sum(len(tier.catching_up) for tier in health.hub.tiers),
+            behind=sum(tier.behind() for tier in health.hub.tiers),
             feed_age_ms=self._feed_age_ms(),
             stale_reason=health.ingest.feed_state.current.reason,
             stale_since_ms=health.ingest.feed_state.current.since_ms,
@@ -214,7 +214,7 @@ class StatusView:
     def _slow_sessions(self) -> Iterator[Session]:
         """Sessions that do not keep up, those in the slowest tiers first."""
         for tier in reversed(self.health.hub.tiers):
-            for session in tier.sessions() if tier.period_flushes > 1 else tier.catching_up:
+            for session in tier.sessions() if tier.number > DEFAULT else tier.catching_up():
                 if session.pace.tiers_slowed or session.pace.stalled_since_s is not None:
                     yield session
 
@@ -229,7 +229,7 @@ class StatusView:
                 "id": session.sink.id,
                 **({"address": session.sink.peer} if self._shows_addresses else {}),
                 "dialect": session.style[0].name,
-                "interval_ms": self.health.hub.tiers[session.pace.tier].period_flushes * self._tick_ms,
+                "interval_ms": self.health.flusher.interval_ms(session.pace.tier),
                 "slower_by": session.pace.tiers_slowed,
                 "stalled_ms": round(slowness(session)[0] * 1000),
                 "unsent_bytes": session.sink.unsent_bytes(),

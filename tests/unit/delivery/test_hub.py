@@ -11,7 +11,7 @@ from gateway.delivery.commands import SnapshotRequest
 from gateway.delivery.hub import Hub
 from gateway.delivery.session import Session
 from gateway.delivery.staleness import FeedState, StaleReason
-from gateway.delivery.throttle import TIER_PERIODS
+from gateway.delivery.throttle import TIER_RATES
 from tests.builders import MINUTE_MS, T0
 from tests.fakes import FakeSocket
 from tests.unit.delivery.samples import CLOSED_ONLY, LOG, STYLE, SampleMarket, flush
@@ -300,12 +300,12 @@ class TestPublish:
         assert rig.kline.changed_at_flush == 0
 
     def test_serves_each_tier_at_its_own_flushes(self, rig: Rig) -> None:
-        for tier in range(len(TIER_PERIODS)):
+        for tier in range(len(TIER_RATES)):
             rig.session(rig.ticker, tier=tier)
         due = [[tier.period_flushes for tier in flush(rig.samples, rig.hub)] for _ in range(16)]
         assert due[0] == [1]
         assert due[3] == [1, 2, 4]
-        assert due[15] == list(TIER_PERIODS)
+        assert due[15] == list(TIER_RATES)
 
     def test_skips_empty_tiers(self, rig: Rig) -> None:
         rig.flush()

@@ -5,14 +5,14 @@ import pytest
 from gateway.delivery.throttle import (
     CALM_S,
     MISSES_TO_SLOW,
-    TIER_PERIODS,
+    TIER_RATES,
     UNSENT_SLOW_BYTES,
     Allowance,
     Pace,
     tier_for_rate,
 )
 
-SLOWEST = len(TIER_PERIODS) - 1
+SLOWEST = len(TIER_RATES) - 1
 TICK_MS = 50
 
 

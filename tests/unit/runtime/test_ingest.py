@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 PRICE = Topic("BTCUSDT", "")
 KLINES = Topic("BTCUSDT", "1m")
 CONFIG = Config(market=MarketConfig(intervals=("1m",), stale_after_s=15.0))
-SHARE_S = CONFIG.stream.tick_ms / 1000 * INGEST_SHARE
+SHARE_S = CONFIG.stream.flush_max_ms / 1000 * INGEST_SHARE
 
 
 class FakeBackfill:

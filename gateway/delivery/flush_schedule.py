@@ -1,0 +1,191 @@
+"""When each group is flushed: as soon as there is something new, and no sooner than what flushes cost allows. Pure.
+
+After a flush that took `cost` of CPU time the next one begins no sooner than `cost / share` later, so that flushes take
+that share of the core at most: with little to do an update leaves at once, with much to do many leave together. Network
+cards moderate their interrupts in the same way. Every group has an interval besides: `flush_min_ms` in the default
+tier, that of its rate in the others, and `flush_max_ms` in all of them while the process is busy.
+
+Two kinds of flushes have a share of their own, so that neither waits for the rest nor can slow it down: those of the
+fast tier, and those that only bring klines that have closed.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+from gateway.delivery.channel import Lane
+from gateway.delivery.throttle import DEFAULT, FAST
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from collections.abc import Set as AbstractSet
+
+    from gateway.delivery.group import Group
+    from gateway.delivery.load_remedies import Periods
+    from gateway.delivery.staleness import FeedState
+    from gateway.delivery.tier import Tier
+
+FAST_MIN_S = 0.001
+"""Between two flushes of the fast tier."""
+
+CLOSED_SHARE = 0.25
+"""Part of the core for flushes that only bring closed klines."""
+
+VISIT_S = 1.0
+"""How often every cohort is looked at, changed or not: one that is idle may be due a heartbeat."""
+
+HEADROOM = 0.85
+"""Part of the time that the process gets which flushes and all other work may take together."""
+
+SHARE_MIN = 0.1
+"""The least share of flushes, however busy the process is: then the load level has to act."""
+
+SLACK_S = 0.0005
+"""A flush that is due so soon is begun now: timers are no more exact than a millisecond."""
+
+ALL_LANES = frozenset(Lane)
+
+_NONE: frozenset[Lane] = frozenset()
+
+
+class Due(NamedTuple):
+    """A group to flush now, without the lanes that wait."""
+
+    group: Group
+    held_lanes: AbstractSet[Lane]
+
+
+class FlushSchedule:
+    """`take` what is due until nothing is, and say with `flushed` what each took; `next_s` says when to look again."""
+
+    def __init__(
+        self, tiers: Sequence[Tier], shortest_s: float, longest_s: float, share: float, fast_share: float
+    ) -> None:
+        """`shortest_s`, `longest_s`: the limits of a group's interval. `share`: part of the core for flushes,
+        `fast_share`: for those of the fast tier."""
+        self._tiers = tiers
+        self._shortest_s = shortest_s
+        self._longest_s = longest_s
+        self._most_share = share
+        self._share = share
+        self._fast_share = fast_share
+        self.busy = False
+        """Whether every group is flushed as seldom as `longest_s`."""
+        self._next_s = self._fast_next_s = self._closed_next_s = 0.0
+        self._has_closed = False
+        # What the flushes have taken that bring the klines which have closed now.
+        self._closed_cost_s: float | None = None
+
+    def give(self, got: float, rest: float) -> None:
+        """Let flushes take what is left. `got`: part of the core that the process gets, `rest`: what all its other work
+        takes of the core."""
+        self._share = min(self._most_share, max(SHARE_MIN * got, HEADROOM * got - rest))
+
+    def note_closed(self) -> None:
+        """Klines have closed: they leave at once."""
+        self._has_closed = True
+
+    def take(self, now_s: float, flush_number: int, feed_state: FeedState, periods: Periods) -> Due | None:
+        """The next group that is due and has not been flushed at this flush; `None`: no more.
+
+        `periods`: how often each lane is flushed, by the load.
+        """
+        for group in self._tiers[FAST].groups if now_s >= self._fast_next_s - SLACK_S else ():
+            if group.last_flush < flush_number and self._due_s(group, feed_state, periods) <= now_s + SLACK_S:
+                return Due(group, _NONE)
+        if now_s >= self._next_s - SLACK_S:
+            overdue = self._most_overdue(now_s, flush_number, feed_state, periods)
+            if overdue is not None:
+                return Due(overdue, self._held_lanes(overdue, now_s, periods))
+        return self._take_closed(now_s, flush_number) if self._has_closed else None
+
+    def flushed(self, due: Due, started_s: float, cost_s: float) -> None:
+        """A group has been flushed, which took `cost_s` of CPU time."""
+        group, held_lanes = due
+        if held_lanes is ALL_LANES:
+            self._closed_cost_s = (self._closed_cost_s or 0.0) + cost_s
+            return
+        group.flushed_s = started_s
+        if group.tier == FAST:
+            self._fast_next_s = started_s + min(max(FAST_MIN_S, cost_s / self._fast_share), self._longest_s)
+            return
+        groups = sum(group.in_use for group in self._groups(DEFAULT))
+        self._next_s = started_s + min(cost_s / self._share, self._longest_s / max(1, groups))
+
+    def wake_s(self, now_s: float, *, closed: bool) -> float:
+        """When to flush, as something in the market has changed; `closed`: a kline has closed."""
+        at_s = math.inf
+        if closed:
+            at_s = self._closed_next_s
+        if any(group.in_use for group in self._tiers[FAST].groups):
+            at_s = min(at_s, self._fast_next_s)
+        flushed_s = min((group.flushed_s for group in self._groups(DEFAULT) if group.in_use), default=math.inf)
+        return max(now_s, min(at_s, max(self._next_s, flushed_s + self._interval_s(DEFAULT))))
+
+    def next_s(self, now_s: float, feed_state: FeedState, periods: Periods) -> float:
+        """When the next group is due, going by what is known now."""
+        fast_s = min((self._due_s(group, feed_state, periods) for group in self._tiers[FAST].groups), default=math.inf)
+        rest_s = min((self._due_s(group, feed_state, periods) for group in self._groups(DEFAULT)), default=math.inf)
+        at_s = min(max(self._fast_next_s, fast_s), max(self._next_s, rest_s))
+        if self._has_closed:
+            at_s = min(at_s, self._closed_next_s)
+        return max(now_s, at_s)
+
+    def _groups(self, first: int, last: int | None = None) -> Iterable[Group]:
+        """The groups of the tiers from `first` on, up to `last`."""
+        stop = None if last is None else last + 1
+        return [group for tier in self._tiers[first:stop] for group in tier.groups]
+
+    def _interval_s(self, tier: int) -> float:
+        """Between two flushes of a group."""
+        return max(self._tiers[tier].interval_s, self._longest_s if self.busy else self._shortest_s)
+
+    def _due_s(self, group: Group, feed_state: FeedState, periods: Periods) -> float:
+        """When the group may be flushed next, its tier's turn apart; infinite while it has no sessions."""
+        if not group.in_use:
+            return math.inf
+        if group.changed or group.feed_state is not feed_state or group.ticker_period != periods.ticker:
+            if group.tier == FAST:
+                return group.flushed_s
+            return group.flushed_s + self._interval_s(group.tier)
+        if group.catching_up:
+            return group.flushed_s + max(self._longest_s, self._tiers[group.tier].interval_s)
+        return group.visited_s + VISIT_S
+
+    def _take_closed(self, now_s: float, flush_number: int) -> Due | None:
+        """The next group that is sent what has closed, and nothing else: of the two tiers that have no rate."""
+        if self._closed_cost_s is None and now_s < self._closed_next_s - SLACK_S:
+            return None
+        for group in self._groups(FAST, DEFAULT):
+            if group.changed and group.last_flush < flush_number:
+                return Due(group, ALL_LANES)
+        if self._closed_cost_s is not None:
+            self._closed_next_s = now_s + self._closed_cost_s / CLOSED_SHARE
+        self._closed_cost_s = None
+        self._has_closed = False
+        return None
+
+    def _most_overdue(
+        self, now_s: float, flush_number: int, feed_state: FeedState, periods: Periods
+    ) -> Group | None:
+        worst, worst_s = None, now_s + SLACK_S
+        for group in self._groups(DEFAULT):
+            if group.last_flush < flush_number:
+                due_s = self._due_s(group, feed_state, periods)
+                if due_s <= worst_s:
+                    worst, worst_s = group, due_s
+        return worst
+
+    def _held_lanes(self, group: Group, now_s: float, periods: Periods) -> AbstractSet[Lane]:
+        """The lanes whose changes wait at a flush of the group, because the process is busy."""
+        if periods.ticker == 1:
+            group.lanes_s.clear()
+            return _NONE
+        held = set()
+        for lane, period in ((Lane.TICKER, periods.ticker), (Lane.KLINE, periods.kline)):
+            if period > 1 and now_s < group.lanes_s.get(lane, 0.0) + period * self._longest_s - SLACK_S:
+                held.add(lane)
+            else:
+                group.lanes_s[lane] = now_s
+        return held
