@@ -42,6 +42,8 @@ class Grant(NamedTuple):
     """Names of the channels it covers; None: all."""
     messages_per_s: float | None = None
     http_per_min: float | None = None
+    fast: bool = False
+    """Whether it covers the fast tier, where tokens do (`stream.fast_for`)."""
     id: str = ""
     """`jti` (RFC 7519, section 4.1.7), by which it can be revoked."""
 
@@ -66,12 +68,16 @@ def grant_of(claims: Mapping[str, Any], leeway_s: float = 0.0) -> Grant:
     expires_s: Any = claims.get("exp")
     if type(expires_s) not in (int, float) or not expires_s >= -TIME_MAX_S:
         raise TokenRefused("claims", "exp must be a number of seconds since the epoch.")
+    fast = claims.get("fast", False)
+    if type(fast) is not bool:
+        raise TokenRefused("claims", "fast must be true or false.")
     return Grant(
         f"jwt:{subject}",
         min(expires_s, TIME_MAX_S) + leeway_s,
         _patterns(claims["channels"]) if "channels" in claims else None,
         _rate(claims, "messages_per_s"),
         _rate(claims, "http_per_min"),
+        fast,
         id,
     )
 

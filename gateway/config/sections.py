@@ -123,6 +123,7 @@ class StreamConfig(Section, frozen=True):
     flush_max_ms: Annotated[int, Meta(ge=5, le=1000)] = 60
     flush_share: Annotated[float, Meta(gt=0, le=1)] = 0.5
     fast_share: Annotated[float, Meta(gt=0, le=1)] = 0.2
+    fast_for: Literal["anyone", "token", "nobody"] = "anyone"
     budget_bytes: Annotated[int, Meta(ge=1024)] = 65536
     closed_log: Annotated[int, Meta(ge=2)] = 16
     close_wait_s: Annotated[float, Meta(ge=0)] = 10.0

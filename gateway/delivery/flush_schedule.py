@@ -72,6 +72,7 @@ class FlushSchedule:
         self._fast_share = fast_share
         self.busy = False
         """Whether every group is flushed as seldom as `longest_s`."""
+        self._fast_spent_s = 0.0
         self._next_s = self._fast_next_s = self._closed_next_s = 0.0
         self._has_closed = False
         # What the flushes have taken that bring the klines which have closed now.
@@ -91,11 +92,12 @@ class FlushSchedule:
 
         `periods`: how often each lane is flushed, by the load.
         """
-        for group in self._tiers[FAST].groups if now_s >= self._fast_next_s - SLACK_S else ():
-            if group.last_flush < flush_number and self._due_s(group, feed_state, periods) <= now_s + SLACK_S:
-                return Due(group, _NONE)
+        if now_s >= self._fast_next_s - SLACK_S:
+            overdue = self._most_overdue(self._groups(FAST, FAST), now_s, flush_number, feed_state, periods)
+            if overdue is not None:
+                return Due(overdue, _NONE)
         if now_s >= self._next_s - SLACK_S:
-            overdue = self._most_overdue(now_s, flush_number, feed_state, periods)
+            overdue = self._most_overdue(self._groups(DEFAULT), now_s, flush_number, feed_state, periods)
             if overdue is not None:
                 return Due(overdue, self._held_lanes(overdue, now_s, periods))
         return self._take_closed(now_s, flush_number) if self._has_closed else None
@@ -108,10 +110,16 @@ class FlushSchedule:
             return
         group.flushed_s = started_s
         if group.tier == FAST:
+            self._fast_spent_s += cost_s
             self._fast_next_s = started_s + min(max(FAST_MIN_S, cost_s / self._fast_share), self._longest_s)
             return
         groups = sum(group.in_use for group in self._groups(DEFAULT))
         self._next_s = started_s + min(cost_s / self._share, self._longest_s / max(1, groups))
+
+    def take_fast_use(self, elapsed_s: float) -> float:
+        """The part of its share of the core that the fast tier has used since the last call, `elapsed_s` ago."""
+        spent_s, self._fast_spent_s = self._fast_spent_s, 0.0
+        return spent_s / (elapsed_s * self._fast_share)
 
     def wake_s(self, now_s: float, *, closed: bool) -> float:
         """When to flush, as something in the market has changed; `closed`: a kline has closed."""
@@ -167,10 +175,10 @@ class FlushSchedule:
         return None
 
     def _most_overdue(
-        self, now_s: float, flush_number: int, feed_state: FeedState, periods: Periods
+        self, groups: Iterable[Group], now_s: float, flush_number: int, feed_state: FeedState, periods: Periods
     ) -> Group | None:
         worst, worst_s = None, now_s + SLACK_S
-        for group in self._groups(DEFAULT):
+        for group in groups:
             if group.last_flush < flush_number:
                 due_s = self._due_s(group, feed_state, periods)
                 if due_s <= worst_s:

@@ -205,7 +205,11 @@ class Group:
         cohort = session.cohort
         if cohort is None:
             return
-        session.leave_sync(*self._sent_to(session, cohort))
+        is_served = self._positions.get(session, -1) < self._served_to
+        session.leave_sync(*self._sent_to(cohort, is_served=is_served))
+        # What a flush has let go may have changed before the flush before it.
+        waiting = {channel.n for channel in self._changed}.union(() if is_served else self._written)
+        session.add_pending(n for n in session.subscription_set.ns if n in waiting)
         self.catching_up.add(session)
         self._positions.pop(session, None)
         self._in_sync.remove(session)
@@ -257,13 +261,13 @@ class Group:
                 self._log_offsets[n] = channel.closed_end if isinstance(channel, KlineChannel) else 0
             self._users[n] += 1
 
-    def _sent_to(self, session: Session, cohort: Cohort) -> tuple[int, dict[int, int], FeedState]:
+    def _sent_to(self, cohort: Cohort, *, is_served: bool) -> tuple[int, dict[int, int], FeedState]:
         """What a session in sync has been sent: up to which flush, to which offset in each log, which feed state.
 
         During a flush, for a session that has not been served yet, that is the flush before.
         """
         klines = cohort.subscription_set.ns[: cohort.subscription_set.klines]
-        if self._positions.get(session, -1) < self._served_to:
+        if is_served:
             return self.last_flush, {n: self._log_offsets[n] for n in klines}, cohort.feed_state
         feed_state = cohort.feed_state_before if cohort.framed_at_flush == self.last_flush else cohort.feed_state
         return self.previous_flush, {n: self.moved.get(n, self._log_offsets[n]) for n in klines}, feed_state

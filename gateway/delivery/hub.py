@@ -43,6 +43,8 @@ class Hub:
         self.channels: list[Channel] = []
         self.tiers = [Tier(number, self.channels) for number in range(len(TIER_RATES))]
         self.sessions: set[Session] = set()
+        self.fast: dict[Session, None] = {}
+        """The sessions that want every update at once, in the order in which they asked."""
         self.published = Published(0, self.channels, FeedState(StaleReason.DISCONNECTED))
         self.has_closed = False
         """Whether klines with subscribers have closed by this flush."""
@@ -136,6 +138,7 @@ class Hub:
         if session in self.sessions:
             self.sessions.remove(session)
             self._snapshots_due.discard(session)
+            self.fast.pop(session, None)
             self.strict.remove(session)
             session.group.remove(session)
             gone = session.subscription_set.ns
@@ -184,7 +187,6 @@ class Hub:
         """Let a session catch up: it lacks what comes after the last flush that it was sent."""
         if session.cohort is not None:
             session.group.leave_sync(session)
-            session.add_pending(session.group.behind(session.subscription_set))
 
     def enter_sync(self, session: Session) -> None:
         """Let a session that has caught up at this flush get deltas with its group from now on.
@@ -217,6 +219,9 @@ class Hub:
 
     def want_fast(self, session: Session, *, fast: bool) -> None:
         """Serve a session at once, or as often as all others."""
+        self.fast.pop(session, None)
+        if fast:
+            self.fast[session] = None
         self.move(session, session.pace.want_fast(fast=fast))
 
     def limit_bytes(self, session: Session, bytes_per_min: int) -> None:

@@ -52,6 +52,7 @@ NAMED_MIN = 0.15
 LABELS = {Cause.OTHERS: "other processes"}
 """How people read a cause, where its name would not do."""
 
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """What a time of about the longest flush interval went into."""

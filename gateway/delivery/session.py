@@ -228,7 +228,8 @@ class Session:
     ) -> Taken:
         """The frames the session may be sent now, about `budget_bytes` at most: replies, notices, updates by lane.
 
-        Values of `held_lanes` are left pending, because its group waits with them. What does not fit stays pending. Replies and one update always fit, so that there is always progress.
+        Values of `held_lanes` are left pending, because its group waits with them, and so is what does not fit. Replies
+        and one update always fit, so that there is always progress.
         """
         dialect = self.style[0]
         frames, self.control = self.control, []

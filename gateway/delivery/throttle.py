@@ -17,8 +17,11 @@ TIER_INTERVALS_S = tuple([1 / rate for rate in TIER_RATES])
 FAST, DEFAULT = 0, 1
 """The tier of those who ask for it, and the one in which every session begins."""
 
+FAST_LATENCY_MS = 1
+"""A client that wants its updates within so many milliseconds is served by the fast tier."""
+
 SLOW = 4
-"""The fastest tier whose sessions are taken to read slowly if they are in it, or in a slower one, against their will."""
+"""The fastest tier whose sessions are taken to read slowly if they are in it, or in a slower one, unwillingly."""
 
 MISSES_TO_SLOW = 3
 CALM_S = 5.0
@@ -75,7 +78,7 @@ class Pace:
         self.max_rate = 0.0
         """Writes a second that the client wants at most; 0: no limit."""
         self.fast = False
-        """Whether the client wants its updates at once."""
+        """Whether the client is sent its updates at once, as it wants, but for its `max_rate`."""
         self.fastest_tier = DEFAULT
         """The tier that the two wishes make: the session is never served faster."""
         self.allowance: Allowance | None = None

@@ -17,6 +17,7 @@ from gateway.delivery.commands import (
     Subscribe,
     Unsubscribe,
 )
+from gateway.delivery.throttle import FAST_LATENCY_MS
 from gateway.model.errors import ErrorCode
 
 if TYPE_CHECKING:
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from gateway.model.symbol import SymbolRule
 
 ID_MAX = 64
-FAST_LATENCY_MS = 1
-"""Up to this `latency_ms` asks for the fast tier; more is what every client gets while the gateway has time."""
-
 BYTES_PER_MIN_MIN = 10_000
 """Less would not carry the heartbeats and closed klines of a few channels."""
 

@@ -38,7 +38,7 @@ class Alarm:
                 self._timer = None
 
     def ring_at(self, at_s: float) -> None:
-        """Let the wait end at `at_s`, or the next one if nobody is waiting; a later time than is set changes nothing."""
+        """Let the wait end at `at_s`, or the next one if nobody waits; a later time than is set changes nothing."""
         if at_s >= self._at_s:
             return
         self._at_s = at_s

@@ -75,7 +75,7 @@ class Flusher:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         alarm: Alarm | None = None,
     ) -> None:
-        """`send_snapshots` is called after each flush, `batch_of` with the sinks of a group's members when these change.
+        """`send_snapshots` is called after each flush, `batch_of` with the sinks of a group when its members change.
 
         `clock_ms` is the time of the market, `monotonic` counts seconds; `sleep` waits for seconds, 0: one turn of the
         loop. `alarm` is what `run` waits for.
@@ -165,8 +165,9 @@ class Flusher:
         for session in hub.strict.take_to_end(max(ENDS_MIN, len(hub.sessions) // ENDS_PARTS)):
             session.sink.close(Close.MISSED)
         if now_s - self._upkeep_s >= 1.0:
-            self._upkeep_s = now_s
+            self._writer.balance_fast(self.schedule.take_fast_use(now_s - self._upkeep_s))
             self._writer.speed_up(now_s)
+            self._upkeep_s = now_s
             self._counters.log_burst_summaries(now_s)
 
     def _publish(self, now_s: float, now_ms: int) -> None:

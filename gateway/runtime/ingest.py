@@ -44,7 +44,8 @@ CLOSES_CHECK_S = 1.0
 """While closed klines are overdue: how often to look whether the store has brought them instead of the feed."""
 
 INGEST_SHARE = 0.3
-"""Part of a window, which is as long as the longest flush interval, that may go into applying messages one by one; a surge begins above it."""
+"""Part of a window that may go into applying messages one by one; a surge begins above it. A window is as long as the
+longest flush interval."""
 
 SURGE_OVER = 0.7
 """Part of that share that a window's messages must fit into before a surge is over."""

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from gateway.ops.counters import Counters
     from gateway.runtime.fanout import FlushInfo
 
+FAST_FULL, FAST_ROOM = 0.95, 0.5
+"""Used parts of the fast tier's share of the core at which sessions leave it, and come back."""
+
+FAST_PARTS = 8
+"""One in so many of its sessions leaves the fast tier, or comes back, at a time."""
+
 
 class SessionWriter:
     """Writes what a session takes, and moves it to a slower tier while its socket does not take that."""
@@ -97,6 +103,18 @@ class SessionWriter:
             # Those that are catching up too: after a stall more may be pending than a slow tier's budget lets through.
             for session in tier.sessions():
                 self._move(session, session.pace.calmed_tier(now_s), "recovered")
+
+    def balance_fast(self, used: float) -> None:
+        """Let the fast tier keep to its share of the core: who came last is served like all others, and at once again
+        when there is room. To be called about once a second. `used`: the part of that share that it has used."""
+        fast = [session for session in self._hub.fast if session.pace.fast]
+        waiting = [session for session in self._hub.fast if not session.pace.fast]
+        if used >= FAST_FULL:
+            for session in fast[-max(1, len(fast) // FAST_PARTS) :]:
+                self._move(session, session.pace.want_fast(fast=False), "load")
+        elif used < FAST_ROOM:
+            for session in waiting[: max(1, len(fast) // FAST_PARTS)]:
+                self._move(session, session.pace.want_fast(fast=True), "recovered")
 
     def _write(self, session: Session, now_ms: int, now_s: float | None = None) -> None:
         """`now_s`: time of the flush on the monotonic clock; `None` between two flushes."""

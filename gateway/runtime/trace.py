@@ -204,9 +204,7 @@ def _count(group: Group, step: Step, flush_number: int) -> tuple[int, int]:
         if _wants(step, cohort.subscription_set, closed_only=cohort.style[1])
     )
     behind = [
-        session
-        for session in group.catching_up
-        if _wants(step, session.subscription_set, closed_only=session.style[1])
+        session for session in group.catching_up if _wants(step, session.subscription_set, closed_only=session.style[1])
     ]
     if group.last_flush != flush_number:
         return 0, in_sync + len(behind)

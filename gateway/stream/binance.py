@@ -16,6 +16,7 @@ from gateway.access.connection import Verdict
 from gateway.delivery.channel import View
 from gateway.delivery.close_codes import Close
 from gateway.delivery.session import Session
+from gateway.delivery.throttle import FAST_LATENCY_MS
 from gateway.protocol.binance import BinanceDialect
 from gateway.protocol.binance_commands import (
     EXPECTED_BOOLEAN,
@@ -108,7 +109,7 @@ class BinanceService:
         message_bytes = self.endpoint.dialects.binance_message_bytes
         socket = await self.endpoint.accept(websocket, access, max_message_bytes=message_bytes, takes_binary=True)
         client = BinanceClient(self, socket, access, self.dialect(combined=combined, micro=micro))
-        client.begin(names)
+        client.begin(names, fast=websocket.query_params.get("latency_ms") in ("0", "1"))
 
 
 class BinanceClient:
@@ -126,8 +127,13 @@ class BinanceClient:
         self.session = Session(socket, (dialect, False))
         self._endpoint.open(self, socket, access, self.session)
 
-    def begin(self, names: Iterable[str]) -> None:
-        """Subscribe to the streams of the URL. Other names, such as a client's serial number, are ignored."""
+    def begin(self, names: Iterable[str], *, fast: bool = False) -> None:
+        """Subscribe to the streams of the URL. Other names, such as a client's serial number, are ignored.
+
+        `fast`: the URL asks for every event at once; where that is not for this connection, it is ignored too.
+        """
+        if fast and self._endpoint.allows_fast(self._access):
+            self._endpoint.hub.want_fast(self.session, fast=True)
         channels: list[Channel] = []
         for name in names:
             if "@" in name:
@@ -253,6 +259,8 @@ class BinanceClient:
                 return self.session.pace.max_rate or None
             case ["closed_only"]:
                 return closed_only
+            case ["latency_ms"]:
+                return FAST_LATENCY_MS if self.session.pace.fast else None
             case [str() as name]:
                 raise RequestError(UNKNOWN_PROPERTY, f"Unknown property: {name[:32]}")
             case _:
@@ -269,11 +277,23 @@ class BinanceClient:
                 hub.set_style(session, (dialect, wanted))
             case ["max_rate", (int() | float()) as rate] if not isinstance(rate, bool) and rate >= 0:
                 hub.limit_rate(session, float(rate))
+            case ["latency_ms", (int() | float()) as latency_ms] if (
+                not isinstance(latency_ms, bool) and latency_ms >= 0
+            ):
+                self._want_latency(latency_ms)
             case ["combined" | "closed_only", *_]:
                 raise RequestError(EXPECTED_BOOLEAN, "Invalid value type: expected Boolean")
             case ["max_rate", *_]:
                 raise RequestError(INVALID_REQUEST, "Invalid request: max_rate must be a number from 0")
+            case ["latency_ms", *_]:
+                raise RequestError(INVALID_REQUEST, "Invalid request: latency_ms must be a number from 0")
             case [str() as name, *_]:
                 raise RequestError(UNKNOWN_PROPERTY, f"Unknown property: {name[:32]}")
             case _:
                 raise RequestError(INVALID_REQUEST, "Invalid request: property name must be a string")
+
+    def _want_latency(self, latency_ms: float) -> None:
+        fast = latency_ms <= FAST_LATENCY_MS
+        if fast and not self._endpoint.allows_fast(self._access):
+            raise RequestError(INVALID_REQUEST, "Invalid request: latency_ms: this connection cannot have less")
+        self._endpoint.hub.want_fast(self.session, fast=fast)

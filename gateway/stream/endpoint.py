@@ -81,6 +81,12 @@ class Endpoint:
         self.hub.remove(session)
         self.admission.finish(access, socket, session.style[0].name)
 
+    def allows_fast(self, access: ConnectionAccess) -> bool:
+        """Whether a connection may ask for every update at once (`stream.fast_for`)."""
+        if self.config.fast_for == "token":
+            return access.grant is not None and access.grant.fast
+        return self.config.fast_for == "anyone"
+
     def fail(self, access: ConnectionAccess) -> None:
         """A command of the client has failed through a fault of the gateway: end the connection."""
         self.admission.disconnect(access, Close.INTERNAL)

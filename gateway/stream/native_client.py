@@ -25,6 +25,7 @@ from gateway.delivery.commands import (
     Unsubscribe,
 )
 from gateway.delivery.session import Session
+from gateway.delivery.throttle import FAST_LATENCY_MS
 from gateway.model.errors import ErrorCode
 from gateway.protocol.native_commands import id_of
 from gateway.stream.endpoint import now_us
@@ -86,6 +87,8 @@ class NativeClient:
             "max_message_bytes": config.max_message_bytes,
             "history_max": config.history_max,
         }
+        if config.fast_for != "nobody":
+            limits["latency_ms"] = FAST_LATENCY_MS
         self._reply(dialect.hello(f"kline-gateway/{__version__}", endpoint.clock_ms(), config.flush_max_ms, limits))
 
     # Called by the socket.
@@ -163,6 +166,8 @@ class NativeClient:
             code = ErrorCode.FORBIDDEN if error.reason == "channels" else ErrorCode.UNAUTHORIZED
             self._refuse(CommandError(code, error.message, command.id))
         else:
+            if not self._endpoint.allows_fast(self._access):
+                self._endpoint.hub.want_fast(self.session, fast=False)
             self._reply(self._dialect.authenticated(command.id, grant.expires_ms))
 
     def _check(self, verdict: Verdict, id: CommandId) -> None:
@@ -268,6 +273,8 @@ class NativeClient:
 
     def _set_profile(self, command: SetProfile) -> None:
         hub, session = self._endpoint.hub, self.session
+        if command.fast and not self._endpoint.allows_fast(self._access):
+            raise CommandError(ErrorCode.FORBIDDEN, "latency_ms: this connection cannot have less", command.id)
         if command.max_rate is not None:
             hub.limit_rate(session, command.max_rate)
         if command.fast is not None:
@@ -282,6 +289,7 @@ class NativeClient:
             "max_rate": pace.max_rate or None,
             "max_bytes_per_min": pace.allowance.bytes_per_min if pace.allowance else None,
             "closed_only": session.style[1],
+            "latency_ms": FAST_LATENCY_MS if pace.fast else None,
             "interval_ms": self._endpoint.writer.interval_ms(pace.tier),
         }
         self._reply(self._dialect.profile(command.id, profile))
