@@ -44,6 +44,8 @@ def mistakes(config: Config) -> Iterator[str]:
         yield ("feed.mode: expected another mode with a cluster, where each node notifies about its own keys only")
     if config.feed.poll_min_ms > config.feed.poll_max_ms:
         yield ("feed.poll_min_ms: expected at most feed.poll_max_ms")
+    if config.stream.flush_min_ms > config.stream.flush_max_ms:
+        yield ("stream.flush_min_ms: expected at most stream.flush_max_ms")
     if config.stream.unsent_bytes > config.stream.send_buffer_bytes:
         yield ("stream.unsent_bytes: expected at most stream.send_buffer_bytes")
     if bool(config.server.tls_certificate) != bool(config.server.tls_key):

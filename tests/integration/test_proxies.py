@@ -136,7 +136,7 @@ def proxied(name: str, folder: Path, gateway_port: int) -> Iterator[Proxy]:
 def settings(folder: Path, redis_url: str, market: str = "") -> tuple[str, ...]:
     path = folder / "gateway.toml"
     path.write_text(
-        f'[server]\nreuse_port = true\nshutdown_s = 2\n[redis]\nurl = "{redis_url}"\n[stream]\ntick_ms = 20\n'
+        f'[server]\nreuse_port = true\nshutdown_s = 2\n[redis]\nurl = "{redis_url}"\n[stream]\nflush_max_ms = 20\n'
         f'[access]\ntrusted_proxies = ["127.0.0.1/32"]\n[limits]\nconnections_per_ip = {PER_ADDRESS}\n'
         f"[market]\n{market}\n"
     )

@@ -102,7 +102,7 @@ async def test_a_feed_counts_as_silent_by_the_new_limit(
 
 @pytest.mark.parametrize(
     ("broken", "why"),
-    [("[stream", "not valid TOML"), ("[stream]\ntick_ms = 0\n", "stream.flush_max_ms"), ("[dream]\n", "dream")],
+    [("[stream", "not valid TOML"), ("[stream]\nflush_max_ms = 0\n", "stream.flush_max_ms"), ("[dream]\n", "dream")],
     ids=["no TOML", "impossible value", "unknown section"],
 )
 async def test_a_broken_file_changes_nothing_and_is_logged(

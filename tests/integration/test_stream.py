@@ -62,7 +62,12 @@ async def test_a_connection_begins_with_who_speaks_and_the_limits(up: Serving) -
         assert someone.hello["op"] == "hello"
         assert someone.hello["protocol"] == "1"
         assert someone.hello["interval_ms"] == "20"
-        assert someone.hello["limits"] == {"max_subscriptions": "5", "max_message_bytes": "8192", "history_max": "50"}
+        assert someone.hello["limits"] == {
+            "max_subscriptions": "5",
+            "max_message_bytes": "8192",
+            "history_max": "50",
+            "latency_ms": "1",
+        }
         assert someone.socket.subprotocol == "kline.v1.json"
 
 
@@ -187,12 +192,29 @@ async def test_nothing_follows_an_unsubscribe_and_unknown_names_are_no_error(up:
 class TestSet:
     async def test_says_what_is_in_force_and_keeps_what_is_absent(self, up: Serving) -> None:
         async with client(up) as someone:
-            assert (await someone.ask("set", max_rate=4))["interval_ms"] == "320"
+            assert (await someone.ask("set", max_rate=4))["interval_ms"] == "250"
             answer = await someone.ask("set", closed_only=True, max_bytes_per_min=50_000)
             assert (answer["max_rate"], answer["closed_only"], answer["max_bytes_per_min"]) == ("4.0", True, "50000")
             answer = await someone.ask("set", max_rate=None, max_bytes_per_min=None)
             assert (answer["max_rate"], answer["closed_only"], answer["max_bytes_per_min"]) == (None, True, None)
-            assert answer["interval_ms"] == "20"
+            assert (answer["interval_ms"], answer["latency_ms"]) == ("20", None)
+
+    async def test_who_asks_for_every_update_at_once_is_sent_it_and_says_when_that_ends(
+        self, up: Serving, publisher: Publisher
+    ) -> None:
+        async with client(up) as someone:
+            answer = await someone.ask("set", latency_ms=0)
+            assert (answer["interval_ms"], answer["latency_ms"]) == ("1", "1")
+            await someone.subscribe(PRICE)
+            await publisher.ticker("7")
+            await someone.until(lambda: price_of(someone) == "7")
+            answer = await someone.ask("set", latency_ms=None)
+            assert (answer["interval_ms"], answer["latency_ms"]) == ("20", None)
+
+    async def test_a_wish_that_is_no_number_is_refused(self, up: Serving) -> None:
+        async with client(up) as someone:
+            for wish in (-1, "0", True):
+                assert (await someone.ask("set", latency_ms=wish))["code"] == "BAD_REQUEST"
 
     async def test_a_rate_spaces_updates_out_and_the_newest_arrives(self, up: Serving, publisher: Publisher) -> None:
         async with client(up) as quick, client(up) as slow:

@@ -42,7 +42,7 @@ export class FakeSocket implements Socket {
 
   hello(over: Record<string, unknown> = {}): void {
     const limits = { max_subscriptions: 1024, max_message_bytes: 8192, history_max: 500 };
-    this.say({ op: "hello", protocol: 1, server: "test/1", time: Date.now(), tick_ms: 50, limits, ...over });
+    this.say({ op: "hello", protocol: 1, server: "test/1", time: Date.now(), interval_ms: 50, limits, ...over });
   }
 
   /** The connection ends from the other side. */

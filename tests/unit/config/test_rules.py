@@ -30,7 +30,7 @@ def test_tick_and_step_sizes_are_valid() -> None:
         pytest.param("[servre]\nport = 1", "servre: no such section; did you mean 'server'?", id="unknown section"),
         pytest.param("[server]\nport = '1'", "server.port: Expected `int`, got `str`", id="wrong type"),
         pytest.param("[server]\nport = 65536", "server.port: Expected `int` <= 65535", id="out of range"),
-        pytest.param("[stream]\ntick_ms = 1", "stream.flush_max_ms: Expected `int` >= 5", id="too small"),
+        pytest.param("[stream]\nflush_max_ms = 1", "stream.flush_max_ms: Expected `int` >= 5", id="too small"),
         pytest.param("[log]\nlevel = 'loud'", "log.level: Invalid enum value 'loud'", id="no such choice"),
         pytest.param("[redis]\nretry_s = []", "redis.retry_s: Expected `array` of length >= 1", id="empty"),
         pytest.param(

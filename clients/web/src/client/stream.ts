@@ -208,7 +208,7 @@ export class KlineStream {
   #opened(hello: Hello): void {
     this.#hello = hello;
     this.#commands.historyMax = hello.limits.history_max;
-    this.#intervalMs = hello.tick_ms;
+    this.#intervalMs = hello.interval_ms;
     this.#throttled = null;
     this.#clockOffsetMs = hello.time - Date.now();
     this.#commands.restart(this.#channels.values());

@@ -60,7 +60,7 @@ export interface Hello {
   readonly protocol: number;
   readonly server: string;
   readonly time: number;
-  readonly tick_ms: number;
+  readonly interval_ms: number;
   readonly limits: {
     readonly max_subscriptions: number;
     readonly max_message_bytes: number;

@@ -17,21 +17,21 @@ def test_without_options_there_are_the_gateway_and_all_peers() -> None:
 
 
 def test_further_gateways_follow_the_first() -> None:
-    found = columns(["before", "short", "gateway"], ["before=../other", "short=."], ["short:stream.tick_ms=5"])
+    found = columns(["before", "short", "gateway"], ["before=../other", "short=."], ["short:stream.flush_max_ms=5"])
 
     assert found == [
         Column("gateway", "gateway"),
         Column("before", "gateway", Path("../other")),
-        Column("short", "gateway", None, {"stream": {"tick_ms": 5}}),
+        Column("short", "gateway", None, {"stream": {"flush_max_ms": 5}}),
     ]
 
 
 def test_a_setting_without_a_name_is_for_all_gateways() -> None:
-    settings = ["stream.tick_ms=5", "before:stream.tick_ms=7", "market.quiet=skip"]
+    settings = ["stream.flush_max_ms=5", "before:stream.flush_max_ms=7", "market.quiet=skip"]
     first, second = columns(["gateway", "before"], ["before=x"], settings)
 
-    assert first.settings == {"stream": {"tick_ms": 5}, "market": {"quiet": "skip"}}
-    assert second.settings == {"stream": {"tick_ms": 7}, "market": {"quiet": "skip"}}
+    assert first.settings == {"stream": {"flush_max_ms": 5}, "market": {"quiet": "skip"}}
+    assert second.settings == {"stream": {"flush_max_ms": 7}, "market": {"quiet": "skip"}}
 
 
 @pytest.mark.parametrize(
@@ -41,10 +41,10 @@ def test_a_setting_without_a_name_is_for_all_gateways() -> None:
         ([], ["before"], [], "expected NAME=PATH"),
         ([], ["=x"], [], "expected NAME=PATH"),
         ([], ["picows=x"], [], "expected NAME=PATH"),
-        ([], [], ["other:stream.tick_ms=5"], "no gateway other"),
-        ([], [], ["tick_ms=5"], "expected SECTION.KEY=VALUE"),
-        ([], [], [":stream.tick_ms=5"], "expected SECTION.KEY=VALUE"),
-        ([], [], ["stream.tick_ms"], "expected SECTION.KEY=VALUE"),
+        ([], [], ["other:stream.flush_max_ms=5"], "no gateway other"),
+        ([], [], ["flush_max_ms=5"], "expected SECTION.KEY=VALUE"),
+        ([], [], [":stream.flush_max_ms=5"], "expected SECTION.KEY=VALUE"),
+        ([], [], ["stream.flush_max_ms"], "expected SECTION.KEY=VALUE"),
     ],
 )
 def test_a_wrong_option_is_named(wanted: list[str], gateways: list[str], settings: list[str], said: str) -> None:

@@ -14,7 +14,7 @@ def comparison(*cells: Any, **changes: Any) -> Comparison:
         "started": "2026-01-01T00:00:00+00:00",
         "seconds": 8.0,
         "machine": {"cores": 2},
-        "servers": {"gateway": {"kind": "gateway", "version": "abc", "settings": {"stream": {"tick_ms": 5}}}},
+        "servers": {"gateway": {"kind": "gateway", "version": "abc", "settings": {"stream": {"flush_max_ms": 5}}}},
         "rows": {"20 x 10 x 5/s": "20 clients <at once>"},
         "cells": cells,
         "notes": ("picows is not installed",),
@@ -66,7 +66,7 @@ def test_the_table_is_markdown_with_aligned_columns() -> None:
     assert notes == [
         "- one run of 8 s",
         "- 20 x 10 x 5/s: 20 clients <at once>",
-        "- gateway: gateway abc, {'stream': {'tick_ms': 5}}",
+        "- gateway: gateway abc, {'stream': {'flush_max_ms': 5}}",
         "- picows is not installed",
     ]
 
