@@ -1,9 +1,9 @@
 """When each group is flushed: as soon as there is something new, and no sooner than what flushes cost allows. Pure.
 
-After a flush that took `cost` of CPU time the next one begins no sooner than `cost / share` later, so that flushes take
-that share of the core at most: with little to do an update leaves at once, with much to do many leave together. Network
-cards moderate their interrupts in the same way. Every group has an interval besides: `flush_min_ms` in the default
-tier, that of its rate in the others, and `flush_max_ms` in all of them while the process is busy.
+A group's flush interval is `shortest + cost / share`, `longest` at most, where `cost` is what the flushes of all groups
+take: flushes take less than that share of the core, with little to do an update leaves at once, with much to do many
+leave together. Network cards moderate their interrupts in the same way. Tiers with a rate are flushed no more often
+than that says, and all of them as seldom as `longest` while the process is busy.
 
 Two kinds of flushes have a share of their own, so that neither waits for the rest nor can slow it down: those of the
 fast tier, and those that only bring klines that have closed.
@@ -73,6 +73,8 @@ class FlushSchedule:
         self.busy = False
         """Whether every group is flushed as seldom as `longest_s`."""
         self._fast_spent_s = 0.0
+        # What a flush of every group takes, but for the fast tier's.
+        self._cost_s = 0.0
         self._next_s = self._fast_next_s = self._closed_next_s = 0.0
         self._has_closed = False
         # What the flushes have taken that bring the klines which have closed now.
@@ -113,8 +115,9 @@ class FlushSchedule:
             self._fast_spent_s += cost_s
             self._fast_next_s = started_s + min(max(FAST_MIN_S, cost_s / self._fast_share), self._longest_s)
             return
-        groups = sum(group.in_use for group in self._groups(DEFAULT))
-        self._next_s = started_s + min(cost_s / self._share, self._longest_s / max(1, groups))
+        groups = self._groups(DEFAULT)
+        self._cost_s = sum([group.cost_s for group in groups])
+        self._next_s = started_s + min(cost_s / self._share, self._longest_s / max(1, len(groups)))
 
     def take_fast_use(self, elapsed_s: float) -> float:
         """The part of its share of the core that the fast tier has used since the last call, `elapsed_s` ago."""
@@ -126,33 +129,39 @@ class FlushSchedule:
         at_s = math.inf
         if closed:
             at_s = self._closed_next_s
-        if any(group.in_use for group in self._tiers[FAST].groups):
+        if self._groups(FAST, FAST):
             at_s = min(at_s, self._fast_next_s)
-        flushed_s = min((group.flushed_s for group in self._groups(DEFAULT) if group.in_use), default=math.inf)
+        flushed_s = min([group.flushed_s for group in self._groups(DEFAULT)], default=math.inf)
         return max(now_s, min(at_s, max(self._next_s, flushed_s + self._interval_s(DEFAULT))))
 
     def next_s(self, now_s: float, feed_state: FeedState, periods: Periods) -> float:
         """When the next group is due, going by what is known now."""
-        fast_s = min((self._due_s(group, feed_state, periods) for group in self._tiers[FAST].groups), default=math.inf)
-        rest_s = min((self._due_s(group, feed_state, periods) for group in self._groups(DEFAULT)), default=math.inf)
+        fast, rest = self._groups(FAST, FAST), self._groups(DEFAULT)
+        fast_s = min([self._due_s(group, feed_state, periods) for group in fast], default=math.inf)
+        rest_s = min([self._due_s(group, feed_state, periods) for group in rest], default=math.inf)
         at_s = min(max(self._fast_next_s, fast_s), max(self._next_s, rest_s))
         if self._has_closed:
             at_s = min(at_s, self._closed_next_s)
         return max(now_s, at_s)
 
-    def _groups(self, first: int, last: int | None = None) -> Iterable[Group]:
-        """The groups of the tiers from `first` on, up to `last`."""
+    def _groups(self, first: int, last: int | None = None) -> list[Group]:
+        """The groups with sessions of the tiers from `first` on, up to `last`."""
         stop = None if last is None else last + 1
-        return [group for tier in self._tiers[first:stop] for group in tier.groups]
+        return [group for tier in self._tiers[first:stop] for group in tier.groups if group.in_use]
+
+    @property
+    def interval_s(self) -> float:
+        """Between two flushes of a group of the default tier."""
+        if self.busy:
+            return self._longest_s
+        return min(self._shortest_s + self._cost_s / self._share, self._longest_s)
 
     def _interval_s(self, tier: int) -> float:
         """Between two flushes of a group."""
-        return max(self._tiers[tier].interval_s, self._longest_s if self.busy else self._shortest_s)
+        return max(self._tiers[tier].interval_s, self.interval_s)
 
     def _due_s(self, group: Group, feed_state: FeedState, periods: Periods) -> float:
-        """When the group may be flushed next, its tier's turn apart; infinite while it has no sessions."""
-        if not group.in_use:
-            return math.inf
+        """When the group may be flushed next, its tier's turn apart."""
         if group.changed or group.feed_state is not feed_state or group.ticker_period != periods.ticker:
             if group.tier == FAST:
                 return group.flushed_s

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 FEW = 4
 """If what has changed is of fewer cohorts than one in so many, only these are looked at."""
 
+COST_WEIGHT = 0.25
+"""Weight of one flush in the average of what flushes cost."""
+
 
 class Group:
     """Sessions are either in sync (in a cohort) or in `catching_up`; never both."""
@@ -46,6 +49,8 @@ class Group:
         self.probed_s, self.probed_to = 0.0, 0
         """Up to which member, and when, sockets were last probed for unsent bytes."""
         self.flushes = 0
+        self.cost_s = 0.0
+        """What a flush takes on average, in seconds."""
         self.feed_state: FeedState | None = None
         """The feed state that every cohort has been sent; `None`: none yet."""
         self.ticker_period: int = like.ticker_period if like is not None else 1
@@ -242,6 +247,10 @@ class Group:
     def note_served(self, stop: int) -> None:
         """The first `stop` members have been served at this flush."""
         self._served_to = stop
+
+    def note_cost(self, cost_s: float) -> None:
+        """A flush has taken so long."""
+        self.cost_s += COST_WEIGHT * (cost_s - self.cost_s)
 
     def note_probed(self, stop: int, now_s: float) -> None:
         """The sockets of the members up to `stop` have been probed for unsent bytes."""

@@ -206,6 +206,13 @@ class Hub:
             session.pace.set_tier(tier)
             self.tiers[tier].join(session)
 
+    def arrange_groups(self) -> None:
+        """Split groups whose flushes take long, and drop empty ones; to be called between flushes, about once a second."""
+        for tier in self.tiers:
+            tier.drop_empty()
+            for group in tuple(tier.groups):
+                tier.split(group)
+
     # What a client asks to be served with.
 
     def set_style(self, session: Session, style: Style) -> None:
@@ -278,7 +285,8 @@ class Hub:
                 if channel.subscribers and channel.view is View.NATIVE:
                     self._mark_all_for_resync(channel)
         for group in self.groups() if changed else ():
-            group.mark_changed(changed)
+            if group.cohorts:
+                group.mark_changed(changed)
         self.changed_channels = len(changed)
 
     def begin(self, group: Group, held_lanes: AbstractSet[Lane] = frozenset(), now_s: float = 0.0) -> None:

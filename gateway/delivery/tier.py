@@ -2,7 +2,7 @@
 
 Groups keep each flush short, whatever the number of clients: between two of them the feed is read and others are
 answered, and what a client is sent is as new as its own group's flush. Each group costs its own encoding of what has
-changed, so there are few.
+changed, so there are few: a group is split when its flushes take long.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from gateway.delivery.channel import Channel
     from gateway.delivery.session import Session
 
-GROUP_SESSIONS = 125
-"""Sessions of a group before another one is made: a flush of so many takes about two milliseconds."""
+SPLIT_S = 0.003
+"""If the flushes of a group take longer on average, half of its sessions become a group of their own."""
 
 GROUPS_MAX = 8
 """Groups of a tier at most: with more of them encoding would take as long as writing."""
 
 
 class Tier:
-    """Groups are made as sessions come, and stay."""
+    """Groups are made as flushes become long; there is always one."""
 
     def __init__(self, number: int, channels: Sequence[Channel]) -> None:
         """`channels`: all channels by number."""
@@ -57,10 +57,23 @@ class Tier:
         return sum(len(group.cohorts) for group in self.groups)
 
     def join(self, session: Session) -> None:
-        """Put a session into the group with the fewest sessions, or into a new one."""
+        """Put a session into the group with the fewest sessions."""
         group = min(self.groups, key=attrgetter("size"))
-        if group.size >= GROUP_SESSIONS and len(self.groups) < GROUPS_MAX:
-            group = Group(self.number, self._channels, group)
-            self.groups.append(group)
         session.join(group)
         group.add(session)
+
+    def split(self, group: Group) -> None:
+        """Let half of a group's sessions be a group of their own if its flushes take long. They catch up."""
+        if group.cost_s < SPLIT_S or group.size < 2 or len(self.groups) >= GROUPS_MAX:
+            return
+        half = Group(self.number, self._channels, group)
+        self.groups.append(half)
+        for session in sorted(group.sessions(), key=attrgetter("order"))[1::2]:
+            group.remove(session)
+            session.join(half)
+            half.add(session)
+        half.cost_s = group.cost_s = group.cost_s / 2
+
+    def drop_empty(self) -> None:
+        """Keep no groups without sessions, but for one."""
+        self.groups = [group for group in self.groups if group.size] or self.groups[:1]

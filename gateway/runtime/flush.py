@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-LOOK_S = 0.1
+LOOK_S = 0.2
 """How often the time is looked at while nothing changes: klines end and data becomes stale by the clock alone."""
 
 CLOCK_SESSIONS = 16
@@ -167,6 +167,7 @@ class Flusher:
         if now_s - self._upkeep_s >= 1.0:
             self._writer.balance_fast(self.schedule.take_fast_use(now_s - self._upkeep_s))
             self._writer.speed_up(now_s)
+            self._hub.arrange_groups()
             self._upkeep_s = now_s
             self._counters.log_burst_summaries(now_s)
 
@@ -188,8 +189,8 @@ class Flusher:
     async def _flush_group(self, due: Due, published_s: float, now_ms: int) -> None:
         """Write to the sessions of a group, in slices."""
         group, held_lanes = due
-        started_s, started_cpu_s = self._monotonic(), self._spent_s()
-        slice_end_s = started_s + SLICE_S
+        started_s = self._monotonic()
+        slice_end_s, others_s = started_s + SLICE_S, 0.0
         only_closed = held_lanes is ALL_LANES
         period, announcement = self.load.periods.ticker, None
         if not only_closed and group.ticker_period != period:
@@ -209,24 +210,22 @@ class Flusher:
             if at_s > slice_end_s:
                 await self._sleep(0)
                 slice_end_s = self._monotonic() + SLICE_S
+                others_s += slice_end_s - SLICE_S - at_s
         if not only_closed:
             self._fanout.probe(group, started_s)
         for position, session in enumerate(list(group.catching_up)):
             self._writer.catch_up(group, session, flush, started_s)
-            if not position % CLOCK_SESSIONS and self._monotonic() > slice_end_s:
+            if not position % CLOCK_SESSIONS and (at_s := self._monotonic()) > slice_end_s:
                 await self._sleep(0)
                 slice_end_s = self._monotonic() + SLICE_S
-        cost_s = self._spent_s() - started_cpu_s
+                others_s += slice_end_s - SLICE_S - at_s
+        took_s = self._monotonic() - started_s
+        self._counters.observe_flush(took_s)
+        cost_s = took_s - others_s
         self.schedule.flushed(due, started_s, cost_s)
         if not only_closed:
+            group.note_cost(cost_s)
             self.load.note_flush(cost_s, tickers=Lane.TICKER not in held_lanes)
-        self._counters.observe_flush(self._monotonic() - started_s)
-
-    def _spent_s(self) -> float:
-        """CPU time that flushes have taken since the start."""
-        meter = self._windows.meter
-        meter.settle()
-        return meter.spent_s[Cause.FLUSH]
 
     def _observe_load(self, late_s: float) -> None:
         """Adapt to what the last interval went into, and shed clients when nothing else helps.
