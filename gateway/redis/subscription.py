@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Messages = list[list[bytes]]
 
 
-DRAIN_S = 0.02
+DRAIN_S = 0.005
 """How long reads are collected while the receiver surges: of what is parsed at once the newest is enough."""
 
 DRAIN_BYTES = 1 << 20

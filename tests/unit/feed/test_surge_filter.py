@@ -112,8 +112,8 @@ def test_sharded_messages_have_no_pattern() -> None:
 
 
 def test_what_is_known_of_channels_is_bounded(surge: SurgeFilter, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(surge_filter, "HEADS_MAX", 3)
+    monkeypatch.setattr(surge_filter, "KEYS_MAX", 3)
     for number in range(20):
         read = [*many(f"S{number}"), kline(1)]
         assert decoded(surge.reduce(encoded(read)))[-2] == ticker(f"S{number}", PIECES_MIN - 1)
-    assert len(surge._heads) <= 3
+    assert len(surge._tickers) <= 4
