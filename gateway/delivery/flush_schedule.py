@@ -32,6 +32,12 @@ FAST_MIN_S = 0.001
 CLOSED_SHARE = 0.25
 """Part of the core for flushes that only bring closed klines."""
 
+CLOSED_GATHER_S = 0.001
+"""How long the first closed kline waits for others: the klines of all symbols end in the same moment."""
+
+CLOSED_BURST_S = 0.05
+"""What they may take in one go before that share holds."""
+
 VISIT_S = 1.0
 """How often every cohort is looked at, changed or not: one that is idle may be due a heartbeat."""
 
@@ -75,19 +81,23 @@ class FlushSchedule:
         self._fast_spent_s = 0.0
         # What a flush of every group takes, but for the fast tier's.
         self._cost_s = 0.0
-        self._next_s = self._fast_next_s = self._closed_next_s = 0.0
+        self._next_s = self._fast_next_s = 0.0
+        # When the share of the core for closed klines will have made up for what their flushes have taken.
+        self._closed_free_s = 0.0
         self._has_closed = False
-        # What the flushes have taken that bring the klines which have closed now.
-        self._closed_cost_s: float | None = None
+        self._closed_since_s = 0.0
+        # Whether some groups have been flushed for the klines that have closed now.
+        self._closing = False
 
     def give(self, got: float, rest: float) -> None:
         """Let flushes take what is left. `got`: part of the core that the process gets, `rest`: what all its other work
         takes of the core."""
         self._share = min(self._most_share, max(SHARE_MIN * got, HEADROOM * got - rest))
 
-    def note_closed(self) -> None:
+    def note_closed(self, now_s: float) -> None:
         """Klines have closed: they leave at once."""
-        self._has_closed = True
+        if not self._has_closed:
+            self._has_closed, self._closed_since_s = True, now_s
 
     def take(self, now_s: float, flush_number: int, feed_state: FeedState, periods: Periods) -> Due | None:
         """The next group that is due and has not been flushed at this flush; `None`: no more.
@@ -108,7 +118,8 @@ class FlushSchedule:
         """A group has been flushed, which took `cost_s` of CPU time."""
         group, held_lanes = due
         if held_lanes is ALL_LANES:
-            self._closed_cost_s = (self._closed_cost_s or 0.0) + cost_s
+            self._closing = True
+            self._closed_free_s = max(self._closed_free_s, started_s) + cost_s / CLOSED_SHARE
             return
         group.flushed_s = started_s
         if group.tier == FAST:
@@ -128,7 +139,8 @@ class FlushSchedule:
         """When to flush, as something in the market has changed; `closed`: a kline has closed."""
         at_s = math.inf
         if closed:
-            at_s = self._closed_next_s
+            self.note_closed(now_s)
+            at_s = self._closed_s
         if self._groups(FAST, FAST):
             at_s = min(at_s, self._fast_next_s)
         flushed_s = min([group.flushed_s for group in self._groups(DEFAULT)], default=math.inf)
@@ -141,7 +153,7 @@ class FlushSchedule:
         rest_s = min([self._due_s(group, feed_state, periods) for group in rest], default=math.inf)
         at_s = min(max(self._fast_next_s, fast_s), max(self._next_s, rest_s))
         if self._has_closed:
-            at_s = min(at_s, self._closed_next_s)
+            at_s = min(at_s, self._closed_s)
         return max(now_s, at_s)
 
     def _groups(self, first: int, last: int | None = None) -> list[Group]:
@@ -172,16 +184,18 @@ class FlushSchedule:
 
     def _take_closed(self, now_s: float, flush_number: int) -> Due | None:
         """The next group that is sent what has closed, and nothing else: of the two tiers that have no rate."""
-        if self._closed_cost_s is None and now_s < self._closed_next_s - SLACK_S:
+        if not self._closing and now_s < self._closed_s - SLACK_S:
             return None
         for group in self._groups(FAST, DEFAULT):
             if group.changed and group.last_flush < flush_number:
                 return Due(group, ALL_LANES)
-        if self._closed_cost_s is not None:
-            self._closed_next_s = now_s + self._closed_cost_s / CLOSED_SHARE
-        self._closed_cost_s = None
-        self._has_closed = False
+        self._has_closed = self._closing = False
         return None
+
+    @property
+    def _closed_s(self) -> float:
+        """When a flush for closed klines may begin."""
+        return max(self._closed_since_s + CLOSED_GATHER_S, self._closed_free_s - CLOSED_BURST_S / CLOSED_SHARE)
 
     def _most_overdue(
         self, groups: Iterable[Group], now_s: float, flush_number: int, feed_state: FeedState, periods: Periods

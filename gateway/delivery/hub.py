@@ -207,7 +207,7 @@ class Hub:
             self.tiers[tier].join(session)
 
     def arrange_groups(self) -> None:
-        """Split groups whose flushes take long, and drop empty ones; to be called between flushes, about once a second."""
+        """Split groups whose flushes take long, drop empty ones; to be called between flushes, about once a second."""
         for tier in self.tiers:
             tier.drop_empty()
             for group in tuple(tier.groups):

@@ -153,7 +153,7 @@ class Flusher:
         if tracing:
             tracing.published(hub)
         if hub.has_closed:
-            self.schedule.note_closed()
+            self.schedule.note_closed(now_s)
         number = hub.flush_number
         while due := self.schedule.take(self._monotonic(), number, hub.feed_state, load.periods):
             await self._flush_group(due, now_s, now_ms)
