@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gateway.config import MarketConfig
+from gateway.delivery.throttle import TIER_RATES
 from gateway.market.market import Market
 from tests.builders import MINUTE_MS, T0, closed_klines, kline, kline_update, ticker_update
 
@@ -13,13 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from gateway.delivery.channel import Lane
+    from gateway.delivery.group import Group
     from gateway.delivery.hub import Hub
     from gateway.delivery.staleness import Staleness
-    from gateway.delivery.tier import Tier
     from gateway.model.kline import Kline
     from gateway.model.ticker import Ticker
 
 LOG = 4
+SLOWEST = len(TIER_RATES) - 1
 
 
 def number_of(of: Kline) -> int:
@@ -86,7 +88,17 @@ class SampleMarket:
         self.market.reseed(symbol, "1m", closed_klines(numbers), T0)
 
 
-def flush(samples: SampleMarket, hub: Hub, held: AbstractSet[Lane] = frozenset()) -> list[Tier]:
-    """Begin a flush, as `Flusher` does; returns the tiers that are due."""
-    hub.publish(samples.market.take_changes())
-    return hub.due(held)
+def flush(
+    samples: SampleMarket,
+    hub: Hub,
+    held: AbstractSet[Lane] = frozenset(),
+    *,
+    slowest: int = SLOWEST,
+    now_s: float = 0.0,
+) -> list[Group]:
+    """Publish, and begin a flush of every group in use of the tiers up to `slowest`; returns these groups."""
+    hub.publish(samples.market.take_changes(), now_s)
+    groups = [group for group in hub.groups() if group.in_use and group.tier <= slowest]
+    for group in groups:
+        hub.begin(group, held, now_s)
+    return groups

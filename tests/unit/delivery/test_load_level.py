@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.delivery.channel import Lane
 from gateway.delivery.load_level import CALM_S, SHED_AFTER_S, Load, Window
 from gateway.delivery.load_meter import Cause
-from gateway.delivery.load_remedies import FLUSH_PERIODS, HTTP_SHARES, NORMAL, Level
+from gateway.delivery.load_remedies import FLUSH_PERIODS, HTTP_SHARES, NORMAL, Level, Periods
 
 INTERVAL_S = 0.05
 SHED_ABOVE = 100
@@ -30,14 +29,18 @@ class Run:
         self.changes = 0
         self.clients = 1000
 
+    def with_tickers(self) -> bool:
+        """Whether this flush includes tickers."""
+        return not self.flush_number % self.load.periods.ticker
+
     def writes_all_the_time(self, seconds: float, others: float = 0.0) -> None:
         """Flushes take all of the time that the process gets, those without tickers too."""
         for _ in range(round(seconds / INTERVAL_S)):
             self.flush_number += 1
             self.now_s += INTERVAL_S
-            tickers = Lane.TICKER not in self.load.held_lanes(self.flush_number)
             spent_s = {Cause.FLUSH: (1 - others) * INTERVAL_S, Cause.OTHERS: others * INTERVAL_S}
-            self.load.observe(Window(INTERVAL_S, spent_s, tickers, self.clients), self.now_s)
+            self.load.note_flush(spent_s[Cause.FLUSH], tickers=self.with_tickers())
+            self.load.observe(Window(INTERVAL_S, spent_s, self.clients), self.now_s)
 
     def for_seconds(
         self,
@@ -52,7 +55,7 @@ class Run:
         end_s = self.now_s + seconds
         while self.now_s < end_s - INTERVAL_S / 2:
             self.flush_number += 1
-            tickers = Lane.TICKER not in self.load.held_lanes(self.flush_number)
+            tickers = self.with_tickers()
             most_http = self.load.http_share * self.load.got
             parts = {
                 Cause.FLUSH: flush if tickers else 0.0,
@@ -67,7 +70,8 @@ class Run:
             spent_s = {cause: part * fits * INTERVAL_S for cause, part in parts.items()}
             spent_s[Cause.OTHERS] = others * elapsed * INTERVAL_S
             self.now_s += elapsed * INTERVAL_S
-            window = Window(elapsed * INTERVAL_S, spent_s, tickers, self.clients, http_waits=http > most_http)
+            self.load.note_flush(spent_s[Cause.FLUSH], tickers=tickers)
+            window = Window(elapsed * INTERVAL_S, spent_s, self.clients, http_waits=http > most_http)
             self.changes += self.load.observe(window, self.now_s)
 
 
@@ -81,7 +85,7 @@ def test_nothing_is_held_back_while_there_is_time_left(run: Run) -> None:
     assert run.load.level is Level.NORMAL
     assert run.load.cause is None
     assert run.load.because == ""
-    assert not run.load.held_lanes(1)
+    assert run.load.periods == Periods(1, 1)
     assert not run.load.refuses
     assert not run.load.conflates
     assert run.load.http_share == 1
@@ -110,7 +114,7 @@ def test_ingest_is_conflated_and_slows_flushes_but_never_refuses_or_sheds(run: R
     run.for_seconds(3 * SHED_AFTER_S, 0.1, ingest=2.0)
     assert run.load.levels == {**NORMAL, Cause.INGEST: Level.OVERLOAD}
     assert run.load.conflates
-    assert run.load.held_lanes(1) == {Lane.TICKER, Lane.KLINE}
+    assert run.load.periods == Periods(4, 2)
     assert not run.load.refuses
     assert not run.load.sheds(run.now_s)
 
@@ -119,7 +123,7 @@ def test_http_gets_a_share_and_streams_are_served_as_before(run: Run) -> None:
     run.for_seconds(30, 0.2, http=2.0)
     assert run.load.levels == {**NORMAL, Cause.HTTP: Level.BUSY}
     assert run.load.http_share == HTTP_SHARES[Level.BUSY]
-    assert not run.load.held_lanes(1)
+    assert run.load.periods == Periods(1, 1)
     assert not run.load.refuses
 
 
@@ -214,8 +218,7 @@ def test_a_level_that_held_for_long_is_tried_as_soon_as_ever(run: Run) -> None:
 
 def test_tickers_wait_longer_than_forming_klines(run: Run) -> None:
     run.load.levels[Cause.FLUSH] = Level.SURGE
-    held = [run.load.held_lanes(number) for number in range(4)]
-    assert held == [set(), {Lane.TICKER, Lane.KLINE}, {Lane.TICKER}, {Lane.TICKER, Lane.KLINE}]
+    assert run.load.periods.ticker > run.load.periods.kline > 1
     assert run.load.periods == FLUSH_PERIODS[Level.SURGE]
 
 

@@ -54,7 +54,7 @@ class Rig:
         flush(self.samples, self.hub, frozenset(held))
 
     def take(self, budget_bytes: int = PLENTY) -> bytes:
-        taken = self.session.take(self.hub.published, budget_bytes, NOW_MS)
+        taken = self.session.take(self.hub.published, budget_bytes, NOW_MS, self.session.group.held_lanes)
         if taken.overrun:
             self.hub.queue_snapshots(self.session)
         return taken.frames
@@ -133,7 +133,7 @@ class TestSync:
     def test_a_session_in_sync_keeps_no_offsets_of_its_own_and_gets_them_back_when_it_leaves(self, rig: Rig) -> None:
         session = rig.session
         assert session.log_offsets == {rig.kline.n: 1}
-        cohort = Cohort(STYLE, session.subscription_set, rig.hub.feed_state, rig.hub.flush_number)
+        cohort = Cohort(STYLE, session.subscription_set, rig.hub.feed_state, rig.hub.flush_number, 0.0)
         session.enter_sync(cohort)
         assert (session.cohort, session.log_offsets) == (cohort, {})
         state = FeedState(StaleReason.DISCONNECTED, 7)

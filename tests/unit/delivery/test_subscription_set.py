@@ -42,8 +42,8 @@ def test_equal_sets_are_one_object_and_live_as_long_as_somebody_has_them(hub: Hu
 
 def test_a_new_cohort_is_empty_and_its_sessions_lack_nothing(hub: Hub) -> None:
     state, subscription_set = FeedState(), SubscriptionSets().of([hub.ticker_channel("AAAUSDT")])
-    cohort = Cohort(STYLE, subscription_set, state, 7)
+    cohort = Cohort(STYLE, subscription_set, state, 7, 100.0)
     assert (cohort.style, cohort.subscription_set, cohort.size) == (STYLE, subscription_set, 0)
     assert cohort.feed_state is state
     assert cohort.feed_state_before is state
-    assert (cohort.frame, cohort.framed_at_flush, cohort.last_frame_flush) == (b"", 7, 7)
+    assert (cohort.frame, cohort.framed_at_flush, cohort.last_frame_s) == (b"", 7, 100.0)
