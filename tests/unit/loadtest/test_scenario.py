@@ -82,7 +82,9 @@ def test_a_missing_or_invalid_file_is_refused(tmp_path: Path) -> None:
 def test_keys_can_be_overridden(tmp_path: Path) -> None:
     path = written(tmp_path, "[clients]\ncount = 5\n")
 
-    scenario = load(path, ("clients.count=7", "title=two words", "feed.intervals=['1m']", "gateway.stream.flush_max_ms=20"))
+    scenario = load(
+        path, ("clients.count=7", "title=two words", "feed.intervals=['1m']", "gateway.stream.flush_max_ms=20")
+    )
 
     assert scenario.clients.count == 7
     assert scenario.title == "two words"

@@ -174,7 +174,7 @@ class TestMessages:
             "protocol": "1",
             "server": "kline-gateway/1",
             "time": str(T0),
-            "flush_max_ms": "50",
+            "interval_ms": "50",
             "limits": {"history_max": "500"},
         }
 

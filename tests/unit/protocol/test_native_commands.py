@@ -18,7 +18,7 @@ from gateway.delivery.commands import (
 )
 from gateway.model.errors import ErrorCode
 from gateway.model.symbol import SymbolRule
-from gateway.protocol.native_commands import BYTES_PER_MIN_MIN, ID_MAX, NativeCommands, id_of
+from gateway.protocol.native_commands import BYTES_PER_MIN_MIN, FAST_LATENCY_MS, ID_MAX, NativeCommands, id_of
 
 COMMANDS = NativeCommands(SymbolRule(), ("1m", "1h"), 500)
 
@@ -120,6 +120,10 @@ class TestSet:
             ({"max_rate": None, "closed_only": False}, SetProfile(5, 0.0, False, None)),
             ({"max_bytes_per_min": BYTES_PER_MIN_MIN}, SetProfile(5, None, None, BYTES_PER_MIN_MIN)),
             ({"max_bytes_per_min": None}, SetProfile(5, None, None, 0)),
+            ({"latency_ms": FAST_LATENCY_MS}, SetProfile(5, None, None, None, fast=True)),
+            ({"latency_ms": 0}, SetProfile(5, None, None, None, fast=True)),
+            ({"latency_ms": 1.5}, SetProfile(5, None, None, None, fast=False)),
+            ({"latency_ms": None}, SetProfile(5, None, None, None, fast=False)),
         ],
     )
     def test_keeps_absent_settings_and_lifts_null_limits(self, fields: dict[str, Any], expected: SetProfile) -> None:
@@ -137,6 +141,9 @@ class TestSet:
             {"max_bytes_per_min": BYTES_PER_MIN_MIN - 1},
             {"max_bytes_per_min": 1e6},
             {"max_bytes_per_min": True},
+            {"latency_ms": -1},
+            {"latency_ms": "1"},
+            {"latency_ms": True},
         ],
         ids=str,
     )

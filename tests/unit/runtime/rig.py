@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from gateway.delivery.dialect import Style
     from gateway.market.series import Series
 
-CONFIG = msgspec.structs.replace(Config(), stream=msgspec.structs.replace(Config().stream, flush_max_ms=50, slow_abort_s=1))
+CONFIG = msgspec.structs.replace(
+    Config(), stream=msgspec.structs.replace(Config().stream, flush_max_ms=50, slow_abort_s=1)
+)
 INTERVAL_S = 0.05
 
 

@@ -19,7 +19,7 @@ from gateway.model.feed_time import AGREEING_COUNTS, COUNT_S
 from gateway.ops.counters import Counters, Stage
 from gateway.redis.contract import Topic
 from gateway.runtime.clock import SteadyClock
-from gateway.runtime.ingest import INGEST_SHARE, SURGE_OVER_FLUSHES, Ingest
+from gateway.runtime.ingest import INGEST_SHARE, SURGE_OVER_WINDOWS, Ingest
 from tests.builders import MINUTE_MS, T0, kline
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 PRICE = Topic("BTCUSDT", "")
 KLINES = Topic("BTCUSDT", "1m")
 CONFIG = Config(market=MarketConfig(intervals=("1m",), stale_after_s=15.0))
-SHARE_S = CONFIG.stream.flush_max_ms / 1000 * INGEST_SHARE
+WINDOW_S = CONFIG.stream.flush_max_ms / 1000
+SHARE_S = WINDOW_S * INGEST_SHARE
 
 
 class FakeBackfill:
@@ -110,6 +111,11 @@ class Fixture:
 
     def flush(self) -> None:
         self.ingest.begin_flush(self.clock())
+
+    def end_window(self) -> None:
+        """A flush that comes when the window of a surge is over."""
+        self.now_s += WINDOW_S + 0.001
+        self.flush()
 
     def begin_surge(self) -> None:
         self.message_cost_s = SHARE_S + 0.001
@@ -328,13 +334,13 @@ def test_a_surge_is_over_once_the_messages_fit_into_their_share() -> None:
     gateway.begin_surge()
     gateway.message_cost_s = SHARE_S
     gateway.ingest.ingest([(PRICE, price("2"))])
-    gateway.flush()
+    gateway.end_window()
     assert gateway.surging(), "one message takes all of the share"
     gateway.message_cost_s = SHARE_S / 10
-    for _ in range(SURGE_OVER_FLUSHES):
+    for _ in range(SURGE_OVER_WINDOWS):
         assert gateway.surging()
         gateway.ingest.ingest([(PRICE, price("3"))])
-        gateway.flush()
+        gateway.end_window()
     assert not gateway.surging()
     assert gateway.ingest.spent_s == 0.0
 
@@ -342,10 +348,64 @@ def test_a_surge_is_over_once_the_messages_fit_into_their_share() -> None:
 def test_a_surge_is_over_once_nothing_comes() -> None:
     gateway = Fixture()
     gateway.begin_surge()
-    for _ in range(SURGE_OVER_FLUSHES):
+    for _ in range(SURGE_OVER_WINDOWS):
         assert gateway.surging()
-        gateway.flush()
+        gateway.end_window()
     assert not gateway.surging()
+
+
+def test_flushes_within_a_window_do_not_bring_the_end_of_a_surge_nearer() -> None:
+    gateway = Fixture()
+    gateway.begin_surge()
+    gateway.end_window()
+    for _ in range(3 * SURGE_OVER_WINDOWS):
+        gateway.now_s += WINDOW_S / (4 * SURGE_OVER_WINDOWS)
+        gateway.flush()
+    assert gateway.surging()
+
+
+def test_what_messages_take_in_a_window_adds_up_over_its_flushes() -> None:
+    gateway = Fixture()
+    gateway.end_window()
+    gateway.message_cost_s = SHARE_S * 0.6
+    gateway.ingest.ingest([(PRICE, price("1"))])
+    gateway.now_s += WINDOW_S / 2
+    gateway.flush()
+    assert not gateway.surging()
+    gateway.ingest.ingest([(PRICE, price("2"))])
+    assert gateway.surging()
+
+
+def test_messages_of_different_windows_do_not_add_up() -> None:
+    gateway = Fixture()
+    gateway.message_cost_s = SHARE_S * 0.6
+    for _ in range(5):
+        gateway.ingest.ingest([(PRICE, price("1"))])
+        gateway.end_window()
+    assert not gateway.surging()
+
+
+# Whom a batch wakes
+
+
+def test_each_batch_says_whether_klines_have_closed() -> None:
+    gateway = Fixture()
+    batches: list[bool] = []
+    gateway.ingest.notify(batches.append)
+    gateway.ingest.ingest([(PRICE, price("1"))])
+    gateway.ingest.ingest([(KLINES, kline_json(-1, closed=True)), (PRICE, price("2"))])
+    gateway.ingest.ingest([(KLINES, kline_json(0))])
+    assert batches == [False, True, False]
+
+
+def test_in_a_surge_a_batch_with_a_closed_kline_says_so_too() -> None:
+    gateway = Fixture()
+    gateway.begin_surge()
+    batches: list[bool] = []
+    gateway.ingest.notify(batches.append)
+    gateway.ingest.ingest([(PRICE, price("2")), (KLINES, kline_json(-1, closed=True))])
+    gateway.ingest.ingest([(PRICE, price("3"))])
+    assert batches == [True, False]
 
 
 # The lag metrics
@@ -472,8 +532,8 @@ def test_what_is_done_with_the_feed_is_charged_to_ingest(monkeypatch: pytest.Mon
 def test_a_flush_before_the_next_read_does_not_end_a_surge() -> None:
     gateway = Fixture()
     gateway.begin_surge()
-    for _ in range(3 * SURGE_OVER_FLUSHES):
-        gateway.flush()
+    for _ in range(3 * SURGE_OVER_WINDOWS):
+        gateway.end_window()
         gateway.message_cost_s = SHARE_S + 0.001
         gateway.ingest.ingest([(PRICE, price("2"))])
         gateway.message_cost_s = 0.0
@@ -484,7 +544,7 @@ def test_messages_that_newer_ones_have_replaced_keep_a_surge_up() -> None:
     gateway = Fixture()
     gateway.begin_surge()
     gateway.message_cost_s = SHARE_S / 10
-    for _ in range(2 * SURGE_OVER_FLUSHES):
+    for _ in range(2 * SURGE_OVER_WINDOWS):
         gateway.ingest.ingest([(PRICE, price("3"))], replaced=100)
-        gateway.flush()
+        gateway.end_window()
     assert gateway.surging()

@@ -29,7 +29,7 @@ class Clocks:
         self.windows = LoadWindows(
             self.meter, lambda: self.waits, lambda: self.now_s, lambda: self.process_s, lambda: self.waited_s
         )
-        self.windows.take(0, 0.0, tickers=True)
+        self.windows.take(0, 0.0)
 
     def run(self, cause: Cause, seconds: float) -> None:
         with self.meter.charge(cause):
@@ -46,7 +46,7 @@ class Clocks:
             self.waited_s += seconds
 
     def taken(self, late_s: float = 0.0) -> dict[str, float]:
-        spent_s = self.windows.take(7, late_s, tickers=True).spent_s
+        spent_s = self.windows.take(7, late_s).spent_s
         return {cause: round(seconds, 6) for cause, seconds in spent_s.items() if seconds}
 
 
@@ -56,8 +56,8 @@ def test_a_window_has_what_was_charged_the_rest_and_what_was_lost() -> None:
     clocks.idle_loop(2)
     clocks.lose(4)
     clocks.now_s += 8
-    window = clocks.windows.take(7, 0.0, tickers=False)
-    assert (window.elapsed_s, window.clients, window.tickers, window.http_waits) == (15, 7, False, False)
+    window = clocks.windows.take(7, 0.0)
+    assert (window.elapsed_s, window.clients, window.http_waits) == (15, 7, False)
     assert window.spent_s[Cause.INGEST] == 1
     assert window.spent_s[Cause.REST] == 2
     assert window.spent_s[Cause.OTHERS] == 4
@@ -67,7 +67,7 @@ def test_each_window_begins_where_the_last_one_ended() -> None:
     clocks = Clocks()
     clocks.run(Cause.HTTP, 1)
     clocks.waits = True
-    assert clocks.windows.take(0, 0.0, tickers=True).http_waits
+    assert clocks.windows.take(0, 0.0).http_waits
     clocks.run(Cause.HTTP, 2)
     assert clocks.taken() == {"http": 2}
     assert clocks.windows.totals_s[Cause.HTTP] == 3
