@@ -19,6 +19,7 @@ from gateway.app import Gateway
 from gateway.config import Config
 from gateway.delivery.session import Session
 from gateway.delivery.staleness import FeedState
+from gateway.delivery.throttle import DEFAULT
 from gateway.ops.counters import COUNT_FLUSHES, Counters
 from gateway.protocol.native import NativeDialect
 from gateway.redis.contract import Topic
@@ -51,7 +52,7 @@ class _Deaf(Counters):
 class _Fleet:
     def __init__(self, sinks: Sequence[object]) -> None: ...
 
-    def offer(self, start: int, frames: Sequence[bytes]) -> list[int]:
+    def offer(self, places: Sequence[int], frames: Sequence[bytes]) -> list[int]:
         return []
 
     def backed_up(self, start: int, stop: int, most_bytes: int) -> list[int]:
@@ -85,10 +86,10 @@ class _Rig:
         )
         self.flusher = Flusher(*parts, gateway.clock)
         if isinstance(counters, _Deaf):
-            gateway.ingest._observe_lag = lambda flush_s: None  # type: ignore[method-assign]
+            gateway.ingest._observe_lag = lambda waited_s: None  # type: ignore[method-assign]
             fanout: Any = self.flusher._fanout
             serve = fanout.serve
-            fanout.serve = lambda tier, beat: serve(tier, beat._replace(counted=False))
+            fanout.serve = lambda group, flush: serve(group, flush._replace(counted=False))
             fanout._count = lambda *_: 0
         self._messages = 0
         draw = random.Random(1)
@@ -99,7 +100,7 @@ class _Rig:
         self._loop = asyncio.new_event_loop()
         for _ in range(3):
             self.tick()
-        assert not hub.tiers[0].catching_up
+        assert not hub.tiers[DEFAULT].catching_up()
 
     def tick(self) -> None:
         for _ in range(_PER_TICK // _READ):

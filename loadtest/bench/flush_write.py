@@ -97,11 +97,11 @@ def _singly(sockets: list[ClientSocket]) -> Callable[[], None]:
 
 
 def _socket_batch(sockets: list[ClientSocket]) -> Callable[[], None]:
-    socket_batch, frames = SocketBatch(sockets), [_FRAME] * SLICE_SESSIONS
+    socket_batch, frames, places = SocketBatch(sockets), [_FRAME] * SLICE_SESSIONS, range(_CLIENTS)
 
     def work() -> None:
         for start in range(0, _CLIENTS, SLICE_SESSIONS):
-            assert not socket_batch.offer(start, frames[: _CLIENTS - start])
+            assert not socket_batch.offer(places[start : start + SLICE_SESSIONS], frames[: _CLIENTS - start])
 
     return work
 
