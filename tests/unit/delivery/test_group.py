@@ -252,6 +252,13 @@ class TestOverrun:
         row.flush(1)
         assert row.table()[1] == b""
 
+    def test_is_nothing_to_skip_for_a_group_that_never_had_the_channel(self, row: Row) -> None:
+        row.samples.stores(range(LOG + 1))
+        row.kline.refresh()
+        row.group.skip_closed(row.kline)
+        row.member()
+        assert row.group.overrun() == []
+
     def test_of_a_strict_channel_goes_on_with_the_oldest_kline(self, row: Row) -> None:
         hub: Hub = Hub(row.samples.market, LOG)
         strict = hub.strict_channel("AAAUSDT", "1m", "aaausdt@kline_1m")
@@ -399,7 +406,6 @@ def test_channels_made_later_are_encoded_too(row: Row) -> None:
     for symbol in ("AAAUSDT", "BBBUSDT", "CCCUSDT"):
         made = hub.ticker_channel(symbol)
     row.channels.append(made)
-    row.group.skip_closed(row.kline)
     row.member(made)
     row.samples.price("8", "CCCUSDT")
     row.publish(made)
@@ -449,6 +455,9 @@ class TestPlacesOfChanges:
         row.publish(tickers[70], tickers[7])
         row.flush(1)
         assert list(row.group.places_of_changes()) == [7, 70]
+        row.publish(tickers[8])
+        row.flush(2)
+        assert list(row.group.places_of_changes()) == [8]
 
     def test_name_a_session_once_however_much_of_it_has_changed(self, row: Row, tickers: list[Channel]) -> None:
         row.group.enter_sync(row.newcomer(tickers[1], tickers[2], order=100), LIVE, 0)

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.delivery.flush_schedule import ALL_LANES, VISIT_S, Due
+from gateway.delivery.load_meter import Cause
+from gateway.delivery.load_remedies import Level
 from gateway.delivery.throttle import DEFAULT, FAST, TIER_RATES, UNSENT_SLOW_BYTES
 from gateway.runtime import fanout as fanout_module
 from tests.fakes import FakeSocketBatch
@@ -112,6 +114,28 @@ async def test_a_client_that_is_not_looked_at_counts_as_served(rig: Rig) -> None
     for session in sessions:
         rig.hub.leave_sync(session)
     assert {session.served_at_flush for session in sessions} == {rig.hub.flush_number}
+
+
+async def test_every_cohort_is_told_once_what_is_for_all(rig: Rig) -> None:
+    rig.ingest.connected()
+    clients = [
+        rig.connect("AAAUSDT"),
+        rig.connect("BBBUSDT"),
+        rig.connect("AAAUSDT", "BBBUSDT"),
+        rig.connect("AAAUSDT", style=CLOSED_ONLY),
+    ]
+    await rig.run_until(2.0)
+    assert all(in_sync(session) for session, _ in clients)
+    for _, socket in clients:
+        socket.read()
+    rig.ingest.disconnected("closed by the server")
+    rig.load.levels[Cause.FLUSH] = Level.SURGE
+    for seconds in (2.5, 2.6, 2.7):
+        rig.price_at(seconds, str(seconds))
+    await rig.run_until(2.8)
+    for _, socket in clients:
+        said = socket.read()
+        assert (said.count(b"redis>"), said.count(b"<200 load>")) == (1, 1)
 
 
 class TestProbes:
