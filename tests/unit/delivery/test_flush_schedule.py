@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway.delivery import tier as tier_module
 from gateway.delivery.channel import Lane
 from gateway.delivery.flush_schedule import ALL_LANES, CLOSED_SHARE, FAST_MIN_S, VISIT_S, Due, FlushSchedule
 from gateway.delivery.hub import Hub
@@ -16,6 +15,7 @@ from gateway.delivery.load_remedies import Periods
 from gateway.delivery.session import Session
 from gateway.delivery.staleness import FeedState, StaleReason
 from gateway.delivery.throttle import DEFAULT, FAST, TIER_RATES
+from gateway.delivery.tier import SPLIT_S
 from tests.fakes import FakeSocket
 from tests.unit.delivery.samples import LOG, STYLE, SampleMarket
 
@@ -48,18 +48,27 @@ class Run:
         self._closes = 0
 
     def connect(self, *tiers: int) -> list[Group]:
-        """A client in each of these tiers; returns their groups, in sync with what there is."""
+        """A client in each of these tiers, each with a group of its own; returns these, in sync with what there is."""
         sessions = [Session(FakeSocket(), STYLE) for _ in tiers]
         for session, tier in zip(sessions, tiers, strict=True):
             self.hub.add(session)
             self.hub.move(session, tier)
             self.hub.subscribe(session, [self.hub.ticker_channel("AAAUSDT"), self.hub.kline_channel("AAAUSDT", "1m")])
+        self._split()
         for _ in range(100):
             self.now_s += 0.1
             self.flush()
         assert not any(tier.catching_up() for tier in self.hub.tiers)
         self.now_s = START_S
         return [session.group for session in sessions]
+
+    def _split(self) -> None:
+        while any(group.size > 1 for group in self.hub.groups()):
+            for group in self.hub.groups():
+                group.note_cost(10 * SPLIT_S)
+            self.hub.arrange_groups()
+        for group in self.hub.groups():
+            group.cost_s = 0.0
 
     def price(self) -> None:
         self._prices += 1
@@ -80,6 +89,8 @@ class Run:
             self._serve(due)
             self.now_s += self.cost_s
             self.schedule.flushed(due, started_s, self.cost_s)
+            if due.held_lanes is not ALL_LANES:
+                due.group.note_cost(self.cost_s)
             flushed.append(due)
         return flushed
 
@@ -127,12 +138,6 @@ class Run:
 @pytest.fixture
 def run() -> Run:
     return Run()
-
-
-@pytest.fixture
-def small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each session has a group of its own."""
-    monkeypatch.setattr(tier_module, "GROUP_SESSIONS", 1)
 
 
 def near(seconds: float) -> Any:
@@ -231,7 +236,6 @@ class TestShare:
         assert run.wake_s() == near(0.01 / SHARE)
 
 
-@pytest.mark.usefixtures("small_groups")
 class TestGroups:
     def test_take_turns(self, run: Run) -> None:
         groups = run.connect(DEFAULT, DEFAULT, DEFAULT)
@@ -359,8 +363,6 @@ class TestFast:
         run.schedule.busy = True
         assert len(run.times_s(fast, 0.1)) >= 90
 
-    @pytest.mark.xfail(reason="the first group that has changed is taken each time: the others never get a turn")
-    @pytest.mark.usefixtures("small_groups")
     def test_has_groups_that_take_turns(self, run: Run) -> None:
         first, second = run.connect(FAST, FAST)
         run.cost_s = 0.002
@@ -368,7 +370,6 @@ class TestFast:
         assert min(served) >= 20
 
 
-@pytest.mark.usefixtures("small_groups")
 class TestClosedKlines:
     def test_leave_at_once_with_nothing_else_while_everything_else_waits(self, run: Run) -> None:
         (group,) = run.connect(DEFAULT)

@@ -527,3 +527,11 @@ def test_a_group_remembers_its_flushes(row: Row) -> None:
 def test_a_group_remembers_which_sockets_were_probed(row: Row) -> None:
     row.group.note_probed(5, 100.0)
     assert (row.group.probed_to, row.group.probed_s) == (5, 100.0)
+
+
+def test_a_group_knows_what_its_flushes_take_on_average(row: Row) -> None:
+    row.group.note_cost(0.004)
+    assert 0 < row.group.cost_s < 0.004
+    for _ in range(50):
+        row.group.note_cost(0.002)
+    assert row.group.cost_s == pytest.approx(0.002)

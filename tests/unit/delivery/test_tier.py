@@ -8,7 +8,7 @@ from gateway.delivery.hub import Hub
 from gateway.delivery.session import Session
 from gateway.delivery.staleness import FeedState
 from gateway.delivery.throttle import DEFAULT, TIER_RATES
-from gateway.delivery.tier import GROUP_SESSIONS, GROUPS_MAX, Tier
+from gateway.delivery.tier import GROUPS_MAX, SPLIT_S, Tier
 from tests.fakes import FakeSocket
 from tests.unit.delivery.samples import STYLE, SampleMarket
 
@@ -33,6 +33,12 @@ class Fixture:
             self.tier.join(session)
         return sessions
 
+    def split(self, cost_s: float) -> None:
+        """Split the groups there are, whose flushes take so long."""
+        for group in tuple(self.tier.groups):
+            group.cost_s = cost_s
+            self.tier.split(group)
+
     def sizes(self) -> list[int]:
         return [group.size for group in self.tier.groups]
 
@@ -54,40 +60,81 @@ def test_a_session_knows_the_group_that_it_has_joined(fixture: Fixture) -> None:
     assert group.tier == DEFAULT
 
 
-def test_groups_are_made_as_sessions_come_and_no_more_than_are_worth_it(fixture: Fixture) -> None:
-    fixture.join(GROUP_SESSIONS)
-    assert fixture.sizes() == [GROUP_SESSIONS]
-    fixture.join()
-    assert fixture.sizes() == [GROUP_SESSIONS, 1]
-    fixture.join(GROUP_SESSIONS * (GROUPS_MAX + 1))
-    assert len(fixture.tier.groups) == GROUPS_MAX
-    assert max(fixture.sizes()) - min(fixture.sizes()) <= 1
+class TestSplit:
+    def test_makes_two_groups_of_one_whose_flushes_take_long(self, fixture: Fixture) -> None:
+        sessions = fixture.join(5)
+        fixture.split(2 * SPLIT_S)
+        assert fixture.sizes() == [3, 2]
+        assert set(fixture.tier.sessions()) == set(sessions)
+        assert all(session in session.group.catching_up for session in sessions)
+        assert [group.cost_s for group in fixture.tier.groups] == [SPLIT_S] * 2, "half of it each"
+
+    def test_mixes_the_order_in_which_sockets_are_written(self, fixture: Fixture) -> None:
+        sessions = fixture.join(6)
+        for session, order in zip(sessions, (5, 3, 1, 0, 2, 4), strict=True):
+            session.order = order
+        fixture.split(2 * SPLIT_S)
+        orders = [sorted(session.order for session in group.sessions()) for group in fixture.tier.groups]
+        assert orders == [[0, 2, 4], [1, 3, 5]]
+
+    def test_takes_sessions_out_of_sync_that_move_and_no_others(self, fixture: Fixture) -> None:
+        for session in fixture.join(4):
+            enter_sync(session, session.group)
+        first, *_ = fixture.tier.groups
+        fixture.split(2 * SPLIT_S)
+        _, second = fixture.tier.groups
+        assert (len(first.catching_up), len(second.catching_up)) == (0, 2)
+        assert all(session.cohort is None for session in second.sessions())
+
+    def test_leaves_a_group_alone_whose_flushes_are_short(self, fixture: Fixture) -> None:
+        fixture.join(4)
+        fixture.split(SPLIT_S * 0.9)
+        assert fixture.sizes() == [4]
+
+    def test_leaves_a_single_session_alone(self, fixture: Fixture) -> None:
+        fixture.join(1)
+        fixture.split(2 * SPLIT_S)
+        assert fixture.sizes() == [1]
+
+    def test_makes_no_more_groups_than_are_worth_it(self, fixture: Fixture) -> None:
+        fixture.join(100)
+        for _ in range(5):
+            fixture.split(2 * SPLIT_S)
+        assert len(fixture.tier.groups) == GROUPS_MAX
+
+    def test_tells_the_new_group_what_the_other_one_was_told(self, fixture: Fixture) -> None:
+        fixture.join(2)
+        fixture.tier.groups[0].ticker_period = 4
+        fixture.split(2 * SPLIT_S)
+        assert [group.ticker_period for group in fixture.tier.groups] == [4, 4]
 
 
 def test_a_session_joins_the_group_with_the_fewest(fixture: Fixture) -> None:
-    first, *_ = fixture.join(2 * GROUP_SESSIONS)
+    first, *_ = fixture.join(4)
+    fixture.split(2 * SPLIT_S)
     first.group.remove(first)
     (late,) = fixture.join()
     assert late.group is first.group
-    assert fixture.sizes() == [GROUP_SESSIONS] * 2
+    assert fixture.sizes() == [2, 2]
 
 
-def test_groups_stay_when_their_sessions_leave(fixture: Fixture) -> None:
-    sessions = fixture.join(GROUP_SESSIONS + 1)
+def test_groups_without_sessions_are_dropped_but_for_one(fixture: Fixture) -> None:
+    sessions = fixture.join(4)
+    fixture.split(2 * SPLIT_S)
+    emptied, stays = fixture.tier.groups
+    for session in emptied.sessions():
+        emptied.remove(session)
+    fixture.tier.drop_empty()
+    assert fixture.tier.groups == [stays]
     for session in sessions:
         session.group.remove(session)
-    assert fixture.sizes() == [0, 0]
-    assert fixture.tier.sessions() == []
-
-
-def test_a_new_group_has_been_told_what_the_others_were(fixture: Fixture) -> None:
-    fixture.tier.groups[0].ticker_period = 4
-    fixture.join(GROUP_SESSIONS + 1)
-    assert [group.ticker_period for group in fixture.tier.groups] == [4, 4]
+    fixture.tier.drop_empty()
+    assert fixture.tier.groups == [stays]
 
 
 def test_a_tier_adds_up_its_groups(fixture: Fixture) -> None:
-    sessions = fixture.join(GROUP_SESSIONS + 2)
+    sessions = fixture.join(4)
+    fixture.split(2 * SPLIT_S)
     first, second = fixture.tier.groups
     for session in sessions[1:]:
         enter_sync(session, session.group)

@@ -16,9 +16,10 @@ from gateway.delivery.commands import (
     Subscribe,
     Unsubscribe,
 )
+from gateway.delivery.throttle import FAST_LATENCY_MS
 from gateway.model.errors import ErrorCode
 from gateway.model.symbol import SymbolRule
-from gateway.protocol.native_commands import BYTES_PER_MIN_MIN, FAST_LATENCY_MS, ID_MAX, NativeCommands, id_of
+from gateway.protocol.native_commands import BYTES_PER_MIN_MIN, ID_MAX, NativeCommands, id_of
 
 COMMANDS = NativeCommands(SymbolRule(), ("1m", "1h"), 500)
 

@@ -37,7 +37,10 @@ if TYPE_CHECKING:
 
 START_S = 1000.0
 CONFIG = msgspec.structs.replace(
-    Config(), stream=msgspec.structs.replace(Config().stream, flush_max_ms=50, slow_abort_s=1)
+    Config(),
+    stream=msgspec.structs.replace(
+        Config().stream, flush_min_ms=5, flush_max_ms=50, flush_share=0.5, fast_share=0.2, slow_abort_s=1
+    ),
 )
 INTERVAL_S = 0.05
 """The longest flush interval."""
