@@ -181,6 +181,30 @@ class TestInterval:
         assert run.wake_s() == near(LONGEST_S)
         assert run.flush_at(LONGEST_S) == [(group, NONE)]
 
+    @pytest.mark.parametrize("groups", [1, 2, 3])
+    def test_follows_from_what_the_flushes_of_all_groups_take(self, run: Run, groups: int) -> None:
+        first, *_ = run.connect(*[DEFAULT] * groups)
+        run.cost_s = 0.005
+        times_s = run.times_s(first, 3)
+        interval_s = SHORTEST_S + groups * 0.005 / SHARE
+        assert run.schedule.interval_s == near(interval_s)
+        assert (times_s[-1] - times_s[-11]) / 10 == pytest.approx(interval_s, abs=0.003)
+
+    def test_of_the_default_tier_does_not_follow_from_what_the_fast_one_takes(self, run: Run) -> None:
+        fast, _ = run.connect(FAST, DEFAULT)
+        for _ in range(20):
+            fast.note_cost(0.01)
+        run.price()
+        run.flush_at(0)
+        assert run.schedule.interval_s == near(SHORTEST_S)
+
+    def test_is_never_longer_than_the_longest(self, run: Run) -> None:
+        (group,) = run.connect(DEFAULT)
+        group.cost_s = 10.0
+        run.price()
+        run.flush_at(0)
+        assert run.schedule.interval_s == LONGEST_S
+
     def test_a_flush_that_is_due_within_the_exactness_of_timers_is_begun(self, run: Run) -> None:
         (group,) = run.connect(DEFAULT)
         run.price()
@@ -362,6 +386,14 @@ class TestFast:
         (fast,) = run.connect(FAST)
         run.schedule.busy = True
         assert len(run.times_s(fast, 0.1)) >= 90
+
+    def test_says_which_part_of_its_share_it_has_used(self, run: Run) -> None:
+        fast, usual = run.connect(FAST, DEFAULT)
+        run.schedule.take_fast_use(1.0)
+        for group in (fast, usual, fast):
+            run.schedule.flushed(Due(group, NONE), run.now_s, 0.05)
+        assert run.schedule.take_fast_use(2.0) == near(0.05 / FAST_SHARE)
+        assert run.schedule.take_fast_use(2.0) == 0
 
     def test_has_groups_that_take_turns(self, run: Run) -> None:
         first, second = run.connect(FAST, FAST)
