@@ -46,6 +46,11 @@ def test_many_stars_do_not_make_matching_slow() -> None:
     assert not grant_of(CLAIMS | {"channels": ["*" * 5000 + "x"]}).allows("y" * 5000)
 
 
+@pytest.mark.parametrize(("claims", "fast"), [({}, False), ({"fast": False}, False), ({"fast": True}, True)])
+def test_the_fast_tier_has_to_be_claimed(claims: dict[str, bool], fast: bool) -> None:
+    assert grant_of(CLAIMS | claims).fast is fast
+
+
 def test_rates_and_id_come_from_claims() -> None:
     grant = grant_of(CLAIMS | {"messages_per_s": 5, "http_per_min": 1000.5, "jti": "t1"})
     assert (grant.messages_per_s, grant.http_per_min, grant.id) == (5.0, 1000.5, "t1")
@@ -70,6 +75,8 @@ def test_a_huge_expiry_is_capped() -> None:
         {"messages_per_s": "5"},
         {"messages_per_s": True},
         {"http_per_min": float("inf")},
+        {"fast": 1},
+        {"fast": None},
     ],
 )
 def test_a_claim_of_the_wrong_type_is_refused(wrong: dict[str, Any]) -> None:
@@ -133,6 +140,8 @@ def test_expired_tokens_make_room() -> None:
         {"http_per_min": 0},
         {"http_per_min": -1},
         {"http_per_min": float("inf")},
+        {"fast": 1},
+        {"fast": None},
         {"http_per_min": float("nan")},
         {"http_per_min": True},
         {"messages_per_s": 10**400},

@@ -152,6 +152,11 @@ def test_tick_and_step_sizes_are_valid() -> None:
             "feed.poll_min_ms: expected at most feed.poll_max_ms",
             id="waits at odds",
         ),
+        pytest.param(
+            "[stream]\nflush_min_ms = 70",
+            "stream.flush_min_ms: expected at most stream.flush_max_ms",
+            id="intervals at odds",
+        ),
         pytest.param("server = 1", "server: expected a section of keys", id="a value for a section"),
         pytest.param("redis = 1\nsources.a = {}", "redis: expected a section of keys", id="no section to take from"),
         pytest.param("sources = 1", "sources: expected a section of keys", id="a value for the sources"),

@@ -1,0 +1,137 @@
+"""Many sockets in one pass; each fake writes into a socket of its own, whose other end the test reads."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from gateway.server.socket_batch import SocketBatch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from gateway.server.client_socket import ClientSocket
+
+
+class FakeClientSocket:
+    """What the batch knows of a `ClientSocket`."""
+
+    direct = True
+
+    def __init__(self) -> None:
+        self._ours, self._theirs = socket.socketpair()
+        self._ours.setblocking(False)
+        self._theirs.setblocking(False)
+        self.descriptor = self._ours.fileno()
+        self.waiting = 0
+        self.ends = False
+        self.takes = True
+        self.unsent = 0
+        self.offered: list[bytes] = []
+        self.kept: list[tuple[bytes, int]] = []
+
+    def buffered(self) -> int:
+        return self.waiting
+
+    def ending(self) -> bool:
+        return self.ends
+
+    def offer(self, frames: bytes) -> bool:
+        self.offered.append(frames)
+        return self.takes
+
+    def keep(self, frames: bytes, sent: int) -> None:
+        self.kept.append((frames, sent))
+
+    def unsent_bytes(self) -> int:
+        return self.unsent
+
+    def received(self) -> bytes:
+        """What the other end has got since the last call."""
+        try:
+            return self._theirs.recv(1 << 20)
+        except BlockingIOError:
+            return b""
+
+    def fill(self) -> None:
+        """Until the kernel takes no more."""
+        try:
+            while True:
+                self._ours.send(b"x" * 65536)
+        except BlockingIOError:
+            pass
+
+    def close(self) -> None:
+        self._ours.close()
+        self._theirs.close()
+
+
+@pytest.fixture
+def sockets() -> Iterator[list[FakeClientSocket]]:
+    sockets = [FakeClientSocket() for _ in range(6)]
+    yield sockets
+    for each in sockets:
+        each.close()
+
+
+def batch_of(sockets: Sequence[FakeClientSocket]) -> SocketBatch:
+    return SocketBatch(cast("Sequence[ClientSocket]", sockets))
+
+
+@pytest.mark.parametrize("places", [[0], [2, 3, 4], [0, 2, 5], range(6)])
+def test_each_frame_goes_to_the_socket_at_its_place(sockets: list[FakeClientSocket], places: Sequence[int]) -> None:
+    frames = [b"frame %d" % place for place in places]
+    assert batch_of(sockets).offer(places, frames) == []
+    expected = [b"frame %d" % place if place in places else b"" for place in range(6)]
+    assert [each.received() for each in sockets] == expected
+    assert not any(each.offered for each in sockets)
+
+
+@pytest.mark.parametrize("attribute", ["waiting", "ends"])
+def test_a_socket_that_is_not_free_is_asked_itself_and_so_are_the_others(
+    sockets: list[FakeClientSocket], attribute: str
+) -> None:
+    setattr(sockets[3], attribute, True)
+    sockets[3].takes = False
+    assert batch_of(sockets).offer([1, 3, 5], [b"a", b"b", b"c"]) == [1], "indexes of frames, not places"
+    assert [each.offered for each in sockets] == [[], [b"a"], [], [b"b"], [], [b"c"]]
+
+
+def test_a_socket_that_is_not_free_matters_only_if_it_is_written_to(sockets: list[FakeClientSocket]) -> None:
+    sockets[2].waiting = 10
+    assert batch_of(sockets).offer([1, 3], [b"a", b"b"]) == []
+    assert (sockets[1].received(), sockets[3].received()) == (b"a", b"b")
+
+
+def test_sockets_that_encrypt_are_asked_themselves(sockets: list[FakeClientSocket]) -> None:
+    sockets[5].direct = False
+    assert batch_of(sockets).offer([0], [b"a"]) == []
+    assert sockets[0].offered == [b"a"]
+
+
+def test_from_the_first_write_that_fails_on_sockets_are_asked_themselves(sockets: list[FakeClientSocket]) -> None:
+    sockets[2].fill()
+    sockets[2].takes = False
+    assert batch_of(sockets).offer([0, 2, 4], [b"a", b"b", b"c"]) == [1]
+    assert sockets[0].received() == b"a"
+    assert (sockets[2].offered, sockets[4].offered) == ([b"b"], [b"c"])
+
+
+def test_what_the_kernel_does_not_take_of_a_frame_is_kept(sockets: list[FakeClientSocket]) -> None:
+    long = b"x" * (1 << 24)
+    assert batch_of(sockets).offer([1, 4], [long, b"b"]) == []
+    ((frames, sent),) = sockets[1].kept
+    assert frames is long
+    assert 0 < sent < len(long)
+    assert sockets[4].received() == b"b"
+    assert not sockets[4].kept
+
+
+def test_sockets_that_are_backed_up_are_found_by_their_place(sockets: list[FakeClientSocket]) -> None:
+    for place in (0, 2, 4):
+        sockets[place].unsent = 9000
+    sockets[3].unsent = 100
+    sockets[1].ends = True
+    assert batch_of(sockets).backed_up(1, 5, 8192) == [2, 4]
