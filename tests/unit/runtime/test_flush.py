@@ -257,6 +257,41 @@ async def test_a_flush_lets_other_tasks_run_between_slices(rig: Rig, monkeypatch
     assert rig.resyncs == 2
 
 
+async def test_what_others_take_between_slices_is_no_cost_of_the_flush(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        rig.connect("AAAUSDT")
+    await rig.flush("1")
+    await rig.flush("2")
+    monkeypatch.setattr(flush_module, "SLICE_S", -1.0)
+
+    def others(seconds: float) -> None:
+        rig.now_s += 0.5
+
+    rig.on_sleep = others
+    rig.costs(0.002)
+    noted: list[float] = []
+    (group,) = rig.hub.tiers[DEFAULT].groups
+    monkeypatch.setattr(group, "note_cost", noted.append)
+    await rig.flush("3")
+    assert noted == pytest.approx([0.002])
+
+
+async def test_groups_whose_flushes_take_long_are_split_about_once_a_second(rig: Rig) -> None:
+    sockets = [rig.connect("AAAUSDT")[1] for _ in range(8)]
+    await rig.run_until(1.9)
+    rig.costs(0.02)
+    for number in range(300):
+        rig.price_at(2.0 + number / 100, str(number))
+    await rig.run_until(5.0)
+    groups = rig.hub.tiers[DEFAULT].groups
+    assert sorted(group.size for group in groups)[-1] <= 4
+    assert sum(group.size for group in groups) == 8
+    await rig.run_until(6.0)
+    assert all(updates(socket).endswith(b">299 ]") for socket in sockets)
+
+
 async def run_until(rig: Rig, done: Callable[[], bool]) -> None:
     """Let the flusher run with a new price every ten milliseconds until `done`."""
     for number in range(1000):
