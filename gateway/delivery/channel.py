@@ -99,7 +99,7 @@ class TickerChannel:
 class MarketChannel:
     """The tickers of all symbols that changed since the last time, as one array (Binance's `!miniTicker@arr`)."""
 
-    __slots__ = ("_all_tickers", "_changed", "changed_at_flush", "n", "name", "subscribers", "value", "view")
+    __slots__ = ("_all_tickers", "_changed", "_last", "changed_at_flush", "n", "name", "subscribers", "value", "view")
 
     lane = Lane.TICKER
     symbol = interval = ""
@@ -112,6 +112,8 @@ class MarketChannel:
         self.changed_at_flush = 0
         self._all_tickers = all_tickers
         self._changed: dict[SymbolState, None] = {}
+        # Whose tickers the value has.
+        self._last: dict[SymbolState, None] = {}
         self.value: tuple[Ticker, ...] = ()
 
     def staleness(self, feed: FeedState, *, closed_only: bool = False) -> Staleness:
@@ -121,10 +123,14 @@ class MarketChannel:
     def collect(self, states: Iterable[SymbolState]) -> None:
         self._changed.update(dict.fromkeys(states))
 
+    def collect_again(self) -> None:
+        """Let the next value have the newest tickers of all symbols that this one has, too."""
+        self._changed = self._last | self._changed
+
     def refresh(self) -> bool:
         """Take the tickers that have changed since the last time; see `TickerChannel.refresh`."""
         self.value = tuple([state.ticker for state in self._changed if state.ticker])
-        self._changed = {}
+        self._last, self._changed = self._changed, {}
         return False
 
     def fragment(self, dialect: Dialect, old: object) -> bytes:

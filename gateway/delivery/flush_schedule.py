@@ -79,9 +79,9 @@ class FlushSchedule:
         self.busy = False
         """Whether every group is flushed as seldom as `longest_s`."""
         self._fast_spent_s = 0.0
-        # What a flush of every group takes, but for the fast tier's.
-        self._cost_s = 0.0
-        self._next_s = self._fast_next_s = 0.0
+        # What a flush of every group of the default tier takes, and the part of the core that slower tiers take.
+        self._cost_s = self._slower_share = 0.0
+        self._next_s = self._fast_next_s = self._published_s = 0.0
         # When the share of the core for closed klines will have made up for what their flushes have taken.
         self._closed_free_s = 0.0
         self._has_closed = False
@@ -127,13 +127,19 @@ class FlushSchedule:
             self._fast_next_s = started_s + min(max(FAST_MIN_S, cost_s / self._fast_share), self._longest_s)
             return
         groups = self._groups(DEFAULT)
-        self._cost_s = sum([group.cost_s for group in groups])
+        self._cost_s = sum([group.cost_s for group in groups if group.tier == DEFAULT])
+        slower = [group for group in groups if group.tier != DEFAULT]
+        self._slower_share = sum([group.cost_s / self._interval_s(group.tier) for group in slower])
         self._next_s = started_s + min(cost_s / self._share, self._longest_s / max(1, len(groups)))
 
     def take_fast_use(self, elapsed_s: float) -> float:
         """The part of its share of the core that the fast tier has used since the last call, `elapsed_s` ago."""
         spent_s, self._fast_spent_s = self._fast_spent_s, 0.0
         return spent_s / (elapsed_s * self._fast_share)
+
+    def published(self, now_s: float) -> None:
+        """What has changed is published now, for whoever is due."""
+        self._published_s = now_s
 
     def wake_s(self, now_s: float, *, closed: bool) -> float:
         """When to flush, as something in the market has changed; `closed`: a kline has closed."""
@@ -144,7 +150,9 @@ class FlushSchedule:
         if self._groups(FAST, FAST):
             at_s = min(at_s, self._fast_next_s)
         flushed_s = min([group.flushed_s for group in self._groups(DEFAULT)], default=math.inf)
-        return max(now_s, min(at_s, max(self._next_s, flushed_s + self._interval_s(DEFAULT))))
+        # What nobody follows changes too: it must not be published for each message.
+        rest_s = max(self._next_s, flushed_s + self._interval_s(DEFAULT), self._published_s + self._shortest_s)
+        return max(now_s, min(at_s, rest_s))
 
     def next_s(self, now_s: float, feed_state: FeedState, periods: Periods) -> float:
         """When the next group is due, going by what is known now."""
@@ -166,7 +174,8 @@ class FlushSchedule:
         """Between two flushes of a group of the default tier."""
         if self.busy:
             return self._longest_s
-        return min(self._shortest_s + self._cost_s / self._share, self._longest_s)
+        left = max(self._share - self._slower_share, self._share / 4)
+        return min(self._shortest_s + self._cost_s / left, self._longest_s)
 
     def _interval_s(self, tier: int) -> float:
         """Between two flushes of a group."""

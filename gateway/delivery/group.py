@@ -117,6 +117,10 @@ class Group:
         self._changed.update(used)
         self.conflated += before + len(used) - len(self._changed)
 
+    def has_changed(self, channel: Channel) -> bool:
+        """Whether the channel has a value that the group has not been sent."""
+        return channel in self._changed
+
     def behind(self, subscription_set: SubscriptionSet) -> list[int]:
         """Channels of a subscription set with values that the group has not been sent: the sessions in sync lack
         them."""

@@ -10,6 +10,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from gateway.delivery.channel import KlineChannel, MarketChannel, StrictKlineChannel, TickerChannel, View, is_empty
+from gateway.delivery.market_channels import MarketChannels
 from gateway.delivery.published import Published
 from gateway.delivery.staleness import FeedState, StaleReason
 from gateway.delivery.strict import StrictSessions
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     from gateway.market.series import Series
     from gateway.market.state import Changes, SymbolState
 
-COLLECT_S = 1.0
-"""Between two updates of a channel of all symbols, as on the exchange (facts of `!miniTicker@arr`)."""
-
 
 class Hub:
     """All channels and sessions, and which session lacks what."""
@@ -53,10 +51,9 @@ class Hub:
         self._market = market
         self._by_name: dict[str, Channel] = {}
         self._by_source: dict[SymbolState | Series, list[Channel]] = {}
-        self._of_all: list[MarketChannel] = []
+        self._of_all = MarketChannels()
         self._unserved = UnservedChannels(market, self.channels)
         self._log_size = log_size
-        self._collected_s = 0.0
         self.changed_channels = 0
         """How many channels with subscribers have changed at this flush."""
         self._subscription_sets = SubscriptionSets()
@@ -73,6 +70,10 @@ class Hub:
     def groups(self) -> Iterator[Group]:
         """The groups of all tiers, faster tiers first."""
         return chain.from_iterable([tier.groups for tier in self.tiers])
+
+    def group_of(self, session: Session) -> Group:
+        """The group that a session is flushed with."""
+        return self.tiers[session.pace.tier].group_of(session)
 
     def set_feed_state(self, feed_state: FeedState) -> None:
         """The feed is live, or stale for a reason: every client is told at its next flush."""
@@ -117,7 +118,7 @@ class Hub:
         if channel is None:
             made = MarketChannel(len(self.channels), name, view, self._market.tickers)
             channel = self._add(made, None)
-            self._of_all.append(made)
+            self._of_all.add(made)
         assert isinstance(channel, MarketChannel)
         return channel
 
@@ -140,7 +141,7 @@ class Hub:
             self._snapshots_due.discard(session)
             self.fast.pop(session, None)
             self.strict.remove(session)
-            session.group.remove(session)
+            self.tiers[session.pace.tier].remove(session)
             gone = session.subscription_set.ns
             for n in gone:
                 self._leave(self.channels[n], session)
@@ -169,7 +170,7 @@ class Hub:
         session.subscribe(self._subscription_sets.of(wanted), log_offsets, self.flush_number + 1)
         for channel in (self.channels[n] for n in log_offsets if n not in before):
             self.strict.join(channel, session, now_ms, unread=self.feed_state.unread)
-        session.add_pending(session.group.behind(session.subscription_set))
+        session.add_pending(self.group_of(session).behind(session.subscription_set))
 
     def unsubscribe(self, session: Session, channels: Iterable[Channel]) -> None:
         """Remove channels from a session; those that it has not are passed over."""
@@ -186,32 +187,25 @@ class Hub:
     def leave_sync(self, session: Session) -> None:
         """Let a session catch up: it lacks what comes after the last flush that it was sent."""
         if session.cohort is not None:
-            session.group.leave_sync(session)
+            self.group_of(session).leave_sync(session)
 
     def enter_sync(self, session: Session) -> None:
         """Let a session that has caught up at this flush get deltas with its group from now on.
 
         While the group waits with some changes, so does the session: it may have been sent them already.
         """
-        if behind := session.group.behind(session.subscription_set):
+        if behind := self.group_of(session).behind(session.subscription_set):
             session.add_pending(behind)
         else:
-            session.group.enter_sync(session, self.feed_state, self.flush_number)
+            self.group_of(session).enter_sync(session, self.feed_state, self.flush_number)
 
     def move(self, session: Session, tier: int) -> None:
         """Serve a session at another interval from now on."""
         if tier != session.pace.tier:
             self.leave_sync(session)
-            session.group.remove(session)
+            self.tiers[session.pace.tier].remove(session)
             session.pace.set_tier(tier)
             self.tiers[tier].join(session)
-
-    def arrange_groups(self) -> None:
-        """Split groups whose flushes take long, drop empty ones; to be called between flushes, about once a second."""
-        for tier in self.tiers:
-            tier.drop_empty()
-            for group in tuple(tier.groups):
-                tier.split(group)
 
     # What a client asks to be served with.
 
@@ -262,7 +256,7 @@ class Hub:
         """The caller sends a snapshot of a channel that the session has, in the same step; see `subscribe`."""
         self.leave_sync(session)
         session.note_snapshot(channel.n, channel.log.end, self.flush_number + 1)
-        session.add_pending(session.group.behind(session.subscription_set))
+        session.add_pending(self.group_of(session).behind(session.subscription_set))
 
     # Flushes.
 
@@ -278,8 +272,8 @@ class Hub:
                 self._refresh(channel, changed)
         for strict in self.strict.take_due():
             self._refresh(strict, changed)
-        if self._of_all:
-            self._collect(changes, changed, now_s)
+        for of_all in self._of_all.collect(changes.tickers, self.groups(), now_s):
+            self._refresh(of_all, changed)
         for series in changes.corrected:
             for channel in self._by_source.get(series, ()):
                 if channel.subscribers and channel.view is View.NATIVE:
@@ -297,17 +291,6 @@ class Hub:
             else:
                 self._mark_all_for_resync(channel, group)
         group.encode(self.flush_number, held_lanes, now_s)
-
-    def _collect(self, changes: Changes, changed: list[Channel], now_s: float) -> None:
-        """Gather changes for the channels of all symbols, which have a new value every `COLLECT_S`."""
-        ready = now_s - self._collected_s >= COLLECT_S
-        if ready:
-            self._collected_s = now_s
-        for channel in self._of_all:
-            if channel.subscribers:
-                channel.collect(changes.tickers)
-                if ready:
-                    self._refresh(channel, changed)
 
     def _add(self, channel: Channel, source: SymbolState | Series | None) -> Channel:
         self._unserved.add(channel)

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from gateway.delivery.channel import Channel, Lane
     from gateway.delivery.commands import SnapshotRequest
     from gateway.delivery.dialect import Style
-    from gateway.delivery.group import Group
     from gateway.delivery.published import Published
     from gateway.delivery.sink import Sink
     from gateway.delivery.staleness import FeedState
@@ -46,7 +45,6 @@ class Session:
         "control",
         "ends_s",
         "feed_state",
-        "group",
         "hidden",
         "hold_until_flush",
         "lacks_closed",
@@ -62,8 +60,6 @@ class Session:
     )
 
     subscription_set: SubscriptionSet
-    group: Group
-    """The sessions with which it is flushed; a tier sets it."""
 
     def __init__(self, sink: Sink, style: Style) -> None:
         self.sink = sink
@@ -137,10 +133,6 @@ class Session:
         """Start with these subscriptions; everything up to this flush counts as served."""
         self.subscription_set = subscription_set
         self.served_at_flush = flush_number
-
-    def join(self, group: Group) -> None:
-        """Be flushed with these sessions from now on."""
-        self.group = group
 
     def enter_sync(self, cohort: Cohort) -> None:
         self.cohort = cohort

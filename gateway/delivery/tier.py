@@ -35,11 +35,13 @@ class Tier:
         self.interval_s = TIER_INTERVALS_S[number]
         self.groups = [Group(number, channels)]
         self._channels = channels
+        self._group_of: dict[Session, Group] = {}
+        self._conflated_before = 0
 
     @property
     def conflated(self) -> int:
         """Values that a newer one replaced before the flush that would have sent them."""
-        return sum(group.conflated for group in self.groups)
+        return self._conflated_before + sum(group.conflated for group in self.groups)
 
     def sessions(self) -> list[Session]:
         return [session for group in self.groups for session in group.sessions()]
@@ -56,24 +58,36 @@ class Tier:
         """How many cohorts its groups have."""
         return sum(len(group.cohorts) for group in self.groups)
 
-    def join(self, session: Session) -> None:
-        """Put a session into the group with the fewest sessions."""
-        group = min(self.groups, key=attrgetter("size"))
-        session.join(group)
-        group.add(session)
+    def group_of(self, session: Session) -> Group:
+        """The group that a session of the tier is in."""
+        return self._group_of[session]
 
-    def split(self, group: Group) -> None:
-        """Let half of a group's sessions be a group of their own if its flushes take long. They catch up."""
-        if group.cost_s < SPLIT_S or group.size < 2 or len(self.groups) >= GROUPS_MAX:
-            return
+    def join(self, session: Session) -> None:
+        """Put a session into the group with the fewest sessions. It catches up."""
+        self._put(session, min(self.groups, key=attrgetter("size")))
+
+    def remove(self, session: Session) -> None:
+        """Remove a session of the tier."""
+        self._group_of.pop(session).remove(session)
+
+    def arrange_groups(self) -> None:
+        """Drop groups without sessions, but for one, and split those whose flushes take long; not during a flush."""
+        kept = [group for group in self.groups if group.size] or self.groups[:1]
+        self._conflated_before += sum(group.conflated for group in self.groups if group not in kept)
+        self.groups = kept
+        for group in tuple(kept):
+            if group.cost_s >= SPLIT_S and group.size > 1 and len(self.groups) < GROUPS_MAX:
+                self._split(group)
+
+    def _split(self, group: Group) -> None:
+        """Let half of a group's sessions be a group of their own. They catch up."""
         half = Group(self.number, self._channels, group)
         self.groups.append(half)
         for session in sorted(group.sessions(), key=attrgetter("order"))[1::2]:
             group.remove(session)
-            session.join(half)
-            half.add(session)
+            self._put(session, half)
         half.cost_s = group.cost_s = group.cost_s / 2
 
-    def drop_empty(self) -> None:
-        """Keep no groups without sessions, but for one."""
-        self.groups = [group for group in self.groups if group.size] or self.groups[:1]
+    def _put(self, session: Session, group: Group) -> None:
+        self._group_of[session] = group
+        group.add(session)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from gateway.delivery.channel import Lane
 from gateway.delivery.close_codes import Close
-from gateway.delivery.flush_schedule import ALL_LANES, VISIT_S, FlushSchedule
+from gateway.delivery.flush_schedule import ALL_LANES, SLACK_S, VISIT_S, FlushSchedule
 from gateway.delivery.load_meter import Cause
 from gateway.ops.counters import COUNT_FLUSHES, Stage
 from gateway.runtime.alarm import Alarm
@@ -147,6 +147,7 @@ class Flusher:
     async def flush(self) -> None:
         """Publish what has changed and write it to every session that is due."""
         now_s, now_ms = self._monotonic(), self._clock_ms()
+        self.schedule.published(now_s)
         self._publish(now_s, now_ms)
         hub, load = self._hub, self.load
         tracing = self._ingest.tracing if self._ingest.tracing.traces else None
@@ -167,7 +168,8 @@ class Flusher:
         if now_s - self._upkeep_s >= 1.0:
             self._writer.balance_fast(self.schedule.take_fast_use(now_s - self._upkeep_s))
             self._writer.speed_up(now_s)
-            self._hub.arrange_groups()
+            for tier in hub.tiers:
+                tier.arrange_groups()
             self._upkeep_s = now_s
             self._counters.log_burst_summaries(now_s)
 
@@ -197,7 +199,9 @@ class Flusher:
             group.ticker_period, announcement = period, self._load_frame
         state = self._hub.feed_state
         visits = not only_closed and (
-            announcement is not None or group.feed_state is not state or started_s - group.visited_s >= VISIT_S
+            announcement is not None
+            or group.feed_state is not state
+            or started_s - group.visited_s >= VISIT_S - SLACK_S
         )
         if visits:
             group.visited_s, group.feed_state = started_s, state

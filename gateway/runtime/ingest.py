@@ -148,6 +148,8 @@ class Ingest:
         self._counters.messages_in += len(batch)
         if self._first_s is None:
             self._first_s = now_s
+        if not self._surging and now_s - self._began_s >= self._window_s:
+            self._begin_window(now_s)
         self._last_payload, self._last_ms = batch[-1][1], now_ms
         self.plausibility.begin(now_s, now_ms)
         apply: Callable[[Topic, bytes, int], int] = self._apply
@@ -194,7 +196,10 @@ class Ingest:
             calm = self._messages <= self._affordable(kept, started_s)
             self._calm_windows = self._calm_windows + 1 if calm else 0
             self._surging = self._calm_windows < SURGE_OVER_WINDOWS
-        self._began_s = flush_s
+        self._begin_window(flush_s)
+
+    def _begin_window(self, now_s: float) -> None:
+        self._began_s = now_s
         self._messages = 0
         self.spent_s = 0.0
 

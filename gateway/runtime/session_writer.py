@@ -6,10 +6,11 @@ Never awaits. Sessions that are in sync are written to by `fanout.py`.
 from __future__ import annotations
 
 import sys
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from gateway.delivery.close_codes import Close
-from gateway.delivery.throttle import DEFAULT, TIER_INTERVALS_S
+from gateway.delivery.throttle import DEFAULT, FAST, TIER_INTERVALS_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,15 +100,16 @@ class SessionWriter:
 
     def speed_up(self, now_s: float) -> None:
         """Move sessions of slow tiers that keep up to the next faster tier; to be called about once a second."""
-        for tier in self._hub.tiers[1:]:
-            # Those that are catching up too: after a stall more may be pending than a slow tier's budget lets through.
-            for session in tier.sessions():
-                self._move(session, session.pace.calmed_tier(now_s), "recovered")
+        waiting = [session for session in self._hub.fast if session.pace.tier == DEFAULT]
+        # Those that are catching up too: after a stall more may be pending than a slow tier's budget lets through.
+        slower = chain.from_iterable(tier.sessions() for tier in self._hub.tiers[DEFAULT + 1 :])
+        for session in chain(waiting, slower):
+            self._move(session, session.pace.calmed_tier(now_s), "recovered")
 
     def balance_fast(self, used: float) -> None:
         """Let the fast tier keep to its share of the core: who came last is served like all others, and at once again
         when there is room. To be called about once a second. `used`: the part of that share that it has used."""
-        fast = [session for session in self._hub.fast if session.pace.fast]
+        fast = [session for session in self._hub.fast if session.pace.tier == FAST]
         waiting = [session for session in self._hub.fast if not session.pace.fast]
         if used >= FAST_FULL:
             for session in fast[-max(1, len(fast) // FAST_PARTS) :]:
@@ -122,7 +124,7 @@ class SessionWriter:
             return
         allowance = session.pace.allowance
         budget_bytes = session.pace.budget_bytes(self._budget_bytes)
-        taken = session.take(self._hub.published, budget_bytes, now_ms, session.group.held_lanes)
+        taken = session.take(self._hub.published, budget_bytes, now_ms, self._hub.group_of(session).held_lanes)
         if taken.overrun:
             self._hub.queue_snapshots(session)
         if session.lacks_closed:

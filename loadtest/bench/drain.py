@@ -69,10 +69,18 @@ def _send(listener: socket.socket, block: bytes) -> None:
             connection.recv(1)
 
 
+class _Parsing(MessageBatcher):
+    """Parses every message."""
+
+    def reduce(self, data: bytes) -> bytes:
+        return data
+
+
 class _Rig:
     """A gateway that is not running, but for the way of the feed's bytes into its market."""
 
-    def __init__(self) -> None:
+    def __init__(self, batcher: type[MessageBatcher]) -> None:
+        self._batcher = batcher
         self.gateway = Gateway(load_config(None, {}, {}))
         self.gateway.ingest._surging = True
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -88,7 +96,7 @@ class _Rig:
         ingest = self.gateway.ingest
         config = self.gateway.config
         topics = Topics(config.redis, config.market.intervals, config.market.symbol_pattern)
-        batcher = MessageBatcher(topics, ingest, 2)
+        batcher = self._batcher(topics, ingest, 2)
         subscription = Subscription("p", batcher, lambda: None)
         transport, _ = await self.loop.create_connection(
             lambda: subscription, *cast("tuple[str, int]", self.listener.getsockname())
@@ -99,7 +107,7 @@ class _Rig:
             ingest._surging = True
             ingest.begin_flush(self.gateway.clock())
             self.gateway.market.take_changes()
-        transport.close()
+        cast("asyncio.Transport", transport).close()
 
     def close(self) -> None:
         self.sender.terminate()
@@ -107,9 +115,12 @@ class _Rig:
         self.loop.close()
 
 
-def _drain() -> Case:
-    rig = _Rig()
+def _drain(batcher: type[MessageBatcher]) -> Case:
+    rig = _Rig(batcher)
     return Case(rig.drain, MESSAGES, close=rig.close)
 
 
-CASES = {"a surge's stream, drained": _drain}
+CASES = {
+    "every message parsed": lambda: _drain(_Parsing),
+    "replaced tickers dropped unparsed": lambda: _drain(MessageBatcher),
+}

@@ -465,10 +465,10 @@ class World:
             if participant.client is None:
                 continue
             session = participant.session
-            if session.cohort is not None and session.group.last_flush == self.hub.flush_number:
+            if session.cohort is not None and self.hub.group_of(session).last_flush == self.hub.flush_number:
                 for n in session.subscription_set.ns:
                     channel = self.hub.channels[n]
-                    if channel.lane not in session.group.held_lanes:
+                    if channel.lane not in self.hub.group_of(session).held_lanes:
                         self._check_view(participant, channel, closed_only=session.style[1])
                     if session.cohort.feed_state is self.hub.feed_state:
                         reported = participant.folder.views[channel.name].state

@@ -126,8 +126,9 @@ class TestMistakes:
         assert result.stdout == ""
 
     def test_a_wrong_variable_is_named_as_it_is_written(self) -> None:
-        result = gateway("serve", GATEWAY_STREAM__TICK_MS="fast")
-        assert (result.exit_code, result.stderr) == (2, "Error: GATEWAY_STREAM__TICK_MS: Expected `int`, got `str`\n")
+        result = gateway("serve", GATEWAY_STREAM__FLUSH_MIN_MS="fast")
+        expected = "Error: GATEWAY_STREAM__FLUSH_MIN_MS: Expected `int`, got `str`\n"
+        assert (result.exit_code, result.stderr) == (2, expected)
 
 
 @pytest.mark.usefixtures("_logging_as_before")

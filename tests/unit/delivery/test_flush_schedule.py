@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.delivery.channel import Lane
-from gateway.delivery.flush_schedule import ALL_LANES, CLOSED_SHARE, FAST_MIN_S, VISIT_S, Due, FlushSchedule
+from gateway.delivery.flush_schedule import (
+    ALL_LANES,
+    CLOSED_BURST_S,
+    CLOSED_SHARE,
+    FAST_MIN_S,
+    VISIT_S,
+    Due,
+    FlushSchedule,
+)
 from gateway.delivery.hub import Hub
 from gateway.delivery.load_remedies import Periods
 from gateway.delivery.session import Session
@@ -60,13 +68,14 @@ class Run:
             self.flush()
         assert not any(tier.catching_up() for tier in self.hub.tiers)
         self.now_s = START_S
-        return [session.group for session in sessions]
+        return [self.hub.group_of(session) for session in sessions]
 
     def _split(self) -> None:
         while any(group.size > 1 for group in self.hub.groups()):
             for group in self.hub.groups():
                 group.note_cost(10 * SPLIT_S)
-            self.hub.arrange_groups()
+            for tier in self.hub.tiers:
+                tier.arrange_groups()
         for group in self.hub.groups():
             group.cost_s = 0.0
 
@@ -80,9 +89,10 @@ class Run:
 
     def flush(self) -> list[Due]:
         """What is flushed now, in this order, as `Flusher` does it; a flush takes `cost_s`."""
+        self.schedule.published(self.now_s)
         self.hub.publish(self.samples.market.take_changes())
         if self.hub.has_closed:
-            self.schedule.note_closed()
+            self.schedule.note_closed(self.now_s)
         flushed = []
         while due := self.schedule.take(self.now_s, self.hub.flush_number, self.hub.feed_state, self.periods):
             started_s = self.now_s
@@ -411,9 +421,10 @@ class TestClosedKlines:
         run.price()
         run.closes()
         run.now_s = START_S + 0.003
-        assert run.wake_s(closed=True) == near(0.003)
+        assert run.wake_s(closed=True) == near(0.004)
         assert run.wake_s() == near(0.04)
-        ((flushed, held_lanes),) = run.flush_at(0.003)
+        assert run.flush_at(0.003) == [], "others may close in the same moment"
+        ((flushed, held_lanes),) = run.flush_at(0.004)
         assert flushed is group
         assert held_lanes is ALL_LANES
         assert [fragment[:3] for fragment in group.fragment_tables[STYLE] if fragment] == [b" c1"]
@@ -432,7 +443,7 @@ class TestClosedKlines:
         run.flush_at(0)
         run.price()
         run.closes()
-        flushed = run.flush_at(0.021)
+        flushed = run.flush_at(0.021) + run.flush_at(0.05)
         assert {group for group, _ in flushed} == set(groups)
         assert sum(held_lanes is ALL_LANES for _, held_lanes in flushed) >= 1
 
@@ -443,7 +454,8 @@ class TestClosedKlines:
         run.flush_at(0.5)
         run.schedule.flushed(Due(busy, NONE), run.now_s, 0.02)
         run.closes()
-        assert run.flush_at(0.503) == [(busy, ALL_LANES)]
+        assert run.flush_at(0.503) == []
+        assert run.flush_at(0.504) == [(busy, ALL_LANES)]
 
     def test_wait_in_slow_tiers_for_their_flush(self, run: Run) -> None:
         (slow,) = run.connect(TWICE)
@@ -458,13 +470,15 @@ class TestClosedKlines:
         run.schedule.busy = True
         run.price()
         run.flush_at(0)
-        run.cost_s = 0.005
-        run.closes()
-        assert run.flush_at(0.01) == [(group, ALL_LANES)]
-        after_s = 0.015 + 0.005 / CLOSED_SHARE
+        run.cost_s = 0.8 * CLOSED_BURST_S
+        for at_s in (0.011, 0.061):
+            run.closes()
+            run.flush_at(at_s - 0.001)
+            assert run.flush_at(at_s) == [(group, ALL_LANES)], "they come in bursts"
+        after_s = 0.011 + (2 * run.cost_s - CLOSED_BURST_S) / CLOSED_SHARE
         run.closes()
         assert run.wake_s(closed=True) == near(after_s)
-        assert run.flush_at(0.02) == []
+        assert run.flush_at(0.12) == []
         assert run.next_s() == near(after_s)
         assert run.flush_at(after_s) == [(group, ALL_LANES)]
 
@@ -476,6 +490,7 @@ class TestClosedKlines:
         run.closes()
         run.cost_s = 0.01
         run.flush_at(0.03)
+        assert run.flush_at(0.031) == [(group, ALL_LANES)]
         assert group.flushed_s == group.visited_s == START_S
         run.price()
         assert run.wake_s() == near(LONGEST_S)
@@ -486,6 +501,7 @@ class TestClosedKlines:
         run.flush_at(0)
         run.closes()
         run.flush_at(0.01)
+        run.flush_at(0.011)
         assert run.next_s() == near(0.5)
 
 

@@ -45,7 +45,6 @@ class Row:
         socket.order = order
         session = Session(socket, style)
         session.begin(self.subscription_sets.of(channels or self.channels), 0)
-        session.join(self.group)
         self.group.add(session)
         return session
 

@@ -54,7 +54,7 @@ class Rig:
         flush(self.samples, self.hub, frozenset(held))
 
     def take(self, budget_bytes: int = PLENTY) -> bytes:
-        taken = self.session.take(self.hub.published, budget_bytes, NOW_MS, self.session.group.held_lanes)
+        taken = self.session.take(self.hub.published, budget_bytes, NOW_MS, self.hub.group_of(self.session).held_lanes)
         if taken.overrun:
             self.hub.queue_snapshots(self.session)
         return taken.frames

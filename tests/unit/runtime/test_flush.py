@@ -148,7 +148,7 @@ class TestRun:
         socket.read()
         await rig.run_until(1.1)
         (first_s, _), (closed_s, closed), (last_s, last) = socket.read_timed()
-        assert (first_s, closed_s, last_s) == (1.01, 1.022, 1.032)
+        assert (first_s, closed_s, last_s) == (1.01, 1.023, 1.033)
         assert (b"c1:1" in closed, b"t0:" in closed) == (True, False)
         assert b"t0:2>3" in last
 
