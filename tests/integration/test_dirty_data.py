@@ -329,7 +329,7 @@ async def test_a_clock_that_is_an_hour_late_makes_no_kline_of_that_hour_an_event
     for minutes in range(stored, 0, -1):
         await collector.kline(open_ms - minutes * MINUTE_MS, closed=True)
     config = make_config(
-        server, market={"intervals": ("1m",), "unknown_after_s": 0.0}, stream={"closed_log": 100, "tick_ms": 20}
+        server, market={"intervals": ("1m",), "unknown_after_s": 0.0}, stream={"closed_log": 100, "flush_max_ms": 20}
     )
     async with serving(config, ready=False) as up, bot(up) as told:
         inside = up.inside

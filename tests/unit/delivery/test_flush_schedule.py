@@ -470,15 +470,15 @@ class TestClosedKlines:
         run.schedule.busy = True
         run.price()
         run.flush_at(0)
-        run.cost_s = 0.8 * CLOSED_BURST_S
-        for at_s in (0.011, 0.061):
-            run.closes()
-            run.flush_at(at_s - 0.001)
-            assert run.flush_at(at_s) == [(group, ALL_LANES)], "they come in bursts"
-        after_s = 0.011 + (2 * run.cost_s - CLOSED_BURST_S) / CLOSED_SHARE
+        run.cost_s = CLOSED_BURST_S + 0.005
         run.closes()
+        run.flush_at(0.01)
+        assert run.flush_at(0.011) == [(group, ALL_LANES)]
+        after_s = 0.011 + 0.005 / CLOSED_SHARE
+        run.closes()
+        run.now_s = START_S + 0.02
         assert run.wake_s(closed=True) == near(after_s)
-        assert run.flush_at(0.12) == []
+        assert run.flush_at(0.025) == [], "it has taken more than comes in a burst"
         assert run.next_s() == near(after_s)
         assert run.flush_at(after_s) == [(group, ALL_LANES)]
 
