@@ -64,7 +64,8 @@ def test_a_tampered_recording_fails_the_check(folder: Path) -> None:
 @pytest.mark.timeout(120)
 def test_all_binance_events_of_a_flush_leave_in_one_write(tmp_path: Path) -> None:
     small = ("clients.count=40", "warm_up_s=1", "drain_s=1", "baseline=false", "clients.decoded=1.0")
-    options = [option for override in small for option in ("--set", override)]
+    many_a_flush = ("gateway.stream.flush_min_ms=60",)
+    options = [option for override in small + many_a_flush for option in ("--set", override)]
     run = loadtest("run", "mission_binance", "--seconds", "3", *options, "--out", str(tmp_path))
     assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-3000:]
     (path,) = tmp_path.glob("*.json")

@@ -54,8 +54,8 @@ async def test_connections_updates_and_disconnects_are_counted(
     async with serving(make_config(redis_server)) as up:
         async with client(up) as one, connect(f"ws://127.0.0.1:{up.port}/ws/btcusdt@kline_1m", proxy=None):
             await one.subscribe(BARS, PRICE)
-            assert await up.metric('gateway_connections{dialect="native",tier="0"}') == 1
-            assert await up.metric('gateway_connections{dialect="binance",tier="0"}') == 1
+            assert await up.metric('gateway_connections{dialect="native",tier="1"}') == 1
+            assert await up.metric('gateway_connections{dialect="binance",tier="1"}') == 1
             # The time to the socket is that of sessions in sync.
             await until(lambda: all(session.cohort for session in up.inside.hub.sessions), "the sessions in sync")
             await publisher.closed(1)

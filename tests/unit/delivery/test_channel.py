@@ -110,6 +110,16 @@ class TestMarket:
         channel.refresh()
         assert channel.fragment(TEXT, None) == b""
 
+    def test_may_name_once_more_what_it_has_named(self, samples: SampleMarket) -> None:
+        channel = MarketChannel(7, "!miniTicker@arr", View.MINI, samples.market.tickers)
+        for symbol in ("AAAUSDT", "BBBUSDT"):
+            samples.price("1", symbol)
+            channel.collect([samples.market.get_or_create(symbol)])
+            channel.refresh()
+        channel.collect_again()
+        channel.refresh()
+        assert channel.fragment(TEXT, None) == b" a7:BBBUSDT=1"
+
     def test_gives_everything_to_who_missed_something(self, samples: SampleMarket) -> None:
         for symbol in ("AAAUSDT", "BBBUSDT"):
             samples.price("1", symbol)

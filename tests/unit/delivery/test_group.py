@@ -205,6 +205,15 @@ class TestChanges:
         assert not row.group.changed
 
 
+def test_a_group_knows_what_it_was_not_sent(row: Row) -> None:
+    row.member()
+    row.samples.price("5")
+    row.publish(row.ticker)
+    assert (row.group.has_changed(row.ticker), row.group.has_changed(row.kline)) == (True, False)
+    row.flush(1)
+    assert not row.group.has_changed(row.ticker)
+
+
 class TestHeldLanes:
     def test_changes_of_a_held_lane_wait_for_a_later_flush(self, row: Row) -> None:
         row.member()
