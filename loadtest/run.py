@@ -36,8 +36,8 @@ from loadtest.report.result import (
     PhaseResult,
     Result,
     bytes_per_write,
+    events_per_write,
     judge,
-    writes_per_flush,
 )
 from loadtest.rivals import rivals
 from loadtest.tested_server import Certificate
@@ -148,7 +148,7 @@ class Run:
                 phases,
                 checks,
                 attacks=attacks,
-                writes_per_flush=writes_per_flush(metrics, scenario.clients.count),
+                events_per_write=events_per_write(metrics),
                 recovery_s=recovery_s(load, self._last_phase_s, closed_s) if options.address is None else None,
             ),
         )

@@ -136,7 +136,7 @@ class Expect(Part, frozen=True):
     wrong_ends: Count | None = None
     """Attackers' connections that did not end as `attacks.py` expects, including those that never ended."""
     max_cpu_percent: Rate | None = None
-    max_writes_per_beat: Rate | None = None
+    min_events_per_write: Rate | None = None
     """Writes of the gateway for each client and each of its flushes, over the whole run."""
 
 

@@ -173,10 +173,11 @@ def bytes_per_write(metrics: Mapping[str, float]) -> float | None:
     return metrics.get("gateway_sent_bytes_total", 0) / writes if writes else None
 
 
-def writes_per_flush(metrics: Mapping[str, float], clients: int) -> float | None:
-    """Writes per client and flush; at most 1 if a flush is a single write."""
-    client_flushes = metrics.get("gateway_flush_seconds_count", 0) * clients
-    return metrics.get("gateway_writes_total", 0) / client_flushes if client_flushes else None
+def events_per_write(metrics: Mapping[str, float]) -> float | None:
+    """Updates in a write, by the gateway's own metrics; None without them."""
+    writes = metrics.get("gateway_writes_total", 0)
+    updates = sum(value for name, value in metrics.items() if name.startswith("gateway_updates_sent_total{"))
+    return updates / writes if writes else None
 
 
 def judge(
@@ -185,7 +186,7 @@ def judge(
     checks: Checks,
     *,
     attacks: Sequence[AttackResult] = (),
-    writes_per_flush: float | None = None,
+    events_per_write: float | None = None,
     recovery_s: float | None = None,
 ) -> list[Verdict]:
     """Compare each expectation with its figure. An expectation without a figure is not met."""
@@ -217,7 +218,6 @@ def judge(
         ("max_p99_ratio", expect.max_p99_ratio, _ratio(phases)),
         ("wrong_ends", expect.wrong_ends, sum(attack.wrong for attack in attacks) if attacks else None),
         ("max_cpu_percent", expect.max_cpu_percent, max((g.cpu_percent for g in gateways), default=None)),
-        ("max_writes_per_beat", expect.max_writes_per_beat, writes_per_flush),
     ]
     verdicts = [
         Verdict(name, limit, value, value is not None and value <= limit)
@@ -228,6 +228,7 @@ def judge(
         ("min_current", expect.min_current, checks.decoded.get("current", 0)),
         ("min_klines_checked", expect.min_klines_checked, checks.klines_checked),
         ("min_delivered", expect.min_delivered, min(shares, default=None)),
+        ("min_events_per_write", expect.min_events_per_write, events_per_write),
     ]
     return verdicts + [
         Verdict(name, limit, value, value is not None and value >= limit)

@@ -71,7 +71,7 @@ def test_all_binance_events_of_a_flush_leave_in_one_write(tmp_path: Path) -> Non
     (path,) = tmp_path.glob("*.json")
     result = msgspec.json.decode(path.read_bytes(), type=Result)
 
-    assert "max_writes_per_beat" in {verdict.name for verdict in result.verdicts}
+    assert "min_events_per_write" in {verdict.name for verdict in result.verdicts}
     # Every channel of every client held the last value published, and a write had many events.
     assert result.checks.decoded["current"] == 40 * 100
     assert result.checks.decoded["conflated"] < result.checks.decoded["offered"] * 0.1

@@ -10,8 +10,8 @@ from loadtest.report.result import (
     Result,
     Verdict,
     bytes_per_write,
+    events_per_write,
     judge,
-    writes_per_flush,
 )
 from loadtest.scenario import Expect
 from tests.unit.loadtest.samples import checks, phase, result
@@ -62,19 +62,24 @@ def test_values_are_compared_with_their_limits(key: str, met: float, missed: flo
     assert not judge(msgspec.structs.replace(NOTHING, **{key: missed}), [phase()], checks())[0].ok
 
 
-def test_writes_per_flush_come_from_the_metrics() -> None:
-    metrics = {"gateway_writes_total": 90.0, "gateway_sent_bytes_total": 900.0, "gateway_flush_seconds_count": 10.0}
+def test_the_size_of_a_write_comes_from_the_metrics() -> None:
+    metrics = {
+        "gateway_writes_total": 90.0,
+        "gateway_sent_bytes_total": 900.0,
+        'gateway_updates_sent_total{dialect="native"}': 180.0,
+        'gateway_updates_sent_total{dialect="binance"}': 90.0,
+    }
     assert bytes_per_write(metrics) == 10
-    assert writes_per_flush(metrics, 10) == 0.9
-    for limit, kept in ((0.9, True), (0.8, False)):
-        expect = msgspec.structs.replace(NOTHING, max_writes_per_beat=limit)
-        assert judge(expect, [phase()], checks(), writes_per_flush=writes_per_flush(metrics, 10))[0].ok is kept
+    assert events_per_write(metrics) == 3
+    for limit, kept in ((3.0, True), (3.1, False)):
+        expect = msgspec.structs.replace(NOTHING, min_events_per_write=limit)
+        assert judge(expect, [phase()], checks(), events_per_write=events_per_write(metrics))[0].ok is kept
 
 
 def test_an_expectation_without_a_metric_is_not_met() -> None:
     assert bytes_per_write({}) is None
-    assert writes_per_flush({}, 10) is None
-    assert not judge(msgspec.structs.replace(NOTHING, max_writes_per_beat=1.0), [phase()], checks())[0].ok
+    assert events_per_write({}) is None
+    assert not judge(msgspec.structs.replace(NOTHING, min_events_per_write=1.0), [phase()], checks())[0].ok
 
 
 def test_growth_is_from_the_first_phase_to_the_last() -> None:
