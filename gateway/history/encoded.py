@@ -112,7 +112,7 @@ class EncodedKlines:
 
     __slots__ = (
         *("_encode", "_ends", "_other_encodings", "_packed_text", "_prefixes"),
-        *("complete", "derived", "from_memory", "klines", "open_times_ms"),
+        *("complete", "derived", "from_memory", "from_store", "klines", "open_times_ms"),
     )
 
     def __init__(
@@ -134,6 +134,8 @@ class EncodedKlines:
         self.complete = complete
         self.derived = derived
         self.from_memory = from_memory
+        self.from_store = bool(klines)
+        """Whether anything is stored: not all of the klines are those of memory."""
         self._encode = encode
         self._prefixes: dict[tuple[bytes, int, int], AnswerPrefix] = {}
         self._other_encodings: dict[Callable[[Kline], bytes], EncodedKlines] = {}
@@ -209,7 +211,7 @@ class EncodedKlines:
     def _copy(self, klines: PackedKlines, open_times_ms: array[int], encode: Callable[[Kline], bytes]) -> EncodedKlines:
         """One with these klines, which are shared, and without text."""
         copy = EncodedKlines((), self.complete, encode, derived=self.derived, from_memory=self.from_memory)
-        copy.klines, copy.open_times_ms = klines, open_times_ms
+        copy.klines, copy.open_times_ms, copy.from_store = klines, open_times_ms, self.from_store
         return copy
 
     def _text_and_ends(self, first: int, last: int) -> tuple[bytes, array[int]]:

@@ -242,7 +242,7 @@ class History:
         """The newest `limit` klines, with those in memory where none is missing between the two."""
         before = self._memory(symbol, interval)
         encoded, memory = await self._read_with_memory(symbol, interval, limit)
-        if encoded.from_memory != memory and memory != before:
+        if encoded and encoded.from_memory != memory and memory != before:
             # More klines closed during the read than memory keeps. All of them are stored by now.
             encoded, _ = await self._read_with_memory(symbol, interval, limit)
         return encoded
@@ -259,6 +259,9 @@ class History:
         complete = len(klines) <= limit and not (derived and klines)
         async with self._turns.turn():
             memory = self._memory(symbol, interval)
+            if not klines:
+                # Not cached, even if there are some in memory: it may fill at any moment.
+                return EncodedKlines((), complete, kline_json, derived=derived), memory
             merged = unique((*memory, *klines))
             encoded = EncodedKlines(
                 merged[-limit:],

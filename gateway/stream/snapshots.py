@@ -64,9 +64,12 @@ class Snapshots:
 
     def can_resume(self, channel: KlineChannel, stored: EncodedKlines, unsure: bool, cursor: int) -> bool:
         """Whether it is certain what a client has missed since `cursor`. `unsure`: see `read_marked`."""
-        # Nothing is stored, and the feed has sent nothing of the series yet: the source has lost what it had.
-        lost = not stored and channel.series.source_kline is None
-        return not ((unsure or lost) and self._lags(channel, stored, cursor))
+        series = channel.series
+        # Nothing is stored, and something was once, or the feed has sent nothing yet: the source has lost what it had.
+        lost = not stored.from_store and (bool(series.baseline_ms) or series.source_kline is None)
+        if not (unsure or lost):
+            return True
+        return not self._lags(channel, stored, cursor) and not (lost and not self._continues(series, stored, cursor))
 
     async def read_marked(
         self, channel: KlineChannel, max_age_s: float | None = None
@@ -91,6 +94,11 @@ class Snapshots:
     def meets_memory(self, channel: KlineChannel, stored: EncodedKlines) -> bool:
         """Whether nothing is missing between the stored klines and those in memory."""
         return self._joined(stored, channel.series).hole_after(channel.series.interval) is None
+
+    def _continues(self, series: Series, stored: EncodedKlines, cursor: int) -> bool:
+        joined = self._joined(stored, series)
+        after = joined.index_range(cursor + 1, None)[0]
+        return _continues(joined, after, cursor, series.interval)
 
     def _joined(self, stored: EncodedKlines, series: Series) -> EncodedKlines:
         return stored.with_memory(tuple(series.closed), self._history_max)

@@ -15,7 +15,8 @@ from websockets.frames import Opcode
 
 from gateway.protocol import compact
 from loadtest.protocol.websocket import client_frame, handshake
-from tests.builders import MINUTE_MS, T0
+from simulator.encode import kline_event
+from tests.builders import MINUTE_MS, T0, kline
 from tests.fakes import Folder
 from tests.integration.live import BARS, PRICE, SYMBOL, WAIT_S, Client, Publisher, client, make_config, serving, until
 from tests.integration.raw import peer
@@ -505,6 +506,31 @@ class TestResume:
             (snapshot,) = someone.said("snapshot")
             assert (snapshot["recovered"], snapshot["klines"]) == (True, [])
             assert numbers(someone.view(BARS).closed) == [0, 1]
+
+    async def test_while_the_source_has_lost_what_it_had_is_to_be_tried_again(
+        self, redis_server: EmbeddedServer, publisher: Publisher
+    ) -> None:
+        for number in range(30):
+            await publisher.closed(number)
+        config = make_config(redis_server, stream={"history_max": 50, "closed_log": 4})
+        async with serving(config) as up, client(up) as someone, client(up) as other:
+            # It is restarted empty, and the collector goes on before it has stored again what there was.
+            await publisher._redis.flushall()
+            for number in range(30, 40):
+                event = kline_event(SYMBOL, "1m", kline(number, "100 110 90 105", closed=True))
+                await publisher.publish(f"klines:{SYMBOL}:1m", event)
+            log = up.inside.market.get_or_create(SYMBOL).series["1m"].closed
+            await until(lambda: log.last and log.last.open_time_ms == at(39), "the closes")
+            answer = await someone.subscribe(BARS, resume={BARS: at(20)})
+            assert answer["channels"][BARS]["error"]["code"] == "UNAVAILABLE"
+            await other.subscribe(BARS, resume={BARS: at(37)})
+            assert [int(bar["openTime"]) for bar in other.said("snapshot")[0]["klines"]] == [at(38), at(39)]
+            for number in range(40):
+                await publisher.closed(number, reported=False)
+            await someone.subscribe(BARS, resume={BARS: at(20)})
+            (snapshot,) = someone.said("snapshot")
+            assert snapshot["recovered"] is True
+            assert [int(bar["openTime"]) for bar in snapshot["klines"]] == [at(number) for number in range(21, 40)]
 
     async def test_of_who_was_away_too_long_replaces_what_it_has(self, up: Serving) -> None:
         async with client(up) as someone:

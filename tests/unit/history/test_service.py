@@ -178,6 +178,17 @@ async def test_a_hole_in_the_store_stays_a_hole() -> None:
     assert await asked(on) == [0, 3]
 
 
+async def test_klines_in_memory_alone_are_not_cached() -> None:
+    on = stage()
+    on.stored.klines, on.live.memory = [], bars(18, 19)
+    assert await asked(on) == [18, 19, 20]
+    answer = await on.history.klines("BTCUSDT", "1m", 500)
+    assert (answer.encoded.from_store, answer.cached) == (False, False)
+    on.stored.klines = bars(0, 19)
+    assert await asked(on) == list(range(21))
+    assert (await on.history.klines("BTCUSDT", "1m", 500)).encoded.from_store
+
+
 async def test_the_number_of_cached_klines_is_limited() -> None:
     on = stage(limit_max=10)
     on.live.memory = [bar(20)]
