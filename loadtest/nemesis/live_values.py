@@ -35,7 +35,7 @@ def oldest_live(client: Client, epoch_ns: int) -> tuple[str, int] | None:
 def live_values(clients: Iterable[Client], epoch_ns: int, limit_ms: float) -> Iterator[Shown]:
     """The oldest price and the most overdue kline that each client shows as live. Call it every `LIVE_CHECK_S`.
 
-    `limit_ms`: of a price's age. Kline channels count once they have been live for a second.
+    `limit_ms`: of a price's age. Kline channels count once they have been live for a while (`SETTLING_CHECKS`).
     """
     for client in reading(clients):
         if client.follower is not None:

@@ -23,8 +23,9 @@ SUMS = ("offered", "delivered", "conflated", "repeated", "out_of_order", "unknow
 CHECK_MS = 250
 """Time between two checks of what is live."""
 
-SETTLING_CHECKS = 4
-"""Kline channels that have become live may still get their resync for so many checks: for a second."""
+SETTLING_CHECKS = 12
+"""Kline channels that have become live may still wait for a close, and get their resync, for so many checks: for the
+gateway's `market.close_grace_ms` and a second."""
 
 _PRICES = ("open", "high", "low", "close")
 
