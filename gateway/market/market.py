@@ -256,7 +256,7 @@ class Market:
         ):
             ticker = known
         else:
-            ticker = known._replace(event_time_ms=update.event_time_ms, **update.fields)
+            ticker = known.updated(update.fields, update.event_time_ms)
             self.jumps += jumps_of(known, ticker)
         if ticker != known:
             self.prices_changed += 1

@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 CLOSES_CHECK_S = 1.0
 """While closed klines are overdue: how often to look whether the store has brought them instead of the feed."""
 
-INGEST_SHARE = 0.3
+INGEST_SHARE = 0.5
 """Part of a window that may go into applying messages one by one; a surge begins above it. A window is as long as the
 longest flush interval."""
 

@@ -6,9 +6,11 @@ from gateway.model.ticker import PricedTickerFields, Ticker, TickerFields, Ticke
 
 
 def test_an_update_is_laid_over_a_ticker_by_field_name() -> None:
-    update = TickerUpdate("BTCUSDT", 5, {"last": "2.50", "trades": 7})
-    after = Ticker("BTCUSDT", "2.40", open="2.0")._replace(**update.fields)
-    assert (after.last, after.trades, after.open) == ("2.50", 7, "2.0")
+    fields: TickerFields = {"high": "12", "trades": 7, "last_trade_id": 9}
+    before = Ticker("BTCUSDT", "2.40", open="2.0", event_time_ms=4)
+    after = before.updated(fields, 5)
+    assert after == before._replace(event_time_ms=5, **fields)
+    assert type(after) is Ticker
 
 
 def test_an_update_makes_a_ticker_on_its_own() -> None:
