@@ -198,7 +198,8 @@ class AutoFeed:
 
     def _known_ms(self, topic: Topic) -> int:
         if topic.interval:
-            return max((kline.close_time_ms for kline in self._market.closed(*topic)), default=0)
+            series = self._market.peek(*topic)
+            return max((kline.close_time_ms for kline in series.closed), default=0) if series else 0
         ticker = self._market.ticker(topic.symbol)
         return ticker.event_time_ms if ticker else 0
 

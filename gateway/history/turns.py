@@ -46,10 +46,12 @@ class Turns:
                 self._worked_s += self._clock_s() - started_s
 
     async def _rest(self) -> None:
-        """Let the rest of the loop run; where it has much to do, for as long as the turns before took."""
+        """Let the rest of the loop run until it has nothing to do, but for no longer than the turns before took."""
         worked_s, self._worked_s = self._worked_s, 0.0
-        started_s = self._clock_s()
-        await asyncio.sleep(0)
-        others_s = self._clock_s() - started_s
-        if others_s > IDLE_S:
-            await asyncio.sleep(max(0.0, worked_s - others_s))
+        started_s = now_s = self._clock_s()
+        while True:
+            round_s = now_s
+            await asyncio.sleep(0)
+            now_s = self._clock_s()
+            if now_s - round_s <= IDLE_S or now_s - started_s >= worked_s:
+                return
