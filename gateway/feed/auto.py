@@ -21,15 +21,15 @@ from gateway.redis.contract import Topic
 from gateway.redis.tasks import cancel_and_wait, run_together
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from gateway.config import FeedConfig, RedisConfig
     from gateway.feed.conflate import Batch
     from gateway.feed.key_reader import KeyReader
     from gateway.feed.pubsub import FeedSink
+    from gateway.market.series import Series
     from gateway.model.feed_time import FeedClock
-    from gateway.model.kline import Kline
     from gateway.model.ticker import Ticker
     from gateway.redis.contract import Topics
     from gateway.redis.deployment import Deployment
@@ -81,7 +81,8 @@ class MarketView(Protocol):
 
     def ticker(self, symbol: str) -> Ticker | None: ...
 
-    def closed(self, symbol: str, interval: str) -> Iterable[Kline]: ...
+    def peek(self, symbol: str, interval: str) -> Series | None:
+        """A series with the closed klines that have arrived."""
 
 
 class AutoFeed:

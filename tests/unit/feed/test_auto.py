@@ -12,13 +12,15 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from gateway.config import FeedConfig, RedisConfig
 from gateway.feed.auto import AutoFeed
 from gateway.feed.key_reader import KeyReader
+from gateway.market.series import Series
+from gateway.model.interval import INTERVALS
 from gateway.redis.contract import Topic, Topics
 from tests.builders import closed_klines, ticker
 from tests.unit.feed.doubles import CONNECTED, FakeDeployment, RecordingSink
 from tests.virtual_time import in_virtual_time
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator
 
     from gateway.feed.pubsub import FeedSink
     from gateway.model.kline import Kline
@@ -79,8 +81,11 @@ class World:
             return ticker(event_time_ms=self._now_ms())
         return None if self.ticker_ms is None else ticker(event_time_ms=self.ticker_ms)
 
-    def closed(self, symbol: str, interval: str) -> Iterable[Kline]:
-        return self.closed_klines
+    def peek(self, symbol: str, interval: str) -> Series:
+        series = Series(symbol, INTERVALS[interval], 16)
+        for kline in self.closed_klines:
+            series.apply_kline(kline, kline.close_time_ms + 1)
+        return series
 
     def make(self, mode: str, sink: FeedSink) -> Fallback:
         self.fallbacks.append(Fallback(mode, sink, self.fallback_problem))

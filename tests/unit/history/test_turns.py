@@ -91,7 +91,7 @@ async def test_while_the_loop_is_busy_it_rests_for_as_long_as_it_worked() -> Non
         clock.work(0.5)
     loop.call_soon(other)
     async with shared.turn():
-        assert rounds == 5
+        assert rounds in (5, 6), "half a second, in rounds of a tenth"
 
 
 @in_virtual_time
