@@ -60,8 +60,8 @@ class Market:
         self._with_prices: set[SymbolState] = set()
         self._derivation = Derivation(config)
         self._now_ms = 0
-        self.prices_changed = 0
-        """How many ticker updates of the feed have changed a ticker, be it only its time."""
+        self.prices_changed = self.last_price_ms = 0
+        """How many ticker updates of the feed have changed a ticker, be it only its time; the time of the last one."""
         self.healing = Healing(self._states, self._derivation, self._note)
         self.jumps: deque[Jump] = deque(maxlen=100)
 
@@ -260,7 +260,7 @@ class Market:
             self.jumps += jumps_of(known, ticker)
         if ticker != known:
             self.prices_changed += 1
-            state.ticker = ticker
+            self.last_price_ms, state.ticker = update.event_time_ms, ticker
             self._changes.tickers.add(state)
         if isinstance(update, TickerUpdate):
             self._queue_price(state, price(update.event_time_ms, update.fields["last"]), now_ms)

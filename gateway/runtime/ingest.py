@@ -11,6 +11,7 @@ import math
 import time
 from typing import TYPE_CHECKING
 
+from gateway.delivery.late_prices import LatePrices
 from gateway.delivery.load_meter import Cause
 from gateway.delivery.refusals import Refusals
 from gateway.delivery.staleness import StaleReason
@@ -115,6 +116,7 @@ class Ingest:
         self._closes_checked_s = 0.0
         self._stored_closes = StoredCloses(market, feed_state)
         self._awaits_price = False
+        self._late_prices = LatePrices(feed_state)
         self.tracing = Tracing()
         self._on_change: Callable[[bool], None] = lambda closed: None
         hub.set_feed_state(feed_state.current)
@@ -298,7 +300,8 @@ class Ingest:
         # A ticker that repeats an old price and an old time has changed nothing: its collector is stuck.
         if self._market.prices_changed != self._prices_changed:
             self._prices_changed = self._market.prices_changed
-            self.feed_state.price_usable(now_s)
+            if not self._late_prices.held_up(self.plausibility.feed_clock() - self._market.last_price_ms, now_s):
+                self.feed_state.price_usable(now_s)
             self.refusals.price_usable()
         if self._kline_applied:
             self._kline_applied = False

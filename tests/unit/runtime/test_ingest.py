@@ -231,6 +231,21 @@ def test_klines_of_symbols_that_are_still_to_be_read_are_stale_until_they_are() 
     assert gateway.hub.feed_state.klines("ETHUSDT").live
 
 
+def test_prices_that_a_slow_line_has_held_up_are_not_live_and_fresh_ones_are() -> None:
+    gateway = live()
+    gateway.feed(1.5, [(PRICE, price("1", E=gateway.clock()))])
+    gateway.now_s += 60
+    gateway.judge()
+    assert gateway.reason() is StaleReason.SILENT
+    for number in range(8):
+        late_ms = gateway.clock() - 30_000
+        gateway.feed(0.25, [(PRICE, price(str(2 + number), E=late_ms))])
+        assert gateway.reason() is not StaleReason.NONE
+    for number in range(8):
+        gateway.feed(0.25, [(PRICE, price(str(12 + number), E=gateway.clock()))])
+    assert gateway.reason() is StaleReason.NONE
+
+
 def test_only_an_applied_price_counts_as_one() -> None:
     gateway = live()
     gateway.now_s += 60
