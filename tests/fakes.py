@@ -134,7 +134,7 @@ FIELDS = {
 
 
 def bar(data: dict[str, Any]) -> Bar:
-    fields = {FIELDS[name]: value for name, value in data.items() if name != "closeTime"}
+    fields = {FIELDS[name]: value for name, value in data.items() if name not in ("closeTime", "E")}
     return Bar(**fields | {"open_time": int(fields["open_time"])})
 
 
@@ -155,6 +155,8 @@ class View:
     forming: Bar | None = None
     ticker: dict[str, str] | None = None
     state: str = ""
+    event_time: str | None = None
+    """Of the newest value that came with event times; `None`: it came without, or the gateway does not know it."""
     base: int | None = None
     """Where the newest snapshot left off: what closes after it has to come."""
     since: list[int] = field(default_factory=list)
@@ -176,11 +178,13 @@ class Folder:
         """By channel, what its next snapshots have to end with, if the test knows."""
         self.replies: list[dict[str, Any]] = []
         self.throttled_ms: int | None = None
+        self.event_times = False
         self._by_n: dict[int, View] = {}
 
     def connected(self) -> None:
         """A new connection: numbers mean nothing any more, what was held stays."""
         self._by_n.clear()
+        self.event_times = False
         self.bases.clear()
         for view in self.views.values():
             view.live = False
@@ -223,6 +227,9 @@ class Folder:
             case "status":
                 for n, state in message["channels"].items():
                     self._by_n[int(n)].state = state
+            case "set":
+                self.replies.append(message)
+                self.event_times = message["event_times"]
             case "throttle":
                 self.throttled_ms = int(message["interval_ms"])
             case "hello" | "heartbeat" | "shutdown":
@@ -239,7 +246,12 @@ class Folder:
         view.resyncs += message.get("resync", False)
         if "ticker" in message:
             view.ticker = message["ticker"]
+            if view.ticker is not None:
+                self._note_time(view, view.ticker)
             return
+        if message["forming"] is not None:
+            self._note_time(view, message["forming"])
+        assert not any("E" in kline for kline in message["klines"]), "a snapshot has event times of closed klines"
         klines = [bar(data) for data in message["klines"]]
         assert all(kline.closed for kline in klines), "a forming bar among the closed ones"
         if message.get("recovered"):
@@ -262,14 +274,22 @@ class Folder:
 
     def _fold(self, view: View, news: dict[str, Any]) -> None:
         assert view.live, f"an update of {view.name} before its snapshot"
-        assert news, "empty news"
+        assert news.keys() - {"E"}, "empty news"
+        self._note_time(view, news)
         if view.name.startswith("ticker:"):
             view.ticker = {**(view.ticker or {}), **news}
         elif "openTime" not in news:
             assert view.forming is not None, "a difference against nothing"
-            view.forming = view.forming._replace(**{FIELDS[name]: value for name, value in news.items()})
+            fields = {FIELDS[name]: value for name, value in news.items() if name != "E"}
+            view.forming = view.forming._replace(**fields)
         else:
             self._fold_bar(view, bar(news))
+
+    def _note_time(self, view: View, value: dict[str, Any]) -> None:
+        """Complete tickers have their event time anyhow, all other values only for a client that asks."""
+        assert not self.event_times or "E" in value, f"an update of {view.name} without its event time"
+        assert self.event_times or "E" not in value or view.name.startswith("ticker:"), "event times for who asks not"
+        view.event_time = value.get("E") if self.event_times else None
 
     def _fold_bar(self, view: View, news: Bar) -> None:
         last = view.closed[-1].open_time if view.closed else view.base
@@ -290,6 +310,11 @@ class Folder:
 
     def _fold_compact(self, view: View, news: Any) -> None:
         assert view.live, f"an update of {view.name} before its snapshot"
+        view.event_time = None
+        if self.event_times:
+            assert isinstance(news, list), f"an update of {view.name} without its event time"
+            view.event_time = news.pop()
+            news = news if len(news) > 1 else news[0]
         if view.name.startswith("ticker:"):
             figures = dict(zip("cohlvqn", news, strict=True)) if isinstance(news, list) else {"c": news}
             known = {letter: text for letter, text in figures.items() if text is not None}

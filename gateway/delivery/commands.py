@@ -66,6 +66,8 @@ class SetProfile:
     max_bytes_per_min: int | None = None
     fast: bool | None = None
     """Whether updates are to be sent at once."""
+    event_times: bool | None = None
+    """Whether updates are to have the event time of their value."""
 
 
 @dataclass(frozen=True, slots=True)

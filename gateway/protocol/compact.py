@@ -32,23 +32,22 @@ class CompactDialect(NativeDialect):
     def ticker(self, n: int, old: Ticker | None, new: Ticker) -> bytes:
         if old is None or old.event_time_ms // STATS_EVERY_MS != new.event_time_ms // STATS_EVERY_MS:
             stats = ",".join([text or "null" for text in new[1:7]])
-            return f",{n},[{stats},{new.trades if new.trades >= 0 else 'null'}]".encode()
-        return f",{n},{new.last}".encode() if new.last != old.last else b""
+            return self._array(n, f"{stats},{new.trades if new.trades >= 0 else 'null'}", new.event_time_ms)
+        return self._price(n, new.last, new.event_time_ms) if new.last != old.last else b""
 
     def kline(self, n: int, old: Kline | None, new: Kline) -> bytes:
         if old is None or old.open_time_ms != new.open_time_ms or old.provisional is not new.provisional:
-            return _whole(n, new, PROVISIONAL if new.provisional else FORMING)
+            return self._whole(n, new, PROVISIONAL if new.provisional else FORMING)
         if old[2:9] == new[2:9]:
             return b""
         if old[6:9] == new[6:9] and old.open == new.open and _follows_close(old, new):
             # Volume, quote volume and trades are unchanged.
-            return f",{n},{new.close}".encode()
-        return (
-            f",{n},[{new.open},{new.high},{new.low},{new.close},{new.volume},{new.quote_volume},{new.trades}]"
-        ).encode()
+            return self._price(n, new.close, new.event_time_ms)
+        figures = f"{new.open},{new.high},{new.low},{new.close},{new.volume},{new.quote_volume},{new.trades}"
+        return self._array(n, figures, new.event_time_ms)
 
     def closed(self, n: int, kline: Kline) -> bytes:
-        return _whole(n, kline, CLOSED)
+        return self._whole(n, kline, CLOSED)
 
     def frame(self, body: bytes, now_ms: int, *, spare: bool) -> bytes:
         start = b"[%d" % now_ms
@@ -56,12 +55,21 @@ class CompactDialect(NativeDialect):
             return deflated_frame(TEXT, b"".join((start, body, b"]")))
         return b"".join((frame_head(TEXT, len(start) + len(body) + 1), start, body, b"]"))
 
+    def _whole(self, n: int, kline: Kline, state: int) -> bytes:
+        figures = (
+            f"{kline.open_time_ms},{kline.open},{kline.high},{kline.low},{kline.close}"
+            f",{kline.volume},{kline.quote_volume},{kline.trades},{state}"
+        )
+        return self._array(n, figures, kline.event_time_ms)
 
-def _whole(n: int, kline: Kline, state: int) -> bytes:
-    return (
-        f",{n},[{kline.open_time_ms},{kline.open},{kline.high},{kline.low},{kline.close}"
-        f",{kline.volume},{kline.quote_volume},{kline.trades},{state}]"
-    ).encode()
+    def _price(self, n: int, price: str, event_time_ms: int) -> bytes:
+        """A price alone: a bare number, or one with its event time."""
+        return self._array(n, price, event_time_ms) if self.event_times else f",{n},{price}".encode()
+
+    def _array(self, n: int, figures: str, event_time_ms: int) -> bytes:
+        """Event times come last, so that an update's length says what it is."""
+        time = f",{event_time_ms or 'null'}" if self.event_times else ""
+        return f",{n},[{figures}{time}]".encode()
 
 
 def _follows_close(old: Kline, new: Kline) -> bool:

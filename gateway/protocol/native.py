@@ -51,17 +51,19 @@ DEFLATE_MIN_BYTES = 256
 class NativeDialect:
     """Updates as fragments `,[n,{...}]`, joined into one `update` message per flush. Keeps no state.
 
-    `deflate`: the client has negotiated permessage-deflate; long messages are compressed.
+    `deflate`: the client has negotiated permessage-deflate; long messages are compressed. `event_times`: updates and
+    forming klines have the event time `E` of the value that they make, in ms; `null` where it is not known.
     """
 
     name = "native"
 
-    def __init__(self, *, deflate: bool = False) -> None:
+    def __init__(self, *, deflate: bool = False, event_times: bool = False) -> None:
         self.deflate = deflate
+        self.event_times = event_times
 
     def ticker(self, n: int, old: Ticker | None, new: Ticker) -> bytes:
         if old is None:
-            return b",[%d,%b]" % (n, ticker_json(new))
+            return b",[%d,%b]" % (n, self._ticker_json(new))
         # Slots 1 to 8 are last, open, high, low, volume, quote volume, change, change percent.
         fields = [
             f'"{letter}":{text}'
@@ -71,7 +73,7 @@ class NativeDialect:
         ]
         if new.trades != old.trades and new.trades >= 0:
             fields.append(f'"n":{new.trades}')
-        return f",[{n},{{{','.join(fields)}}}]".encode() if fields else b""
+        return self._changes(n, fields, new.event_time_ms)
 
     def tickers(self, n: int, news: Iterable[Ticker]) -> bytes:
         """Empty: no native channel contains several symbols."""
@@ -79,7 +81,7 @@ class NativeDialect:
 
     def kline(self, n: int, old: Kline | None, new: Kline) -> bytes:
         if old is None or old.open_time_ms != new.open_time_ms:
-            return b",[%d,%b]" % (n, kline_json(new))
+            return b",[%d,%b]" % (n, self._kline_json(new))
         fields = [
             f'"{name}":{text}'
             for name, before, text in zip(_KLINE_NAMES, old[2:9], new[2:9], strict=True)
@@ -87,10 +89,10 @@ class NativeDialect:
         ]
         if new.provisional is not old.provisional:
             fields.append(f'"provisional":{"true" if new.provisional else "false"}')
-        return f",[{n},{{{','.join(fields)}}}]".encode() if fields else b""
+        return self._changes(n, fields, new.event_time_ms)
 
     def closed(self, n: int, kline: Kline) -> bytes:
-        return b",[%d,%b]" % (n, kline_json(kline))
+        return b",[%d,%b]" % (n, self._kline_json(kline))
 
     def frame(self, body: bytes, now_ms: int, *, spare: bool) -> bytes:
         start = b'{"op":"update","t":%d,"u":[' % now_ms
@@ -148,7 +150,7 @@ class NativeDialect:
         extra: Mapping[str, bool],
     ) -> bytes:
         """`klines`: encoded (`kline_json`) and comma-separated, made once for many snapshots. `extra`: flags."""
-        body = b'"klines":[%b],"forming":%b' % (klines, kline_json(forming) if forming else b"null")
+        body = b'"klines":[%b],"forming":%b' % (klines, self._kline_json(forming) if forming else b"null")
         message = _snapshot(n, channel, body, state, extra)
         if self.deflate and len(message) >= DEFLATE_MIN_BYTES:
             return deflated_frame(TEXT, message)
@@ -156,7 +158,7 @@ class NativeDialect:
 
     def ticker_snapshot(self, n: int, channel: str, ticker: Ticker | None, state: Staleness) -> bytes:
         """The snapshot of a ticker channel."""
-        body = b'"ticker":%b' % (ticker_json(ticker) if ticker else b"null")
+        body = b'"ticker":%b' % (self._ticker_json(ticker) if ticker else b"null")
         return frame(TEXT, _snapshot(n, channel, body, state, {}))
 
     def unsubscribed(self, id: CommandId, channels: Iterable[str]) -> bytes:
@@ -182,6 +184,25 @@ class NativeDialect:
     def error(self, error: CommandError) -> bytes:
         """The reply to a command that was refused."""
         return _reply("error", error.id, _error(error))
+
+    def _changes(self, n: int, fields: list[str], event_time_ms: int) -> bytes:
+        """A fragment of changed fields; b"" if there are none: a value is not sent for its event time alone."""
+        if not fields:
+            return b""
+        if self.event_times:
+            fields.append(f'"E":{event_time_ms or "null"}')
+        return f",[{n},{{{','.join(fields)}}}]".encode()
+
+    def _ticker_json(self, ticker: Ticker) -> bytes:
+        # A complete ticker has its event time anyhow, if it is known.
+        return ticker_json(ticker) if ticker.event_time_ms else self._timed(ticker_json(ticker), 0)
+
+    def _kline_json(self, kline: Kline) -> bytes:
+        return self._timed(kline_json(kline), kline.event_time_ms)
+
+    def _timed(self, value: bytes, event_time_ms: int) -> bytes:
+        """A JSON object with its event time, if event times are sent."""
+        return b'%b,"E":%b}' % (value[:-1], str(event_time_ms or "null").encode()) if self.event_times else value
 
 
 _KLINE_NAMES = ("open", "high", "low", "close", "volume", "quoteVolume", "trades")

@@ -132,9 +132,6 @@ def _profile(id: CommandId, data: dict[str, Any]) -> SetProfile:
             message = f"max_bytes_per_min must be an integer from {BYTES_PER_MIN_MIN}, or null for no limit."
             raise CommandError(ErrorCode.BAD_REQUEST, message, id)
         max_bytes = limit or 0
-    closed_only = data.get("closed_only")
-    if closed_only is not None and type(closed_only) is not bool:
-        raise CommandError(ErrorCode.BAD_REQUEST, "closed_only must be a boolean.", id)
     fast: bool | None = None
     if "latency_ms" in data:
         latency_ms = data["latency_ms"]
@@ -142,4 +139,13 @@ def _profile(id: CommandId, data: dict[str, Any]) -> SetProfile:
             message = "latency_ms must be a number from 0, or null for no wish."
             raise CommandError(ErrorCode.BAD_REQUEST, message, id)
         fast = latency_ms is not None and latency_ms <= FAST_LATENCY_MS
-    return SetProfile(id, max_rate, closed_only, max_bytes, fast)
+    closed_only, event_times = _flag(id, data, "closed_only"), _flag(id, data, "event_times")
+    return SetProfile(id, max_rate, closed_only, max_bytes, fast, event_times)
+
+
+def _flag(id: CommandId, data: dict[str, Any], name: str) -> bool | None:
+    """A boolean of `set`; `None` where it is absent or null."""
+    flag = data.get(name)
+    if flag is not None and type(flag) is not bool:
+        raise CommandError(ErrorCode.BAD_REQUEST, f"{name} must be a boolean.", id)
+    return flag

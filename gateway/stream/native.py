@@ -14,6 +14,7 @@ from starlette.routing import WebSocketRoute
 from gateway.protocol import compact, native
 from gateway.protocol.deflate import negotiate
 from gateway.stream.native_client import NativeClient, NativeParts
+from gateway.stream.profile import DIALECTS
 from gateway.stream.snapshot_sender import SnapshotSender
 from gateway.stream.snapshots import Snapshots
 
@@ -28,14 +29,6 @@ if TYPE_CHECKING:
     from gateway.stream.snapshot_sender import Charged
 
 PATHS = ("/v1/stream", "/realtime/v1/kline-updates")
-
-DIALECTS: dict[tuple[str, bool], native.NativeDialect] = {
-    (native.SUBPROTOCOL, False): native.NativeDialect(),
-    (native.SUBPROTOCOL, True): native.NativeDialect(deflate=True),
-    (compact.SUBPROTOCOL, False): compact.CompactDialect(),
-    (compact.SUBPROTOCOL, True): compact.CompactDialect(deflate=True),
-}
-"""By subprotocol, without and with compression. Dialects keep no state: one of each serves all clients."""
 
 
 class StreamService:
@@ -80,4 +73,4 @@ class StreamService:
         headers = [(b"sec-websocket-extensions", extension.encode())] if extension else []
         deflate = extension is not None
         socket = await endpoint.accept(websocket, access, chosen, headers, deflate=deflate)
-        NativeClient(self.parts, socket, access, DIALECTS[chosen or native.SUBPROTOCOL, deflate])
+        NativeClient(self.parts, socket, access, DIALECTS[chosen or native.SUBPROTOCOL, deflate, False])

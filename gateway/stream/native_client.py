@@ -29,6 +29,7 @@ from gateway.delivery.throttle import FAST_LATENCY_MS
 from gateway.model.errors import ErrorCode
 from gateway.protocol.native_commands import id_of
 from gateway.stream.endpoint import now_us
+from gateway.stream.profile import has_event_times, set_profile
 
 if TYPE_CHECKING:
     from collections.abc import Container, Coroutine
@@ -150,7 +151,8 @@ class NativeClient:
                 numbers = {name: channel.n for name, channel in self._subscribed().items()}
                 self._reply(self._dialect.channel_list(id, numbers))
             case SetProfile():
-                self._set_profile(command)
+                profile = set_profile(endpoint, self._access, session, command)
+                self._reply(self._dialect.profile(command.id, profile))
             case Ping(id):
                 self._reply(self._dialect.pong(id, endpoint.clock_ms()))
             case Authenticate():
@@ -254,7 +256,7 @@ class NativeClient:
         results = {
             text: channel if isinstance(channel, CommandError) else channel.n for text, channel in channels.items()
         }
-        frames = [dialect.subscribed(command.id, results)]
+        frames, event_times = [dialect.subscribed(command.id, results)], has_event_times(session)
         left_bytes = SNAPSHOTS_BYTES
         for text, channel in accepted.items():
             if isinstance(channel, KlineChannel):
@@ -262,7 +264,7 @@ class NativeClient:
                 if text in from_store or left_bytes <= 0:
                     hub.want_snapshot(session, channel, request)
                     continue
-                frames.append(snapshots.kline(channel, None, request))
+                frames.append(snapshots.kline(channel, None, request, event_times=event_times))
                 left_bytes -= len(frames[-1])
             elif isinstance(channel, TickerChannel):
                 frames.append(
@@ -270,29 +272,6 @@ class NativeClient:
                 )
         self._reply(b"".join(frames))
         self._parts.sender.start()
-
-    def _set_profile(self, command: SetProfile) -> None:
-        hub, session = self._endpoint.hub, self.session
-        if command.fast and not self._endpoint.allows_fast(self._access):
-            raise CommandError(ErrorCode.FORBIDDEN, "latency_ms: this connection cannot have less", command.id)
-        if command.max_rate is not None:
-            hub.limit_rate(session, command.max_rate)
-        if command.fast is not None:
-            hub.want_fast(session, fast=command.fast)
-        dialect, closed_only = session.style
-        if command.closed_only is not None and command.closed_only != closed_only:
-            hub.set_style(session, (dialect, command.closed_only))
-        if command.max_bytes_per_min is not None:
-            hub.limit_bytes(session, command.max_bytes_per_min)
-        pace = session.pace
-        profile = {
-            "max_rate": pace.max_rate or None,
-            "max_bytes_per_min": pace.allowance.bytes_per_min if pace.allowance else None,
-            "closed_only": session.style[1],
-            "latency_ms": FAST_LATENCY_MS if pace.fast else None,
-            "interval_ms": self._endpoint.writer.interval_ms(pace.tier),
-        }
-        self._reply(self._dialect.profile(command.id, profile))
 
     def _subscribed(self) -> dict[str, Channel]:
         """The channels of the session by name."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from gateway.delivery.channel import KlineChannel
 from gateway.delivery.commands import CommandError
+from gateway.stream.profile import has_event_times
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -151,7 +152,8 @@ class SnapshotSender:
         endpoint = self._endpoint
         endpoint.hub.note_snapshot(session, channel)
         endpoint.counters.resyncs += request.resync
-        endpoint.writer.reply(session, self._snapshots.kline(channel, stored, request))
+        frames = self._snapshots.kline(channel, stored, request, event_times=has_event_times(session))
+        endpoint.writer.reply(session, frames)
 
 
 def _due(session: Session, n: int) -> SnapshotRequest | None:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from gateway.model.interval import Interval
 
 
-# Snapshots are the same in both variants of the native protocol.
-_DIALECT = NativeDialect()
+# Snapshots are the same in both variants of the native protocol: without and with event times.
+_DIALECTS = (NativeDialect(), NativeDialect(event_times=True))
 
 
 class Snapshots:
@@ -110,12 +110,14 @@ class Snapshots:
         hole = joined.hole_after(channel.series.interval)
         return not joined or published is None or published < cursor or (hole is not None and cursor <= hole)
 
-    def kline(self, channel: KlineChannel, stored: EncodedKlines | None, request: SnapshotRequest) -> bytes:
+    def kline(
+        self, channel: KlineChannel, stored: EncodedKlines | None, request: SnapshotRequest, *, event_times: bool
+    ) -> bytes:
         """A snapshot with the last closed klines that were asked for, or with those after the cursor if none of them is
         missing. A resync, and a resume that misses some, have all klines that are kept: they replace what the client
         holds, which may be more than it asks for now.
 
-        `stored`: what was read; `None`: the klines in memory are enough.
+        `stored`: what was read; `None`: the klines in memory are enough. `event_times`: of the forming kline.
         """
         series, cursor = channel.series, request.cursor
         replaces = request.resync or cursor is not None
@@ -134,7 +136,7 @@ class Snapshots:
             extra["recovered"] = recovered = after <= last and _continues(joined, after, cursor, series.interval)
             first = after if recovered else first
         klines = joined.text(first, last)
-        return _DIALECT.kline_snapshot(
+        return _DIALECTS[event_times].kline_snapshot(
             channel.n, channel.name, klines, series.forming, channel.staleness(self._hub.feed_state), extra
         )
 

@@ -53,6 +53,7 @@ KINDS: dict[str, st.SearchStrategy[Step]] = {
             optional={
                 "max_rate": st.sampled_from((None, 20, 10, 5, 1)),
                 "closed_only": st.booleans(),
+                "event_times": st.booleans(),
                 "max_bytes_per_min": st.sampled_from((None, 10_000, 1_000_000)),
             },
         ),
@@ -67,7 +68,8 @@ KINDS: dict[str, st.SearchStrategy[Step]] = {
 @st.composite
 def scripts(draw: st.DrawFn) -> list[Step]:
     """Some clients subscribe, then anything happens, of a few kinds at a time: a mix of all would rarely get deep."""
-    arrivals = [("subscribe", who, draw(names), 0, False) for who in range(4) if draw(st.booleans())]
+    arrivals: list[Step] = [("set", who, {"event_times": True}) for who in range(4) if draw(st.booleans())]
+    arrivals += [("subscribe", who, draw(names), 0, False) for who in range(4) if draw(st.booleans())]
     kinds = draw(st.lists(st.sampled_from(sorted(KINDS)), min_size=4, max_size=9, unique=True))
     anything = st.one_of(*map(KINDS.__getitem__, [*kinds, "trade", "ticker", "begin"]))
     # Long scripts find more, and one list alone would mostly be short.
@@ -141,6 +143,7 @@ async def play(world: World, script: list[Step]) -> None:
     await world.tick(20)
     await world.in_sync()
     world.check_caught_up()
+    world.check_event_times()
     await world.end()
 
 
@@ -159,6 +162,12 @@ KNOWN_HARD: dict[str, list[Step]] = {
         *(("subscribe", 0, [BAR, PRICE], 0, False), ("tick", 1), ("set", 0, {"closed_only": True})),
         *(("trade", "AAAUSDT", 1), ("ticker", "AAAUSDT", True), ("tick", 2)),
         *(("set", 0, {"closed_only": False}), ("tick", 2)),
+    ],
+    "asks for event times, and then for none": [
+        *(("subscribe", 0, [BAR, PRICE], 0, False), ("subscribe", 2, [BAR, PRICE], 0, False), ("tick", 1)),
+        *(("set", 0, {"event_times": True}), ("set", 2, {"event_times": True}), ("begin",)),
+        *(("trade", "AAAUSDT", 1), ("ticker", "AAAUSDT", True), ("forming", ("AAAUSDT", "1s")), ("tick", 2)),
+        *(("set", 0, {"event_times": False}), ("trade", "AAAUSDT", 2), ("ticker", "AAAUSDT", True), ("tick", 2)),
     ],
     "falls behind while news is held back": [
         *(("subscribe", 0, [PRICE], 0, False), ("tick", 2), ("load", Level.OVERLOAD)),

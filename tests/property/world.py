@@ -33,8 +33,9 @@ from gateway.runtime import backfill as backfill
 from gateway.runtime import fanout
 from gateway.runtime import flush as flusher
 from gateway.stream import snapshot_sender, snapshots
-from gateway.stream.native import DIALECTS, StreamService
+from gateway.stream.native import StreamService
 from gateway.stream.native_client import NativeClient
+from gateway.stream.profile import DIALECTS
 from simulator.encode import kline_event
 from tests.builders import T0
 from tests.fakes import FakeSocket, Folder, bar_of
@@ -218,7 +219,8 @@ class World:
         self.connected = False
         self.reported_late: list[tuple[Series, Kline]] = []
         """Closed klines that are stored and not published yet."""
-        self.participants = [ConnectionAccess(dialect) for dialect in DIALECTS.values()]
+        # Each asks for event times, or no longer, whenever the script says so.
+        self.participants = [ConnectionAccess(dialect) for dialect in DIALECTS.values() if not dialect.event_times]
         self.sockets: list[weakref.ref[FakeSocket]] = []
         """Of every connection there was: a session that is kept anywhere keeps its socket."""
         self.flushing: asyncio.Task[None] | None = None
@@ -477,6 +479,10 @@ class World:
 
     def _check_view(self, participant: ConnectionAccess, channel: Channel, *, closed_only: bool) -> None:
         view = participant.folder.views[channel.name]
+        if isinstance(channel, KlineChannel | TickerChannel) and not closed_only:
+            newest = channel.series.forming if isinstance(channel, KlineChannel) else channel.live
+            # The market's is later if nothing but the event time has changed since.
+            assert not (view.event_time and newest) or int(view.event_time) <= newest.event_time_ms, channel.name
         if isinstance(channel, KlineChannel):
             assert view.base is None or not view.since or view.since[0] > view.base
             if channel.value is not None and not closed_only:
@@ -505,6 +511,17 @@ class World:
                 assert view.state in ("", "live")
                 if isinstance(channel, KlineChannel):
                     self._check_closed(participant, channel)
+
+    def check_event_times(self) -> None:
+        """Who has asked for event times has those of the values that the gateway holds, which have just changed."""
+        for participant in self.participants:
+            if participant.client is None or not participant.folder.event_times or participant.session.style[1]:
+                continue
+            for n in participant.session.subscription_set.ns:
+                channel = self.hub.channels[n]
+                if isinstance(channel, KlineChannel | TickerChannel) and channel.value is not None:
+                    held = participant.folder.views[channel.name].event_time
+                    assert held == str(channel.value.event_time_ms), channel.name
 
     def _check_closed(self, participant: ConnectionAccess, channel: KlineChannel) -> None:
         view, series = participant.folder.views[channel.name], channel.series
