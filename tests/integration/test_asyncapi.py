@@ -147,6 +147,12 @@ async def test_every_frame_of_a_varied_session_is_described() -> None:
             bar = next(news for _, news in (await client.until("update", closes))["u"] if news.get("isClosed"))
             await client.until("update", differs)
 
+            await client.send({"op": "set", "event_times": True})
+            assert (await client.until("settings"))["event_times"] is True
+            await client.until(
+                "update", lambda message: differs(message) and all("E" in news for _, news in message["u"])
+            )
+
             resume = {"kline:BTCUSDT:1s": bar["openTime"]}
             await client.send({"op": "subscribe", "id": "again", "channels": list(resume), "resume": resume})
             assert (await client.until("snapshot"))["recovered"] is True
@@ -209,6 +215,10 @@ async def test_every_frame_of_the_compact_variant_is_described() -> None:
             await client.until("compactUpdate", has(9))
             await client.until("compactUpdate", has(7))
             await client.until("compactUpdate", lambda message: any(isinstance(news, float) for news in message[2::2]))
+            await client.send({"op": "set", "event_times": True})
+            assert (await client.until("settings"))["event_times"] is True
+            for length in (2, 8, 10):
+                await client.until("compactUpdate", has(length))
             # What a schema cannot say: numbers of channels and their news take turns.
             for message in client.seen["compactUpdate"]:
                 assert len(message) % 2 == 1

@@ -13,7 +13,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.frames import Opcode
 
-from gateway.protocol import compact
+from gateway.protocol import compact, native
 from loadtest.protocol.websocket import client_frame, handshake
 from simulator.encode import kline_event
 from tests.builders import MINUTE_MS, T0, kline
@@ -211,6 +211,42 @@ class TestSet:
             await someone.until(lambda: price_of(someone) == "7")
             answer = await someone.ask("set", latency_ms=None)
             assert (answer["interval_ms"], answer["latency_ms"]) == ("20", None)
+
+    @pytest.mark.parametrize("subprotocol", [native.SUBPROTOCOL, compact.SUBPROTOCOL])
+    async def test_event_times_come_with_every_value_for_who_asks(
+        self, up: Serving, publisher: Publisher, subprotocol: str
+    ) -> None:
+        async with client(up, subprotocol=subprotocol) as timed, client(up, subprotocol=subprotocol) as plain:
+            assert (await plain.ask("set", max_rate=None))["event_times"] is False
+            await plain.subscribe(BARS, PRICE)
+            await timed.subscribe(BARS, PRICE)
+            assert (await timed.ask("set", event_times=True))["event_times"] is True
+            bars, price = timed.view(BARS), timed.view(PRICE)
+            # What it holds is sent once more, with its time; that of a price from the store is not known.
+            await timed.until(lambda: bars.event_time)
+            assert (bars.event_time, price.event_time) == (str(at(2) + 1000), None)
+            await publisher.ticker("101.50")
+            await publisher.forming(2, trades=5, event_time_ms=at(2) + 50_000)
+            await timed.until(lambda: price_of(timed) == "101.50" and bars.forming and bars.forming.trades == "5")
+            assert (price.event_time, bars.event_time) == (str(publisher.seen_ms), str(at(2) + 50_000))
+            await publisher.closed(2, event_time_ms=at(3) + 1)
+            await timed.until(lambda: numbers(bars.closed) == [2])
+            assert bars.event_time == str(at(3) + 1)
+            # The folders would fail on a time that is missing, and on one that was not asked for.
+            await plain.until(lambda: numbers(plain.view(BARS).closed) == [2])
+            await publisher.forming(3, event_time_ms=at(3) + 7)
+            await timed.until(lambda: bars.forming and numbers([bars.forming]) == [3])
+            await timed.subscribe(BARS, history=5)
+            await timed.until(lambda: bars.snapshots == 2)
+            assert bars.event_time == str(at(3) + 7)
+            assert (await timed.ask("set", event_times=False))["event_times"] is False
+            await publisher.ticker("102")
+            await timed.until(lambda: price_of(timed) == "102")
+            assert price.event_time is None
+
+    async def test_event_times_are_on_or_off(self, up: Serving) -> None:
+        async with client(up) as someone:
+            assert (await someone.ask("set", event_times="yes"))["code"] == "BAD_REQUEST"
 
     async def test_a_wish_that_is_no_number_is_refused(self, up: Serving) -> None:
         async with client(up) as someone:

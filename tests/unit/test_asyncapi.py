@@ -93,6 +93,7 @@ def test_every_field_the_gateway_sends_is_described(name: str) -> None:
         pytest.param([1732310070123, 17, [1, 2, 3]], id="a row of another length"),
         pytest.param([1732310070123, 17, [1732309980000, 1, 1, 1, 1, 1, 1, 1, 3]], id="no such state"),
         pytest.param([1732310070123, 17, "97123.45"], id="text"),
+        pytest.param([1732310070123, 17, [97123.45, 1.5]], id="no such event time"),
     ],
 )
 def test_a_compact_update_with_a_wrong_row_is_invalid(wrong: list[Any]) -> None:

@@ -90,6 +90,42 @@ def test_a_closed_kline_has_state_1() -> None:
     assert news(dialect.closed(17, BAR._replace(closed=True)))[-1] == "1"
 
 
+class TestEventTimes:
+    """For clients that ask: each update is an array that ends with the event time of the value that it makes."""
+
+    timed = CompactDialect(event_times=True)
+
+    def test_a_price_comes_with_its_own(self) -> None:
+        assert news(self.timed.ticker(17, TICKER, TICKER._replace(last="7", event_time_ms=10_500))) == ["7", "10500"]
+        moved = BAR._replace(close="11.5", event_time_ms=62_000)
+        assert news(self.timed.kline(17, BAR, moved)) == ["11.5", "62000"]
+
+    @pytest.mark.parametrize(
+        ("timed", "plain"),
+        [
+            pytest.param(timed.ticker(17, None, TICKER), dialect.ticker(17, None, TICKER), id="statistics"),
+            pytest.param(
+                timed.kline(17, BAR._replace(open="1"), BAR),
+                dialect.kline(17, BAR._replace(open="1"), BAR),
+                id="figures",
+            ),
+            pytest.param(timed.kline(17, None, BAR), dialect.kline(17, None, BAR), id="whole"),
+            pytest.param(timed.closed(17, BAR), dialect.closed(17, BAR), id="closed"),
+        ],
+    )
+    def test_an_array_has_its_own_at_its_end(self, timed: bytes, plain: bytes) -> None:
+        *figures, event_time = news(timed)
+        assert figures == news(plain)
+        assert event_time in ("10000", "61000")
+
+    def test_one_that_is_not_known_is_null(self) -> None:
+        assert news(self.timed.closed(17, BAR._replace(event_time_ms=0)))[-1] is None
+
+    def test_a_value_is_not_sent_for_its_event_time_alone(self) -> None:
+        assert self.timed.ticker(17, TICKER, TICKER._replace(event_time_ms=10_001)) == b""
+        assert self.timed.kline(17, BAR, BAR._replace(event_time_ms=62_000)) == b""
+
+
 def test_a_beat_is_one_array_that_begins_with_its_time() -> None:
     data = dialect.frame(dialect.ticker(17, None, TICKER) + dialect.kline(18, None, BAR), 99, spare=True)
     assert data[0] == 0x80 | TEXT

@@ -115,6 +115,52 @@ class TestNews:
         assert news(dialect.closed(4, kline(closed=True))) == (4, parsed(kline_json(kline(closed=True))))
 
 
+class TestEventTimes:
+    """For clients that ask: each update has the event time of the value that it makes."""
+
+    timed = NativeDialect(event_times=True)
+
+    def test_a_ticker_update_has_its_own(self) -> None:
+        old = ticker("7")
+        assert news(self.timed.ticker(3, old, ticker("8", event_time_ms=T0 + 9))) == (3, {"c": "8", "E": str(T0 + 9)})
+        assert news(self.timed.ticker(3, None, old)) == (3, parsed(ticker_json(old)))
+
+    def test_a_kline_update_has_its_own(self) -> None:
+        old = kline(event_time_ms=T0 + 1)
+        newer = old._replace(close="106", event_time_ms=T0 + 5)
+        assert news(self.timed.kline(4, old, newer)) == (4, {"close": "106", "E": str(T0 + 5)})
+        assert news(self.timed.kline(4, None, newer)) == (4, parsed(kline_json(newer)) | {"E": str(T0 + 5)})
+
+    def test_a_closed_kline_has_its_own(self) -> None:
+        closed = kline(closed=True, event_time_ms=T0 + 5)
+        assert news(self.timed.closed(4, closed)) == (4, parsed(kline_json(closed)) | {"E": str(T0 + 5)})
+
+    def test_one_that_is_not_known_is_null(self) -> None:
+        unknown = ticker("8", event_time_ms=0)
+        assert news(self.timed.ticker(3, None, unknown)) == (3, {"c": "8", "E": None})
+        assert news(self.timed.ticker(3, ticker("7"), unknown)) == (3, {"c": "8", "E": None})
+        assert news(self.timed.closed(4, kline(closed=True, event_time_ms=0)))[1]["E"] is None
+
+    def test_a_value_is_not_sent_for_its_event_time_alone(self) -> None:
+        assert self.timed.ticker(3, ticker("7"), ticker("7", event_time_ms=T0 + 9)) == b""
+        assert self.timed.kline(4, kline(), kline(event_time_ms=T0 + 9)) == b""
+
+    def test_snapshots_have_that_of_the_newest_value(self) -> None:
+        closed, forming = kline_json(kline(0, closed=True)), kline(1, event_time_ms=T0 + 5)
+        message = said(self.timed.kline_snapshot(17, "kline:BTCUSDT:1m", closed, forming, LIVE, {}))
+        assert message["klines"] == [parsed(closed)]
+        assert message["forming"] == parsed(kline_json(forming)) | {"E": str(T0 + 5)}
+        assert said(self.timed.kline_snapshot(17, "kline:BTCUSDT:1m", b"", None, LIVE, {}))["forming"] is None
+        price = ticker("7", event_time_ms=0)
+        assert said(self.timed.ticker_snapshot(18, "ticker:BTCUSDT", price, LIVE))["ticker"] == {"c": "7", "E": None}
+
+    def test_cost_nothing_to_who_does_not_ask(self, dialect: NativeDialect) -> None:
+        assert b'"E"' not in dialect.kline(4, None, kline(event_time_ms=T0 + 5))
+        assert b'"E"' not in dialect.kline(4, kline(), kline(close="106", event_time_ms=T0 + 5))
+        assert b'"E"' not in dialect.closed(4, kline(closed=True, event_time_ms=T0 + 5))
+        assert dialect.ticker(3, ticker("7"), ticker("8", event_time_ms=T0 + 9)) == b',[3,{"c":8}]'
+
+
 class TestBeat:
     def test_joins_fragments_into_one_update(self, dialect: NativeDialect) -> None:
         body = (

@@ -125,6 +125,8 @@ class TestSet:
             ({"latency_ms": 0}, SetProfile(5, None, None, None, fast=True)),
             ({"latency_ms": 1.5}, SetProfile(5, None, None, None, fast=False)),
             ({"latency_ms": None}, SetProfile(5, None, None, None, fast=False)),
+            ({"event_times": True}, SetProfile(5, None, None, event_times=True)),
+            ({"event_times": False, "closed_only": None}, SetProfile(5, None, None, event_times=False)),
         ],
     )
     def test_keeps_absent_settings_and_lifts_null_limits(self, fields: dict[str, Any], expected: SetProfile) -> None:
@@ -145,6 +147,8 @@ class TestSet:
             {"latency_ms": -1},
             {"latency_ms": "1"},
             {"latency_ms": True},
+            {"event_times": 1},
+            {"event_times": "yes"},
         ],
         ids=str,
     )
