@@ -86,7 +86,9 @@ class SnapshotSender:
 
     async def _send_all(self, session: Session) -> None:
         """Send what is due; again and again until the store can be read."""
-        tried: set[int] = set()
+        clock_s = asyncio.get_running_loop().time
+        tried_s: dict[int, float] = {}
+        """Channels whose stored klines were read too early, and when."""
         while session.snapshots_due and not session.sink.closing:
             self._woken[session].clear()
             for n in list(session.snapshots_due):
@@ -94,10 +96,14 @@ class SnapshotSender:
                 request = _due(session, n)
                 if request is None:
                     continue
-                outcome = await self._try(session, n, request, again=n in tried)
+                # A new mark or a drained socket may have cut the wait short.
+                again = n in tried_s and clock_s() - tried_s[n] >= FRESH_S
+                outcome = await self._try(session, n, request, again=again)
                 if outcome is Outcome.READ_TOO_EARLY:
-                    tried.add(n)
-                elif outcome is Outcome.UNREADABLE:
+                    tried_s.setdefault(n, clock_s())
+                elif outcome is Outcome.DONE:
+                    tried_s.pop(n, None)
+                else:
                     # Not each of them: while the store is away, hundreds may be due. The next try begins with another.
                     session.put_off_snapshot(n)
                     break

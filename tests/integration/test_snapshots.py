@@ -212,3 +212,19 @@ class TestKlinesThatCloseDuringTheRead:
         first, end = 1 if "resume" in how else 0, self.STORED + 2 * self.KEPT * reads
         sent = [(int(one["openTime"]) - T0) // MINUTE_MS for one in snapshot["klines"]]
         assert sent == list(range(first, end))
+
+    async def test_are_waited_for_though_another_snapshot_is_asked_for_meanwhile(
+        self, up: Serving, publisher: Publisher, during_reads: list[Callable[[], Awaitable[None]]]
+    ) -> None:
+        other = "kline:ETHUSDT:1m"
+        for number in range(self.STORED):
+            await publisher.closed(number, symbol="ETHUSDT")
+        during_reads += [self.close_many(up, publisher)] * 2
+        async with client(up) as someone:
+            await someone.ask("subscribe", channels=[BARS], history=100)
+            for _ in range(3):
+                await someone.ask("subscribe", channels=[other], history=100)
+            await someone.until(lambda: BARS in {one["channel"] for one in someone.said("snapshot")})
+            snapshot = next(one for one in someone.said("snapshot") if one["channel"] == BARS)
+        sent = [(int(one["openTime"]) - T0) // MINUTE_MS for one in snapshot["klines"]]
+        assert sent == list(range(self.STORED + 4 * self.KEPT))
