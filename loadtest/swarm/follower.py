@@ -75,7 +75,10 @@ class Follower:
         return {view.channel: view.cursor for view in views if isinstance(view, _Klines) and view.cursor is not None}
 
     def disconnect(self) -> None:
-        """Forget the channel numbers, which are valid for one connection only."""
+        """Forget the channel numbers, which are valid for one connection only. Nothing is live without a break."""
+        for view in self._by_number.values():
+            if isinstance(view, _Klines):
+                view.live_checks = 0
         self._by_number.clear()
 
     def add_without_snapshot(self, channels: Iterable[str]) -> None:

@@ -237,3 +237,13 @@ def test_a_live_kline_channel_tells_how_long_its_next_close_is_due() -> None:
     view.follower.status({"channels": {"1": "stale"}})
     view.follower.count_check()
     assert view.follower.most_overdue(9 * MINUTE) is None
+
+
+def test_a_new_connection_is_a_break_of_what_is_live() -> None:
+    view = View()
+    view.kline_snapshot(1, 3, 4, forming=5, state="live")
+    settle(view)
+    view.follower.disconnect()
+    view.kline_snapshot(1, 3, 4, forming=5, state="live")
+    view.follower.count_check()
+    assert view.follower.most_overdue(9 * MINUTE) is None
