@@ -6,7 +6,7 @@ Rules for this file:
 - the active source stays active until its connection is lost, or until a standby one had usable data of a lane (prices,
   klines) that the active one had neither before nor within `switch_after_s` after it: a collector can die without its
   Redis, and can send what nobody can use. A source that comes back does not become active for that alone, and one that
-  lacks a lane that the active source has does not become active at all while that is connected;
+  has nothing of a lane that the active source has does not become active at all while that is connected;
 - the sink is told `connected` at each switch, so that it reads again what it may have missed, and also when a standby
   source connects: its store may have what the others lack. It is told `disconnected` only when no source is left.
 """
@@ -42,9 +42,9 @@ class Source:
         self.is_connected = False
         self.usable = usable
         self.ahead_s: dict[Lane, float] = {}
-        """Since when it has had usable data that the active one lacks, and that is no late copy of earlier data."""
+        """Since when it has had usable data that the active one does not have: no late copies of earlier data."""
         self.behind_s: dict[Lane, float] = {}
-        """The same of the active one's data, which this one lacks."""
+        """The same of data of the active one that this one does not have."""
         self.messages = 0
         self.failures = 0
         """Times its connection was lost or could not be made."""
@@ -206,10 +206,10 @@ class SourceFailover:
             return
         for lane in lanes:
             source.behind_s.pop(lane, None)
-            if source.is_connected and self._active_lacks(lane, now_s):
+            if source.is_connected and self._active_without(lane, now_s):
                 source.ahead_s.setdefault(lane, now_s)
 
-    def _active_lacks(self, lane: Lane, now_s: float) -> bool:
+    def _active_without(self, lane: Lane, now_s: float) -> bool:
         """Whether a standby source's data of this moment is no late copy of the active one's."""
         last_s = -math.inf if self.active is None else self.active.usable.last_s(lane)
         return now_s - last_s >= self._switch_after_s

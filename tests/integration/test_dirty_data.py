@@ -331,21 +331,21 @@ async def test_a_clock_that_is_an_hour_late_makes_no_kline_of_that_hour_an_event
     config = make_config(
         server, market={"intervals": ("1m",), "unknown_after_s": 0.0}, stream={"closed_log": 100, "flush_max_ms": 20}
     )
-    async with serving(config, ready=False) as up, bot(up) as told:
+    async with serving(config, ready=False) as up, bot(up) as follower:
         inside = up.inside
         await reached(lambda: inside.market.read, "the first read")
         await collector.until(lambda: inside.ingest.plausibility.ahead_s, "the feed's time")
         if stored > 60:
             # It has joined, by the clock of then, after the last kline that was known.
-            await reached(lambda: told.ended, "the end")
-            assert told.close_code == 4006
+            await reached(lambda: follower.ended, "the end")
+            assert follower.close_code == 4006
         else:
             # Closes that come late.
             for minutes in range(3, 0, -1):
                 await collector.kline(open_ms - minutes * MINUTE_MS, closed=True)
             await collector.kline(open_ms)
-            await reached(lambda: told.events, "the forming kline")
-        assert told.closed == []
+            await reached(lambda: follower.events, "the forming kline")
+        assert follower.closed == []
     await collector.redis.aclose()
 
 

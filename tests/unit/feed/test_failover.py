@@ -269,7 +269,7 @@ class TestSourceWithoutUsableData:
         assert failover.sources.switches == 0
 
 
-class TestSourceThatLacksALane:
+class TestSourceWithoutALane:
     def send(self, failover: Failover, *lanes: tuple[str, Topic, bytes | None]) -> None:
         for _ in range(30):
             failover.now_s += 0.2
@@ -285,7 +285,7 @@ class TestSourceThatLacksALane:
         self.send(failover, ("a", bad, GARBAGE), ("a", good, None), ("b", bad, None), ("b", good, None))
         assert (failover.active, failover.sources.switches) == ("b", 1)
 
-    def test_stays_active_while_the_other_one_lacks_what_it_has(self) -> None:
+    def test_stays_active_while_the_other_one_does_not_have_what_it_has(self) -> None:
         failover = Failover()
         failover.connect("a", "b")
         self.send(failover, ("a", KLINE, None), ("b", TOPIC, None))
@@ -298,7 +298,7 @@ class TestSourceThatLacksALane:
         self.send(failover, ("a", KLINE, None), ("b", TOPIC, None), ("b", KLINE, None))
         assert (failover.active, failover.sources.switches) == ("b", 1)
 
-    def test_the_switch_says_what_was_lacking(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_the_switch_says_what_was_missing(self, caplog: pytest.LogCaptureFixture) -> None:
         failover = Failover()
         failover.connect("a", "b")
         self.send(failover, ("a", KLINE, None), ("b", TOPIC, None), ("b", KLINE, None))
