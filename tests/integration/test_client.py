@@ -94,9 +94,52 @@ class TestLatest:
             kline = await take(klines)
             assert (number(kline), kline.closed, str(kline.volume), kline.trades) == (3, True, "2.50", 7)
             stored = await client.history(SYMBOL, "1m", limit=1)
-            assert stored == [kline]
+            # Stored klines do not say when they were seen.
+            assert stored == [kline._replace(event_time_ms=None)]
             assert klines.status.live
             assert client.status.age_s is not None
+
+    @pytest.mark.parametrize("compact", [False, True], ids=["json", "compact"])
+    async def test_values_have_their_event_time_unless_it_is_not_wanted(
+        self, publisher: Publisher, up: Serving, compact: bool
+    ) -> None:
+        at = T0 + 3 * MINUTE_MS + 2000
+        async with (
+            Client(up.address, compact=compact) as client,
+            Client(up.address, compact=compact, event_times=False) as plain,
+        ):
+            klines, prices, untimed = client.klines(SYMBOL, "1m"), client.tickers(SYMBOL), plain.klines(SYMBOL, "1m")
+            for stream in (klines, untimed):
+                await take(stream)
+            await publisher.forming(3, "100 111.50 90 111.50", event_time_ms=at)
+            while (kline := await take(klines)).close == 105:
+                pass
+            assert (kline.event_time_ms, kline.age_ms(at + 3)) == (at, 3)
+            while (kline := await take(untimed)).close == 105:
+                pass
+            assert kline.event_time_ms is None
+            await publisher.ticker("7")
+            while (price := await take(prices)).last != 7:
+                pass
+            assert price.event_time_ms == publisher.seen_ms
+
+    async def test_settings_are_in_force_on_each_connection(self, publisher: Publisher, up: Serving) -> None:
+        async with Client(up.address, latency_ms=0) as quick, Client(up.address, max_rate=2) as slow:
+            await until(lambda: (quick.interval_ms, slow.interval_ms) == (1, 500))
+            before = set(up.inside.hub.sessions)
+            for session in before:
+                session.sink.abort()
+
+            def settings() -> set[tuple[bool, float]]:
+                paces = [session.pace for session in up.inside.hub.sessions - before]
+                return {(pace.fast, pace.max_rate) for pace in paces}
+
+            await until(lambda: settings() == {(True, 0.0), (False, 2.0)})
+
+    @pytest.mark.parametrize("settings", [{"max_rate": 0}, {"latency_ms": -1}], ids=str)
+    def test_settings_that_make_no_sense_are_an_error(self, settings: dict[str, Any]) -> None:
+        with pytest.raises(ValueError, match=r"must be"):
+            Client(**settings)
 
     async def test_slow_consumer_gets_only_the_newest_value(self, publisher: Publisher, up: Serving) -> None:
         async with Client(up.address) as client:

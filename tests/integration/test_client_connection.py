@@ -31,7 +31,8 @@ PRICE = "ticker:X"
 async def behave(connection: ServerConnection, turn: int) -> None:
     """Send the hello, then the price `turn`."""
     await connection.send(HELLO)
-    command = json.loads(await connection.recv())
+    while (command := json.loads(await connection.recv()))["op"] != "subscribe":
+        pass
     await connection.send(json.dumps({"op": "subscribed", "id": command["id"], "channels": {PRICE: {"n": 5}}}))
     await connection.send(
         json.dumps({"op": "snapshot", "n": 5, "channel": PRICE, "ticker": {"c": turn}, "state": "live"})

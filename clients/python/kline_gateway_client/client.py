@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 import urllib.parse
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -31,8 +32,11 @@ class Client:
 
     It connects, and reconnects whenever the connection is lost; see `status`. `url` may have a path, for a gateway
     behind a proxy. `token` is sent as `Authorization: Bearer`; a function is called for a new one at each connection.
-    `compact` asks for the compact dialect: fewer bytes, and the 24 h figures every 5 s only. `timeout_s` bounds each
-    handshake and each step of an HTTP request. Raises `ValueError` for an invalid URL.
+    `compact` asks for the compact dialect: fewer bytes, and the 24 h figures every 5 s only. `max_rate` is the most
+    updates a second of each channel. `latency_ms` up to 1 asks for every update at once, where the gateway offers it;
+    see `interval_ms`. `event_times` gives values their `event_time_ms` and `age_ms`, for some twenty bytes an update.
+    `timeout_s` bounds each handshake and each step of an HTTP request. Raises `ValueError` for an invalid URL, rate or
+    latency.
     """
 
     def __init__(
@@ -41,6 +45,9 @@ class Client:
         *,
         token: str | Callable[[], str] | None = None,
         compact: bool = False,
+        max_rate: float | None = None,
+        latency_ms: float | None = None,
+        event_times: bool = True,
         timeout_s: float = 10.0,
     ) -> None:
         parts = urllib.parse.urlsplit(url)
@@ -50,7 +57,7 @@ class Client:
         self.http = HttpApi(base, self._headers, timeout_s)
         self.closed = False
         self._token = token
-        self._subscriptions = Subscriptions()
+        self._subscriptions = Subscriptions(_settings(max_rate, latency_ms, event_times=event_times))
         self._connection = Connection(
             f"ws{base.removeprefix('http')}/v1/stream",
             self._subscriptions,
@@ -153,6 +160,14 @@ class Client:
         return self.status_of(tuple(self._subscriptions.names()))
 
     @property
+    def interval_ms(self) -> int | None:
+        """How long an update waits in the gateway at most, in ms: longer while the gateway slows this client down.
+
+        None: not connected yet, or the gateway does not say it.
+        """
+        return self._subscriptions.interval_ms
+
+    @property
     def failure(self) -> GatewayError | None:
         """Why the client has given up for good; None: it has not. A bug in the client itself is raised."""
         if self._task is None or not self._task.done() or self._task.cancelled():
@@ -196,6 +211,15 @@ class Client:
     def _headers(self) -> dict[str, str]:
         token = self._token() if callable(self._token) else self._token
         return {} if token is None else {"Authorization": f"Bearer {token}"}
+
+
+def _settings(max_rate: float | None, latency_ms: float | None, *, event_times: bool) -> dict[str, float | bool]:
+    if max_rate is not None and not 0 < max_rate < math.inf:
+        raise ValueError(f"max_rate must be above 0, not {max_rate}")
+    if latency_ms is not None and not 0 <= latency_ms < math.inf:
+        raise ValueError(f"latency_ms must be at least 0, not {latency_ms}")
+    wanted = {"event_times": event_times or None, "max_rate": max_rate, "latency_ms": latency_ms}
+    return {name: value for name, value in wanted.items() if value is not None}
 
 
 def _ms(time: datetime | int | None) -> int | None:

@@ -39,12 +39,13 @@ def kline_from_fields(symbol: str, interval: str, fields: Mapping[str, Any]) -> 
         int(fields["trades"]),
         fields["isClosed"],
         fields.get("provisional", False),
+        event_time(fields.get("E")),
     )
 
 
 def kline_from_array(symbol: str, interval: str, elements: Sequence[Decimal]) -> Kline:
-    """The kline of a full value in the compact dialect: `[openTime,o,h,l,c,v,q,n,state]`."""
-    open_time, open_, high, low, close, volume, quote_volume, trades, state = elements
+    """The kline of a full value in the compact dialect: `[openTime,o,h,l,c,v,q,n,state]`, or that and `E`."""
+    open_time, open_, high, low, close, volume, quote_volume, trades, state = elements[:9]
     open_time_ms = int(open_time)
     return Kline(
         symbol,
@@ -60,7 +61,13 @@ def kline_from_array(symbol: str, interval: str, elements: Sequence[Decimal]) ->
         int(trades),
         state == _CLOSED,
         state == _PROVISIONAL,
+        event_time(elements[9]) if len(elements) > 9 else None,
     )
+
+
+def event_time(value: Decimal | None) -> int | None:
+    """An event time in ms; None where it is absent or not known."""
+    return None if value is None else int(value)
 
 
 def encode_subscribe(id: int, channels: Sequence[str], history: int, resume: Mapping[str, int]) -> str:
@@ -76,3 +83,8 @@ def encode_subscribe(id: int, channels: Sequence[str], history: int, resume: Map
 def encode_unsubscribe(id: int, channels: Sequence[str]) -> str:
     """An unsubscribe command."""
     return json.dumps({"op": "unsubscribe", "id": id, "channels": channels}, separators=(",", ":"))
+
+
+def encode_set(id: int, settings: Mapping[str, float | bool]) -> str:
+    """A set command: the settings of the connection that it names."""
+    return json.dumps({"op": "set", "id": id, **settings}, separators=(",", ":"))

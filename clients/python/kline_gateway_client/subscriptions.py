@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kline_gateway_client.codec import encode_subscribe, encode_unsubscribe
+from kline_gateway_client.codec import encode_set, encode_subscribe, encode_unsubscribe
 from kline_gateway_client.errors import BadMessage, Refused, error_of
 from kline_gateway_client.queues import ClosedQueue
 from kline_gateway_client.retry import backoff_s
@@ -61,10 +61,16 @@ class Channel:
 class Subscriptions:
     """The protocol's state: turns queues into commands, and messages into changes of queues."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Mapping[str, float | bool] | None = None) -> None:
+        """`settings`: of every connection, as the command `set` has them. `latency_ms` is left out where the gateway
+        does not offer it."""
         self.hello_received = False
+        self.interval_ms: int | None = None
+        """How long an update waits in the gateway at most, as it has said last; None: it has not said it yet."""
         self.planned_s: float | None = None
         """How long to stay away after the planned end that the gateway has announced on this connection."""
+        self._settings = dict(settings or {})
+        self._to_set: list[dict[str, float | bool]] = []
         self._channels: dict[str, Channel] = {}
         self._by_number: dict[int, Channel] = {}
         self._to_unsubscribe: set[str] = set()
@@ -95,6 +101,7 @@ class Subscriptions:
         """Prepare for a new connection: numbers and pending commands become invalid, views stay."""
         self.hello_received, self.planned_s = False, None
         self._by_number.clear()
+        self._to_set.clear()
         self._to_unsubscribe.clear()
         self._pending.clear()
         for channel in self._channels.values():
@@ -104,6 +111,10 @@ class Subscriptions:
         """The commands to send now. Each one that is taken counts as sent."""
         if not self.hello_received:
             return
+        # Before the subscriptions, so that their snapshots are as they say.
+        wanted, self._to_set = self._to_set, []
+        for settings in wanted:
+            yield encode_set(self._next_id(), settings)
         ended, self._to_unsubscribe = sorted(self._to_unsubscribe), set()
         for names in _groups(ended):
             yield encode_unsubscribe(self._next_id(), names)
@@ -119,7 +130,7 @@ class Subscriptions:
         """Time until there may be commands to send; None: a message or a queue must change something first."""
         if not self.hello_received:
             return None
-        if self._to_unsubscribe:
+        if self._to_set or self._to_unsubscribe:
             return 0.0
         waits = [max(0.0, channel.request_at_s - now_s) for channel in self._channels.values() if not channel.requested]
         return min(waits, default=None)
@@ -174,8 +185,25 @@ class Subscriptions:
                 if protocol != PROTOCOL:
                     raise Refused(f"the gateway speaks version {protocol} of the protocol, this client {PROTOCOL}")
                 self.hello_received = True
+                self._note_interval(message)
+                self._set_all(message.get("limits", {}))
+            case {"op": "throttle" | "set"}:
+                self._note_interval(message)
             case {"op": "shutdown", "retry_ms": retry_ms}:
                 self.planned_s = float(retry_ms) / 1000
+
+    def _set_all(self, limits: Mapping[str, Any]) -> None:
+        settings = dict(self._settings)
+        latency_ms = settings.pop("latency_ms", None)
+        if settings:
+            self._to_set.append(settings)
+        if latency_ms is not None and "latency_ms" in limits:
+            # A command of its own: where it is refused, the other settings are in force all the same.
+            self._to_set.append({"latency_ms": latency_ms})
+
+    def _note_interval(self, message: Mapping[str, Any]) -> None:
+        if "interval_ms" in message:
+            self.interval_ms = int(message["interval_ms"])
 
     def _update(self, number: int, update: Any) -> None:
         channel = self._by_number.get(number)

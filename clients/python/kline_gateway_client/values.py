@@ -30,11 +30,17 @@ class Kline(NamedTuple):
     closed: bool
     provisional: bool = False
     """Made of prices only, or of a part of its span: the source has not sent the whole kline yet."""
+    event_time_ms: int | None = None
+    """When the source saw this state; None: unknown, or the connection was not asked for event times."""
 
     @property
     def open_time(self) -> datetime:
         """The open time as a datetime in UTC."""
         return datetime.fromtimestamp(self.open_time_ms / 1000, UTC)
+
+    def age_ms(self, now_ms: int) -> int | None:
+        """How old this state is at `now_ms` (ms since the epoch), by the source's clock; None: unknown."""
+        return None if self.event_time_ms is None else now_ms - self.event_time_ms
 
 
 class Ticker(NamedTuple):
@@ -48,6 +54,12 @@ class Ticker(NamedTuple):
     volume: Decimal | None = None
     quote_volume: Decimal | None = None
     trades: int | None = None
+    event_time_ms: int | None = None
+    """When the source saw this price; None: unknown, or the connection was not asked for event times."""
+
+    def age_ms(self, now_ms: int) -> int | None:
+        """How old this price is at `now_ms` (ms since the epoch), by the source's clock; None: unknown."""
+        return None if self.event_time_ms is None else now_ms - self.event_time_ms
 
     @property
     def change_percent(self) -> Decimal | None:

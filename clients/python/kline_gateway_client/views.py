@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kline_gateway_client.codec import kline_from_array, kline_from_fields
+from kline_gateway_client.codec import event_time, kline_from_array, kline_from_fields
 from kline_gateway_client.intervals import previous_open_ms
 from kline_gateway_client.values import Kline, Ticker
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 _FIELDS = {name: name for name in ("open", "high", "low", "close", "volume")} | {"quoteVolume": "quote_volume"}
 _TICKER_FIELDS = {
-    "c": "last", "o": "open", "h": "high", "l": "low", "v": "volume", "q": "quote_volume", "n": "trades"
+    "c": "last", "o": "open", "h": "high", "l": "low", "v": "volume", "q": "quote_volume", "n": "trades",
+    "E": "event_time_ms",
 }  # fmt: skip
 
 
@@ -80,7 +81,7 @@ class KlineView:
         match update:
             case {"openTime": _}:
                 return self._replace(kline_from_fields(self.symbol, self.interval, update))
-            case [_, _, _, _, _, _, _, _, _]:
+            case [_, _, _, _, _, _, _, _, _, *_]:
                 return self._replace(kline_from_array(self.symbol, self.interval, update))
         if self.forming is not None:
             self.forming = _apply_delta(self.forming, update)
@@ -115,14 +116,16 @@ class TickerView:
         """Apply a full value or a delta."""
         match update:
             case Decimal():
-                self._fields["last"] = update
-                return
+                update = {"c": update}
+            case [last, at]:
+                update = {"c": last, "E": at}
             case [*elements]:
                 update = dict(zip(_TICKER_FIELDS, elements, strict=False))
         known = {_TICKER_FIELDS[letter]: value for letter, value in update.items() if letter in _TICKER_FIELDS}
         self._fields |= {name: value for name, value in known.items() if value is not None}
         if "trades" in self._fields:
             self._fields["trades"] = int(self._fields["trades"])
+        self._fields["event_time_ms"] = event_time(update.get("E"))
 
 
 View = KlineView | TickerView
@@ -137,15 +140,26 @@ def view_of(channel: str) -> View:
 def _apply_delta(forming: Kline, delta: Any) -> Kline:
     match delta:
         case Decimal():
-            return forming._replace(close=delta, high=max(forming.high, delta), low=min(forming.low, delta))
-        case [*prices, trades]:
-            return forming._replace(**dict(zip(_FIELDS.values(), prices, strict=True)), trades=int(trades))
+            return _with_close(forming, delta, None)
+        case [close, at]:
+            return _with_close(forming, close, at)
+        case [*elements]:
+            *prices, trades = elements[:7]
+            at = event_time(elements[7]) if len(elements) > 7 else None
+            figures = dict(zip(_FIELDS.values(), prices, strict=True))
+            return forming._replace(**figures, trades=int(trades), event_time_ms=at)
     changes = {_FIELDS[name]: value for name, value in delta.items() if name in _FIELDS}
+    changes["event_time_ms"] = event_time(delta.get("E"))
     if "trades" in delta:
         changes["trades"] = int(delta["trades"])
     if "provisional" in delta:
         changes["provisional"] = delta["provisional"]
     return forming._replace(**changes)
+
+
+def _with_close(forming: Kline, close: Decimal, at: Decimal | None) -> Kline:
+    high, low = max(forming.high, close), min(forming.low, close)
+    return forming._replace(close=close, high=high, low=low, event_time_ms=event_time(at))
 
 
 def _previous_ms(kline: Kline) -> int:

@@ -37,12 +37,20 @@ def test_full_values_of_both_dialects_decode_to_the_same_kline(changes: dict[str
     sent = WHOLE._replace(**changes)
     state = 1 if sent.closed else 2 if sent.provisional else 0
     found = codec.kline_from_fields("BTCUSDT", "1m", codec.decode_json(native.kline_json(sent)))
-    elements = [Decimal(T0), *map(Decimal, sent[2:8]), Decimal(7), Decimal(state)]
+    elements: list[Decimal] = [Decimal(T0), *map(Decimal, sent[2:8]), Decimal(7), Decimal(state)]
     assert found == codec.kline_from_array("BTCUSDT", "1m", elements)
     assert found[:4] == ("BTCUSDT", "1m", sent.open_time_ms, sent.close_time_ms)
     assert tuple(map(str, found[4:10])) == sent[2:8]
-    assert found[10:] == (7, sent.closed, sent.provisional)
+    assert found[10:] == (7, sent.closed, sent.provisional, None)
     assert (type(found.trades), type(found.open_time_ms)) == (int, int)
+
+
+@pytest.mark.parametrize(("sent", "found"), [(Decimal(T0), T0), (None, None)], ids=["known", "unknown"])
+def test_full_values_have_their_event_time(sent: Decimal | None, found: int | None) -> None:
+    fields = codec.decode_json(native.kline_json(WHOLE)) | {"E": sent}
+    elements: list[Any] = [Decimal(T0), *map(Decimal, WHOLE[2:8]), Decimal(7), Decimal(1), sent]
+    assert codec.kline_from_fields("BTCUSDT", "1m", fields).event_time_ms == found
+    assert codec.kline_from_array("BTCUSDT", "1m", elements).event_time_ms == found
 
 
 def test_commands_leave_out_empty_fields() -> None:
@@ -53,5 +61,7 @@ def test_commands_leave_out_empty_fields() -> None:
     }
     more = json.loads(codec.encode_subscribe(2, ["kline:X:1m"], 1, {"kline:X:1m": T0}))
     assert (more["history"], more["resume"]) == (1, {"kline:X:1m": T0})
+    wanted = json.loads(codec.encode_set(3, {"event_times": True, "max_rate": 2.5}))
+    assert wanted == {"op": "set", "id": 3, "event_times": True, "max_rate": 2.5}
     gone = json.loads(codec.encode_unsubscribe(3, ("ticker:X",)))
     assert gone == {"op": "unsubscribe", "id": 3, "channels": ["ticker:X"]}

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 from kline_gateway_client.codec import decode_json
@@ -304,6 +304,59 @@ class TestRefusals:
         receive(subscriptions, {"op": "error", "id": command["id"], "code": "FORBIDDEN", "message": "no"})
         receive(subscriptions, {"op": "error", "id": command["id"], "code": "FORBIDDEN", "message": "no"})
         assert [error.code for error in queue.errors] == ["FORBIDDEN"]
+
+
+class TestSettings:
+    OFFER: ClassVar = HELLO | {"interval_ms": 60, "limits": {"latency_ms": 1}}
+
+    def test_are_sent_before_the_subscriptions_of_each_connection(self) -> None:
+        subscriptions = Subscriptions({"event_times": True, "max_rate": 4})
+        subscriptions.add(latest())
+        for _ in range(2):
+            subscriptions.reset()
+            assert commands(subscriptions) == []
+            receive(subscriptions, HELLO)
+            first, second = commands(subscriptions)
+            assert (first["op"], first["event_times"], first["max_rate"]) == ("set", True, 4)
+            assert (second["op"], second["channels"]) == ("subscribe", [CHANNEL])
+            assert commands(subscriptions) == []
+
+    def test_are_sent_though_nothing_is_subscribed(self) -> None:
+        subscriptions = Subscriptions({"max_rate": 4})
+        receive(subscriptions, HELLO)
+        assert subscriptions.next_command_in_s(NOW_S) == 0.0
+        assert [command["op"] for command in commands(subscriptions)] == ["set"]
+        assert subscriptions.next_command_in_s(NOW_S) is None
+
+    def test_a_latency_is_asked_for_on_its_own_and_only_where_it_is_offered(self) -> None:
+        subscriptions = Subscriptions({"latency_ms": 0, "max_rate": 4})
+        receive(subscriptions, HELLO)
+        assert [command.get("latency_ms") for command in commands(subscriptions)] == [None]
+        subscriptions.reset()
+        receive(subscriptions, self.OFFER)
+        assert [command.get("latency_ms") for command in commands(subscriptions)] == [None, 0]
+
+    def test_one_that_is_refused_ends_nothing(self) -> None:
+        queue = latest()
+        subscriptions = Subscriptions({"latency_ms": 0})
+        subscriptions.add(queue)
+        receive(subscriptions, self.OFFER)
+        wish, _ = commands(subscriptions)
+        receive(subscriptions, {"op": "error", "id": wish["id"], "code": "FORBIDDEN", "message": "no"})
+        assert not queue.errors
+        assert list(subscriptions.names()) == [CHANNEL]
+
+    def test_the_gateway_says_how_long_updates_wait(self) -> None:
+        subscriptions, said = Subscriptions(), []
+        for message in (
+            HELLO,
+            self.OFFER,
+            {"op": "throttle", "interval_ms": 250, "reason": "load"},
+            {"op": "set", "id": 1, "interval_ms": 1},
+        ):
+            receive(subscriptions, message)
+            said.append(subscriptions.interval_ms)
+        assert said == [None, 60, 250, 1]
 
 
 class TestStatus:

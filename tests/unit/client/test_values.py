@@ -25,6 +25,15 @@ def test_change_percent_is_since_24_hours_ago(open_: str | None, change: str | N
     assert ticker.change_percent == (None if change is None else Decimal(change))
 
 
+def test_age_is_the_time_since_the_event() -> None:
+    one = Decimal(1)
+    kline = Kline("BTCUSDT", "1m", T0, T0 + 59_999, one, one, one, one, one, one, 1, False, event_time_ms=T0 + 5)
+    ticker = Ticker("BTCUSDT", one, event_time_ms=T0 + 5)
+    assert kline.age_ms(T0 + 12) == ticker.age_ms(T0 + 12) == 7
+    assert kline._replace(event_time_ms=None).age_ms(T0) is None
+    assert Ticker("BTCUSDT", one).age_ms(T0) is None
+
+
 def test_only_state_live_is_live() -> None:
     assert Status("live").live
     assert not Status("stale", "redis").live

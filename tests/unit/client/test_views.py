@@ -31,12 +31,16 @@ def update_of(fragment: bytes) -> Any:
     return value[0][1] if isinstance(value[0], list) else value[1]
 
 
-@pytest.mark.parametrize("dialect", [NativeDialect(), CompactDialect()], ids=["json", "compact"])
+DIALECTS = [NativeDialect(), NativeDialect(event_times=True), CompactDialect(), CompactDialect(event_times=True)]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=["json", "json timed", "compact", "compact timed"])
 class TestFolding:
     def test_forming_kline_equals_the_gateway_s_after_each_update(self, dialect: NativeDialect) -> None:
         view = KlineView(SYMBOL, "1m")
         old = None
-        for new in STATES:
+        for at, state in enumerate(STATES):
+            new = state._replace(event_time_ms=T0 + at)
             assert view.fold(update_of(dialect.kline(1, old, new))) is None
             found = view.newest
             assert found is not None
@@ -46,13 +50,17 @@ class TestFolding:
                 new.trades,
                 new.provisional,
             )
+            assert found.event_time_ms == (new.event_time_ms if dialect.event_times else None)
             old = new
 
     def test_closed_kline_replaces_the_forming_one_and_is_returned(self, dialect: NativeDialect) -> None:
         view = KlineView(SYMBOL, "1m")
         view.fold(update_of(dialect.kline(1, None, STATES[0])))
         closed = view.fold(update_of(dialect.closed(1, kline(3, closed=True))))
-        assert closed == client_kline(3) == view.newest == view.last
+        assert closed is not None
+        assert closed.event_time_ms == (kline(3, closed=True).event_time_ms if dialect.event_times else None)
+        assert closed._replace(event_time_ms=None) == client_kline(3)
+        assert closed == view.newest == view.last
         assert view.forming is None
 
     def test_delta_without_a_full_value_is_ignored(self, dialect: NativeDialect) -> None:
@@ -71,13 +79,18 @@ class TestFolding:
             ticker("99", trades=8, event_time_ms=T0 * 2, **later),
         ):
             view.fold(update_of(dialect.ticker(1, old, new)))
-            assert view.newest == (SYMBOL, *map(Decimal, new[1:7]), new.trades)
+            assert view.newest is not None
+            assert view.newest[:8] == (SYMBOL, *map(Decimal, new[1:7]), new.trades)
+            # A complete ticker has its event time anyhow, but for the compact dialect.
+            timed = dialect.event_times or (old is None and dialect.name == "native")
+            assert view.newest.event_time_ms == (new.event_time_ms if timed else None)
             old = new
 
     def test_figures_that_the_source_does_not_send_are_none(self, dialect: NativeDialect) -> None:
         view = TickerView(SYMBOL)
         view.fold(update_of(dialect.ticker(1, None, ticker("1"))))
-        assert view.newest == Ticker(SYMBOL, Decimal(1))
+        assert view.newest is not None
+        assert view.newest._replace(event_time_ms=None) == Ticker(SYMBOL, Decimal(1))
 
 
 class TestKlineSnapshot:
