@@ -72,7 +72,7 @@ describe("the journal", () => {
     journal.connection(info({ throttled: "slow_client", intervalMs: 240 }), 2);
     journal.connection(info({ throttled: "slow_client", intervalMs: 240 }), 3);
     journal.connection(info(), 4);
-    expect(texts(journal)).toEqual(["Full speed again", "Every 240 ms: this connection is slow", "Connected"]);
+    expect(texts(journal)).toEqual(["Full speed again", "Updates every 240 ms: this connection is slow", "Connected"]);
     expect(throttleText(info({ throttled: "load", intervalMs: null }))).toBeNull();
   });
 

@@ -53,7 +53,7 @@ describe("lightweight-charts", () => {
       onStatus: ({ level }) => levels.push(level),
     });
     await turn();
-    expect(FakeSocket.last.sent[0]).toMatchObject({ history: 500 });
+    expect(FakeSocket.last.sent.at(-1)).toMatchObject({ op: "subscribe", history: 500 });
     gateway.serve();
     gateway.say(kline(3, { close: 9 }));
     gateway.say(forming(4));

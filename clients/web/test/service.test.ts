@@ -55,6 +55,18 @@ function serve(over = {}, channel = "kline:BTCUSDT:1m"): void {
 }
 const update = (item: unknown): void => FakeSocket.last.say({ op: "update", t: Date.now(), u: [[1, item]] });
 
+test("updates come as often as a screen can show them, or as is asked for", () => {
+  const limits = { max_subscriptions: 1024, max_message_bytes: 8192, history_max: 500, latency_ms: 1 };
+  const asked = (options: Partial<ServiceOptions>): unknown[] => {
+    service.close();
+    service = make(options);
+    FakeSocket.last.hello({ limits });
+    return FakeSocket.last.take();
+  };
+  expect(asked({})).toEqual([{ op: "set", max_rate: 30 }]);
+  expect(asked({ maxRate: null, latencyMs: 0 })).toEqual([{ op: "set", latency_ms: 0 }]);
+});
+
 test("klines come in order, none older than the last, and from one subscription for all who listen", async () => {
   const unsubscribe = service.subscribe("BTCUSDT", "1m", onKline, undefined, { history: 1 });
   FakeSocket.last.hello();

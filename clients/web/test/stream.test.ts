@@ -5,6 +5,7 @@ import { FakeSocket } from "./fake-socket";
 
 const KLINE = "kline:BTCUSDT:1m";
 const TICKER = "ticker:BTCUSDT";
+const URL = "ws://gateway/v1/stream";
 
 let stream: KlineStream;
 let klines: KlineEvent[];
@@ -16,7 +17,8 @@ beforeEach(() => {
   FakeSocket.all = [];
   klines = [];
   tickers = [];
-  stream = new KlineStream({ url: "ws://gateway/v1/stream", WebSocket: FakeSocket });
+  // Without a rate, so that what is sent is about channels only.
+  stream = new KlineStream({ url: URL, WebSocket: FakeSocket, maxRate: null });
 });
 
 afterEach(() => {
@@ -47,10 +49,10 @@ function serve(n = 1): void {
   FakeSocket.last.say(snapshot({ n, klines: [kline(1), kline(2)], forming: forming(3) }));
 }
 
-async function reconnect(): Promise<void> {
+async function reconnect(over = {}): Promise<void> {
   FakeSocket.last.end();
   await vi.advanceTimersByTimeAsync(0);
-  FakeSocket.last.hello();
+  FakeSocket.last.hello(over);
 }
 
 test("what is asked for in one turn travels together, one command per depth of history", async () => {
@@ -64,6 +66,56 @@ test("what is asked for in one turn travels together, one command per depth of h
     { op: "subscribe", id: 1, channels: [KLINE, "kline:ETHUSDT:1m"], history: 300 },
     { op: "subscribe", id: 2, channels: [TICKER, "ticker:ETHUSDT"] },
   ]);
+});
+
+describe("the rate of updates", () => {
+  const limits = { max_subscriptions: 1024, max_message_bytes: 8192, history_max: 500, latency_ms: 1 };
+
+  async function asked(rates: { maxRate?: number | null; latencyMs?: number }, over = {}): Promise<unknown[]> {
+    stream.close();
+    stream = new KlineStream({ url: URL, WebSocket: FakeSocket, ...rates });
+    FakeSocket.last.hello(over);
+    const sent = FakeSocket.last.take();
+    // The next connection is told the same.
+    await reconnect(over);
+    expect(FakeSocket.last.take()).toEqual(sent);
+    return sent;
+  }
+
+  test("is what a screen can show, unless another is wanted or none", async () => {
+    expect(await asked({})).toEqual([{ op: "set", max_rate: 30 }]);
+    expect(await asked({ maxRate: 4 })).toEqual([{ op: "set", max_rate: 4 }]);
+    expect(await asked({ maxRate: null })).toEqual([]);
+  });
+
+  test("has no limit where each update is wanted at once, if the gateway offers that", async () => {
+    expect(await asked({ latencyMs: 0 }, { limits })).toEqual([{ op: "set", latency_ms: 0 }]);
+    expect(await asked({ latencyMs: 0 })).toEqual([]);
+    expect(await asked({ latencyMs: 0, maxRate: 4 }, { limits })).toEqual([
+      { op: "set", max_rate: 4 },
+      { op: "set", latency_ms: 0 },
+    ]);
+  });
+
+  test("goes before the channels, and a refusal disturbs none of them", async () => {
+    stream.close();
+    stream = new KlineStream({ url: URL, WebSocket: FakeSocket, latencyMs: 0 });
+    stream.ticker("BTCUSDT", listenTicker);
+    await turn();
+    FakeSocket.last.hello({ limits });
+    expect(FakeSocket.last.take().map((command) => command["op"])).toEqual(["set", "subscribe"]);
+    FakeSocket.last.say({ op: "error", code: "FORBIDDEN", message: "no" });
+    FakeSocket.last.say({ op: "subscribed", id: 1, channels: { [TICKER]: { n: 1 } } });
+    FakeSocket.last.say(tickerSnapshot({ n: 1 }));
+    expect(tickers.map((event) => event.kind)).toContain("ticker");
+  });
+
+  test("changes how long an update waits", () => {
+    FakeSocket.last.hello({ interval_ms: 60 });
+    expect(stream.info.intervalMs).toBe(60);
+    FakeSocket.last.say({ op: "set", max_rate: 30, interval_ms: 33 });
+    expect(stream.info.intervalMs).toBe(33);
+  });
 });
 
 test("what is asked for before the connection is open is sent after the hello", async () => {

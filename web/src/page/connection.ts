@@ -64,13 +64,13 @@ export class ConnectionPanel {
     showFacts([
       ["Newest data", dataAgeMs === null ? "–" : `${age(dataAgeMs)} ago`],
       ["Updates", `${updatesPerSecond}/s`],
-      ["Flush interval", info.intervalMs === null ? "–" : `${info.intervalMs} ms`],
+      ["Delay at the gateway", info.intervalMs === null ? "–" : `${info.intervalMs} ms at most`],
       ["Reconnects", String(journal.reconnects)],
-      ["Clock offset", `${info.clockOffsetMs} ms`],
-      ["Series cached", String(stats.series)],
+      ["Clock difference", `${info.clockOffsetMs} ms`],
+      ["Charts in memory", String(stats.series)],
       ["Candles", String(candles)],
       ["This chart", shown === null ? "–" : `${Math.max(1, Math.round(shown.ms))} ms, ${shown.from}`],
-      ["Prefetched", `${stats.prefetched}, ${stats.prefetchUsed} used`],
+      ["Loaded in advance", `${stats.prefetched}, ${stats.prefetchUsed} used`],
     ]);
     if (this.#shown === journal.entries) return;
     this.#shown = journal.entries;

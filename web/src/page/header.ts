@@ -147,7 +147,7 @@ export function showNotice(view: View): void {
 export function showFooter(info: StreamInfo, updatesPerSecond: number, bars: number, cache: CacheStats): void {
   setText(element("foot-rate"), `${updatesPerSecond} update${updatesPerSecond === 1 ? "" : "s"}/s`);
   setText(element("foot-bars"), `${bars} candles`);
-  setText(element("foot-tick"), info.intervalMs === null ? "" : `every ${info.intervalMs} ms at most`);
-  setText(element("foot-cache"), `${cache.series} series cached`);
+  setText(element("foot-tick"), info.intervalMs === null ? "" : `sent within ${info.intervalMs} ms`);
+  setText(element("foot-cache"), `${cache.series} charts in memory`);
   setText(element("foot-server"), info.hello?.server ?? "");
 }

@@ -17,10 +17,10 @@ const THROTTLE: Record<ThrottleReason, string> = {
   recovered: "",
 };
 
-/** Why the flush interval is longer than the gateway's; `null`: it is not. */
+/** Why updates come more seldom than the gateway sends them to others; `null`: they do not. */
 export function throttleText({ throttled, intervalMs }: StreamInfo): string | null {
   if (throttled === null || intervalMs === null) return null;
-  return `Every ${intervalMs} ms: ${THROTTLE[throttled]}`;
+  return `Updates every ${intervalMs} ms: ${THROTTLE[throttled]}`;
 }
 
 const SOURCE: Record<string, string> = {

@@ -2,7 +2,7 @@
 // It knows which command a reply belongs to; what the reply means is stream.ts's part.
 
 import type { Channel } from "./channel.ts";
-import type { ClientCommand } from "./types.ts";
+import type { ClientCommand, Hello } from "./types.ts";
 
 /** Names and cursors of this many channels stay well below the gateway's limit for one message. */
 const CHANNELS_PER_COMMAND = 64;
@@ -12,10 +12,22 @@ export interface CommandSink {
   readonly send: (command: ClientCommand) => void;
 }
 
+/** What a screen can show in a second, and no more. */
+const SCREEN_RATE = 30;
+
+/** How often updates are sent. */
+export interface Rates {
+  /** Most updates per second and channel; `null`: no limit. Default: 30, or no limit with `latencyMs`. */
+  readonly maxRate?: number | null;
+  /** How long an update may wait in the gateway; up to 1 asks for each at once, where the gateway offers it. */
+  readonly latencyMs?: number;
+}
+
 export class Commands {
-  /** The most closed klines that the gateway sends with a snapshot. */
-  historyMax = Number.POSITIVE_INFINITY;
   readonly #sink: CommandSink;
+  readonly #rates: Rates;
+  /** The most closed klines that the gateway sends with a snapshot. */
+  #historyMax = Number.POSITIVE_INFINITY;
   readonly #toSubscribe = new Set<Channel>();
   readonly #toUnsubscribe = new Set<string>();
   /** The channels of each subscribe command that has no reply yet, by command id. */
@@ -23,8 +35,9 @@ export class Commands {
   #flushing = false;
   #lastId = 0;
 
-  constructor(sink: CommandSink) {
+  constructor(sink: CommandSink, rates: Rates) {
     this.#sink = sink;
+    this.#rates = rates;
   }
 
   subscribe(channel: Channel): void {
@@ -39,8 +52,15 @@ export class Commands {
     this.#flushSoon();
   }
 
-  /** On a new connection: subscribes to these channels; nothing is left to unsubscribe from. */
-  restart(channels: Iterable<Channel>): void {
+  /** On a new connection: its rates, then all channels; nothing is left to unsubscribe from. */
+  restart(channels: Iterable<Channel>, limits: Hello["limits"]): void {
+    this.#historyMax = limits.history_max;
+    const { latencyMs, maxRate = latencyMs === undefined ? SCREEN_RATE : null } = this.#rates;
+    if (maxRate !== null) this.#sink.send({ op: "set", max_rate: maxRate });
+    // A command of its own: where it is refused, the rate is in force all the same.
+    if (latencyMs !== undefined && limits.latency_ms !== undefined) {
+      this.#sink.send({ op: "set", latency_ms: latencyMs });
+    }
     this.#toUnsubscribe.clear();
     for (const channel of channels) this.#toSubscribe.add(channel);
     this.#flush();
@@ -94,7 +114,7 @@ export class Commands {
       op: "subscribe",
       id,
       channels: channels.map((channel) => channel.name),
-      ...(history > 0 && { history: Math.min(history, this.historyMax) }),
+      ...(history > 0 && { history: Math.min(history, this.#historyMax) }),
       ...(Object.keys(resume).length > 0 && { resume }),
     });
   }

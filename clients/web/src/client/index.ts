@@ -1,6 +1,7 @@
 // The client library's public names.
 
 export type { ChannelStatus, KlineEvent, StatusEvent, TickerEvent } from "./channel.ts";
+export type { Rates } from "./commands.ts";
 export type { ConnectionPhase, Socket, SocketConstructor } from "./connection.ts";
 export { allKlines, newestClosed, newestKline, type Series } from "./fold.ts";
 export { type Freshness, type FreshnessReason, freshness, type Level } from "./freshness.ts";

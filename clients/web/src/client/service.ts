@@ -2,6 +2,7 @@
 // It joins reader, stream and prefetcher, and holds no klines itself.
 
 import type { ChannelStatus, KlineEvent } from "./channel.ts";
+import type { Rates } from "./commands.ts";
 import type { SocketConstructor } from "./connection.ts";
 import { allKlines, newestKline } from "./fold.ts";
 import { type Freshness, freshness } from "./freshness.ts";
@@ -13,7 +14,7 @@ import type { CacheStats } from "./stats.ts";
 import { KlineStream } from "./stream.ts";
 import type { ChannelError, Kline, StaleReason } from "./types.ts";
 
-export interface ServiceOptions extends ReaderOptions {
+export interface ServiceOptions extends ReaderOptions, Rates {
   /** Default: the environment's own. */
   readonly WebSocket?: SocketConstructor;
   /** `false`: no prefetch. */
@@ -82,6 +83,8 @@ export class KlineDataService {
       store: this.#reader,
       ...(options.WebSocket && { WebSocket: options.WebSocket }),
       ...(options.token && { token: options.token }),
+      ...(options.maxRate !== undefined && { maxRate: options.maxRate }),
+      ...(options.latencyMs !== undefined && { latencyMs: options.latencyMs }),
     });
     this.#predictor = new Predictor(options.correlations, options.learned);
     this.#prefetcher = new Prefetcher(

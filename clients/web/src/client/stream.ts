@@ -4,11 +4,12 @@
 import { backoffMs } from "./backoff.ts";
 import type { CachedSeries } from "./cache.ts";
 import { Channel, type ChannelStatus, type KlineEvent, type Listener, type TickerEvent } from "./channel.ts";
-import { Commands } from "./commands.ts";
+import { Commands, type Rates } from "./commands.ts";
 import { Connection, type ConnectionPhase, type SocketConstructor } from "./connection.ts";
 import { allKlines, seriesOf } from "./fold.ts";
 import type {
   ChannelError,
+  ClientCommand,
   ErrorCode,
   Hello,
   KlineUpdate,
@@ -29,7 +30,7 @@ export interface Subscription {
   close(): void;
 }
 
-export interface StreamOptions {
+export interface StreamOptions extends Rates {
   readonly url: string;
   /** Default: the environment's own. */
   readonly WebSocket?: SocketConstructor;
@@ -52,7 +53,7 @@ export interface StreamInfo {
   /** When the last message arrived, heartbeats included (wall clock, ms); 0: there was none. */
   readonly lastMessageAt: number;
   readonly hello: Hello | null;
-  /** The gateway's flush interval for this connection. */
+  /** The longest that an update waits in the gateway. */
   readonly intervalMs: number | null;
   /** Why the interval is longer than the gateway's; `null`: it is not. */
   readonly throttled: ThrottleReason | null;
@@ -87,13 +88,15 @@ export class KlineStream {
     maxKlines = DEFAULT_MAX_KLINES,
     store,
     token,
+    ...rates
   }: StreamOptions) {
     this.#maxKlines = maxKlines;
     this.#store = store;
-    this.#commands = new Commands({
+    const sink = {
       open: () => this.#connection.phase === "open",
-      send: (command) => this.#connection.send(command),
-    });
+      send: (command: ClientCommand) => this.#connection.send(command),
+    };
+    this.#commands = new Commands(sink, rates);
     const events = {
       opened: (hello: Hello) => this.#opened(hello),
       received: (message: ServerMessage) => this.#received(message),
@@ -207,11 +210,10 @@ export class KlineStream {
 
   #opened(hello: Hello): void {
     this.#hello = hello;
-    this.#commands.historyMax = hello.limits.history_max;
     this.#intervalMs = hello.interval_ms;
     this.#throttled = null;
     this.#clockOffsetMs = hello.time - Date.now();
-    this.#commands.restart(this.#channels.values());
+    this.#commands.restart(this.#channels.values(), hello.limits);
     this.#emitConnection();
   }
 
@@ -245,6 +247,10 @@ export class KlineStream {
       case "throttle":
         this.#intervalMs = message.interval_ms;
         this.#throttled = message.reason === "recovered" ? null : message.reason;
+        this.#emitConnection();
+        break;
+      case "set":
+        this.#intervalMs = message.interval_ms;
         this.#emitConnection();
         break;
       case "error":

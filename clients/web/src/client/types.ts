@@ -60,12 +60,22 @@ export interface Hello {
   readonly protocol: number;
   readonly server: string;
   readonly time: number;
+  /** The longest that an update waits in the gateway. */
   readonly interval_ms: number;
   readonly limits: {
     readonly max_subscriptions: number;
     readonly max_message_bytes: number;
     readonly history_max: number;
+    /** The least latency that a client can ask for; absent: none can be asked for. */
+    readonly latency_ms?: number;
   };
+}
+
+/** The reply to `set`: what is now in force. */
+export interface Settings {
+  readonly op: "set";
+  /** The longest that an update waits in the gateway. */
+  readonly interval_ms: number;
 }
 
 export interface Subscribed {
@@ -135,6 +145,7 @@ export type ServerMessage =
   | Update
   | Status
   | Throttle
+  | Settings
   | StreamError
   | { readonly op: "unsubscribed"; readonly id?: number | string; readonly channels: readonly string[] }
   | { readonly op: "heartbeat"; readonly t: number }
@@ -150,4 +161,6 @@ export type ClientCommand =
       readonly resume?: Readonly<Record<string, number>>;
     }
   | { readonly op: "unsubscribe"; readonly id: number; readonly channels: readonly string[] }
+  | { readonly op: "set"; readonly max_rate: number }
+  | { readonly op: "set"; readonly latency_ms: number }
   | { readonly op: "ping"; readonly id: number };
