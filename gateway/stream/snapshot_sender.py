@@ -115,7 +115,8 @@ class SnapshotSender:
         while session.sink.busy() and not session.sink.closing:
             self._woken[session].clear()
             await self._wait(session)
-            if not session.sink.busy() and session.pace.stalled_since_s is not None:
+            sink = session.sink
+            if not sink.busy() and not sink.closing and session.pace.stalled_since_s is not None:
                 # Flushes found the socket full: what they missed goes before the next snapshot.
                 self._endpoint.writer.write_pending(session)
 

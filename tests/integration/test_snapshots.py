@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import TYPE_CHECKING
 
 import pytest
@@ -131,6 +132,22 @@ async def test_unsubscribing_ends_what_is_still_due(up: Serving) -> None:
         someone.command(op="unsubscribe", channels=CHANNELS, id=2)
         await until(lambda: not session.subscription_set.ns, "the command")
         assert session.snapshots_due == {}
+
+
+async def test_a_client_that_leaves_while_it_reads_nothing_ends_what_is_due(
+    up: Serving, publisher: Publisher, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3):
+        async with peer(up.port, handshake("x", "/v1/stream"), receive_buffer=4096) as someone:
+            session = await subscribed(someone, up, Folder())
+            await until(session.sink.busy, "the stall")
+            # Flushes find its socket full.
+            await publisher.closed(KLINES, symbol=SYMBOLS[0])
+            await until(lambda session=session: session.pace.stalled_since_s is not None, "a full socket")  # type: ignore[misc]
+        await until(lambda: not up.inside.hub.sessions, "the end")
+        await until(lambda: not up.inside.stream.sender._tasks, "the end of its snapshots")
+    gc.collect()
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 async def test_more_rows_than_the_limit_are_refused_with_the_id_of_the_command(
