@@ -161,6 +161,7 @@ class Gateway:
             writer,
             self.stream.sender.start,
             SocketBatch.of,
+            lambda: bool(self.request_turns.waiting or self.requests.waiting or turns.waiting),
             clock,
         )
         self.keepalive = Keepalive(stream, self.hub.sessions)

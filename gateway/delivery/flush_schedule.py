@@ -47,6 +47,9 @@ HEADROOM = 0.85
 SHARE_MIN = 0.1
 """The least share of flushes, however busy the process is: then the load level has to act."""
 
+SHARE_WEIGHT = 0.3
+"""Weight of what is left now in the share of flushes: it changes within a few calls, and does not swing."""
+
 SLACK_S = 0.0005
 """A flush that is due so soon is begun now: timers are no more exact than a millisecond."""
 
@@ -89,10 +92,15 @@ class FlushSchedule:
         # Whether some groups have been flushed for the klines that have closed now.
         self._closing = False
 
-    def give(self, got: float, rest: float) -> None:
-        """Let flushes take what is left. `got`: part of the core that the process gets, `rest`: what all its other work
-        takes of the core."""
-        self._share = min(self._most_share, max(SHARE_MIN * got, HEADROOM * got - rest))
+    def give(self, got: float, rest: float, *, others_wait: bool) -> None:
+        """Let flushes take what is left; to be called once in each longest interval.
+
+        `got`: part of the core that the process gets, `rest`: what all its other work takes of the core. While
+        `others_wait` for the loop, flushes take no more than they need.
+        """
+        left = self.needed_share if others_wait else HEADROOM * got - rest
+        share = min(self._most_share, max(SHARE_MIN * got, left))
+        self._share += SHARE_WEIGHT * (share - self._share)
 
     def note_closed(self, now_s: float) -> None:
         """Klines have closed: they leave at once."""
@@ -176,6 +184,11 @@ class FlushSchedule:
             return self._longest_s
         left = max(self._share - self._slower_share, self._share / 4)
         return min(self._shortest_s + self._cost_s / left, self._longest_s)
+
+    @property
+    def needed_share(self) -> float:
+        """The part of the core that flushes would take at least, as seldom as updates may wait."""
+        return self._cost_s / self._longest_s + self._slower_share
 
     def _interval_s(self, tier: int) -> float:
         """Between two flushes of a group."""

@@ -32,11 +32,18 @@ class Turns:
         self._clock_s = clock_s
         self._queue = asyncio.Lock()
         self._worked_s = 0.0
+        self.waiting = 0
+        """How many wait for a turn."""
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
         """Wait for a turn. The body must not `await`."""
-        async with self._queue:
+        self.waiting += 1
+        try:
+            await self._queue.acquire()
+        finally:
+            self.waiting -= 1
+        try:
             if self._worked_s >= SLICE_S:
                 await self._rest()
             started_s = self._clock_s()
@@ -44,6 +51,8 @@ class Turns:
                 yield
             finally:
                 self._worked_s += self._clock_s() - started_s
+        finally:
+            self._queue.release()
 
     async def _rest(self) -> None:
         """Let the rest of the loop run until it has nothing to do, but for no longer than the turns before took."""

@@ -70,6 +70,7 @@ class Flusher:
         writer: SessionWriter,
         send_snapshots: Callable[[], None],
         batch_of: Callable[[Sequence[Sink]], SinkBatch],
+        others_wait: Callable[[], bool],
         clock_ms: Callable[[], int],
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -77,8 +78,8 @@ class Flusher:
     ) -> None:
         """`send_snapshots` is called after each flush, `batch_of` with the sinks of a group when its members change.
 
-        `clock_ms` is the time of the market, `monotonic` counts seconds; `sleep` waits for seconds, 0: one turn of the
-        loop. `alarm` is what `run` waits for.
+        `others_wait`: whether requests or snapshots wait for their turn. `clock_ms` is the time of the market,
+        `monotonic` counts seconds; `sleep` waits for seconds, 0: one turn of the loop. `alarm`: what `run` waits for.
         """
         self._market = market
         self._hub = hub
@@ -87,6 +88,7 @@ class Flusher:
         self._counters = counters
         self._writer = writer
         self._send_snapshots = send_snapshots
+        self._others_wait = others_wait
         self._clock_ms = clock_ms
         self._monotonic = monotonic
         self._sleep = sleep
@@ -103,7 +105,7 @@ class Flusher:
         # Whether the alarm is set because something has changed, and because a kline has closed.
         self._woken = self._woken_by_close = False
         self._late_s = 0.0
-        self._observed_s = self._upkeep_s = 0.0
+        self._observed_s = self._upkeep_s = self._advanced_s = 0.0
         self.flushed_s = 0.0
         """When the last flush ended, on the monotonic clock."""
         ingest.notify(self.changed)
@@ -176,17 +178,24 @@ class Flusher:
     def _publish(self, now_s: float, now_ms: int) -> None:
         """Take the market's changes into the channels."""
         with self._ingest.charge:
-            self._ingest.judge_feed(now_s, now_ms)
-            # Do not advance the market, nor a series that is being read, while klines that are missing may still come.
-            if not self._hub.feed_state.unread:
-                self._market.advance(now_ms, self._backfill)
-                self._hub.strict.advance(now_ms, self._backfill)
+            # What time alone changes needs no more than this, and is work for every series that waits.
+            if now_s - self._advanced_s >= self._longest_s - SLACK_S:
+                self._advanced_s = now_s
+                self._advance(now_s, now_ms)
             self._ingest.begin_flush(now_ms)
             changes = self._market.take_changes()
             for series in changes.gaps:
                 self._backfill.start_series(series)
         self._hub.publish(changes, now_s)
         self._counters.published += self._hub.changed_channels
+
+    def _advance(self, now_s: float, now_ms: int) -> None:
+        """Let time pass for the feed state and the market."""
+        self._ingest.judge_feed(now_s, now_ms)
+        # Do not advance the market, nor a series that is being read, while klines that are missing may still come.
+        if not self._hub.feed_state.unread:
+            self._market.advance(now_ms, self._backfill)
+            self._hub.strict.advance(now_ms, self._backfill)
 
     async def _flush_group(self, due: Due, published_s: float, now_ms: int) -> None:
         """Write to the sessions of a group, in slices."""
@@ -236,13 +245,13 @@ class Flusher:
 
         `late_s`: time in which flushes did not get the core.
         """
-        window = self._windows.take(len(self._hub.sessions), late_s)
+        window = self._windows.take(len(self._hub.sessions), late_s, self.schedule.needed_share)
         load, before, now_s = self.load, self.load.level, self._monotonic()
         if load.observe(window, now_s):
             because = f" because {load.because}" if load.because else ""
             logger.warning("load level %s (was %s)%s", load.level.name.lower(), before.name.lower(), because)
         rest = sum(share for cause, share in load.shares.items() if cause not in (Cause.FLUSH, Cause.OTHERS))
-        self.schedule.give(load.got, rest)
+        self.schedule.give(load.got, rest, others_wait=self._others_wait())
         self.schedule.busy = bool(load.level) or self._ingest.surging
         if most := load.sheds(now_s):
             slowest = [session for tier in reversed(self._hub.tiers) for session in tier.sessions()]

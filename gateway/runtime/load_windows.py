@@ -54,11 +54,12 @@ class LoadWindows:
         """CPU time of the process, to take the time of a flush by."""
         return self._process_s()
 
-    def take(self, clients: int, late_s: float) -> Window:
+    def take(self, clients: int, late_s: float, flush_share: float = 1.0) -> Window:
         """The time since the last call.
 
         `late_s`: time in which the process should have run but did not, as far as the caller knows: what counts as lost
-        to others where the system does not say.
+        to others where the system does not say. `flush_share`: part of the core that flushes need; what they have taken
+        beyond it, because there was time, does not count as used.
         """
         now_s, cpu_s, waited_s = self._monotonic_s(), self._process_s(), self._waited_s()
         self.meter.settle()
@@ -69,7 +70,9 @@ class LoadWindows:
         if waited_s is not None and self._waited_before_s is not None:
             late_s = waited_s - self._waited_before_s
         spent_s[Cause.OTHERS] = max(0.0, late_s - helpers_s)
-        window = Window(max(1e-6, now_s - self._at_s), spent_s, clients, self._http_waits())
+        elapsed_s = max(1e-6, now_s - self._at_s)
+        needed_s = {**spent_s, Cause.FLUSH: min(spent_s[Cause.FLUSH], flush_share * elapsed_s)}
+        window = Window(elapsed_s, needed_s, clients, self._http_waits())
         self._at_s, self._cpu_s, self._waited_before_s = now_s, cpu_s, waited_s
         self._spent_s = dict(self.meter.spent_s)
         for cause, seconds in spent_s.items():

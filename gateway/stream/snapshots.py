@@ -20,10 +20,14 @@ if TYPE_CHECKING:
     from gateway.history.service import History
     from gateway.market.series import Series
     from gateway.model.interval import Interval
+    from gateway.model.kline import Kline
 
 
 # Snapshots are the same in both variants of the native protocol: without and with event times.
 _DIALECTS = (NativeDialect(), NativeDialect(event_times=True))
+
+MEMORY_SERIES_MAX = 5000
+"""Series whose klines in memory are kept encoded, a few KB each."""
 
 
 class Snapshots:
@@ -34,6 +38,8 @@ class Snapshots:
         self._hub = hub
         self._history = history
         self._history_max = history_max
+        # The klines in memory, encoded, by series: all clients that come back at once get the same.
+        self._memory: dict[Series, tuple[tuple[Kline, ...], EncodedKlines]] = {}
 
     def need_store(self, channel: KlineChannel, request: SnapshotRequest) -> bool:
         """Whether the klines in memory are not enough for a snapshot."""
@@ -103,6 +109,16 @@ class Snapshots:
     def _joined(self, stored: EncodedKlines, series: Series) -> EncodedKlines:
         return stored.with_memory(tuple(series.closed), self._history_max)
 
+    def _in_memory(self, series: Series) -> EncodedKlines:
+        """The closed klines in memory."""
+        closed = tuple(series.closed)
+        known = self._memory.get(series)
+        if known is None or known[0] != closed:
+            if len(self._memory) >= MEMORY_SERIES_MAX:
+                self._memory.clear()
+            known = self._memory[series] = closed, EncodedKlines(closed, False, kline_json)
+        return known[1]
+
     def _lags(self, channel: KlineChannel, stored: EncodedKlines, cursor: int) -> bool:
         """Whether the client has newer klines than the gateway, or lacks some that the gateway lacks too."""
         published = _published_until(channel.series)
@@ -122,9 +138,7 @@ class Snapshots:
         series, cursor = channel.series, request.cursor
         replaces = request.resync or cursor is not None
         history = self._history_max if replaces else request.history
-        joined = (
-            EncodedKlines(tuple(series.closed), False, kline_json) if stored is None else self._joined(stored, series)
-        )
+        joined = self._in_memory(series) if stored is None else self._joined(stored, series)
         extra: dict[str, bool] = {"derived": True} if series.derived_from else {}
         if request.resync:
             extra["resync"] = True

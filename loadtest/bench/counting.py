@@ -83,6 +83,7 @@ class _Rig:
             writer,
             _nothing,
             _Fleet,
+            lambda: False,
         )
         self.flusher = Flusher(*parts, gateway.clock)
         if isinstance(counters, _Deaf):

@@ -84,6 +84,7 @@ class Parts:
             self._writer,
             send_snapshots,
             FakeSocketBatch,
+            lambda: False,
             self._now_ms,
             clock.monotonic,
         )

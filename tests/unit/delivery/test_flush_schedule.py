@@ -238,6 +238,12 @@ class TestInterval:
         assert run.wake_s() == run.next_s() == math.inf
 
 
+def give(run: Run, got: float, rest: float, *, others_wait: bool = False) -> None:
+    """For so long that the share has come to what is left."""
+    for _ in range(40):
+        run.schedule.give(got, rest, others_wait=others_wait)
+
+
 class TestShare:
     """By the part of the core that the process gets, and what all other work takes of it."""
 
@@ -254,7 +260,7 @@ class TestShare:
     )
     def test_is_what_is_left(self, run: Run, got: float, rest: float, share: float) -> None:
         run.connect(DEFAULT)
-        run.schedule.give(got, rest)
+        give(run, got, rest)
         run.price()
         (due,) = run.flush()
         run.schedule.flushed(due, run.now_s, 0.0029)
@@ -262,12 +268,30 @@ class TestShare:
 
     def test_comes_back_when_other_work_is_done(self, run: Run) -> None:
         run.connect(DEFAULT)
-        run.schedule.give(1.0, 0.8)
-        run.schedule.give(1.0, 0.1)
+        give(run, 1.0, 0.8)
+        give(run, 1.0, 0.1)
         run.price()
         (due,) = run.flush()
         run.schedule.flushed(due, run.now_s, 0.01)
         assert run.wake_s() == near(0.01 / SHARE)
+
+    def test_is_no_more_than_what_is_needed_while_others_wait(self, run: Run) -> None:
+        (group,) = run.connect(DEFAULT)
+        group.cost_s = 0.012
+        run.price()
+        (due,) = run.flush()
+        run.schedule.flushed(due, run.now_s, 0.012)
+        assert run.schedule.needed_share == near(group.cost_s / LONGEST_S)
+        give(run, 1.0, 0.1, others_wait=True)
+        assert run.schedule.interval_s == near(LONGEST_S)
+
+    def test_changes_little_by_little(self, run: Run) -> None:
+        run.connect(DEFAULT)
+        run.schedule.give(1.0, 0.8, others_wait=False)
+        run.price()
+        (due,) = run.flush()
+        run.schedule.flushed(due, run.now_s, 0.0049)
+        assert run.wake_s() == near(0.0049 / (0.7 * SHARE + 0.3 * 0.1))
 
 
 class TestGroups:

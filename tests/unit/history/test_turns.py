@@ -127,3 +127,22 @@ async def test_a_piece_that_fails_gives_its_turn_back() -> None:
         pass
     async with shared.turn():
         pass
+
+
+@in_virtual_time
+async def test_those_that_wait_are_counted_until_they_give_up() -> None:
+    shared = Turns(Clock())
+
+    async def do() -> None:
+        async with shared.turn():
+            pass
+
+    async with shared.turn():
+        others = [asyncio.create_task(do()) for _ in range(2)]
+        await asyncio.sleep(0)
+        assert shared.waiting == 2
+        others[0].cancel()
+        await asyncio.sleep(0)
+        assert shared.waiting == 1
+    await others[1]
+    assert shared.waiting == 0

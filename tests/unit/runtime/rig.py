@@ -164,6 +164,7 @@ class Rig:
             self.writer,
             self._send_snapshots,
             FakeSocketBatch,
+            lambda: False,
             clock,
             self.monotonic,
             self._sleep,

@@ -331,11 +331,16 @@ async def test_while_the_process_is_busy_flushes_are_as_far_apart_as_they_may_be
 
 
 async def test_other_work_leaves_flushes_a_smaller_share(rig: Rig) -> None:
-    given: list[tuple[float, float]] = []
-    rig.flusher.schedule.give = lambda got, rest: given.append((got, rest))  # type: ignore[method-assign]
+    given: list[tuple[float, float, bool]] = []
+
+    def give(got: float, rest: float, *, others_wait: bool) -> None:
+        given.append((got, rest, others_wait))
+
+    rig.flusher.schedule.give = give  # type: ignore[method-assign]
     rig.load.shares.update({Cause.INGEST: 0.4, Cause.FLUSH: 0.2, Cause.OTHERS: 0.3})
     rig.flusher._observe_load(0.0)
-    ((got, rest),) = given
+    ((got, rest, others_wait),) = given
+    assert not others_wait
     assert got == pytest.approx(0.7, abs=0.001)
     assert rest == pytest.approx(0.4, abs=0.001)
 

@@ -128,3 +128,12 @@ def test_a_system_that_does_not_say_is_no_error(
         path.write_text(content)
     monkeypatch.setattr(load_windows, "SCHEDSTAT", str(path))
     assert scheduler_wait_s() is None
+
+
+def test_what_flushes_take_because_there_is_time_does_not_count_as_used() -> None:
+    clocks = Clocks()
+    clocks.run(Cause.FLUSH, 5)
+    clocks.now_s += 5
+    window = clocks.windows.take(7, 0.0, flush_share=0.2)
+    assert window.spent_s[Cause.FLUSH] == 2
+    assert clocks.windows.totals_s[Cause.FLUSH] == 5, "but it is counted"
