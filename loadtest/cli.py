@@ -22,6 +22,8 @@ from loadtest.cold_start import measure as measure_cold_start
 from loadtest.compare.command import command as compare_command
 from loadtest.compare.command import join_command
 from loadtest.gateway_process import GatewayError
+from loadtest.http_cost import measure as measure_http_cost
+from loadtest.http_cost import table as http_cost_table
 from loadtest.nemesis.run import run as run_nemesis
 from loadtest.nemesis.setup import FeedMode
 from loadtest.nemesis.verdict import summary as nemesis_summary
@@ -181,6 +183,16 @@ def http_burst(names: tuple[str, ...]) -> None:
     click.echo(burst.HEADER)
     for outcome in burst.measure(names):
         click.echo(outcome)
+
+
+@main.command("http-cost")
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
+@click.option("--requests", type=click.IntRange(100), default=2000, show_default=True, help="Of each case and round.")
+@click.option("--connections", type=click.IntRange(1), default=8, show_default=True)
+@click.option("--checkout", type=click.Path(path_type=Path), help="Folder of another version of the gateway.")
+def http_cost(rounds: int, requests: int, connections: int, checkout: Path | None) -> None:
+    """What a cached answer of the history costs, beside a server that only says hello."""
+    click.echo(http_cost_table(measure_http_cost(rounds, requests, connections, checkout)))
 
 
 @main.command()
