@@ -80,6 +80,11 @@ class ReadCache(Generic[V]):
         latest = self._find(symbol, kind) or entry
         return Lookup(latest.value, cached=True, stale=True)
 
+    def fresh(self, symbol: str, kind: str) -> V | None:
+        """The cached value if `get` would return it without reading. Not counted as a hit."""
+        entry = self._find(symbol, kind)
+        return entry.value if entry is not None and self._clock_s() - entry.read_at_s < self._ttl_s else None
+
     def put(self, symbol: str, kind: str, value: V, read_at_s: float) -> None:
         """Cache a value unless it is empty."""
         if not value:

@@ -6,36 +6,31 @@ nothing in the cache is new enough for it.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import TYPE_CHECKING, TypeVar
 
 from gateway.delivery.staleness import StaleReason
 from gateway.history.answer import KlinesAnswer, TickerAnswer
 from gateway.history.cache import Lookup, ReadCache
-from gateway.history.encoded import EncodedKlines
-from gateway.history.merge import follows, unique, within
+from gateway.history.merge import follows, within
+from gateway.history.series_reader import SeriesReader, UnknownSymbol
 from gateway.history.single_flight import SingleFlight
 from gateway.history.turns import Turns
 from gateway.model.interval import INTERVALS
-from gateway.protocol.native import kline_json
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from gateway.config import HistoryConfig
     from gateway.history.aggregating_store import AggregatingStore
+    from gateway.history.encoded import EncodedKlines
     from gateway.history.live_view import LiveMarket
     from gateway.model.interval import Interval
-    from gateway.model.kline import Kline
     from gateway.model.ticker import Ticker
 
 REREAD_S = 1.0
 """A hole between cached and live klines is a reason to read again, but not more often than this: the collector may
 write a closed kline a little later than it publishes it, and some holes are real."""
-
-READS_MAX = 4
-"""Reads of klines under way at once: more would not be decoded any sooner, and their answers would wait in memory."""
 
 LONG_MAX = 1000
 """Closed klines of a long answer without times: what Binance's clients may ask for."""
@@ -48,14 +43,6 @@ V = TypeVar("V")
 
 STORE_UNAVAILABLE = "store"
 """The reason of answers that are stale because the store could not be read."""
-
-
-class UnknownSymbol(Exception):
-    """The symbol is well-formed, and there is no data for it."""
-
-    def __init__(self, symbol: str) -> None:
-        super().__init__(f"no data for {symbol}")
-        self.symbol = symbol
 
 
 class History:
@@ -75,13 +62,11 @@ class History:
         with the source of each answer (`kept`, `stale`, `read`, `failed`) and the seconds that it took. `turns`: of
         those who encode."""
         self.live = live
-        self._aggregating_store = store
         self._store = store.store
+        self._reader = SeriesReader(store, live, turns or Turns())
         self._limit_max = limit_max
         self._clock_s = clock_s
         self._observe = observe
-        self._turns = turns or Turns()
-        self._reading = asyncio.Semaphore(READS_MAX)
         self._klines: ReadCache[EncodedKlines] = ReadCache(config.cache_symbols, config.klines_ttl_s, clock_s)
         self._long: ReadCache[EncodedKlines] = ReadCache(LONG_CACHED, config.klines_ttl_s, clock_s)
         self._tickers: ReadCache[Ticker | None] = ReadCache(config.cache_symbols, config.ticker_ttl_s, clock_s)
@@ -116,8 +101,34 @@ class History:
         `UnknownSymbol` or `StoreUnavailable`.
         """
         known = INTERVALS[interval]
-        encoded, cached, stale = await self._timed(self._find(symbol, known, limit, start_ms, end_ms, max_age_s))
-        # No await from here on: the answer ends with the live market of this instant.
+        lookup = await self._timed(self._find(symbol, known, limit, start_ms, end_ms, max_age_s))
+        return self._answer(symbol, known, lookup, limit, start_ms, end_ms, forming=forming)
+
+    def cached_klines(
+        self, symbol: str, interval: str, limit: int, start_ms: int | None = None, end_ms: int | None = None
+    ) -> KlinesAnswer | None:
+        """What `klines` would answer from the cache, without waiting; None where it would read the store."""
+        known, started_s = INTERVALS[interval], self._clock_s()
+        lookup = self._cached(symbol, known, limit, start_ms, end_ms)
+        if lookup is None:
+            return None
+        self._observe("kept", self._clock_s() - started_s)
+        return self._answer(symbol, known, lookup, limit, start_ms, end_ms, forming=True)
+
+    def _answer(
+        self,
+        symbol: str,
+        known: Interval,
+        lookup: Lookup[EncodedKlines],
+        limit: int,
+        start_ms: int | None,
+        end_ms: int | None,
+        *,
+        forming: bool,
+    ) -> KlinesAnswer:
+        """Runs without `await`: the answer ends with the live market of this instant."""
+        encoded, cached, stale = lookup
+        interval = known.name
         last_kline = self.live.forming(symbol, interval) if forming else None
         if last_kline and not (follows(encoded.open_times_ms, last_kline) and within(last_kline, start_ms, end_ms)):
             last_kline = None
@@ -137,7 +148,7 @@ class History:
         """The live ticker, else the stored one. Raises `UnknownSymbol` or `StoreUnavailable`."""
         if ticker := self.live.ticker(symbol):
             return TickerAnswer(ticker, cached=False, stale_reason=self.live.ticker_stale(symbol))
-        lookup = await self._timed(self._tickers.get(symbol, "", lambda: self._read_ticker(symbol)))
+        lookup = await self._timed(self._tickers.get(symbol, "", lambda: self._reader.ticker(symbol)))
         reason = STORE_UNAVAILABLE if lookup.stale else ""
         if self.live.has_data(symbol):
             reason = reason or self.live.ticker_stale(symbol)
@@ -180,10 +191,30 @@ class History:
             return await self._latest(symbol, interval, max_age_s, self._long, LONG_MAX)
         older = await self._ranges.join(
             (symbol, interval.name, limit, start_ms, end_ms),
-            lambda: self._read_range(symbol, interval, limit, start_ms, end_ms),
+            lambda: self._reader.range(symbol, interval, limit, start_ms, end_ms),
         )
-        memory = self._memory(symbol, interval)
+        memory = self._reader.memory(symbol, interval)
         return Lookup(older.with_memory(memory, len(older) + len(memory)), cached=False, stale=False)
+
+    def _cached(
+        self, symbol: str, interval: Interval, limit: int, start_ms: int | None, end_ms: int | None
+    ) -> Lookup[EncodedKlines] | None:
+        """As `_find`, without reading; None where it would read. Counts a hit of each cache as `_find` does."""
+        caches = [(self._klines, self._limit_max)]
+        if start_ms is None and end_ms is None and limit <= LONG_MAX:
+            caches.append((self._long, LONG_MAX))
+        for hits, (cache, klines_max) in enumerate(caches, 1):
+            encoded = cache.fresh(symbol, interval.name)
+            if encoded is None:
+                return None
+            lookup = self._merged(symbol, interval, Lookup(encoded, cached=True, stale=False), cache, klines_max)
+            if self._has_hole(symbol, interval, lookup.value):
+                return None
+            if cache is self._long or not self._needs_older(lookup.value, limit, start_ms, end_ms):
+                for counted, _ in caches[:hits]:
+                    counted.hits += 1
+                return lookup
+        return None
 
     async def _latest(
         self, symbol: str, interval: Interval, max_age_s: float | None, cache: ReadCache[EncodedKlines], limit: int
@@ -191,9 +222,9 @@ class History:
         """The newest `limit` closed klines of a series, through their cache."""
 
         async def read() -> EncodedKlines:
-            encoded = await self._read_latest(symbol, interval, limit)
+            encoded = await self._reader.latest(symbol, interval, limit)
             if not encoded:
-                await self._check_known(symbol)
+                await self._reader.check_known(symbol)
             return encoded
 
         found = await cache.get(symbol, interval.name, read, max_age_s)
@@ -212,7 +243,7 @@ class History:
         limit: int,
     ) -> Lookup[EncodedKlines]:
         """The same with the closed klines in memory, which go into the cache too."""
-        merged = lookup.value.with_memory(self._memory(symbol, interval), limit)
+        merged = lookup.value.with_memory(self._reader.memory(symbol, interval), limit)
         # Not cached with a hole: once the next closed kline is in memory, the hole could not be seen any more.
         if merged is not lookup.value and merged.hole_after(interval) is None:
             cache.replace(symbol, interval.name, merged)
@@ -237,62 +268,3 @@ class History:
             return start_ms < encoded.open_times_ms[0]
         first, last = encoded.index_range(None, end_ms)
         return last - first < limit and (limit > self._limit_max or end_ms is not None)
-
-    async def _read_latest(self, symbol: str, interval: Interval, limit: int) -> EncodedKlines:
-        """The newest `limit` klines, with those in memory where none is missing between the two."""
-        before = self._memory(symbol, interval)
-        encoded, memory = await self._read_with_memory(symbol, interval, limit)
-        if encoded and encoded.from_memory != memory and memory != before:
-            # More klines closed during the read than memory keeps. All of them are stored by now.
-            encoded, _ = await self._read_with_memory(symbol, interval, limit)
-        return encoded
-
-    async def _read_with_memory(
-        self, symbol: str, interval: Interval, limit: int
-    ) -> tuple[EncodedKlines, tuple[Kline, ...]]:
-        """What is stored, joined with the klines in memory unless there is a hole between; and those in memory."""
-        # One more than is cached, which shows whether the store has older ones.
-        async with self._reading:
-            stored = await self._aggregating_store.closed_klines(symbol, interval.name, limit + 1)
-        klines, derived = stored.klines, stored.parts is not None
-        # There may be more parts than one answer reads.
-        complete = len(klines) <= limit and not (derived and klines)
-        async with self._turns.turn():
-            memory = self._memory(symbol, interval)
-            if not klines:
-                # Not cached, even if there are some in memory: it may fill at any moment.
-                return EncodedKlines((), complete, kline_json, derived=derived), memory
-            merged = unique((*memory, *klines))
-            encoded = EncodedKlines(
-                merged[-limit:],
-                complete and len(merged) <= limit,
-                kline_json,
-                derived=derived,
-                from_memory=memory,
-            )
-            # See `_merged`: what is cached has no hole.
-            if encoded.hole_after(interval) is not None:
-                encoded = EncodedKlines(klines[-limit:], complete, kline_json, derived=derived)
-            return encoded, memory
-
-    async def _read_range(
-        self, symbol: str, interval: Interval, limit: int, start_ms: int | None, end_ms: int | None
-    ) -> EncodedKlines:
-        async with self._reading:
-            stored = await self._aggregating_store.closed_klines(symbol, interval.name, limit, start_ms, end_ms)
-        async with self._turns.turn():
-            return EncodedKlines(stored.klines, False, kline_json, derived=stored.parts is not None)
-
-    async def _read_ticker(self, symbol: str) -> Ticker | None:
-        ticker = await self._store.ticker(symbol)
-        if ticker is None:
-            await self._check_known(symbol)
-        return ticker
-
-    async def _check_known(self, symbol: str) -> None:
-        """Called when nothing was found. Raises `UnknownSymbol`, but not before the feed has delivered anything."""
-        if self.live.is_unknown(symbol) and not await self._store.has_data(symbol):
-            raise UnknownSymbol(symbol)
-
-    def _memory(self, symbol: str, interval: Interval) -> tuple[Kline, ...]:
-        return tuple(self.live.closed(symbol, interval.name))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from starlette.exceptions import HTTPException
 
 from gateway.history.encoded import AnswerPrefix
-from gateway.history.service import UnknownSymbol
+from gateway.history.series_reader import UnknownSymbol
 from gateway.history.store import StoreUnavailable
 from gateway.http.binance_params import INVALID_SYMBOL, Parameters, Refused
 from gateway.http.binance_tickers import AVERAGE_MINUTES, Tickers, with_book, with_state

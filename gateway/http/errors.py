@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route, WebSocketRoute
 
 from gateway.history.query import invalid_symbol
-from gateway.history.service import UnknownSymbol
+from gateway.history.series_reader import UnknownSymbol
 from gateway.history.store import StoreUnavailable
 from gateway.model.errors import ErrorCode
 

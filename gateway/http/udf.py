@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse
 
 from gateway.history.encoded import AnswerPrefix
 from gateway.history.query import TIME_MAX_MS
-from gateway.history.service import UnknownSymbol
+from gateway.history.series_reader import UnknownSymbol
 from gateway.history.store import StoreUnavailable
 from gateway.http.errors import NoDataYet, mount_dialect
 from gateway.http.listings import Listings

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from gateway.delivery.commands import CommandError
 from gateway.delivery.staleness import StaleReason
 from gateway.history.encoded import EncodedKlines
-from gateway.history.service import REREAD_S, UnknownSymbol
+from gateway.history.series_reader import UnknownSymbol
+from gateway.history.service import REREAD_S
 from gateway.history.store import StoreUnavailable
 from gateway.model.errors import ErrorCode
 from gateway.protocol.native import NativeDialect, kline_json

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.history.service import UnknownSymbol
+from gateway.history.series_reader import UnknownSymbol
 from gateway.history.store import StoreUnavailable
 from gateway.model.ticker import Ticker
 from tests.unit.history.stage import Stage, bar, bars, forming, numbers, open_ms, stage

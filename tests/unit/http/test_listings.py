@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.config import DialectsConfig
-from gateway.history.service import UnknownSymbol
+from gateway.history.series_reader import UnknownSymbol
 from gateway.history.store import StoreUnavailable
 from gateway.http.errors import NoDataYet
 from gateway.http.listings import LISTED_S, Listings
