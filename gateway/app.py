@@ -32,11 +32,14 @@ from gateway.history.service import History
 from gateway.history.turns import Turns
 from gateway.http import binance_rest, documents, functions, klines, page, status, udf
 from gateway.http.admission import Admission
+from gateway.http.at_once import AtOnce
 from gateway.http.errors import EXCEPTION_HANDLERS, UNKNOWN_STREAM
 from gateway.http.guard import middleware
+from gateway.http.kept_answers import kept_answers
 from gateway.http.operations import operations_token
 from gateway.http.reads import HistoryReads
 from gateway.http.request_turns import RequestTurns
+from gateway.http.unread import UnreadAnswers
 from gateway.http.worker_operations import OperationsRoutes
 from gateway.market.market import Market
 from gateway.model.symbol import SymbolRule
@@ -198,9 +201,13 @@ class Gateway:
         )
 
         self.rules = QueryRules(symbols, intervals, stream.history_max)
+        limits = self.admission, self.rates, self.load_meter, self.requests, self.request_turns
+        self._limits = *limits, UnreadAnswers()
+        self.reads = HistoryReads(self.history, self.request_turns)
         self.app = Starlette(
             routes=self._routes(), middleware=self._middleware(), exception_handlers=EXCEPTION_HANDLERS
         )
+        self.at_once = AtOnce(config, *self._limits, self.reads.makers)
 
     def reload(self, wanted: Config) -> None:
         """Apply the settings that may change while the process runs, and name those that need a restart."""
@@ -216,6 +223,7 @@ class Gateway:
             # Requests that are under way end in the old stack.
             self.app.user_middleware = self._middleware()
             self.app.middleware_stack = self.app.build_middleware_stack()
+            self.at_once.configure(config.http)
         logger.info("settings read again; changed: %s", ", ".join(changed) or "nothing")
         if waiting:
             logger.warning("settings that need a restart were left as they were: %s", ", ".join(waiting))
@@ -227,7 +235,7 @@ class Gateway:
 
         `on_ready` is called once connections are accepted. Raises what a background task has failed with.
         """
-        server = self._server = Server(self.app, lambda: self.config, on_ready, self.request_turns)
+        server = self._server = Server(self.app, lambda: self.config, on_ready, self.request_turns, self.at_once)
         failures: list[Exception] = []
         charge_tasks(asyncio.get_running_loop(), self.load_meter)
 
@@ -284,10 +292,10 @@ class Gateway:
         await self.store.aclose()
 
     def _middleware(self) -> list[Middleware]:
-        return middleware(self.config, self.admission, self.rates, self.load_meter, self.requests, self.request_turns)
+        return [*middleware(self.config, *self._limits), kept_answers(self.reads.makers)]
 
     def _routes(self) -> list[BaseRoute]:
-        history, rules, clock = HistoryReads(self.history, self.request_turns), self.rules, self.clock
+        history, rules, clock = self.reads, self.rules, self.clock
         dialects, gzip_min_bytes = self.config.dialects, self.config.history.gzip_min_bytes
         weight_max = self.config.limits.http_burst
         return [

@@ -39,7 +39,11 @@ ROWS = (
     Row(("feed.decode",), pure=True, outside=("orjson",)),
     Row(("market",), pure=True, outside=()),
     Row(("delivery",), pure=True, outside=()),
-    Row(("protocol", "history.query", "history.merge"), pure=True, outside=("orjson", "websockets.utils")),
+    Row(
+        ("protocol", "history.query", "history.merge", "history.answer_prefix", "history.kept_prefixes"),
+        pure=True,
+        outside=("orjson", "websockets.utils"),
+    ),
     Row(("redis.backoff", "redis.breaker", "redis.contract", "redis.name_refusals"), pure=True, outside=("msgspec",)),
     Row(
         (

@@ -53,13 +53,19 @@ def parse_address(text: str) -> Address | None:
     return (address.version == 6 and address.ipv4_mapped) or address
 
 
+@lru_cache(maxsize=4096)
+def peer_address(peer: str) -> Address | None:
+    """The address of a TCP connection, None for a Unix socket."""
+    return parse_address(peer)
+
+
 def client_address(peer: str, forwarded: Sequence[str], header: str, proxies: Networks) -> Address | None:
     """The address of the client, None if it has none (Unix socket).
 
     `peer`: address of the TCP connection. `forwarded`: values of the one header that proxies write, in order.
     `header`: its name, `x-forwarded-for` or `forwarded` (RFC 7239).
     """
-    address = parse_address(peer)
+    address = peer_address(peer)
     if address is None or not forwarded or address not in proxies:
         return address
     for text in reversed(_entries(forwarded, header)):

@@ -69,6 +69,11 @@ class RateLimiter:
             timeouts = {"connect_timeout_s": TIMEOUT_S, "command_timeout_s": TIMEOUT_S}
             self._redis = make_deployment(msgspec.structs.replace(shared, **timeouts))
 
+    @property
+    def shared(self) -> bool:
+        """Whether the buckets of `take` are in Redis."""
+        return self._redis is not None
+
     async def take(self, key: str, rate: Rate, cost: int = 1) -> Taken:
         """Take `cost` tokens from a key's bucket; `full_us` of the result is relative to now."""
         now_us = self._clock_us()
@@ -88,7 +93,7 @@ class RateLimiter:
         """Take `cost` tokens from a key's bucket in this process, whatever is shared."""
         now_us = self._clock_us()
         taken = self._buckets.take(key, now_us, rate, cost)
-        return taken._replace(full_us=max(0, taken.full_us - now_us))
+        return Taken(max(0, taken.full_us - now_us), taken.left, taken.wait_us)
 
     @staticmethod
     async def _take(redis: Deployment, key: str, rate: Rate, cost: int) -> Taken:

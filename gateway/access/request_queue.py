@@ -66,9 +66,14 @@ class RequestQueue:
         """How many requests wait for their turn."""
         return len(self._waiting)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a request would not wait."""
+        return self._load.http_share >= 1.0 and not self._waiting
+
     async def enter(self) -> Refusal | None:
         """Wait for the turn of a request; a refusal where too many wait, or this one has waited too long."""
-        if self._load.http_share >= 1.0 and not self._waiting:
+        if self.is_open:
             self._running += 1
             return None
         if len(self._waiting) >= WAITING_MAX:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,8 +12,7 @@ if TYPE_CHECKING:
     from gateway.model.ticker import Ticker
 
 
-@dataclass(frozen=True, slots=True)
-class KlinesAnswer:
+class KlinesAnswer(NamedTuple):
     """`encoded[first:last]` and perhaps the forming kline. `klines` has them as values, `encoded` as text."""
 
     interval: Interval

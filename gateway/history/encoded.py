@@ -5,20 +5,20 @@ Pure values: `EncodedKlines` is never changed; updates make a new one that takes
 
 from __future__ import annotations
 
-import struct
 import zlib
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from hashlib import blake2b
 from typing import TYPE_CHECKING, overload
 
+from gateway.history.answer_prefix import AnswerPrefix
 from gateway.history.merge import unique
 from gateway.model.kline import Kline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Hashable, Iterable, Iterator
 
+    from gateway.history.kept_prefixes import KeptPrefixes
     from gateway.model.interval import Interval
 
 _PREFIXES_MAX = 4
@@ -26,50 +26,6 @@ _PREFIXES_MAX = 4
 
 _LEVEL = 1
 """Of what is kept in memory: 500 klines shrink to a fifth in 0.4 ms; more effort saves little."""
-
-_GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
-
-
-class AnswerPrefix:
-    """The beginning of an answer, which is the same for many of them: hashed once, compressed once."""
-
-    __slots__ = ("_checksum", "_deflated", "_hash", "text")
-
-    def __init__(self, text: bytes) -> None:
-        self.text = text
-        self._hash = blake2b(text, digest_size=12)
-        self._checksum = 0
-        self._deflated: bytes | None = None
-
-    @property
-    def compressed(self) -> bool:
-        """Whether `compress` was called."""
-        return self._deflated is not None
-
-    def compress(self) -> None:
-        """The slow part of `gzip`, some ms for 500 klines: call it in a thread."""
-        deflate = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
-        self._checksum = zlib.crc32(self.text)
-        # A sync flush ends on a byte boundary and without the final block: the suffix's deflate stream continues it.
-        self._deflated = deflate.compress(self.text) + deflate.flush(zlib.Z_SYNC_FLUSH)
-
-    def gzip(self, suffix: bytes) -> bytes:
-        """Prefix and suffix as one gzip member (RFC 1952).
-
-        The smallest compressor that zlib has appends the suffix as it is, in 3 us. A copy of the prefix's own would
-        take 20 us, and 250 KB of memory for each prefix (`loadtest/bench/answer_gzip.py`).
-        """
-        assert self._deflated is not None
-        rest = zlib.compressobj(0, zlib.DEFLATED, -9, 1)
-        size = (len(self.text) + len(suffix)) & 0xFFFFFFFF
-        trailer = struct.pack("<II", zlib.crc32(suffix, self._checksum), size)
-        return b"".join((_GZIP_HEADER, self._deflated, rest.compress(suffix), rest.flush(), trailer))
-
-    def digest(self, suffix: bytes) -> str:
-        """Hex digest of prefix and suffix."""
-        total = self._hash.copy()
-        total.update(suffix)
-        return total.hexdigest()
 
 
 class PackedKlines(Sequence[Kline]):
@@ -111,8 +67,8 @@ class EncodedKlines:
     """Invariant: `klines` ascend, each open time once; `open_times_ms[i]` is the open time of `klines[i]`."""
 
     __slots__ = (
-        *("_encode", "_ends", "_other_encodings", "_packed_text", "_prefixes"),
-        *("complete", "derived", "from_memory", "from_store", "klines", "open_times_ms"),
+        *("_encode", "_ends", "_hole", "_kept", "_other_encodings", "_packed_text", "_prefixes"),
+        *("__weakref__", "complete", "derived", "from_memory", "from_store", "klines", "open_times_ms"),
     )
 
     def __init__(
@@ -123,11 +79,12 @@ class EncodedKlines:
         *,
         derived: bool = False,
         from_memory: tuple[Kline, ...] = (),
+        kept: KeptPrefixes | None = None,
     ) -> None:
         """`klines`: ascending, each open time once. `complete`: nothing older is stored. `derived`: aggregated.
 
         `encode`: one kline -> its JSON. `from_memory`: the newest closed klines of the live market, where they are
-        merged with those read from the store.
+        merged with those read from the store. `kept`: bounds the prefixes of this and other series.
         """
         self.klines = PackedKlines(klines)
         self.open_times_ms = array("q", [kline.open_time_ms for kline in klines])
@@ -137,7 +94,9 @@ class EncodedKlines:
         self.from_store = bool(klines)
         """Whether anything is stored: not all of the klines are those of memory."""
         self._encode = encode
-        self._prefixes: dict[tuple[bytes, int, int], AnswerPrefix] = {}
+        self._kept = kept
+        self._hole: tuple[int | None] | None = None
+        self._prefixes: dict[Hashable, AnswerPrefix] = {}
         self._other_encodings: dict[Callable[[Kline], bytes], EncodedKlines] = {}
         self._append(b"", array("l"), klines)
 
@@ -178,6 +137,11 @@ class EncodedKlines:
 
         `None` where they do.
         """
+        if self._hole is None:
+            self._hole = (self._find_hole(interval),)
+        return self._hole[0]
+
+    def _find_hole(self, interval: Interval) -> int | None:
         if not self.from_memory:
             return None
         stored = self.index_range(None, self.from_memory[0].open_time_ms - 1)[1]
@@ -206,11 +170,19 @@ class EncodedKlines:
             if len(self._prefixes) >= _PREFIXES_MAX:
                 del self._prefixes[next(iter(self._prefixes))]
             prefix = self._prefixes[key] = AnswerPrefix(opening + self.text(first, last))
+            if self._kept is not None:
+                self._kept.add(self, key, len(prefix.text))
         return prefix
+
+    def drop(self, key: Hashable) -> None:
+        """Keep a prefix no longer, for `KeptPrefixes`."""
+        self._prefixes.pop(key, None)
 
     def _copy(self, klines: PackedKlines, open_times_ms: array[int], encode: Callable[[Kline], bytes]) -> EncodedKlines:
         """One with these klines, which are shared, and without text."""
-        copy = EncodedKlines((), self.complete, encode, derived=self.derived, from_memory=self.from_memory)
+        copy = EncodedKlines(
+            (), self.complete, encode, derived=self.derived, from_memory=self.from_memory, kept=self._kept
+        )
         copy.klines, copy.open_times_ms, copy.from_store = klines, open_times_ms, self.from_store
         return copy
 

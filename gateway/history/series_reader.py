@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from gateway.history.encoded import EncodedKlines
+from gateway.history.kept_prefixes import KeptPrefixes
 from gateway.history.merge import unique
 from gateway.protocol.native import kline_json
 
@@ -37,6 +38,7 @@ class SeriesReader:
         self._store = store
         self._live = live
         self._turns = turns
+        self.kept = KeptPrefixes()
         self._reading = asyncio.Semaphore(READS_MAX)
 
     async def latest(self, symbol: str, interval: Interval, limit: int) -> EncodedKlines:
@@ -70,10 +72,11 @@ class SeriesReader:
                 kline_json,
                 derived=derived,
                 from_memory=memory,
+                kept=self.kept,
             )
             # See `_merged`: what is cached has no hole.
             if encoded.hole_after(interval) is not None:
-                encoded = EncodedKlines(klines[-limit:], complete, kline_json, derived=derived)
+                encoded = EncodedKlines(klines[-limit:], complete, kline_json, derived=derived, kept=self.kept)
             return encoded, memory
 
     async def range(

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from gateway.history.encoded import EncodedKlines
     from gateway.history.live_view import LiveMarket
     from gateway.model.interval import Interval
+    from gateway.model.kline import Kline
     from gateway.model.ticker import Ticker
 
 REREAD_S = 1.0
@@ -84,6 +85,11 @@ class History:
             "malformed": self._store.malformed,
         }
 
+    @property
+    def kept_bytes(self) -> int:
+        """Memory of the beginnings of answers that are kept for later ones, at most."""
+        return self._reader.kept.bytes
+
     async def klines(
         self,
         symbol: str,
@@ -102,18 +108,20 @@ class History:
         """
         known = INTERVALS[interval]
         lookup = await self._timed(self._find(symbol, known, limit, start_ms, end_ms, max_age_s))
-        return self._answer(symbol, known, lookup, limit, start_ms, end_ms, forming=forming)
+        last_kline = self.live.forming(symbol, interval) if forming else None
+        return self._answer(symbol, known, lookup, limit, start_ms, end_ms, last_kline)
 
     def cached_klines(
         self, symbol: str, interval: str, limit: int, start_ms: int | None = None, end_ms: int | None = None
     ) -> KlinesAnswer | None:
         """What `klines` would answer from the cache, without waiting; None where it would read the store."""
         known, started_s = INTERVALS[interval], self._clock_s()
-        lookup = self._cached(symbol, known, limit, start_ms, end_ms)
+        forming = self.live.forming(symbol, interval)
+        lookup = self._cached(symbol, known, limit, start_ms, end_ms, forming)
         if lookup is None:
             return None
         self._observe("kept", self._clock_s() - started_s)
-        return self._answer(symbol, known, lookup, limit, start_ms, end_ms, forming=True)
+        return self._answer(symbol, known, lookup, limit, start_ms, end_ms, forming)
 
     def _answer(
         self,
@@ -123,13 +131,10 @@ class History:
         limit: int,
         start_ms: int | None,
         end_ms: int | None,
-        *,
-        forming: bool,
+        last_kline: Kline | None,
     ) -> KlinesAnswer:
-        """Runs without `await`: the answer ends with the live market of this instant."""
+        """Runs without `await`: the answer ends with the live market of this instant. `last_kline`: the forming one."""
         encoded, cached, stale = lookup
-        interval = known.name
-        last_kline = self.live.forming(symbol, interval) if forming else None
         if last_kline and not (follows(encoded.open_times_ms, last_kline) and within(last_kline, start_ms, end_ms)):
             last_kline = None
         first, last = encoded.index_range(start_ms, end_ms)
@@ -197,24 +202,38 @@ class History:
         return Lookup(older.with_memory(memory, len(older) + len(memory)), cached=False, stale=False)
 
     def _cached(
-        self, symbol: str, interval: Interval, limit: int, start_ms: int | None, end_ms: int | None
+        self,
+        symbol: str,
+        interval: Interval,
+        limit: int,
+        start_ms: int | None,
+        end_ms: int | None,
+        forming: Kline | None,
     ) -> Lookup[EncodedKlines] | None:
         """As `_find`, without reading; None where it would read. Counts a hit of each cache as `_find` does."""
-        caches = [(self._klines, self._limit_max)]
-        if start_ms is None and end_ms is None and limit <= LONG_MAX:
-            caches.append((self._long, LONG_MAX))
-        for hits, (cache, klines_max) in enumerate(caches, 1):
-            encoded = cache.fresh(symbol, interval.name)
-            if encoded is None:
+        lookup = self._fresh(symbol, interval, self._klines, self._limit_max, forming)
+        if lookup is not None and self._needs_older(lookup.value, limit, start_ms, end_ms):
+            if start_ms is not None or end_ms is not None or limit > LONG_MAX:
                 return None
-            lookup = self._merged(symbol, interval, Lookup(encoded, cached=True, stale=False), cache, klines_max)
-            if self._has_hole(symbol, interval, lookup.value):
-                return None
-            if cache is self._long or not self._needs_older(lookup.value, limit, start_ms, end_ms):
-                for counted, _ in caches[:hits]:
-                    counted.hits += 1
-                return lookup
-        return None
+            lookup = self._fresh(symbol, interval, self._long, LONG_MAX, forming)
+            self._long.hits += lookup is not None
+        self._klines.hits += lookup is not None
+        return lookup
+
+    def _fresh(
+        self,
+        symbol: str,
+        interval: Interval,
+        cache: ReadCache[EncodedKlines],
+        limit: int,
+        forming: Kline | None,
+    ) -> Lookup[EncodedKlines] | None:
+        """As `_latest`, without reading; None where it would read."""
+        encoded = cache.fresh(symbol, interval.name)
+        if encoded is None:
+            return None
+        lookup = self._merged(symbol, interval, Lookup(encoded, True, False), cache, limit)
+        return None if _has_hole(interval, lookup.value, forming) else lookup
 
     async def _latest(
         self, symbol: str, interval: Interval, max_age_s: float | None, cache: ReadCache[EncodedKlines], limit: int
@@ -229,7 +248,8 @@ class History:
 
         found = await cache.get(symbol, interval.name, read, max_age_s)
         lookup = self._merged(symbol, interval, found, cache, limit)
-        if lookup.cached and not lookup.stale and self._has_hole(symbol, interval, lookup.value):
+        forming = self.live.forming(symbol, interval.name)
+        if lookup.cached and not lookup.stale and _has_hole(interval, lookup.value, forming):
             again = await cache.get(symbol, interval.name, read, max_age_s=REREAD_S)
             lookup = self._merged(symbol, interval, again, cache, limit)
         return lookup
@@ -245,20 +265,11 @@ class History:
         """The same with the closed klines in memory, which go into the cache too."""
         merged = lookup.value.with_memory(self._reader.memory(symbol, interval), limit)
         # Not cached with a hole: once the next closed kline is in memory, the hole could not be seen any more.
-        if merged is not lookup.value and merged.hole_after(interval) is None:
+        if merged is lookup.value:
+            return lookup
+        if merged.hole_after(interval) is None:
             cache.replace(symbol, interval.name, merged)
         return lookup._replace(value=merged)
-
-    def _has_hole(self, symbol: str, interval: Interval, encoded: EncodedKlines) -> bool:
-        """Whether a kline is missing between stored ones and those in memory, or before the forming one."""
-        if encoded.hole_after(interval) is not None:
-            return True
-        forming = self.live.forming(symbol, interval.name)
-        return (
-            forming is not None
-            and bool(encoded)
-            and interval.next_open(encoded.open_times_ms[-1]) < forming.open_time_ms
-        )
 
     def _needs_older(self, encoded: EncodedKlines, limit: int, start_ms: int | None, end_ms: int | None) -> bool:
         """Whether the request asks for klines older than the cached ones, and there may be some."""
@@ -268,3 +279,12 @@ class History:
             return start_ms < encoded.open_times_ms[0]
         first, last = encoded.index_range(None, end_ms)
         return last - first < limit and (limit > self._limit_max or end_ms is not None)
+
+
+def _has_hole(interval: Interval, encoded: EncodedKlines, forming: Kline | None) -> bool:
+    """Whether a kline is missing between stored ones and those in memory, or before the forming one."""
+    if encoded.hole_after(interval) is not None:
+        return True
+    return (
+        forming is not None and bool(encoded) and interval.next_open(encoded.open_times_ms[-1]) < forming.open_time_ms
+    )

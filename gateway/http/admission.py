@@ -67,6 +67,7 @@ class Admission:
         self._origins = OriginRule(config.access.origins)
         self._proxies = Networks(config.access.trusted_proxies)
         self._header = config.access.client_address_header
+        self._raw_header = self._header.lower().encode()
         self._exempt = Networks(config.limits.exempt)
         self._exempt_subjects = frozenset(config.limits.exempt_tokens)
         self._single_use = SingleUseTokens(config.limits.tracked) if config.tokens.single_use else None
@@ -76,9 +77,14 @@ class Admission:
 
     def client_address(self, connection: HTTPConnection) -> Address | None:
         """The client's address, None on a Unix socket."""
-        peer = connection.scope["client"]
-        forwarded = connection.headers.getlist(self._header)
-        return client_address(peer[0], forwarded, self._header, self._proxies) if peer else None
+        return self.address_of(connection.scope["client"], connection.scope["headers"])
+
+    def address_of(self, peer: tuple[str, int] | None, headers: Iterable[tuple[bytes, bytes]]) -> Address | None:
+        """As `client_address`. `peer`: of the TCP connection; `headers` with names in lower case."""
+        if not peer:
+            return None
+        forwarded = [value.decode("latin-1") for name, value in headers if name == self._raw_header]
+        return client_address(peer[0], forwarded, self._header, self._proxies)
 
     def is_exempt(self, address: Address | None, grant: Grant | None) -> bool:
         """Whether rate limits do not apply to a client."""

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from gateway.history.query import QueryRules
     from gateway.model.interval import Interval
 
+TIME_UNIT = b"x-mbx-time-unit"
+"""The header that says whether times are in milliseconds or microseconds."""
+
 INVALID_SYMBOL = (CODES[ErrorCode.INVALID_SYMBOL], "Invalid symbol.")
 
 # Word for word Binance's, in the notation of Java: word characters but for lower-case letters.
@@ -51,7 +54,7 @@ class Parameters:
         items = request.query_params.multi_items()
         self._given = dict(items)
         self._rules = rules
-        unit = request.headers.get("x-mbx-time-unit", "MILLISECOND")
+        unit = request.headers.get(TIME_UNIT.decode(), "MILLISECOND")
         if unit not in _UNITS:
             raise Refused(-1194, "Invalid value for time unit; expected either MICROSECOND or MILLISECOND.")
         self.micro = _UNITS[unit]

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
 
-from gateway.history.encoded import AnswerPrefix
+from gateway.history.answer_prefix import AnswerPrefix, Ending
 from gateway.history.series_reader import UnknownSymbol
 from gateway.history.store import StoreUnavailable
-from gateway.http.binance_params import INVALID_SYMBOL, Parameters, Refused
+from gateway.http.binance_params import INVALID_SYMBOL, TIME_UNIT, Parameters, Refused
 from gateway.http.binance_tickers import AVERAGE_MINUTES, Tickers, with_book, with_state
 from gateway.http.errors import NoDataYet, mount_dialect
+from gateway.http.kept_answers import Asked, Plan, Plans, klines_maker
 from gateway.http.listings import Listings
-from gateway.http.reply import json_response, reply
+from gateway.http.reply import STATE, json_response, lines_of, live_end, raw_headers, reply
 from gateway.http.shared import Shared
 from gateway.http.weights import BINANCE_APIS
 from gateway.model.errors import ErrorCode
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from gateway.config import DialectsConfig
+    from gateway.history.answer import KlinesAnswer
     from gateway.history.query import QueryRules
     from gateway.http.binance_tickers import Encode, Found
     from gateway.http.reads import HistoryReads
@@ -60,6 +62,9 @@ def routes(
     """
     listings = Listings(history, dialects, rules.intervals, clock_s)
     found = Tickers(history, rules)
+    plans: Plans[Plan] = Plans()
+    make = klines_maker(history.cached_klines, plans, _klines_ending, gzip_min_bytes, other=TIME_UNIT)
+    history.makers |= {"/api/v3/klines": make, "/api/v3/uiKlines": make}
     full_info = _FullInfo(listings, weight_max, clock_s)
 
     async def ping(request: Request) -> Response:
@@ -97,11 +102,12 @@ def routes(
         start_ms, end_ms = given.time("startTime", up=True), given.time("endTime")
         limit = given.limit(LIMIT_DEFAULT, LIMIT_MAX)
         encode = wire.kline_row_micro if given.micro else wire.kline_row
-        answer = await history.klines(symbol, interval.name, limit, start_ms, end_ms)
-        head = answer.encoded.encoded_by(encode).prefix(b"[", answer.first, answer.last)
-        tail = b"]"
-        if answer.forming is not None:
-            tail = (b"," if answer.last > answer.first else b"") + encode(answer.forming) + b"]"
+        plan = Plan(Asked(symbol, interval.name, limit, start_ms, end_ms), b"[", encode)
+        answer = await history.klines(*plan.asked)
+        if not given.micro:
+            plans.remember(request.scope["query_string"], plan)
+        head = answer.encoded.encoded_by(encode).prefix(plan.opening, answer.first, answer.last)
+        tail = live_end(answer, encode)
         return with_state(await reply(request, head, tail, gzip_min_bytes), stale=answer.stale)
 
     async def day_ticker(request: Request) -> Response:
@@ -175,6 +181,12 @@ def routes(
     }
     others = [route for path in BINANCE_APIS for route in mount_dialect(path, {}, _shaped, Refused)]
     return [*mount_dialect("/api/v3", endpoints, _shaped, Refused), *others]
+
+
+def _klines_ending(prefix: AnswerPrefix, answer: KlinesAnswer, plan: Plan) -> Ending:
+    headers = [*raw_headers(None, "no-store"), (STATE.encode(), b"stale" if answer.stale else b"live")]
+    text = live_end(answer, plan.encode or wire.kline_row)
+    return Ending(answer.forming, answer.stale_reason, text, headers, lines_of(headers))
 
 
 class _FullInfo:

@@ -12,7 +12,7 @@ import orjson
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.history.encoded import AnswerPrefix
+from gateway.history.answer_prefix import AnswerPrefix
 from gateway.history.query import TIME_MAX_MS
 from gateway.http.errors import coded_route
 from gateway.http.reply import LIVE, etag_of, not_modified, reply

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from gateway.history.encoded import AnswerPrefix
+from gateway.history.answer_prefix import AnswerPrefix
 from gateway.history.query import QueryError
 from gateway.history.store import StoreUnavailable
 from gateway.http.errors import coded_route, error_response, query_error
@@ -63,7 +62,7 @@ def routes(
         tail = live_end(answer)
         if price is not None and price.ticker is not None:
             tail += b',"ticker":' + ticker_json(price.ticker)
-            answer = replace(answer, stale_reason=answer.stale_reason or price.stale_reason)
+            answer = answer._replace(stale_reason=answer.stale_reason or price.stale_reason)
         tail += klines_state(answer, clock_ms())
         return await reply(request, head, tail, gzip_min_bytes)
 

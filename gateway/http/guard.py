@@ -19,7 +19,6 @@ from gateway.access.token_bucket import SECOND_US, Rate
 from gateway.delivery.load_meter import Cause
 from gateway.http.admission import refusal_response
 from gateway.http.reply import cors, json_response
-from gateway.http.unread import UnreadAnswers
 from gateway.http.weights import BINANCE, DATA, UDF, weigh
 from gateway.model.errors import ErrorCode
 from gateway.protocol import binance_rest, udf
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from gateway.delivery.load_meter import LoadMeter
     from gateway.http.admission import Admission
     from gateway.http.request_turns import RequestTurns
+    from gateway.http.unread import UnreadAnswers
     from gateway.http.weights import Weight
 
 SINGLE_SLASHES = (*BINANCE, UDF, "/ws", "/stream")
@@ -67,20 +67,22 @@ class Guard:
         turns: RequestTurns,
         limits: LimitsConfig,
         *,
+        unread: UnreadAnswers,
         refusals: Callable[[ASGIApp], ASGIApp],
         tls: bool,
     ) -> None:
-        """`refusals`: wraps the app that answers what is refused here, so that pages can read these answers too."""
+        """`unread`: the answers that clients are reading. `refusals`: wraps the app that answers what is refused here,
+        so that pages can read these answers too."""
         self._app = app
         self._meter = meter
         self._requests = requests
         self._turns = turns
-        self._unread = UnreadAnswers()
+        self._unread = unread
         self._admission = admission
         self._rates = rates
         self._rate = Rate.per_minute(limits.http_per_min, limits.http_burst)
         self._other_rate = Rate.per_minute(limits.http_other_per_min, limits.http_other_burst)
-        self._headers = [NOSNIFF, HSTS] if tls else [NOSNIFF]
+        self._headers = security_headers(tls=tls)
         self._refuse = refusals(_answer_refusal)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -141,7 +143,7 @@ class Guard:
         finally:
             if entered:
                 self._requests.leave()
-            self._admission.counters.count_response(_api(path), status, time.monotonic() - started_s)
+            self._admission.counters.count_response(api_of(path), status, time.monotonic() - started_s)
 
     def _count(
         self, key: str, address: Address | None, weight: Weight, headers: list[tuple[bytes, bytes]]
@@ -152,7 +154,7 @@ class Guard:
         taken = self._rates.take_here(key, self._other_rate, weight.units)
         if not taken.wait_us or not weight.refusable:
             return None
-        headers += _rate_headers(self._other_rate, taken)
+        headers += rate_headers(self._other_rate, taken)
         return _too_many(taken)
 
     async def _check(
@@ -169,7 +171,7 @@ class Guard:
             rate = self._rate_of(known)
             taken = await self._rates.take(key, rate, units)
             used = rate.burst - taken.left
-            headers += _rate_headers(rate, taken)
+            headers += rate_headers(rate, taken)
         if request.scope["path"].startswith(BINANCE):
             headers.append((b"x-mbx-used-weight-1m", b"%d" % used))
         if taken is not None and taken.wait_us:
@@ -196,6 +198,7 @@ def middleware(
     meter: LoadMeter,
     requests: RequestQueue,
     turns: RequestTurns,
+    unread: UnreadAnswers,
 ) -> list[Middleware]:
     """The middleware of a gateway, the outermost first."""
     inner = cors(config.http)
@@ -204,14 +207,24 @@ def middleware(
         return inner.cls(app, *inner.args, **inner.kwargs)
 
     tls = bool(config.server.tls_certificate)
-    guard = Middleware(Guard, admission, rates, meter, requests, turns, config.limits, refusals=readable, tls=tls)
+    parts = admission, rates, meter, requests, turns, config.limits
+    guard = Middleware(Guard, *parts, unread=unread, refusals=readable, tls=tls)
     return [guard, inner]
 
 
-def _rate_headers(rate: Rate, taken: Taken) -> list[tuple[bytes, bytes]]:
+def security_headers(*, tls: bool) -> list[tuple[bytes, bytes]]:
+    """What every answer has for browsers."""
+    return [NOSNIFF, HSTS] if tls else [NOSNIFF]
+
+
+def rate_headers(rate: Rate, taken: Taken) -> list[tuple[bytes, bytes]]:
+    """What a counted request left of its client's allowance."""
     full_s = math.ceil(time.time() + taken.full_us / SECOND_US)
-    values = (("limit", rate.burst), ("remaining", taken.left), ("reset", full_s))
-    return [(b"x-ratelimit-" + name.encode(), b"%d" % value) for name, value in values]
+    return [
+        (b"x-ratelimit-limit", b"%d" % rate.burst),
+        (b"x-ratelimit-remaining", b"%d" % taken.left),
+        (b"x-ratelimit-reset", b"%d" % full_s),
+    ]
 
 
 def _too_many(taken: Taken) -> Refusal:
@@ -235,7 +248,7 @@ def _with_single_slashes(path: str) -> str:
     return single if single.startswith(SINGLE_SLASHES) else path
 
 
-def _api(path: str) -> str:
+def api_of(path: str) -> str:
     """The API that a path belongs to, as a label of the metrics."""
     if not path.startswith(DATA):
         return "other"

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import orjson
 from starlette.responses import Response
 
-from gateway.history.encoded import AnswerPrefix
+from gateway.history.answer_prefix import AnswerPrefix, Ending
 from gateway.history.query import QueryError
 from gateway.http.errors import coded_route, query_error
+from gateway.http.kept_answers import Asked, Plan, Plans, klines_maker
 from gateway.http.parameters import unusable
 from gateway.http.reply import (
     LIVE,
@@ -18,8 +19,11 @@ from gateway.http.reply import (
     boolean,
     etag_of,
     klines_state,
+    klines_state_opening,
+    lines_of,
     live_end,
     not_modified,
+    raw_headers,
     reply,
     state_json,
     ticker_fields,
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.routing import Route
 
+    from gateway.history.answer import KlinesAnswer
     from gateway.history.query import QueryRules
     from gateway.http.reads import HistoryReads
     from gateway.market.gaps import GapTracker
@@ -50,6 +55,10 @@ def routes(
     clock_ms: Callable[[], int],
 ) -> list[Route]:
     """`gzip_min_bytes`: shorter answers are not compressed."""
+    plans: Plans[Plan] = Plans()
+    history.makers["/v1/klines"] = klines_maker(
+        history.cached_klines, plans, _ending, gzip_min_bytes, lambda: b"%d}" % clock_ms()
+    )
 
     async def klines(request: Request) -> Response:
         if error := unusable(request, KLINES):
@@ -64,8 +73,10 @@ def routes(
         )
         if isinstance(query, QueryError):
             return query_error(query)
-        answer = await history.klines(query.symbol, query.interval.name, query.limit, query.start_ms, query.end_ms)
+        asked = Asked(query.symbol, query.interval.name, query.limit, query.start_ms, query.end_ms)
+        answer = await history.klines(*asked)
         opening = b'{"symbol":%s,"interval":%s,"klines":[' % (_text(query.symbol), _text(query.interval.name))
+        plans.remember(request.scope["query_string"], Plan(asked, opening))
         prefix = answer.encoded.prefix(opening, answer.first, answer.last)
         end = live_end(answer)
         etag = etag_of(prefix, end + answer.stale_reason.encode() + boolean(answer.encoded.derived))
@@ -102,6 +113,15 @@ def routes(
         coded_route("/v1/ticker", ticker, "GET"),
         coded_route("/v1/symbols", symbols, "GET"),
     ]
+
+
+def _ending(prefix: AnswerPrefix, answer: KlinesAnswer, plan: Plan) -> Ending:
+    """Up to the time stamp."""
+    end = live_end(answer)
+    etag = etag_of(prefix, end + answer.stale_reason.encode() + boolean(answer.encoded.derived))
+    headers = raw_headers(etag, SETTLED if answer.settled else LIVE)
+    text = end + klines_state_opening(answer)
+    return Ending(answer.forming, answer.stale_reason, text, headers, lines_of(headers), etag)
 
 
 def gaps_route(

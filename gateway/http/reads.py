@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from gateway.history.answer import KlinesAnswer, TickerAnswer
     from gateway.history.live_view import LiveMarket
     from gateway.history.service import History
+    from gateway.http.kept_answers import Make
     from gateway.http.request_turns import RequestTurns
 
 
@@ -19,6 +20,10 @@ class HistoryReads:
     def __init__(self, history: History, turns: RequestTurns) -> None:
         self.live: LiveMarket = history.live
         self.turns = turns
+        self.cached_klines = history.cached_klines
+        """As `History.cached_klines`: what waits for nothing needs neither a slot nor a turn."""
+        self.makers: dict[str, Make] = {}
+        """By path: what makes answers of the cache at once. Filled by the routes, see `kept_answers`."""
         self._history = history
         self._slots = Slots(READS_MAX)
 

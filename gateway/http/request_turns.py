@@ -106,15 +106,15 @@ class RequestTurns:
 
     def is_free(self) -> bool:
         """Whether nobody waits and the slice has time left."""
-        return not self._queue and self._is_open()
+        return not self._queue and self.is_open()
 
     def defer(self, group: str, work: Callable[[], object]) -> None:
         """Call `work` when it is its turn. It must not raise."""
         self._queue.push(group, work)
         self._schedule()
 
-    def _is_open(self) -> bool:
-        """Whether a slice is open; opens the next one when it is due."""
+    def is_open(self) -> bool:
+        """Whether a slice is open: who has been decoded in it may go on. Opens the next one when it is due."""
         now_s = self._clock_s()
         if now_s >= self._next_s:
             self._slice_end_s = now_s + SLICE_S
@@ -124,7 +124,7 @@ class RequestTurns:
     def _schedule(self) -> None:
         if self._timer is None:
             loop = asyncio.get_running_loop()
-            if self._is_open():
+            if self.is_open():
                 self._timer = loop.call_soon(self._release)
             else:
                 self._timer = loop.call_later(self._next_s - self._clock_s(), self._release)
@@ -133,7 +133,7 @@ class RequestTurns:
         """Wake the next requests. Runs again after them."""
         self._timer = None
         woken = 0
-        while self._queue and woken < BATCH and self._is_open():
+        while self._queue and woken < BATCH and self.is_open():
             self._queue.pop()()
             woken += 1
         if self._queue:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 
-from gateway.history.encoded import AnswerPrefix
+from gateway.history.answer_prefix import AnswerPrefix
 from gateway.history.query import TIME_MAX_MS
 from gateway.history.series_reader import UnknownSymbol
 from gateway.history.store import StoreUnavailable
 from gateway.http.errors import NoDataYet, mount_dialect
+from gateway.http.kept_answers import Answer, Asked, Plans
 from gateway.http.listings import Listings
 from gateway.http.parameters import misspelled
-from gateway.http.reply import STATE, json_response, reply
+from gateway.http.reply import STATE, accepts_gzip, json_response, reply
+from gateway.http.udf_history import columns_of, compress, ending_of, history_maker
 from gateway.model.errors import ErrorCode
 from gateway.protocol import udf as wire
 
@@ -24,10 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from starlette.requests import Request
-    from starlette.responses import Response
     from starlette.routing import BaseRoute
 
     from gateway.config import DialectsConfig
+    from gateway.history.answer import KlinesAnswer
     from gateway.history.query import QueryRules
     from gateway.http.errors import Endpoint
     from gateway.http.reads import HistoryReads
@@ -58,6 +61,8 @@ def routes(
     """The routes under `/udf`. `clock_ms`: time of day; `clock_s`: monotonic, for the age of kept quotes."""
     exchange = dialects.exchange
     listings = Listings(history, dialects, rules.intervals, clock_s)
+    plans: Plans[Asked] = Plans()
+    history.makers["/udf/history"] = history_maker(history.cached_klines, plans, gzip_min_bytes)
     quoted: dict[str, tuple[float, tuple[bytes, bool]]] = {}
 
     async def config(request: Request) -> Response:
@@ -87,13 +92,13 @@ def routes(
             # `to` is exclusive.
             end_ms -= 1
         wanted = _integer(request, "countback") or 0
+        asked = Asked(symbol, interval, KLINES_MAX, start_ms, end_ms)
         if wanted > 0:
-            answer = await history.klines(symbol, interval, min(wanted, KLINES_MAX), None, end_ms)
-        else:
-            answer = await history.klines(symbol, interval, KLINES_MAX, start_ms, end_ms)
-        found = answer.klines
-        if found:
-            response = await reply(request, AnswerPrefix(wire.history(found)), b"", gzip_min_bytes)
+            asked = Asked(symbol, interval, min(wanted, KLINES_MAX), None, end_ms)
+        answer = await history.klines(*asked)
+        if answer.forming is not None or answer.first < answer.last:
+            plans.remember(request.scope["query_string"], asked)
+            response = await _found(request, answer, gzip_min_bytes)
         else:
             before = []
             if start_ms and wanted <= 0:
@@ -158,6 +163,22 @@ def routes(
         "quotes": _checked(quotes, ("symbols",)),
     }
     return mount_dialect("/udf", endpoints, _shaped, Refused)
+
+
+async def _found(request: Request, answer: KlinesAnswer, gzip_min_bytes: int) -> Response:
+    """`/history` with klines. What the cache has is made of kept columns; of anything else nothing is kept."""
+    if not answer.cached:
+        return await reply(request, AnswerPrefix(wire.history(answer.klines)), b"", gzip_min_bytes)
+    columns = columns_of(answer)
+    size = len(ending_of(answer, columns).text)
+    packs = size >= gzip_min_bytes and accepts_gzip(request.headers.get("accept-encoding", ""))
+    if packs and not all(column.compressed for column in columns):
+        await asyncio.to_thread(compress, columns)
+    ending = ending_of(answer, columns)
+    made = Answer(ending, ending.packed if packs else ending.text, packs)
+    response = Response(made.body)
+    response.raw_headers = made.headers
+    return response
 
 
 def _checked(endpoint: Endpoint, known: Sequence[str]) -> Endpoint:

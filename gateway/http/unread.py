@@ -35,13 +35,23 @@ class UnreadAnswers:
         waiting = self._bytes.get(group, 0)
         return waiting >= self._group_max or (waiting > 0 and self.total_bytes >= self._max)
 
+    def add(self, group: str, size: int) -> None:
+        """Count an answer of so many bytes; `remove` when the client has read it."""
+        self._bytes[group] += size
+
+    def remove(self, group: str, size: int) -> None:
+        """An answer that was counted has been read, or its connection has ended."""
+        self._bytes[group] -= size
+        if not self._bytes[group]:
+            del self._bytes[group]
+
     async def send(self, group: str, message: Message, send: Send) -> None:
         """Send a part of an answer's body. Returns when at most `PART_BYTES` of it are buffered."""
         body = message.get("body", b"")
         if message["type"] != "http.response.body" or len(body) <= PART_BYTES:
             await send(message)
             return
-        self._bytes[group] += len(body)
+        self.add(group, len(body))
         try:
             view = memoryview(body)
             for start in range(0, len(view), PART_BYTES):
@@ -49,6 +59,4 @@ class UnreadAnswers:
             # An empty part: the server takes it when the client has read most of those before.
             await send({"type": "http.response.body", "body": b"", "more_body": message.get("more_body", False)})
         finally:
-            self._bytes[group] -= len(body)
-            if not self._bytes[group]:
-                del self._bytes[group]
+            self.remove(group, len(body))

@@ -7,6 +7,7 @@ which is what decoding a stored series takes that nobody has asked for lately. M
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_plus
 
@@ -49,6 +50,10 @@ class Weight(NamedTuple):
         return self.allowance is Allowance.DATA
 
 
+KEPT_BYTES = 256
+"""The weights of a thousand queries are kept, of those that are no longer than this."""
+
+_DATA = Weight(Allowance.DATA)
 _FILES = Weight(Allowance.FILES)
 _OPERATIONS = Weight(Allowance.OPERATIONS)
 _HEALTH = Weight(Allowance.OPERATIONS, refusable=False)
@@ -99,8 +104,14 @@ def weigh(method: str, path: str, query: bytes) -> Weight:
         return fixed
     if not path.startswith(DATA):
         return _FILES
-    units = _BY_QUERY.get(path)
-    return Weight(Allowance.DATA, units(_parameters(query)) if units else 1)
+    if path not in _BY_QUERY:
+        return _DATA
+    return _of_query(path, query) if len(query) <= KEPT_BYTES else _of_query.__wrapped__(path, query)
+
+
+@lru_cache(maxsize=1024)
+def _of_query(path: str, query: bytes) -> Weight:
+    return Weight(Allowance.DATA, _BY_QUERY[path](_parameters(query)))
 
 
 def _parameters(query: bytes) -> dict[str, str]:

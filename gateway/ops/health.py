@@ -150,6 +150,7 @@ class Health:
             "channels": sum(bool(channel.name) for channel in hub.channels),
             "sessions_behind": sum(tier.behind() for tier in hub.tiers),
             "sessions_slowed": sum(len(tier.sessions()) for tier in hub.tiers[DEFAULT + 1 :]),
+            "history_kept_bytes": self.history.kept_bytes,
             "cohorts": sum(tier.cohorts() for tier in hub.tiers),
         }
 

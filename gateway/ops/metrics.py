@@ -61,6 +61,7 @@ DESCRIPTIONS = {
     "history_coalesced_total": "Requests that waited for a read that another request had started",
     "history_failures_total": "Reads of the store that failed",
     "history_hits_total": "Requests answered from the cache",
+    "history_kept_bytes": "Memory of beginnings of answers that are kept for later ones, at most",
     "history_malformed_total": "Stored values that could not be used",
     "history_misses_total": "Reads started because the cache held nothing recent enough",
     "history_seconds": "Time to find klines or a ticker, by where they came from",

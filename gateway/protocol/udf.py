@@ -13,7 +13,7 @@ import orjson
 from gateway.protocol.ticker_stats import complete_ticker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from gateway.model.kline import Kline
     from gateway.model.ticker import Ticker
@@ -120,12 +120,46 @@ def search_results(listings: Iterable[Listing], exchange: str) -> bytes:
 
 def history(klines: Iterable[Kline]) -> bytes:
     """`/history`: klines as columns. There must be at least one; otherwise use `no_data`."""
-    times, opens, highs, lows, closes, volumes = zip(
-        *[(str(one.open_time_ms // 1000), one.open, one.high, one.low, one.close, one.volume) for one in klines],
-        strict=True,
-    )
-    columns = (("t", times), ("o", opens), ("h", highs), ("l", lows), ("c", closes), ("v", volumes))
-    return ('{"s":"ok",' + ",".join([f'"{name}":[{",".join(texts)}]' for name, texts in columns]) + "}").encode()
+    columns = zip(*[[encode(one) for _, encode in COLUMNS] for one in klines], strict=True)
+    return b"".join(opening + b",".join(texts) for (opening, _), texts in zip(COLUMNS, columns, strict=True)) + END
+
+
+def _time_s(kline: Kline) -> bytes:
+    return b"%d" % (kline.open_time_ms // 1000)
+
+
+def _open(kline: Kline) -> bytes:
+    return kline.open.encode()
+
+
+def _high(kline: Kline) -> bytes:
+    return kline.high.encode()
+
+
+def _low(kline: Kline) -> bytes:
+    return kline.low.encode()
+
+
+def _close(kline: Kline) -> bytes:
+    return kline.close.encode()
+
+
+def _volume(kline: Kline) -> bytes:
+    return kline.volume.encode()
+
+
+COLUMNS: tuple[tuple[bytes, Callable[[Kline], bytes]], ...] = (
+    (b'{"s":"ok","t":[', _time_s),
+    (b'],"o":[', _open),
+    (b'],"h":[', _high),
+    (b'],"l":[', _low),
+    (b'],"c":[', _close),
+    (b'],"v":[', _volume),
+)
+"""The columns of `/history` in their order: what stands before each, and the element of a kline."""
+
+END = b"]}"
+"""What follows the last column."""
 
 
 def no_data(next_ms: int | None) -> bytes:

@@ -8,6 +8,7 @@ routes.
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import sys
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -19,8 +20,9 @@ from gateway.server.client_socket import reset
 from gateway.server.handshake import LARGE_MAX, REFUSAL, HandshakeProtocol
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
+
+    from gateway.http.at_once import AtOnce
 
 # SO_RCVBUF, which Linux doubles: requests and commands are small, and unread bytes must wait at the client.
 RECEIVE_BUFFER_BYTES = 16 * 1024
@@ -57,6 +59,16 @@ class Turns(Protocol):
         ...
 
 
+class _Done:
+    """In place of uvicorn's exchange of a request and its answer: one that has ended."""
+
+    response_complete = True
+    message_event = asyncio.Event()
+
+
+_DONE: Any = _Done()
+
+
 class HttpProtocol(HttpToolsProtocol):
     """uvicorn's HTTP protocol with a limit on everything that a client can delay.
 
@@ -68,14 +80,22 @@ class HttpProtocol(HttpToolsProtocol):
     head_s = 10.0
     exchange_s = 60.0
     turns: Turns | None = None
+    at_once: AtOnce | None = None
     large_heads: ClassVar[set[HttpProtocol]] = set()
     """Connections with an unfinished head of more than `head_max_bytes`."""
 
     _data = b""
     _deferred = b""
+    _answered = 0
+    """Requests of one read that were answered at once."""
     _head_bytes = 0
     _in_head = True
     _limit: asyncio.TimerHandle | None = None
+    _limit_s = 0.0
+    """When the limit is reached, and when its timer ends: earlier or at the same time. On the loop's clock."""
+    _timer_s = 0.0
+    _unread: tuple[str, int] | None = None
+    """Group and bytes of an answer that the client is slow to read."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -86,6 +106,11 @@ class HttpProtocol(HttpToolsProtocol):
         self._stop_limit()
         self.large_heads.discard(self)
         super().connection_lost(exc)
+        self._has_read()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._has_read()
 
     def data_received(self, data: bytes) -> None:
         if self.turns is None or (not self._deferred and self.turns.is_free()):
@@ -105,7 +130,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._decode(data)
 
     def _decode(self, data: bytes) -> None:
-        self._data = data
+        self._data, self._answered = data, 0
         super().data_received(data)
         self._data = b""
         if self._in_head:
@@ -146,14 +171,18 @@ class HttpProtocol(HttpToolsProtocol):
         self._in_head, self._head_bytes = True, 0
 
     def on_headers_complete(self) -> None:
-        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        size = self._head_bytes + len(self._data)
+        if size > self.head_max_bytes:
+            # With what follows the head in the same read.
+            size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         if self._is_too_large(size) or len(self.headers) > HEADERS_MAX:
             self._refuse(TOO_LARGE)
         self.large_heads.discard(self)
         if self.transport.is_closing() or len(self.pipeline) >= PIPELINE_MAX:
             # Stops the parser; uvicorn then answers 400 unless the connection is closing.
             raise ValueError("refused")
-        super().on_headers_complete()
+        if self.at_once is None or not self._answer_at_once(self.at_once):
+            super().on_headers_complete()
         self._in_head = False
         self._set_limit(self.exchange_s)
 
@@ -162,6 +191,47 @@ class HttpProtocol(HttpToolsProtocol):
         # uvicorn closes an idle connection gracefully, which would wait for a client that never reads the answer.
         if not self.pipeline:
             self._set_limit(self.exchange_s)
+
+    def _answer_at_once(self, at_once: AtOnce) -> bool:
+        """Whether the request has been answered. Nothing else may be under way on the connection."""
+        cycle: Any = self.cycle  # None before the first request
+        path, _, query = self.url.partition(b"?")
+        if (
+            not at_once.serves(path)
+            or self.parser.get_method() != b"GET"
+            or self.parser.get_http_version() != "1.1"
+            or not self.parser.should_keep_alive()
+            or self.parser.should_upgrade()
+            or b"#" in query
+            or self._is_paused()
+            or not (cycle is None or cycle.response_complete)
+            # What else this connection has sent in the same read waits for a turn if others do.
+            or (self._answered and not (self.turns is None or self.turns.is_free()))
+        ):
+            return False
+        answer = at_once.answer(path, query, self.headers, self.client)
+        if answer is None:
+            return False
+        status_line, lines, body, group = answer
+        common = [b"%b: %b\r\n" % header for header in self.server_state.default_headers]
+        self.transport.writelines((b"".join((status_line, *common, lines, b"\r\n")), body))
+        if self._is_paused():
+            self._unread = group, len(body)
+            at_once.unread.add(*self._unread)
+        self._answered += 1
+        self.cycle = _DONE
+        self.on_response_complete()
+        return True
+
+    def _is_paused(self) -> bool:
+        """Whether much of an earlier answer waits for the client."""
+        return self.flow.write_paused
+
+    def _has_read(self) -> None:
+        """The client has read its answer, or is gone."""
+        unread, self._unread = self._unread, None
+        if unread is not None and self.at_once is not None:
+            self.at_once.unread.remove(*unread)
 
     def send_400_response(self, msg: str) -> None:
         if not self.transport.is_closing():
@@ -180,13 +250,29 @@ class HttpProtocol(HttpToolsProtocol):
         return False
 
     def _set_limit(self, seconds: float) -> None:
-        self._stop_limit()
-        self._limit = self.loop.call_later(seconds, self._limit_reached)
+        """The limit is reached in so many seconds. It is moved with each request, its timer only where that is earlier:
+        to make one and to cancel it takes longer than the rest of this."""
+        self._limit_s = self.loop.time() + seconds
+        if self._limit is None or self._limit_s < self._timer_s:
+            self._stop_limit()
+            self._start_timer(seconds)
+
+    def _start_timer(self, seconds: float) -> None:
+        self._timer_s = self._limit_s
+        self._limit = self.loop.call_later(seconds, self._timer_ended)
 
     def _stop_limit(self) -> None:
         if self._limit is not None:
             self._limit.cancel()
             self._limit = None
+
+    def _timer_ended(self) -> None:
+        self._limit = None
+        left_s = self._limit_s - self.loop.time()
+        if left_s > 0:
+            self._start_timer(left_s)
+        else:
+            self._limit_reached()
 
     def _limit_reached(self) -> None:
         cycle: Any = self.cycle  # None before the first request
@@ -211,12 +297,14 @@ def http_protocol(
     exchange_s: float,
     stream_head_max_bytes: int = 0,
     turns: Turns | None = None,
+    at_once: AtOnce | None = None,
 ) -> type[HttpProtocol]:
     """The protocol class for uvicorn (`Config(http=…)`).
 
     `stream_head_max_bytes`: largest head of a request to `STREAM_PATHS`, if more than `head_max_bytes`. `head_s`:
     seconds until a request's head must have arrived; `exchange_s`: seconds from then until the client must have read
-    the answer. `turns`: when requests are decoded; at once without it.
+    the answer. `turns`: when requests are decoded; immediately without it. `at_once`: answers some of them without the
+    application.
     """
     settings = {
         "head_max_bytes": head_max_bytes,
@@ -225,5 +313,6 @@ def http_protocol(
         "exchange_s": exchange_s,
         "large_heads": set(),
         "turns": turns,
+        "at_once": at_once,
     }
     return type("ConfiguredHttpProtocol", (HttpProtocol,), settings)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from gateway.config import Config
+    from gateway.http.at_once import AtOnce
     from gateway.server.http_protocol import Turns
 
 GC_THRESHOLDS = (20_000, 20, 20)
@@ -40,11 +41,16 @@ class Server(uvicorn.Server):
     """Calls `on_ready` once it listens, and closes its clients gradually at shutdown."""
 
     def __init__(
-        self, app: Starlette, config: Callable[[], Config], on_ready: Callable[[], None], turns: Turns | None = None
+        self,
+        app: Starlette,
+        config: Callable[[], Config],
+        on_ready: Callable[[], None],
+        turns: Turns | None = None,
+        at_once: AtOnce | None = None,
     ) -> None:
         """`config` is called again at shutdown, because `server.shutdown_s` can change while the process runs.
 
-        `turns`: when requests are decoded.
+        `turns`: when requests are decoded. `at_once`: answers some of them without the application.
         """
         stream, server, dialects = config().stream, config().server, config().dialects
         super().__init__(
@@ -64,6 +70,7 @@ class Server(uvicorn.Server):
                     head_s=server.head_s,
                     exchange_s=server.exchange_s,
                     turns=turns,
+                    at_once=at_once,
                 ),
                 lifespan="off",
                 backlog=server.backlog,

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import gc
 import inspect
+import re
 import os
 import socket
 import struct
@@ -170,6 +171,16 @@ class TestNames:
         for name in ("pipeline", "cycle", "headers", "url", "scope", "transport", "loop"):
             assert f"self.{name} = " in source or f"self.{name}: " in source, name
         assert "set_protocol" in inspect.getsource(HttpToolsProtocol.handle_websocket_upgrade)
+
+    def test_the_http_protocol_has_what_an_answer_at_once_needs(self) -> None:
+        assert callable(HttpToolsProtocol.resume_writing)
+        source = inspect.getsource(HttpToolsProtocol)
+        for name in ("flow", "server_state"):
+            assert f"self.{name} = " in source or f"self.{name}: " in source, name
+        # What it asks of the last exchange; a new one would need a place in `_Done`.
+        asked = set(re.findall(r"self\.cycle\.(\w+)", source))
+        assert asked <= {"response_complete", "message_event", "disconnected", "keep_alive", "body", "more_body"}
+        assert "default_headers" in inspect.getsource(HttpToolsProtocol.send_400_response)
 
     def test_a_class_can_be_configured_for_each(self) -> None:
         made = handshake_protocol(max_message_bytes=5, send_buffer_bytes=6, unsent_bytes=7)

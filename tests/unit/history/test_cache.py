@@ -49,6 +49,18 @@ async def test_an_expired_value_is_read_again() -> None:
     assert await kept.get("BTCUSDT", "1m", source) == Lookup("two", cached=False, stale=False)
 
 
+async def test_a_fresh_value_can_be_had_without_reading_or_counting() -> None:
+    clock, source = Clock(), Source()
+    kept = cache(clock)
+    assert kept.fresh("BTCUSDT", "1m") is None
+    await kept.get("BTCUSDT", "1m", source)
+    assert kept.fresh("BTCUSDT", "1m") == "one"
+    assert kept.fresh("BTCUSDT", "5m") is None
+    clock.now_s += 60
+    assert kept.fresh("BTCUSDT", "1m") is None
+    assert (source.reads, kept.hits, kept.misses) == (1, 0, 1)
+
+
 async def test_a_request_may_set_a_lower_maximum_age() -> None:
     clock, source = Clock(), Source()
     kept = cache(clock)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.history.encoded import AnswerPrefix, EncodedKlines, PackedKlines
+from gateway.history.encoded import EncodedKlines, PackedKlines
+from gateway.history.kept_prefixes import OTHER_BYTES, KeptPrefixes
 from gateway.model.interval import INTERVALS
 from gateway.protocol.native import kline_json
 from tests.unit.history.stage import bar, bars, numbers, open_ms
@@ -101,6 +101,16 @@ def test_a_hole_is_where_memory_does_not_continue_the_stored_klines(
     assert joined.hole_after(INTERVALS["1m"]) == (None if after is None else open_ms(after))
 
 
+def test_prefixes_are_counted_and_those_beyond_the_bound_are_made_again() -> None:
+    kept = KeptPrefixes(max_bytes=2 * 12 + OTHER_BYTES)
+    some = EncodedKlines(bars(0, 2), True, lambda kline: b"123", kept=kept)
+    first = some.prefix(b"[", 0, 3)
+    assert some.prefix(b"[", 0, 3) is first
+    assert some.encoded_by(lambda kline: b"456").prefix(b"[", 0, 3).text == b"[456,456,456"
+    again = some.prefix(b"[", 0, 3)
+    assert (again.text, again is first, len(kept)) == (b"[123,123,123", False, 1)
+
+
 def test_index_ranges_include_both_ends() -> None:
     some = encoded([bar(1), bar(2), bar(4)])
     assert some.index_range(None, None) == (0, 3)
@@ -117,29 +127,6 @@ def test_the_same_prefix_is_made_once_and_few_are_kept() -> None:
     for first in range(1, 6):
         some.prefix(b"[", first, 10)
     assert some.prefix(b"[", 0, 10) is not prefix
-
-
-@pytest.mark.parametrize("text", [b"", b"[1", b"x" * 100_000], ids=["empty", "short", "long"])
-def test_gzip_decompresses_to_prefix_and_suffix(text: bytes) -> None:
-    assert not AnswerPrefix(text).compressed
-    prefix = AnswerPrefix(text)
-    prefix.compress()
-    assert prefix.compressed
-    assert gzip.decompress(prefix.gzip(b",2]")) == text + b",2]"
-    assert gzip.decompress(prefix.gzip(b"]")) == text + b"]"
-
-
-def test_a_digest_covers_prefix_and_suffix() -> None:
-    prefix = AnswerPrefix(b"ab")
-    assert prefix.digest(b"c") == AnswerPrefix(b"a").digest(b"bc")
-    assert len({prefix.digest(b"c"), prefix.digest(b"d"), AnswerPrefix(b"b").digest(b"c")}) == 3
-
-
-def test_a_suffix_may_be_long() -> None:
-    prefix = AnswerPrefix(b"[1")
-    prefix.compress()
-    suffix = b",2" * 50_000 + b"]"
-    assert gzip.decompress(prefix.gzip(suffix)) == b"[1" + suffix
 
 
 def test_another_encoding_is_kept_and_merging_encodes_only_the_new_kline_again() -> None:

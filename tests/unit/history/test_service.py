@@ -364,3 +364,47 @@ async def test_aggregated_klines_are_marked_and_read_again_for_older_ones() -> N
     assert not answer.encoded.complete, "there may be more parts than one answer reads"
     assert [bar.open_time_ms for bar in answer.klines] == [open_ms(number) for number in (1, 6, 11)], "the whole ones"
     assert not (await on.history.klines("BTCUSDT", "1m", 500)).encoded.derived
+
+
+@pytest.mark.parametrize(
+    "asked_for", [(5, None, None), (21, None, None), (3, open_ms(4), open_ms(9)), (2, None, open_ms(8))]
+)
+async def test_what_is_cached_is_the_same_answer_without_waiting(asked_for: tuple[int, int | None, int | None]) -> None:
+    on = stage()
+    assert on.history.cached_klines("BTCUSDT", "1m", *asked_for) is None
+    await on.history.klines("BTCUSDT", "1m", *asked_for)
+    waited = await on.history.klines("BTCUSDT", "1m", *asked_for)
+    hits = on.history.counters["hits"]
+    assert on.history.cached_klines("BTCUSDT", "1m", *asked_for) == waited
+    assert on.history.counters["hits"] == hits + 1
+    assert on.stored.reads == 1
+
+
+async def test_long_answers_are_cached_too_and_count_as_those_that_wait() -> None:
+    on = stage(limit_max=10)
+    assert on.history.cached_klines("BTCUSDT", "1m", 20) is None
+    await on.history.klines("BTCUSDT", "1m", 10)
+    assert on.history.cached_klines("BTCUSDT", "1m", 20) is None
+    await on.history.klines("BTCUSDT", "1m", 20)
+    before, reads = on.history.counters["hits"], on.stored.reads
+    waited = await on.history.klines("BTCUSDT", "1m", 20)
+    each = on.history.counters["hits"] - before
+    assert on.history.cached_klines("BTCUSDT", "1m", 20) == waited
+    assert on.history.counters["hits"] == before + 2 * each
+    assert on.history.cached_klines("BTCUSDT", "1m", 20, None, open_ms(5)) is None
+    assert on.history.cached_klines("BTCUSDT", "1m", 2000) is None
+    assert on.stored.reads == reads
+
+
+async def test_nothing_is_cached_once_it_has_expired_or_has_a_hole() -> None:
+    on = stage()
+    await asked(on)
+    on.live.last_bar = forming(22)
+    assert on.history.cached_klines("BTCUSDT", "1m", 5) is None
+    on.live.memory, on.live.last_bar = bars(21, 21), forming(22)
+    assert on.history.cached_klines("BTCUSDT", "1m", 5) is None
+    on.live.memory = bars(20, 21)
+    assert on.history.cached_klines("BTCUSDT", "1m", 5) is not None
+    on.clock.now_s += 61
+    assert on.history.cached_klines("BTCUSDT", "1m", 5) is None
+    assert on.history.kept_bytes == 0
