@@ -186,13 +186,15 @@ def http_burst(names: tuple[str, ...]) -> None:
 
 
 @main.command("http-cost")
+@click.argument("names", nargs=-1)
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
 @click.option("--requests", type=click.IntRange(100), default=2000, show_default=True, help="Of each case and round.")
 @click.option("--connections", type=click.IntRange(1), default=8, show_default=True)
 @click.option("--checkout", type=click.Path(path_type=Path), help="Folder of another version of the gateway.")
-def http_cost(rounds: int, requests: int, connections: int, checkout: Path | None) -> None:
-    """What a cached answer of the history costs, beside a server that only says hello."""
-    click.echo(http_cost_table(measure_http_cost(rounds, requests, connections, checkout)))
+def http_cost(names: tuple[str, ...], rounds: int, requests: int, connections: int, checkout: Path | None) -> None:
+    """What a cached answer of the history costs, beside a server that only says hello; all cases, or those whose names
+    begin like one of NAMES."""
+    click.echo(http_cost_table(measure_http_cost(names, rounds, requests, connections, checkout)))
 
 
 @main.command()

@@ -13,28 +13,20 @@ import socket
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from redis import Redis
-
-from gateway.model.kline import Kline
-from gateway.model.ticker import Ticker
 from loadtest.gateway_process import Gateway, free_port
+from loadtest.one_series import KLINES, SYMBOL, one_series
 from loadtest.processes import cores, family, pinned
-from simulator.encode import kline_event, kline_member, ticker_event, ticker_value
 from simulator.server import EmbeddedServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
-SYMBOL = "BTCUSDT"
-KLINES = 500
-_MINUTE_MS = 60_000
 _START_S = 10.0
 _ATTEMPTS = 4
 _GZIP = "accept-encoding: gzip\r\n"
@@ -63,6 +55,7 @@ CASES = (
     Case("healthz", True, "/healthz"),
     Case("klines", True, _HISTORY),
     Case("klines, gzip", True, _HISTORY, _GZIP),
+    Case("klines, gzip, a page", True, _HISTORY, _GZIP + "origin: https://app.example\r\n"),
     Case("klines, 304", True, _HISTORY, "if-none-match: *\r\n"),
     Case("Binance klines", True, _BINANCE),
     Case("Binance klines, gzip", True, _BINANCE, _GZIP),
@@ -85,21 +78,25 @@ class Cost:
     """Of one answer with its head."""
 
 
-def measure(rounds: int, requests: int, connections: int, checkout: Path | None = None) -> list[Cost]:
-    """Each case `rounds` times with as many requests. `checkout`: folder of another version of the gateway."""
+def measure(
+    names: tuple[str, ...], rounds: int, requests: int, connections: int, checkout: Path | None = None
+) -> list[Cost]:
+    """Each case `rounds` times with as many requests. `names`: beginnings of those of the cases, all without one; the
+    first case is always measured. `checkout`: folder of another version of the gateway."""
+    cases = [case for case in CASES if case is CASES[0] or case.name.startswith(names or ("",))]
     with ExitStack() as stack:
         with pinned(cores()[1]):
             server = stack.enter_context(EmbeddedServer())
-        stack.enter_context(_market(server.url))
+        stack.enter_context(one_series(server.url))
         hello = stack.enter_context(_hello_server())
         gateway = Gateway.start(server.url, {"limits": dict(_UNLIMITED)}, checkout=checkout)
         stack.callback(gateway.stop)
         assert gateway.pid is not None
         servers = {True: (gateway.port, gateway.pid), False: hello}
-        taken: dict[str, list[Cost]] = {case.name: [] for case in CASES}
+        taken: dict[str, list[Cost]] = {case.name: [] for case in cases}
         with pinned(cores()[1]):
             for number in range(rounds + 1):
-                for case in CASES:
+                for case in cases:
                     cost = _undisturbed(case, *servers[case.gateway], requests if number else connections, connections)
                     if number:
                         # The first round fills the caches.
@@ -230,65 +227,3 @@ def _hello_server() -> Iterator[tuple[int, int]]:
     finally:
         process.terminate()
         process.wait()
-
-
-@contextmanager
-def _market(url: str) -> Iterator[None]:
-    """Store a past of closed klines, and publish the forming kline and the price ten times a second in a thread."""
-    ended = threading.Event()
-    with Redis.from_url(url, socket_timeout=_START_S * 6) as redis:
-        now_ms = time.time_ns() // 1_000_000
-        until_ms = now_ms - now_ms % _MINUTE_MS
-        past = [_kline(until_ms - number * _MINUTE_MS) for number in range(KLINES + 20, 0, -1)]
-        members = {kline_member(SYMBOL, "1m", kline): kline.close_time_ms for kline in past}
-        redis.zadd(f"klines:{SYMBOL}:1m", members)
-        redis.set(f"lastClosed:{SYMBOL}:1m", past[-1].close_time_ms)
-        _publish(redis, _kline(until_ms, closed=False))
-        thread = threading.Thread(target=_follow, args=(redis, ended.wait, until_ms), daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
-
-
-def _follow(redis: Redis, wait: Callable[[float], bool], open_ms: int) -> None:
-    while not wait(0.1):
-        now_ms = time.time_ns() // 1_000_000
-        if now_ms >= open_ms + _MINUTE_MS:
-            _publish(redis, _kline(open_ms))
-            open_ms += _MINUTE_MS
-        _publish(redis, _kline(open_ms, closed=False))
-
-
-def _publish(redis: Redis, kline: Kline) -> None:
-    """The price and a kline, both of this moment."""
-    now_ms = time.time_ns() // 1_000_000
-    kline = kline._replace(event_time_ms=now_ms)
-    ticker = Ticker(SYMBOL, kline.close, "97000", "98000", "96000", "5", "500", "1", "1", 7, event_time_ms=now_ms)
-    with redis.pipeline(transaction=False) as pipeline:
-        pipeline.set(f"ticker:{SYMBOL}", ticker_value(ticker))
-        pipeline.set(f"ticker:{SYMBOL}:lastUpdate", now_ms)
-        pipeline.publish(f"ticker:{SYMBOL}", ticker_event(ticker))
-        if kline.closed:
-            pipeline.zadd(f"klines:{SYMBOL}:1m", {kline_member(SYMBOL, "1m", kline): kline.close_time_ms})
-            pipeline.set(f"lastClosed:{SYMBOL}:1m", kline.close_time_ms)
-        pipeline.publish(f"kline:{SYMBOL}:1m", kline_event(SYMBOL, "1m", kline))
-        pipeline.execute()
-
-
-def _kline(open_ms: int, *, closed: bool = True) -> Kline:
-    """A kline with figures of usual length that depend on its open time, a forming one's on the time of day."""
-    number = open_ms // _MINUTE_MS if closed else time.time_ns() // 100_000_000
-    prices = [f"{97_000 + (number * step) % 400}.{number * step % 100:02d}" for step in (7, 11, 13, 17)]
-    low, open_, close, high = sorted(prices)
-    return Kline(
-        open_ms,
-        open_ms + _MINUTE_MS - 1,
-        *(open_, high, low, close),
-        f"{number * 31 % 50}.{number * 7919 % 100_000:05d}",
-        f"{number * 104_729 % 5_000_000}.{number * 31 % 10_000:04d}",
-        number * 37 % 9000,
-        closed=closed,
-    )

@@ -10,8 +10,8 @@ import asyncio
 import contextlib
 import gc
 import inspect
-import re
 import os
+import re
 import socket
 import struct
 import sys
