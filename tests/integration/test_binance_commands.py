@@ -37,6 +37,7 @@ SENT = [
     ('{"method":"GET_PROPERTY","params":["combined"],"id":2}', {"result": False, "id": 2}),
     ('{"method":"GET_PROPERTY","params":["max_rate"],"id":2}', {"result": None, "id": 2}),
     ('{"method":"GET_PROPERTY","params":["closed_only"],"id":2}', {"result": False, "id": 2}),
+    ('{"method":"GET_PROPERTY","params":["latency_ms"],"id":2}', {"result": None, "id": 2}),
 ]
 REFUSED = [
     ("", 3, "Invalid JSON", None),
@@ -59,6 +60,8 @@ REFUSED = [
     ('{"method":"SET_PROPERTY","params":["closed_only","yes"],"id":1}', 1, "expected Boolean", 1),
     ('{"method":"SET_PROPERTY","params":["max_rate",true],"id":1}', 2, "must be a number", 1),
     ('{"method":"SET_PROPERTY","params":["max_rate",-1],"id":1}', 2, "must be a number", 1),
+    ('{"method":"SET_PROPERTY","params":["latency_ms",null],"id":1}', 2, "must be a number", 1),
+    ('{"method":"SET_PROPERTY","params":["latency_ms",-1],"id":1}', 2, "must be a number", 1),
     ('{"method":"SET_PROPERTY","params":[7,true],"id":1}', 2, "property name must be a string", 1),
 ]
 
@@ -74,6 +77,36 @@ async def test_every_command_is_answered_and_a_bad_one_changes_nothing(host: str
             assert words in answer["error"]["msg"]
         assert (await client.ask("LIST_SUBSCRIPTIONS"))["result"] == ["btcusdt@ticker"]
         assert (await client.ask("GET_PROPERTY", "combined"))["result"] is False
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("/ws/btcusdt@ticker?latency_ms=0", 1),
+        ("/stream?streams=btcusdt@ticker&latency_ms=1", 1),
+        ("/ws/btcusdt@ticker?latency_ms=5", None),
+        ("/ws/btcusdt@ticker?latency_ms=now", None),
+    ],
+)
+async def test_every_event_at_once_is_asked_for_in_the_url_or_by_command(
+    host: str, path: str, found: int | None
+) -> None:
+    async with joined(host, path) as client:
+        assert (await client.ask("GET_PROPERTY", "latency_ms"))["result"] == found
+        for wanted, then in ((0, 1), (50, None), (1, 1)):
+            assert await client.ask("SET_PROPERTY", "latency_ms", wanted) == {"result": None, "id": 1}
+            assert (await client.ask("GET_PROPERTY", "latency_ms"))["result"] == then
+        # It is served as before, and in order.
+        events = [await client.until(lambda message: "e" in message.get("data", message)) for _ in range(5)]
+        times = [event.get("data", event)["E"] for event in events]
+        assert times == sorted(times)
+
+
+async def test_where_nobody_gets_every_event_at_once_a_url_that_asks_is_served_like_all_others() -> None:
+    async with running(fast_for="nobody") as host, joined(host, "/ws/btcusdt@ticker?latency_ms=0") as client:
+        assert (await client.ask("GET_PROPERTY", "latency_ms"))["result"] is None
+        assert (await client.ask("SET_PROPERTY", "latency_ms", 0))["error"]["code"] == 2
+        assert (await client.until(lambda message: "e" in message))["s"] == "BTCUSDT"
 
 
 async def test_commands_in_one_burst_are_answered_in_order(host: str) -> None:

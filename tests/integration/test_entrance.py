@@ -239,6 +239,40 @@ class TestTokens:
             assert await user.closed() == 4004
             assert (await other.ask("ping"))["op"] == "pong"
 
+    async def test_every_update_at_once_can_be_kept_for_tokens_that_claim_it(
+        self, redis_server: EmbeddedServer, publisher: Publisher
+    ) -> None:
+        tokens, stream = {**TOKENS, "required": False}, {"fast_for": "token"}
+        async with gateway(redis_server, publisher, tokens=tokens, stream=stream) as up:
+            async with client(up) as user:
+                assert user.hello["limits"]["latency_ms"] == "1"
+                assert (await user.ask("set", latency_ms=0, max_rate=4))["code"] == "FORBIDDEN"
+                assert (await user.ask("set"))["max_rate"] is None, "a refusal changes nothing"
+                for token in (ISSUER.token(fast=True), KEY):
+                    assert (await user.ask("auth", token=token))["op"] == "auth"
+                    assert (await user.ask("set", latency_ms=0))["latency_ms"] == "1"
+                # With a token that does not claim it, the connection is served like all others again.
+                assert (await user.ask("auth", token=ISSUER.token()))["op"] == "auth"
+                assert (await user.ask("set"))["latency_ms"] is None
+                assert (await user.ask("set", latency_ms=0))["code"] == "FORBIDDEN"
+            for options, held in ((bearer(ISSUER.token(fast=True)), 1), (bearer(ISSUER.token()), None), ({}, None)):
+                address = up.address.replace("http", "ws") + BINANCE + "?latency_ms=0"
+                async with connect(address, proxy=None, **options) as socket:
+                    await socket.send('{"method":"GET_PROPERTY","params":["latency_ms"],"id":7}')
+                    async for text in socket:
+                        if (message := json.loads(text)).get("id") == 7:
+                            assert message["result"] == held
+                            break
+
+    async def test_what_nobody_gets_is_not_offered(self, redis_server: EmbeddedServer, publisher: Publisher) -> None:
+        async with (
+            gateway(redis_server, publisher, tokens=TOKENS, stream={"fast_for": "nobody"}) as up,
+            client(up, **bearer(KEY)) as user,
+        ):
+            assert "latency_ms" not in user.hello["limits"]
+            assert (await user.ask("set", latency_ms=0))["code"] == "FORBIDDEN"
+            assert (await user.ask("set", latency_ms=100))["latency_ms"] is None
+
     async def test_an_expired_token_closes_the_connection_unless_renewed(
         self, redis_server: EmbeddedServer, publisher: Publisher
     ) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
 import pytest
 
 from gateway.access.connection import ConnectionAccess, ConnectionLimits
 from gateway.delivery.close_codes import Close
 from gateway.delivery.load_level import Load
 from gateway.delivery.session import CONTROL_MAX_BYTES
+from gateway.delivery.throttle import DEFAULT, FAST, tier_for_rate
 from gateway.http.admission import Admission
 from gateway.model.symbol import SymbolRule
 from gateway.protocol.binance_commands import StreamNames
@@ -97,6 +99,10 @@ async def test_a_close_is_an_event_once(bot: Bot) -> None:
         ("GET_PROPERTY", (5,), "2"),
         ("SET_PROPERTY", ("combined", 1), "1"),
         ("SET_PROPERTY", ("max_rate", -1), "2"),
+        ("SET_PROPERTY", ("latency_ms", -1), "2"),
+        ("SET_PROPERTY", ("latency_ms", True), "2"),
+        ("SET_PROPERTY", ("latency_ms", "0"), "2"),
+        ("SET_PROPERTY", ("latency_ms",), "2"),
         ("SET_PROPERTY", ("colour", 1), "0"),
         ("SET_PROPERTY", (), "2"),
     ],
@@ -116,6 +122,44 @@ async def test_a_property_that_is_set_can_be_read(bot: Bot, name: str, value: ob
     assert "result" in bot.ask("SET_PROPERTY", name, value)
     reply = bot.ask("GET_PROPERTY", name)
     assert reply["result"] == found
+
+
+@pytest.mark.parametrize(("latency_ms", "found"), [(0, "1"), (1, "1"), (0.5, "1"), (1.5, None), (1000, None)], ids=str)
+async def test_a_latency_up_to_a_millisecond_is_every_event_at_once(
+    bot: Bot, latency_ms: float, found: str | None
+) -> None:
+    assert bot.ask("GET_PROPERTY", "latency_ms")["result"] is None
+    assert bot.ask("SET_PROPERTY", "latency_ms", latency_ms) == {"result": None, "id": "1"}
+    assert bot.ask("GET_PROPERTY", "latency_ms")["result"] == found
+    assert bot.client.session.pace.tier == (FAST if found else DEFAULT)
+
+
+async def test_a_longer_latency_ends_the_wish_and_a_rate_goes_before_it(bot: Bot) -> None:
+    bot.client.begin([STREAM], fast=True)
+    assert bot.client.session.pace.tier == FAST
+    bot.ask("SET_PROPERTY", "max_rate", 4)
+    assert bot.client.session.pace.tier == tier_for_rate(4)
+    bot.ask("SET_PROPERTY", "max_rate", 0)
+    assert bot.client.session.pace.tier == FAST
+    bot.ask("SET_PROPERTY", "latency_ms", 100)
+    assert bot.client.session.pace.tier == DEFAULT
+
+
+@pytest.mark.parametrize("fast_for", ["token", "nobody"])
+async def test_a_latency_that_is_not_for_the_connection_is_refused_or_in_the_url_ignored(
+    bot: Bot, fast_for: Literal["token", "nobody"]
+) -> None:
+    stream = msgspec.structs.replace(CONFIG.stream, fast_for=fast_for)
+    bot.service.endpoint.configure(msgspec.structs.replace(CONFIG, stream=stream))
+    bot.client.begin([STREAM], fast=True)
+    assert bot.client.session.pace.tier == DEFAULT
+    assert [event["e"] for event in await bot.flush()] == ["kline"]
+    reply = bot.ask("SET_PROPERTY", "latency_ms", 0)
+    assert reply["error"]["code"] == "2"
+    assert "latency_ms" in reply["error"]["msg"]
+    assert bot.ask("GET_PROPERTY", "latency_ms")["result"] is None
+    # To wish for nothing is for everybody.
+    assert "result" in bot.ask("SET_PROPERTY", "latency_ms", 100)
 
 
 def _is_paused(bot: Bot) -> bool:
