@@ -100,11 +100,14 @@ def is_reply(message: Any) -> bool:
 
 
 async def ready(host: str) -> None:
-    """Wait until the gateway is fed."""
+    """Wait until the gateway is fed, and knows which symbols there are."""
+    unknown = f"http://{host}/v1/klines?symbol=NONEUSDT&interval={INTERVALS[0]}"
     async with httpx.AsyncClient(timeout=WAIT_S) as http:
         for _ in range(int(WAIT_S / 0.05)):
             if (await http.get(f"http://{host}/v1/health/data")).status_code == 200:
-                return
+                answer = (await http.get(unknown)).json()
+                if answer.get("code") == "INVALID_SYMBOL":
+                    return
             await asyncio.sleep(0.05)
     raise TimeoutError
 
