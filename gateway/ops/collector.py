@@ -9,7 +9,7 @@ from collections import Counter
 from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
-from gateway.delivery.throttle import TIER_RATES
+from gateway.delivery.throttle import DEFAULT, FAST, TIER_RATES
 from gateway.ops.metrics import Reading
 
 if TYPE_CHECKING:
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 DIALECTS = ("native", "compact", "binance")
 CAUSES = ("stalled", "slowed", "capped")
+
+TIER_NAMES = ("fast", "default", *(f"{rate:g}/s" for rate in TIER_RATES[DEFAULT + 1 :]))
+"""By tier: how often its clients are sent updates."""
 
 
 class Newest(NamedTuple):
@@ -61,16 +64,18 @@ class MetricsCollector:
 
     def _clients(self) -> Iterator[Reading]:
         counts = Counter((session.style[0].name, session.pace.tier) for session in self._hub.sessions)
-        for dialect, tier in product(DIALECTS, range(len(TIER_RATES))):
-            labels = {"dialect": dialect, "tier": str(tier)}
-            yield Reading("connections", labels, counts[dialect, tier])
+        for dialect, (tier, name) in product(DIALECTS, enumerate(TIER_NAMES)):
+            yield Reading("connections", {"dialect": dialect, "tier": name}, counts[dialect, tier])
+        served = sum(counts[dialect, FAST] for dialect in DIALECTS)
+        yield Reading("fast_clients", {"state": "wanted"}, len(self._hub.fast))
+        yield Reading("fast_clients", {"state": "served"}, served)
         open_bytes = sum(session.sink.received_bytes for session in self._hub.sessions)
         yield Reading("received_bytes_total", {}, self._counters.bytes_in + open_bytes)
         slow = Counter(cause for session in self._hub.sessions if (cause := _cause(session)))
         for cause in CAUSES:
             yield Reading("slow_clients", {"cause": cause}, slow[cause])
-        for number, tier_ in enumerate(self._hub.tiers):
-            yield Reading("conflated_updates_total", {"tier": str(number)}, tier_.conflated)
+        for name, tier_ in zip(TIER_NAMES, self._hub.tiers, strict=True):
+            yield Reading("conflated_updates_total", {"tier": name}, tier_.conflated)
 
     def _freshness(self) -> Iterator[Reading]:
         now_ms = self._clock_ms()
@@ -118,4 +123,4 @@ def _cause(session: Session) -> str | None:
         return "stalled"
     if session.pace.tiers_slowed:
         return "slowed"
-    return "capped" if session.pace.fastest_tier or session.pace.allowance is not None else None
+    return "capped" if session.pace.fastest_tier > DEFAULT or session.pace.allowance is not None else None

@@ -144,15 +144,21 @@ class Health:
             "clock_ahead_seconds": self.clock.ahead_ms / 1000,
             "feed_ahead_seconds": self.ingest.plausibility.ahead_s,
             "load_level": float(self.flusher.load.level),
+            "flush_interval_seconds": self.flusher.schedule.interval_s,
             "http_requests_waiting": float(self.requests.waiting),
             "kline_gaps_open": float(self.watch.tracker.open),
             "symbols": len(self.market.symbols()),
             "channels": sum(bool(channel.name) for channel in hub.channels),
             "sessions_behind": sum(tier.behind() for tier in hub.tiers),
-            "sessions_slowed": sum(len(tier.sessions()) for tier in hub.tiers[DEFAULT + 1 :]),
+            "sessions_slowed": self.sessions_slowed(),
             "history_kept_bytes": self.history.kept_bytes,
             "cohorts": sum(tier.cohorts() for tier in hub.tiers),
         }
+
+    def sessions_slowed(self) -> int:
+        """How many clients are in a slower tier than they ask for."""
+        slower = chain.from_iterable(tier.sessions() for tier in self.hub.tiers[DEFAULT + 1 :])
+        return sum(session.pace.tier > session.pace.fastest_tier for session in slower)
 
     def totals(self) -> dict[str, float]:
         """Counters by name without `_total`, without labels."""

@@ -54,8 +54,8 @@ async def test_connections_updates_and_disconnects_are_counted(
     async with serving(make_config(redis_server)) as up:
         async with client(up) as one, connect(f"ws://127.0.0.1:{up.port}/ws/btcusdt@kline_1m", proxy=None):
             await one.subscribe(BARS, PRICE)
-            assert await up.metric('gateway_connections{dialect="native",tier="1"}') == 1
-            assert await up.metric('gateway_connections{dialect="binance",tier="1"}') == 1
+            assert await up.metric('gateway_connections{dialect="native",tier="default"}') == 1
+            assert await up.metric('gateway_connections{dialect="binance",tier="default"}') == 1
             # The time to the socket is that of sessions in sync.
             await until(lambda: all(session.cohort for session in up.inside.hub.sessions), "the sessions in sync")
             await publisher.closed(1)
@@ -66,6 +66,34 @@ async def test_connections_updates_and_disconnects_are_counted(
         for stage in ("ingest_to_flush", "flush_to_socket"):
             await until(partial(any, up.inside.counters.stages[stage].counts), stage)
             assert await up.metric(f'gateway_delivery_lag_seconds_count{{stage="{stage}"}}') > 0
+
+
+async def test_clients_are_counted_by_how_often_they_are_served(
+    redis_server: EmbeddedServer, publisher: Publisher
+) -> None:
+    await publisher.ticker("1")
+    stream = {"flush_min_ms": 7, "flush_max_ms": 20}
+    async with serving(make_config(redis_server, stream=stream)) as up, client(up) as one, client(up) as other:
+        # Metrics are made once a second: each is asked for once all of it holds.
+        assert (await one.ask("set", latency_ms=0))["latency_ms"] == "1"
+        assert (await other.ask("set", max_rate=30))["interval_ms"] == "33"
+        async with client(up):
+            assert await up.metric('gateway_connections{dialect="native",tier="fast"}') == 1
+            assert await up.metric('gateway_connections{dialect="native",tier="default"}') == 1
+            assert await up.metric('gateway_connections{dialect="native",tier="30/s"}') == 1
+            assert await up.metric('gateway_fast_clients{state="wanted"}') == 1
+            assert await up.metric('gateway_fast_clients{state="served"}') == 1
+            assert await up.metric('gateway_slow_clients{cause="capped"}') == 1
+            assert await up.metric("gateway_sessions_slowed") == 0
+            assert 0.007 <= await up.metric("gateway_flush_interval_seconds") <= 0.02
+            clients = (await up.get("/status.json")).json()["clients"]
+            assert clients["fast"] == {"wanted": 1, "served": 1}
+            assert 7 <= clients["flush_interval_ms"] <= 20
+            assert {tier["name"]: tier["clients"] for tier in clients["tiers"] if tier["clients"]} == {
+                "fast": 1,
+                "default": 1,
+                "30/s": 1,
+            }
 
 
 async def test_bytes_in_are_counted_from_the_feed_and_from_clients(

@@ -81,6 +81,8 @@ def _numbers(statuses: Mapping[int, Status]) -> dict[str, Any]:
         "clients": {
             "now": sum(each["now"] for each in clients),
             "slowed": sum(each["slowed"] for each in clients),
+            "flush_interval_ms": max(each["flush_interval_ms"] for each in clients),
+            "fast": {name: sum(each["fast"][name] for each in clients) for name in ("wanted", "served")},
             "tiers": [
                 {**tiers[0], **{name: sum(tier[name] for tier in tiers) for name in ("clients", "behind")}}
                 for tiers in zip(*(each["tiers"] for each in clients), strict=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 RESET, BOLD, DIM = "\x1b[0m", "\x1b[1m", "\x1b[2m"
 COLOURS = {"fresh": "\x1b[32m", "degraded": "\x1b[33m", "stale": "\x1b[31m", "away": "\x1b[31m"}
@@ -54,7 +54,7 @@ def top(status: Mapping[str, Any], width: int, height: int, *, colour: bool) -> 
         f"load     {status['load']['level']}"
         + (f" because {status['load']['because']}" if status["load"]["because"] else "")
         + (", a surge: updates are conflated" if status["load"]["surging"] else ""),
-        "clients  " + f"{clients['now']:,}, flushed every " + _tiers(clients["tiers"]),
+        f"clients  {clients['now']:,}" + _tiers(clients),
         "closed   " + (", ".join(_close(close) for close in status["disconnects"][:4]) or "none by the gateway"),
     ]
     lines += [line[:width] for line in rows]
@@ -202,8 +202,14 @@ def _gap(gap: Mapping[str, Any]) -> str:
     return f"{_plain(gap['symbol'])} {gap['interval']} from {clock(gap['from'])} {gap['state'].replace('_', ' ')}"
 
 
-def _tiers(tiers: Iterable[Mapping[str, Any]]) -> str:
-    return ", ".join(f"{tier['interval_ms']} ms: {tier['clients']:,}" for tier in tiers)
+def _tiers(clients: Mapping[str, Any]) -> str:
+    """The tiers that have clients; of the fast one, how many ask for it, of the default one, its interval."""
+    about = {
+        "fast": f" of {clients['fast']['wanted']:,} that ask for it",
+        "default": f" every {span(clients['flush_interval_ms'])}",
+    }
+    tiers = [tier for tier in clients["tiers"] if tier["clients"]]
+    return "".join(f", {tier['name']} {tier['clients']:,}{about.get(tier['name'], '')}" for tier in tiers)
 
 
 def _close(close: Mapping[str, Any]) -> str:

@@ -17,7 +17,8 @@ import orjson
 
 from gateway import __version__
 from gateway.delivery.close_codes import Close
-from gateway.delivery.throttle import DEFAULT
+from gateway.delivery.throttle import DEFAULT, FAST
+from gateway.ops.collector import TIER_NAMES
 from gateway.ops.health import FLUSH_LATE_S
 from gateway.ops.status.freshness import Freshness
 from gateway.ops.status.record import Reading, Record
@@ -84,7 +85,6 @@ class StatusView:
         level = load.level.name.lower()
         feed, sources, feed_age_ms = health.feed, health.sources.health(), self._feed_age_ms()
         ages, stale_symbols = self.freshness.ages(now_ms), self.freshness.count_stale(now_ms)
-        slowed = sum(len(tier.sessions()) for tier in hub.tiers[DEFAULT + 1 :])
         flush_age_s = time.monotonic() - health.flusher.flushed_s
         verdict = judge(
             Facts(
@@ -144,9 +144,12 @@ class StatusView:
             },
             "clients": {
                 "now": len(hub.sessions),
-                "slowed": slowed,
+                "slowed": health.sessions_slowed(),
+                "flush_interval_ms": round(health.flusher.schedule.interval_s * 1000, 1),
+                "fast": {"wanted": len(hub.fast), "served": len(hub.tiers[FAST].sessions())},
                 "tiers": [
                     {
+                        "name": TIER_NAMES[tier.number],
                         "interval_ms": health.flusher.interval_ms(tier.number),
                         "clients": len(tier.sessions()),
                         "behind": tier.behind(),

@@ -94,7 +94,7 @@ const TILES = [
     "clients",
     10,
     (now) => [whole.format(now ?? 0), ""],
-    (status) => `${whole.format(status["clients"].slowed)} in slower tiers`,
+    (status) => `${whole.format(status["clients"].slowed)} slower than they ask for`,
   ],
   [
     "Catching up",
@@ -325,14 +325,17 @@ function showClients(status) {
   const clients = status["clients"];
   table(
     "tiers",
-    ["Flushed every", "Clients", "of them catching up"],
+    ["Tier", "Flushed every", "Clients", "of them catching up"],
     clients.tiers.map((/** @type {Status} */ tier) => [
-      cell(span(tier["interval_ms"])),
+      cell(tier["name"]),
+      figure(tier["name"] === "default" ? span(clients["flush_interval_ms"]) : span(tier["interval_ms"])),
       figure(tier["clients"]),
       figure(tier["behind"], tier["behind"] ? "fair" : ""),
     ]),
     "",
   );
+  const { wanted, served } = clients["fast"];
+  list("fast", [["Sent each update at once", `${whole.format(served)} of ${whole.format(wanted)} that ask for it`]]);
   const has_addresses = clients.slowest.some((/** @type {Status} */ client) => "address" in client);
   table(
     "slowest",

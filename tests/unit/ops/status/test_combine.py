@@ -23,7 +23,12 @@ WORKER: dict[str, Any] = {
     "clients": {
         "now": 5,
         "slowed": 1,
-        "tiers": [{"interval_ms": 60, "clients": 4, "behind": 1}, {"interval_ms": 120, "clients": 1, "behind": 0}],
+        "flush_interval_ms": 5.0,
+        "fast": {"wanted": 2, "served": 1},
+        "tiers": [
+            {"name": "default", "interval_ms": 60, "clients": 4, "behind": 1},
+            {"name": "8/s", "interval_ms": 125, "clients": 1, "behind": 0},
+        ],
         "slowest": [],
     },
     "gaps": {"open": 0, "last": []},
@@ -73,11 +78,12 @@ def test_without_a_valid_choice_the_numbers_are_those_of_all(chosen: str) -> Non
 
 
 def test_clients_and_tiers_are_added_up() -> None:
-    combined = combine_status({1: worker(), 2: worker()}, 2)["clients"]
+    combined = combine_status({1: worker(), 2: worker(clients={"flush_interval_ms": 7.5})}, 2)["clients"]
     assert (combined["now"], combined["slowed"]) == (10, 2)
+    assert (combined["flush_interval_ms"], combined["fast"]) == (7.5, {"wanted": 4, "served": 2})
     assert combined["tiers"] == [
-        {"interval_ms": 60, "clients": 8, "behind": 2},
-        {"interval_ms": 120, "clients": 2, "behind": 0},
+        {"name": "default", "interval_ms": 60, "clients": 8, "behind": 2},
+        {"name": "8/s", "interval_ms": 125, "clients": 2, "behind": 0},
     ]
 
 

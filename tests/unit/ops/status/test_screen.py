@@ -45,7 +45,14 @@ STATUS: dict[str, Any] = {
     "load": {"level": "normal", "because": "", "effects": [], "shares": {}, "surging": False},
     "clients": {
         "now": 1200,
-        "tiers": [{"interval_ms": 50, "clients": 1199}, {"interval_ms": 100, "clients": 1}],
+        "flush_interval_ms": 5.2,
+        "fast": {"wanted": 3, "served": 2},
+        "tiers": [
+            {"name": "fast", "clients": 2},
+            {"name": "default", "clients": 1190},
+            {"name": "60/s", "clients": 0},
+            {"name": "30/s", "clients": 8},
+        ],
         "slowest": [],
     },
     "gaps": {"open": 0, "last": []},
@@ -94,6 +101,11 @@ def shown(width: int = 80, height: int = 24, **changes: Any) -> list[str]:
 def test_the_verdict_is_the_first_line_and_its_reasons_follow() -> None:
     lines = shown(level="stale", headline="Users do not get fresh data", why=["not connected to Redis", "another"])
     assert lines[:3] == ["!! Users do not get fresh data", "   not connected to Redis", "   another"]
+
+
+def test_clients_are_shown_by_tier() -> None:
+    assert "clients  1,200, fast 2 of 3 that ask for it, default 1,190 every 5 ms, 30/s 8" in shown()
+    assert "clients  0" in shown(clients={"now": 0, "tiers": [{"name": "default", "clients": 0}]})
 
 
 def test_the_header_names_the_worker() -> None:
