@@ -117,3 +117,11 @@ async def test_a_session_with_an_allowance_that_is_spent_is_served_when_it_has_f
     assert 8 <= len(times_s) <= 13, "about ten bytes a second, and as many in an update"
     assert session.pace.allowance is not None
     assert rig.now_s > START_S + 10
+
+
+def test_a_session_whose_connection_has_ended_meanwhile_is_written_nothing(rig: Rig) -> None:
+    session, socket = rig.connect("AAAUSDT")
+    session.queue_control(b"<reply>")
+    rig.hub.remove(session)
+    rig.writer.write_pending(session)
+    assert socket.read() == b""
