@@ -23,14 +23,15 @@ from functools import reduce
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
-from gateway.market.series import UNCHANGED
+from gateway.market.change import UNCHANGED
 from gateway.model.interval import INTERVALS
 from gateway.model.kline import Kline
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from gateway.market.series import Change, Series
+    from gateway.market.change import Change
+    from gateway.market.series import Series
     from gateway.model.interval import Interval
 
 # Room for the sum of any number of texts as long as the feed takes them.

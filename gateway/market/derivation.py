@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.market.aggregate import Aggregation, divisors
-from gateway.market.series import CORRECTED
+from gateway.market.change import CORRECTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from gateway.config import MarketConfig
-    from gateway.market.series import Change, Series
+    from gateway.market.change import Change
+    from gateway.market.series import Series
     from gateway.model.kline import Kline
 
 

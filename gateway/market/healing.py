@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from gateway.market.change import Change
     from gateway.market.derivation import Derivation
-    from gateway.market.series import Change, Series
+    from gateway.market.series import Series
     from gateway.market.state import SymbolState
 
 

@@ -9,10 +9,11 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING
 
+from gateway.market.change import CORRECTED, UNCHANGED
 from gateway.market.derivation import Derivation
 from gateway.market.healing import Healing
 from gateway.market.merge import extremes, price
-from gateway.market.series import CORRECTED, UNCHANGED, Series
+from gateway.market.series import Series
 from gateway.market.state import Changes, Jump, SymbolState, jumps_of
 from gateway.model.interval import INTERVALS, MONTH_MAX_MS
 from gateway.model.kline import KlineUpdate
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
     from gateway.config import MarketConfig
     from gateway.market.aggregate import Parts
+    from gateway.market.change import Change
     from gateway.market.merge import Price
-    from gateway.market.series import Change
     from gateway.model.kline import Kline, KlineDelta
     from gateway.model.ticker import Ticker
 
@@ -189,8 +190,7 @@ class Market:
 
     def correct(self, series: Series, klines: Iterable[Kline], now_ms: int) -> None:
         """Take closed klines, of the time that those in memory cover, in place of what is known of them."""
-        change = max((series.apply_kline(kline, now_ms) for kline in klines), default=UNCHANGED)
-        self._note(series, change)
+        self._note(series, max((series.apply_kline(kline, now_ms) for kline in klines), default=UNCHANGED))
 
     def restore(self, ticker: Ticker) -> None:
         """Apply a stored ticker, unless a newer one is known."""

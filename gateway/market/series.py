@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from enum import IntEnum
 from typing import TYPE_CHECKING
 
+from gateway.market.change import CHANGED, CORRECTED, UNCHANGED
 from gateway.market.closed_log import ClosedLog
 from gateway.market.lag import lag_of
 from gateway.market.merge import KlineState
 
 if TYPE_CHECKING:
+    from gateway.market.change import Change
     from gateway.market.merge import Price
     from gateway.model.interval import Interval
     from gateway.model.kline import Kline, KlineFields
@@ -25,23 +26,11 @@ WAITING_MAX = 64
 """Klines that may wait behind a forming one: an outage's worth of 1 s klines, but no unlimited number."""
 
 
-class Change(IntEnum):
-    """What an update did to a series; the greater value includes the lesser."""
-
-    UNCHANGED = 0
-    CHANGED = 1
-    CORRECTED = 2
-    """A kline that was shown has been replaced, or came out of order: readers of the series need a resync."""
-
-
-# Looking a member up in its class costs a tenth of applying a price.
-UNCHANGED, CHANGED, CORRECTED = Change
-
-
 class Series:
     """Invariant: `_states` rises strictly by open time, and every one opens after the newest closed kline."""
 
     __slots__ = (
+        "_asked_ms",
         "_followed_ms",
         "_newest_ms",
         "_read_ms",
@@ -92,6 +81,8 @@ class Series:
         self._verified_ms = 0
         # The store has been read since a kline of this open time was known, if only from prices.
         self._read_ms = 0
+        # Open times of the newest kline of the source, and of any, when the read that is under way began.
+        self._asked_ms: tuple[float, float] = math.inf, math.inf
 
     @property
     def forming(self) -> Kline | None:
@@ -210,14 +201,23 @@ class Series:
         self.gap = self.gap or self._misses_closed_kline()
         return change
 
+    def begin_read(self) -> None:
+        """The store is about to be asked: the answer need not have what is stored while it is under way."""
+        confirmed_ms = max((state.open_time_ms for state in self._states if state.confirmed), default=0)
+        self._asked_ms = confirmed_ms, self.newest_ms
+
     def reseed(self, klines: list[Kline], now_ms: int) -> Change:
-        """Apply the store's closed klines, ascending. What the store lacks does not exist."""
+        """Apply the store's closed klines, ascending. What the store lacked when it was asked does not exist."""
+        confirmed_ms, known_ms = self._asked_ms
+        self._asked_ms = math.inf, math.inf
         # Prices of a kline do not prove that the source has closed, and stored, the one before.
-        confirmed = [state.open_time_ms for state in self._states if state.confirmed]
-        self._verified_ms = max(
-            confirmed[-1:] + [kline.open_time_ms for kline in klines[-1:]], default=self._verified_ms
-        )
-        self._read_ms = max((state.open_time_ms for state in self._states[-1:]), default=self._read_ms)
+        verified = [kline.open_time_ms for kline in klines[-1:]]
+        verified += [
+            state.open_time_ms for state in self._states if state.confirmed and state.open_time_ms <= confirmed_ms
+        ]
+        self._verified_ms = max(verified, default=self._verified_ms)
+        known = [state.open_time_ms for state in self._states if state.open_time_ms <= known_ms]
+        self._read_ms = max(known, default=self._read_ms)
         change = UNCHANGED
         if klines and self.closed.last is None:
             change = CORRECTED
@@ -233,7 +233,7 @@ class Series:
                 change = max(change, self._apply_kline(kline, now_ms))
         change = max(change, self._settle(now_ms))
         self._note_shown()
-        self.gap = False
+        self.gap = self._misses_closed_kline()
         return change
 
     @property

@@ -239,6 +239,8 @@ class Backfill:
 
     def _read_of(self, symbol: str, interval: str) -> SeriesRead:
         series = self._market.peek(symbol, interval)
+        if series:
+            series.begin_read()
         oldest = next(iter(series.closed), None) if series else None
         if oldest is None:
             return SeriesRead(symbol, interval, SEED_KLINES)

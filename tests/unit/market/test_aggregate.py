@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.market.aggregate import Aggregation, aggregate_closed, combine, divisors
-from gateway.market.series import CHANGED, CORRECTED, UNCHANGED, Series
+from gateway.market.change import CHANGED, CORRECTED, UNCHANGED
+from gateway.market.series import Series
 from gateway.model.interval import INTERVALS
 from tests.builders import MINUTE_MS, T0, closed_klines, kline
 

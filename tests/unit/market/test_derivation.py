@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from gateway.config import MarketConfig
+from gateway.market.change import CHANGED, UNCHANGED
 from gateway.market.derivation import Derivation, divisors_by_interval
-from gateway.market.series import CHANGED, UNCHANGED, Series
+from gateway.market.series import Series
 from gateway.model.interval import INTERVALS
 from tests.builders import MINUTE_MS, T0, closed_klines, kline
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from gateway.market.change import Change
 from gateway.market.merge import price
-from gateway.market.series import WAITING_MAX, Change, Series
+from gateway.market.series import WAITING_MAX, Series
 from gateway.model.interval import INTERVALS
 from tests.builders import MINUTE_MS, T0, closed_klines, kline
 
@@ -630,3 +631,38 @@ def test_what_prices_alone_have_made_can_be_dropped() -> None:
     apply_price(series, 1.6, "100")
     assert not series.drop_prices()
     assert shown(series) == 1
+
+
+# Reads of the store that take a while
+
+
+def test_what_the_source_reaches_during_a_read_is_not_settled_by_its_answer() -> None:
+    series = series_after(0, 1)
+    series.begin_read()
+    series.apply_kline(kline(4, closed=True), at(5))
+    series.apply_kline(kline(5), at(5.5))
+    series.reseed(closed_klines([0, 1]), at(5.5))
+    assert (closed(series), series.gap) == ([0, 1], True), "it was asked before 2 and 3 were stored"
+    series.begin_read()
+    series.reseed(closed_klines([0, 1, 2, 3]), at(5.6))
+    assert (closed(series), shown(series), series.gap) == ([0, 1, 2, 3, 4], 5, False)
+
+
+def test_what_was_known_before_a_read_is_settled_by_its_answer() -> None:
+    series = series_after(0, 1)
+    series.apply_kline(kline(4, closed=True), at(5))
+    series.begin_read()
+    series.apply_kline(kline(5), at(5.5))
+    series.reseed(closed_klines([0, 1]), at(5.5))
+    assert (closed(series), shown(series), series.gap) == ([0, 1, 4], 5, False), "the source has no 2 and 3"
+
+
+def test_a_price_of_a_later_kline_during_a_read_has_it_read_again() -> None:
+    series = series_after(0, 1)
+    series.begin_read()
+    apply_price(series, 4.5, "100")
+    series.reseed(closed_klines([0, 1]), at(4.5))
+    assert series.gap
+    series.begin_read()
+    series.reseed(closed_klines([0, 1]), at(4.6))
+    assert not series.gap

@@ -13,7 +13,7 @@ from gateway.history.store import StoreUnavailable
 from gateway.market.market import Market
 from gateway.runtime import backfill
 from gateway.runtime.backfill import CONCURRENT_BATCHES, KLINES_MAX, SEED_KLINES, Backfill
-from tests.builders import MINUTE_MS, T0, closed_klines, ticker
+from tests.builders import MINUTE_MS, T0, closed_klines, kline, kline_update, ticker
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -418,3 +418,23 @@ async def test_an_interval_that_the_feed_sends_but_nobody_stored_is_aggregated_f
     world.backfill.start_series(longer)
     await world.settle()
     assert longer.derived_from == "1m"
+
+
+async def test_what_was_stored_while_the_store_was_being_read_is_read_again(world: World) -> None:
+    world.store.names = {"BTCUSDT"}
+    world.store.klines = closed_klines([0, 1])
+    world.start_all()
+    await world.settle()
+    series = world.series()
+    answer = world.store.gate = asyncio.Event()
+    world.backfill.start_series(series)
+    await world.settle()
+    world.market.apply(kline_update(kline(4, closed=True)), T0)
+    answer.set()
+    await world.settle()
+    assert [known.open_time_ms for known in series.closed] == [T0, T0 + MINUTE_MS]
+    assert world.market.take_changes().gaps == {series}
+    world.store.klines = closed_klines([0, 1, 2, 3])
+    assert world.backfill.start_series(series)
+    await world.settle()
+    assert [known.open_time_ms for known in series.closed] == [T0 + number * MINUTE_MS for number in range(1, 5)]
