@@ -63,13 +63,7 @@ ROWS = (
     ),
     Row(("redis",), outside=("redis", "hiredis")),
     Row(("feed",)),
-    Row(("server.ping_meter", "server.control_limit"), pure=True, outside=()),
-    Row(
-        (
-            *("history", "access", "server.socket_batch", "server.handshake", "server.client_socket"),
-            "server.kernel_buffers",
-        ),
-    ),
+    Row(("history", "access", "server.socket_batch", "server.handshake", "server.client_socket")),
     Row(("ops.metrics",)),
     Row(("runtime",)),
     Row(

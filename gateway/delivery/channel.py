@@ -182,7 +182,7 @@ class KlineChannel:
 
     def staleness(self, feed: FeedState, *, closed_only: bool = False) -> Staleness:
         """Whether what the channel shows is live; with `closed_only` it shows no forming kline."""
-        return feed.klines(self.symbol, forming=not closed_only)
+        return feed.klines(self.symbol, self.interval, forming=not closed_only)
 
     def refresh(self) -> bool:
         """Take the value from the market; returns whether klines have closed."""

@@ -12,7 +12,8 @@ clients:
 | malformed | `malformed` | messages arrive, and none of them is usable |
 | stopped | `prices`, `klines` | usable data arrives, but no prices; or no closed klines though some are due |
 
-Beside the lanes, single symbols can have stopped (`symbol`): see `delivery/symbol_pauses.py`.
+Beside the lanes, single symbols can have stopped (`symbol`): see `delivery/symbol_pauses.py`. Single series can lack
+klines that are being read (`repair`): see `runtime/unread_series.py`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.delivery.feed_times import FeedTimes
-from gateway.delivery.staleness import FeedState, Staleness, StaleReason, SymbolStates, with_unread
+from gateway.delivery.staleness import FeedState, SeriesName, Staleness, StaleReason, SymbolStates, with_unread
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -166,7 +167,7 @@ class FeedStateMachine:
     had time to arrive (`PRICES_SPREAD_S`). A source that never sent a price needs none.
     """
 
-    __slots__ = ("_all_since_s", "_closed", "_prices", "_symbols", "_unread", "current", "times")
+    __slots__ = ("_all_since_s", "_closed", "_prices", "_series", "_symbols", "_unread", "current", "times")
 
     def __init__(self, stale_after_s: float, close_grace_s: float = 2.0) -> None:
         """See `FeedTimes`."""
@@ -174,6 +175,7 @@ class FeedStateMachine:
         self.current = FeedState(StaleReason.DISCONNECTED)
         self._prices, self._closed = _Lane(StaleReason.PRICES), _Lane(StaleReason.KLINES)
         self._symbols: Mapping[str, SymbolStates] = {}
+        self._series: Mapping[SeriesName, Staleness] = {}
         # Since when there has been usable data of any kind again.
         self._all_since_s = math.inf
         self._unread: dict[str, Staleness] = {}
@@ -220,6 +222,12 @@ class FeedStateMachine:
         """These symbols have stopped while others go on."""
         if symbols != self._symbols:
             self._symbols = symbols
+            self._renew()
+
+    def set_series(self, series: Mapping[SeriesName, Staleness]) -> None:
+        """These series lack klines that are being read."""
+        if series != self._series:
+            self._series = series
             self._renew()
 
     # What becomes of the connection.
@@ -279,8 +287,8 @@ class FeedStateMachine:
         return bool(moved)
 
     def _renew(self) -> None:
-        symbols = with_unread(self._symbols, self._unread)
-        self.current = FeedState(*self._prices.staleness(), closed=self._closed.staleness(), symbols=symbols)
+        closed, symbols = self._closed.staleness(), with_unread(self._symbols, self._unread)
+        self.current = FeedState(*self._prices.staleness(), closed=closed, symbols=symbols, series=self._series)
 
     def _apply_to(self, lane: _Lane, given: Input, now_s: float, now_ms: int) -> bool:
         for transition in TRANSITIONS.get((lane.state, given), ()):
@@ -302,8 +310,7 @@ class FeedStateMachine:
             return when is (When.REFUSED if times.refuses(now_s) else When.NOTHING)
         if self._lane_old(lane, now_s):
             wait_s = min(PRICES_WAIT_S, times.stale_after_s)
-            returned = when is When.LANE_OLD_AGAIN and now_s - self._all_since_s >= wait_s
-            return returned or when is When.LANE_OLD
+            return when is When.LANE_OLD or (when is When.LANE_OLD_AGAIN and now_s - self._all_since_s >= wait_s)
         if when is When.RECOVERED and lane is self._prices and times.last_price_s:
             return now_s - lane.fresh_since_s >= min(PRICES_SPREAD_S, times.stale_after_s / 2)
         return when in (When.FRESH, When.RECOVERED)

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+SeriesName = tuple[str, str]
+"""Symbol and interval."""
+
 
 class StaleReason(StrEnum):
     """Why data is stale; the values are those of the wire. `NONE` is the reason of live data."""
@@ -55,7 +58,7 @@ def with_unread(states: Mapping[str, SymbolStates], unread: Mapping[str, Stalene
 class FeedState:
     """One state of the feed, given to sessions and compared by identity: each object is announced once."""
 
-    __slots__ = ("closed", "prices", "symbols")
+    __slots__ = ("closed", "prices", "series", "symbols")
 
     def __init__(
         self,
@@ -64,9 +67,14 @@ class FeedState:
         *,
         closed: Staleness | None = None,
         symbols: Mapping[str, SymbolStates] | None = None,
+        series: Mapping[SeriesName, Staleness] | None = None,
     ) -> None:
-        """`closed`: the state of closed klines, where that is another one. `symbols`: those that have stopped."""
+        """`closed`: the state of closed klines, where that is another one. `symbols`: those that have stopped.
+
+        `series`: those that lack klines which are being read.
+        """
         self.symbols = symbols or {}
+        self.series = series or {}
         self.prices = Staleness(reason, since_ms)
         """Of tickers and forming klines."""
         self.closed = self.prices if closed is None else closed
@@ -103,10 +111,12 @@ class FeedState:
             return self.symbols[symbol].ticker
         return self.prices
 
-    def klines(self, symbol: str, *, forming: bool = True) -> Staleness:
-        """The state of a symbol's klines, with or without the forming one."""
+    def klines(self, symbol: str, interval: str = "", *, forming: bool = True) -> Staleness:
+        """The state of a symbol's klines (of one interval, if it is given), with or without the forming one."""
         state = self.prices if self.closed.live and forming else self.closed
-        return self.symbols[symbol].klines if state.live and symbol in self.symbols else state
+        if state.live and symbol in self.symbols:
+            state = self.symbols[symbol].klines
+        return self.series.get((symbol, interval), state) if state.live and self.series else state
 
     def may_differ(self, other: FeedState) -> frozenset[str] | None:
         """The symbols whose states are others than in `other`; `None`: any, because those of lanes are."""
@@ -118,4 +128,5 @@ class FeedState:
 @lru_cache(maxsize=8)
 def _changed(state: FeedState, other: FeedState) -> frozenset[str]:
     known, before = state.symbols, other.symbols
-    return frozenset(symbol for symbol in known.keys() | before.keys() if known.get(symbol) != before.get(symbol))
+    of_symbols = {symbol for symbol in known.keys() | before.keys() if known.get(symbol) != before.get(symbol)}
+    return frozenset(of_symbols | {symbol for (symbol, _), _ in state.series.items() ^ other.series.items()})

@@ -33,8 +33,8 @@ class LiveMarket(Protocol):
     def ticker_stale(self, symbol: str) -> StaleReason:
         """Why the symbol's price is not live; false if it is."""
 
-    def klines_stale(self, symbol: str, *, forming: bool) -> StaleReason:
-        """Why the symbol's klines, with or without the forming one, are not live; false if they are."""
+    def klines_stale(self, symbol: str, interval: str, *, forming: bool) -> StaleReason:
+        """Why the series' klines, with or without the forming one, are not live; false if they are."""
 
     def forming(self, symbol: str, interval: str) -> Kline | None: ...
 
@@ -68,8 +68,8 @@ class LiveView:
         reason = self._feed_state.current.ticker(symbol).reason
         return StaleReason.PRICES if not reason and self._market.lapsed(symbol) else reason
 
-    def klines_stale(self, symbol: str, *, forming: bool) -> StaleReason:
-        reason = self._feed_state.current.klines(symbol, forming=forming).reason
+    def klines_stale(self, symbol: str, interval: str, *, forming: bool) -> StaleReason:
+        reason = self._feed_state.current.klines(symbol, interval, forming=forming).reason
         return StaleReason.PRICES if not reason and forming and self._market.lapsed(symbol) else reason
 
     def forming(self, symbol: str, interval: str) -> Kline | None:

@@ -146,7 +146,7 @@ class History:
                 last_kline = None
         reason = STORE_UNAVAILABLE if stale else ""
         if self.live.has_data(symbol):
-            reason = reason or self.live.klines_stale(symbol, forming=last_kline is not None)
+            reason = reason or self.live.klines_stale(symbol, known.name, forming=last_kline is not None)
         return KlinesAnswer(known, encoded, first, last, last_kline, cached, reason, stale)
 
     async def ticker(self, symbol: str) -> TickerAnswer:

@@ -18,6 +18,7 @@ from gateway.delivery.load_meter import Cause
 from gateway.ops.counters import COUNT_FLUSHES, Stage
 from gateway.runtime.alarm import Alarm
 from gateway.runtime.fanout import Fanout, FlushInfo
+from gateway.runtime.unread_series import UnreadSeries
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     from gateway.runtime.session_writer import SessionWriter
 
 logger = logging.getLogger(__name__)
+
+LOOK_S = 0.2
+"""How often the time is looked at while nothing changes: klines end and data becomes stale by the clock alone."""
 
 CLOCK_SESSIONS = 16
 """Sessions that are catching up, written to between two readings of the clock."""
@@ -97,14 +101,16 @@ class Flusher:
         )
         self._fanout = Fanout(hub, counters, batch_of, self._miss)
         self.configure(config)
+        grace_s = config.market.close_grace_ms / 1000
+        self._unread_series = UnreadSeries(market, backfill, ingest.feed_state, grace_s)
         self.load = load
         self._windows = windows
         # Whether the alarm is set because something has changed, and because a kline has closed.
         self._woken = self._woken_by_close = False
         self._late_s = 0.0
         self._observed_s = self._upkeep_s = self._advanced_s = 0.0
-        self.flushed_s = monotonic()
-        """When the last flush ended, on the monotonic clock; before the first one: when this was made."""
+        self.flushed_s = 0.0
+        """When the last flush ended, on the monotonic clock."""
         ingest.notify(self.changed)
 
     def configure(self, config: Config) -> None:
@@ -125,16 +131,11 @@ class Flusher:
             self._alarm.ring_at(self.schedule.wake_s(self._monotonic(), closed=closed))
 
     async def run(self) -> None:
-        """Flush whenever something is due until cancelled. A late flush is not repeated: the next one includes it.
-
-        While nothing changes, the time is looked at once in the longest interval: klines end by the clock alone.
-        """
+        """Flush whenever something is due until cancelled. A late flush is not repeated: the next one includes it."""
         while True:
             now_s = self._monotonic()
             next_s = self.schedule.next_s(now_s, self._hub.feed_state, self.load.periods)
-            due_s = await self._alarm.wait(min(next_s, now_s + self._longest_s))
-            if self._woken:
-                self.schedule.published(self._monotonic())
+            due_s = await self._alarm.wait(min(next_s, now_s + LOOK_S))
             self._woken = self._woken_by_close = False
             started_s, started_cpu_s = self._monotonic(), self._windows.cpu_s()
             self._counters.observe_lag(started_s - due_s)
@@ -151,6 +152,7 @@ class Flusher:
     async def flush(self) -> None:
         """Publish what has changed and write it to every session that is due."""
         now_s, now_ms = self._monotonic(), self._clock_ms()
+        self.schedule.published(now_s)
         self._publish(now_s, now_ms)
         hub, load = self._hub, self.load
         tracing = self._ingest.tracing if self._ingest.tracing.traces else None
@@ -187,11 +189,13 @@ class Flusher:
             changes = self._market.take_changes()
             for series in changes.gaps:
                 self._backfill.start_series(series)
+            self._unread_series.note(changes.gaps, now_s, now_ms)
         self._hub.publish(changes, now_s)
         self._counters.published += self._hub.changed_channels
 
     def _advance(self, now_s: float, now_ms: int) -> None:
         """Let time pass for the feed state and the market."""
+        self._unread_series.look(now_s, now_ms)
         self._ingest.judge_feed(now_s, now_ms)
         # Do not advance the market, nor a series that is being read, while klines that are missing may still come.
         if not self._hub.feed_state.unread:

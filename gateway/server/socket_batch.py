@@ -6,16 +6,14 @@ saves the interpreter's share, and writes to sockets in the order of the kernel'
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
-from bisect import bisect_left
 from fcntl import ioctl
 from itertools import repeat
 from operator import call
 from typing import TYPE_CHECKING, Self, TypeVar, cast
 
-from gateway.server.kernel_buffers import SIOCOUTQNSD
+from gateway.server.client_socket import SIOCOUTQNSD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,8 +39,6 @@ class SocketBatch:
         self._buffered = [socket.buffered for socket in sockets]
         self._ending = [socket.ending for socket in sockets]
         self._direct = all(socket.direct for socket in sockets)
-        self._proxied = [place for place, socket in enumerate(sockets) if socket.meter is not None]
-        self._watched = set(self._proxied)
 
     @classmethod
     def of(cls, sinks: Sequence[Sink]) -> Self:
@@ -72,21 +68,7 @@ class SocketBatch:
 
     def backed_up(self, start: int, stop: int, most_bytes: int) -> list[int]:
         """Places of sockets, from `start` to before `stop`, with more than `most_bytes` unsent in the kernel because
-        the client's window is full, and of clients behind a proxy that do not answer pings in time.
-
-        Of these, those that are new or were late are looked at in every call, wherever they are.
-        """
-        full = self._full(start, stop, most_bytes)
-        first, end = bisect_left(self._proxied, start), bisect_left(self._proxied, stop)
-        if not (places := self._watched.union(self._proxied[first:end])):
-            return full
-        now_s = asyncio.get_running_loop().time()
-        sockets = {place: self._sockets[place] for place in places}
-        late = [place for place, socket in sockets.items() if socket.lags(now_s)]
-        self._watched = {place for place, socket in sockets.items() if socket.meter and socket.meter.is_watched(now_s)}
-        return sorted({*full, *late})
-
-    def _full(self, start: int, stop: int, most_bytes: int) -> list[int]:
+        the client's window is full."""
         if sys.platform != "linux" or True in map(call, self._ending[start:stop]):
             return [place for place in range(start, stop) if self._sockets[place].unsent_bytes() > most_bytes]
         counts = map(ioctl, self._descriptors[start:stop], repeat(SIOCOUTQNSD), repeat(_COUNT))

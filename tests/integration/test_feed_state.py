@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from redis.asyncio import Redis
 
+from tests.builders import T0
 from tests.integration.live import BARS, PRICE, SYMBOL, client, make_config, serving, until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
 
+    from gateway.history.store import SeriesRead
+    from gateway.model.kline import Kline
     from simulator.server import EmbeddedServer
-    from tests.integration.live import Client, Serving
+    from tests.integration.live import Client, Publisher, Serving
 
 STALE_S = 0.6
 SECONDS = f"kline:{SYMBOL}:1s"
@@ -93,6 +96,11 @@ def state(someone: Client, channel: str) -> tuple[str, str]:
         if isinstance(message, dict) and message["op"] == "status" and str(n) in message["channels"]:
             said = (message["channels"][str(n)], message.get("reason", ""))
     return said
+
+
+def closed_numbers(someone: Client) -> list[int]:
+    """The closed bars that a client holds of the publisher's series."""
+    return [(kline.open_time - T0) // 60_000 for kline in someone.view(BARS).closed]
 
 
 async def lanes(up: Serving) -> dict[str, str]:
@@ -285,3 +293,51 @@ async def test_a_symbol_that_stops_while_others_go_on_is_stale(redis_server: Emb
             assert state(late, halted) == ("stale", "symbol")
         collector.messages = [ticker_message, other_ticker]
         await someone.until(lambda: state(someone, halted) == state(someone, halted_klines) == ("live", ""))
+
+
+async def test_klines_of_a_series_are_stale_while_the_store_is_slow_to_say_what_is_missing(
+    redis_server: EmbeddedServer, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await publisher.ticker("1")
+    await publisher.closed(0)
+    config = make_config(redis_server, market={"close_grace_ms": 200, "intervals": ("1m", "5m", "1h")})
+    async with serving(config) as up, client(up) as someone:
+        five, hours = f"kline:{SYMBOL}:5m", f"kline:{SYMBOL}:1h"
+        await someone.subscribe(PRICE, BARS, five, hours)
+        await someone.until(lambda: state(someone, BARS) == ("live", ""))
+        answered, read = asyncio.Event(), up.inside.store.closed_klines_of
+
+        async def read_late(reads: Sequence[SeriesRead]) -> list[list[Kline]]:
+            await answered.wait()
+            return await read(reads)
+
+        monkeypatch.setattr(up.inside.store, "closed_klines_of", read_late)
+        await publisher.closed(1, reported=False)
+        await publisher.closed(2)
+        await someone.until(lambda: state(someone, BARS) == ("stale", "repair"))
+        assert state(someone, PRICE) == ("live", "")
+        assert await stale(up, KLINES_URL) == "repair"
+        assert set((await lanes(up)).values()) == {""}
+        # What is derived from the series lacks the same klines.
+        await someone.until(lambda: state(someone, five) == state(someone, hours) == ("stale", "repair"))
+        async with client(up) as late:
+            await late.subscribe(BARS)
+            assert state(late, BARS) == ("stale", "repair")
+        answered.set()
+        await someone.until(lambda: state(someone, BARS) == state(someone, five) == ("live", ""))
+        assert await stale(up, KLINES_URL) == ""
+        await someone.until(lambda: closed_numbers(someone)[-2:] == [1, 2])
+
+
+async def test_klines_stay_live_while_a_close_is_late_and_the_store_is_not(
+    redis_server: EmbeddedServer, publisher: Publisher
+) -> None:
+    await publisher.ticker("1")
+    await publisher.closed(0)
+    async with serving(make_config(redis_server)) as up, client(up) as someone:
+        await someone.subscribe(BARS)
+        for number in range(1, 30, 2):
+            await publisher.closed(number, reported=False)
+            await publisher.closed(number + 1)
+        await someone.until(lambda: closed_numbers(someone)[-30:] == list(range(1, 31)))
+        assert not someone.said("status")

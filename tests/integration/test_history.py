@@ -115,7 +115,7 @@ class LiveMarket(Market):
     def ticker_stale(self, symbol: str) -> StaleReason:
         return StaleReason.NONE
 
-    def klines_stale(self, symbol: str, *, forming: bool) -> StaleReason:
+    def klines_stale(self, symbol: str, interval: str, *, forming: bool) -> StaleReason:
         return StaleReason.NONE
 
     def hear(self, number: int, **changes: Any) -> None:

@@ -272,6 +272,20 @@ def test_symbols_that_have_stopped_are_kept_while_lanes_change() -> None:
     assert feed.machine.current.symbols == stopped
 
 
+def test_series_that_lack_klines_are_kept_while_lanes_change() -> None:
+    feed = live()
+    unread = {("ETHUSDT", "1m"): Staleness(StaleReason.BACKFILLING, 7)}
+    feed.machine.set_series(unread)
+    state = feed.machine.current
+    assert state.series == unread
+    feed.machine.set_series(dict(unread))
+    assert feed.machine.current is state
+    feed.disconnect()
+    assert feed.machine.current.series == unread
+    feed.machine.set_series({})
+    assert not feed.machine.current.series
+
+
 # Time passes: live data
 
 

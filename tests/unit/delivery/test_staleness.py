@@ -78,3 +78,23 @@ def test_klines_of_symbols_that_are_still_to_be_read_are_stale() -> None:
     assert state.live
     assert (state.klines("BTCUSDT"), state.klines("ETHUSDT"), state.ticker("BTCUSDT")) == (unread, unread, LIVE)
     assert state.ticker("ETHUSDT") == stopped.ticker
+
+
+def test_klines_of_a_series_that_lacks_some_are_stale_unless_they_are_anyway() -> None:
+    unread, stopped = Staleness(StaleReason.BACKFILLING, 5), Staleness(StaleReason.SYMBOL, 7)
+    series = {("BTCUSDT", "1m"): unread, ("ETHUSDT", "1m"): unread}
+    state = FeedState(symbols={"ETHUSDT": SymbolStates(stopped, stopped)}, series=series)
+    assert state.live, "one series does not make the feed stale"
+    assert not state.unread
+    assert state.klines("BTCUSDT", "1m") == state.klines("BTCUSDT", "1m", forming=False) == unread
+    assert state.klines("BTCUSDT") == state.klines("BTCUSDT", "5m") == state.ticker("BTCUSDT") == LIVE
+    assert state.klines("ETHUSDT", "1m") == stopped
+    silent = FeedState(StaleReason.SILENT, 5, series=series)
+    assert silent.klines("BTCUSDT", "1m").reason is StaleReason.SILENT
+
+
+def test_states_say_of_which_symbols_a_series_may_differ() -> None:
+    unread = FeedState(series={("BTCUSDT", "1m"): Staleness(StaleReason.BACKFILLING, 5)})
+    longer = FeedState(series={**unread.series, ("ETHUSDT", "1m"): Staleness(StaleReason.BACKFILLING, 6)})
+    assert unread.may_differ(FeedState()) == FeedState().may_differ(unread) == frozenset({"BTCUSDT"})
+    assert longer.may_differ(unread) == frozenset({"ETHUSDT"})

@@ -80,7 +80,7 @@ class Live:
     def ticker_stale(self, symbol: str) -> StaleReason:
         return StaleReason.DISCONNECTED if self.away else StaleReason.NONE
 
-    def klines_stale(self, symbol: str, *, forming: bool) -> StaleReason:
+    def klines_stale(self, symbol: str, interval: str, *, forming: bool) -> StaleReason:
         return StaleReason.DISCONNECTED if self.away else StaleReason.NONE
 
     def forming(self, symbol: str, interval: str) -> Kline | None:

@@ -85,6 +85,7 @@ class FakeBackfill:
     def __init__(self) -> None:
         self.reading: set[Series] = set()
         self.series: list[Series] = []
+        self.in_progress: list[Series] = []
 
     def __contains__(self, series: Series) -> bool:
         return series in self.reading

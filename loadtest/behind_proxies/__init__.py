@@ -1,1 +1,0 @@
-"""Slow readers behind the proxies of `deploy/proxies`, beside slow readers without one."""
