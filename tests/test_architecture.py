@@ -63,7 +63,13 @@ ROWS = (
     ),
     Row(("redis",), outside=("redis", "hiredis")),
     Row(("feed",)),
-    Row(("history", "access", "server.socket_batch", "server.handshake", "server.client_socket")),
+    Row(("server.ping_meter", "server.control_limit"), pure=True, outside=()),
+    Row(
+        (
+            *("history", "access", "server.socket_batch", "server.handshake", "server.client_socket"),
+            "server.kernel_buffers",
+        ),
+    ),
     Row(("ops.metrics",)),
     Row(("runtime",)),
     Row(

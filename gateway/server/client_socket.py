@@ -10,9 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import struct
-import sys
-from fcntl import ioctl
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +26,9 @@ from gateway.protocol.frame import (
     frame,
     parse_close,
 )
+from gateway.server.control_limit import ControlLimit
+from gateway.server.kernel_buffers import reset, unsent_bytes
+from gateway.server.ping_meter import PingMeter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,14 +36,11 @@ if TYPE_CHECKING:
     from gateway.delivery.sink import Receiver
     from gateway.protocol.frame import LargeMessages
 
-# Linux's number; Python does not name it.
-SIOCOUTQNSD = 0x894B
+LATE_BYTES = 64 * 1024
+"""What a proxy is taken to hold for a client that does not answer pings in time: nobody knows how much it is."""
 
 # Bytes of pongs that may wait for a client that reads nothing; above that, its pings are not answered.
 CONTROL_MAX_BYTES = 16 * 1024
-
-# Control frames that a client may send: a burst, and a rate after it. The limits on commands do not count them.
-CONTROL_BURST, CONTROL_PER_S = 100, 20.0
 
 # A client gets this long to read the last bytes before the connection is ended.
 CLOSE_GRACE_S = 2.0
@@ -55,7 +52,7 @@ class ClientSocket(asyncio.Protocol):
     """One client's transport after the handshake. After `closing` is set, nothing is written but a close frame."""
 
     __slots__ = (
-        "_control_s",
+        "_control_limit",
         "_parser",
         "_paused",
         "_receiver",
@@ -69,6 +66,7 @@ class ClientSocket(asyncio.Protocol):
         "gateway_close_code",
         "id",
         "last_message_s",
+        "meter",
         "offence",
         *("received_bytes", "takes_binary"),
         "transport",
@@ -83,9 +81,11 @@ class ClientSocket(asyncio.Protocol):
         *,
         deflate: bool = False,
         takes_binary: bool = False,
+        proxied: bool = False,
         large: LargeMessages | None = None,
     ) -> None:
-        """`takes_binary`: binary messages are commands too. `large`: see `FrameParser`."""
+        """`takes_binary`: binary messages are commands too. `proxied`: a proxy is in front of the client. `large`: see
+        `FrameParser`."""
         self.transport = transport
         self.takes_binary = takes_binary
         self.closing = False
@@ -103,8 +103,7 @@ class ClientSocket(asyncio.Protocol):
         self._registry = registry
         self._parser = FrameParser(max_message_bytes, deflate=deflate, large=large)
         self._paused = False
-        # When the control frames so far would have arrived at the allowed rate.
-        self._control_s = 0.0
+        self._control_limit = ControlLimit()
         self._receiver: Receiver | None = None
         # For `socket_batch.py`: bytes that have not left user space yet, and whether the transport is ending.
         self.buffered: Callable[[], int] = transport.get_write_buffer_size
@@ -114,7 +113,11 @@ class ClientSocket(asyncio.Protocol):
         self.direct = transport.get_extra_info("sslcontext") is None
         # Call `resume_writing` when nothing waits any more. Not 0 and 0: TLS pauses at "0 or more", for good.
         transport.set_write_buffer_limits(high=1, low=0)
+        self.meter = PingMeter(now_s) if proxied else None
         registry.add(self)
+        if self.meter is not None:
+            # Before all else: a ping that nothing is in front of tells how far away the client is.
+            transport.write(self.meter.due_ping(now_s))
 
     def attach(self, receiver: Receiver) -> None:
         """Set the owner, which from now on learns what the client does."""
@@ -136,10 +139,26 @@ class ClientSocket(asyncio.Protocol):
         return self.buffered() > 0
 
     def unsent_bytes(self) -> int:
-        """Bytes that the kernel holds because the client's window is full: they hide a slow client."""
-        if self.closing or self.ending() or sys.platform != "linux":
+        """Bytes that the kernel holds because the client's window is full: they hide a slow client. Of a client behind
+        a proxy that has not answered a ping in time, at least `LATE_BYTES`."""
+        if self.closing or self.ending():
             return 0
-        return int.from_bytes(ioctl(self.descriptor, SIOCOUTQNSD, bytes(4)), sys.byteorder)
+        # Pongs are not read while commands are not.
+        is_late = self.meter is not None and not self._paused and self.meter.waits(_now_s())
+        return max(LATE_BYTES if is_late else 0, unsent_bytes(self.descriptor))
+
+    def lags(self) -> bool:
+        """Ping a client behind a proxy if it is time; returns whether it has not answered the last ping in time."""
+        if self.meter is None or self._paused or self.closing or self.ending():
+            return False
+        now_s = _now_s()
+        if not self.buffered() and (ping := self.meter.due_ping(now_s)):
+            self.transport.write(ping)
+        return self.meter.takes_late(now_s)
+
+    def is_watched(self) -> bool:
+        """Whether a proxy is in front of the client, and it has been late recently."""
+        return self.meter is not None and self.meter.is_watched(_now_s())
 
     def offer(self, frames: bytes) -> bool:
         """Write unless earlier bytes are still in user space or the connection is ending; returns whether it wrote.
@@ -150,6 +169,8 @@ class ClientSocket(asyncio.Protocol):
         if self.buffered() or self.closing or self.ending():
             # `ending`: the transport may have closed its descriptor, and the number may be another client's now.
             return False
+        if self.meter is not None:
+            frames += self.meter.due_ping(_now_s())
         if not self.direct:
             self.transport.write(frames)
             return True
@@ -268,11 +289,12 @@ class ClientSocket(asyncio.Protocol):
             if self._receiver is not None and not self.closing:
                 self._receiver.received(payload)
         elif opcode == PING:
-            self._count_control()
+            self._control_limit.take(self.last_message_s)
             if self.buffered() < CONTROL_MAX_BYTES and not self.closing:
                 self.transport.write(frame(PONG, payload))
         elif opcode == PONG:
-            self._count_control()
+            if self.meter is None or not self.meter.answered(payload, self.last_message_s):
+                self._control_limit.take(self.last_message_s)
         elif opcode == CLOSE:
             code = parse_close(payload)
             if not self.closing:
@@ -285,13 +307,6 @@ class ClientSocket(asyncio.Protocol):
             self.transport.close()
         else:
             raise FrameError(Close.UNSUPPORTED, Close.UNSUPPORTED.reason)
-
-    def _count_control(self) -> None:
-        """Raises `FrameError` for more control frames than the limit."""
-        self._control_s = max(self._control_s, self.last_message_s) + 1 / CONTROL_PER_S
-        # Half a frame more: rounding errors must not refuse the last frame of a burst.
-        if self._control_s - self.last_message_s > (CONTROL_BURST + 0.5) / CONTROL_PER_S:
-            raise FrameError(Close.POLICY, "too many control frames")
 
     def _gone(self) -> None:
         if not self.closing:
@@ -311,10 +326,5 @@ class ClientSocket(asyncio.Protocol):
         reset(self.transport) if self.buffered() else self.transport.close()
 
 
-def reset(transport: asyncio.Transport) -> None:
-    """End a connection whose client reads nothing; the kernel discards what it still holds."""
-    if not transport.is_closing() or transport.get_write_buffer_size():
-        lingers, seconds = 1, 0
-        linger = struct.pack("ii", lingers, seconds)
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-    transport.abort()
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()

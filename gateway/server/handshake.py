@@ -5,8 +5,6 @@ This file and `http_protocol.py` are the only ones that use uvicorn's internals 
 
 from __future__ import annotations
 
-import os
-import socket
 from typing import TYPE_CHECKING, Any, cast
 
 from uvicorn.protocols.utils import ClientDisconnected
@@ -15,6 +13,7 @@ from websockets import http11
 
 from gateway.protocol.frame import LargeMessages
 from gateway.server.client_socket import ClientSocket
+from gateway.server.kernel_buffers import shrink
 
 if TYPE_CHECKING:
     import asyncio
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
 HANDOVER = "kline_gateway.handover"
 """Name of the ASGI extension in a WebSocket's scope: a function that returns the socket, to be called once accepted."""
 
-# Linux's number; Python does not name it.
-TCP_NOTSENT_LOWAT = 25
+FORWARDED = {b"x-forwarded-for", b"forwarded"}
+"""Headers that a proxy adds. A client that adds one itself is pinged more often, and that is all."""
 
 LARGE_MAX = 256
 """Heads and messages of more than the usual size that may be unfinished at a time: 16 MB of each."""
@@ -91,7 +90,7 @@ class HandshakeProtocol(WebSocketsSansIOProtocol):
             # Its end has been or will be reported to this object: a socket made now would never learn of it.
             raise ClientDisconnected
         self.stop_keepalive()
-        self._shrink_buffers(transport)
+        shrink(transport, self.send_buffer_bytes, self.unsent_bytes)
         registry = cast("set[Any]", self.connections)
         client = ClientSocket(
             transport,
@@ -100,6 +99,7 @@ class HandshakeProtocol(WebSocketsSansIOProtocol):
             loop.time(),
             deflate=deflate,
             takes_binary=takes_binary,
+            proxied=any(name in FORWARDED for name, _ in self.scope["headers"]),
             large=self.large_messages,
         )
         self.connections.discard(self)
@@ -111,15 +111,6 @@ class HandshakeProtocol(WebSocketsSansIOProtocol):
         if self.read_paused:
             transport.resume_reading()
         return client
-
-    def _shrink_buffers(self, transport: asyncio.Transport) -> None:
-        sock = transport.get_extra_info("socket")
-        if sock.family == socket.AF_UNIX:
-            return
-        if self.send_buffer_bytes:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.send_buffer_bytes)
-        if self.unsent_bytes and hasattr(socket, "TCP_NODELAY") and os.uname().sysname == "Linux":
-            sock.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, self.unsent_bytes)
 
 
 class _HandedOver:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from httptools import HttpParserUpgrade
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from gateway.server.client_socket import reset
 from gateway.server.handshake import LARGE_MAX, REFUSAL, HandshakeProtocol
+from gateway.server.kernel_buffers import reset
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import sys
+from bisect import bisect_left
 from fcntl import ioctl
 from itertools import repeat
 from operator import call
 from typing import TYPE_CHECKING, Self, TypeVar, cast
 
-from gateway.server.client_socket import SIOCOUTQNSD
+from gateway.server.kernel_buffers import SIOCOUTQNSD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +40,8 @@ class SocketBatch:
         self._buffered = [socket.buffered for socket in sockets]
         self._ending = [socket.ending for socket in sockets]
         self._direct = all(socket.direct for socket in sockets)
+        self._proxied = [place for place, socket in enumerate(sockets) if socket.meter is not None]
+        self._watched = {place for place in self._proxied if sockets[place].is_watched()}
 
     @classmethod
     def of(cls, sinks: Sequence[Sink]) -> Self:
@@ -68,7 +71,19 @@ class SocketBatch:
 
     def backed_up(self, start: int, stop: int, most_bytes: int) -> list[int]:
         """Places of sockets, from `start` to before `stop`, with more than `most_bytes` unsent in the kernel because
-        the client's window is full."""
+        the client's window is full, and of clients behind a proxy that do not answer pings in time.
+
+        Of these, those that were late before are looked at in every call, wherever they are.
+        """
+        full = self._full(start, stop, most_bytes)
+        first, end = bisect_left(self._proxied, start), bisect_left(self._proxied, stop)
+        if places := self._watched.union(self._proxied[first:end]):
+            late = [place for place in places if self._sockets[place].lags()]
+            self._watched = {place for place in places if self._sockets[place].is_watched()}
+            return sorted({*full, *late})
+        return full
+
+    def _full(self, start: int, stop: int, most_bytes: int) -> list[int]:
         if sys.platform != "linux" or True in map(call, self._ending[start:stop]):
             return [place for place in range(start, stop) if self._sockets[place].unsent_bytes() > most_bytes]
         counts = map(ioctl, self._descriptors[start:stop], repeat(SIOCOUTQNSD), repeat(_COUNT))

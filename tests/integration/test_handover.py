@@ -30,7 +30,8 @@ from websockets.frames import Opcode
 from gateway.delivery.close_codes import Close
 from gateway.protocol.frame import TEXT, frame
 from gateway.server import client_socket as wire
-from gateway.server.client_socket import CONTROL_BURST, CONTROL_MAX_BYTES, ClientSocket
+from gateway.server.client_socket import CONTROL_MAX_BYTES, ClientSocket
+from gateway.server.control_limit import CONTROL_BURST
 from gateway.server.handshake import HANDOVER, HandshakeProtocol, handshake_protocol
 from gateway.server.http_protocol import HttpProtocol
 from loadtest.protocol.websocket import client_frame, handshake

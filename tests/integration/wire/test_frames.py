@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.protocol.frame import FRAGMENTS_MAX
-from gateway.server.client_socket import CONTROL_BURST
+from gateway.server.control_limit import CONTROL_BURST
 from loadtest.protocol.websocket import BINARY, CLOSE, CONTINUATION, PING, PONG, RSV1, RSV2, RSV3, TEXT
 from tests.integration.wire.raw_client import MASK, MAX_BYTES, Wire, closed, closing, exchange, framed, head, more, text
 
