@@ -18,6 +18,8 @@ from loadtest import baseline as bare_writes
 from loadtest import bench as benches
 from loadtest import feed_modes
 from loadtest.attack import burst
+from loadtest.behind_proxies import ages as proxy_ages
+from loadtest.behind_proxies.proxy import KINDS, ProxyError
 from loadtest.cold_start import measure as measure_cold_start
 from loadtest.compare.command import command as compare_command
 from loadtest.compare.command import join_command
@@ -174,6 +176,22 @@ def cold_start() -> None:
     """What clients that ask for the past of many series cost everybody else."""
     for figures in measure_cold_start():
         click.echo(figures)
+
+
+@main.command("behind-proxies")
+@click.argument("names", nargs=-1, type=click.Choice(list(KINDS)))
+@click.option("--seconds", default=30.0, show_default=True)
+@click.option("--bytes-per-s", default=20_000.0, show_default=True, help="What each slow reader reads.")
+@click.option("--most-times", default=1.5, show_default=True, help="How much older prices behind a proxy may be.")
+def behind_proxies(names: tuple[str, ...], seconds: float, bytes_per_s: float, most_times: float) -> None:
+    """How old the prices of slow readers are behind nginx, HAProxy and Caddy; status 1 if they are too old."""
+    try:
+        rows = proxy_ages.measure(names or tuple(KINDS), seconds, bytes_per_s)
+    except ProxyError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(proxy_ages.table(rows))
+    if any(row.times(rows[0]) > most_times for row in rows):
+        raise SystemExit(1)
 
 
 @main.command("burst")

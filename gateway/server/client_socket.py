@@ -60,14 +60,9 @@ class ClientSocket(asyncio.Protocol):
         "buffered",
         "client_close_code",
         "closing",
-        "descriptor",
-        "direct",
-        "ending",
+        *("descriptor", "direct", "ending"),
         "gateway_close_code",
-        "id",
-        "last_message_s",
-        "meter",
-        "offence",
+        *("id", "last_message_s", "meter", "offence"),
         *("received_bytes", "takes_binary"),
         "transport",
     )
@@ -111,7 +106,7 @@ class ClientSocket(asyncio.Protocol):
         self.descriptor: int = transport.get_extra_info("socket").fileno()
         # TLS turns bytes into records inside the transport; without it, a write can go to the kernel directly.
         self.direct = transport.get_extra_info("sslcontext") is None
-        # Call `resume_writing` when nothing waits any more. Not 0 and 0: TLS pauses at "0 or more", for good.
+        # Call `resume_writing` when nothing waits. Not 0 and 0: TLS pauses at "0 or more", for good.
         transport.set_write_buffer_limits(high=1, low=0)
         self.meter = PingMeter(now_s) if proxied else None
         registry.add(self)
@@ -135,8 +130,8 @@ class ClientSocket(asyncio.Protocol):
         return self.descriptor
 
     def busy(self) -> bool:
-        """Whether earlier bytes have not left user space yet."""
-        return self.buffered() > 0
+        """Whether earlier bytes have not left user space yet, or have filled what a proxy may hold."""
+        return self.buffered() > 0 or (self.meter is not None and not self._paused and self.meter.is_full())
 
     def unsent_bytes(self) -> int:
         """Bytes that the kernel holds because the client's window is full: they hide a slow client. Of a client behind
@@ -147,29 +142,25 @@ class ClientSocket(asyncio.Protocol):
         is_late = self.meter is not None and not self._paused and self.meter.waits(_now_s())
         return max(LATE_BYTES if is_late else 0, unsent_bytes(self.descriptor))
 
-    def lags(self) -> bool:
+    def lags(self, now_s: float) -> bool:
         """Ping a client behind a proxy if it is time; returns whether it has not answered the last ping in time."""
         if self.meter is None or self._paused or self.closing or self.ending():
             return False
-        now_s = _now_s()
         if not self.buffered() and (ping := self.meter.due_ping(now_s)):
             self.transport.write(ping)
         return self.meter.takes_late(now_s)
 
-    def is_watched(self) -> bool:
-        """Whether a proxy is in front of the client, and it has been late recently."""
-        return self.meter is not None and self.meter.is_watched(_now_s())
-
     def offer(self, frames: bytes) -> bool:
-        """Write unless earlier bytes are still in user space or the connection is ending; returns whether it wrote.
+        """Write unless the socket is busy or the connection is ending; returns whether it wrote.
 
         Bytes that the kernel does not take stay in the transport, and the next offer is refused. So at most one flush
         is buffered for a client that does not read, and the client is seen to be slow.
         """
-        if self.buffered() or self.closing or self.ending():
+        if self.busy() or self.closing or self.ending():
             # `ending`: the transport may have closed its descriptor, and the number may be another client's now.
             return False
         if self.meter is not None:
+            self.meter.wrote(len(frames))
             frames += self.meter.due_ping(_now_s())
         if not self.direct:
             self.transport.write(frames)
@@ -203,7 +194,12 @@ class ClientSocket(asyncio.Protocol):
             self.resume()
 
     def abort(self) -> None:
-        """End the connection now, without a close frame: that would wait behind bytes that the client does not read."""
+        """End the connection now, without a close frame: that would wait behind bytes that the client does not read.
+
+        A client behind a proxy that has taken all so far may still be reading: it is left to the keepalive.
+        """
+        if self.meter is not None and self.meter.is_unanswered() and not self.buffered() and not self.closing:
+            return
         if not self.closing:
             self.closing = True
             self.gateway_close_code = Close.SLOW.code
@@ -293,8 +289,11 @@ class ClientSocket(asyncio.Protocol):
             if self.buffered() < CONTROL_MAX_BYTES and not self.closing:
                 self.transport.write(frame(PONG, payload))
         elif opcode == PONG:
+            was_full = self.busy()
             if self.meter is None or not self.meter.answered(payload, self.last_message_s):
                 self._control_limit.take(self.last_message_s)
+            if was_full and not self.busy():
+                self.resume_writing()
         elif opcode == CLOSE:
             code = parse_close(payload)
             if not self.closing:

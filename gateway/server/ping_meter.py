@@ -20,14 +20,28 @@ for, for `WATCH_S`."""
 
 WATCH_S = 60.0
 
-LATE_S = 0.25
-"""A pong that takes longer, and twice as long as the fastest one of its connection, has waited behind other bytes."""
+WINDOW_BYTES = 32 * 1024
+"""What is written behind an unanswered ping at most, but for the last write: as much as the kernel takes for a client
+without a proxy."""
+
+LATE_S, LATEST_S = 0.25, 1.0
+"""A pong that takes longer than the first, and twice as long as the fastest one of its connection, or longer than the
+second, has waited behind other bytes. The second is for clients that are slow from the start, whose pongs are too."""
 
 
 class PingMeter:
     """The pings of one connection, of which at most one is unanswered. A client that has never answered is not late."""
 
-    __slots__ = ("_fastest_s", "_number", "_opened_s", "_sent_s", "_unanswered", "_was_late", "_watched_to_s")
+    __slots__ = (
+        "_fastest_s",
+        "_late_to_s",
+        "_number",
+        "_opened_s",
+        "_sent_s",
+        "_unanswered",
+        "_was_late",
+        "_written_bytes",
+    )
 
     def __init__(self, now_s: float) -> None:
         self._opened_s = now_s
@@ -36,18 +50,32 @@ class PingMeter:
         self._unanswered = False
         self._fastest_s = math.inf
         self._was_late = False
-        self._watched_to_s = -math.inf
+        self._late_to_s = -math.inf
+        self._written_bytes = 0
 
     def due_ping(self, now_s: float) -> bytes:
         """A ping as a frame, which the caller writes; b"" if none is due."""
-        interval_s = 0.0 if self.is_watched(now_s) else min(PING_S, self._sent_s - self._opened_s)
-        interval_s = max(LEAST_PING_S, interval_s)
-        if self._unanswered or now_s - self._sent_s < interval_s:
+        interval_s = 0.0 if now_s < self._late_to_s else min(PING_S, self._sent_s - self._opened_s)
+        is_soon = now_s - self._sent_s < max(LEAST_PING_S, interval_s) and self._written_bytes <= WINDOW_BYTES // 2
+        if self._unanswered or is_soon:
             return b""
         self._number += 1
         self._sent_s = now_s
         self._unanswered = True
+        self._written_bytes = 0
         return frame(PING, self._payload())
+
+    def wrote(self, size_bytes: int) -> None:
+        """Note what is written to a client that catches up or is sent snapshots."""
+        self._written_bytes += size_bytes
+
+    def is_full(self) -> bool:
+        """Whether so much has been written behind an unanswered ping that nothing should be added."""
+        return self._unanswered and self._written_bytes > WINDOW_BYTES and self._fastest_s < math.inf
+
+    def is_unanswered(self) -> bool:
+        """Whether a ping is on its way, or the answer to it."""
+        return self._unanswered
 
     def answered(self, payload: bytes, now_s: float) -> bool:
         """Take a pong; returns whether it answers a ping of this meter.
@@ -75,14 +103,14 @@ class PingMeter:
         return self.waits(now_s) or was_late
 
     def is_watched(self, now_s: float) -> bool:
-        """Whether the client has been late within `WATCH_S`."""
-        return now_s < self._watched_to_s
+        """Whether the client should be looked at often: it has been late within `WATCH_S`, or is new."""
+        return now_s < self._late_to_s or now_s - self._opened_s < PING_S
 
     def _payload(self) -> bytes:
         return b"read-%d" % self._number
 
     def _is_late(self, took_s: float, now_s: float) -> bool:
-        if took_s <= max(LATE_S, 2 * self._fastest_s):
+        if self._fastest_s == math.inf or took_s <= min(max(LATE_S, 2 * self._fastest_s), LATEST_S):
             return False
-        self._watched_to_s = now_s + WATCH_S
+        self._late_to_s = now_s + WATCH_S
         return True

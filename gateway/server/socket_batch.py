@@ -6,6 +6,7 @@ saves the interpreter's share, and writes to sockets in the order of the kernel'
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from bisect import bisect_left
@@ -41,7 +42,7 @@ class SocketBatch:
         self._ending = [socket.ending for socket in sockets]
         self._direct = all(socket.direct for socket in sockets)
         self._proxied = [place for place, socket in enumerate(sockets) if socket.meter is not None]
-        self._watched = {place for place in self._proxied if sockets[place].is_watched()}
+        self._watched = set(self._proxied)
 
     @classmethod
     def of(cls, sinks: Sequence[Sink]) -> Self:
@@ -73,15 +74,17 @@ class SocketBatch:
         """Places of sockets, from `start` to before `stop`, with more than `most_bytes` unsent in the kernel because
         the client's window is full, and of clients behind a proxy that do not answer pings in time.
 
-        Of these, those that were late before are looked at in every call, wherever they are.
+        Of these, those that are new or were late are looked at in every call, wherever they are.
         """
         full = self._full(start, stop, most_bytes)
         first, end = bisect_left(self._proxied, start), bisect_left(self._proxied, stop)
-        if places := self._watched.union(self._proxied[first:end]):
-            late = [place for place in places if self._sockets[place].lags()]
-            self._watched = {place for place in places if self._sockets[place].is_watched()}
-            return sorted({*full, *late})
-        return full
+        if not (places := self._watched.union(self._proxied[first:end])):
+            return full
+        now_s = asyncio.get_running_loop().time()
+        sockets = {place: self._sockets[place] for place in places}
+        late = [place for place, socket in sockets.items() if socket.lags(now_s)]
+        self._watched = {place for place, socket in sockets.items() if socket.meter and socket.meter.is_watched(now_s)}
+        return sorted({*full, *late})
 
     def _full(self, start: int, stop: int, most_bytes: int) -> list[int]:
         if sys.platform != "linux" or True in map(call, self._ending[start:stop]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.protocol.frame import PING, frame
-from gateway.server.ping_meter import LATE_S, LEAST_PING_S, PING_S, WATCH_S, PingMeter
+from gateway.server.ping_meter import LATE_S, LATEST_S, LEAST_PING_S, PING_S, WATCH_S, WINDOW_BYTES, PingMeter
 
 NEAR_S, FAR_S = 0.01, 0.4
 """Seconds between a ping and the pong of a client that reads at once."""
@@ -28,7 +28,9 @@ def fresh(took_s: float = NEAR_S) -> PingMeter:
 def test_a_ping_is_a_frame_with_a_number() -> None:
     meter = PingMeter(0.0)
     assert meter.due_ping(0.0) == frame(PING, b"read-1")
+    assert meter.is_unanswered()
     assert meter.answered(b"read-1", 0.1)
+    assert not meter.is_unanswered()
     assert meter.due_ping(1.0) == frame(PING, b"read-2")
 
 
@@ -85,6 +87,13 @@ def test_a_client_that_is_far_away_is_not_late() -> None:
     assert meter.waits(10.0 + 2 * FAR_S + 0.1)
 
 
+def test_a_client_whose_pongs_were_all_slow_is_late_after_a_fixed_time() -> None:
+    meter = fresh(10.0)
+    meter.due_ping(20.0)
+    assert not meter.waits(20.0 + LATEST_S - 0.1)
+    assert meter.waits(20.0 + LATEST_S + 0.1)
+
+
 def test_a_client_that_has_never_answered_is_not_late() -> None:
     meter = PingMeter(0.0)
     meter.due_ping(0.0)
@@ -104,3 +113,30 @@ def test_a_pong_for_another_ping_is_an_answer_that_measures_nothing(payload: byt
 
 def test_a_pong_that_nobody_asked_for_is_none_of_ours() -> None:
     assert not fresh().answered(b"read-1", 1.0)
+
+
+def test_a_new_client_is_watched_at_first() -> None:
+    meter = fresh()
+    assert meter.is_watched(PING_S - 0.1)
+    assert not meter.is_watched(PING_S)
+
+
+def test_a_ping_is_due_after_many_bytes_and_too_many_behind_it_fill_the_window() -> None:
+    meter = fresh()
+    meter.wrote(WINDOW_BYTES)
+    assert not meter.is_full()
+    ping = meter.due_ping(NEAR_S)
+    assert ping
+    meter.wrote(WINDOW_BYTES)
+    assert not meter.is_full()
+    meter.wrote(1)
+    assert meter.is_full()
+    assert meter.answered(ping[2:], 1.0)
+    assert not meter.is_full()
+
+
+def test_the_window_of_a_client_that_has_never_answered_is_not_full() -> None:
+    meter = PingMeter(0.0)
+    assert meter.due_ping(0.0)
+    meter.wrote(2 * WINDOW_BYTES)
+    assert not meter.is_full()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -13,6 +14,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from gateway.server.client_socket import ClientSocket
+
+
+@dataclass
+class FakeMeter:
+    """Of a client behind a proxy."""
+
+    watched: bool = False
+
+    def is_watched(self, now_s: float) -> bool:
+        return self.watched
 
 
 class FakeClientSocket:
@@ -29,9 +40,8 @@ class FakeClientSocket:
         self.ends = False
         self.takes = True
         self.unsent = 0
-        self.meter: object = None
+        self.meter: FakeMeter | None = None
         self.late = False
-        self.watched = False
         self.asked = 0
         self.offered: list[bytes] = []
         self.kept: list[tuple[bytes, int]] = []
@@ -52,12 +62,9 @@ class FakeClientSocket:
     def unsent_bytes(self) -> int:
         return self.unsent
 
-    def lags(self) -> bool:
+    def lags(self, now_s: float) -> bool:
         self.asked += 1
         return self.late
-
-    def is_watched(self) -> bool:
-        return self.watched
 
     def received(self) -> bytes:
         """What the other end has got since the last call."""
@@ -148,31 +155,36 @@ def test_sockets_that_are_backed_up_are_found_by_their_place(sockets: list[FakeC
     assert batch_of(sockets).backed_up(1, 5, 8192) == [2, 4]
 
 
-def test_clients_behind_a_proxy_are_backed_up_when_they_do_not_answer(sockets: list[FakeClientSocket]) -> None:
+async def test_clients_behind_a_proxy_are_backed_up_when_they_do_not_answer(sockets: list[FakeClientSocket]) -> None:
     for place in (1, 2, 4):
-        sockets[place].meter = object()
+        sockets[place].meter = FakeMeter()
     sockets[2].late = sockets[3].late = sockets[4].late = True
     sockets[3].unsent = 9000
     for each in sockets:
         each.ends = True
+    batch = batch_of(sockets)
     # The late one that is no proxy's is backed up by what its kernel holds.
-    assert batch_of(sockets).backed_up(0, 6, 8192) == [2, 3, 4]
+    assert batch.backed_up(0, 6, 8192) == [2, 3, 4]
     assert [each.asked for each in sockets] == [0, 1, 1, 0, 1, 0]
-    assert batch_of(sockets).backed_up(3, 4, 8192) == [3]
+    assert batch.backed_up(3, 4, 8192) == [3]
+    assert batch.backed_up(0, 3, 8192) == [2]
 
 
-def test_clients_that_were_late_are_asked_in_every_turn(sockets: list[FakeClientSocket]) -> None:
-    for place in (1, 4):
-        sockets[place].meter = object()
-    sockets[4].watched = True
+async def test_clients_that_are_watched_are_asked_in_every_turn(sockets: list[FakeClientSocket]) -> None:
+    meters = {place: FakeMeter() for place in (1, 4)}
+    for place, meter in meters.items():
+        sockets[place].meter = meter
     for each in sockets:
         each.ends = True
     batch = batch_of(sockets)
+    meters[4].watched = True
+    # All of them once.
     assert batch.backed_up(0, 1, 8192) == []
-    assert (sockets[1].asked, sockets[4].asked) == (0, 1)
+    assert (sockets[1].asked, sockets[4].asked) == (1, 1)
     sockets[4].late = True
     assert batch.backed_up(2, 3, 8192) == [4]
-    sockets[4].watched, sockets[1].watched = False, True
-    batch.backed_up(1, 2, 8192)
-    batch.backed_up(0, 1, 8192)
-    assert (sockets[1].asked, sockets[4].asked) == (2, 3)
+    assert (sockets[1].asked, sockets[4].asked) == (1, 2)
+    meters[4].watched, meters[1].watched = False, True
+    assert batch.backed_up(1, 2, 8192) == [4]
+    assert batch.backed_up(0, 1, 8192) == []
+    assert (sockets[1].asked, sockets[4].asked) == (3, 3)
