@@ -67,7 +67,7 @@ ROWS = (
     Row(
         (
             *("history", "access", "server.socket_batch", "server.handshake", "server.client_socket"),
-            "server.kernel_buffers",
+            *("server.kernel_buffers", "server.tls"),
         ),
     ),
     Row(("ops.metrics",)),

@@ -29,6 +29,7 @@ from gateway.protocol.frame import (
 from gateway.server.control_limit import ControlLimit
 from gateway.server.kernel_buffers import reset, unsent_bytes
 from gateway.server.ping_meter import PingMeter
+from gateway.server.tls import TlsTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,8 +43,7 @@ LATE_BYTES = 64 * 1024
 # Bytes of pongs that may wait for a client that reads nothing; above that, its pings are not answered.
 CONTROL_MAX_BYTES = 16 * 1024
 
-# A client gets this long to read the last bytes before the connection is ended.
-CLOSE_GRACE_S = 2.0
+CLOSE_GRACE_S = 2.0  # A client gets this long to read the last bytes before the connection is ended.
 
 _IDS = count(1)
 
@@ -60,7 +60,7 @@ class ClientSocket(asyncio.Protocol):
         "buffered",
         "client_close_code",
         "closing",
-        *("descriptor", "direct", "ending"),
+        *("descriptor", "ending", "plain", "tls"),
         "gateway_close_code",
         *("id", "last_message_s", "meter", "offence"),
         *("received_bytes", "takes_binary"),
@@ -101,11 +101,11 @@ class ClientSocket(asyncio.Protocol):
         self._control_limit = ControlLimit()
         self._receiver: Receiver | None = None
         # For `socket_batch.py`: bytes that have not left user space yet, and whether the transport is ending.
-        self.buffered: Callable[[], int] = transport.get_write_buffer_size
-        self.ending: Callable[[], bool] = transport.is_closing
+        self.tls = transport if isinstance(transport, TlsTransport) else None
+        self.plain = transport if self.tls is None else self.tls.plain  # Of the bytes as the kernel gets them.
+        self.buffered: Callable[[], int] = self.plain.get_write_buffer_size
+        self.ending: Callable[[], bool] = self.plain.is_closing
         self.descriptor: int = transport.get_extra_info("socket").fileno()
-        # TLS turns bytes into records inside the transport; without it, a write can go to the kernel directly.
-        self.direct = transport.get_extra_info("sslcontext") is None
         # Call `resume_writing` when nothing waits. Not 0 and 0: TLS pauses at "0 or more", for good.
         transport.set_write_buffer_limits(high=1, low=0)
         self.meter = PingMeter(now_s) if proxied else None
@@ -162,9 +162,10 @@ class ClientSocket(asyncio.Protocol):
         if self.meter is not None:
             self.meter.wrote(len(frames))
             frames += self.meter.due_ping(_now_s())
-        if not self.direct:
-            self.transport.write(frames)
-            return True
+        return self.send(frames if self.tls is None else self.tls.encrypt(frames))
+
+    def send(self, frames: bytes) -> bool:
+        """Write bytes as they are, encrypted behind TLS; returns whether the connection lives."""
         try:
             sent = os.write(self.descriptor, frames)
         except BlockingIOError:
@@ -180,7 +181,7 @@ class ClientSocket(asyncio.Protocol):
 
     def keep(self, frames: bytes, sent: int) -> None:
         """Give the bytes from `sent` on, which the kernel has not taken, to the transport."""
-        self.transport.write(memoryview(frames)[sent:])
+        self.plain.write(memoryview(frames)[sent:])
 
     def close(self, reason: Close, text: str = "") -> None:
         """Write a close frame; the connection ends when the client has answered it, or after `CLOSE_GRACE_S`."""

@@ -17,6 +17,7 @@ from gateway.server.client_socket import ClientSocket
 from gateway.server.handshake import handshake_protocol
 from gateway.server.http_protocol import http_protocol
 from gateway.server.shutdown import close_clients
+from gateway.server.tls import encrypted, tls_context
 
 if TYPE_CHECKING:
     import socket
@@ -53,6 +54,15 @@ class Server(uvicorn.Server):
         `turns`: when requests are decoded. `at_once`: answers some of them without the application.
         """
         stream, server, dialects = config().stream, config().server, config().dialects
+        http = http_protocol(
+            head_max_bytes=server.head_max_bytes,
+            stream_head_max_bytes=dialects.binance_head_bytes,
+            head_s=server.head_s,
+            exchange_s=server.exchange_s,
+            turns=turns,
+            at_once=at_once,
+        )
+        context = tls_context(server.tls_certificate, server.tls_key) if server.tls_certificate else None
         super().__init__(
             uvicorn.Config(
                 app,
@@ -64,14 +74,7 @@ class Server(uvicorn.Server):
                 # Keepalive and compression are ours; uvicorn's cost a timer and 64 KB per connection.
                 ws_ping_interval=None,
                 ws_per_message_deflate=False,
-                http=http_protocol(
-                    head_max_bytes=server.head_max_bytes,
-                    stream_head_max_bytes=dialects.binance_head_bytes,
-                    head_s=server.head_s,
-                    exchange_s=server.exchange_s,
-                    turns=turns,
-                    at_once=at_once,
-                ),
+                http=http if context is None else encrypted(context, http),
                 lifespan="off",
                 backlog=server.backlog,
                 access_log=False,
@@ -79,8 +82,6 @@ class Server(uvicorn.Server):
                 server_header=False,
                 # access.trusted_proxies says whose headers are used; uvicorn would use those of all local proxies.
                 proxy_headers=False,
-                ssl_certfile=server.tls_certificate or None,
-                ssl_keyfile=server.tls_key or None,
             )
         )
         self._settings = config

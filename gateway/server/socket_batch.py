@@ -10,6 +10,7 @@ import asyncio
 import os
 import sys
 from bisect import bisect_left
+from collections import deque
 from fcntl import ioctl
 from itertools import repeat
 from operator import call
@@ -40,7 +41,10 @@ class SocketBatch:
         self._descriptors = [socket.descriptor for socket in sockets]
         self._buffered = [socket.buffered for socket in sockets]
         self._ending = [socket.ending for socket in sockets]
-        self._direct = all(socket.direct for socket in sockets)
+        tls = [socket.tls for socket in sockets if socket.tls is not None]
+        # All or none of a server's clients are behind TLS.
+        self._encrypt = [each.encrypt_into for each in tls]
+        self._encrypted = [each.encrypted for each in tls]
         self._proxied = [place for place, socket in enumerate(sockets) if socket.meter is not None]
         self._watched = set(self._proxied)
 
@@ -54,14 +58,19 @@ class SocketBatch:
 
         Returns the indexes of the frames that were not taken.
         """
-        if not (self._direct and self._all_free(places)):
-            return self._offer_singly(places, frames, 0)
+        if not self._all_free(places):
+            return self._offer_singly(places, frames)
+        if self._encrypt:
+            # All of it: what follows writes the results in the same order.
+            deque(map(call, _picked(self._encrypt, places), frames), 0)
+            frames = list(map(call, _picked(self._encrypted, places)))
         sent: list[int] = []
         try:
             sent.extend(map(os.write, _picked(self._descriptors, places), frames))
         except OSError:
-            # The first one that failed and all after it are offered singly.
-            refused = self._offer_singly(places, frames, len(sent))
+            # The first one that failed and all after it are written singly.
+            start, sockets = len(sent), self._sockets
+            refused = [index for index in range(start, len(frames)) if not sockets[places[index]].send(frames[index])]
         else:
             refused = []
         if sent != list(map(len, frames[: len(sent)])):
@@ -101,10 +110,9 @@ class SocketBatch:
         ending, buffered = _picked(self._ending, places), _picked(self._buffered, places)
         return True not in map(call, ending) and not any(map(call, buffered))
 
-    def _offer_singly(self, places: Sequence[int], frames: Sequence[bytes], start: int) -> list[int]:
-        """Offer the frames from index `start` on."""
+    def _offer_singly(self, places: Sequence[int], frames: Sequence[bytes]) -> list[int]:
         sockets = self._sockets
-        return [index for index in range(start, len(frames)) if not sockets[places[index]].offer(frames[index])]
+        return [index for index, place in enumerate(places) if not sockets[place].offer(frames[index])]
 
 
 def _picked(of_all: list[T], places: Sequence[int]) -> Sequence[T]:

@@ -26,10 +26,25 @@ class FakeMeter:
         return self.watched
 
 
+class FakeTls:
+    """Numbers what it encrypts: no two results are the same."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._ready = b""
+
+    def encrypt_into(self, data: bytes) -> int:
+        self._count += 1
+        self._ready += b"%d:%b" % (self._count, data)
+        return len(data)
+
+    def encrypted(self) -> bytes:
+        ready, self._ready = self._ready, b""
+        return ready
+
+
 class FakeClientSocket:
     """What the batch knows of a `ClientSocket`."""
-
-    direct = True
 
     def __init__(self) -> None:
         self._ours, self._theirs = socket.socketpair()
@@ -41,6 +56,8 @@ class FakeClientSocket:
         self.takes = True
         self.unsent = 0
         self.meter: FakeMeter | None = None
+        self.tls: FakeTls | None = None
+        self.sent: list[bytes] = []
         self.late = False
         self.asked = 0
         self.offered: list[bytes] = []
@@ -54,6 +71,10 @@ class FakeClientSocket:
 
     def offer(self, frames: bytes) -> bool:
         self.offered.append(frames)
+        return self.takes
+
+    def send(self, frames: bytes) -> bool:
+        self.sent.append(frames)
         return self.takes
 
     def keep(self, frames: bytes, sent: int) -> None:
@@ -123,18 +144,27 @@ def test_a_socket_that_is_not_free_matters_only_if_it_is_written_to(sockets: lis
     assert (sockets[1].received(), sockets[3].received()) == (b"a", b"b")
 
 
-def test_sockets_that_encrypt_are_asked_themselves(sockets: list[FakeClientSocket]) -> None:
-    sockets[5].direct = False
-    assert batch_of(sockets).offer([0], [b"a"]) == []
-    assert sockets[0].offered == [b"a"]
+def test_each_socket_gets_what_its_own_tls_made_of_its_frame(sockets: list[FakeClientSocket]) -> None:
+    for each in sockets:
+        each.tls = FakeTls()
+    batch = batch_of(sockets)
+    assert batch.offer([0, 2, 5], [b"a", b"b", b"c"]) == []
+    assert batch.offer([2], [b"d"]) == []
+    assert [each.received() for each in sockets] == [b"1:a", b"", b"1:b2:d", b"", b"", b"1:c"]
 
 
-def test_from_the_first_write_that_fails_on_sockets_are_asked_themselves(sockets: list[FakeClientSocket]) -> None:
+@pytest.mark.parametrize("takes", [True, False])
+def test_from_the_first_write_that_fails_on_the_same_bytes_are_sent_singly(
+    sockets: list[FakeClientSocket], *, takes: bool
+) -> None:
+    for each in sockets:
+        each.tls = FakeTls()
     sockets[2].fill()
-    sockets[2].takes = False
-    assert batch_of(sockets).offer([0, 2, 4], [b"a", b"b", b"c"]) == [1]
-    assert sockets[0].received() == b"a"
-    assert (sockets[2].offered, sockets[4].offered) == ([b"b"], [b"c"])
+    sockets[2].takes = takes
+    assert batch_of(sockets).offer([0, 2, 4], [b"a", b"b", b"c"]) == ([] if takes else [1])
+    assert sockets[0].received() == b"1:a"
+    # Encrypted once: a record that is left out or sent twice breaks the connection.
+    assert (sockets[2].sent, sockets[4].sent) == ([b"1:b"], [b"1:c"])
 
 
 def test_what_the_kernel_does_not_take_of_a_frame_is_kept(sockets: list[FakeClientSocket]) -> None:
