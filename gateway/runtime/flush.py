@@ -109,8 +109,8 @@ class Flusher:
         self._woken = self._woken_by_close = False
         self._late_s = 0.0
         self._observed_s = self._upkeep_s = self._advanced_s = 0.0
-        self.flushed_s = 0.0
-        """When the last flush ended, on the monotonic clock."""
+        self.flushed_s = monotonic()
+        """When the last flush ended, on the monotonic clock; before the first one: when this was made."""
         ingest.notify(self.changed)
 
     def configure(self, config: Config) -> None:
