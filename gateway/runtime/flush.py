@@ -39,9 +39,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-LOOK_S = 0.2
-"""How often the time is looked at while nothing changes: klines end and data becomes stale by the clock alone."""
-
 CLOCK_SESSIONS = 16
 """Sessions that are catching up, written to between two readings of the clock."""
 
@@ -131,11 +128,16 @@ class Flusher:
             self._alarm.ring_at(self.schedule.wake_s(self._monotonic(), closed=closed))
 
     async def run(self) -> None:
-        """Flush whenever something is due until cancelled. A late flush is not repeated: the next one includes it."""
+        """Flush whenever something is due until cancelled. A late flush is not repeated: the next one includes it.
+
+        While nothing changes, the time is looked at once in the longest interval: klines end by the clock alone.
+        """
         while True:
             now_s = self._monotonic()
             next_s = self.schedule.next_s(now_s, self._hub.feed_state, self.load.periods)
-            due_s = await self._alarm.wait(min(next_s, now_s + LOOK_S))
+            due_s = await self._alarm.wait(min(next_s, now_s + self._longest_s))
+            if self._woken:
+                self.schedule.published(self._monotonic())
             self._woken = self._woken_by_close = False
             started_s, started_cpu_s = self._monotonic(), self._windows.cpu_s()
             self._counters.observe_lag(started_s - due_s)
@@ -152,7 +154,6 @@ class Flusher:
     async def flush(self) -> None:
         """Publish what has changed and write it to every session that is due."""
         now_s, now_ms = self._monotonic(), self._clock_ms()
-        self.schedule.published(now_s)
         self._publish(now_s, now_ms)
         hub, load = self._hub, self.load
         tracing = self._ingest.tracing if self._ingest.tracing.traces else None

@@ -10,7 +10,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from gateway.delivery.close_codes import Close
-from gateway.delivery.throttle import DEFAULT, FAST, TIER_INTERVALS_S
+from gateway.delivery.throttle import DEFAULT, FAST, FAST_LATENCY_MS, TIER_INTERVALS_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -148,6 +148,6 @@ class SessionWriter:
 
     def interval_ms(self, tier: int) -> int:
         """How long a session of a tier waits for an update at most, in milliseconds, as clients are told it."""
-        if tier == DEFAULT:
-            return self._longest_ms
-        return max(1, round(TIER_INTERVALS_S[tier] * 1000))
+        if tier == FAST:
+            return FAST_LATENCY_MS
+        return max(self._longest_ms, round(TIER_INTERVALS_S[tier] * 1000))
