@@ -70,7 +70,8 @@ async def days(redis_server: EmbeddedServer) -> AsyncIterator[Days]:
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gap_watch, "PERIOD_S", 0.02)
-    monkeypatch.setattr(gaps, "WAITS_MS", (40,) * 8)
+    # Longer than a start takes: what is stored after it must be found before the gap is given up.
+    monkeypatch.setattr(gaps, "WAITS_MS", (200,) * 8)
 
 
 @asynccontextmanager
