@@ -33,6 +33,9 @@ TOPICS_AT_ONCE = 200
 
 NOTIFY = "notify-keyspace-events"
 
+UNDATED_MS = 1000
+"""How old a ticker that does not say when it was written is taken for at most."""
+
 
 class KeyReader:
     """Remembers what it has read of each key and passes on only changes. Raises redis-py's errors and `OSError`."""
@@ -55,6 +58,8 @@ class KeyReader:
         self._topics = topics
         self._ingest = ingest
         self._tickers: dict[str, tuple[bytes, bytes | None]] = {}
+        # When each ticker was asked for last, by the feed's time.
+        self._asked_ms: dict[str, int] = {}
         self._tails: dict[Topic, SortedSetTail] = {}
         self.received_bytes = 0
         """Of the payloads passed on."""
@@ -74,6 +79,7 @@ class KeyReader:
             series = [topic for topic in chunk if topic.interval]
             symbols = [topic.symbol for topic in chunk if not topic.interval]
             batch: Batch = []
+            asked_ms = self._feed_clock() if self._feed_clock else 0
             answers = await self._answers(series, symbols)
             limit_ms = self._feed_clock.limit_ms() if self._feed_clock else math.inf
             for topic, answer in zip(series, answers, strict=False):
@@ -83,10 +89,21 @@ class KeyReader:
             if symbols:
                 values = answers[-1]
                 for symbol, value, updated in zip(symbols, values[::2], values[1::2], strict=True):
-                    if value is not None and self._tickers.get(symbol) != (value, updated):
-                        self._tickers[symbol] = (value, updated)
-                        written_ms = self._written_ms(symbol, updated, limit_ms)
-                        batch.append((Topic(symbol, ""), _with_event_time(value, written_ms)))
+                    earliest_ms = max(self._asked_ms.get(symbol, 0), asked_ms - UNDATED_MS)
+                    self._asked_ms[symbol] = asked_ms
+                    before = self._tickers.get(symbol, (None, None))
+                    if value is None or before == (value, updated):
+                        continue
+                    self._tickers[symbol] = (value, updated)
+                    written_ms = self._written_ms(symbol, updated, limit_ms)
+                    if written_ms is None and updated is not None and self._feed_clock:
+                        if value == before[0]:
+                            # What cannot be a time says nothing new of a value that is known.
+                            continue
+                        # It was written after the key was read last. Not later than that, because newer prices may
+                        # have been published meanwhile.
+                        written_ms = earliest_ms
+                    batch.append((Topic(symbol, ""), _with_event_time(value, written_ms)))
             changes += len(batch)
             self.received_bytes += sum(len(payload) for _, payload in batch)
             if batch:
@@ -139,7 +156,7 @@ class KeyReader:
         return answers
 
     def _written_ms(self, symbol: str, updated: bytes | None, limit_ms: float) -> int | None:
-        """When a ticker was written; `None` where it is not known: its arrival dates it then."""
+        """When a ticker was written; `None` where it is not known."""
         if updated is None:
             return None
         written_ms = time_of(updated)

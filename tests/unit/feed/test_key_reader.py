@@ -189,10 +189,31 @@ def test_a_last_update_that_cannot_be_is_unknown_and_noted(updated: bytes, odd: 
         keys.reader = KeyReader(keys.redis, TOPICS, keys.sink.ingest, clock, lambda kind, _: noted.append(kind))
         keys.strings = {"ticker:BTCUSDT": b'{"c":"1"}', "ticker:BTCUSDT:lastUpdate": updated}
         ((_, payload),) = await keys.changes(BTC)
-        assert payload == (b'{"c":"1"}' if odd else b'{"E":1700000000123,"c":"1"}')
+        assert payload == (b'{"E":1699999999000,"c":"1"}' if odd else b'{"E":1700000000123,"c":"1"}')
         assert noted == odd
 
     run()
+
+
+@in_virtual_time
+async def test_without_a_plausible_time_a_ticker_is_no_newer_than_the_read_before() -> None:
+    keys, now_ms = Keys(), 1_700_000_000_000
+    keys.reader = KeyReader(keys.redis, TOPICS, keys.sink.ingest, FeedClock(FeedTime(10_000), lambda: now_ms))
+
+    async def read(price: int, updated: bytes) -> list[bytes]:
+        keys.strings = {"ticker:BTCUSDT": b'{"c":"%d"}' % price, "ticker:BTCUSDT:lastUpdate": updated}
+        return [payload for _, payload in await keys.changes(BTC)]
+
+    assert await read(1, b"1699999999900") == [b'{"E":1699999999900,"c":"1"}']
+    now_ms += 100
+    assert await read(1, b"1800000000000") == [], "the same value, which may be older than what was published since"
+    now_ms += 100
+    assert await read(2, b"1800000000001") == [b'{"E":1700000000100,"c":"2"}']
+    now_ms += 100
+    assert await read(3, b"soon") == [b'{"E":1700000000200,"c":"3"}']
+    now_ms += 60_000
+    assert await read(4, b"1800000000003") == [b'{"E":1700000059300,"c":"4"}'], "read long ago"
+    assert await read(4, b"1700000060200") == [b'{"E":1700000060200,"c":"4"}']
 
 
 @in_virtual_time
