@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -302,3 +304,35 @@ class TestAuto:
                 assert up.inside.health.feed.mode == "poll"
                 await collector.ticker("2")
                 await until(lambda: (t := up.inside.market.ticker(SYMBOL)) is not None and t.last == "2", "the price")
+
+    async def test_a_stored_price_that_says_an_impossible_time_replaces_no_published_one(self) -> None:
+        with EmbeddedServer() as server:
+            async with Redis.from_url(server.url) as redis, Publisher(server) as collector:
+                await redis.zadd(f"klines:{SYMBOL}:1m", {kline_member(SYMBOL, "1m", kline(0, closed=True)): 1})
+                await collector.ticker("1")
+                config = make_config(server, feed=feed("auto"))
+                async with serving(config) as up, client(up) as someone:
+                    await someone.subscribe(PRICE)
+                    number = 1
+
+                    async def news() -> None:
+                        """A price that is published, and a kline that is only written."""
+                        nonlocal number
+                        number += 1
+                        event = {"s": SYMBOL, "c": str(number), "E": time.time_ns() // 1_000_000}
+                        await redis.publish(f"ticker:{SYMBOL}", json.dumps(event))
+                        await redis.set(f"lastClosed:{SYMBOL}:1m", T0 + number * MINUTE_MS)
+
+                    while up.inside.health.feed.mode != "poll":
+                        await news()
+                        await asyncio.sleep(0.05)
+                    seen: list[int] = []
+                    for _ in range(40):
+                        await news()
+                        await redis.set(f"ticker:{SYMBOL}:lastUpdate", (time.time_ns() // 1_000_000) * 2 + number)
+                        await asyncio.sleep(0.03)
+                        found = up.inside.market.ticker(SYMBOL)
+                        assert found is not None
+                        seen.append(int(found.last))
+                    assert seen == sorted(seen), "the stored price is 1 all along"
+                    assert seen[-1] > 1
