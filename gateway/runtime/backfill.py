@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gateway.history.aggregating_store import AggregatingStore, StoredKlines
     from gateway.market.market import Market
     from gateway.market.series import Series
+    from gateway.model.kline import Kline
 
     Name = tuple[str, str]
     """Symbol and interval of a series."""
@@ -254,7 +255,10 @@ class Backfill:
         if parts is None and series and not stored.klines and (divisor := self._market.divisor(series)):
             # The feed has sent the shorter interval, but the collector has not stored it yet.
             parts = Parts(divisor, [])
-        if stored.klines or parts or series:
+        if series and read.start_ms is None and _leaves_hole(series, stored.klines):
+            # The feed has brought klines since it was asked for the newest two, and there may be others between.
+            series.gap = True
+        elif stored.klines or parts or series:
             before = series.closed.end if series else 0
             self._market.reseed(symbol, interval, stored.klines, self._clock_ms(), parts)
             if series and read.start_ms is not None:
@@ -270,6 +274,12 @@ class Backfill:
 
 def _was_read(series: Series) -> bool:
     return bool(series.closed or series.derived_from)
+
+
+def _leaves_hole(series: Series, klines: Sequence[Kline]) -> bool:
+    """Whether the first of `klines` does not continue the newest closed one in memory."""
+    last = series.closed.last
+    return last is not None and bool(klines) and klines[0].open_time_ms > series.interval.next_open(last.open_time_ms)
 
 
 def _batches(symbols: Sequence[str], size: int) -> Iterator[Sequence[str]]:

@@ -32,6 +32,8 @@ class Store:
     def __init__(self) -> None:
         self.names = {"BTCUSDT", "ETHUSDT", "XRPUSDT"}
         self.klines: list[Kline] = closed_klines([0, 1])
+        self.later: list[Kline] = []
+        """What a read from a kline on finds, if it is something else than `klines`."""
         self.stored = {"1m"}
         self.last_closed_ms: dict[str, int] = {}
         self.has_tickers = True
@@ -51,7 +53,8 @@ class Store:
             return []
         await self._read("klines", *(f"{read.symbol} {read.interval}" for read in reads))
         self.limits += [(read.limit, read.start_ms) for read in reads]
-        return [self.klines if read.interval in self.stored else [] for read in reads]
+        klines = [self.later or self.klines if read.start_ms is not None else self.klines for read in reads]
+        return [found if read.interval in self.stored else [] for read, found in zip(reads, klines, strict=True)]
 
     async def has_klines_of(self, series: Sequence[tuple[str, str]]) -> list[bool]:
         if series:
@@ -438,3 +441,30 @@ async def test_what_was_stored_while_the_store_was_being_read_is_read_again(worl
     assert world.backfill.start_series(series)
     await world.settle()
     assert [known.open_time_ms for known in series.closed] == [T0 + number * MINUTE_MS for number in range(1, 5)]
+
+
+async def test_klines_that_come_before_a_new_series_is_seeded_leave_no_hole(world: World) -> None:
+    world.store.klines = closed_klines([4, 5])
+    answer = asyncio.Event()
+
+    async def symbols() -> set[str]:
+        world.store.gate = answer
+        return {"BTCUSDT"}
+
+    world.store.symbols = symbols  # type: ignore[method-assign]
+    world.start_all()
+    await world.settle()
+    world.market.apply(kline_update(kline(1, closed=True)), T0)
+    opens: list[list[int]] = []
+    read = world.market.reseed
+
+    def noted(*args: Any) -> None:
+        read(*args)
+        opens.append([(known.open_time_ms - T0) // MINUTE_MS for known in world.series().closed])
+
+    world.market.reseed = noted  # type: ignore[assignment, method-assign]
+    answer.set()
+    world.store.later = closed_klines([1, 2, 3, 4, 5])
+    await world.settle()
+    assert (world.done, opens) == (1, [[2, 3, 4, 5]])
+    assert world.store.limits == [(SEED_KLINES, None), (KLINES_MAX, T0 + MINUTE_MS)]
