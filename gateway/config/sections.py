@@ -119,7 +119,7 @@ class MarketConfig(Section, frozen=True):
 
 
 class StreamConfig(Section, frozen=True):
-    flush_min_ms: Annotated[int, Meta(ge=1, le=1000)] = 5
+    flush_min_ms: Annotated[int, Meta(ge=1, le=1000)] = 4
     flush_max_ms: Annotated[int, Meta(ge=5, le=1000)] = 60
     flush_share: Annotated[float, Meta(gt=0, le=1)] = 0.6
     fast_share: Annotated[float, Meta(gt=0, le=1)] = 0.2
