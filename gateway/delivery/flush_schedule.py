@@ -191,14 +191,12 @@ class FlushSchedule:
         return self._cost_s / self._longest_s + self._slower_share
 
     def _interval_s(self, tier: int) -> float:
-        """Between two flushes of a group."""
-        return max(self._tiers[tier].interval_s, self.interval_s)
+        """Between two flushes of a group; those of the fast tier only wait for their share of the core."""
+        return 0.0 if tier == FAST else max(self._tiers[tier].interval_s, self.interval_s)
 
     def _due_s(self, group: Group, feed_state: FeedState, periods: Periods) -> float:
         """When the group may be flushed next, its tier's turn apart."""
         if group.changed or group.feed_state is not feed_state or group.ticker_period != periods.ticker:
-            if group.tier == FAST:
-                return group.flushed_s
             return group.flushed_s + self._interval_s(group.tier)
         if group.catching_up:
             return group.flushed_s + max(self._longest_s, self._tiers[group.tier].interval_s)

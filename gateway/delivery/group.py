@@ -16,7 +16,7 @@ from gateway.delivery.channel import KlineChannel
 from gateway.delivery.subscription_set import Cohort
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from collections.abc import Set as AbstractSet
 
     from gateway.delivery.channel import Channel, Lane
@@ -122,10 +122,8 @@ class Group:
         return channel in self._changed
 
     def behind(self, subscription_set: SubscriptionSet) -> list[int]:
-        """Channels of a subscription set with values that the group has not been sent: the sessions in sync lack
-        them."""
-        changed = {channel.n for channel in self._changed}
-        return [n for n in subscription_set.ns if n in changed] if changed else []
+        """Channels of a subscription set with values that the group, and so its sessions in sync, were not sent."""
+        return self._waiting(subscription_set, ())
 
     def overrun(self) -> list[KlineChannel]:
         """Channels of which more klines have closed since the last flush than their log holds."""
@@ -210,15 +208,14 @@ class Group:
         self._members_current = False
 
     def leave_sync(self, session: Session) -> None:
-        """Take a session out of its cohort, if it has one: it lacks what comes after its last flush."""
+        """Take a session out of its cohort, if it has one: it is behind with what comes after its last flush."""
         cohort = session.cohort
         if cohort is None:
             return
         is_served = self._positions.get(session, -1) < self._served_to
         session.leave_sync(*self._sent_to(cohort, is_served=is_served))
         # What a flush has let go may have changed before the flush before it.
-        waiting = {channel.n for channel in self._changed}.union(() if is_served else self._written)
-        session.add_pending(n for n in session.subscription_set.ns if n in waiting)
+        session.add_pending(self._waiting(session.subscription_set, () if is_served else self._written))
         self.catching_up.add(session)
         self._positions.pop(session, None)
         self._in_sync.remove(session)
@@ -273,6 +270,11 @@ class Group:
                 self._base[n] = channel.value
                 self._log_offsets[n] = channel.closed_end if isinstance(channel, KlineChannel) else 0
             self._users[n] += 1
+
+    def _waiting(self, subscription_set: SubscriptionSet, written: Iterable[int]) -> list[int]:
+        """Channels of a subscription set that have changed since the last flush, or are in `written`."""
+        waiting = {channel.n for channel in self._changed}.union(written)
+        return [n for n in subscription_set.ns if n in waiting] if waiting else []
 
     def _sent_to(self, cohort: Cohort, *, is_served: bool) -> tuple[int, dict[int, int], FeedState]:
         """What a session in sync has been sent: up to which flush, to which offset in each log, which feed state.

@@ -49,7 +49,7 @@ SHED_PARTS = 200
 """At the last load level one in so many clients is disconnected at a time: all at once would come back as a storm."""
 
 ENDS_PARTS, ENDS_MIN = 32, 16
-"""Sessions that lack a closed kline and cannot be told: so many are disconnected at a time, for the same reason."""
+"""Sessions that miss a closed kline for good: so many are disconnected at a time, for the same reason."""
 
 
 class Flusher:

@@ -147,7 +147,7 @@ class SessionWriter:
             session.announce_interval(self.interval_ms(tier), reason)
 
     def interval_ms(self, tier: int) -> int:
-        """How long a session of a tier waits for an update at most, in milliseconds, as clients are told it."""
+        """How long a session of a tier waits for an update at most, in milliseconds; what clients are sent."""
         if tier == FAST:
             return FAST_LATENCY_MS
         return max(self._longest_ms, round(TIER_INTERVALS_S[tier] * 1000))

@@ -319,15 +319,21 @@ async def test_a_feed_of_yesterday_is_not_held_up_by_a_message_of_today(server: 
         await found.prices_follow()
 
 
-@pytest.mark.parametrize("stored", [0, 65], ids=["nothing-known-before", "some-known-before"])
-async def test_a_clock_that_is_an_hour_late_makes_no_kline_of_that_hour_an_event(
-    server: EmbeddedServer, stored: int
-) -> None:
+async def an_hour_ahead(server: EmbeddedServer, stored: int) -> tuple[Collector, int]:
+    """A collector whose time is an hour ahead of this machine's, and has stored so many klines; when the next opens."""
     collector = Collector(server, "pubsub")
     collector.shift_ms = 60 * MINUTE_MS
     open_ms = this_minute() + collector.shift_ms
     for minutes in range(stored, 0, -1):
         await collector.kline(open_ms - minutes * MINUTE_MS, closed=True)
+    return collector, open_ms
+
+
+@pytest.mark.parametrize("stored", [0, 65], ids=["nothing-known-before", "some-known-before"])
+async def test_a_clock_that_is_an_hour_late_makes_no_kline_of_that_hour_an_event(
+    server: EmbeddedServer, stored: int
+) -> None:
+    collector, open_ms = await an_hour_ahead(server, stored)
     config = make_config(
         server, market={"intervals": ("1m",), "unknown_after_s": 0.0}, stream={"closed_log": 100, "flush_max_ms": 20}
     )
@@ -353,11 +359,7 @@ async def test_a_clock_that_is_an_hour_late_makes_no_kline_of_that_hour_an_event
 async def test_a_clock_that_is_an_hour_late_costs_a_client_that_resumes_nothing(
     server: EmbeddedServer, stored: int
 ) -> None:
-    collector = Collector(server, "pubsub")
-    collector.shift_ms = 60 * MINUTE_MS
-    open_ms = this_minute() + collector.shift_ms
-    for minutes in range(stored, 0, -1):
-        await collector.kline(open_ms - minutes * MINUTE_MS, closed=True)
+    collector, open_ms = await an_hour_ahead(server, stored)
     bars = f"kline:{SYMBOL}:1m"
     async with (
         serving(make_config(server, market={"intervals": ("1m",), "unknown_after_s": 0.0}), ready=False) as up,

@@ -318,7 +318,7 @@ async def test_klines_of_a_series_are_stale_while_the_store_is_slow_to_say_what_
         assert state(someone, PRICE) == ("live", "")
         assert await stale(up, KLINES_URL) == "repair"
         assert set((await lanes(up)).values()) == {""}
-        # What is derived from the series lacks the same klines.
+        # What is derived from the series misses the same klines.
         await someone.until(lambda: state(someone, five) == state(someone, hours) == ("stale", "repair"))
         async with client(up) as late:
             await late.subscribe(BARS)

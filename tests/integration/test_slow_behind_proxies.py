@@ -35,7 +35,7 @@ pytestmark = pytest.mark.proxies
 
 
 class Reader:
-    """A client that reads when it is told to, answers pings then, and notes the prices of one symbol."""
+    """A client that reads on command, answers pings then, and notes the prices of one symbol."""
 
     def __init__(self, peer: Peer) -> None:
         self.peer = peer

@@ -1,4 +1,4 @@
-"""Which series the feed state is told, and for how long."""
+"""Which series are stale in the feed state, and for how long."""
 
 from __future__ import annotations
 
