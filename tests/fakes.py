@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from gateway.protocol.frame import KEEPALIVE
 from loadtest.protocol.websocket import TEXT, server_frames
 
 if TYPE_CHECKING:
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
 
 def messages(data: bytes) -> list[Any]:
-    """The JSON messages of frames; numbers stay text, so that no digit is lost."""
+    """The JSON messages of frames, or of events; numbers stay text, so that no digit is lost."""
+    if data.startswith((b"data:", b"id:", b"retry:")):
+        return [parsed(line[5:]) for line in data.split(b"\n") if line.startswith(b"data:")]
     return [parsed(payload) for opcode, payload in server_frames(data) if opcode == TEXT]
 
 
@@ -56,6 +59,9 @@ class FakeSocket:
         self._stuck = self.stalled
         self.written.append(frames)
         return True
+
+    def ping(self) -> None:
+        self.offer(KEEPALIVE)
 
     def busy(self) -> bool:
         return self._stuck
@@ -241,7 +247,7 @@ class Folder:
         view = self._by_n[int(message["n"])]
         assert view.name == message["channel"]
         first = not view.live
-        view.live, view.state = True, message["state"]
+        view.live, view.state = not message.get("more"), message["state"]
         view.snapshots += 1
         view.resyncs += message.get("resync", False)
         if "ticker" in message:

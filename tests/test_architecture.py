@@ -25,7 +25,8 @@ class Row:
     """Modules that may import each other within their package, and everything in the rows above."""
 
     modules: tuple[str, ...]
-    """Names below `gateway`; a package stands for all of its modules, the longest match counts."""
+    """Names below `gateway`, those of `collector` in full; a package stands for all of its modules, the longest match
+    counts."""
     pure: bool = False
     outside: tuple[str, ...] | None = None
     """Packages (or modules of them) beyond the standard library that may be imported; None: any."""
@@ -36,7 +37,7 @@ ROWS = (
     Row(("model",), pure=True, outside=()),
     Row(("config",), pure=True, outside=("msgspec",)),
     Row(("ops.logs", "ops.counters"), outside=("orjson", "prometheus_client", "psutil")),
-    Row(("feed.decode",), pure=True, outside=("orjson",)),
+    Row(("feed.decode", "feed.formats"), pure=True, outside=("orjson",)),
     Row(("market",), pure=True, outside=()),
     Row(("delivery",), pure=True, outside=()),
     Row(
@@ -44,7 +45,11 @@ ROWS = (
         pure=True,
         outside=("orjson", "websockets.utils"),
     ),
-    Row(("redis.backoff", "redis.breaker", "redis.contract", "redis.name_refusals"), pure=True, outside=("msgspec",)),
+    Row(
+        ("redis.backoff", "redis.breaker", "redis.contract", "redis.name_refusals", "redis.stream_names"),
+        pure=True,
+        outside=("msgspec",),
+    ),
     Row(
         (
             *("feed.conflate", "feed.surge_filter", "feed.mode_detector", "feed.key_changes", "feed.silence"),
@@ -61,16 +66,48 @@ ROWS = (
         pure=True,
         outside=(),
     ),
+    Row(
+        (
+            *("collector.events", "collector.encode", "collector.exchange", "collector.budget", "collector.selection"),
+            *("collector.series", "collector.contract", "collector.unstored", "collector.outbox", "collector.script"),
+            *("collector.composer", "collector.gap_request"),
+        ),
+        pure=True,
+        outside=(),
+    ),
+    Row(
+        (
+            *("collector.binance.facts", "collector.binance.payloads", "collector.binance.plan"),
+            *("collector.binance.silence", "collector.binance.weight"),
+        ),
+        pure=True,
+        outside=("orjson",),
+    ),
+    Row(("archive.blocks",), pure=True, outside=()),
+    Row(("archive.dump_rows",), pure=True, outside=("orjson",)),
+    Row(("archive.dumps",), pure=True, outside=()),
+    Row(("archive",), outside=("asyncpg", "pyarrow")),
     Row(("redis",), outside=("redis", "hiredis")),
+    Row(("collector.binance",), outside=("aiohttp", "orjson", "websockets")),
     Row(("feed",)),
+    Row(("collector",)),
     Row(("server.ping_meter", "server.control_limit"), pure=True, outside=()),
     Row(
         (
             *("history", "access", "server.socket_batch", "server.handshake", "server.client_socket"),
-            *("server.kernel_buffers", "server.tls"),
+            *("server.kernel_buffers", "server.tls", "server.event_socket"),
         ),
     ),
     Row(("ops.metrics",)),
+    Row(
+        (
+            *("replay.address", "replay.clock", "replay.walk", "replay.rolling_day", "replay.channels", "replay.track"),
+            *("replay.timeline", "replay.encoder", "replay.slots"),
+        ),
+        pure=True,
+        outside=(),
+    ),
+    Row(("replay",)),
     Row(("runtime",)),
     Row(
         ("ops.status.freshness", "ops.status.record", "ops.status.screen", "ops.status.combine", "ops.status.verdict"),
@@ -84,6 +121,9 @@ ROWS = (
     Row(("server",)),
     Row(("app",)),
     Row(("ops.status.remote", "ops.status.commands"), outside=("click",)),
+    Row(("command",), outside=("click", "uvloop")),
+    Row(("archive.commands",), outside=("click",)),
+    Row(("collector.run", "collector.commands")),
     Row(("cli",)),
     Row(("__main__",)),
 )
@@ -106,12 +146,17 @@ class Import:
 
 
 def module_name(path: Path) -> str:
-    """`gateway/feed/topics.py` -> `feed.topics`; the package's own `__init__` is ""."""
-    parts = path.relative_to(ROOT / "gateway").with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+    """`gateway/feed/topics.py` -> `feed.topics`, the package's own `__init__` -> "";
+    `collector/series.py` -> `collector.series`."""
+    package, *parts = path.relative_to(ROOT).with_suffix("").parts
+    if parts[-1] == "__init__":
+        del parts[-1]
+    return ".".join(parts if package == "gateway" else (package, *parts))
 
 
-SOURCES = {module_name(path): path for path in sorted((ROOT / "gateway").rglob("*.py"))}
+SOURCES = {
+    module_name(path): path for package in ("collector", "gateway") for path in sorted((ROOT / package).rglob("*.py"))
+}
 
 
 @cache
@@ -154,9 +199,21 @@ def imports(module: str) -> tuple[Import, ...]:
 
 
 def inner(imported: Import) -> str | None:
-    """The module's name below `gateway`, or None if it is not ours."""
+    """The module's name as in `SOURCES`, or None if it is not ours."""
     package, _, rest = imported.name.partition(".")
+    if package == "collector":
+        return imported.name
     return rest if package == "gateway" else None
+
+
+def full_name(module: str) -> str:
+    """As it is imported."""
+    return module if package_of(module) == "collector" else f"gateway.{module}"
+
+
+def is_declared_only(body: list[ast.stmt]) -> bool:
+    """Whether a function has no body but docstring and dots."""
+    return all(isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant) for statement in body)
 
 
 def row_of(module: str) -> int | None:
@@ -196,7 +253,7 @@ def test_every_module_has_a_row(module: str) -> None:
     if SOURCES[module].name == "__init__.py":
         assert any(row_of(other) is not None for other in MODULES if other.startswith(f"{module}."))
     else:
-        assert row_of(module) is not None, f"give gateway.{module} a place in ROWS"
+        assert row_of(module) is not None, f"give {full_name(module)} a place in ROWS"
 
 
 @each_module
@@ -211,7 +268,16 @@ def test_imports_go_up_only(module: str) -> None:
         same_group = row == own and (
             package_of(target) == package_of(module) or {package_of(target), package_of(module)} <= {"cli", "__main__"}
         )
-        assert row < own or same_group, f"{at(module, imported.line)}: gateway.{module} may not import gateway.{target}"
+        assert row < own or same_group, (
+            f"{at(module, imported.line)}: {full_name(module)} may not import {full_name(target)}"
+        )
+
+
+@each_module
+def test_only_the_command_line_knows_the_collector(module: str) -> None:
+    if module not in ("cli", "__main__") and package_of(module) != "collector":
+        named = [imported.name for imported in imports(module) if imported.name.partition(".")[0] == "collector"]
+        assert not named, module
 
 
 def test_the_python_client_imports_nothing_of_the_server() -> None:
@@ -228,6 +294,9 @@ def test_pure_modules_stay_pure(module: str) -> None:
         match node:
             case ast.Call(func=ast.Attribute(value=ast.Name(id="datetime" | "date"), attr=name)):
                 assert name not in CLOCK_CALLS, f"{at(module, node.lineno)}: reads the clock; take the time instead"
+            case ast.AsyncFunctionDef(body=body) if is_declared_only(body):
+                # A protocol says that others wait.
+                pass
             case ast.AsyncFunctionDef() | ast.Await():
                 pytest.fail(f"{at(module, node.lineno)}: a pure module does not wait")
 
@@ -239,7 +308,7 @@ def test_outside_packages_are_those_of_the_row(module: str) -> None:
     if allowed is None:
         return
     for imported in imports(module):
-        if imported.name.partition(".")[0] not in {"gateway", *sys.stdlib_module_names}:
+        if imported.name.partition(".")[0] not in {"collector", "gateway", *sys.stdlib_module_names}:
             admitted = any(f"{imported.name}.".startswith(f"{name}.") for name in allowed)
             assert admitted, f"{at(module, imported.line)}: {imported.name}"
 
@@ -258,7 +327,7 @@ def test_only_the_command_line_reads_the_environment(module: str) -> None:
     for node in ast.walk(tree(module)):
         match node:
             case ast.Attribute(value=ast.Name(id="os"), attr="environ" | "environb" | "getenv"):
-                assert module == "cli", f"{at(module, node.lineno)}: settings come from config.py"
+                assert module == "command", f"{at(module, node.lineno)}: settings come from config.py"
 
 
 @each_module
@@ -266,7 +335,7 @@ def test_every_module_says_what_it_owns(module: str) -> None:
     assert ast.get_docstring(tree(module)), f"{SOURCES[module].relative_to(ROOT)} has no docstring"
 
 
-@pytest.mark.parametrize("folder", ["gateway", "loadtest", "scripts", "simulator", "clients/python"])
+@pytest.mark.parametrize("folder", ["collector", "gateway", "loadtest", "scripts", "simulator", "clients/python"])
 def test_files_stay_short_enough_to_have_one_reason_to_change(folder: str) -> None:
     lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in (ROOT / folder).rglob("*.py")}
     too_long = {str(path.relative_to(ROOT)): lines for path, lines in lengths.items() if lines > MAX_LINES}

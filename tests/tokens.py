@@ -24,7 +24,7 @@ class Issuer:
     kid: str | None = None
     defaults: dict[str, Any] = field(default_factory=lambda: {"sub": "ann", "aud": AUDIENCE})
 
-    def token(self, *, lives_s: float = 300, headers: dict[str, Any] | None = None, **claims: Any) -> str:
+    def token(self, *, lives_s: float = 3600, headers: dict[str, Any] | None = None, **claims: Any) -> str:
         """A claim that is None is left out."""
         content = {**self.defaults, "exp": int(time.time() + lives_s), **claims}
         content = {name: value for name, value in content.items() if value is not None}

@@ -35,6 +35,10 @@ SETTINGS = {
     "token_connections": "limits.connections_per_token",
     "http_rate": "limits.http_per_min",
     "token_missing": "tokens.required",
+    "no_archive": "archive.path",
+    "no_replays": "replay.max_sessions",
+    "replays": "replay.max_sessions",
+    "address_replays": "replay.sessions_per_ip",
 }
 """The setting that decides, by the reason of a refusal. The messages of other reasons name it, or there is none."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import jwt
 
-from gateway.access.credentials import API_KEY_PREFIX, TOKEN_MAX, ApiKeys
+from gateway.access.credentials import API_KEY_PREFIX, TOKEN_MAX, ApiKeys, unverified
 from gateway.access.grants import TokenRefused, grant_of
 from gateway.access.key_set import RSA_MIN_BITS, KeySet
 from gateway.config import ConfigError
@@ -60,14 +60,18 @@ class Authenticator:
         return self._config.required
 
     async def verify(self, token: str) -> Grant:
-        """What a token permits; raises `TokenRefused`."""
+        """What a token permits; raises `TokenRefused`.
+
+        A token is of this gateway, and not `foreign`, if one of its keys has signed it, or if it says that it is: by
+        the prefix of the API keys, or by the name of a key, the issuer or the audience of the settings.
+        """
+        ours = token.startswith(API_KEY_PREFIX)
         if len(token) > TOKEN_MAX or not token.isascii():
-            raise TokenRefused(*_MALFORMED)
-        if token.startswith(API_KEY_PREFIX) or "." not in token:
-            grant = self._api_keys.find(token)
-            if grant is None:
-                raise TokenRefused("api_key", "Unknown API key.")
-            return grant
+            raise TokenRefused(*_MALFORMED, foreign=not ours)
+        if key := self._api_keys.find(token):
+            return key
+        if ours or "." not in token:
+            raise TokenRefused("api_key", "Unknown API key.", foreign=not ours)
         grant = grant_of(await self._claims(token), self._config.leeway_s)
         if self._is_revoked(grant):
             raise TokenRefused("revoked", "The token has been revoked.")
@@ -98,12 +102,15 @@ class Authenticator:
         return grant.id in self._revoked
 
     async def _claims(self, token: str) -> dict[str, Any]:
+        key, algorithm = None, ""
         try:
             header = jwt.get_unverified_header(token)
             algorithm, kid = str(header.get("alg")), header.get("kid")
             key = await self._key_for(algorithm, kid)
             if key is None:
-                raise TokenRefused("key", "No configured key verifies this token.")
+                raise TokenRefused(
+                    "key", "No configured key verifies this token.", foreign=not self._is_addressed_here(token)
+                )
             claims: dict[str, Any] = jwt.decode(
                 token,
                 key,
@@ -115,11 +122,23 @@ class Authenticator:
                 options={"require": ["exp", "aud", "sub"]},
             )
         except jwt.PyJWTError as error:
-            raise TokenRefused(*_REASONS.get(type(error), _MALFORMED)) from None
+            reason = _REASONS.get(type(error), _MALFORMED)
         except (ValueError, TypeError, OverflowError, RecursionError):
             # The library converts claims before it checks their types.
-            raise TokenRefused(*_MALFORMED) from None
-        return claims
+            reason = _MALFORMED
+        else:
+            return claims
+        foreign = not (_is_signed(token, key, algorithm) or self._is_addressed_here(token))
+        raise TokenRefused(*reason, foreign=foreign)
+
+    def _is_addressed_here(self, token: str) -> bool:
+        """Whether a JWT that no key has signed says that it is for this gateway."""
+        said = unverified(token)
+        return (
+            (bool(self._config.issuer) and said.issuer == self._config.issuer)
+            or (bool(self._config.audience) and self._config.audience in said.audiences)
+            or (self._key_set is not None and self._key_set.has(said.kid))
+        )
 
     async def _key_for(self, algorithm: str, kid: object) -> Any:
         if self._key is not None and algorithm == self._config.jwt_algorithm:
@@ -127,6 +146,17 @@ class Authenticator:
         if self._key_set is not None and (kid is None or isinstance(kid, str)):
             return await self._key_set.find(algorithm, kid)
         return None
+
+
+def _is_signed(token: str, key: Any, algorithm: str) -> bool:
+    """Whether a key has signed a token, whatever its claims are."""
+    if key is None:
+        return False
+    try:
+        jwt.PyJWS().decode(token, key, algorithms=[algorithm])
+    except (jwt.PyJWTError, ValueError, TypeError):
+        return False
+    return True
 
 
 def _one_key(config: TokensConfig) -> Any:

@@ -6,9 +6,10 @@ Never in the URL: URLs are logged by everything on the way.
 from __future__ import annotations
 
 import hmac
-from base64 import urlsafe_b64encode
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.access.grants import Grant
 
@@ -22,22 +23,60 @@ TOKEN_MAX = 8192
 """Longest token, in characters."""
 
 API_KEY_PREFIX = "kg_"
-"""Tells an API key from a JWT, and lets scanners for leaked secrets find it."""
+"""Of the keys that `make-key` prints: says that a key is meant for a gateway, and lets scanners for leaked secrets find
+it."""
 
 ENTROPY_BYTES = 32
 
 
-def token_of(header: Callable[[str], str | None], subprotocols: Iterable[str] = ()) -> str | None:
-    """The first token of `Authorization: Bearer` (RFC 6750, section 2.1), `X-API-Key`, Binance's `X-MBX-APIKEY` and the
-    subprotocols; None without one."""
+KEY_HEADERS = ("x-api-key", "x-mbx-apikey", "apikey")
+"""Headers with a key: ours, that of Binance's clients, that of Supabase's."""
+
+
+class Presented(NamedTuple):
+    """A token as it stands in a request."""
+
+    text: str
+    meant: bool = False
+    """It stands where only tokens for this gateway do. In the headers, clients send those of other services too."""
+
+
+def tokens_of(header: Callable[[str], str | None], subprotocols: Iterable[str] = ()) -> list[Presented]:
+    """The tokens of a request, each once: of `Authorization: Bearer` (RFC 6750, section 2.1), `KEY_HEADERS` and the
+    subprotocols, in this order."""
     scheme, _, token = (header("authorization") or "").partition(" ")
-    if scheme.lower() == "bearer" and token.strip():
-        return token.strip()
-    for name in ("x-api-key", "x-mbx-apikey"):
-        if key := header(name):
-            return key.strip()
+    texts = [token if scheme.lower() == "bearer" else "", *(header(name) or "" for name in KEY_HEADERS)]
+    found = dict.fromkeys(Presented(text.strip()) for text in texts if text.strip())
     offered = (name for name in subprotocols if name.startswith(TOKEN_SUBPROTOCOL))
-    return next((name.removeprefix(TOKEN_SUBPROTOCOL) for name in offered), None)
+    meant = [Presented(name.removeprefix(TOKEN_SUBPROTOCOL), meant=True) for name in offered]
+    return [*found, *meant[:1]]
+
+
+class Unverified(NamedTuple):
+    """What a JWT says about itself. Anybody can write it: it must not decide what a client may do."""
+
+    kid: object = None
+    issuer: object = None
+    audiences: tuple[object, ...] = ()
+
+
+def unverified(token: str) -> Unverified:
+    """What the header and the claims of a JWT say, as far as they can be read; its signature may be missing."""
+    header, _, rest = token.partition(".")
+    head, claims = _json_part(header), _json_part(rest.partition(".")[0])
+    audience = claims.get("aud")
+    return Unverified(
+        head.get("kid"), claims.get("iss"), tuple(audience) if isinstance(audience, list) else (audience,)
+    )
+
+
+def _json_part(text: str) -> dict[str, Any]:
+    """A part of a JWT as an object; empty if it is none."""
+    try:
+        part = json.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    except (ValueError, RecursionError):
+        return {}
+    return part if isinstance(part, dict) else {}
 
 
 def make_key(entropy: bytes) -> str:
@@ -66,5 +105,5 @@ class ApiKeys:
         digest, found = hash_of(key), None
         for name, known in self._entries:
             if hmac.compare_digest(digest, known):
-                found = Grant(f"key:{name}", fast=True)
+                found = Grant(f"key:{name}", fast=True, replay=True)
         return found

@@ -23,12 +23,16 @@ TIME_MAX_S = 1e12
 
 
 class TokenRefused(Exception):
-    """The token is not accepted. `reason` is a label for the metrics, `message` a text for the client."""
+    """The token is not accepted. `reason` is a label for the metrics, `message` a text for the client.
 
-    def __init__(self, reason: str, message: str) -> None:
+    `foreign`: nothing says that it is a token of this gateway. Other services' tokens are sent along by many clients.
+    """
+
+    def __init__(self, reason: str, message: str, *, foreign: bool = False) -> None:
         super().__init__(message)
         self.reason = reason
         self.message = message
+        self.foreign = foreign
 
 
 class Grant(NamedTuple):
@@ -44,6 +48,8 @@ class Grant(NamedTuple):
     http_per_min: float | None = None
     fast: bool = False
     """Whether it covers the fast tier, where tokens do (`stream.fast_for`)."""
+    replay: bool = False
+    """Whether it covers replays, where tokens are required."""
     id: str = ""
     """`jti` (RFC 7519, section 4.1.7), by which it can be revoked."""
 
@@ -68,9 +74,9 @@ def grant_of(claims: Mapping[str, Any], leeway_s: float = 0.0) -> Grant:
     expires_s: Any = claims.get("exp")
     if type(expires_s) not in (int, float) or not expires_s >= -TIME_MAX_S:
         raise TokenRefused("claims", "exp must be a number of seconds since the epoch.")
-    fast = claims.get("fast", False)
-    if type(fast) is not bool:
-        raise TokenRefused("claims", "fast must be true or false.")
+    fast, replay = claims.get("fast", False), claims.get("replay", False)
+    if type(fast) is not bool or type(replay) is not bool:
+        raise TokenRefused("claims", "fast and replay must be true or false.")
     return Grant(
         f"jwt:{subject}",
         min(expires_s, TIME_MAX_S) + leeway_s,
@@ -78,6 +84,7 @@ def grant_of(claims: Mapping[str, Any], leeway_s: float = 0.0) -> Grant:
         _rate(claims, "messages_per_s"),
         _rate(claims, "http_per_min"),
         fast,
+        replay,
         id,
     )
 

@@ -72,6 +72,10 @@ class KeySet:
         self._read_s = self._tried_s = float("-inf")
         self._reading: asyncio.Task[None] | None = None
 
+    def has(self, kid: object) -> bool:
+        """Whether a key of that name is known, for whatever algorithm. Keys without a name have none."""
+        return kid is not None and kid != "" and any(name == kid for _, name in self._keys)
+
     async def find(self, algorithm: str, kid: str | None) -> jwt.PyJWK | None:
         """The key of that name; if the token names none, the only key for the algorithm."""
         if self._clock_s() - self._read_s >= self._max_age_s:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 SELF = "self"
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+"""Hosts of this machine: a page from there is one that is being written, on a port of its own."""
 ANY = "*"
 OPAQUE = "null"
 """The Origin of pages without one: sandboxed frames, files, redirects (RFC 6454, section 7.1)."""
@@ -49,8 +51,12 @@ class OriginRule:
     """Patterns: `self` (same host as the stream), `*` (any), `null`, an origin, or an origin whose host begins with
     `*.` (all subdomains)."""
 
-    def __init__(self, patterns: Iterable[str]) -> None:
-        """Raises `ValueError` with a pattern that is invalid."""
+    def __init__(self, patterns: Iterable[str], *, own_machine: bool = False) -> None:
+        """`own_machine`: nobody else can reach the stream, so `self` is each page of this machine, on any port.
+
+        Raises `ValueError` with a pattern that is invalid.
+        """
+        self._own_machine = own_machine
         self._any = self._own = self._opaque = False
         self._exact: set[Origin] = set()
         self._below: list[Origin] = []
@@ -79,11 +85,12 @@ class OriginRule:
         if found is None:
             return False
         # Behind a proxy our own scheme is unknown, and the default port depends on it: use the page's.
-        if self._own and found.scheme in _PORTS and parse_origin(f"{found.scheme}://{host}") == found:
+        if self._own and found.scheme in _PORTS and self._is_own(found, host):
             return True
-        if found in self._exact:
-            return True
-        return any(
+        return found in self._exact or any(
             found.scheme == below.scheme and found.port == below.port and found.host.endswith(below.host)
             for below in self._below
         )
+
+    def _is_own(self, found: Origin, host: str) -> bool:
+        return parse_origin(f"{found.scheme}://{host}") == found or (self._own_machine and found.host in LOOPBACK)

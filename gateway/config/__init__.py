@@ -2,7 +2,11 @@
 
 from gateway.config.file import load_config, mask_url, masked
 from gateway.config.sections import (
+    STREAM_TEMPLATES,
     TEMPLATES,
+    ArchiveConfig,
+    AttributionConfig,
+    CollectConfig,
     Config,
     ConfigError,
     DialectsConfig,
@@ -20,7 +24,11 @@ from gateway.config.sections import (
 )
 
 __all__ = [
+    "STREAM_TEMPLATES",
     "TEMPLATES",
+    "ArchiveConfig",
+    "AttributionConfig",
+    "CollectConfig",
     "Config",
     "ConfigError",
     "DialectsConfig",

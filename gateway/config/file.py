@@ -59,6 +59,7 @@ def masked(config: Config) -> dict[str, Any]:
         redis["url"] = mask_url(redis["url"])
         for key in ("password", "sentinel_password"):
             redis[key] = redis[key] and "***"
+    data["archive"]["url"] = mask_url(config.archive.url)
     data["tokens"]["jwks"] = mask_url(config.tokens.jwks)
     for section, key in (("tokens", "jwt_secret"), ("operations", "token")):
         data[section][key] = data[section][key] and "***"

@@ -27,7 +27,7 @@ RELOADABLE = frozenset(
         "log.format",
     )
 )
-"""Keys on which no connection, no Redis key and no kline depends. README.md lists the same."""
+"""Keys on which no connection, no Redis key and no kline depends. docs/operations.md lists the same."""
 
 
 class Reload(NamedTuple):

@@ -8,7 +8,7 @@ from ipaddress import ip_network
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from gateway.config.sections import TEMPLATES, is_origin_pattern
+from gateway.config.sections import FOR_ONE_INTERVAL, STREAM_TEMPLATES, TEMPLATES, is_origin_pattern
 from gateway.model.interval import INTERVALS
 
 if TYPE_CHECKING:
@@ -29,19 +29,27 @@ def mistakes(config: Config) -> Iterator[str]:
         yield f"market.intervals: unknown interval {name!r}, expected one of {' '.join(INTERVALS)}"
     if not unknown:
         yield from _stored_mistakes(config.market)
-    yield from _redis_mistakes("redis", config.redis)
+    for name in config.archive.keep_days:
+        if name not in INTERVALS:
+            yield f"archive.keep_days: unknown interval {name!r}, expected some of {' '.join(INTERVALS)}"
+    yield from _redis_mistakes("redis", config.redis, config.market)
     for name, redis in config.sources.items():
         if not re.fullmatch(r"[a-z][a-z0-9_]{0,31}", name):
             yield (f"sources.{name}: expected a name of up to 32 small letters, digits and _")
-        yield from _redis_mistakes(f"sources.{name}", redis)
+        yield from _redis_mistakes(f"sources.{name}", redis, config.market)
     for key in ("tick_sizes", "step_sizes"):
         for symbol, size in getattr(config.dialects, key).items():
             if not is_symbol(symbol):
                 yield (f"dialects.{key}: {symbol!r} does not match market.symbol_pattern")
             if not Decimal(size):
                 yield (f"dialects.{key}: {symbol}: expected more than 0")
-    if config.feed.mode == "keyspace" and any(redis.cluster for redis in (config.redis, *config.sources.values())):
-        yield ("feed.mode: expected another mode with a cluster, where each node notifies about its own keys only")
+    if any(redis.cluster for redis in (config.redis, *config.sources.values())):
+        if config.feed.mode == "keyspace":
+            yield ("feed.mode: expected another mode with a cluster, where each node notifies about its own keys only")
+        if config.feed.mode == "streams":
+            yield (
+                "feed.mode: expected another mode with a cluster, where one read cannot wait for streams of all nodes"
+            )
     if config.feed.poll_min_ms > config.feed.poll_max_ms:
         yield ("feed.poll_min_ms: expected at most feed.poll_max_ms")
     if config.stream.flush_min_ms > config.stream.flush_max_ms:
@@ -65,6 +73,8 @@ def mistakes(config: Config) -> Iterator[str]:
             yield f"access.origins: expected {like}, got {pattern!r}"
     if int(config.operations.address.rpartition(":")[2] or 0) > 65535:
         yield ("operations.address: expected host:port with a port up to 65535")
+    if config.archive.path and config.archive.url:
+        yield "archive.url: expected archive.path or archive.url, not both"
     yield from _token_mistakes(config.tokens)
 
 
@@ -93,12 +103,22 @@ def _token_mistakes(tokens: TokensConfig) -> Iterator[str]:
         yield ("tokens.jwks: expected a file or an https:// URL: whoever could change the response could issue tokens")
 
 
-def _redis_mistakes(section: str, redis: RedisConfig) -> Iterator[str]:
+def _redis_mistakes(section: str, redis: RedisConfig, market: MarketConfig) -> Iterator[str]:
+    one_interval = len(market.stored or market.intervals) == 1
     for key, fields in TEMPLATES.items():
         template = getattr(redis, key)
+        may_lack = key in FOR_ONE_INTERVAL and "{interval}" not in template
+        hint = "; without {interval} only where market.stored has one interval" if may_lack and not one_interval else ""
         for field in ("{symbol}", "{interval}"):
+            if field == "{interval}" and may_lack and one_interval:
+                continue
             if template.count(field) != (field in fields):
-                yield (f"{section}.{key}: expected {' and '.join(fields)} once each, got {template!r}")
+                expected = f"{' and '.join(fields)} once each" if fields else "no placeholder"
+                yield (f"{section}.{key}: expected {expected}, got {template!r}{hint}")
+    for key in STREAM_TEMPLATES:
+        template = getattr(redis, key)
+        if any(template.count(field) > 1 for field in ("{symbol}", "{interval}")):
+            yield (f"{section}.{key}: expected {{symbol}} and {{interval}} at most once each, got {template!r}")
     if "{symbol}" in redis.prefix or "{interval}" in redis.prefix:
         yield (f"{section}.prefix: expected no placeholder, got {redis.prefix!r}")
     if redis.sentinels and redis.cluster:

@@ -6,6 +6,7 @@ import re
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from gateway.model.symbol import DEFAULT_SYMBOL_PATTERN
 
@@ -65,6 +66,7 @@ class RedisConfig(Section, frozen=True):
     command_timeout_s: Seconds = 2.0
     retry_s: Annotated[tuple[Seconds, ...], Meta(min_length=1)] = (1.0, 2.0, 4.0)
     watchdog_s: Seconds = 3.0
+    format: Literal["", "binance", "cryptofeed", "ccxt", "array"] = ""
     prefix: str = ""
     ticker_key: str = "ticker:{symbol}"
     ticker_updated_key: str = "ticker:{symbol}:lastUpdate"
@@ -72,10 +74,16 @@ class RedisConfig(Section, frozen=True):
     last_closed_key: str = "lastClosed:{symbol}:{interval}"
     ticker_channel: str = "ticker:{symbol}"
     klines_channel: str = "klines:{symbol}:{interval}"
+    bundle_channel: str = "bundle"
+    ticker_stream: str = "stream:ticker:{symbol}"
+    klines_stream: str = "stream:klines:{symbol}:{interval}"
+    request_channel: str = "collector:requests"
+    lease_key: str = "collector:lease"
 
 
 class FeedConfig(Section, frozen=True):
-    mode: Literal["auto", "pubsub", "keyspace", "poll"] = "auto"
+    mode: Literal["auto", "pubsub", "keyspace", "poll", "streams"] = "auto"
+    format: Literal["binance", "cryptofeed", "ccxt", "array"] = "binance"
     auto_after_s: Seconds = 5.0
     enable_notifications: bool = False
     poll_min_ms: Annotated[int, Meta(ge=10)] = 100
@@ -95,8 +103,17 @@ TEMPLATES = {
     "last_closed_key": ("{symbol}", "{interval}"),
     "ticker_channel": ("{symbol}",),
     "klines_channel": ("{symbol}", "{interval}"),
+    "bundle_channel": (),
+    "request_channel": (),
+    "lease_key": (),
 }
 """Templates of keys and channels, and the placeholders that each must contain once."""
+
+FOR_ONE_INTERVAL = ("klines_key", "klines_channel")
+"""Those of them that need no `{interval}` where only one interval is taken from the collector."""
+
+STREAM_TEMPLATES = ("ticker_stream", "klines_stream")
+"""Templates of streams: their entries say which symbol and interval they are about, where the name does not."""
 
 
 class MarketConfig(Section, frozen=True):
@@ -191,7 +208,7 @@ class LimitsConfig(Section, frozen=True):
     history_rows_per_s: Seconds = 20000.0
     history_rows_burst: Count = 1_000_000
     http_per_min: Seconds = 100.0
-    http_burst: Count = 100
+    http_burst: Count = 600
     http_other_per_min: Seconds = 1200.0
     http_other_burst: Count = 1200
     shared: bool = False
@@ -210,8 +227,51 @@ class DialectsConfig(Section, frozen=True):
     quote_assets: tuple[str, ...] = ("USDT", "USDC", "FDUSD", "TUSD", "USDP", "USD1", "EURI", "IDRT", "BIDR", "DOGE")
     tick_sizes: dict[str, Step] = {}
     step_sizes: dict[str, Step] = {}
+    functions_unknown_symbol: Literal["error", "empty"] = "error"
     binance_head_bytes: Annotated[int, Meta(ge=1024, le=65536)] = 65536
     binance_message_bytes: Annotated[int, Meta(ge=256, le=1 << 20)] = 65536
+
+
+class ArchiveConfig(Section, frozen=True):
+    path: str = ""
+    url: Annotated[str, Meta(pattern=r"^$|^postgres(ql)?://")] = ""
+    keep_days: dict[str, Count] = {}
+
+
+class ReplayConfig(Section, frozen=True):
+    max_sessions: Annotated[int, Meta(ge=0)] = 4
+    sessions_per_ip: Count = 2
+    max_channels: Annotated[int, Meta(ge=1, le=1024)] = 100
+    cpu_share: Annotated[float, Meta(gt=0, le=1)] = 0.2
+
+
+class AttributionConfig(Section, frozen=True):
+    """Whose market data is shown."""
+
+    name: Annotated[str, Meta(max_length=64)] = ""
+    url: Annotated[str, Meta(pattern=r"^$|^https?://")] = ""
+    terms: Annotated[str, Meta(pattern=r"^$|^https?://")] = ""
+
+
+class CollectConfig(Section, frozen=True):
+    """What `gateway collect` does; the gateway itself does not read it."""
+
+    exchange: Annotated[str, Meta(pattern=r"^[a-z0-9:_-]{1,32}$")] = "binance"
+    symbols: tuple[str, ...] = ()
+    top: Annotated[int, Meta(ge=0, le=5000)] = 50
+    quote: Annotated[str, Meta(pattern=r"^[A-Z0-9]{1,20}$")] = "USDT"
+    symbol: Annotated[str, Meta(pattern=r"^[A-Z0-9._/-]*\{base\}[A-Z0-9._/-]*\{quote\}[A-Z0-9._/-]*$")] = (
+        "{base}{quote}"
+    )
+    intervals: Annotated[tuple[str, ...], Meta(min_length=1)] = ("1m", "5m", "15m", "1h", "4h", "1d")
+    listing_s: Annotated[float, Meta(ge=10)] = 300.0
+    rest_url: Annotated[str, Meta(pattern=r"^$|^https?://")] = ""
+    stream_url: Annotated[str, Meta(pattern=r"^$|^wss?://")] = ""
+    weight_share: Annotated[float, Meta(gt=0, le=1)] = 0.5
+    commands_a_day: Annotated[int, Meta(ge=0)] = 0
+    bundle: Literal["auto", "on", "off"] = "auto"
+    ha: bool = False
+    address: Annotated[str, Meta(pattern=r"^$|^\S+:\d{1,5}$")] = ""
 
 
 class LogConfig(Section, frozen=True):
@@ -238,4 +298,14 @@ class Config(Section, frozen=True):
     limits: LimitsConfig = LimitsConfig()
     operations: OperationsConfig = OperationsConfig()
     dialects: DialectsConfig = DialectsConfig()
+    archive: ArchiveConfig = ArchiveConfig()
+    replay: ReplayConfig = ReplayConfig()
+    attribution: AttributionConfig = AttributionConfig()
+    collect: CollectConfig = CollectConfig()
     log: LogConfig = LogConfig()
+
+    @property
+    def redis_by_source(self) -> dict[str, RedisConfig]:
+        """The Redis of each source by name, with the format of its payloads; `redis` where no source has a name."""
+        sources = self.sources or {"redis": self.redis}
+        return {name: replace(redis, format=redis.format or self.feed.format) for name, redis in sources.items()}

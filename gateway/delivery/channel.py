@@ -224,6 +224,8 @@ class Joined(NamedTuple):
     """Open time that the source had reached."""
     unread: bool
     """Whether klines that had closed before may still have to be read from the store."""
+    read_ms: int = 0
+    """Open time that the source had reached when they had been read; 0: they had been already, or are `unread`."""
 
 
 class StrictKlineChannel(KlineChannel):
@@ -287,10 +289,10 @@ class StrictKlineChannel(KlineChannel):
 
     def _since_ms(self, joined: Joined) -> int:
         # An impossible kline that has been dropped counts no more.
-        reached_ms = min(joined.reached_ms, self.series.reached_ms)
+        reached_ms = self.series.reached_ms
         if self.is_current:
-            return max(joined.at_ms, reached_ms)
-        return self.series.reached_ms if joined.unread else reached_ms
+            return max(joined.at_ms, min(joined.reached_ms, reached_ms))
+        return reached_ms if joined.unread else min(max(joined.reached_ms, joined.read_ms), reached_ms)
 
 
 class NoChannel(MarketChannel):

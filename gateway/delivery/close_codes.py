@@ -28,6 +28,7 @@ class Close(Enum):
     UNAUTHORIZED = (4004, "no valid token", False)
     TOKEN_EXPIRED = (4005, "token expired", True)
     MISSED = (4006, "a closed kline cannot be sent in order: read klines again", True)
+    ENDED = (4007, "the replay has ended", False)
 
     def __init__(self, code: int, reason: str, reconnect: bool) -> None:
         self.code = code

@@ -8,12 +8,13 @@ clients:
 | live | | usable data of the lane arrives |
 | disconnected | `redis` | no connection to the source |
 | backfilling | `repair` | connected again; what was missed meanwhile is being read from the store |
-| silent | `silent` | connected, and nothing usable for `stale_after_s`; or data again, but no fresh prices yet |
+| silent | `silent` | connected, and nothing usable when it was due; or data again, but no fresh prices yet |
 | malformed | `malformed` | messages arrive, and none of them is usable |
 | stopped | `prices`, `klines` | usable data arrives, but no prices; or no closed klines though some are due |
 
-Beside the lanes, single symbols can have stopped (`symbol`): see `delivery/symbol_pauses.py`. Single series can lack
-klines that are being read (`repair`): see `runtime/unread_series.py`.
+Beside the lanes, single symbols can have stopped (`symbol`): see `delivery/symbol_pauses.py`. The price of a symbol can
+be unknown after a break (`prices`): see `delivery/known_prices.py`. Single series can lack klines that are being read
+(`repair`): see `runtime/unread_series.py`.
 """
 
 from __future__ import annotations
@@ -23,19 +24,14 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.delivery.feed_times import FeedTimes
+from gateway.delivery.known_prices import KnownPrices
 from gateway.delivery.staleness import FeedState, SeriesName, Staleness, StaleReason, SymbolStates, with_unread
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-PRICES_SPREAD_S = 1.0
-"""A source that is back sends the price of its last symbol at most this long after that of its first."""
+    from collections.abc import Callable, Mapping
 
 PRICES_WAIT_S = 10.0
 """A source that is back and sends everything but prices for this time has stopped to send them."""
-
-FUTURE_MS = 1000
-"""How far the source's clock may be ahead of ours."""
 
 
 class State(Enum):
@@ -164,14 +160,15 @@ class FeedStateMachine:
     """Applies `TRANSITIONS` to the inputs, for each lane. `now_s` is monotonic, `now_ms` market time.
 
     Recovery: on a slow connection prices arrive last. So prices that are back are live once those of all symbols have
-    had time to arrive (`PRICES_SPREAD_S`). A source that never sent a price needs none.
+    had time to arrive (`KnownPrices.spread_s`). A source that never sent a price needs none.
     """
 
-    __slots__ = ("_all_since_s", "_closed", "_prices", "_series", "_symbols", "_unread", "current", "times")
+    __slots__ = ("_all_since_s", "_closed", "_known", "_prices", "_series", "_symbols", "_unread", "current", "times")
 
     def __init__(self, stale_after_s: float, close_grace_s: float = 2.0) -> None:
         """See `FeedTimes`."""
         self.times = FeedTimes(stale_after_s, close_grace_s)
+        self._known = KnownPrices(self.times)
         self.current = FeedState(StaleReason.DISCONNECTED)
         self._prices, self._closed = _Lane(StaleReason.PRICES), _Lane(StaleReason.KLINES)
         self._symbols: Mapping[str, SymbolStates] = {}
@@ -230,6 +227,11 @@ class FeedStateMachine:
             self._series = series
             self._renew()
 
+    def note_prices(self, is_unpriced: Callable[[str], bool]) -> None:
+        """See whether prices of unpriced symbols have come; once a flush."""
+        if self._known.drop_known(is_unpriced):
+            self._renew()
+
     # What becomes of the connection.
 
     def connected(self, now_s: float, now_ms: int) -> None:
@@ -238,16 +240,22 @@ class FeedStateMachine:
     def disconnected(self, now_s: float, now_ms: int) -> bool:
         """Returns whether there was a connection before."""
         self._unread = {}
+        self._known.time_passed(now_s, live=False)
         return self._apply(Input.DISCONNECTED, now_s, now_ms)
 
-    def backfill_done(self, now_s: float, now_ms: int, newest_price_ms: int, unread: frozenset[str]) -> None:
-        """All but the klines of `unread` has been read. `newest_price_ms`: time of the newest ticker, 0: unknown."""
+    def backfill_done(
+        self, now_s: float, now_ms: int, newest_ms: int, unread: frozenset[str], unpriced: frozenset[str] = frozenset()
+    ) -> None:
+        """All but the klines of `unread` has been read. `newest_ms`: time of the newest stored ticker, 0: unknown.
+
+        `unpriced`: symbols of which no usable ticker is stored, nor has one come since the connection was made.
+        """
         if self._unread:
             self._unread = {symbol: state for symbol, state in self._unread.items() if symbol in unread}
             self._renew()
         elif not self.current.live:
             self._unread = dict.fromkeys(unread, Staleness(StaleReason.BACKFILLING, self.current.since_ms))
-            self._date_stored_prices(now_s, now_ms, newest_price_ms)
+            self._known.store_read(now_s, now_ms, newest_ms, unpriced, self.current.since_ms)
             self.times.restart_closes(now_s)
             self._all_since_s, self._prices.fresh_since_s = now_s, math.inf
             self._apply(Input.BACKFILL_DONE, now_s, now_ms)
@@ -264,20 +272,7 @@ class FeedStateMachine:
             times.restart_closes(now_s)
         self._prices.fresh_since_s = math.inf if times.prices_old(now_s) else min(self._prices.fresh_since_s, now_s)
         self._apply(Input.TIME_PASSED, now_s, now_ms)
-
-    def _date_stored_prices(self, now_s: float, now_ms: int, newest_price_ms: int) -> None:
-        """A new connection makes nothing fresh: prices are as old as the last usable one, or as the store says.
-
-        Where neither is known, data counts as fresh. A price of the future only shows that this machine's clock is
-        wrong.
-        """
-        times, age_ms = self.times, now_ms - newest_price_ms
-        if newest_price_ms and age_ms > -FUTURE_MS:
-            stored_s = now_s - max(0, age_ms) / 1000
-            times.last_price_s = max(times.last_price_s, stored_s)
-            times.last_usable_s = max(times.last_usable_s, stored_s) if times.last_usable_s else stored_s
-        elif not times.last_usable_s:
-            times.last_usable_s = now_s
+        self._known.time_passed(now_s, live=self._prices.state is State.LIVE)
 
     def _apply(self, given: Input, now_s: float, now_ms: int) -> bool:
         """For each lane make the first transition whose condition holds; returns whether there was one."""
@@ -287,7 +282,8 @@ class FeedStateMachine:
         return bool(moved)
 
     def _renew(self) -> None:
-        closed, symbols = self._closed.staleness(), with_unread(self._symbols, self._unread)
+        closed = self._closed.staleness()
+        symbols = with_unread(self._symbols, self._unread, self._known.unknown)
         self.current = FeedState(*self._prices.staleness(), closed=closed, symbols=symbols, series=self._series)
 
     def _apply_to(self, lane: _Lane, given: Input, now_s: float, now_ms: int) -> bool:
@@ -312,7 +308,7 @@ class FeedStateMachine:
             wait_s = min(PRICES_WAIT_S, times.stale_after_s)
             return when is When.LANE_OLD or (when is When.LANE_OLD_AGAIN and now_s - self._all_since_s >= wait_s)
         if when is When.RECOVERED and lane is self._prices and times.last_price_s:
-            return now_s - lane.fresh_since_s >= min(PRICES_SPREAD_S, times.stale_after_s / 2)
+            return now_s - lane.fresh_since_s >= self._known.spread_s
         return when in (When.FRESH, When.RECOVERED)
 
     def _since_ms(self, lane: _Lane, since: Since, now_s: float, now_ms: int) -> int:
@@ -326,5 +322,5 @@ class FeedStateMachine:
                 return now_ms
         at_s = times.last_usable_s
         if since is Since.LANE:
-            at_s = times.last_price_s if lane is self._prices else times.closes_due_s
+            at_s = times.last_live_s if lane is self._prices else times.closes_due_s
         return now_ms - round((now_s - at_s) * 1000)

@@ -12,19 +12,23 @@ import math
 class FeedTimes:
     """Prices have to come all the time. Closed klines have to come when they are due, not in between.
 
-    A lane that the source never had is not judged: a collector may send closed klines only, or prices only.
+    A lane that the source never had is not judged: a collector may send closed klines only, or prices only. Where
+    nothing but closed klines comes, or comes any more, these are what the feed is judged by: between two closes it is
+    not silent.
     """
 
     __slots__ = (
         "_closed_ms",
         "_closed_s",
         "_due_s",
-        "_has_forming",
+        "_last_close_s",
         "allowance_s",
+        "last_forming_s",
         "last_message_s",
         "last_price_s",
         "last_refused_s",
         "last_usable_s",
+        "prices_stored",
         "stale_after_s",
     )
 
@@ -34,7 +38,9 @@ class FeedTimes:
         self.last_message_s = 0.0
         """When the last message arrived, usable or not."""
         self.last_usable_s = self.last_price_s = self.last_refused_s = 0.0
-        self._has_forming = False
+        self.last_forming_s = self._last_close_s = 0.0
+        self.prices_stored = False
+        """Whether the source has tickers in its store, however old."""
         # By the length of the interval in seconds: the newest close time, and when that kline arrived.
         self._closed_ms: dict[float, int] = {}
         self._closed_s: dict[float, float] = {}
@@ -52,14 +58,14 @@ class FeedTimes:
 
     def kline_usable(self, now_s: float) -> None:
         """A forming kline has been applied."""
-        self.last_usable_s = now_s
-        self._has_forming = True
+        self.last_usable_s = self.last_forming_s = now_s
 
     def kline_closed(self, now_s: float, interval_s: float, close_time_ms: int) -> None:
         """A closed kline has been applied; one that closed no later than others of its interval says nothing new."""
         self.last_usable_s = max(self.last_usable_s, now_s)
         if close_time_ms > self._closed_ms.get(interval_s, -1):
             self._closed_ms[interval_s], self._closed_s[interval_s] = close_time_ms, now_s
+            self._last_close_s = max(self._last_close_s, now_s)
             self._find_due()
 
     def closes_stored(self, now_s: float, interval_s: float, close_time_ms: int) -> None:
@@ -70,9 +76,14 @@ class FeedTimes:
             self._find_due()
 
     def restart_closes(self, now_s: float) -> None:
-        """Nothing could arrive for a while: the next closed kline is due one interval from now."""
-        self._closed_s = dict.fromkeys(self._closed_s, now_s)
-        self._find_due()
+        """Nothing could arrive for a while: the next closed kline is due one interval from now.
+
+        Where nothing else is to come, it is due when it would have been, because nothing else shows that the source has
+        come back.
+        """
+        if not self.only_closes:
+            self._closed_s = dict.fromkeys(self._closed_s, now_s)
+            self._find_due()
 
     def _find_due(self) -> None:
         """The next close that is due. An interval whose close is missing while another one has closed since then does
@@ -82,6 +93,24 @@ class FeedTimes:
         self._due_s = min((due_s for due_s in dues_s if due_s > newest_s), default=math.inf)
 
     # What is too old.
+
+    @property
+    def last_live_s(self) -> float:
+        """When the last price came; of a source without tickers, the last forming kline."""
+        return self.last_price_s or self.last_forming_s
+
+    @property
+    def only_closes(self) -> bool:
+        """Whether the source sends closed klines only, or goes on with these after all else has stopped."""
+        live_s = max(self.last_price_s, self.last_forming_s)
+        return bool(self._last_close_s) and (not live_s or self._last_close_s - live_s > self.stale_after_s)
+
+    @property
+    def quiet_until_s(self) -> float:
+        """Until when a connection may bring nothing; 0 where something else than closed klines has ever come: that it
+        has stopped may be the connection's fault."""
+        only_closes = self.only_closes and not (self.last_live_s or self.prices_stored)
+        return self._due_s + self.allowance_s if only_closes else 0.0
 
     @property
     def closed_intervals(self) -> dict[float, int]:
@@ -97,13 +126,12 @@ class FeedTimes:
         return now_s > self._due_s + self.allowance_s
 
     def prices_old(self, now_s: float) -> bool:
-        """Whether prices used to come, and none has for too long."""
-        return bool(self.last_price_s) and now_s - self.last_price_s > self.stale_after_s
+        """Whether prices used to come (or without tickers those of forming klines), and none has for too long."""
+        return bool(self.last_live_s) and now_s - self.last_live_s > self.stale_after_s
 
     def all_old(self, now_s: float) -> bool:
-        """Whether nothing usable has come for too long. Between two closes nothing has to, if nothing else ever did."""
-        waits_for_close = self._closed_s and not self.last_price_s and not self._has_forming
-        if waits_for_close:
+        """Whether nothing usable has come for too long. Between two closes nothing has to, if nothing else comes."""
+        if self.only_closes:
             return self.closes_overdue(now_s)
         return now_s - self.last_usable_s > self.stale_after_s
 

@@ -169,7 +169,7 @@ class Hub:
                 log_offsets[channel.n] = channel.log.end
         session.subscribe(self._subscription_sets.of(wanted), log_offsets, self.flush_number + 1)
         for channel in (self.channels[n] for n in log_offsets if n not in before):
-            self.strict.join(channel, session, now_ms, unread=self.feed_state.unread)
+            self.strict.join(channel, session, now_ms, unread=self.feed_state.is_unread(channel.symbol))
         session.add_pending(self.group_of(session).behind(session.subscription_set))
 
     def unsubscribe(self, session: Session, channels: Iterable[Channel]) -> None:

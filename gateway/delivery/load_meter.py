@@ -28,6 +28,8 @@ class Cause(StrEnum):
     HANDSHAKES = "handshakes"
     SNAPSHOTS = "snapshots"
     """What clients are sent when they subscribe or resume."""
+    REPLAYS = "replays"
+    """What is stored, sent again as if it happened now. It has a share of its own (`replay.cpu_share`)."""
     REST = "rest"
     """Everything else that this process does."""
     OTHERS = "others"

@@ -43,6 +43,7 @@ class Session:
         "cohort",
         "commands_paused",
         "control",
+        "depths",
         "ends_s",
         "feed_state",
         "hidden",
@@ -82,6 +83,8 @@ class Session:
         self.lacks_closed = False  # Whether pending closed klines of a channel without resyncs were dropped.
         self.snapshots_due: dict[int, SnapshotRequest] = {}
         """By channel number: the snapshots that must be sent before anything else of their channels."""
+        self.depths: dict[int, int] = {}
+        """By channel number: closed klines that a resync has to have, where the client has more than are cached."""
         self.control: list[bytes] = []
         """Replies that have not been written yet."""
         self.commands_paused = False
@@ -106,6 +109,7 @@ class Session:
             self.log_offsets.pop(n, None)
             self.pending.pop(n, None)
             self.snapshots_due.pop(n, None)
+            self.depths.pop(n, None)
         self.hidden = self.hidden.difference(gone)
 
     def set_style(self, style: Style) -> None:
@@ -157,11 +161,15 @@ class Session:
         """Send nothing of channel `n` until its resync, which covers what closes before `log_offset`."""
         self.log_offsets[n] = log_offset
         # A snapshot that was asked for and is not sent yet covers the resync.
-        self.snapshots_due.setdefault(n, RESYNC)
+        self.snapshots_due.setdefault(n, RESYNC._replace(history=self.depths.get(n, 0)))
 
     def want_snapshot(self, n: int, request: SnapshotRequest) -> None:
         """Send nothing of channel `n` before the snapshot that the client asks for."""
         self.snapshots_due[n] = request
+
+    def note_depth(self, n: int, klines: int) -> None:
+        """The client holds so many closed klines of channel `n`, as far as there are."""
+        self.depths[n] = max(klines, self.depths.get(n, 0))
 
     def put_off_snapshot(self, n: int) -> None:
         """Send the snapshot of channel `n` after the others that are due."""

@@ -47,6 +47,10 @@ class Sink(Protocol):
         """Bytes the kernel holds and has not sent yet."""
         ...
 
+    def ping(self) -> None:
+        """Show the client that the connection lives, and learn whether it does, unless earlier bytes wait."""
+        ...
+
     def pause(self) -> None:
         """Read no more commands of the client for now."""
         ...

@@ -27,6 +27,8 @@ class StaleReason(StrEnum):
     PRICES = "prices"
     KLINES = "klines"
     SYMBOL = "symbol"
+    STORE = "store"
+    """In replays only: what is stored cannot be read."""
 
 
 class Staleness(NamedTuple):
@@ -47,12 +49,15 @@ class SymbolStates(NamedTuple):
     klines: Staleness
 
 
-def with_unread(states: Mapping[str, SymbolStates], unread: Mapping[str, Staleness]) -> Mapping[str, SymbolStates]:
-    """The states of symbols, with those whose klines are still to be read from the store."""
-    if not unread:
+def with_unread(
+    states: Mapping[str, SymbolStates], unread: Mapping[str, Staleness], unpriced: Mapping[str, Staleness]
+) -> Mapping[str, SymbolStates]:
+    """The states of symbols, with those whose klines are still to be read from the store, or whose price is unknown."""
+    if not (unread or unpriced):
         return states
     live = SymbolStates(Staleness(), Staleness())
-    return {**states, **{name: states.get(name, live)._replace(klines=state) for name, state in unread.items()}}
+    found = {**states, **{name: states.get(name, live)._replace(klines=state) for name, state in unread.items()}}
+    return {**found, **{name: found.get(name, live)._replace(ticker=state) for name, state in unpriced.items()}}
 
 
 class FeedState:
@@ -101,6 +106,11 @@ class FeedState:
         """Whether the source has, or may have, data that has not been read yet."""
         return bool({self.prices.reason, self.closed.reason} & {StaleReason.DISCONNECTED, StaleReason.BACKFILLING})
 
+    def is_unread(self, symbol: str) -> bool:
+        """Whether the source has, or may have, klines of the symbol that have not been read yet."""
+        states = self.symbols.get(symbol)
+        return self.unread or (states is not None and states.klines.reason is StaleReason.BACKFILLING)
+
     def lanes(self) -> Mapping[str, Staleness]:
         """The state of each lane, by its name in metrics and status."""
         return {"ticker": self.prices, "forming": self.prices, "closed": self.closed}
@@ -115,7 +125,9 @@ class FeedState:
         """The state of a symbol's klines (of one interval, if it is given), with or without the forming one."""
         state = self.prices if self.closed.live and forming else self.closed
         if state.live and symbol in self.symbols:
-            state = self.symbols[symbol].klines
+            ticker, state = self.symbols[symbol]
+            if state.live and forming and ticker.reason is StaleReason.PRICES:
+                state = ticker
         return self.series.get((symbol, interval), state) if state.live and self.series else state
 
     def may_differ(self, other: FeedState) -> frozenset[str] | None:

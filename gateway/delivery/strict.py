@@ -65,15 +65,15 @@ class StrictSessions:
         self._to_end.pop(session, None)
 
     def note_feed_state(self, before: FeedState, after: FeedState) -> None:
-        """The feed state has changed. If the store has been read, all that had closed is known now."""
-        if not before.unread or after.unread:
-            return
-        self._due += self._joined
+        """The feed state has changed. All that had closed of symbols that have been read is known now."""
         for channel, sessions in self._joined.items():
+            if not before.is_unread(channel.symbol) or after.is_unread(channel.symbol):
+                continue
+            self._due.append(channel)
             for session, joined in sessions.items():
                 if joined.unread:
-                    reached_ms = joined.reached_ms if channel.is_current else channel.series.reached_ms
-                    sessions[session] = joined._replace(unread=False, reached_ms=reached_ms)
+                    # Whether the source replays the past may be known only once it sends the next kline.
+                    sessions[session] = joined._replace(unread=False, read_ms=channel.series.reached_ms)
 
     def note_refreshed(
         self, channel: Channel, sessions: Iterable[Session], leave_sync: Callable[[Session], None]

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from redis.exceptions import RedisError
 
+from gateway.feed.discovery import Discovery
 from gateway.feed.keyspace import sends_needed_events
 from gateway.feed.mode_detector import KLINES, TICKERS, FeedModeDetector
 from gateway.feed.pubsub import PubSubFeed
+from gateway.feed.silence import NEVER
 from gateway.redis.contract import Topic
 from gateway.redis.tasks import cancel_and_wait, run_together
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from gateway.feed.conflate import Batch
     from gateway.feed.key_reader import KeyReader
     from gateway.feed.pubsub import FeedSink
+    from gateway.feed.silence import Silence
     from gateway.market.series import Series
     from gateway.model.feed_time import FeedClock
     from gateway.model.ticker import Ticker
@@ -99,10 +102,10 @@ class AutoFeed:
         market: MarketView,
         make: Callable[[str, FeedSink], Feed],
         clock_s: Callable[[], float] = time.monotonic,
-        silent_after_s: float = math.inf,
+        silence: Silence = NEVER,
         feed_clock: FeedClock | None = None,
     ) -> None:
-        """`make`: makes a feed of another mode, for a sink. `silent_after_s`: as for `PubSubFeed`."""
+        """`make`: makes a feed of another mode, for a sink. `silence`: as for `PubSubFeed`."""
         self._feed_clock = feed_clock
         self.mode = "pubsub"
         """The active one."""
@@ -115,7 +118,7 @@ class AutoFeed:
         self._make = make
         self._clock_s = clock_s
         self._pubsub_relay = _Relay(sink, clock_s)
-        self._pubsub = PubSubFeed(redis, topics, self._pubsub_relay, deployment, silent_after_s)
+        self._pubsub = PubSubFeed(redis, topics, self._pubsub_relay, deployment, silence)
         self._fallback: Feed | None = None
         self._fallback_relay: _Relay | None = None
         self._fallback_task: asyncio.Task[None] | None = None
@@ -125,7 +128,8 @@ class AutoFeed:
         self._restart_detection()
         self._fallbacks = 0
         self._samples = 0
-        self._stored_symbols: set[str] = set()
+        self._discovery = Discovery(reader)
+        self._had_symbols = True
         self._ended_reconnects = self._ended_bytes = 0
         self.switches = 0
 
@@ -185,9 +189,10 @@ class AutoFeed:
 
     async def _sample(self) -> None:
         symbols = self._market.symbols()
-        if not symbols and self._samples % SAMPLES == 0:
-            self._stored_symbols = await self._reader.symbols()
-        symbols = symbols or sorted(self._stored_symbols)
+        self._had_symbols = self._had_symbols and bool(symbols)
+        if not self._had_symbols:
+            await self._discover()
+        symbols = symbols or sorted(self._discovery.symbols)
         first = self._samples // TURN_SAMPLES * SYMBOLS_AT_ONCE % max(1, len(symbols))
         sampled = symbols[first : first + SYMBOLS_AT_ONCE]
         topics = [Topic(symbol, interval) for symbol in sampled for interval in self._intervals]
@@ -196,6 +201,15 @@ class AutoFeed:
         known_ms = {topic: self._known_ms(topic) for topic in topics}
         feed_ms = self._feed_clock() if self._feed_clock else math.inf
         self._detector.sample(self._clock_s(), timestamps, known_ms, feed_ms)
+
+    async def _discover(self) -> None:
+        """Find the symbols that a collector brings into a store that had none, though it publishes nothing."""
+        now_s, found_before = self._clock_s(), self._discovery.has_looked
+        if self._discovery.is_settled(now_s):
+            self._had_symbols = True
+        elif await self._discovery.look(now_s) and found_before and self.mode == "pubsub":
+            # The sink reads what is stored.
+            self._sink.connected()
 
     def _known_ms(self, topic: Topic) -> int:
         if topic.interval:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 FULL_MIN_BYTES = 120
 """A full ticker or kline is longer, with its eight fields and more; only a shorter payload may be a delta."""
 
+CHANNEL_MAX_BYTES = 512
+"""Longer names in a bundle are cut: they name nothing, and names are remembered."""
+
 _DIGITS = b"0123456789.-"
 
 
@@ -82,10 +85,32 @@ class MessageBatcher:
         topics, at, payload = self._topics.by_name, self._channel_at, self._channel_at + 1
         batch = [(topic, message[payload]) for message in messages if (topic := topics[message[at]]) is not None]
         if refused := len(messages) - len(batch):
-            self._topics.count_refused(refused, [message[at] for message in messages])
+            channels = [message[at] for message in messages]
+            if self._topics.bundle in channels:
+                self.take(self._unbundled(messages))
+                return
+            self._topics.count_refused(refused, channels)
         if batch:
             self._passed_on = self.thinned
             self._sink.ingest(batch, self._passed_on - before)
+
+    def _unbundled(self, messages: list[list[bytes]]) -> list[list[bytes]]:
+        """The messages with each bundle replaced by what it carries, in order: lines of a channel, a space, a payload.
+
+        A bundle in a bundle is none.
+        """
+        at, bundle = self._channel_at, self._topics.bundle
+        found: list[list[bytes]] = []
+        for message in messages:
+            if message[at] != bundle:
+                found.append(message)
+                continue
+            head = message[:at]
+            for line in message[at + 1].split(b"\n"):
+                channel, _, payload = line.partition(b" ")
+                if channel and channel != bundle:
+                    found.append([*head, channel[:CHANNEL_MAX_BYTES], payload])
+        return found
 
     def _conflated(self, messages: list[list[bytes]]) -> list[list[bytes]]:
         """The newest full ticker of each channel, then everything else: klines, and deltas of either.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ResponseError
 
+from gateway.feed.formats.registry import CONTRACT
 from gateway.feed.key_changes import SortedSetTail
 from gateway.model.feed_error import Odd, ignore
 from gateway.model.timestamps import time_of
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
     from gateway.feed.conflate import Batch
+    from gateway.feed.formats.registry import Format
     from gateway.model.feed_error import OnOdd
     from gateway.model.feed_time import FeedClock
     from gateway.redis.connections import Address, CommandPart
@@ -47,11 +49,16 @@ class KeyReader:
         ingest: Callable[[Batch], None],
         feed_clock: FeedClock | None = None,
         on_odd: OnOdd = ignore,
+        payload_format: Format = CONTRACT,
     ) -> None:
         """`ingest` gets the changes of each round trip.
 
-        `feed_clock`: tells which times are impossible; `on_odd` counts those that are left out.
+        `feed_clock`: tells which times are impossible; `on_odd` counts those that are left out. `payload_format`: how
+        the keys' values are written, which decides what the keys hold.
         """
+        # Members of other formats say themselves whether they are closed, or `FormatSink` does.
+        self._as_closed = _closed if payload_format is CONTRACT else bytes
+        self._has_ticker_sets = payload_format.event_scores
         self._feed_clock = feed_clock
         self._on_odd = on_odd
         self._deployment = deployment
@@ -76,8 +83,8 @@ class KeyReader:
         """Read the topics' keys and pass on what is new, klines before prices; returns how many payloads that was."""
         changes = 0
         for chunk in _chunks(topics):
-            series = [topic for topic in chunk if topic.interval]
-            symbols = [topic.symbol for topic in chunk if not topic.interval]
+            series = [topic for topic in chunk if self._is_sorted_set(topic)]
+            symbols = [topic.symbol for topic in chunk if not self._is_sorted_set(topic)]
             batch: Batch = []
             asked_ms = self._feed_clock() if self._feed_clock else 0
             answers = await self._answers(series, symbols)
@@ -85,7 +92,7 @@ class KeyReader:
             for topic, answer in zip(series, answers, strict=False):
                 # A key of the contract's name may hold something else than a sorted set.
                 if not isinstance(answer, Exception):
-                    batch += [(topic, _closed(member)) for member in self._tail(topic).take(answer, limit_ms)]
+                    batch += [(topic, self._as_closed(member)) for member in self._tail(topic).take(answer, limit_ms)]
             if symbols:
                 values = answers[-1]
                 for symbol, value, updated in zip(symbols, values[::2], values[1::2], strict=True):
@@ -123,6 +130,13 @@ class KeyReader:
         """Return every symbol with a key of the contract. Walks the whole key space in steps."""
         return await scan_symbols(self._execute, await self._deployment.owners(), self._topics.of_keys)
 
+    async def size(self) -> int | None:
+        """The number of keys, of whomever; `None` where the server does not say."""
+        try:
+            return int(await self._execute("DBSIZE"))
+        except ResponseError:
+            return None
+
     async def notifications(self) -> str | None:
         """The server's `notify-keyspace-events`; `None` where it does not say."""
         try:
@@ -141,9 +155,15 @@ class KeyReader:
         topics = self._topics
         return topics.last_closed_key(symbol, interval) if interval else topics.ticker_updated_key(symbol)
 
+    def _is_sorted_set(self, topic: Topic) -> bool:
+        return bool(topic.interval) or self._has_ticker_sets
+
+    def _sorted_set_key(self, topic: Topic) -> str:
+        return self._topics.klines_key(*topic) if topic.interval else self._topics.ticker_key(topic.symbol)
+
     async def _answers(self, series: list[Topic], symbols: list[str]) -> list[Any]:
         commands: list[Sequence[CommandPart]] = [
-            self._tail(topic).command(self._topics.klines_key(*topic)) for topic in series
+            self._tail(topic).command(self._sorted_set_key(topic)) for topic in series
         ]
         if symbols:
             names = (self._topics.ticker_key, self._topics.ticker_updated_key)

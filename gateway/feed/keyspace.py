@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
 from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError, ResponseError
 
 from gateway.feed.pubsub import PubSubFeed
+from gateway.feed.silence import NEVER
 from gateway.redis.tasks import Retries, reason_of, run_together
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gateway.feed.conflate import Batch
     from gateway.feed.key_reader import KeyReader
     from gateway.feed.pubsub import FeedSink
+    from gateway.feed.silence import Silence
     from gateway.redis.contract import Topic, Topics
     from gateway.redis.deployment import Deployment
 
@@ -77,15 +78,15 @@ class KeyspaceFeed:
         sink: FeedSink,
         deployment: Deployment,
         database: int,
-        silent_after_s: float = math.inf,
+        silence: Silence = NEVER,
     ) -> None:
-        """`database`: number of the Redis database, which is a part of the notifications' channels. `silent_after_s`:
-        seconds without a notification after which the connection is made anew."""
+        """`database`: number of the Redis database, which is a part of the notifications' channels. `silence`: without
+        notifications for so long the connection is made anew."""
         self._may_enable = config.enable_notifications
         self._reader = reader
         self._sink = sink
         self._retries = Retries(redis.retry_s, sink.disconnected, logger, "changed keys cannot be read")
-        self._pubsub = PubSubFeed(redis, topics.of_key_events(database), self, deployment, silent_after_s)
+        self._pubsub = PubSubFeed(redis, topics.of_key_events(database), self, deployment, silence)
         self._changed: set[Topic] = set()
         self._work = asyncio.Event()
         self._subscribed = False

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError
 
+from gateway.feed.discovery import Discovery
 from gateway.feed.key_changes import KeyChangeTracker, PollInterval
-from gateway.feed.silence import SilenceTimer
+from gateway.feed.silence import NEVER, SilenceTimer
 from gateway.redis.contract import Topic
 from gateway.redis.tasks import Retries
 
@@ -25,11 +26,9 @@ if TYPE_CHECKING:
     from gateway.config import FeedConfig, RedisConfig
     from gateway.feed.key_reader import KeyReader
     from gateway.feed.pubsub import FeedSink
+    from gateway.feed.silence import Silence
 
 logger = logging.getLogger(__name__)
-
-DISCOVER_S = 30.0
-"""Between two scans of the key space for new symbols."""
 
 REREAD_S = 10.0
 """Between two reads of a subscribed series whose `lastClosed` does not change: a correction leaves it as it is."""
@@ -50,11 +49,11 @@ class PollFeed:
         reader: KeyReader,
         sink: FeedSink,
         subscribed: Callable[[], set[Topic]],
-        silent_after_s: float = math.inf,
+        silence: Silence = NEVER,
     ) -> None:
-        """`subscribed`: returns the topics that clients are subscribed to now. `silent_after_s`: seconds without a
-        change after which keys are read over new connections."""
-        self._silence = SilenceTimer(silent_after_s)
+        """`subscribed`: returns the topics that clients are subscribed to now. `silence`: without a change for
+        so long keys are read over new connections."""
+        self._silence = SilenceTimer(silence)
         self._config = config
         # "" stands for the ticker, as in a topic.
         self._intervals = ("", *intervals)
@@ -62,7 +61,7 @@ class PollFeed:
         self._sink = sink
         self._subscribed = subscribed
         self._changes = KeyChangeTracker()
-        self._symbols: set[str] = set()
+        self._discovery = Discovery(reader)
         self._rest: Iterator[Topic] = iter(())
         self.reconnects = 0
         self._retries = Retries(redis.retry_s, sink.disconnected, logger, "keys cannot be read")
@@ -74,6 +73,8 @@ class PollFeed:
     async def run(self) -> None:
         while True:
             try:
+                # The name may lead to another server than before.
+                await self._reader.refresh()
                 await self._reader.ping()
                 # From here on every poll finds what has changed since; the sink reads what came before.
                 self._changes = KeyChangeTracker()
@@ -87,13 +88,15 @@ class PollFeed:
     async def _poll_until_error(self) -> None:
         interval = PollInterval(self._config.poll_min_ms / 1000, self._config.poll_max_ms / 1000)
         clock_s = asyncio.get_running_loop().time
-        discover_s = reread_s = 0.0
+        reread_s = 0.0
         changed_s = clock_s()
+        # What is there by now the sink reads.
+        self._discovery.restart()
+        await self._discovery.look(clock_s())
         while True:
             started_s = clock_s()
-            if started_s >= discover_s:
-                self._symbols |= await self._reader.symbols()
-                discover_s = started_s + DISCOVER_S
+            new = await self._discovery.look(started_s)
+            await self._read_changed({Topic(symbol, interval) for symbol in new for interval in self._intervals})
             subscribed = self._subscribed()
             if started_s >= reread_s:
                 for topic in subscribed:
@@ -119,11 +122,11 @@ class PollFeed:
 
     def _next_unsubscribed(self, subscribed: set[Topic], period_s: float) -> set[Topic]:
         """As many of the other topics as it takes to poll all of them once in `poll_rest_s`."""
-        size = len(self._symbols) * len(self._intervals)
+        size = len(self._discovery.symbols) * len(self._intervals)
         count = math.ceil(size * period_s / self._config.poll_rest_s)
         share = set(islice(self._rest, count))
         if len(share) < count:
             self._rest = iter(
-                [Topic(symbol, interval) for symbol in sorted(self._symbols) for interval in self._intervals]
+                [Topic(symbol, interval) for symbol in sorted(self._discovery.symbols) for interval in self._intervals]
             )
         return share - subscribed

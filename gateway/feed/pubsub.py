@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from gateway.feed.conflate import BatchSink, MessageBatcher
 from gateway.feed.link import Link, take_over
-from gateway.feed.silence import SilenceTimer
+from gateway.feed.silence import NEVER, SilenceTimer
 from gateway.redis.subscription import ConnectionLost
 from gateway.redis.tasks import Retries, reason_of
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.config import RedisConfig
+    from gateway.feed.silence import Silence
     from gateway.redis.contract import KeyEvents, Topics
     from gateway.redis.deployment import Deployment
     from gateway.redis.subscription import Receiver
@@ -56,11 +57,11 @@ class PubSubFeed:
         topics: Topics | KeyEvents,
         sink: FeedSink,
         deployment: Deployment,
-        silent_after_s: float = math.inf,
+        silence: Silence = NEVER,
     ) -> None:
-        """`silent_after_s`: seconds without a message after which the connection is made anew."""
-        self._silence = SilenceTimer(silent_after_s)
-        self._asks_server = math.isfinite(silent_after_s)
+        """`silence`: without messages for so long the connection is made anew."""
+        self._silence = SilenceTimer(silence)
+        self._asks_server = math.isfinite(silence.after_s)
         self._watchdog_s = config.watchdog_s
         self._topics = topics
         self._sink = sink
@@ -101,6 +102,8 @@ class PubSubFeed:
         connection = await self._deployment.connect()
         try:
             server = await self._deployment.server(connection) if self._asks_server else ""
+            # The name may lead to another server than before: what is read from now on comes from this one.
+            await self._deployment.refresh()
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
@@ -116,7 +119,6 @@ class PubSubFeed:
         silent_s = now_s - link.last_message_s
         self._silence.replaced(now_s)
         try:
-            await self._deployment.refresh()
             new = await take_over(link, self._make, self._batcher, self._missed, self._watchdog_s)
         except (RedisError, OSError, ConnectionLost) as error:
             logger.warning("feed: no message for %.0f s, and no new connection: %s", silent_s, reason_of(error))

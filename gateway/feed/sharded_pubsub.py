@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 
 from gateway.feed.conflate import MessageBatcher
 from gateway.feed.link import Link, take_over
-from gateway.feed.silence import SilenceTimer
+from gateway.feed.silence import NEVER, SilenceTimer
 from gateway.redis.connections import run_id
 from gateway.redis.scan import scan_symbols
 from gateway.redis.subscription import ConnectionLost
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from gateway.config import RedisConfig
     from gateway.feed.pubsub import FeedSink
+    from gateway.feed.silence import Silence
     from gateway.redis.cluster import Cluster
     from gateway.redis.connections import Address
     from gateway.redis.contract import Topics
@@ -49,10 +50,10 @@ class ShardedPubSubFeed:
     switches = 0
 
     def __init__(
-        self, config: RedisConfig, topics: Topics, sink: FeedSink, cluster: Cluster, silent_after_s: float = math.inf
+        self, config: RedisConfig, topics: Topics, sink: FeedSink, cluster: Cluster, silence: Silence = NEVER
     ) -> None:
-        """`silent_after_s`: seconds without a message after which the connection to a node is made anew."""
-        self._silent_after_s = silent_after_s
+        """`silence`: without messages for so long the connection to a node is made anew."""
+        self._silence = silence
         self._config = config
         self._topics = topics
         self._sink = sink
@@ -145,6 +146,8 @@ class ShardedPubSubFeed:
             return
         symbols = await scan_symbols(self._cluster.execute, await self._cluster.owners(), self._topics.of_keys)
         self._channels.update(name.encode() for symbol in symbols for name in self._topics.channels(symbol))
+        if self._topics.bundle:
+            self._channels.add(self._topics.bundle)
         self._scanned_s = now_s
 
     async def _subscribe(self, node: Address, channels: list[bytes]) -> bool:
@@ -154,7 +157,7 @@ class ShardedPubSubFeed:
         if not missing:
             return False
         if shard is None:
-            shard = self._shards[node] = _Shard(self._silent_after_s, self._changed)
+            shard = self._shards[node] = _Shard(self._silence, self._changed)
             try:
                 shard.link = await self._make(node, shard, self._batcher)
             except BaseException:
@@ -167,7 +170,9 @@ class ShardedPubSubFeed:
     async def _make(self, node: Address, shard: _Shard, receiver: Receiver) -> Link:
         connection = await self._cluster.connect_to(node)
         try:
-            server = await run_id(connection) if math.isfinite(self._silent_after_s) else ""
+            server = await run_id(connection) if math.isfinite(self._silence.after_s) else ""
+            # The name may lead to another server than before: what is read from now on comes from this one.
+            await self._cluster.refresh()
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
@@ -196,7 +201,6 @@ class ShardedPubSubFeed:
                 return link
 
             try:
-                await self._cluster.refresh()
                 shard.link = await take_over(
                     shard.link, make, self._batcher, self._sink.connected, self._config.watchdog_s
                 )
@@ -214,10 +218,10 @@ class _Shard:
 
     link: Link
 
-    def __init__(self, silent_after_s: float, changed: asyncio.Event) -> None:
+    def __init__(self, silence: Silence, changed: asyncio.Event) -> None:
         self.channels: set[bytes] = set()
         """Requested, and not lost to another node since."""
-        self.silence = SilenceTimer(silent_after_s)
+        self.silence = SilenceTimer(silence)
         self._changed = changed
 
     def channel_lost(self, channel: bytes) -> None:

@@ -11,6 +11,8 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from gateway.archive.grains import Windows
+from gateway.history.archived_store import ArchivedStore, ArchiveUnavailable
 from gateway.history.merge import within
 from gateway.history.store import SeriesRead
 from gateway.market.aggregate import Parts, aggregate_closed
@@ -29,7 +31,7 @@ READ_PARTS = 5000
 """Parts of one read: decoding more at once would block the event loop for too long."""
 
 PARTS_MAX = 50_000
-"""Parts of one answer. The collector keeps 500, so only a store that keeps far more comes near it."""
+"""Parts of one answer, of those that the archive does not aggregate itself: the newest ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,30 +55,50 @@ class AggregatingStore:
         """Whether the settings leave it open that the store has klines of this interval, or say so."""
         return not self._stored or interval in self._stored
 
+    async def source_of(self, symbol: str, interval: str) -> str:
+        """The interval that klines of this one are made of: itself where it is stored; "" where there are none. Raises
+        `StoreUnavailable`."""
+        names: list[str] = [interval] if self.may_be_stored(interval) else []
+        for name in [*names, *self._divisors[interval]]:
+            if await self.store.has_klines(symbol, name):
+                return name
+        return ""
+
     async def closed_klines(
         self, symbol: str, interval: str, limit: int, start_ms: int | None = None, end_ms: int | None = None
     ) -> StoredKlines:
         """Closed klines by open time, both ends included, each once: the first `limit` from the start, or without one
         the last `limit`. Of an aggregated interval as many as there are parts for. Raises `StoreUnavailable`."""
+        unread: ArchiveUnavailable | None = None
         if self.may_be_stored(interval):
-            klines = await self.store.closed_klines(symbol, interval, limit, start_ms, end_ms)
-            if klines or interval in self._stored or await self.store.has_klines(symbol, interval):
-                return StoredKlines(klines)
+            try:
+                klines = await self.store.closed_klines(symbol, interval, limit, start_ms, end_ms)
+                if klines or interval in self._stored or await self.store.has_klines(symbol, interval):
+                    return StoredKlines(klines)
+            except ArchiveUnavailable as error:
+                if interval in self._stored:
+                    raise
+                # There may be shorter ones.
+                unread = error
         for divisor in self._divisors[interval]:
             if await self.store.has_klines(symbol, divisor):
                 return await self._aggregate(symbol, INTERVALS[interval], INTERVALS[divisor], limit, start_ms, end_ms)
+        if unread is not None:
+            raise unread
         return StoredKlines([])
 
-    async def closed_klines_of(self, reads: Sequence[SeriesRead]) -> list[StoredKlines]:
+    async def closed_klines_of(self, reads: Sequence[SeriesRead], newest_max: int = PARTS_MAX) -> list[StoredKlines]:
         """The same for many series in few round trips, in the order of `reads`.
 
-        One read of a stored interval serves all intervals that are aggregated from it.
+        One read of a stored interval serves all intervals that are aggregated from it. `newest_max`: as many are
+        aggregated at most where the newest are asked for, because each costs many parts.
         """
         found = [StoredKlines([]) for _ in reads]
         stored = [place for place, read in enumerate(reads) if self.may_be_stored(read.interval)]
         answers = await self.store.closed_klines_of([reads[place] for place in stored])
         for place, klines in zip(stored, answers, strict=True):
             found[place] = StoredKlines(klines)
+        reads = [read._replace(limit=min(read.limit, newest_max)) if read.start_ms is None else read for read in reads]
         lacking = [n for n, read in enumerate(reads) if not (found[n].klines or read.interval in self._stored)]
         part_reads: dict[tuple[str, str, bool], _PartRead] = {}
         for place, divisor in zip(lacking, await self._divisors_of([reads[n] for n in lacking]), strict=True):
@@ -128,12 +150,47 @@ class AggregatingStore:
     async def _aggregate(
         self, symbol: str, interval: Interval, divisor: Interval, limit: int, start_ms: int | None, end_ms: int | None
     ) -> StoredKlines:
+        if isinstance(self.store, ArchivedStore) and limit * interval.parts_max(divisor) > READ_PARTS:
+            klines = await self._archived(self.store, symbol, interval, divisor, limit, start_ms, end_ms)
+            if klines is not None:
+                return StoredKlines(klines, Parts(divisor.name, []))
         wanted, first_ms = _range_of_parts(SeriesRead(symbol, interval.name, limit, start_ms), divisor.name)
         last_ms = None if end_ms is None else interval.close_time(interval.next_open(interval.open_time(end_ms)))
         parts = await self._parts(symbol, divisor.name, wanted, first_ms, last_ms)
         aggregated = aggregate_closed(parts, divisor, interval, skip=self._skip_quiet)
         klines = [kline for kline in aggregated if within(kline, start_ms, end_ms)]
+        if not klines and isinstance(self.store, ArchivedStore):
+            # The few parts that were found do not say that there are no others.
+            self.store.check_readable()
         return StoredKlines(klines[-limit:] if start_ms is None else klines[:limit], Parts(divisor.name, parts))
+
+    async def _archived(
+        self,
+        store: ArchivedStore,
+        symbol: str,
+        interval: Interval,
+        divisor: Interval,
+        limit: int,
+        start_ms: int | None,
+        end_ms: int | None,
+    ) -> list[Kline] | None:
+        """The same where the archive makes all but the newest of them; `None` where it cannot."""
+        older = await store.aggregated(symbol, divisor, interval, limit, start_ms, end_ms, skip=self._skip_quiet)
+        if older is None:
+            return None
+        klines, rest, first_ms = older.found
+        if not older.is_all and (start_ms is None or len(klines) < limit):
+            last_ms = None if end_ms is None else interval.close_time(interval.open_time(end_ms))
+            parts = await self._parts(symbol, divisor.name, PARTS_MAX, older.end_ms, last_ms)
+            if len(parts) == PARTS_MAX:
+                # The archive is far behind.
+                return None
+            windows = Windows(interval, first_ms, parts[-1].open_time_ms if parts else 0, skip=self._skip_quiet)
+            windows.add_all([*rest, *parts])
+            windows.close()
+            klines = [*klines, *windows.closed]
+        klines = [kline for kline in klines if within(kline, start_ms, end_ms)]
+        return klines[-limit:] if start_ms is None else klines[:limit]
 
     async def _parts(
         self, symbol: str, divisor: str, wanted: int, first_ms: int | None, last_ms: int | None
@@ -142,7 +199,13 @@ class AggregatingStore:
         parts: list[Kline] = []
         while len(parts) < wanted:
             count = min(wanted - len(parts), READ_PARTS)
-            page = await self.store.closed_klines(symbol, divisor, count, first_ms, last_ms)
+            try:
+                page = await self.store.closed_klines(symbol, divisor, count, first_ms, last_ms)
+            except ArchiveUnavailable:
+                if not parts:
+                    raise
+                # What the store has is better than nothing.
+                break
             parts = page + parts if first_ms is None else parts + page
             if len(page) < count:
                 break

@@ -5,6 +5,7 @@ No cache library, because those drop expired values: here they are still served 
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
@@ -45,7 +46,7 @@ class ReadCache(Generic[V]):
         self._ttl_s = ttl_s
         self._clock_s = clock_s
         self._entries: OrderedDict[str, dict[str, _Entry[V]]] = OrderedDict()
-        self._reads: SingleFlight[V] = SingleFlight()
+        self._reads: SingleFlight[V] = SingleFlight(clock_s)
         self.hits = 0
         self.misses = 0
         self.stale_served = 0
@@ -60,7 +61,8 @@ class ReadCache(Generic[V]):
     ) -> Lookup[V]:
         """The cached value if it is young enough, else what `read` returns, else the expired one.
 
-        `max_age_s` overrides the time to live. Raises what `read` raises when there is no value to fall back on.
+        `max_age_s` overrides the time to live, and holds for a read under way that others wait for, too. Raises what
+        `read` raises when there is no value to fall back on.
         """
         entry = self._find(symbol, kind)
         age_s = self._ttl_s if max_age_s is None else max_age_s
@@ -68,7 +70,8 @@ class ReadCache(Generic[V]):
             self.hits += 1
             return Lookup(entry.value, cached=True, stale=False)
         try:
-            value = await self._reads.join((symbol, kind), lambda: self._read(symbol, kind, read))
+            join_s = math.inf if max_age_s is None else max_age_s
+            value = await self._reads.join((symbol, kind), lambda: self._read(symbol, kind, read), join_s)
         except StoreUnavailable:
             if entry is None:
                 raise
@@ -86,8 +89,9 @@ class ReadCache(Generic[V]):
         return entry.value if entry is not None and self._clock_s() - entry.read_at_s < self._ttl_s else None
 
     def put(self, symbol: str, kind: str, value: V, read_at_s: float) -> None:
-        """Cache a value unless it is empty."""
-        if not value:
+        """Cache a value unless it is empty, or a newer one has been read meanwhile."""
+        known = self._entries.get(symbol, {}).get(kind)
+        if not value or (known is not None and known.read_at_s > read_at_s):
             return
         self._entries.setdefault(symbol, {})[kind] = _Entry(value, read_at_s)
         self._entries.move_to_end(symbol)

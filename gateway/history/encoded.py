@@ -64,10 +64,13 @@ class PackedKlines(Sequence[Kline]):
 
 
 class EncodedKlines:
-    """Invariant: `klines` ascend, each open time once; `open_times_ms[i]` is the open time of `klines[i]`."""
+    """Invariant: `klines` ascend, each open time once; `open_times_ms[i]` is the open time of `klines[i]`.
+
+    The text is made when it is first asked for: clients of one dialect do not pay for those of another.
+    """
 
     __slots__ = (
-        *("_encode", "_ends", "_hole", "_kept", "_other_encodings", "_packed_text", "_prefixes"),
+        *("_encode", "_ends", "_hole", "_kept", "_other_encodings", "_packed_text", "_prefixes", "_unencoded"),
         *("__weakref__", "complete", "derived", "from_memory", "from_store", "klines", "open_times_ms"),
     )
 
@@ -98,7 +101,12 @@ class EncodedKlines:
         self._hole: tuple[int | None] | None = None
         self._prefixes: dict[Hashable, AnswerPrefix] = {}
         self._other_encodings: dict[Callable[[Kline], bytes], EncodedKlines] = {}
-        self._append(b"", array("l"), klines)
+        self._unencoded: Iterable[Kline] = klines
+        """The klines as they were given, until the first text is made of them; for another one they are unpacked."""
+        if kept is not None and klines:
+            kept.add_unpacked(self)
+        self._packed_text: bytes | None = None
+        self._ends = array("l")
 
     def __len__(self) -> int:
         return len(self.klines)
@@ -118,10 +126,10 @@ class EncodedKlines:
         merged = self._copy(klines, open_times_ms, self._encode)
         merged.complete = self.complete and not first
         merged.from_memory = memory
-        merged._append(*self._text_and_ends(first, kept), newest)
+        merged._take_over(self, first, kept, newest)
         for encode, other in self._other_encodings.items():
             also = merged._other_encodings[encode] = merged._copy(klines, open_times_ms, encode)
-            also._append(*other._text_and_ends(first, kept), newest)
+            also._take_over(other, first, kept, newest)
         return merged
 
     def encoded_by(self, encode: Callable[[Kline], bytes]) -> EncodedKlines:
@@ -129,7 +137,7 @@ class EncodedKlines:
         other = self._other_encodings.get(encode)
         if other is None:
             other = self._other_encodings[encode] = self._copy(self.klines, self.open_times_ms, encode)
-            other._append(b"", array("l"), self.klines)
+            other._unencoded, self._unencoded = self._unencoded, self.klines
         return other
 
     def hole_after(self, interval: Interval) -> int | None:
@@ -159,6 +167,10 @@ class EncodedKlines:
         """The klines [first, last) as JSON, comma-separated."""
         if first >= last:
             return b""
+        if self._packed_text is None:
+            self._append(b"", array("l"), self._unencoded)
+            self._unencoded = self.klines
+        assert self._packed_text is not None
         begin = self._ends[first - 1] + 1 if first else 0
         return zlib.decompress(self._packed_text)[begin : self._ends[last - 1]]
 
@@ -178,18 +190,25 @@ class EncodedKlines:
         """Keep a prefix no longer, for `KeptPrefixes`."""
         self._prefixes.pop(key, None)
 
+    def pack(self) -> None:
+        """Keep the klines unpacked no longer, for `KeptPrefixes`."""
+        self._unencoded = self.klines
+
     def _copy(self, klines: PackedKlines, open_times_ms: array[int], encode: Callable[[Kline], bytes]) -> EncodedKlines:
         """One with these klines, which are shared, and without text."""
         copy = EncodedKlines(
             (), self.complete, encode, derived=self.derived, from_memory=self.from_memory, kept=self._kept
         )
         copy.klines, copy.open_times_ms, copy.from_store = klines, open_times_ms, self.from_store
+        copy._unencoded = klines
         return copy
 
-    def _text_and_ends(self, first: int, last: int) -> tuple[bytes, array[int]]:
-        """The text of the klines [first, last), and where each of them ends in it."""
-        begin = self._ends[first - 1] + 1 if first else 0
-        return self.text(first, last), array("l", [end - begin for end in self._ends[first:last]])
+    def _take_over(self, before: EncodedKlines, first: int, last: int, newest: Iterable[Kline]) -> None:
+        """Make the text of the klines [first, last) of another one and the newest, if the other one has its text."""
+        if before._packed_text is not None:
+            begin = before._ends[first - 1] + 1 if first else 0
+            ends = array("l", [end - begin for end in before._ends[first:last]])
+            self._append(before.text(first, last), ends, newest)
 
     def _append(self, text: bytes, ends: array[int], klines: Iterable[Kline]) -> None:
         """Encode klines after the text of others. `ends[i]`: where kline i of those ends in it."""

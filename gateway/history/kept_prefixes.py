@@ -1,4 +1,4 @@
-"""Bounds the memory of all prefixes that encoded series keep: the oldest are dropped, and made again when asked for."""
+"""Bounds the memory that encoded series keep for later: the oldest is dropped, and made again when asked for."""
 
 from __future__ import annotations
 
@@ -16,11 +16,19 @@ OTHER_BYTES = 1024
 """Of a prefix besides its text."""
 
 
+UNPACKED_MAX = 16
+"""Series that keep their klines unpacked until somebody asks for text; 500 klines are some 350 KB. Who reads a series
+asks for its text next."""
+
+
 class Owner(Protocol):
-    """What keeps prefixes, each under a key."""
+    """What keeps prefixes, each under a key, and at first its klines unpacked."""
 
     def drop(self, key: Hashable, /) -> None:
         """Keep a prefix no longer, if it is still there."""
+
+    def pack(self) -> None:
+        """Keep the klines unpacked no longer, if they still are."""
 
 
 class KeptPrefixes:
@@ -31,6 +39,7 @@ class KeptPrefixes:
         """What is counted: at least as many as are kept."""
         self._max = max_bytes
         self._kept: deque[tuple[ref[Owner], Hashable, int]] = deque()
+        self._unpacked: deque[ref[Owner]] = deque()
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -45,3 +54,9 @@ class KeptPrefixes:
             self.bytes -= freed
             if (found := oldest()) is not None:
                 found.drop(other)
+
+    def add_unpacked(self, owner: Owner) -> None:
+        """Count a series that keeps its klines unpacked."""
+        self._unpacked.append(ref(owner))
+        if len(self._unpacked) > UNPACKED_MAX and (oldest := self._unpacked.popleft()()) is not None:
+            oldest.pack()

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 PING_S = 10.0
-"""Between two pings while the store is available."""
+"""Between two pings while the store is available, unless links are watched less closely than usual."""
+
+PING_WATCHDOGS = 3.0
+"""Then it is so many times the watchdog's time: where commands are billed, pings may be too."""
 
 
 class StoreProbe:
@@ -23,8 +26,11 @@ class StoreProbe:
         ping: Callable[[], Awaitable[None]],
         retry_s: tuple[float, ...],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        watchdog_s: float = 0.0,
     ) -> None:
-        """`ping`: raises `StoreUnavailable`. `retry_s`: waits after failures in a row; the last one repeats."""
+        """`ping`: raises `StoreUnavailable`. `retry_s`: waits after failures in a row; the last one repeats.
+        `watchdog_s`: as for a subscribed connection."""
+        self._ping_s = max(PING_S, PING_WATCHDOGS * watchdog_s)
         self._ping = ping
         self._backoff = Backoff(retry_s)
         self._sleep = sleep
@@ -35,7 +41,7 @@ class StoreProbe:
             try:
                 await self._ping()
                 self._backoff.reset()
-                wait_s = PING_S
+                wait_s = self._ping_s
             except StoreUnavailable as error:
                 # While the circuit is open, a ping before the end of its wait would not be sent.
                 wait_s = self._backoff.next_wait_s()

@@ -47,10 +47,20 @@ class KlinesQuery:
 class QueryRules:
     """The symbols, intervals and limits that this gateway accepts."""
 
-    def __init__(self, symbols: SymbolRule, intervals: Sequence[str], limit_max: int) -> None:
+    def __init__(
+        self, symbols: SymbolRule, intervals: Sequence[str], limit_max: int, limit_default: int | None = None
+    ) -> None:
+        """`limit_default`: klines of an answer where the request does not say; `None`: as many as it may ask for."""
         self.symbols = symbols
         self.intervals = tuple(intervals)
         self.limit_max = limit_max
+        self.limit_default = limit_max if limit_default is None else limit_default
+
+    def up_to(self, limit_max: int) -> QueryRules:
+        """The same rules for a dialect that serves no more klines at a time."""
+        if limit_max >= self.limit_max:
+            return self
+        return QueryRules(self.symbols, self.intervals, limit_max, min(self.limit_default, limit_max))
 
     def symbol(self, value: object) -> str | QueryError:
         """A well-formed symbol; whether there is data for it is not checked."""
@@ -99,7 +109,7 @@ class QueryRules:
         start_ms, end_ms = numbers["startTime"], numbers["endTime"]
         if start_ms is not None and end_ms is not None and start_ms > end_ms:
             return bad_field("endTime", "before startTime")
-        return KlinesQuery(checked_symbol, checked_interval, numbers["limit"] or self.limit_max, start_ms, end_ms)
+        return KlinesQuery(checked_symbol, checked_interval, numbers["limit"] or self.limit_default, start_ms, end_ms)
 
 
 def bad_field(name: str, problem: str, **more: Any) -> QueryError:

@@ -1,7 +1,8 @@
 """Reads what the collector has stored in Redis. Knows neither HTTP nor the live market, and caches nothing.
 
 A read fails at once or after one timeout, never slowly: redis-py's own retries are off (they hide an outage for
-seconds and would count several times in the breaker), and while the circuit is open nothing is sent at all.
+seconds and would count several times in the breaker), and while the circuit is open nothing is sent at all. Only what
+the store does counts as its failure: a read that finds all connections in use says nothing about it.
 """
 
 from __future__ import annotations
@@ -15,15 +16,17 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from gateway.feed.formats.registry import format_named
 from gateway.history.merge import unique
 from gateway.history.query import TIME_MAX_MS
 from gateway.history.store import StoreUnavailable
 from gateway.history.stored_values import StoredValues
 from gateway.history.turns import Turns
-from gateway.model.interval import INTERVALS
 from gateway.redis.breaker import Breaker
+from gateway.redis.connections import NoConnectionFree
 from gateway.redis.contract import Topics
 from gateway.redis.deployment import make_deployment
+from gateway.redis.round_trips import RoundTrips
 from gateway.redis.scan import scan_symbols
 
 if TYPE_CHECKING:
@@ -52,6 +55,11 @@ MEMBERS_AT_ONCE = 100_000
 YIELD_MEMBERS = 200
 """Members decoded before other tasks get their turn: some 2 ms."""
 
+BUSY = "busy"
+"""The reason of a read that found no free connection in time."""
+
+BUSY_RETRY_S = 1.0
+
 SPARE = 8
 """Members read beyond the limit, so that a few rewritten klines (second members of one score) cost no second read."""
 
@@ -75,7 +83,8 @@ class RedisStore:
         collects the keys that the settings do not admit. `turns`: of those who decode. `judge`: says which times are
         possible; without one all are."""
         self._turns = turns or Turns()
-        self._values = StoredValues(judge)
+        self._format = format_named(config.format)
+        self._values = StoredValues(judge, self._format)
         self._topics = Topics(config, intervals, symbol_pattern, refusals)
         self._intervals = tuple(intervals)
         self._clock_s = clock_s
@@ -84,10 +93,11 @@ class RedisStore:
         self._reason = ""
         self._since_ms = 0
         self.failures: Counter[str] = Counter()
-        """Reads that failed, by reason; those that an open circuit refused are not counted."""
+        """Reads that failed, by reason; those that an open circuit refused are not counted. `BUSY` opens no circuit."""
         self.ping_s: float | None = None
         """Duration of the last ping; `None` before the first."""
         self._redis = redis or make_deployment(config)
+        self._round_trips = RoundTrips(self._run_all)
 
     @property
     def malformed(self) -> int:
@@ -118,7 +128,7 @@ class RedisStore:
         offset = 0
         klines: list[Kline] = []
         while True:
-            members: list[bytes] = await self._run(*command, "LIMIT", offset, count) or []
+            members: list[bytes] = await self._round_trips.execute(*command, "LIMIT", offset, count) or []
             async with self._turns.turn():
                 klines = unique((*klines, *self._values.klines(members, symbol, interval, start_ms, end_ms)))
             if len(members) < count or len(klines) >= limit:
@@ -185,17 +195,15 @@ class RedisStore:
 
     async def aclose(self) -> None:
         """Close the connections."""
+        await self._round_trips.aclose()
         await self._redis.aclose()
 
     def _range(self, symbol: str, interval: str, start_ms: int | None, end_ms: int | None) -> tuple[CommandPart, ...]:
         """The command that reads the members of a range, from its start, or without one from its end."""
         key = self._topics.klines_key(symbol, interval)
-        # Scores are close times. The range is a little too wide rather than too narrow, and open times are checked
-        # when the members are decoded: collectors differ in whether a kline closes on its last millisecond or on the
-        # next one's first.
-        low = "-inf" if start_ms is None else str(start_ms)
-        known = INTERVALS[interval]
-        high = "+inf" if end_ms is None else str(known.next_open(known.open_time(min(end_ms, TIME_MAX_MS))))
+        # Open times are checked when the members are decoded.
+        until_ms = None if end_ms is None else min(end_ms, TIME_MAX_MS)
+        low, high = self._format.scores(start_ms, until_ms, interval)
         return ("ZREVRANGEBYSCORE", key, high, low) if start_ms is None else ("ZRANGEBYSCORE", key, low, high)
 
     async def _run(self, *command: CommandPart, at: Address | None = None) -> Any:
@@ -227,6 +235,11 @@ class RedisStore:
             if probing:
                 self._breaker.abandoned()
             raise
+        except NoConnectionFree as error:
+            if probing:
+                self._breaker.abandoned()
+            self.failures[BUSY] += 1
+            raise StoreUnavailable(BUSY, self._clock_ms(), BUSY_RETRY_S) from error
         except (RedisError, OSError) as error:
             if _is_wrong_type(error):
                 # The store works; one key has a foreign type. That must not make the whole store unavailable.

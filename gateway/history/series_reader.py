@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gateway.model.kline import Kline
     from gateway.model.ticker import Ticker
 
-READS_MAX = 4
+READS_MAX = 8
 """Reads of klines under way at once: more would not be decoded any sooner, and their answers would wait in memory."""
 
 

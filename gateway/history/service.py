@@ -13,6 +13,7 @@ from gateway.delivery.staleness import StaleReason
 from gateway.history.answer import KlinesAnswer, TickerAnswer
 from gateway.history.cache import Lookup, ReadCache
 from gateway.history.merge import follows, within
+from gateway.history.older import OlderKlines
 from gateway.history.series_reader import SeriesReader, UnknownSymbol
 from gateway.history.single_flight import SingleFlight
 from gateway.history.turns import Turns
@@ -64,7 +65,9 @@ class History:
         those who encode."""
         self.live = live
         self._store = store.store
-        self._reader = SeriesReader(store, live, turns or Turns())
+        turns = turns or Turns()
+        self._reader = SeriesReader(store, live, turns)
+        self.older = OlderKlines(store, turns)
         self._limit_max = limit_max
         self._clock_s = clock_s
         self._observe = observe
@@ -163,7 +166,7 @@ class History:
 
     async def aclose(self) -> None:
         """Cancel the reads in flight."""
-        for part in (self._klines, self._long, self._tickers, self._ranges):
+        for part in (self._klines, self._long, self._tickers, self._ranges, self.older):
             await part.aclose()
 
     async def _timed(self, read: Awaitable[Lookup[V]]) -> Lookup[V]:

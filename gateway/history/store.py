@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 class StoreUnavailable(Exception):
     """The store cannot be read. Every method of a `KlineStore` may raise it.
 
-    `reason`: `timeout`, `connection` or `refused`; `since_ms`: when that began; `retry_after_s`: 0 for "any time".
+    `reason`: `timeout`, `connection`, `refused`, or `busy` (no connection was free); `since_ms`: when that began;
+    `retry_after_s`: 0 for "any time".
     """
 
     def __init__(self, reason: str, since_ms: int, retry_after_s: float) -> None:

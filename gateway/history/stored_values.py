@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.feed.decode import decode_stored_kline, decode_stored_ticker
+from gateway.feed.formats.registry import CONTRACT
 from gateway.feed.stored_klines import decode_stored_klines
 from gateway.history.merge import within
 from gateway.model.feed_error import FeedError, Odd
@@ -16,6 +17,7 @@ from gateway.redis.contract import Topic
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gateway.feed.formats.registry import Format
     from gateway.model.kline import Kline
     from gateway.model.ticker import Ticker
 
@@ -28,6 +30,9 @@ class Judge(Protocol):
     def limit_ms(self) -> int:
         """The latest time that is plausible now."""
 
+    def time_ms(self) -> int:
+        """What time it is by the feed."""
+
     def refuse_stored(self, what: str, error: FeedError, series: Topic | None, member: bytes) -> None:
         """Count a stored value that is refused; `series` and `member` where it is a kline."""
 
@@ -35,9 +40,10 @@ class Judge(Protocol):
 class StoredValues:
     """Decodes stored values and counts those that are refused."""
 
-    def __init__(self, judge: Judge | None = None) -> None:
-        """`judge`: says which times are possible; without one all are."""
+    def __init__(self, judge: Judge | None = None, payload_format: Format = CONTRACT) -> None:
+        """`judge`: says which times are possible; without one all are. `payload_format`: how the values are written."""
         self._judge = judge
+        self._format = payload_format
         self.malformed = 0
         """Stored values that could not be used."""
 
@@ -45,7 +51,8 @@ class StoredValues:
         if payload is None:
             return None
         try:
-            ticker = decode_stored_ticker(payload, symbol, self.time_ms(updated, f"lastUpdate of {symbol}") or 0)
+            written_ms = self.time_ms(updated, f"lastUpdate of {symbol}") or 0
+            ticker = decode_stored_ticker(self._format.payload(payload), symbol, written_ms)
         except FeedError as error:
             self._skip(f"ticker of {symbol}", error)
             return None
@@ -66,6 +73,7 @@ class StoredValues:
                 self._skip(f"kline of {symbol} {interval}", error, series, member)
                 return None
 
+        members = self._format.stored_klines(members, interval, limit_ms, self._now_ms())
         found = decode_stored_klines(members, symbol, interval, decode)
         klines = [kline for kline in found if within(kline, start_ms, end_ms)]
         for kline in klines:
@@ -96,6 +104,9 @@ class StoredValues:
         logger.debug("stored %s skipped: %s", what, error)
         if self._judge is not None:
             self._judge.refuse_stored(what, error, series, member)
+
+    def _now_ms(self) -> float:
+        return math.inf if self._judge is None else self._judge.time_ms()
 
     def _limit_ms(self) -> float:
         return math.inf if self._judge is None else self._judge.limit_ms()

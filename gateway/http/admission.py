@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from gateway.access.admission import FULL_RETRY_S, AdmissionControl, Refusal
 from gateway.access.authenticator import Authenticator
 from gateway.access.connection import ConnectionAccess, ConnectionLimits
-from gateway.access.credentials import token_of
+from gateway.access.credentials import tokens_of
 from gateway.access.grants import SingleUseTokens, TokenRefused
-from gateway.access.origins import OriginRule
+from gateway.access.origins import LOOPBACK, OriginRule
 from gateway.access.peers import Networks, client_address, group_of
 from gateway.access.reaper import ConnectionReaper
 from gateway.http.errors import error_response
@@ -24,7 +24,7 @@ from gateway.model.errors import ErrorCode
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from starlette.requests import HTTPConnection
+    from starlette.requests import HTTPConnection, Request
     from starlette.responses import Response
     from starlette.websockets import WebSocket
 
@@ -64,7 +64,7 @@ class Admission:
         self.control = AdmissionControl(config.limits, config.stream.max_connections)
         self.reaper = ConnectionReaper(self.authenticator.read_revocations, self.control.is_scarce)
         self._load = load
-        self._origins = OriginRule(config.access.origins)
+        self._origins = OriginRule(config.access.origins, own_machine=config.server.host in LOOPBACK)
         self._proxies = Networks(config.access.trusted_proxies)
         self._header = config.access.client_address_header
         self._raw_header = self._header.lower().encode()
@@ -93,16 +93,23 @@ class Admission:
         return address is not None and address in self._exempt
 
     async def verify_token(self, connection: HTTPConnection) -> Grant | Refusal | None:
-        """What the request's token permits; None without a token, or if the settings name no key."""
+        """What the request's token permits; None without a token of this gateway, or if the settings name no key.
+
+        Where tokens are optional, one that is not of this gateway says nothing: many clients send along what another
+        service has given them. One of this gateway that does not hold is refused: it must not become less in silence.
+        """
         if not self.authenticator.enabled:
             return None
-        token = token_of(connection.headers.get, connection.scope.get("subprotocols", ()))
-        if token is None:
-            return None
-        try:
-            return await self.authenticator.verify(token)
-        except TokenRefused as error:
-            return Refusal(ErrorCode.UNAUTHORIZED, f"token_{error.reason}", error.message)
+        foreign: Refusal | None = None
+        for token in tokens_of(connection.headers.get, connection.scope.get("subprotocols", ())):
+            try:
+                return await self.authenticator.verify(token.text)
+            except TokenRefused as error:
+                refusal = Refusal(ErrorCode.UNAUTHORIZED, f"token_{error.reason}", error.message)
+                if token.meant or not error.foreign:
+                    return refusal
+                foreign = foreign or refusal
+        return foreign if self.authenticator.required else None
 
     async def admit(
         self, websocket: WebSocket, *, token_may_follow: bool, may_idle: bool = False
@@ -120,6 +127,16 @@ class Admission:
         self.count_refusal(websocket, admitted)
         await websocket.send_denial_response(refusal_response(admitted))
         return None
+
+    async def admit_request(self, request: Request) -> ConnectionAccess | Response:
+        """Decide about a request for a stream of events, as about a handshake: an admitted connection, or the answer
+        that refuses it."""
+        admitted = await self._decide(request, token_may_follow=False)
+        if isinstance(admitted, ConnectionAccess):
+            return admitted
+        self.counters.refused += 1
+        self.count_refusal(request, admitted)
+        return refusal_response(admitted)
 
     def count_refusal(self, connection: HTTPConnection, refusal: Refusal) -> None:
         """Count a refused handshake or request; one log line a burst says who was refused and why."""
@@ -181,19 +198,19 @@ class Admission:
         access.socket = None
         self.reaper.remove(access)
 
-    async def _decide(self, websocket: WebSocket, token_may_follow: bool) -> ConnectionAccess | Refusal:
-        address = self.client_address(websocket)
+    async def _decide(self, connection: HTTPConnection, token_may_follow: bool) -> ConnectionAccess | Refusal:
+        address = self.client_address(connection)
         group = group_of(address)
         refusal = self.control.check_handshake(group, _now_us(), exempt=self.is_exempt(address, None))
         if refusal is not None:
             return refusal
         if self._load.refuses:
             return Refusal(ErrorCode.OVERLOADED, "overload", "Too many connections.", FULL_RETRY_S)
-        origin = websocket.headers.get("origin")
-        if not self._origins.admits(origin, websocket.headers.get("host", "")):
+        origin = connection.headers.get("origin")
+        if not self._origins.admits(origin, connection.headers.get("host", "")):
             message = f"origin {str(origin)[:ORIGIN_LOGGED]} is not in access.origins"
             return Refusal(ErrorCode.FORBIDDEN, "origin", message)
-        grant = await self.verify_token(websocket)
+        grant = await self.verify_token(connection)
         if isinstance(grant, Refusal):
             return grant
         required = self.authenticator.required

@@ -8,14 +8,14 @@ without `await`. Everything else is left to them: None.
 from __future__ import annotations
 
 import logging
-import math
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.access.peers import group_of
-from gateway.access.token_bucket import SECOND_US, Rate
+from gateway.access.token_bucket import Rate
 from gateway.delivery.load_meter import Cause
 from gateway.http.guard import api_of, security_headers
+from gateway.http.rate_headers import rate_lines
 from gateway.http.reply import PageLines, lines_of
 from gateway.http.weights import BINANCE, weigh
 
@@ -38,9 +38,6 @@ ROUTED = frozenset((b"content-length", b"transfer-encoding", b"expect"))
 """Requests with one of these headers may have a body."""
 
 STATUS_LINES = {200: b"HTTP/1.1 200 OK\r\n", 304: b"HTTP/1.1 304 Not Modified\r\n"}
-
-RATE_LINES = b"x-ratelimit-limit: %d\r\nx-ratelimit-remaining: %d\r\nx-ratelimit-reset: %d\r\n"
-"""`guard.rate_headers`."""
 
 
 class Answered(NamedTuple):
@@ -159,8 +156,7 @@ class AtOnce:
             if taken.wait_us:
                 return None
             used = self._rate.burst - taken.left
-            full_s = math.ceil(time.time() + taken.full_us / SECOND_US)
-            lines = RATE_LINES % (self._rate.burst, taken.left, full_s)
+            lines = rate_lines(self._rate, taken, time.time())
         if path.is_binance:
             return b"%bx-mbx-used-weight-1m: %d\r\n" % (lines, used)
         return lines

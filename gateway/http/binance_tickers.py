@@ -56,9 +56,9 @@ class Tickers:
         self._intervals = sorted(rules.intervals, key=list(INTERVALS).index)
         lengths = {name: INTERVALS[name].length_ms or MONTH_MAX_MS for name in self._intervals}
         # The shortest interval of which one cached read covers a day.
-        of_day = next((name for name in lengths if DAY_MS // lengths[name] < rules.limit_max), self._intervals[-1])
+        of_day = next((name for name in lengths if DAY_MS // lengths[name] < rules.limit_default), self._intervals[-1])
         self._read = dict.fromkeys((self._intervals[0], of_day))
-        self._limit = rules.limit_max
+        self._limit = rules.limit_default
         average = [name for name in lengths if lengths[name] <= AVERAGE_MS]
         self._of_average = "1m" if "1m" in average else average[-1] if average else ""
 

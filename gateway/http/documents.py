@@ -15,6 +15,7 @@ from starlette.routing import Route
 from gateway.history.answer_prefix import AnswerPrefix
 from gateway.history.query import TIME_MAX_MS
 from gateway.http.errors import coded_route
+from gateway.http.functions import LIMIT_MAX
 from gateway.http.reply import LIVE, etag_of, not_modified, reply
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ def openapi_document(rules: QueryRules, version: str) -> dict[str, Any]:
     schemas = document["components"]["schemas"]
     schemas["Symbol"]["pattern"] = f"^(?:{rules.symbols.pattern})$"
     schemas["Interval"]["enum"] = rules.intervals
-    schemas["Limit"].update(maximum=rules.limit_max, default=rules.limit_max)
+    for name, limited in (("Limit", rules), ("BodyLimit", rules.up_to(LIMIT_MAX))):
+        schemas[name].update(maximum=limited.limit_max, default=limited.limit_default)
     schemas["Time"]["maximum"] = TIME_MAX_MS
     return document
 

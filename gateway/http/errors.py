@@ -88,11 +88,15 @@ def coded_route(path: str, endpoint: Endpoint, method: str) -> Route:
     return Route(path, guarded, methods=[method, "OPTIONS"], name=path)
 
 
+_ROUTER_CODES = {code.http_status: code for code in (ErrorCode.NOT_FOUND, ErrorCode.METHOD_NOT_ALLOWED)}
+
+
 async def _http_error(request: Request, error: Exception) -> Response:
     """What the router itself refuses: an unknown path, or a wrong method."""
     assert isinstance(error, HTTPException)
+    otherwise = ErrorCode.BAD_REQUEST if error.status_code < 500 else ErrorCode.INTERNAL
     return error_response(
-        ErrorCode.BAD_REQUEST if error.status_code < 500 else ErrorCode.INTERNAL,
+        _ROUTER_CODES.get(error.status_code, otherwise),
         f"{request.method} {request.url.path[:200]}: {error.detail}",
         status=error.status_code,
         headers=error.headers,
@@ -102,7 +106,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 async def _unknown_stream(websocket: WebSocket) -> None:
     """Refuse a handshake whose path has no stream. Without a route the server would answer 403."""
     message = f"WebSocket {websocket.url.path[:200]}: Not Found"
-    await websocket.send_denial_response(error_response(ErrorCode.BAD_REQUEST, message, status=404))
+    await websocket.send_denial_response(error_response(ErrorCode.NOT_FOUND, message))
 
 
 UNKNOWN_STREAM = WebSocketRoute("/{path:path}", _unknown_stream)

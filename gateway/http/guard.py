@@ -5,7 +5,6 @@ Every request waits for its turn and is counted by its weight. Requests for data
 
 from __future__ import annotations
 
-import math
 import re
 import time
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from gateway.access.peers import group_of
 from gateway.access.token_bucket import SECOND_US, Rate
 from gateway.delivery.load_meter import Cause
 from gateway.http.admission import refusal_response
+from gateway.http.rate_headers import rate_headers
 from gateway.http.reply import cors, json_response
 from gateway.http.weights import BINANCE, DATA, UDF, weigh
 from gateway.model.errors import ErrorCode
@@ -45,13 +45,17 @@ SINGLE_SLASHES = (*BINANCE, UDF, "/ws", "/stream")
 """Prefixes of the paths that clients make of a base URL and a path, often with a slash at the end of one and at the
 beginning of the other. Paths for operators are left as they are: a proxy may refuse them by their prefix."""
 
-TOKEN_HEADERS = (b"Authorization", b"X-API-Key", b"X-MBX-APIKEY")
+TOKEN_HEADERS = (b"Authorization", b"X-API-Key", b"X-MBX-APIKEY", b"apikey")
 
 NOSNIFF = (b"x-content-type-options", b"nosniff")
 HSTS = (b"strict-transport-security", b"max-age=31536000")
 
 _REFUSAL = "gateway.refusal"
 """Key of the scope, for the app that answers what is refused."""
+
+
+STREAMS = frozenset(("/v1/stream.sse",))
+"""Requests that are counted, and whose tokens are checked, as handshakes are."""
 
 
 class Guard:
@@ -88,7 +92,7 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if "//" in scope.get("path", ""):
             scope = {**scope, "path": _with_single_slashes(scope["path"])}
-        if scope["type"] == "http":
+        if scope["type"] == "http" and scope["path"] not in STREAMS:
             await self._meter.charged(Cause.HTTP, self._serve(scope, receive, send))
         else:
             # Ends with the handshake: the connection is handed over.
@@ -131,7 +135,7 @@ class Guard:
             if refusal is None and weight.refusable and self._unread.too_many(group):
                 refusal = Refusal(ErrorCode.RATE_LIMIT, "unread", "Read the answers to earlier requests first.", 1.0)
             if refusal is None and weight.is_data:
-                refusal = await self._requests.enter()
+                refusal = await self._requests.enter(group)
                 entered = refusal is None
                 await self._turns.wait()
             if refusal is None:
@@ -154,7 +158,7 @@ class Guard:
         taken = self._rates.take_here(key, self._other_rate, weight.units)
         if not taken.wait_us or not weight.refusable:
             return None
-        headers += rate_headers(self._other_rate, taken)
+        headers += rate_headers(self._other_rate, taken, time.time())
         return _too_many(taken)
 
     async def _check(
@@ -171,7 +175,7 @@ class Guard:
             rate = self._rate_of(known)
             taken = await self._rates.take(key, rate, units)
             used = rate.burst - taken.left
-            headers += rate_headers(rate, taken)
+            headers += rate_headers(rate, taken, time.time())
         if request.scope["path"].startswith(BINANCE):
             headers.append((b"x-mbx-used-weight-1m", b"%d" % used))
         if taken is not None and taken.wait_us:
@@ -215,16 +219,6 @@ def middleware(
 def security_headers(*, tls: bool) -> list[tuple[bytes, bytes]]:
     """What every answer has for browsers."""
     return [NOSNIFF, HSTS] if tls else [NOSNIFF]
-
-
-def rate_headers(rate: Rate, taken: Taken) -> list[tuple[bytes, bytes]]:
-    """What a counted request left of its client's allowance."""
-    full_s = math.ceil(time.time() + taken.full_us / SECOND_US)
-    return [
-        (b"x-ratelimit-limit", b"%d" % rate.burst),
-        (b"x-ratelimit-remaining", b"%d" % taken.left),
-        (b"x-ratelimit-reset", b"%d" % full_s),
-    ]
 
 
 def _too_many(taken: Taken) -> Refusal:

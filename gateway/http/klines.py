@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from gateway.http.reads import HistoryReads
     from gateway.market.gaps import GapTracker
     from gateway.market.refused import RefusedKline
+    from gateway.runtime.archiving import ArchiveHole
 
 KLINES = ("symbol", "interval", "limit", "startTime", "endTime")
 TICKER = ("symbol",)
@@ -125,9 +126,13 @@ def _ending(prefix: AnswerPrefix, answer: KlinesAnswer, plan: Plan) -> Ending:
 
 
 def gaps_route(
-    tracker: GapTracker, clock_ms: Callable[[], int], refused_klines: Callable[[], Iterable[RefusedKline]] = tuple
+    tracker: GapTracker,
+    clock_ms: Callable[[], int],
+    refused_klines: Callable[[], Iterable[RefusedKline]] = tuple,
+    archive_holes: Callable[[], Iterable[ArchiveHole]] = tuple,
 ) -> Route:
-    """`/v1/gaps`: closed klines that are missing, those that were missing lately, and those that had to be refused."""
+    """`/v1/gaps`: closed klines that are missing, those that were missing lately, those that had to be refused, and
+    those that the archive never got."""
 
     async def gaps(request: Request) -> Response:
         if error := unusable(request, ()):
@@ -154,6 +159,17 @@ def gaps_route(
                 "reason": kline.reason,
             }
             for kline in refused_klines()
+        ]
+        found += [
+            {
+                "symbol": hole.symbol,
+                "interval": hole.interval,
+                "from": hole.from_ms,
+                "to": hole.to_ms,
+                "since": hole.since_ms,
+                "state": "archive",
+            }
+            for hole in archive_holes()
         ]
         body = orjson.dumps({"gaps": found, "timestamp": clock_ms()})
         return Response(body, headers={"cache-control": "no-store"}, media_type="application/json")

@@ -51,11 +51,19 @@ class _File(NamedTuple):
     etag: str
 
 
+async def _without_page(_: Request) -> Response:
+    text = (
+        "The gateway runs, but its page has not been built: that needs Node 20.19 (`make build`).\n"
+        "All else is there: /v1/symbols, /v1/klines?symbol=SYMBOL&interval=1m, /status, /v1/openapi.json\n"
+    )
+    return Response(text, media_type="text/plain", headers={"cache-control": "no-store"})
+
+
 def routes(built: Path) -> list[Route]:
-    """The route of the page; none, and a warning, if it has not been built."""
+    """The route of the page; where it has not been built, one that says so, and a warning."""
     if not built.is_dir():
         logger.warning("the page is not built and will not be served; build it with `make build` (needs Node)")
-        return []
+        return [Route("/", _without_page)]
     files = {path.relative_to(built).as_posix(): _read(path) for path in built.rglob("*") if path.is_file()}
 
     async def answer(request: Request) -> Response:

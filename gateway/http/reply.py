@@ -11,6 +11,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
+from gateway.http.rate_headers import NAMES as RATE_HEADERS
 from gateway.protocol.native import kline_json, ticker_json
 
 if TYPE_CHECKING:
@@ -65,10 +66,7 @@ def _options(config: HttpConfig) -> dict[str, Any]:
         "allow_origins": config.cors_origins,
         "allow_methods": ("GET", "HEAD", "POST", "OPTIONS"),
         "allow_headers": ("*",),
-        "expose_headers": (
-            *("ETag", "Retry-After", "X-Gateway-State", "X-MBX-USED-WEIGHT-1M"),
-            *("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"),
-        ),
+        "expose_headers": ("ETag", "Retry-After", "X-Gateway-State", "X-MBX-USED-WEIGHT-1M", *RATE_HEADERS),
     }
 
 

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict, deque
 from contextvars import ContextVar
 from functools import partial
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING
+
+from gateway.access.fair_queue import FairQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-T = TypeVar("T")
 
 SLICE_S = 0.008
 """For so long requests run one after the other ..."""
@@ -25,40 +24,8 @@ REST_S = 0.004
 BATCH = 8
 """Requests woken at a time. Each looks at the clock: those that wake after the end of the slice wait again."""
 
-READS_MAX = 4
+READS_MAX = 8
 """Requests that read the history at a time. What they read arrives together and is decoded in one turn of the loop."""
-
-
-class FairQueue(Generic[T]):
-    """Groups take turns; within a group the first in is the first out. Pure."""
-
-    def __init__(self) -> None:
-        self._groups: OrderedDict[str, deque[T]] = OrderedDict()
-        self._size = 0
-
-    def __len__(self) -> int:
-        return self._size
-
-    def push(self, group: str, item: T, *, first: bool = False) -> None:
-        """`first`: before the other items of the group."""
-        items = self._groups.setdefault(group, deque())
-        if first:
-            items.appendleft(item)
-        else:
-            items.append(item)
-        self._size += 1
-
-    def pop(self) -> T:
-        """The next item of the group whose turn it is. Raises `IndexError` if the queue is empty."""
-        if not self._size:
-            raise IndexError("the queue is empty")
-        group, items = self._groups.popitem(last=False)
-        item = items.popleft()
-        if items:
-            # To the end of the order.
-            self._groups[group] = items
-        self._size -= 1
-        return item
 
 
 class RequestTurns:

@@ -1,7 +1,8 @@
 """What each request counts for: one table, by path. Pure.
 
-Every request is counted. Requests for data weigh what they cost at worst: a unit is up to 15 ms of the gateway's time,
-which is what decoding a stored series takes that nobody has asked for lately. Most requests take a fiftieth of that.
+Every request is counted. Requests for data weigh what they cost at worst, by the klines and symbols that they ask for,
+as the exchange weighs them: a unit is up to 15 ms of the gateway's time, which is what decoding a stored series takes
+that nobody has asked for lately. Most requests take a fiftieth of that.
 """
 
 from __future__ import annotations
@@ -62,6 +63,8 @@ _FIXED = {
     "/healthz": _HEALTH,
     "/readyz": _HEALTH,
     "/v1/health/data": _HEALTH,
+    "/functions/v1/health": _HEALTH,
+    "/rest/v1/rpc/ping": _OPERATIONS,
     "/metrics": _OPERATIONS,
     "/status.json": _OPERATIONS,
     "/v1/status": Weight(Allowance.OPERATIONS, 2),

@@ -10,6 +10,7 @@
 | prices of a part without trades | count only where no part has trades |
 | closed | every part is there, and closed |
 | a part is missing | no closed kline is made; the forming one is provisional |
+| the forming part is provisional | so is the forming kline |
 
 Whether a part that was not sent is missing, or was a time without trades, cannot be seen from outside. An exchange like
 Binance sends a kline of volume 0, so a part that is not there counts as missing. For collectors that send nothing for a
@@ -194,7 +195,8 @@ class Aggregation:
         # A closed part is final for all of its time, whenever it was seen.
         covered_ms = known[-1].close_time_ms if known else 0
         forming = forming._replace(
-            provisional=is_unknown and not (self._skip and self._has_first_part()),
+            # The source's own forming kline may itself be built of shorter ones.
+            provisional=seen[-1].provisional or (is_unknown and not (self._skip and self._has_first_part())),
             event_time_ms=max(forming.event_time_ms, covered_ms),
         )
         return self.target.apply_kline(forming, now_ms)

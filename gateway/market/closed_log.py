@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from gateway.market.change import CORRECTED, UNCHANGED
+from gateway.market.rewrites import Rewrites
 from gateway.model.kline import rank
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from gateway.market.change import Change
     from gateway.model.kline import Kline
 
 
@@ -19,11 +22,20 @@ class ClosedLog:
     Open times rise strictly. A reader whose offset is before `start` has lost klines and needs a resync.
     """
 
-    __slots__ = ("_ring", "end")
+    __slots__ = ("_ring", "begin_ms", "end", "noted_end", "rewrites")
 
     def __init__(self, size: int) -> None:
         self._ring: deque[Kline] = deque(maxlen=size)
-        self.end = 0
+        self.end = self.noted_end = 0
+        """`noted_end`: the end that longer klines have been built with, or will be. The market sets it."""
+        self.begin_ms = 0
+        """Open time of the first kline that may still close before the oldest one held; 0: none. The series sets it."""
+        self.rewrites = Rewrites()
+
+    @property
+    def size(self) -> int:
+        """How many klines it holds at most."""
+        return self._ring.maxlen or 0
 
     @property
     def start(self) -> int:
@@ -38,10 +50,27 @@ class ClosedLog:
         """Open time of the oldest kline held; 0 while there is none."""
         return self._ring[0].open_time_ms if self._ring else 0
 
+    @property
+    def since_ms(self) -> int:
+        """Open time of the oldest kline that belongs here, held or missing; 0 while there is none."""
+        return self.begin_ms or self.first_open_time_ms
+
     def append(self, kline: Kline) -> None:
         assert self.last is None or kline.open_time_ms > self.last.open_time_ms
         self._ring.append(kline)
-        self.end += 1
+        self._grown()
+
+    def merge(self, kline: Kline) -> Change:
+        """Apply a closed kline that is not after the newest one: a repetition, a correction, or a missing one."""
+        known = {held.open_time_ms for held in self._ring}
+        if kline.open_time_ms in known:
+            changed = self.correct(kline)
+        else:
+            # Klines from before the log began are not missing in it.
+            changed = kline.open_time_ms >= self.since_ms and self.insert(kline)
+        if changed and self.last is not None:
+            self.rewrites.note(kline.open_time_ms, self.last.open_time_ms)
+        return CORRECTED if changed else UNCHANGED
 
     def correct(self, kline: Kline) -> bool:
         """Replace a kline of the log by a newer state; returns whether it differs. Readers past it need a resync."""
@@ -63,7 +92,7 @@ class ClosedLog:
             self._ring.pop()
         self._ring.append(kline)
         self._ring.extend(later)
-        self.end += 1
+        self._grown()
         return True
 
     def drop_after(self, limit_ms: int) -> bool:
@@ -81,6 +110,11 @@ class ClosedLog:
             self._ring.clear()
             self._ring.extend(kept)
         return dropped
+
+    def _grown(self) -> None:
+        self.end += 1
+        if len(self._ring) == self._ring.maxlen:
+            self.begin_ms = 0
 
     def since(self, offset: int) -> list[Kline]:
         """The klines from `offset` on; the caller has checked that `offset` is not before `start`."""

@@ -26,7 +26,8 @@ class KlinesInOrder:
         """`skip`: the source sends no kline for a time without trades, so one that was never shown need not exist."""
         self.series = series
         self.skip = skip
-        self.log = ClosedLog(log_size)
+        # Of what the series holds, it must always be known whether it was told: longer klines may need many of it.
+        self.log = ClosedLog(max(log_size, series.closed.size))
         self.forming: Kline | None = None
         """The kline that is shown."""
         self.next_ms = 0

@@ -9,12 +9,15 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING
 
+from gateway.market.building import Building, parts_needed
 from gateway.market.change import CORRECTED, UNCHANGED
+from gateway.market.day_tickers import DayTickers
 from gateway.market.derivation import Derivation
 from gateway.market.healing import Healing
-from gateway.market.merge import extremes, price
+from gateway.market.merge import price
 from gateway.market.series import Series
 from gateway.market.state import Changes, Jump, SymbolState, jumps_of
+from gateway.market.waiting_prices import WaitingPrices
 from gateway.model.interval import INTERVALS, MONTH_MAX_MS
 from gateway.model.kline import KlineUpdate
 from gateway.model.ticker import TickerDelta, TickerUpdate
@@ -25,14 +28,10 @@ if TYPE_CHECKING:
     from gateway.config import MarketConfig
     from gateway.market.aggregate import Parts
     from gateway.market.change import Change
-    from gateway.market.merge import Price
     from gateway.model.kline import Kline, KlineDelta
     from gateway.model.ticker import Ticker
 
     Update = KlineUpdate | KlineDelta | TickerUpdate | TickerDelta
-
-PRICES_MAX = 64
-"""Prices that may wait to be applied to a symbol's klines: enough to save most of the work, few enough to hold."""
 
 
 class Market:
@@ -47,7 +46,8 @@ class Market:
         self._lazy = lazy
         self._intervals = [INTERVALS[name] for name in config.intervals]
         self._grace_ms = config.close_grace_ms
-        self._log_size = log_size
+        # Closed klines that are kept of each interval: for readers that fall behind, and for forming longer ones.
+        self._log_sizes = {name: max(log_size, parts_needed(name, config.intervals)) for name in config.intervals}
         self.skip_quiet = config.quiet == "skip"
         self.read = False  # Whether all that is stored has been read once.
         # No symbol is called unknown until none has been new for a while: collectors bring them one by one.
@@ -57,8 +57,11 @@ class Market:
         self._states: dict[str, SymbolState] = {}
         self._waiting: set[Series] = set()
         self._changes = Changes()
-        self._shortest = min(self._intervals, key=lambda span: span.length_ms or MONTH_MAX_MS)
-        self._with_prices: set[SymbolState] = set()
+        shortest = min(self._intervals, key=lambda span: span.length_ms or MONTH_MAX_MS)
+        self._prices = WaitingPrices(shortest, self._note)
+        self._building = Building(self._intervals, self._note)
+        self.days = DayTickers(self._intervals)
+        """Tickers of symbols of which the source sends none."""
         self._derivation = Derivation(config)
         self._now_ms = 0
         self.prices_changed = self.last_price_ms = 0
@@ -124,7 +127,7 @@ class Market:
         state = self._states.get(symbol)
         if state is None:
             state = self._states[symbol] = SymbolState(symbol, 0 if self._lazy else 1)
-            state.series = {span.name: Series(symbol, span, self._log_size) for span in self._intervals}
+            state.series = {span.name: Series(symbol, span, self._log_sizes[span.name]) for span in self._intervals}
         return state
 
     def forget(self, symbol: str) -> None:
@@ -172,7 +175,7 @@ class Market:
         With `parts` the store has none of this interval: the klines were aggregated from these, and later ones will be.
         """
         state = self._with_data(symbol)
-        self._apply_prices(state)
+        self._prices.apply(state, self._changes.series)
         self._now_ms = now_ms
         series = state.series[interval]
         if parts is None and klines:
@@ -195,17 +198,18 @@ class Market:
     def restore(self, ticker: Ticker) -> None:
         """Apply a stored ticker, unless a newer one is known."""
         state = self._with_data(ticker.symbol)
-        if state.ticker is None or state.ticker.event_time_ms < ticker.event_time_ms:
-            state.ticker = ticker
+        known = state.ticker
+        if known is None or known.derived or known.event_time_ms < ticker.event_time_ms:
+            state.ticker = ticker if known is None or known.derived is None else ticker._replace(derived=False)
             self._changes.tickers.add(state)
 
-    def lapse(self, symbol: str) -> None:
-        """Note that the store no longer holds the symbol's ticker: the known one is old, and better than none."""
+    def lapse(self, symbol: str, *, lapsed: bool = True) -> None:
+        """Note whether the store no longer has the symbol's ticker: the known one is old, and better than none."""
         if state := self._states.get(symbol):
-            state.lapsed = state.ticker
+            state.lapsed = state.ticker if lapsed and state.has_ticker else None
 
     def lapsed(self, symbol: str) -> bool:
-        """Whether the ticker has outlived its key, and nothing newer has come since that was found."""
+        """Whether the store could not confirm the ticker, and nothing newer has come since that was found."""
         state = self._states.get(symbol)
         return state is not None and state.ticker is not None and state.ticker is state.lapsed
 
@@ -216,7 +220,6 @@ class Market:
             self._has_new_symbol = False
             self._settled_ms = now_ms + self._settle_ms
         self._apply_watched()
-        self._aggregate()
         for series in list(self._waiting):
             if change := series.settle(now_ms, None if series in being_read else self._grace_ms):
                 self._note(series, change)
@@ -224,13 +227,15 @@ class Market:
     def take_changes(self) -> Changes:
         """What has changed since the last call."""
         self._apply_watched()
-        self._aggregate()
+        for state, ticker in self.days.update() if self.read else ():
+            state.ticker = ticker
+            self._changes.tickers.add(state)
         changes, self._changes = self._changes, Changes()
         return changes
 
     def _apply_kline(self, update: KlineUpdate | KlineDelta, now_ms: int) -> None:
         state = self._with_data(update.symbol)
-        self._apply_prices(state)
+        self._prices.apply(state, self._changes.series)
         series = state.series[update.interval]
         if not series.in_source:
             self._derivation.mark_in_source(series)
@@ -246,10 +251,12 @@ class Market:
     def _apply_ticker(self, update: TickerUpdate | TickerDelta, now_ms: int) -> bool:
         state = self._states.get(update.symbol)
         known = state.ticker if state else None
-        if state is None or known is None:
+        if state is None or known is None or known.derived:
             if not isinstance(update, TickerUpdate):
                 return False
             ticker = update.ticker()
+            if known is not None:
+                ticker = ticker._replace(derived=False)
             state = self._with_data(update.symbol)
         elif update.event_time_ms < known.event_time_ms and not self.healing.drop_distrusted(
             state, known.event_time_ms, update.event_time_ms, now_ms
@@ -263,45 +270,23 @@ class Market:
             self.last_price_ms, state.ticker = update.event_time_ms, ticker
             self._changes.tickers.add(state)
         if isinstance(update, TickerUpdate):
-            self._queue_price(state, price(update.event_time_ms, update.fields["last"]), now_ms)
+            self._prices.queue(state, price(update.event_time_ms, update.fields["last"]), now_ms, self._changes.series)
         return True
-
-    def _queue_price(self, state: SymbolState, at: Price, now_ms: int) -> None:
-        """Let a price wait: applying many at once costs an unwatched symbol as much as applying a few."""
-        prices = state.prices
-        if not state.window_ms <= at.event_time_ms <= state.window_end_ms or len(prices) >= PRICES_MAX:
-            self._apply_prices(state)
-            state.window_ms = self._shortest.open_time(at.event_time_ms)
-            state.window_end_ms = self._shortest.close_time(state.window_ms)
-        if not prices:
-            state.prices_since_ms = now_ms
-            self._with_prices.add(state)
-        prices.append(at)
-
-    def _apply_watched(self) -> None:
-        for state in [state for state in self._with_prices if state.watchers]:
-            self._apply_prices(state)
-
-    def _apply_prices(self, state: SymbolState) -> None:
-        """Apply the waiting prices to the symbol's series."""
-        if not state.prices:
-            self._with_prices.discard(state)
-            return
-        kept = extremes(state.prices)
-        state.prices.clear()
-        self._with_prices.discard(state)
-        changed = self._changes.series
-        for series in state.series.values():
-            for at in kept:
-                if series.apply_price(at, state.prices_since_ms):
-                    changed.add(series)
-            if series.gap or series.waiting_since_ms is not None:
-                self._note(series, UNCHANGED)
 
     def _bring_up_to_date(self, state: SymbolState) -> None:
         """Apply everything that was postponed for a symbol that is about to be read."""
-        self._apply_prices(state)
+        self._prices.apply(state, self._changes.series)
         self._aggregate(state.symbol)
+        if self._building.build(state, self._now_ms):
+            # What is derived of a forming kline that was built.
+            self._aggregate(state.symbol)
+
+    def _apply_watched(self) -> None:
+        """Apply everything that was postponed until a flush."""
+        self._prices.apply_watched(self._changes.series)
+        self._aggregate()
+        if self._building.build_watched(self._now_ms):
+            self._aggregate()
 
     def _aggregate(self, symbol: str | None = None) -> None:
         for series, change in self._derivation.update(self._now_ms, symbol):
@@ -310,10 +295,16 @@ class Market:
     def _note(self, series: Series, change: Change) -> None:
         if change is not UNCHANGED:
             self._changes.series.add(series)
+            state, log = self._states[series.symbol], series.closed
             if change is CORRECTED:
                 self._changes.corrected.add(series)
+            if closed := log.noted_end != log.end or change is CORRECTED:
+                log.noted_end = log.end
+                self._building.mark(state)
+            if not state.has_ticker:
+                self.days.mark(state, closed=closed)
             if series.has_dependents:
-                watched = self._states[series.symbol].watchers > 0
+                watched = state.watchers > 0
                 self._derivation.mark_changed(series, corrected=change is CORRECTED, watched=watched)
         if series.gap:
             self._changes.gaps.add(series)

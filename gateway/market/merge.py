@@ -9,6 +9,7 @@
 | a price in the kline's window | if newer than the source's state: moves close, widens high and low |
 | a price outside the window | never touches the kline |
 | prices alone | make a provisional kline: open is the first price by event time, volume 0 |
+| closed shorter klines of the window | make a provisional kline until the source sends its own, with the prices since |
 | anything after the close | prices never change a closed kline |
 | volumes, trades | come from klines only, never from prices |
 
@@ -89,13 +90,18 @@ def extremes(prices: list[Price]) -> list[Price]:
 class KlineState:
     """What is known of one kline. `value()` is the kline that results; `None` before the first update."""
 
-    __slots__ = ("_first", "_highs", "_last", "_lows", "_source_kline", "_value", "close_time_ms", "open_time_ms")
+    __slots__ = (
+        *("_first", "_highs", "_is_built", "_last", "_lows", "_source_kline", "_value"),
+        *("close_time_ms", "open_time_ms"),
+    )
 
     def __init__(self, open_time_ms: int, close_time_ms: int) -> None:
         self.open_time_ms = open_time_ms
         self.close_time_ms = close_time_ms
         # The source's newest state, and the prices that are newer.
         self._source_kline: Kline | None = None
+        # Whether that was built of shorter klines, because the source has not sent this one.
+        self._is_built = False
         self._first: Price | None = None
         self._last: Price | None = None
         self._highs: list[Price] = []
@@ -113,19 +119,35 @@ class KlineState:
 
     @property
     def source_kline(self) -> Kline | None:
-        """The source's newest state, without the prices since."""
+        """The source's newest state, or what was built of its shorter klines, without the prices since."""
         return self._source_kline
 
     @property
     def provisional(self) -> bool:
-        """Whether only prices are known of this kline."""
-        return self._source_kline is None and self._last is not None
+        """Whether the source has not sent this kline: only prices, or shorter klines, are known of it."""
+        return self._is_built or (self._source_kline is None and self._last is not None)
 
     def apply_kline(self, kline: Kline) -> bool:
         """Apply a state of the source; returns whether it is newer than the one before."""
         known = self._source_kline
-        if known is not None and rank(kline) <= rank(known):
+        if known is not None and not self._is_built and rank(kline) <= rank(known):
             return False
+        self._is_built = False
+        self._take(kline)
+        return True
+
+    def apply_built(self, kline: Kline) -> bool:
+        """Apply what shorter klines make of this one so far: final until its event time. Returns whether it changed.
+
+        What the source itself says of the kline goes before it.
+        """
+        if self._source_kline is not None and (not self._is_built or kline == self._source_kline):
+            return False
+        self._is_built = True
+        self._take(kline)
+        return True
+
+    def _take(self, kline: Kline) -> None:
         self._source_kline = kline
         self._value = None
         covered = kline.event_time_ms
@@ -133,12 +155,11 @@ class KlineState:
             self._last = None
         _drop_covered(self._highs, covered, everything=kline.closed)
         _drop_covered(self._lows, covered, everything=kline.closed)
-        return True
 
     def apply_delta(self, fields: KlineFields, event_time_ms: int) -> bool:
         """Lay changed fields over the source's newest state; returns whether something changed."""
         known = self._source_kline
-        if known is None or known.closed or event_time_ms < known.event_time_ms:
+        if known is None or self._is_built or known.closed or event_time_ms < known.event_time_ms:
             return False
         changed = _consistent(known._replace(event_time_ms=event_time_ms, **fields))
         if changed == known:

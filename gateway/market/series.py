@@ -130,7 +130,7 @@ class Series:
     def _apply_kline(self, kline: Kline, now_ms: int) -> Change:
         last = self.closed.last
         if last is not None and kline.open_time_ms <= last.open_time_ms:
-            return self._apply_to_closed(kline)
+            return self.closed.merge(kline) if kline.closed else UNCHANGED
         # The kline was given up when its grace time ended, or was never sent, and a later one is shown already.
         passed = bool(self._states) and kline.open_time_ms < self._states[0].open_time_ms
         if passed and not kline.closed:
@@ -150,6 +150,20 @@ class Series:
             if state.open_time_ms == open_time_ms and state.apply_delta(fields, event_time_ms):
                 return max(CHANGED, self.settle(now_ms))
         return UNCHANGED
+
+    def is_sent(self, open_time_ms: int) -> bool:
+        """Whether the source has sent a kline of this open time or of a later one, forming or closed."""
+        last = self.closed.last
+        if last is not None and open_time_ms <= last.open_time_ms:
+            return True
+        return any(state.confirmed and open_time_ms <= state.open_time_ms for state in self._states)
+
+    def apply_built(self, kline: Kline, now_ms: int) -> Change:
+        """Apply a forming kline that was built of shorter ones; the source has sent none of its open time or later."""
+        state = self._state_of(kline.open_time_ms)
+        if state is None or not state.apply_built(kline):
+            return UNCHANGED
+        return max(CHANGED, self.settle(now_ms))
 
     def apply_price(self, price: Price, now_ms: int) -> Change:
         """Apply a price to the kline whose window holds it."""
@@ -190,6 +204,8 @@ class Series:
                 change = max(change, self._close(kline))
             elif state.closed or len(self._states) == 1 or not over:
                 break
+            elif self.closed.last is None:
+                self.closed.begin_ms = self.closed.begin_ms or state.open_time_ms
             del self._states[0]
             self.waiting_since_ms = None
             change = max(change, CHANGED)
@@ -212,9 +228,7 @@ class Series:
         self._asked_ms = math.inf, math.inf
         # Prices of a kline do not prove that the source has closed, and stored, the one before.
         verified = [kline.open_time_ms for kline in klines[-1:]]
-        verified += [
-            state.open_time_ms for state in self._states if state.confirmed and state.open_time_ms <= confirmed_ms
-        ]
+        verified += [at.open_time_ms for at in self._states if at.confirmed and at.open_time_ms <= confirmed_ms]
         self._verified_ms = max(verified, default=self._verified_ms)
         known = [state.open_time_ms for state in self._states if state.open_time_ms <= known_ms]
         self._read_ms = max(known, default=self._read_ms)
@@ -281,17 +295,6 @@ class Series:
         if kline.open_time_ms < self._followed_ms:
             self.baseline_ms = kline.open_time_ms
         return CORRECTED if kline.open_time_ms < self._shown_ms else CHANGED
-
-    def _apply_to_closed(self, kline: Kline) -> Change:
-        """Apply a kline that is not after the newest closed one: a repetition, a correction, or a missing one."""
-        if not kline.closed:
-            return UNCHANGED
-        known = {held.open_time_ms for held in self.closed}
-        if kline.open_time_ms in known:
-            return CORRECTED if self.closed.correct(kline) else UNCHANGED
-        if known and kline.open_time_ms < min(known):
-            return UNCHANGED
-        return CORRECTED if self.closed.insert(kline) else UNCHANGED
 
     def _state_of(self, open_time_ms: int) -> KlineState | None:
         """Get or create the state of that open time; `None` where too many wait already."""

@@ -62,8 +62,13 @@ class SymbolState:
         self.window_ms = self.window_end_ms = 0
         self.ticker: Ticker | None = None
         self.lapsed: Ticker | None = None
-        """The ticker whose key was found to have expired; the next update replaces it."""
+        """The ticker whose key was found to have expired, or to be of no use; the next update replaces it."""
         self.series: dict[str, Series] = {}
+
+    @property
+    def has_ticker(self) -> bool:
+        """Whether the source has sent a ticker, or stored one."""
+        return self.ticker is not None and not self.ticker.derived
 
     def follow(self, *, all_read: bool) -> None:
         """Note that the store has been read, if it has: what closes from now on is no kline of the past."""

@@ -15,6 +15,8 @@ class ErrorCode(StrEnum):
 
     BAD_JSON = "BAD_JSON", 400, "The text is not valid JSON."
     BAD_REQUEST = "BAD_REQUEST", 400, "The request is invalid."
+    NOT_FOUND = "NOT_FOUND", 404, "There is nothing at this path."
+    METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED", 405, "This path does not take this method."
     UNKNOWN_OP = "UNKNOWN_OP", 400, "Unknown op."
     INVALID_CHANNEL = "INVALID_CHANNEL", 400, "Expected ticker:SYMBOL or kline:SYMBOL:INTERVAL."
     INVALID_SYMBOL = "INVALID_SYMBOL", 400, "Unknown symbol."
@@ -36,7 +38,9 @@ class ErrorCode(StrEnum):
         return member
 
 
-STREAM_CODES = tuple(
-    code for code in ErrorCode if code not in (ErrorCode.OVERLOADED, ErrorCode.REDIS_ERROR, ErrorCode.INTERNAL)
+_HTTP_ALONE = (
+    *(ErrorCode.NOT_FOUND, ErrorCode.METHOD_NOT_ALLOWED),
+    *(ErrorCode.OVERLOADED, ErrorCode.REDIS_ERROR, ErrorCode.INTERNAL),
 )
+STREAM_CODES = tuple(code for code in ErrorCode if code not in _HTTP_ALONE)
 """Codes in the `error` messages of the native stream, in the order of the table."""

@@ -29,7 +29,7 @@ class Kline(NamedTuple):
     last_trade_id: int = -1
     closed: bool = False
     provisional: bool = False
-    """Made of ticker prices alone: the source has not sent this kline yet."""
+    """Made of ticker prices and closed shorter klines: the source has not sent this kline yet."""
     event_time_ms: int = 0
     """When the source saw this state of the kline; decides which of two states is newer."""
 

@@ -31,6 +31,8 @@ class Ticker(NamedTuple):
     last_trade_id: int = -1
     event_time_ms: int = 0
     """When the source saw this price; decides which of two states is newer."""
+    derived: bool | None = None
+    """Whether it was made of klines, because the source sends none; `None`: it never was."""
 
     def updated(self, fields: TickerFields, event_time_ms: int) -> Ticker:
         """The ticker with these fields and this time; three times as fast as `_replace`, for every message needs it."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gateway.market.market import Market
     from gateway.ops.counters import Counters
 
-DIALECTS = ("native", "compact", "binance")
+DIALECTS = ("native", "compact", "events", "binance", "phoenix")
 CAUSES = ("stalled", "slowed", "capped")
 
 TIER_NAMES = ("fast", "default", *(f"{rate:g}/s" for rate in TIER_RATES[DEFAULT + 1 :]))
@@ -110,7 +110,7 @@ class MetricsCollector:
             for state in ("closed", "open"):
                 labels = {"source": source, "state": state}
                 yield Reading("history_circuit", labels, float(store.circuit == state))
-            for reason in ("timeout", "connection", "refused"):
+            for reason in ("timeout", "connection", "refused", "busy"):
                 labels = {"source": source, "reason": reason}
                 yield Reading("history_failures_total", labels, store.failures[reason])
             if store.ping_s is not None:

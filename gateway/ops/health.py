@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from gateway.delivery.staleness import StaleReason
 from gateway.delivery.throttle import DEFAULT
+from gateway.history.archived_store import ArchivedStore
 from gateway.ops.metrics import Metrics, Reading
 
 if TYPE_CHECKING:
@@ -18,12 +19,14 @@ if TYPE_CHECKING:
     from gateway.delivery.hub import Hub
     from gateway.feed.auto import Feed
     from gateway.feed.failover import SourceFailover
-    from gateway.history.combined_store import CombinedStore
     from gateway.history.service import History
+    from gateway.history.store import KlineStore
     from gateway.market.market import Market
     from gateway.ops.collector import MetricsCollector
     from gateway.ops.counters import Counters
     from gateway.ops.refused import RefusedNames
+    from gateway.replay.stats import ReplayStats
+    from gateway.runtime.archiving import ArchiveHole, Archiving
     from gateway.runtime.backfill import Backfill
     from gateway.runtime.clock import SteadyClock
     from gateway.runtime.flush import Flusher
@@ -33,10 +36,19 @@ if TYPE_CHECKING:
     from gateway.runtime.store_comparison import StoreComparison
 
 STARTING = "starting: what is stored has not been read yet"
-"""The reason of a process that has no data yet; the other workers of a group serve meanwhile."""
+"""The reason of a process without data, or that does not listen yet; other workers of its group serve meanwhile."""
 
 FLUSH_LATE_S = 1.0
 """Age of the last flush from which on the process counts as not serving."""
+
+
+class Listening(Protocol):
+    """A server, as uvicorn's."""
+
+    started: bool
+    """Whether connections are accepted."""
+    should_exit: bool
+    """Whether it is about to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +58,7 @@ class Health:
     clock: SteadyClock
     market: Market
     hub: Hub
-    store: CombinedStore
+    store: KlineStore
     history: History
     backfill: Backfill
     watch: GapWatch
@@ -58,8 +70,11 @@ class Health:
     sources: SourceFailover
     feeds: Mapping[str, Feed]
     refused: RefusedNames
-    ending: Callable[[], bool]
-    """Whether the process is about to end."""
+    archiving: Archiving | None
+    """`None`: there is no archive."""
+    replays: ReplayStats
+    server: Callable[[], Listening | None]
+    """Accepts connections; `None`: somebody else's server does."""
 
     def not_ready_reasons(self) -> list[str]:
         """Why this process should get no new clients; empty if it should.
@@ -67,10 +82,10 @@ class Health:
         A source that is silent or away is no reason: it is so for the other processes too, and if all of them refused,
         nobody would be served. Clients get the last known state then, marked as stale.
         """
-        reasons = []
-        if not self.market.read:
+        reasons, server = [], self.server()
+        if not self.market.read or (server is not None and not server.started):
             reasons.append(STARTING)
-        if self.ending():
+        if server is not None and server.should_exit:
             reasons.append("ending")
         if time.monotonic() - self.flusher.flushed_s > FLUSH_LATE_S:
             reasons.append("flush: late")
@@ -83,9 +98,14 @@ class Health:
         for reason in dict.fromkeys(lane.reason for lane in state.lanes().values() if not lane.live):
             refused = self.ingest.refusals.text(reason) or self.only_refused()
             reasons.append(f"feed: {reason}{f': {refused}' if refused else ''}")
-        if self.feed.problem:
+        # Between two closes of a source that sends nothing else, silence is no problem.
+        if self.feed.problem and time.monotonic() >= self.ingest.feed_state.times.quiet_until_s:
             reasons.append(f"feed: {self.feed.problem}")
         return reasons
+
+    def holes(self) -> tuple[ArchiveHole, ...]:
+        """What the archive lacks, if there is one."""
+        return self.archiving.open_holes() if self.archiving is not None else ()
 
     @property
     def feed(self) -> Feed:
@@ -122,8 +142,17 @@ class Health:
             totals_by_interval=self.totals_by_interval,
             by_source=self.sources.metrics,
             feed_mode=lambda: self.feed.mode,
-            readings=lambda: chain(collector.readings(), self._load(), self.refused.readings()),
+            readings=lambda: chain(collector.readings(), self._load(), self._rest()),
+            histograms={"archive_read_seconds": self.store.read_times} if isinstance(self.store, ArchivedStore) else {},
         )
+
+    def _rest(self) -> Iterator[Reading]:
+        yield from self.refused.readings()
+        yield from self.replays.readings()
+        if self.archiving is not None:
+            yield from self.archiving.readings()
+        if isinstance(self.store, ArchivedStore):
+            yield Reading("archive_read_failures_total", {}, self.store.failures)
 
     def _load(self) -> Iterator[Reading]:
         """The load by cause."""

@@ -26,6 +26,16 @@ if TYPE_CHECKING:
 
 DESCRIPTIONS = {
     "accepted_connections_total": "WebSocket connections accepted",
+    "archive_behind_seconds": "For how long the archive cannot be written; 0 while it can",
+    "archive_bytes": "Size of the archive on disk",
+    "archive_holes_total": "Times that Redis no longer had klines that are missing in the archive",
+    "archive_leads": "Whether this process is the one that writes the archive",
+    "archive_missing_klines": "Klines missing in the archive between others, at the last look (once an hour)",
+    "archive_pending_klines": "Closed klines that the last attempt to write has left",
+    "archive_read_failures_total": "Reads of the archive that failed",
+    "archive_read_seconds": "Time of a read of the archive",
+    "archive_write_failures_total": "Attempts to write the archive that failed",
+    "archive_written_total": "Klines written to the archive, new or changed",
     "channels": "Channels that clients have subscribed to since the start, without those of unknown symbols",
     "client_disconnects_total": "Connections that clients closed, by their close code (1006: none)",
     "clock_ahead_seconds": "How far the gateway's steady clock is ahead of the system clock",
@@ -88,6 +98,10 @@ DESCRIPTIONS = {
     "refused_channels_total": "Messages on channels whose symbol or interval the settings do not admit",
     "refused_connections_total": "Handshakes refused",
     "refused_keys": "Keys found by the last scan whose symbol or interval the settings do not admit",
+    "replay_cpu_seconds_total": "CPU time that replays have taken",
+    "replay_sessions": "Replays now",
+    "replay_started_total": "Replays whose market time has begun",
+    "replay_waits_total": "Times that a replay waited for its client, or for what is stored",
     "repaired_klines_total": "Closed klines that were missing and were found in the store",
     "resyncs_total": "Channels that were resynced to a client",
     "sent_bytes_total": "Bytes written to clients",
@@ -132,6 +146,7 @@ class Metrics(Collector):
         by_source: Callable[[], Mapping[str, Mapping[str, float]]] = dict,
         feed_mode: Callable[[], str] = str,
         readings: Callable[[], Iterable[Reading]] = tuple,
+        histograms: Mapping[str, Histogram] | None = None,
     ) -> None:
         """`by_source`: values by metric name, then by source; a name that ends in `_total` is a counter."""
         self._counters = counters
@@ -141,6 +156,7 @@ class Metrics(Collector):
         self._by_source = by_source
         self._feed_mode = feed_mode
         self._readings = readings
+        self._more_histograms = histograms or {}
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
@@ -159,6 +175,8 @@ class Metrics(Collector):
         yield _histograms("delivery_lag_seconds", "stage", counters.stages)
         yield _histograms("http_request_seconds", "surface", counters.response_times)
         yield _histograms("history_seconds", "served", counters.history_times)
+        for name, histogram in self._more_histograms.items():
+            yield _histograms(name, "", {"": histogram})
 
     def _counted(self) -> Iterator[Reading]:
         counters = self._counters

@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
@@ -21,9 +21,11 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from gateway.config import mask_url
 from gateway.feed.decode import FeedError, decode_kline, decode_stored_kline, decode_stored_ticker, decode_ticker
 from gateway.feed.factory import make_feed
+from gateway.feed.formats.registry import format_named
 from gateway.feed.key_reader import KeyReader
 from gateway.market.market import Market
 from gateway.model.timestamps import time_of
+from gateway.ops.probe_formats import find_foreign
 from gateway.ops.probe_report import Findings, feed_mode, problems, report, unit_of
 from gateway.redis.contract import Topic, Topics
 from gateway.redis.deployment import make_deployment
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
     from gateway.config import Config, RedisConfig
     from gateway.feed.conflate import Batch
+    from gateway.feed.formats.registry import Format
     from gateway.redis.deployment import Deployment
 
 SCAN_S = 10.0
@@ -58,7 +61,7 @@ def probe(config: Config, listen_s: float, echo: Callable[[str], None]) -> bool:
 async def _probe(config: Config, listen_s: float, echo: Callable[[str], None]) -> bool:
     served = True
     may_enable = config.feed.enable_notifications
-    for name, redis in (config.sources or {"redis": config.redis}).items():
+    for name, redis in config.redis_by_source.items():
         found = await probe_source(name, redis, config, listen_s)
         mode = feed_mode(found, config.feed.mode, is_cluster=bool(redis.cluster), may_enable=may_enable)
         mistakes = list(problems(found, mode, may_enable=may_enable))
@@ -69,7 +72,7 @@ async def _probe(config: Config, listen_s: float, echo: Callable[[str], None]) -
 
 async def probe_source(name: str, redis: RedisConfig, config: Config, listen_s: float) -> Findings:
     """Look at one source for a little more than `listen_s` seconds."""
-    found = Findings(name, _place(redis))
+    found = Findings(name, _place(redis), format=redis.format or config.feed.format)
     deployment = make_deployment(redis)
     market = config.market
     topics = Topics(redis, market.stored or market.intervals, market.symbol_pattern, found.refusals)
@@ -89,16 +92,21 @@ async def _look(
     with _failures_noted(found, "find its keys (SCAN)"):
         seen = await _scan(found, deployment, topics)
     sampled = list(islice(sorted(seen, key=lambda topic: (bool(topic.interval), topic)), TOPICS_MAX))
-    reader = KeyReader(deployment, topics, lambda batch: None)
+    payload_format = format_named(redis.format)
+    reader = KeyReader(deployment, topics, lambda batch: None, payload_format=payload_format)
     with _failures_noted(found, "read its keys (MGET, ZREVRANGE)"):
-        await _read(found, deployment, topics, sampled)
+        await _read(found, deployment, topics, sampled, payload_format)
         await reader.read(sampled)
-    with _failures_noted(found, "subscribe to its channels (PSUBSCRIBE, SSUBSCRIBE)"):
+    streams, channels = "read its streams (XREAD)", "subscribe to its channels (PSUBSCRIBE, SSUBSCRIBE)"
+    with _failures_noted(found, streams if config.feed.mode == "streams" else channels):
         await _listen(found, redis, deployment, topics, config, listen_s)
     with _failures_noted(found, "read its keys again"):
         # It passes on what has changed since the last time.
         found.keys_change = await reader.read(sampled) > 0
         found.setting = await reader.notifications()
+        if not found.symbols:
+            foreign = await find_foreign(deployment)
+            found.advice = foreign.advice(found.format) if foreign else ""
 
 
 async def _scan(found: Findings, deployment: Deployment, topics: Topics) -> set[Topic]:
@@ -118,7 +126,9 @@ async def _scan(found: Findings, deployment: Deployment, topics: Topics) -> set[
     return seen
 
 
-async def _read(found: Findings, deployment: Deployment, topics: Topics, sampled: Sequence[Topic]) -> None:
+async def _read(
+    found: Findings, deployment: Deployment, topics: Topics, sampled: Sequence[Topic], payload_format: Format
+) -> None:
     """Read and decode what is stored of the topics: tickers, and the newest closed kline of each series."""
     commands: list[tuple[str | int, ...]] = [
         ("ZREVRANGE", topics.klines_key(*topic), 0, 0, "WITHSCORES")
@@ -133,19 +143,19 @@ async def _read(found: Findings, deployment: Deployment, topics: Topics, sampled
         elif isinstance(answer, Exception):
             raise answer
         elif topic.interval and answer:
-            _take_kline(found, topic, *answer)
+            _take_kline(found, topic, payload_format, *answer)
         elif not topic.interval and answer[0] is not None:
-            _take_ticker(found, topic, *answer)
+            _take_ticker(found, topic, payload_format, *answer)
     series = [topic for topic in sampled if topic.interval]
     if series:
         for closed in await deployment.execute("MGET", *(topics.last_closed_key(*topic) for topic in series)):
             _note_unit(found, "lastClosed", closed)
 
 
-def _take_ticker(found: Findings, topic: Topic, payload: bytes, updated: bytes | None) -> None:
+def _take_ticker(found: Findings, topic: Topic, payload_format: Format, payload: bytes, updated: bytes | None) -> None:
     _note_unit(found, "lastUpdate", updated)
     try:
-        ticker = decode_stored_ticker(payload, topic.symbol, time_of(updated) or 0)
+        ticker = decode_stored_ticker(payload_format.payload(payload), topic.symbol, time_of(updated) or 0)
     except FeedError as error:
         found.stored.take(error.reason, _name(topic), payload)
         return
@@ -153,10 +163,11 @@ def _take_ticker(found: Findings, topic: Topic, payload: bytes, updated: bytes |
     found.newest_ticker = max(found.newest_ticker, (ticker.event_time_ms, topic.symbol))
 
 
-def _take_kline(found: Findings, topic: Topic, member: bytes, score: bytes) -> None:
-    _note_unit(found, "scores", score)
+def _take_kline(found: Findings, topic: Topic, payload_format: Format, member: bytes, score: bytes) -> None:
+    if not payload_format.event_scores:
+        _note_unit(found, "scores", score)
     try:
-        kline = decode_stored_kline(member, *topic)
+        kline = decode_stored_kline(payload_format.payload(member), *topic)
     except FeedError as error:
         found.stored.take(error.reason, _name(topic), member)
         return
@@ -170,7 +181,8 @@ async def _listen(
 ) -> None:
     """Subscribe as the gateway does, and decode what comes."""
     listener = _Listener(found)
-    feed = msgspec.structs.replace(config.feed, mode="pubsub", silent_reconnect=0.0)
+    mode: Literal["streams", "pubsub"] = "streams" if config.feed.mode == "streams" else "pubsub"
+    feed = msgspec.structs.replace(config.feed, mode=mode, silent_reconnect=0.0)
     stale_after_s = config.market.stale_after_s
     market = Market(config.market, config.stream.closed_log)
     running = asyncio.create_task(

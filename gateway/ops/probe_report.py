@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from gateway.feed.formats.detect import looks_like
 from gateway.feed.keyspace import EVENTS, sends_needed_events
 from gateway.redis.name_refusals import INTERVAL, SYMBOL, NameRefusals
 
@@ -34,12 +35,15 @@ class Payloads:
         self.refused: Counter[str] = Counter()
         self.examples: dict[str, str] = {}
         """The first refused payload of each reason, shortened."""
+        self.looks: Counter[str] = Counter()
+        """The formats that refused payloads look like."""
 
     def take(self, reason: str, name: str, payload: bytes) -> None:
         """Count a payload; `reason` is "" where it can be used."""
         self.count += 1
         if reason:
             self.refused[reason] += 1
+            self.looks[looks_like(payload)] += 1
             self.examples.setdefault(reason, f"{name} {shortened(payload)}")
 
 
@@ -67,6 +71,10 @@ class Findings:
     keys_change: bool = False
     setting: str | None = None
     """`notify-keyspace-events`; `None` where the server does not say."""
+    format: str = "binance"
+    """How payloads are written, by the settings."""
+    advice: str = ""
+    """What to set, where nothing has a name of the settings and something looks like market data."""
 
 
 def feed_mode(found: Findings, configured: str, *, is_cluster: bool, may_enable: bool) -> str:
@@ -89,11 +97,17 @@ def problems(found: Findings, mode: str, *, may_enable: bool) -> Iterator[str]:
         if names:
             yield f"nothing to serve: all that looks like market data is refused by its name, for example {names[0]}"
         else:
-            yield "nothing to serve: no key and no message has a name of the contract (redis.prefix, redis.*_key)"
+            names_of = "redis.prefix, redis.*_key, redis.*_stream"
+            yield f"nothing to serve: no key and no message has a name of the contract ({names_of})"
+        if found.advice:
+            yield found.advice
         return
     for payloads, kind in ((found.messages, "message"), (found.stored, "stored value")):
         if payloads.count and payloads.refused.total() == payloads.count:
             yield f"no {kind} can be used: {_reasons(payloads)}"
+        looks = max(payloads.looks, key=payloads.looks.__getitem__, default="")
+        if looks and looks != found.format:
+            yield f'{kind}s that are refused look like {looks}: set feed.format = "{looks}"'
     if "scores" in found.units:
         yield f"scores of klines are {found.units['scores']}, not ms: history by time cannot be read"
     if mode == "keyspace" and found.setting is not None and not sends_needed_events(found.setting) and not may_enable:

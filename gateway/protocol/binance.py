@@ -7,7 +7,7 @@ complete frame, so a flush is just its fragments joined: many messages leave in 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from gateway.delivery.channel import View
 from gateway.protocol.frame import TEXT, frame
@@ -16,7 +16,6 @@ from gateway.protocol.ticker_stats import change, change_percent, weighted_avera
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from gateway.delivery.channel import Channel
     from gateway.delivery.staleness import Staleness
     from gateway.model.kline import Kline
     from gateway.model.ticker import Ticker
@@ -24,12 +23,28 @@ if TYPE_CHECKING:
 DAY_MS = 86_400_000
 
 
+class Shown(Protocol):
+    """What the dialect needs of a channel."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def view(self) -> View: ...
+
+    @property
+    def symbol(self) -> str: ...
+
+    @property
+    def interval(self) -> str: ...
+
+
 class BinanceDialect:
     """`combined`: events are wrapped as `{"stream":…,"data":…}`. `micro`: times in µs (`timeUnit=MICROSECOND`)."""
 
     name = "binance"
 
-    def __init__(self, channels: Sequence[Channel], *, combined: bool, micro: bool) -> None:
+    def __init__(self, channels: Sequence[Shown], *, combined: bool, micro: bool) -> None:
         self._channels = channels
         self.combined = combined
         self.micro = micro

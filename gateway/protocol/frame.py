@@ -82,6 +82,10 @@ def frame_head(opcode: int, length: int) -> bytes:
     return struct.pack("!BBQ", 0x80 | opcode, 127, length)
 
 
+KEEPALIVE = frame(PING, b"kg")
+"""The ping by which the gateway learns that a client is there."""
+
+
 def close_frame(code: int, reason: str = "") -> bytes:
     """A close frame (section 5.5.1); the reason is cut at a character boundary to fit into a control frame."""
     text = reason.encode()[: _CONTROL_MAX - 2].decode(errors="ignore").encode()

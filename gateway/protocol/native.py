@@ -34,6 +34,10 @@ def kline_json(kline: Kline) -> bytes:
     ).encode()
 
 
+_DERIVED = {True: '"derived":true', False: '"derived":false'}
+"""Also in full values once a ticker was derived: a client keeps fields that a newer value lacks."""
+
+
 def ticker_json(ticker: Ticker) -> bytes:
     """A complete ticker as JSON: the fields that the source gave, and the event time if it is known."""
     fields = [f'"{letter}":{text}' for letter, text in zip("cohlvqpP", ticker[1:9], strict=True) if text]
@@ -41,6 +45,8 @@ def ticker_json(ticker: Ticker) -> bytes:
         fields.append(f'"n":{ticker.trades}')
     if ticker.event_time_ms:
         fields.append(f'"E":{ticker.event_time_ms}')
+    if ticker.derived is not None:
+        fields.append(_DERIVED[ticker.derived])
     return f"{{{','.join(fields)}}}".encode()
 
 
@@ -73,6 +79,8 @@ class NativeDialect:
         ]
         if new.trades != old.trades and new.trades >= 0:
             fields.append(f'"n":{new.trades}')
+        if new.derived is not old.derived and new.derived is not None:
+            fields.append(_DERIVED[new.derived])
         return self._changes(n, fields, new.event_time_ms)
 
     def tickers(self, n: int, news: Iterable[Ticker]) -> bytes:
@@ -107,21 +115,29 @@ class NativeDialect:
         by_state: dict[Staleness, list[int]] = {}
         for n, state in states.items():
             by_state.setdefault(state, []).append(n)
-        return b"".join(_status(ns, state) for state, ns in by_state.items())
+        return b"".join(self._json(_status(ns, state)) for state, ns in by_state.items())
 
     def throttle(self, interval_ms: int, reason: str) -> bytes:
-        return _text({"op": "throttle", "interval_ms": interval_ms, "reason": reason})
+        return self._json({"op": "throttle", "interval_ms": interval_ms, "reason": reason})
 
     def heartbeat(self, now_ms: int) -> bytes:
-        return _text({"op": "heartbeat", "t": now_ms})
+        return self._json({"op": "heartbeat", "t": now_ms})
 
     def shutdown(self, retry_ms: int) -> bytes:
         """The notice before the gateway closes the connection; `retry_ms`: when the client should reconnect."""
-        return _text({"op": "shutdown", "retry_ms": retry_ms})
+        return self._json({"op": "shutdown", "retry_ms": retry_ms})
 
-    def hello(self, server: str, now_ms: int, interval_ms: int, limits: Mapping[str, int]) -> bytes:
-        """The first message of a connection. `interval_ms`: how long an update waits for its flush at most."""
-        return _text(
+    def hello(
+        self,
+        server: str,
+        now_ms: int,
+        interval_ms: int,
+        limits: Mapping[str, int],
+        replay: Mapping[str, float | None] | None = None,
+    ) -> bytes:
+        """The first message of a connection. `interval_ms`: how long an update waits for its flush at most. `replay`:
+        what is replayed, if it is no live connection."""
+        return self._json(
             {
                 "op": "hello",
                 "protocol": PROTOCOL_VERSION,
@@ -129,16 +145,25 @@ class NativeDialect:
                 "time": now_ms,
                 "interval_ms": interval_ms,
                 "limits": dict(limits),
+                **({} if replay is None else {"replay": dict(replay)}),
             }
         )
 
-    def subscribed(self, id: CommandId, results: Mapping[str, int | CommandError]) -> bytes:
-        """The reply to `subscribe`. `results`: channel number or error, by channel name."""
+    def replay_end(self, market_ms: int, reason: str) -> bytes:
+        """The last message of a replay."""
+        return self._json({"op": "replay_end", "t": market_ms, "reason": reason})
+
+    def subscribed(
+        self, id: CommandId, results: Mapping[str, int | CommandError], market_ms: int | None = None
+    ) -> bytes:
+        """The reply to `subscribe`. `results`: channel number or error, by channel name. `market_ms`: in a replay, the
+        time that it is there."""
         channels = {
             name: {"n": result} if isinstance(result, int) else {"error": _error(result)}
             for name, result in results.items()
         }
-        return _reply("subscribed", id, {"channels": channels})
+        time = {} if market_ms is None else {"time": market_ms}
+        return self._reply("subscribed", id, {"channels": channels, **time})
 
     def kline_snapshot(
         self,
@@ -154,36 +179,46 @@ class NativeDialect:
         message = _snapshot(n, channel, body, state, extra)
         if self.deflate and len(message) >= DEFLATE_MIN_BYTES:
             return deflated_frame(TEXT, message)
-        return frame(TEXT, message)
+        return self._message(message)
 
     def ticker_snapshot(self, n: int, channel: str, ticker: Ticker | None, state: Staleness) -> bytes:
         """The snapshot of a ticker channel."""
         body = b'"ticker":%b' % (self._ticker_json(ticker) if ticker else b"null")
-        return frame(TEXT, _snapshot(n, channel, body, state, {}))
+        return self._message(_snapshot(n, channel, body, state, {}))
 
     def unsubscribed(self, id: CommandId, channels: Iterable[str]) -> bytes:
         """The reply to `unsubscribe`."""
-        return _reply("unsubscribed", id, {"channels": list(channels)})
+        return self._reply("unsubscribed", id, {"channels": list(channels)})
 
     def channel_list(self, id: CommandId, channels: Mapping[str, int]) -> bytes:
         """The reply to `list`: channel numbers by name."""
-        return _reply("list", id, {"channels": dict(channels)})
+        return self._reply("list", id, {"channels": dict(channels)})
 
     def profile(self, id: CommandId, profile: Mapping[str, float | bool | None]) -> bytes:
         """The reply to `set`: what is in force now."""
-        return _reply("set", id, profile)
+        return self._reply("set", id, profile)
 
     def pong(self, id: CommandId, now_ms: int) -> bytes:
         """The reply to `ping`."""
-        return _reply("pong", id, {"time": now_ms})
+        return self._reply("pong", id, {"time": now_ms})
 
     def authenticated(self, id: CommandId, expires_ms: int | None) -> bytes:
         """The reply to `auth`; `expires_ms`: None for a token without an end."""
-        return _reply("auth", id, {"expires": expires_ms})
+        return self._reply("auth", id, {"expires": expires_ms})
 
     def error(self, error: CommandError) -> bytes:
         """The reply to a command that was refused."""
-        return _reply("error", error.id, _error(error))
+        return self._reply("error", error.id, _error(error))
+
+    def _message(self, text: bytes) -> bytes:
+        """One message with the bytes around it, ready to be written."""
+        return frame(TEXT, text)
+
+    def _json(self, message: Mapping[str, Any]) -> bytes:
+        return self._message(orjson.dumps(message))
+
+    def _reply(self, op: str, id: CommandId, fields: Mapping[str, Any]) -> bytes:
+        return self._json({"op": op, **({} if id is None else {"id": id}), **fields})
 
     def _changes(self, n: int, fields: list[str], event_time_ms: int) -> bytes:
         """A fragment of changed fields; b"" if there are none: a value is not sent for its event time alone."""
@@ -208,12 +243,12 @@ class NativeDialect:
 _KLINE_NAMES = ("open", "high", "low", "close", "volume", "quoteVolume", "trades")
 
 
-def _status(ns: Iterable[int], state: Staleness) -> bytes:
+def _status(ns: Iterable[int], state: Staleness) -> dict[str, Any]:
     name = "live" if state.live else "stale"
     message: dict[str, Any] = {"op": "status", "channels": {str(n): name for n in ns}}
     if not state.live:
         message |= {"reason": state.reason, "since": state.since_ms}
-    return _text(message)
+    return message
 
 
 def _snapshot(n: int, channel: str, body: bytes, state: Staleness, extra: Mapping[str, bool]) -> bytes:
@@ -223,13 +258,5 @@ def _snapshot(n: int, channel: str, body: bytes, state: Staleness, extra: Mappin
     return b"".join((head, body, f',"state":{named}{flags}}}'.encode()))
 
 
-def _reply(op: str, id: CommandId, fields: Mapping[str, Any]) -> bytes:
-    return _text({"op": op, **({} if id is None else {"id": id}), **fields})
-
-
 def _error(error: CommandError) -> dict[str, str]:
     return {"code": error.code.value, "message": error.message}
-
-
-def _text(message: Mapping[str, Any]) -> bytes:
-    return frame(TEXT, orjson.dumps(message))

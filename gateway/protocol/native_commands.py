@@ -37,7 +37,8 @@ class NativeCommands:
     def __init__(self, symbols: SymbolRule, intervals: Collection[str], history_max: int) -> None:
         self._symbols = symbols
         self._intervals = frozenset(intervals)
-        self._history_max = history_max
+        self.history_max = history_max
+        """Most closed klines that a subscription may ask for."""
 
     def decode(self, text: bytes) -> Command:
         """The command in a message; raises `CommandError`."""
@@ -85,8 +86,8 @@ class NativeCommands:
     def _subscribe(self, id: CommandId, data: dict[str, Any]) -> Subscribe:
         names = _names(id, data)
         history = data.get("history", 0)
-        if type(history) is not int or not 0 <= history <= self._history_max:
-            raise CommandError(ErrorCode.BAD_REQUEST, f"history must be an integer from 0 to {self._history_max}.", id)
+        if type(history) is not int or not 0 <= history <= self.history_max:
+            raise CommandError(ErrorCode.BAD_REQUEST, f"history must be an integer from 0 to {self.history_max}.", id)
         resume = data.get("resume", {})
         if not isinstance(resume, dict) or not all(type(value) is int and value >= 0 for value in resume.values()):
             raise CommandError(ErrorCode.BAD_REQUEST, "resume must be an object of open times in ms by channel.", id)

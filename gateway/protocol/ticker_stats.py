@@ -6,6 +6,7 @@ from __future__ import annotations
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import TYPE_CHECKING
 
+from gateway.market.day_tickers import difference, percentage
 from gateway.model.ticker import Ticker
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 DAY_MS = 86_400_000
 ZERO = "0.00000000"
 _PRICE_STEP = Decimal("0.00000001")
-_PERCENT_STEP = Decimal("0.001")
 
 # The feed accepts 31 digits before the point and 30 after it: a quotient of two such numbers must fit.
 _EXACT = Context(prec=120, rounding=ROUND_HALF_EVEN)
@@ -49,13 +49,12 @@ def complete_ticker(ticker: Ticker) -> Ticker:
 
 def change(ticker: Ticker) -> str:
     """The difference of the last price and the first one."""
-    return format(_EXACT.subtract(Decimal(ticker.last), Decimal(ticker.open or ticker.last)), "f")
+    return difference(ticker.last, ticker.open or ticker.last)
 
 
 def change_percent(ticker: Ticker) -> str:
     """The same in percent of the first price; 0 if that is 0."""
-    last, first = Decimal(ticker.last), Decimal(ticker.open or ticker.last)
-    return _quotient(_EXACT.multiply(_EXACT.subtract(last, first), Decimal(100)), first, _PERCENT_STEP)
+    return percentage(ticker.last, ticker.open or ticker.last)
 
 
 def weighted_average(ticker: Ticker) -> str:
@@ -64,7 +63,8 @@ def weighted_average(ticker: Ticker) -> str:
 
 
 def ticker_of_klines(symbol: str, series: Iterable[Sequence[Kline]], now_ms: int) -> Ticker | None:
-    """The ticker that a symbol's klines tell, None without klines.
+    """The ticker that a symbol's stored klines tell, None without klines. The market's own (`market/day_tickers.py`) is
+    exact; this one is for symbols whose day it has not read yet.
 
     `series`: the newest klines of each interval, ascending; the shortest interval first. The price is that of the
     newest kline. The statistics are those of the series that covers most of the last 24 h, of the shortest that covers
@@ -81,7 +81,7 @@ def ticker_of_klines(symbol: str, series: Iterable[Sequence[Kline]], now_ms: int
             day = within
     if newest is None:
         return None
-    ticker = Ticker(symbol, newest.close, event_time_ms=min(_seen_ms(newest), now_ms))
+    ticker = Ticker(symbol, newest.close, event_time_ms=min(_seen_ms(newest), now_ms), derived=True)
     if not day:
         return ticker
     return ticker._replace(

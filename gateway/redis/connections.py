@@ -17,7 +17,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.credentials import CredentialProvider
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 CONNECTIONS_MAX = 8
 """Reads in parallel per server; others wait for a free connection. Requests for one series share a read."""
+
+FREE_WAIT_S = 10.0
+"""Longest wait for a free connection. With a server that answers one becomes free within milliseconds; with one that
+does not, within `command_timeout_s`."""
 
 CommandPart = str | bytes | int
 """A part of a command."""
@@ -45,6 +49,22 @@ class Address(NamedTuple):
         """Parse `host:port`, as settings and redirections write it; an IPv6 host stands in brackets."""
         host, _, port = text.rpartition(":")
         return cls(host.strip("[]"), int(port))
+
+
+class NoConnectionFree(RedisError):
+    """All connections are in use, and none became free in time. Says nothing about the server."""
+
+
+class ReaderPool(BlockingConnectionPool):
+    """Raises `NoConnectionFree` where redis-py says the same as for a server that cannot be reached."""
+
+    async def get_connection(self, *args: Any, **options: Any) -> Any:
+        try:
+            return await super().get_connection(*args, **options)  # type: ignore[no-untyped-call]
+        except RedisConnectionError as error:
+            if isinstance(error.__cause__, asyncio.TimeoutError):
+                raise NoConnectionFree(str(error)) from error
+            raise
 
 
 class Connector:
@@ -74,9 +94,9 @@ class Connector:
 
     def reader(self, address: Address | None = None) -> Redis:
         """A pool of up to `CONNECTIONS_MAX` connections for commands, made when needed."""
-        pool = BlockingConnectionPool(
+        pool = ReaderPool(
             CONNECTIONS_MAX,
-            self._config.command_timeout_s,
+            FREE_WAIT_S,
             self._class,
             **{"socket_timeout": self._config.command_timeout_s, **self._settings(address)},
         )

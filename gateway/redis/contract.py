@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from gateway.config import TEMPLATES
+from gateway.config import STREAM_TEMPLATES, TEMPLATES
 from gateway.model.symbol import unnameable_in
 from gateway.redis.name_refusals import INTERVAL, REASONS, SYMBOL, NameRefusals
 
@@ -66,35 +66,48 @@ class Topics:
     ) -> None:
         """`refusals` collects what is not admitted. `others`: templates of names that match the patterns and are
         neither tickers nor klines."""
-        names = self._names = _prefixed(redis)
+        names = self._names = prefixed(redis)
         self.refusals = refusals or NameRefusals()
         self.by_name = Names(self._parse)
-        self._symbol_pattern = symbol_pattern
+        self.symbol_pattern = symbol_pattern
         self._is_symbol = re.compile(symbol_pattern).fullmatch
         self._intervals = frozenset(intervals)
-        self._ticker = _matcher(names.ticker_channel, symbol_pattern)
-        self._klines = _matcher(names.klines_channel, symbol_pattern)
-        self._any_klines = _matcher(names.klines_channel, _ANY, _ANY)
-        self._others = [_matcher(template, symbol_pattern, _ANY) for template in others]
-        self._any_others = [_matcher(template, _ANY, _ANY) for template in others]
+        self.bundle = names.bundle_channel.encode()
+        """The channel whose messages carry those of other channels; empty where there is none."""
+        # The interval of names without one, which the configuration admits where only one interval is stored.
+        self._unnamed = min(intervals, default="")
+        self._ticker = matcher(names.ticker_channel, symbol_pattern)
+        self._klines = matcher(names.klines_channel, symbol_pattern)
+        self._any_klines = matcher(names.klines_channel, _ANY, _ANY)
+        self._others = [matcher(template, symbol_pattern, _ANY) for template in others]
+        self._any_others = [matcher(template, _ANY, _ANY) for template in others]
 
     def ticker_key(self, symbol: str) -> str:
-        return _name(self._names.ticker_key, symbol)
+        return name_of(self._names.ticker_key, symbol)
 
     def ticker_updated_key(self, symbol: str) -> str:
-        return _name(self._names.ticker_updated_key, symbol)
+        return name_of(self._names.ticker_updated_key, symbol)
 
     def klines_key(self, symbol: str, interval: str) -> str:
-        return _name(self._names.klines_key, symbol, interval)
+        return name_of(self._names.klines_key, symbol, interval)
 
     def last_closed_key(self, symbol: str, interval: str) -> str:
-        return _name(self._names.last_closed_key, symbol, interval)
+        return name_of(self._names.last_closed_key, symbol, interval)
 
     def ticker_channel(self, symbol: str) -> str:
-        return _name(self._names.ticker_channel, symbol)
+        return name_of(self._names.ticker_channel, symbol)
 
     def klines_channel(self, symbol: str, interval: str) -> str:
-        return _name(self._names.klines_channel, symbol, interval)
+        return name_of(self._names.klines_channel, symbol, interval)
+
+    @property
+    def lease_key(self) -> str:
+        return self._names.lease_key
+
+    @property
+    def request_channel(self) -> str:
+        """Empty where gateways ask for nothing."""
+        return self._names.request_channel
 
     def channels(self, symbol: str) -> list[str]:
         """Every channel of a symbol, for subscriptions without patterns."""
@@ -124,7 +137,12 @@ class Topics:
     @property
     def patterns(self) -> list[str]:
         """Patterns that cover every channel of the contract, for PSUBSCRIBE."""
-        return [_glob(self._names.ticker_channel), _glob(self._names.klines_channel)]
+        patterns = [glob_of(self._names.ticker_channel), glob_of(self._names.klines_channel)]
+        bundle = self._names.bundle_channel
+        # Redis sends a message once for each pattern that fits.
+        if bundle and not any(_covers(wide, bundle) for wide in patterns):
+            patterns.append(glob_of(bundle))
+        return patterns
 
     def parse(self, channel: bytes) -> Topic | None:
         """The topic of a channel; `None` for a channel outside the contract or of an interval that is not served."""
@@ -148,12 +166,16 @@ class Topics:
                 messages[reason] += sum(map(refused[reason].__contains__, channels))
 
     def _renamed(self, prefix: str, ticker: str, klines: str, others: Iterable[str]) -> Topics:
-        names = msgspec.structs.replace(self._names, ticker_channel=prefix + ticker, klines_channel=prefix + klines)
+        names = msgspec.structs.replace(
+            self._names, ticker_channel=prefix + ticker, klines_channel=prefix + klines, bundle_channel=""
+        )
         others = tuple(prefix + other for other in others)
-        return Topics(names, self._intervals, self._symbol_pattern, self.refusals, others)
+        return Topics(names, self._intervals, self.symbol_pattern, self.refusals, others)
 
     def _parse(self, channel: bytes) -> Topic | str:
         """The topic of a name, or why it is refused: "" where it is neither ticker nor series."""
+        if channel == self.bundle:
+            return ""
         try:
             name = channel.decode()
         except UnicodeDecodeError:
@@ -162,7 +184,7 @@ class Topics:
         if self._others and any(other.fullmatch(name) for other in self._others):
             return ""
         if found := self._klines.fullmatch(name):
-            topic = Topic(found["symbol"], found["interval"])
+            topic = Topic(found["symbol"], found.groupdict().get("interval", self._unnamed))
             if topic.interval not in self._intervals:
                 return self._refused(INTERVAL, channel)
         elif found := self._ticker.fullmatch(name):
@@ -190,6 +212,8 @@ class KeyEvents:
         self._updated = updated
         self.refusals = values.refusals
         self.by_name = Names(self._parse)
+        self.bundle = b""
+        """Notifications come one by one."""
         ticker, klines = values.patterns
         written = updated.patterns[0]
         # Redis sends a message once for each pattern that fits.
@@ -208,26 +232,27 @@ class KeyEvents:
         return self._values.parse(channel) or self._updated.parse(channel) or ""
 
 
-def _prefixed(redis: RedisConfig) -> RedisConfig:
+def prefixed(redis: RedisConfig) -> RedisConfig:
     """The settings with the prefix put in front of every template."""
-    names = {key: redis.prefix + getattr(redis, key) for key in TEMPLATES}
+    keys = (*TEMPLATES, *STREAM_TEMPLATES)
+    names = {key: redis.prefix + template for key in keys if (template := getattr(redis, key))}
     return msgspec.structs.replace(redis, prefix="", **names)
 
 
 # Only the two placeholders are replaced: a template may have other braces, such as the hash tags of Redis Cluster.
 
 
-def _name(template: str, symbol: str, interval: str = "") -> str:
+def name_of(template: str, symbol: str, interval: str = "") -> str:
     return template.replace("{symbol}", symbol).replace("{interval}", interval)
 
 
-def _matcher(template: str, symbol_pattern: str, interval_pattern: str = "[0-9]+[A-Za-z]") -> re.Pattern[str]:
+def matcher(template: str, symbol_pattern: str, interval_pattern: str = "[0-9]+[A-Za-z]") -> re.Pattern[str]:
     escaped = re.escape(template)
     escaped = escaped.replace(re.escape("{symbol}"), f"(?P<symbol>{symbol_pattern})")
     return re.compile(escaped.replace(re.escape("{interval}"), f"(?P<interval>{interval_pattern})"), re.DOTALL)
 
 
-def _glob(template: str) -> str:
+def glob_of(template: str) -> str:
     literal = re.sub(r"([*?\[\]\\])", r"\\\1", template)
     return literal.replace("{symbol}", "*").replace("{interval}", "*")
 

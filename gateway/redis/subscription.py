@@ -26,6 +26,12 @@ DRAIN_BYTES = 1 << 20
 """Collected bytes that are parsed without waiting: more would no longer be in the processor's cache."""
 
 
+LAG_TURNS = 2
+LAG_BYTES = 1 << 20
+"""While messages arrive, a PING is sent only after so many halves of the watchdog's time, or so many bytes, to see
+whether they come in time: some servers bill PINGs like any other command."""
+
+
 class ConnectionLost(Exception):
     """The connection has ended; the text says why."""
 
@@ -75,6 +81,7 @@ class Subscription(asyncio.Protocol):
         """When the last message and the last byte came, on the loop's clock; at first: when this was made."""
         # Answers come in the order of the PINGs. With as many of them, nothing older than the PING is still under way.
         self._pings = self._pongs = 0
+        self._unpinged_bytes = 0
         self._ponged = asyncio.Event()
         self._ended: asyncio.Future[str] = self._loop.create_future()
         self._subscribe = f"{kind}subscribe".encode()
@@ -113,8 +120,8 @@ class Subscription(asyncio.Protocol):
 
     async def watch(self, watchdog_s: float) -> None:
         """Wait until the connection breaks, freezes or lags by `watchdog_s`; always raises, mostly `ConnectionLost`."""
-        await self._wait(watchdog_s / 2)
         while True:
+            await self._until_ping_is_due(watchdog_s / 2)
             ping = self._ping()
             pinged_s = self._loop.time()
             # redis-py never notices a frozen server here; an unanswered PING does. Its time counts from when this loop
@@ -131,6 +138,15 @@ class Subscription(asyncio.Protocol):
                 if self._pongs < ping:
                     self._transport.abort()
                     raise ConnectionLost(f"too slow: what comes is older than {watchdog_s:g} s")
+
+    async def _until_ping_is_due(self, quiet_s: float) -> None:
+        """Wait until nothing has come for `quiet_s`, or so much has come that it must be seen how old it is."""
+        clock_s = self._loop.time
+        lag_s = clock_s() + LAG_TURNS * quiet_s
+        due_s = self.last_byte_s + quiet_s
+        while clock_s() < min(due_s, lag_s) and self._unpinged_bytes < LAG_BYTES:
+            await self._wait(min(due_s, lag_s) - clock_s())
+            due_s = self.last_byte_s + quiet_s
 
     async def answered(self) -> None:
         """Ping, and wait until everything that the server sent before the answer has been taken; raises
@@ -150,6 +166,7 @@ class Subscription(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.last_byte_s = self._loop.time()
         self.receiver.received_bytes += len(data)
+        self._unpinged_bytes += len(data)
         self._collected.append(data)
         self._collected_bytes += len(data)
         if not self.receiver.surging or self._collected_bytes >= DRAIN_BYTES:
@@ -212,6 +229,7 @@ class Subscription(asyncio.Protocol):
         """Returns how many PINGs that makes."""
         self._transport.write(hiredis.pack_command(("PING",)))
         self._pings += 1
+        self._unpinged_bytes = 0
         return self._pings
 
     def _take_reply(self, message: object) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from gateway.history.store import SeriesRead, StoreUnavailable
 from gateway.market.aggregate import Parts
+from gateway.market.building import parts_needed
 from gateway.market.reread import Reread, judge
 from gateway.model.interval import INTERVALS
 from gateway.redis.backoff import Backoff
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from gateway.market.market import Market
     from gateway.market.series import Series
     from gateway.model.kline import Kline
+    from gateway.model.ticker import Ticker
 
     Name = tuple[str, str]
     """Symbol and interval of a series."""
@@ -41,7 +43,8 @@ SLICE_S = 0.005
 """The longest that klines are applied before other tasks get their turn."""
 
 SEED_KLINES = 2
-"""Closed klines read of a series without any in memory: enough to know which one is the newest."""
+"""Closed klines read of a series without any in memory: enough to know which one is the newest. Of stored ones more,
+where longer forming klines are made of them."""
 
 KLINES_MAX = 500
 """Closed klines read of other series: the most that the collector stores."""
@@ -69,17 +72,21 @@ class Backfill:
         self._market = market
         # Shortest first: an aggregated interval needs the state of those that it is aggregated from.
         self._intervals = sorted(intervals, key=list(INTERVALS).index)
+        self._seeds = {name: max(SEED_KLINES, parts_needed(name, intervals)) for name in intervals}
         self._retry_s = retry_s
         self._clock_ms = clock_ms
         self._clock_s = clock_s
         self._sleep = sleep
         self._all: asyncio.Task[None] | None = None
-        # The symbols at the start of the run over all series, and those whose turn in it has not come yet.
-        self._known: frozenset[str] = frozenset()
+        # The symbols at the start of the run over all series, with their tickers, and those whose turn in it has not
+        # come yet.
+        self._known: dict[str, Ticker | None] = {}
         self._unread: set[str] = set()
         self._single: dict[Series, None] = {}
         self._singles: asyncio.Task[None] | None = None
         self._batches = asyncio.Semaphore(CONCURRENT_BATCHES)
+        self.newest_price_ms = 0
+        """Time of the newest stored ticker that the run over all series has found; 0: none, or its time is unknown."""
         self.backfilled = 0
         """Closed klines that were missing in memory and were found in the store."""
 
@@ -109,7 +116,8 @@ class Backfill:
         `cancel`.
         """
         self.cancel()
-        self._known = frozenset(self._market.symbols())
+        self._known = {symbol: self._market.ticker(symbol) for symbol in self._market.symbols()}
+        self.newest_price_ms = 0
         self._unread = set(self._known)
         self._all = asyncio.create_task(self._retry(lambda: self._read_all(on_done), "all symbols"))
 
@@ -159,7 +167,7 @@ class Backfill:
             on_done(frozenset(self._unread))
         symbols = await self._store.symbols()
         symbols.update(self._market.symbols())
-        new = symbols - self._known
+        new = symbols - self._known.keys()
         self._unread |= new
         await self._read_klines(sorted(self._unread))
         await self._read_tickers(sorted(new if self._market.read else symbols))
@@ -210,10 +218,15 @@ class Backfill:
 
     async def _read_tickers(self, symbols: Sequence[str]) -> None:
         for some in _batches(symbols, SERIES_AT_ONCE):
-            for symbol, ticker in zip(some, await self._store.tickers(some), strict=True):
-                if ticker is not None:
-                    self._market.restore(ticker)
-                else:
+            for symbol, stored in zip(some, await self._store.tickers(some), strict=True):
+                if stored is not None:
+                    self._market.restore(stored)
+                    self.newest_price_ms = max(self.newest_price_ms, stored.event_time_ms)
+                known = self._market.ticker(symbol)
+                if stored is not None and known is not None and _confirms(stored, known):
+                    self._market.lapse(symbol, lapsed=False)
+                elif not (stored and stored.event_time_ms) and known is self._known.get(symbol):
+                    # The feed has sent none since.
                     self._market.lapse(symbol)
             await asyncio.sleep(0)
 
@@ -227,28 +240,38 @@ class Backfill:
             for series in some:
                 self._single.pop(series, None)
 
-    async def _read(self, names: Sequence[Name]) -> None:
-        """Read series (of each symbol the shortest first) and merge what is stored into the market."""
-        reads = [self._read_of(*name) for name in names]
-        found = await self._aggregating_store.closed_klines_of(reads)
+    async def _read(self, names: Sequence[Name], *, from_known: bool = False) -> None:
+        """Read series (of each symbol the shortest first) and merge what is stored into the market.
+
+        `from_known`: of those without closed klines in memory read all since the oldest known one, not the newest few.
+        """
+        reads = [self._read_of(*name, from_known=from_known) for name in names]
+        found = await self._aggregating_store.closed_klines_of(reads, SEED_KLINES)
         slice_end_s = self._clock_s() + SLICE_S
+        lacking = []
         for read, stored in zip(reads, found, strict=True):
-            self._merge(read, stored)
+            if not self._merge(read, stored):
+                lacking.append((read.symbol, read.interval))
             if self._clock_s() > slice_end_s:
                 await asyncio.sleep(0)
                 slice_end_s = self._clock_s() + SLICE_S
+        if lacking:
+            await self._read(lacking, from_known=True)
 
-    def _read_of(self, symbol: str, interval: str) -> SeriesRead:
+    def _read_of(self, symbol: str, interval: str, *, from_known: bool) -> SeriesRead:
         series = self._market.peek(symbol, interval)
         if series:
             series.begin_read()
-        oldest = next(iter(series.closed), None) if series else None
-        if oldest is None:
-            return SeriesRead(symbol, interval, SEED_KLINES)
-        # From the oldest in memory, because the gap may lie before the newest.
-        return SeriesRead(symbol, interval, KLINES_MAX, oldest.open_time_ms)
+        if series and series.closed:
+            # From the oldest that belongs in memory, because the gap may lie before the newest.
+            return SeriesRead(symbol, interval, KLINES_MAX, series.closed.since_ms)
+        seeds = self._seeds[interval]
+        if series and from_known and (known_ms := _log_ends_ms(series)):
+            return SeriesRead(symbol, interval, KLINES_MAX, series.interval.back(known_ms, seeds))
+        return SeriesRead(symbol, interval, seeds)
 
-    def _merge(self, read: SeriesRead, stored: StoredKlines) -> None:
+    def _merge(self, read: SeriesRead, stored: StoredKlines) -> bool:
+        """Merge what is stored into the market. `False`: it was too little, and must be read again."""
         symbol, interval = read.symbol, read.interval
         series = self._market.peek(symbol, interval)
         parts = stored.parts
@@ -256,13 +279,14 @@ class Backfill:
             # The feed has sent the shorter interval, but the collector has not stored it yet.
             parts = Parts(divisor, [])
         if series and read.start_ms is None and _leaves_hole(series, stored.klines):
-            # The feed has brought klines since it was asked for the newest two, and there may be others between.
-            series.gap = True
-        elif stored.klines or parts or series:
+            # Older klines are known, which the feed has brought, and there may be others between.
+            return False
+        if stored.klines or parts or series:
             before = series.closed.end if series else 0
             self._market.reseed(symbol, interval, stored.klines, self._clock_ms(), parts)
             if series and read.start_ms is not None:
                 self.backfilled += series.closed.end - before
+        return True
 
     def _may_be_stored(self, name: Name) -> bool:
         return self._aggregating_store.may_be_stored(name[1])
@@ -276,10 +300,21 @@ def _was_read(series: Series) -> bool:
     return bool(series.closed or series.derived_from)
 
 
+def _confirms(stored: Ticker, known: Ticker) -> bool:
+    """Whether the stored ticker says that the known one is the newest."""
+    return stored == known or stored == known._replace(event_time_ms=0)
+
+
+def _log_ends_ms(series: Series) -> int:
+    """Open time of the newest closed kline, or without one of the oldest that is known, which closes first; else 0."""
+    kline = series.closed.last or series.forming
+    return kline.open_time_ms if kline else 0
+
+
 def _leaves_hole(series: Series, klines: Sequence[Kline]) -> bool:
-    """Whether the first of `klines` does not continue the newest closed one in memory."""
-    last = series.closed.last
-    return last is not None and bool(klines) and klines[0].open_time_ms > series.interval.next_open(last.open_time_ms)
+    """Whether the first of `klines` does not continue what is known."""
+    known_ms = _log_ends_ms(series)
+    return bool(known_ms and klines) and klines[0].open_time_ms > series.interval.next_open(known_ms)
 
 
 def _batches(symbols: Sequence[str], size: int) -> Iterator[Sequence[str]]:

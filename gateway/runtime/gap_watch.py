@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gateway.market.market import Market
     from gateway.market.series import Series
     from gateway.runtime.backfill import Backfill
+    from gateway.runtime.gap_requests import GapRequests
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +53,10 @@ class GapWatch:
         clock_ms: Callable[[], int],
         clock_s: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        requests: GapRequests | None = None,
     ) -> None:
-        """`is_live`: whether the feed is live now."""
+        """`is_live`: whether the feed is live now. `requests`: to ask for what the store lacks."""
+        self._requests = requests
         self.tracker = GapTracker(round(config.overdue_s * 1000), skip=config.quiet == "skip")
         self._store = store
         self._market = market
@@ -90,6 +93,8 @@ class GapWatch:
                 await asyncio.sleep(0)
         if due := self.tracker.due(now_ms)[:GAPS_PER_CHECK]:
             await self._handle(due, now_ms)
+        if self._requests is not None:
+            await self._requests.send()
         for line in self._bursts.due(self._clock_s()):
             logger.warning("%s", line)
 
@@ -118,6 +123,8 @@ class GapWatch:
                 self._backfill.start_series(gap.series)
             if gap.attempts and gap.confirmed:
                 self._log(gap)
+                if self._requests is not None:
+                    self._requests.want(gap)
             self.tracker.record_attempt(gap, now_ms)
 
     def _log(self, gap: Gap) -> None:

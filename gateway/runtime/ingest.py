@@ -107,11 +107,9 @@ class Ingest:
         self._first_s: float | None = None
         self._last_payload = b""
         self._last_ms = self._event_time_ms = 0
-        # Since the last look: whether klines were applied, the newest close time of each interval, and what has become
-        # of the market's prices.
-        self._kline_applied = False
+        # Since the last look: whether klines were applied, the newest close time of each interval, and the prices.
+        self._kline_applied, self._prices_changed = False, 0
         self._closed_ms: dict[str, int] = {}
-        self._prices_changed = 0
         self.refusals = Refusals()
         self._closes_checked_s = 0.0
         self._stored_closes = StoredCloses(market, feed_state)
@@ -229,6 +227,7 @@ class Ingest:
         if self.feed_state.times.closes_overdue(now_s) and now_s - self._closes_checked_s >= CLOSES_CHECK_S:
             self._closes_checked_s = now_s
             self._stored_closes.note_newer(now_s)
+        self.feed_state.note_prices(self._market.lapsed)
         self.feed_state.time_passed(now_s, now_ms)
         self._publish_state()
 
@@ -239,10 +238,9 @@ class Ingest:
 
     def _backfill_done(self, unread: frozenset[str]) -> None:
         now_s, now_ms = self._monotonic_s(), self._clock()
-        newest_price_ms = max((ticker.event_time_ms for ticker in self._market.tickers()), default=0)
-        self._stored_closes.note_all(now_s, now_ms, has_prices=bool(newest_price_ms))
-        self._awaits_price = not newest_price_ms
-        self.feed_state.backfill_done(now_s, now_ms, newest_price_ms, unread)
+        self._awaits_price = not self._stored_closes.note_all(now_s, now_ms)
+        unpriced = frozenset(filter(self._market.lapsed, self._market.symbols()))
+        self.feed_state.backfill_done(now_s, now_ms, self._backfill.newest_price_ms, unread, unpriced)
         self._publish_state()
 
     def _publish_state(self) -> None:

@@ -6,10 +6,10 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from gateway.delivery.close_codes import Close
-from gateway.protocol.frame import PING, frame
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
@@ -41,12 +41,14 @@ class Keepalive:
         sessions: Collection[Session],
         clock_s: Callable[[], float] = loop_s,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        more: Collection[Session] = (),
     ) -> None:
+        """`more`: sessions of another kind."""
         self.configure(config)
         self._sessions = sessions
+        self._more = more
         self._clock_s = clock_s
         self._sleep = sleep
-        self._ping = frame(PING, b"kg")
 
     def configure(self, config: StreamConfig) -> None:
         """Take the settings that may change while the process runs; a round of pings that is under way ends first."""
@@ -65,7 +67,7 @@ class Keepalive:
             await self._sleep(max(0.0, due_s - now_s))
             turn = (turn + 1) % turns
             now_s = self._clock_s()
-            for session in [session for session in self._sessions if session.sink.id % turns == turn]:
+            for session in [one for one in chain(self._sessions, self._more) if one.sink.id % turns == turn]:
                 self._check(session, now_s)
 
     def _check(self, session: Session, now_s: float) -> None:
@@ -80,7 +82,7 @@ class Keepalive:
             sink.shutdown()
         else:
             # A client whose socket is full is slowed down by the flush; a ping would only wait behind the rest.
-            sink.offer(self._ping)
+            sink.ping()
 
     def _is_old(self, session: Session, now_s: float) -> bool:
         """Its age counts from the first check: within one interval of its beginning."""

@@ -54,6 +54,10 @@ class Plausibility:
         """The latest time that is plausible now."""
         return self.feed_clock.limit_ms()
 
+    def time_ms(self) -> int:
+        """What time it is by the feed."""
+        return self.feed_clock()
+
     def refused_klines(self) -> list[RefusedKline]:
         """Closed klines that were refused and have not come in a usable form since, the latest first."""
         return self.refused.missing(self._market)

@@ -17,6 +17,7 @@ from gateway.delivery.close_codes import ABNORMAL, NO_STATUS, Close
 from gateway.protocol.frame import (
     BINARY,
     CLOSE,
+    KEEPALIVE,
     PING,
     PONG,
     TEXT,
@@ -57,10 +58,8 @@ class ClientSocket(asyncio.Protocol):
         "_paused",
         "_receiver",
         "_registry",
-        "buffered",
-        "client_close_code",
-        "closing",
-        *("descriptor", "ending", "plain", "tls"),
+        *("buffered", "client_close_code", "closing"),
+        *("descriptor", "ending", "order", "plain", "tls"),
         "gateway_close_code",
         *("id", "last_message_s", "meter", "offence"),
         *("received_bytes", "takes_binary"),
@@ -106,6 +105,7 @@ class ClientSocket(asyncio.Protocol):
         self.buffered: Callable[[], int] = self.plain.get_write_buffer_size
         self.ending: Callable[[], bool] = self.plain.is_closing
         self.descriptor: int = transport.get_extra_info("socket").fileno()
+        self.order = self.descriptor  # They are assigned in about the order of the kernel's memory.
         # Call `resume_writing` when nothing waits. Not 0 and 0: TLS pauses at "0 or more", for good.
         transport.set_write_buffer_limits(high=1, low=0)
         self.meter = PingMeter(now_s) if proxied else None
@@ -123,11 +123,6 @@ class ClientSocket(asyncio.Protocol):
         """The client's address."""
         name = self.transport.get_extra_info("peername")
         return str(name[0]) if name else "unix"
-
-    @property
-    def order(self) -> int:
-        """A key to sort sockets by. Descriptors are assigned in about the order of the kernel's memory."""
-        return self.descriptor
 
     def busy(self) -> bool:
         """Whether earlier bytes have not left user space yet, or have filled what a proxy may hold."""
@@ -163,6 +158,10 @@ class ClientSocket(asyncio.Protocol):
             self.meter.wrote(len(frames))
             frames += self.meter.due_ping(_now_s())
         return self.send(frames if self.tls is None else self.tls.encrypt(frames))
+
+    def ping(self) -> None:
+        """Ask the client for a pong."""
+        self.offer(KEEPALIVE)
 
     def send(self, frames: bytes) -> bool:
         """Write bytes as they are, encrypted behind TLS; returns whether the connection lives."""

@@ -105,7 +105,7 @@ class HandshakeProtocol(WebSocketsSansIOProtocol):
         self.connections.discard(self)
         transport.set_protocol(client)
         # uvicorn closes the transport when the application returns: it must not close the client's.
-        self.transport = cast("asyncio.Transport", _HandedOver())
+        self.transport = cast("asyncio.Transport", HandedOver())
         if self._early:
             loop.call_soon(client.data_received, self._early)
         if self.read_paused:
@@ -113,7 +113,7 @@ class HandshakeProtocol(WebSocketsSansIOProtocol):
         return client
 
 
-class _HandedOver:
+class HandedOver:
     """Replaces the transport that has been handed over."""
 
     def close(self) -> None: ...

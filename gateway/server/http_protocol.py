@@ -11,16 +11,17 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 from httptools import HttpParserUpgrade
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from gateway.server.handshake import LARGE_MAX, REFUSAL, HandshakeProtocol
+from gateway.server.event_socket import EventSocket, hand_over
+from gateway.server.handshake import HANDOVER, LARGE_MAX, REFUSAL, HandshakeProtocol
 from gateway.server.kernel_buffers import reset
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from gateway.http.at_once import AtOnce
 
@@ -29,7 +30,7 @@ RECEIVE_BUFFER_BYTES = 16 * 1024
 
 HEADERS_MAX = 100
 
-STREAM_PATHS = (b"/ws", b"/stream")
+STREAM_PATHS = (b"/ws", b"/stream", b"/replay/")
 """Beginnings of the paths whose heads may be larger: the URLs of Binance's clients name hundreds of streams."""
 
 TOO_SLOW = REFUSAL % b"408 Request Timeout"
@@ -79,6 +80,7 @@ class HttpProtocol(HttpToolsProtocol):
     stream_head_max_bytes = 8192
     head_s = 10.0
     exchange_s = 60.0
+    send_buffer_bytes = unsent_bytes = 0
     turns: Turns | None = None
     at_once: AtOnce | None = None
     large_heads: ClassVar[set[HttpProtocol]] = set()
@@ -183,6 +185,8 @@ class HttpProtocol(HttpToolsProtocol):
             raise ValueError("refused")
         if self.at_once is None or not self._answer_at_once(self.at_once):
             super().on_headers_complete()
+            # The application's task has been made but has not run yet.
+            cast("dict[str, Any]", self.scope)["extensions"] = {HANDOVER: self._hand_over}
         self._in_head = False
         self._set_limit(self.exchange_s)
 
@@ -191,6 +195,10 @@ class HttpProtocol(HttpToolsProtocol):
         # uvicorn closes an idle connection gracefully, which would wait for a client that never reads the answer.
         if not self.pipeline:
             self._set_limit(self.exchange_s)
+
+    def _hand_over(self, headers: Iterable[tuple[bytes, bytes]]) -> EventSocket | None:
+        self._stop_limit()
+        return hand_over(self, headers, self.send_buffer_bytes, self.unsent_bytes)
 
     def _answer_at_once(self, at_once: AtOnce) -> bool:
         """Whether the request has been answered. Nothing else may be under way on the connection."""
@@ -296,6 +304,8 @@ def http_protocol(
     head_s: float,
     exchange_s: float,
     stream_head_max_bytes: int = 0,
+    send_buffer_bytes: int = 0,
+    unsent_bytes: int = 0,
     turns: Turns | None = None,
     at_once: AtOnce | None = None,
 ) -> type[HttpProtocol]:
@@ -303,14 +313,16 @@ def http_protocol(
 
     `stream_head_max_bytes`: largest head of a request to `STREAM_PATHS`, if more than `head_max_bytes`. `head_s`:
     seconds until a request's head must have arrived; `exchange_s`: seconds from then until the client must have read
-    the answer. `turns`: when requests are decoded; immediately without it. `at_once`: answers some of them without the
-    application.
+    the answer. `send_buffer_bytes`, `unsent_bytes`: see `kernel_buffers.shrink`, for streams of events. `turns`: when
+    requests are decoded; immediately without it. `at_once`: answers some of them without the application.
     """
     settings = {
         "head_max_bytes": head_max_bytes,
         "stream_head_max_bytes": max(head_max_bytes, stream_head_max_bytes),
         "head_s": head_s,
         "exchange_s": exchange_s,
+        "send_buffer_bytes": send_buffer_bytes,
+        "unsent_bytes": unsent_bytes,
         "large_heads": set(),
         "turns": turns,
         "at_once": at_once,

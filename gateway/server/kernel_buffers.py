@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 # Linux's numbers; Python does not name them.
 SIOCOUTQNSD = 0x894B
+SIOCOUTQ = 0x5411
 TCP_NOTSENT_LOWAT = 25
 
 
@@ -33,6 +34,13 @@ def unsent_bytes(descriptor: int) -> int:
     if sys.platform != "linux":
         return 0
     return int.from_bytes(ioctl(descriptor, SIOCOUTQNSD, bytes(4)), sys.byteorder)
+
+
+def unacknowledged_bytes(descriptor: int) -> int:
+    """Bytes whose arrival the client's machine has not confirmed; 0 where the kernel does not say."""
+    if sys.platform != "linux":
+        return 0
+    return int.from_bytes(ioctl(descriptor, SIOCOUTQ, bytes(4)), sys.byteorder)
 
 
 def reset(transport: asyncio.Transport) -> None:

@@ -59,6 +59,8 @@ class Server(uvicorn.Server):
             stream_head_max_bytes=dialects.binance_head_bytes,
             head_s=server.head_s,
             exchange_s=server.exchange_s,
+            send_buffer_bytes=stream.send_buffer_bytes,
+            unsent_bytes=stream.unsent_bytes,
             turns=turns,
             at_once=at_once,
         )

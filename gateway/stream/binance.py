@@ -6,34 +6,24 @@ connections `/ws/0`), several names may stand in one path, unknown query paramet
 
 from __future__ import annotations
 
-import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from starlette.routing import WebSocketRoute
 
-from gateway.access.connection import Verdict
 from gateway.delivery.channel import View
-from gateway.delivery.close_codes import Close
 from gateway.delivery.session import Session
 from gateway.delivery.throttle import FAST_LATENCY_MS
 from gateway.protocol.binance import BinanceDialect
 from gateway.protocol.binance_commands import (
-    EXPECTED_BOOLEAN,
     INVALID_REQUEST,
-    TOO_MANY_REQUESTS,
-    UNKNOWN_PROPERTY,
     Request,
     RequestError,
     Stream,
     StreamNames,
-    decode,
-    error_frame,
-    id_of,
-    result,
     stream_names,
 )
-from gateway.stream.endpoint import now_us
+from gateway.stream.binance_inbox import BinanceInbox, unknown_method, unknown_property, wrong_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,13 +33,21 @@ if TYPE_CHECKING:
     from gateway.access.connection import ConnectionAccess
     from gateway.delivery.channel import Channel
     from gateway.market.market import Market
-    from gateway.protocol.binance_commands import RequestId
     from gateway.server.client_socket import ClientSocket
     from gateway.stream.endpoint import Endpoint
 
-logger = logging.getLogger(__name__)
 
-_METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "GET_PROPERTY")
+ROOTS = ("/ws", "/stream")
+
+
+def asked_for(path: str, websocket: WebSocket) -> tuple[list[str], bool]:
+    """The names of streams in a path and its query, and whether events are combined. `path` begins with a root."""
+    _, root, *rest = path.split("/")
+    if root == "stream" and rest[:1] != ["ws"]:
+        # A plus sign that was not escaped (`@+08:00`) arrives as a space.
+        return websocket.query_params.get("streams", "").replace(" ", "+").split("/"), True
+    # Some clients append the raw path to a base URL that ends in /stream.
+    return rest[1:] if root == "stream" else rest, False
 
 
 class BinanceService:
@@ -66,11 +64,7 @@ class BinanceService:
         }
 
     def routes(self) -> list[WebSocketRoute]:
-        return [
-            WebSocketRoute(path, endpoint)
-            for endpoint, root in ((self._connect_raw, "/ws"), (self._connect_combined, "/stream"))
-            for path in (root, root + "/{rest:path}")
-        ]
+        return [WebSocketRoute(root + rest, self._connect) for root in ROOTS for rest in ("", "/{rest:path}")]
 
     def dialect(self, *, combined: bool, micro: bool) -> BinanceDialect:
         return self._dialects[combined, micro]
@@ -86,20 +80,8 @@ class BinanceService:
             return hub.strict_channel(stream.symbol, stream.interval, stream.name)
         return hub.ticker_channel(stream.symbol, stream.view, stream.name)
 
-    async def _connect_raw(self, websocket: WebSocket) -> None:
-        await self._connect(websocket, websocket.path_params.get("rest", "").split("/"), combined=False)
-
-    async def _connect_combined(self, websocket: WebSocket) -> None:
-        # A plus sign that was not escaped (`@+08:00`) arrives as a space.
-        names = websocket.query_params.get("streams", "").replace(" ", "+").split("/")
-        rest = websocket.path_params.get("rest", "")
-        if rest.partition("/")[0] == "ws":
-            # Some clients append the raw path to a base URL that ends in /stream.
-            await self._connect(websocket, rest.split("/")[1:], combined=False)
-        else:
-            await self._connect(websocket, names, combined=True)
-
-    async def _connect(self, websocket: WebSocket, names: Iterable[str], *, combined: bool) -> None:
+    async def _connect(self, websocket: WebSocket) -> None:
+        names, combined = asked_for(websocket.scope["path"], websocket)
         # The dialect has no message that could carry a token.
         access = await self.endpoint.admission.admit(websocket, token_may_follow=False, may_idle=True)
         if access is None:
@@ -115,7 +97,7 @@ class BinanceService:
 class BinanceClient:
     """One client: every command gets one reply; the streams of its URL need none."""
 
-    __slots__ = ("_access", "_endpoint", "_service", "session", "socket")
+    __slots__ = ("_access", "_endpoint", "_inbox", "_service", "session", "socket")
 
     def __init__(
         self, service: BinanceService, socket: ClientSocket, access: ConnectionAccess, dialect: BinanceDialect
@@ -123,6 +105,7 @@ class BinanceClient:
         self._service = service
         self._endpoint = service.endpoint
         self._access = access
+        self._inbox = BinanceInbox(service.endpoint, access)
         self.socket = socket
         self.session = Session(socket, (dialect, False))
         self._endpoint.open(self, socket, access, self.session)
@@ -144,26 +127,9 @@ class BinanceClient:
     # Called by the socket.
 
     def received(self, text: bytes) -> None:
-        try:
-            verdict = self._access.take_message(now_us())
-            if verdict is not Verdict.PASS:
-                self._check(verdict, id_of(text))
-            request = decode(text)
-            try:
-                reply = result(request.id, self._execute(request))
-            except RequestError as error:
-                error.id = request.id
-                raise
-        except RequestError as error:
-            self._endpoint.counters.command_errors[f"BINANCE_{error.code}"] += 1
-            reply = error_frame(error)
-        except Exception:
-            logger.exception("command failed", extra={"connection": self.socket.id})
-            self._endpoint.fail(self._access)
-            return
-        if self.socket.closing:
-            return
-        self._endpoint.writer.reply(self.session, reply)
+        reply = self._inbox.reply_to(text, self._execute, self.socket.id)
+        if reply and not self.socket.closing:
+            self._endpoint.writer.reply(self.session, reply)
 
     def lost(self) -> None:
         self._endpoint.closed(self.socket, self._access, self.session)
@@ -184,10 +150,10 @@ class BinanceClient:
     def _execute(self, request: Request) -> object:
         match request.method:
             case "SUBSCRIBE":
-                self._check(self._access.take_channels(len(request.params), now_us()))
+                self._inbox.check_channels(len(request.params))
                 self._subscribe(request.params)
             case "UNSUBSCRIBE":
-                self._check(self._access.take_channels(len(request.params), now_us()))
+                self._inbox.check_channels(len(request.params))
                 self._unsubscribe(request.params)
             case "LIST_SUBSCRIPTIONS":
                 return [self._endpoint.hub.channels[n].name for n in self.session.subscription_set.ns]
@@ -196,9 +162,7 @@ class BinanceClient:
             case "SET_PROPERTY":
                 self._set(request.params)
             case method:
-                known = ", ".join(f"`{name}`" for name in _METHODS)
-                message = f"Invalid request: unknown variant `{method[:32]}`, expected one of {known}"
-                raise RequestError(INVALID_REQUEST, message)
+                raise unknown_method(method)
         return None
 
     def _subscribe(self, params: list[object]) -> None:
@@ -242,13 +206,6 @@ class BinanceClient:
                 channels.append(channel)
         return channels
 
-    def _check(self, verdict: Verdict, id: RequestId = None) -> None:
-        """Raises `RequestError` for a command beyond the limits; ends the connection of a client that does not stop."""
-        if verdict is Verdict.DISCONNECT:
-            self._endpoint.admission.disconnect(self._access, Close.RATE_LIMIT)
-        if verdict is not Verdict.PASS:
-            raise RequestError(TOO_MANY_REQUESTS, "Too many requests: slow down", id)
-
     def _get(self, params: list[object]) -> object:
         dialect, closed_only = self.session.style
         assert isinstance(dialect, BinanceDialect)
@@ -261,10 +218,8 @@ class BinanceClient:
                 return closed_only
             case ["latency_ms"]:
                 return FAST_LATENCY_MS if self.session.pace.fast else None
-            case [str() as name]:
-                raise RequestError(UNKNOWN_PROPERTY, f"Unknown property: {name[:32]}")
             case _:
-                raise RequestError(INVALID_REQUEST, "Invalid request: property name must be a string")
+                raise unknown_property(params)
 
     def _set(self, params: list[object]) -> None:
         hub, session = self._endpoint.hub, self.session
@@ -281,16 +236,8 @@ class BinanceClient:
                 not isinstance(latency_ms, bool) and latency_ms >= 0
             ):
                 self._want_latency(latency_ms)
-            case ["combined" | "closed_only", *_]:
-                raise RequestError(EXPECTED_BOOLEAN, "Invalid value type: expected Boolean")
-            case ["max_rate", *_]:
-                raise RequestError(INVALID_REQUEST, "Invalid request: max_rate must be a number from 0")
-            case ["latency_ms", *_]:
-                raise RequestError(INVALID_REQUEST, "Invalid request: latency_ms must be a number from 0")
-            case [str() as name, *_]:
-                raise RequestError(UNKNOWN_PROPERTY, f"Unknown property: {name[:32]}")
             case _:
-                raise RequestError(INVALID_REQUEST, "Invalid request: property name must be a string")
+                raise wrong_value(params)
 
     def _want_latency(self, latency_ms: float) -> None:
         fast = latency_ms <= FAST_LATENCY_MS

@@ -7,23 +7,27 @@ writes everything else.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from starlette.routing import WebSocketRoute
 
 from gateway.protocol import compact, native
 from gateway.protocol.deflate import negotiate
+from gateway.stream.events import EventService
+from gateway.stream.inbox import InboxParts
 from gateway.stream.native_client import NativeClient, NativeParts
 from gateway.stream.profile import DIALECTS
 from gateway.stream.snapshot_sender import SnapshotSender
 from gateway.stream.snapshots import Snapshots
 
 if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
     from starlette.websockets import WebSocket
 
     from gateway.history.service import History
     from gateway.history.turns import Turns
     from gateway.market.market import Market
+    from gateway.protocol.native import NativeDialect
     from gateway.protocol.native_commands import NativeCommands
     from gateway.stream.endpoint import Endpoint
     from gateway.stream.snapshot_sender import Charged
@@ -45,13 +49,14 @@ class StreamService:
     ) -> None:
         """`charged`: wraps the work of a task that reads the store for a client, so that its CPU time is counted."""
         self.endpoint = endpoint
-        snapshots = Snapshots(endpoint.hub, history, endpoint.config.history_max)
+        snapshots = Snapshots(endpoint.hub, history, endpoint.config.history_max, commands.history_max)
         self.sender = SnapshotSender(endpoint, snapshots, turns, charged)
         self._tasks: set[asyncio.Task[None]] = set()
-        self.parts = NativeParts(endpoint, market, commands, snapshots, self.sender, self._tasks, charged)
+        inbox = InboxParts(endpoint, commands, self._tasks, charged)
+        self.parts = NativeParts(inbox, market, snapshots, self.sender)
 
-    def routes(self) -> list[WebSocketRoute]:
-        return [WebSocketRoute(path, self._connect) for path in PATHS]
+    def routes(self) -> list[BaseRoute]:
+        return [*(WebSocketRoute(path, self._connect) for path in PATHS), *EventService(self.parts).routes()]
 
     async def aclose(self) -> None:
         """End all tasks."""
@@ -65,12 +70,28 @@ class StreamService:
         access = await endpoint.admission.admit(websocket, token_may_follow=True)
         if access is None:
             return
-        # The client's order of preference decides; one that offers no subprotocol of ours gets the default.
-        known = (native.SUBPROTOCOL, compact.SUBPROTOCOL)
-        chosen = next((name for name in websocket.scope["subprotocols"] if name in known), None)
-        offers = ",".join(websocket.headers.getlist("sec-websocket-extensions"))
-        extension = negotiate(offers) if endpoint.config.deflate else None
-        headers = [(b"sec-websocket-extensions", extension.encode())] if extension else []
-        deflate = extension is not None
-        socket = await endpoint.accept(websocket, access, chosen, headers, deflate=deflate)
-        NativeClient(self.parts, socket, access, DIALECTS[chosen or native.SUBPROTOCOL, deflate, False])
+        chosen = negotiated(websocket, deflate=endpoint.config.deflate)
+        socket = await endpoint.accept(
+            websocket, access, chosen.subprotocol, chosen.headers, deflate=chosen.dialect.deflate
+        )
+        NativeClient(self.parts, socket, access, chosen.dialect)
+
+
+class Negotiated(NamedTuple):
+    """What a handshake has agreed on."""
+
+    subprotocol: str | None
+    """As it is answered; `None`: the client has offered none of ours."""
+    headers: list[tuple[bytes, bytes]]
+    dialect: NativeDialect
+
+
+def negotiated(websocket: WebSocket, *, deflate: bool) -> Negotiated:
+    """What to answer to a client's offers. `deflate`: whether compression may be accepted."""
+    # The client's order of preference decides; one that offers no subprotocol of ours gets the default.
+    known = (native.SUBPROTOCOL, compact.SUBPROTOCOL)
+    chosen = next((name for name in websocket.scope["subprotocols"] if name in known), None)
+    offers = ",".join(websocket.headers.getlist("sec-websocket-extensions"))
+    extension = negotiate(offers) if deflate else None
+    headers = [(b"sec-websocket-extensions", extension.encode())] if extension else []
+    return Negotiated(chosen, headers, DIALECTS[chosen or native.SUBPROTOCOL, extension is not None, False])

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway import __version__
-from gateway.access.connection import Verdict
-from gateway.access.grants import TokenRefused
 from gateway.delivery.channel import KlineChannel, TickerChannel
-from gateway.delivery.close_codes import Close
 from gateway.delivery.commands import (
     Authenticate,
     ChannelName,
@@ -27,25 +21,22 @@ from gateway.delivery.commands import (
 from gateway.delivery.session import Session
 from gateway.delivery.throttle import FAST_LATENCY_MS
 from gateway.model.errors import ErrorCode
-from gateway.protocol.native_commands import id_of
 from gateway.stream.endpoint import now_us
-from gateway.stream.profile import has_event_times, set_profile
+from gateway.stream.inbox import Inbox
+from gateway.stream.profile import set_profile, snapshot_dialect
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Coroutine
+    from collections.abc import Container
 
     from gateway.access.connection import ConnectionAccess
     from gateway.delivery.channel import Channel
-    from gateway.delivery.commands import Command, CommandId
+    from gateway.delivery.commands import Command
     from gateway.market.market import Market
     from gateway.protocol.native import NativeDialect
-    from gateway.protocol.native_commands import NativeCommands
     from gateway.server.client_socket import ClientSocket
-    from gateway.stream.endpoint import Endpoint
-    from gateway.stream.snapshot_sender import Charged, SnapshotSender
+    from gateway.stream.inbox import InboxParts
+    from gateway.stream.snapshot_sender import SnapshotSender
     from gateway.stream.snapshots import Snapshots
-
-logger = logging.getLogger(__name__)
 
 SNAPSHOTS_BYTES = 64 * 1024
 """Snapshots of klines that go out with the reply to their command; the others wait until the socket drains."""
@@ -55,38 +46,33 @@ SNAPSHOTS_BYTES = 64 * 1024
 class NativeParts:
     """What all clients of the native protocol share."""
 
-    endpoint: Endpoint
+    inbox: InboxParts
     market: Market
-    commands: NativeCommands
     snapshots: Snapshots
     sender: SnapshotSender
-    tasks: set[asyncio.Task[None]]
-    """Commands that wait for the store or for a token; whoever owns the set cancels them at the end."""
-    charged: Charged  # Wraps the work of such a command, so that its CPU time is counted.
 
 
 class NativeClient:
-    """One client: its socket, its session, and the commands that wait while one of them reads the store."""
+    """One client: its socket and its session."""
 
-    __slots__ = ("_access", "_dialect", "_endpoint", "_inbox", "_parts", "_working", "session", "socket")
+    __slots__ = ("_access", "_dialect", "_endpoint", "_inbox", "_parts", "session", "socket")
 
     def __init__(
         self, parts: NativeParts, socket: ClientSocket, access: ConnectionAccess, dialect: NativeDialect
     ) -> None:
         self._parts = parts
-        self._endpoint = endpoint = parts.endpoint
+        self._endpoint = endpoint = parts.inbox.endpoint
         self._access = access
         self._dialect = dialect
         self.socket = socket
         self.session = Session(socket, (dialect, False))
-        self._inbox: deque[bytes] | None = None
-        self._working = False
+        self._inbox = Inbox(parts.inbox, socket, self.session, access, dialect, self._execute, self._reply)
         endpoint.open(self, socket, access, self.session)
         config = endpoint.config
         limits = {
             "max_subscriptions": config.max_subscriptions,
             "max_message_bytes": config.max_message_bytes,
-            "history_max": config.history_max,
+            "history_max": parts.inbox.commands.history_max,
         }
         if config.fast_for != "nobody":
             limits["latency_ms"] = FAST_LATENCY_MS
@@ -95,16 +81,10 @@ class NativeClient:
     # Called by the socket.
 
     def received(self, text: bytes) -> None:
-        verdict = self._access.take_message(now_us())
-        if verdict is Verdict.PASS:
-            self._decode(text)
-            return
-        try:
-            self._check(verdict, id_of(text))
-        except CommandError as error:
-            self._refuse(error)
+        self._inbox.received(text)
 
     def lost(self) -> None:
+        self._inbox.end()
         self._parts.sender.drained(self.session)
         self._endpoint.closed(self.socket, self._access, self.session)
 
@@ -117,32 +97,14 @@ class NativeClient:
     def draining(self) -> None:
         self._endpoint.writer.write_all(self.session)
 
-    def _decode(self, text: bytes) -> None:
-        if self._working:
-            if self._inbox is None:
-                self._inbox = deque()
-            self._inbox.append(text)
-            # The writer may have resumed the socket meanwhile, because replies were read.
-            self.socket.pause()
-            return
-        try:
-            self._execute(self._parts.commands.decode(text))
-        except CommandError as error:
-            self._refuse(error)
-        except Exception:
-            logger.exception("command failed", extra={"connection": self.socket.id})
-            self._endpoint.fail(self._access)
-
     def _execute(self, command: Command) -> None:
         endpoint, session = self._endpoint, self.session
-        if not self._access.authorized and not isinstance(command, Authenticate | Ping):
-            raise CommandError(ErrorCode.UNAUTHORIZED, "a token is needed first: send auth", command.id)
         match command:
             case Subscribe():
-                self._check(self._access.take_channels(len(command.channels), now_us()), command.id)
+                self._inbox.check(self._access.take_channels(len(command.channels), now_us()), command.id)
                 self._subscribe(command)
             case Unsubscribe(id, names):
-                self._check(self._access.take_channels(len(names), now_us()), id)
+                self._inbox.check(self._access.take_channels(len(names), now_us()), id)
                 subscribed = self._subscribed()
                 gone = [subscribed[name] for name in names if name in subscribed]
                 endpoint.hub.unsubscribe(session, gone)
@@ -156,33 +118,12 @@ class NativeClient:
             case Ping(id):
                 self._reply(self._dialect.pong(id, endpoint.clock_ms()))
             case Authenticate():
-                self._start(self._authenticate(command))
+                self._inbox.start(self._authenticate(command))
 
     async def _authenticate(self, command: Authenticate) -> None:
-        """A token that is refused changes nothing: one that was accepted before stays in force."""
-        admission = self._endpoint.admission
-        try:
-            grant = await admission.present_token(self._access, command.token, list(self._subscribed()))
-        except TokenRefused as error:
-            admission.counters.refusals[f"token_{error.reason}"] += 1
-            code = ErrorCode.FORBIDDEN if error.reason == "channels" else ErrorCode.UNAUTHORIZED
-            self._refuse(CommandError(code, error.message, command.id))
-        else:
-            if not self._endpoint.allows_fast(self._access):
-                self._endpoint.hub.want_fast(self.session, fast=False)
-            self._reply(self._dialect.authenticated(command.id, grant.expires_ms))
-
-    def _check(self, verdict: Verdict, id: CommandId) -> None:
-        """Raises `CommandError` for a command beyond the limits; ends the connection of a client that does not stop."""
-        if verdict is Verdict.DISCONNECT:
-            self._endpoint.admission.disconnect(self._access, Close.RATE_LIMIT)
-        if verdict is not Verdict.PASS:
-            raise CommandError(ErrorCode.RATE_LIMIT, "too many messages or channels at a time; slow down", id)
-
-    def _refuse(self, error: CommandError) -> None:
-        self._endpoint.counters.command_errors[error.code] += 1
-        if not self.socket.closing:
-            self._reply(self._dialect.error(error))
+        accepted = await self._inbox.authenticate(command, list(self._subscribed()))
+        if accepted and not self._endpoint.allows_fast(self._access):
+            self._endpoint.hub.want_fast(self.session, fast=False)
 
     def _subscribe(self, command: Subscribe) -> None:
         channels: dict[str, Channel | CommandError] = {}
@@ -205,10 +146,13 @@ class NativeClient:
             self._register(command, channels, from_store)
             return
         # How much a resume brings is not known yet: it may be all that is kept.
-        most = self._endpoint.config.history_max
-        rows = sum(most if text in command.resume else command.history for text in from_store)
-        self._check(self._access.take_rows(rows, now_us()), command.id)
-        self._start(self._subscribe_with_history(command, channels, from_store))
+        snapshots, now_ms = self._parts.snapshots, self._endpoint.clock_ms()
+        rows = sum(
+            snapshots.rows(channel, SnapshotRequest(command.history, command.resume.get(text)), now_ms)
+            for text, channel in from_store.items()
+        )
+        self._inbox.check(self._access.take_rows(rows, now_us()), command.id)
+        self._inbox.start(self._subscribe_with_history(command, channels, from_store))
 
     def _channel(self, name: ChannelName | CommandError) -> Channel | CommandError:
         if isinstance(name, CommandError):
@@ -256,7 +200,7 @@ class NativeClient:
         results = {
             text: channel if isinstance(channel, CommandError) else channel.n for text, channel in channels.items()
         }
-        frames, event_times = [dialect.subscribed(command.id, results)], has_event_times(session)
+        frames, of_snapshots = [dialect.subscribed(command.id, results)], snapshot_dialect(session)
         left_bytes = SNAPSHOTS_BYTES
         for text, channel in accepted.items():
             if isinstance(channel, KlineChannel):
@@ -264,7 +208,7 @@ class NativeClient:
                 if text in from_store or left_bytes <= 0:
                     hub.want_snapshot(session, channel, request)
                     continue
-                frames.append(snapshots.kline(channel, None, request, event_times=event_times))
+                frames.append(snapshots.kline(channel, None, request, dialect=of_snapshots))
                 left_bytes -= len(frames[-1])
             elif isinstance(channel, TickerChannel):
                 frames.append(
@@ -280,29 +224,3 @@ class NativeClient:
 
     def _reply(self, frames: bytes) -> None:
         self._endpoint.writer.reply(self.session, frames)
-
-    # Commands that wait.
-
-    def _start(self, coroutine: Coroutine[None, None, None]) -> None:
-        """Run a command that waits for the store or a token; later commands of this client wait until it is done."""
-        self._working = True
-        self.socket.pause()
-        task = asyncio.create_task(self._parts.charged(coroutine))
-        self._parts.tasks.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._parts.tasks.discard(task)
-        self._working = False
-        if self.socket.closing or task.cancelled():
-            return
-        if error := task.exception():
-            logger.error("command failed", exc_info=error, extra={"connection": self.socket.id})
-            self._endpoint.fail(self._access)
-            return
-        while self._inbox and not self._working:
-            self._decode(self._inbox.popleft())
-        if not self._working:
-            self._inbox = None
-            if not self.session.commands_paused:
-                self.socket.resume()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gateway.delivery.commands import CommandError
 from gateway.delivery.throttle import FAST_LATENCY_MS
 from gateway.model.errors import ErrorCode
-from gateway.protocol import compact, native
+from gateway.protocol import compact, events, native
 from gateway.protocol.native import NativeDialect
 
 if TYPE_CHECKING:
@@ -17,22 +17,41 @@ if TYPE_CHECKING:
     from gateway.delivery.session import Session
     from gateway.stream.endpoint import Endpoint
 
-SUBPROTOCOLS: dict[str, type[NativeDialect]] = {
+VARIANTS: dict[str, type[NativeDialect]] = {
     native.SUBPROTOCOL: native.NativeDialect,
     compact.SUBPROTOCOL: compact.CompactDialect,
+    events.NAME: events.EventDialect,
 }
 
 DIALECTS: dict[tuple[str, bool, bool], NativeDialect] = {
-    (subprotocol, deflate, event_times): SUBPROTOCOLS[subprotocol](deflate=deflate, event_times=event_times)
-    for subprotocol, deflate, event_times in product(SUBPROTOCOLS, (False, True), (False, True))
+    (variant, deflate, event_times): VARIANTS[variant](deflate=deflate, event_times=event_times)
+    for variant, deflate, event_times in product(VARIANTS, (False, True), (False, True))
 }
-"""By subprotocol, compression and event times. Dialects keep no state: one of each serves all clients, and a flush
+"""By variant, compression and event times. Dialects keep no state: one of each serves all clients, and a flush
 encodes an update once for each that is in use."""
 
-_VARIANTS = {
-    dialect: (DIALECTS[subprotocol, deflate, False], DIALECTS[subprotocol, deflate, True])
-    for (subprotocol, deflate, _), dialect in DIALECTS.items()
+_TIMED = {
+    dialect: (DIALECTS[variant, deflate, False], DIALECTS[variant, deflate, True])
+    for (variant, deflate, _), dialect in DIALECTS.items()
 }
+
+_SNAPSHOTS = {
+    # Snapshots are the same in both WebSocket variants, and are not compressed: each is for one client.
+    dialect: DIALECTS[events.NAME if variant == events.NAME else native.SUBPROTOCOL, False, event_times]
+    for (variant, _, event_times), dialect in DIALECTS.items()
+}
+
+
+def snapshot_dialect(session: Session) -> NativeDialect:
+    """The dialect in which a session is sent snapshots."""
+    dialect = session.style[0]
+    assert isinstance(dialect, NativeDialect)
+    return _SNAPSHOTS[dialect]
+
+
+def timed(dialect: NativeDialect, *, event_times: bool) -> NativeDialect:
+    """The same dialect with or without event times."""
+    return _TIMED[dialect][event_times]
 
 
 def has_event_times(session: Session) -> bool:
@@ -75,6 +94,6 @@ def _set_style(endpoint: Endpoint, session: Session, command: SetProfile) -> Non
     if command.closed_only is not None:
         closed_only = command.closed_only
     if command.event_times is not None:
-        dialect = _VARIANTS[dialect][command.event_times]
+        dialect = timed(dialect, event_times=command.event_times)
     if (dialect, closed_only) != session.style:
         endpoint.hub.set_style(session, (dialect, closed_only))

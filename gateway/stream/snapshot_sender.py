@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from gateway.delivery.channel import KlineChannel
 from gateway.delivery.commands import CommandError
-from gateway.stream.profile import has_event_times
+from gateway.stream.profile import snapshot_dialect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gateway.delivery.commands import SnapshotRequest
     from gateway.delivery.session import Session
     from gateway.history.encoded import EncodedKlines
+    from gateway.history.older import Older
     from gateway.history.turns import Turns
     from gateway.stream.endpoint import Endpoint
     from gateway.stream.snapshots import Snapshots
@@ -34,6 +35,11 @@ FRESH_S = RETRY_S / 2
 """A read no older than this was made since the try before."""
 
 
+UNREAD_MAX_BYTES = 64 * 1024 * 1024
+"""Of snapshots with more than the cached klines that clients have not taken yet. Beyond it snapshots are made of the
+cached klines alone."""
+
+
 class Outcome(Enum):
     """What came of an attempt to send a snapshot."""
 
@@ -41,6 +47,10 @@ class Outcome(Enum):
     """Sent, or not due any more."""
     READ_TOO_EARLY = auto()
     """The store lacks klines that it will have in a moment."""
+    UNSURE = auto()
+    """Read too early, and while the source was away or was being read: what is missing may be there."""
+    PART = auto()
+    """The first of the klines that the client has missed were sent; the snapshot goes on after them."""
     UNREADABLE = auto()
     """The store cannot be read, or its source is away."""
 
@@ -56,6 +66,8 @@ class SnapshotSender:
         self._charged = charged
         self._tasks: dict[Session, asyncio.Task[None]] = {}
         self._woken: dict[Session, asyncio.Event] = {}
+        self._unread: dict[Session, int] = {}
+        """Bytes of the large snapshot that a client is taking."""
 
     def start(self) -> None:
         """Serve the sessions that were marked since the last call."""
@@ -68,6 +80,7 @@ class SnapshotSender:
 
     def drained(self, session: Session) -> None:
         """The session's socket has taken all bytes that waited, or the connection has ended."""
+        self._unread.pop(session, None)
         if woken := self._woken.get(session):
             woken.set()
 
@@ -92,16 +105,20 @@ class SnapshotSender:
         while session.snapshots_due and not session.sink.closing:
             self._woken[session].clear()
             for n in list(session.snapshots_due):
-                await self._until_free(session)
-                request = _due(session, n)
-                if request is None:
-                    continue
-                # A new mark or a drained socket may have cut the wait short.
-                again = n in tried_s and clock_s() - tried_s[n] >= FRESH_S
-                outcome = await self._try(session, n, request, again=again)
+                outcome = Outcome.PART
+                while outcome is Outcome.PART:
+                    await self._until_free(session)
+                    request = _due(session, n)
+                    if request is None:
+                        outcome = Outcome.DONE
+                        break
+                    # A new mark or a drained socket may have cut the wait short.
+                    again = n in tried_s and clock_s() - tried_s[n] >= FRESH_S
+                    outcome = await self._try(session, n, request, again=again)
                 if outcome is Outcome.READ_TOO_EARLY:
                     tried_s.setdefault(n, clock_s())
-                elif outcome is Outcome.DONE:
+                elif outcome in (Outcome.DONE, Outcome.UNSURE):
+                    # A read of before the reconnect, maybe of another server, proves nothing.
                     tried_s.pop(n, None)
                 else:
                     # Not each of them: while the store is away, hundreds may be due. The next try begins with another.
@@ -129,12 +146,17 @@ class SnapshotSender:
         """Send the snapshot of channel `n` if the store can be read."""
         channel = self._endpoint.hub.channels[n]
         assert isinstance(channel, KlineChannel)
-        snapshots, stored, unsure = self._snapshots, None, False
+        snapshots, stored, older, unsure = self._snapshots, None, None, False
         if snapshots.need_store(channel, request):
             read = await snapshots.read_marked(channel, FRESH_S if again else None)
             if isinstance(read, CommandError):
                 return Outcome.UNREADABLE
             stored, unsure = read
+            if snapshots.needs_older(channel, stored, request) and sum(self._unread.values()) < UNREAD_MAX_BYTES:
+                found = await snapshots.older(channel, stored, request)
+                if isinstance(found, CommandError):
+                    return Outcome.UNREADABLE
+                older = found
         async with self._turns.turn():
             if _due(session, n) is not request:
                 return Outcome.DONE
@@ -142,25 +164,41 @@ class SnapshotSender:
             if not meets and (request.resync if unsure else not again):
                 # Read before the collector has stored all, before more klines closed than are in memory, or cached from
                 # before an outage. What is still missing when the store has been asked again is missing at the source.
-                return Outcome.READ_TOO_EARLY
+                return Outcome.UNSURE if unsure else Outcome.READ_TOO_EARLY
             cursor = request.cursor
             if stored is not None and cursor is not None and not snapshots.can_resume(channel, stored, unsure, cursor):
                 return Outcome.UNREADABLE
-            self._send(session, channel, stored, request)
+            if older is not None and stored is not None and snapshots.is_part(channel, stored, older):
+                session.want_snapshot(n, request._replace(cursor=older.last_ms))
+                self._write(session, snapshots.part(channel, older, snapshot_dialect(session)), is_large=True)
+                return Outcome.PART
+            self._send(session, channel, stored, older, request)
             if not request.resync and not meets:
                 # Sent with a hole: the source is away, or more klines have closed during the second read too.
                 self._endpoint.hub.mark_for_resync(session, channel)
         return Outcome.DONE
 
     def _send(
-        self, session: Session, channel: KlineChannel, stored: EncodedKlines | None, request: SnapshotRequest
+        self,
+        session: Session,
+        channel: KlineChannel,
+        stored: EncodedKlines | None,
+        older: Older | None,
+        request: SnapshotRequest,
     ) -> None:
         """Register and write in one step, so that no update can come between the two."""
         endpoint = self._endpoint
         endpoint.hub.note_snapshot(session, channel)
         endpoint.counters.resyncs += request.resync
-        frames = self._snapshots.kline(channel, stored, request, event_times=has_event_times(session))
-        endpoint.writer.reply(session, frames)
+        if older is not None:
+            session.note_depth(channel.n, request.history)
+        frames = self._snapshots.kline(channel, stored, request, older, dialect=snapshot_dialect(session))
+        self._write(session, frames, is_large=older is not None)
+
+    def _write(self, session: Session, frames: bytes, *, is_large: bool) -> None:
+        self._endpoint.writer.reply(session, frames)
+        if is_large and session.sink.busy() and not session.sink.closing:
+            self._unread[session] = len(frames)
 
 
 def _due(session: Session, n: int) -> SnapshotRequest | None:

@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 
 WAIT_S = 10.0
 _PER_CONNECTION = 50
-_PATHS = {"native_commands": "/v1/stream", "binance_commands": "/ws", "frames": "/v1/stream"}
+_PATHS = {
+    "native_commands": "/v1/stream",
+    "binance_commands": "/ws",
+    "phoenix_messages": "/realtime/v1/websocket",
+    "frames": "/v1/stream",
+}
 _FAULT = re.compile(rb"HTTP/1\.1 5(?!03)")
 _TARGETS = (
     b"/v1/klines?symbol=BTCUSDT&interval=1m&limit=50",

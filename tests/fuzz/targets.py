@@ -11,6 +11,7 @@ from gateway.delivery.commands import CommandError
 from gateway.feed.decode import FeedError, decode_stored_kline, decode_stored_ticker
 from gateway.model.interval import INTERVALS
 from gateway.model.symbol import SymbolRule
+from gateway.protocol import phoenix
 from gateway.protocol.binance_commands import RequestError, StreamNames, decode, error_frame, result, stream_names
 from gateway.protocol.deflate import negotiate
 from gateway.protocol.frame import CLOSE, FrameError, FrameParser, Message, parse_close
@@ -28,6 +29,8 @@ CLOSE_CODES = frozenset(
 _COMMANDS = NativeCommands(SymbolRule(), INTERVALS, 500)
 _STREAMS = StreamNames(SymbolRule(), INTERVALS)
 _DIALECT = NativeDialect()
+_TOPICS = phoenix.Topics(SymbolRule(), INTERVALS)
+_REALTIME = [phoenix.PhoenixDialect((), arrays=arrays, prefix="") for arrays in (False, True)]
 
 
 def native_commands(data: bytes) -> None:
@@ -48,6 +51,19 @@ def binance_commands(data: bytes) -> None:
                 assert _STREAMS.parse(stream.name) == stream, "a stream name does not parse to itself"
     except RequestError as error:
         error_frame(error)
+
+
+def phoenix_messages(data: bytes) -> None:
+    """A message is decoded or passed over; its topic is parsed, and the replies in both versions can be encoded."""
+    message = phoenix.decode(data)
+    if message is None:
+        return
+    if topic := _TOPICS.parse(message.topic):
+        assert _TOPICS.parse(topic.prefix + topic.channel) == topic, "a topic does not parse to itself"
+    for dialect in _REALTIME:
+        assert dialect.reply(message)
+        assert dialect.reply(message, "no")
+        assert dialect.system(message.topic, "no")
 
 
 def feed_tickers(data: bytes) -> None:
@@ -105,5 +121,14 @@ def _parse(pieces: list[bytes], *, deflate: bool) -> tuple[list[Message], int | 
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    target.__name__: target for target in (native_commands, binance_commands, feed_tickers, feed_klines, frames, offers)
+    target.__name__: target
+    for target in (
+        native_commands,
+        binance_commands,
+        phoenix_messages,
+        feed_tickers,
+        feed_klines,
+        frames,
+        offers,
+    )
 }

@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from collector.encode import kline_event, kline_member
 from gateway.access.connection import ConnectionAccess, ConnectionLimits
 from gateway.config import Config, MarketConfig, StreamConfig
 from gateway.market.aggregate import aggregate_closed
@@ -19,7 +20,6 @@ from gateway.model.symbol import SymbolRule
 from gateway.protocol.binance_commands import StreamNames
 from gateway.redis.contract import Topic
 from gateway.stream.binance import BinanceClient, BinanceService
-from simulator.encode import kline_event, kline_member
 from tests.fakes import FakeSocket, messages
 from tests.property.parts import Parts
 from tests.property.world import GRACE_MS, TICK_MS, Forming, MemoryStore
@@ -143,6 +143,8 @@ class BotWorld:
         """Closed klines that are not stored yet."""
         self.corrected: set[tuple[Series, int]] = set()
         self.connected = False
+        self.read_from: dict[Series, list[int]] = {}
+        """Open times of what was stored when the last read of everything began."""
         self.polls = False
         """Whether the gateway polls keys, instead of being sent what is published."""
         self.flushing: asyncio.Task[None] | None = None
@@ -254,14 +256,18 @@ class BotWorld:
     def link(self, connected: bool) -> None:
         if connected != self.connected:
             self.connected = connected
-            self.gateway.ingest.connected() if connected else self.gateway.ingest.disconnected("gone")
+            self._begin_read() if connected else self.gateway.ingest.disconnected("gone")
 
     def switch(self, polls: bool) -> None:
         """Another source, or another way of reading: both begin with a read of everything."""
         if self.connected:
             self.polls = polls
             self.gateway.tails.clear()
-            self.gateway.ingest.connected()
+            self._begin_read()
+
+    def _begin_read(self) -> None:
+        self.read_from = {(symbol, span): [*self.truth(symbol, span)] for symbol in SYMBOLS for span in SPANS}
+        self.gateway.ingest.connected()
 
     async def restart(self, *, linked: bool) -> None:
         """Another process; nobody is connected to it."""
@@ -302,9 +308,12 @@ class BotWorld:
         interval = name.rpartition("_")[2]
         if not self.replay_ms:
             return SeenStream(interval, self.clock.now_ms)
-        # The time says nothing. What is certain is that a read of the store which is still to come finds the past.
-        unread = self.gateway.hub.feed_state.unread
-        return SeenStream(interval, 0, self.truth(name.partition("@")[0].upper(), interval) if unread else ())
+        # The time says nothing. What is certain is that a read of the store which is still to begin finds the past. Of
+        # one that is under way it is not: it may have passed by a kline that is stored, and published, after it.
+        series = name.partition("@")[0].upper(), interval
+        if not self.gateway.hub.feed_state.is_unread(series[0]):
+            return SeenStream(interval, 0)
+        return SeenStream(interval, 0, self.read_from[series] if self.connected else self.truth(*series))
 
     def disconnect(self, bot: Bot) -> None:
         if bot.client is not None:

@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.delivery.close_codes import Close
-from tests.property.bots import LOG, SPANS, STORED, SYMBOLS, WAIT_MS, BotWorld
+from gateway.market.market import Market
+from tests.property.bots import CONFIG, LOG, SPANS, STORED, SYMBOLS, WAIT_MS, BotWorld
 from tests.property.world import Clock, virtual_time
 
 if TYPE_CHECKING:
@@ -152,6 +153,8 @@ def test_so_was_one_to_a_source_that_replays_the_past(script: list[Step]) -> Non
 
 
 BOT_STREAM = "aaausdt@kline_1s"
+KEPT = Market(CONFIG.market, LOG).get_or_create("AAAUSDT").series["1s"].closed.size
+"""Closed klines of that stream that are kept: as many as longer klines are built of."""
 SECOND: list[Step] = [("trade", "AAAUSDT"), ("forming", ("AAAUSDT", "1s")), ("tick", 1)]
 LATE: list[Step] = [
     # Kline 1 is shown and closes; the source goes on with the next one.
@@ -182,6 +185,18 @@ KNOWN_HARD: dict[str, list[Step]] = {
     "a symbol starts late": [
         *(("link", True), ("tick", 5), ("connect", 0, [*STREAMS]), ("seconds", "BBBUSDT", 3)),
     ],
+    "the first kline that is shown closes after all that is stored": [
+        *(("link", True), ("trade", "AAAUSDT"), ("forming", ("AAAUSDT", "1s")), ("connect", 0, [BOT_STREAM])),
+        *(("advance", 20_000, False), ("trade", "AAAUSDT"), ("link", False), ("tick", 20)),
+    ],
+    "the source sends nothing before an outage, and its next kline after it": [
+        *(("seconds", "AAAUSDT", 3), ("link", True), ("tick", 20), ("link", False), ("seconds", "AAAUSDT", 3)),
+        *(("connect", 0, [BOT_STREAM]), ("link", True), ("tick", 2), ("seconds", "AAAUSDT", 2)),
+    ],
+    "what others watch has been read, and the bot's symbol has not": [
+        *(("link", True), ("seconds", "AAAUSDT", 1), ("switch", True), ("seconds", "AAAUSDT", 1)),
+        *(("link", False), ("link", True), ("connect", 0, [BOT_STREAM])),
+    ],
 }
 
 
@@ -200,7 +215,7 @@ def test_so_was_one_where(script: list[Step], replay_ms: int) -> None:
     [
         [*LATE, ("tick", 2 * WAIT_MS // 50), ("tell", 0, 1), ("tick", 1)],
         [("link", True), ("seconds", "AAAUSDT", 1), ("connect", 0, [BOT_STREAM]), ("link", False)]
-        + [("seconds", "AAAUSDT", 8)] * 3
+        + [("seconds", "AAAUSDT", 8)] * (KEPT // 8 + 2)
         + [("link", True), ("tick", 20)],
     ],
     ids=["closes too late", "has more closes than are kept"],
@@ -216,7 +231,7 @@ def test_a_connection_is_ended_where_the_source(script: list[Step]) -> None:
 def test_a_bot_that_reads_nothing_is_ended_when_more_has_closed_than_is_kept() -> None:
     script: list[Step] = [
         *(("link", True), ("seconds", "AAAUSDT", 1), ("connect", 0, [BOT_STREAM]), ("stall", 0, True)),
-        *[("seconds", "AAAUSDT", LOG)] * 2,
+        *[("seconds", "AAAUSDT", LOG)] * (KEPT // LOG + 2),
         *(("stall", 0, False), ("seconds", "AAAUSDT", 1), ("tick", 20)),
     ]
 

@@ -1,8 +1,9 @@
-"""Truth: whatever happens to the feed, nothing is live whose lane's usable data is older than its limit."""
+"""Truth: whatever happens to the feed, nothing is live whose usable data is older than its limit: of a lane, and of
+each symbol."""
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.delivery.feed_state import FeedStateMachine
@@ -136,3 +137,105 @@ def test_whatever_has_happened_a_feed_that_brings_everything_is_live_again(event
             world.take("closed")
         world.take(0.25)
     assert world.machine.is_live()
+
+
+SYMBOLS = ("A", "B", "C")
+PAUSES_S = st.sampled_from([0.05, 0.5, 1.1, 3.0, 5.0, 30.0])
+SOURCES = st.lists(
+    st.one_of(
+        # Time in which the source sends the prices of all symbols.
+        st.tuples(st.just("prices"), st.sampled_from([0.05, 0.5, 1.1, 3.0])),
+        # Time in which it is silent.
+        st.tuples(st.just("silence"), PAUSES_S),
+        # The connection is lost, after the prices of so many symbols, for a while. Then the store is read: the age of
+        # what it has, and the symbols of which that is of no use.
+        st.tuples(
+            st.just("break"),
+            st.integers(0, 3),
+            PAUSES_S,
+            st.sampled_from([0.0, 0.4, 3.0, 5.0, 30.0]),
+            st.sets(st.sampled_from(("A", "B", "C"))),
+        ),
+    ),
+    min_size=1,
+    max_size=20,
+)
+
+
+class SymbolWorld:
+    """A machine, and the age of each symbol's known price. The source has new prices all the time."""
+
+    def __init__(self) -> None:
+        self.machine = FeedStateMachine(STALE_S, GRACE_S)
+        self.now_s = 1000.0
+        self.known_s = dict.fromkeys(SYMBOLS, 1000.0)
+        self.lapsed: set[str] = set()
+        self.connect(self.now_s, set())
+        self.judge()
+
+    @property
+    def now_ms(self) -> int:
+        return T0 + round((self.now_s - 1000) * 1000)
+
+    def judge(self) -> None:
+        self.machine.note_prices(self.lapsed.__contains__)
+        self.machine.time_passed(self.now_s, self.now_ms)
+
+    def take(self, event: object) -> None:
+        match event:
+            case ("prices", float(seconds)):
+                for _ in range(round(seconds / 0.05)):
+                    self.now_s += 0.05
+                    self.bring(SYMBOLS)
+                    self.judge()
+            case ("silence", float(seconds)):
+                self.now_s += seconds
+            case ("break", int(count), float(seconds), float(age_s), set(unusable)):
+                self.bring(SYMBOLS[:count])
+                self.machine.disconnected(self.now_s, self.now_ms)
+                self.judge()
+                self.now_s += seconds
+                self.connect(self.now_s - age_s, unusable)
+        self.judge()
+
+    def bring(self, symbols: tuple[str, ...]) -> None:
+        for symbol in symbols:
+            self.machine.message_received(self.now_s)
+            self.machine.price_usable(self.now_s)
+            self.known_s[symbol] = self.now_s
+            self.lapsed.discard(symbol)
+
+    def connect(self, stored_s: float, unusable: set[str]) -> None:
+        self.machine.connected(self.now_s, self.now_ms)
+        for symbol in SYMBOLS:
+            if symbol in unusable:
+                self.lapsed.add(symbol)
+            elif stored_s >= self.known_s[symbol]:
+                self.known_s[symbol] = stored_s
+                self.lapsed.discard(symbol)
+        newest_ms = T0 + round((stored_s - 1000) * 1000) if len(unusable) < len(SYMBOLS) else 0
+        self.machine.backfill_done(self.now_s, self.now_ms, newest_ms, frozenset(), frozenset(self.lapsed))
+
+
+@settings(max_examples=300)
+@given(SOURCES)
+def test_no_symbol_is_live_whose_known_price_is_older_than_the_limit(events: list[object]) -> None:
+    world = SymbolWorld()
+    for event in events:
+        world.take(event)
+        state = world.machine.current
+        for symbol in SYMBOLS:
+            # A symbol whose price is late is known to be so once those of all have had time to arrive.
+            if world.now_s - world.known_s[symbol] > STALE_S + 1.0 + 0.001:
+                assert not state.ticker(symbol).live
+                assert not state.klines(symbol).live
+
+
+@given(SOURCES)
+def test_whatever_has_happened_a_source_that_sends_the_prices_of_all_symbols_is_live_again(
+    events: list[object],
+) -> None:
+    world = SymbolWorld()
+    for event in [*events, ("prices", 3.0)]:
+        world.take(event)
+    assert all(world.machine.current.ticker(symbol).live for symbol in SYMBOLS)

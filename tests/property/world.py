@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from collector.encode import kline_event
 from gateway.access.connection import ConnectionAccess as ClosingClient
 from gateway.access.connection import ConnectionLimits
 from gateway.config import Config, MarketConfig, StreamConfig
@@ -36,7 +37,6 @@ from gateway.stream import snapshot_sender, snapshots
 from gateway.stream.native import StreamService
 from gateway.stream.native_client import NativeClient
 from gateway.stream.profile import DIALECTS
-from simulator.encode import kline_event
 from tests.builders import T0
 from tests.fakes import FakeSocket, Folder, bar_of
 from tests.property.parts import Parts

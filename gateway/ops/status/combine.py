@@ -90,10 +90,25 @@ def _numbers(statuses: Mapping[int, Status]) -> dict[str, Any]:
             "slowest": _slowest(statuses),
         },
         "gaps": max((worker["gaps"] for worker in workers), key=lambda gaps: gaps["open"]),
+        "archive": _archive(workers),
+        "replays": _replays(workers),
         "disconnects": _disconnects(workers),
         "events": _events(statuses),
         "samples": {name: _samples(name, [worker["samples"][name] for worker in workers]) for name in first["samples"]},
     }
+
+
+def _archive(workers: Iterable[Status]) -> dict[str, Any] | None:
+    """That of the worker that writes it."""
+    found: list[dict[str, Any]] = [archive for worker in workers if (archive := worker.get("archive"))]
+    return max(found, key=lambda archive: bool(archive["leads"]), default=None)
+
+
+def _replays(workers: Iterable[Status]) -> dict[str, Any]:
+    """All together."""
+    each = [worker["replays"] for worker in workers]
+    waits: Counter[str] = sum((Counter(replays["waits"]) for replays in each), Counter())
+    return {**{name: sum(replays[name] for replays in each) for name in ("sessions", "started")}, "waits": dict(waits)}
 
 
 def _with_worker(statuses: Mapping[int, Status], of: Callable[[Status], Iterable[Status]]) -> list[dict[str, Any]]:

@@ -51,6 +51,8 @@ def top(status: Mapping[str, Any], width: int, height: int, *, colour: bool) -> 
         + span(symbols["quiet_after_ms"])
         + _oldest(symbols["oldest"]),
         f"gaps     {status['gaps']['open']:,} open" + "".join(f"; {_gap(gap)}" for gap in status["gaps"]["last"][:2]),
+        *([_archive_row(status["archive"])] if status.get("archive") else []),
+        *([_replays_row(status["replays"])] if status.get("replays", {}).get("sessions") else []),
         f"load     {status['load']['level']}"
         + (f" because {status['load']['because']}" if status["load"]["because"] else "")
         + (", a surge: updates are conflated" if status["load"]["surging"] else ""),
@@ -60,6 +62,20 @@ def top(status: Mapping[str, Any], width: int, height: int, *, colour: bool) -> 
     lines += [line[:width] for line in rows]
     lines += _below(status, width, height - len(lines), paint)
     return lines[:height]
+
+
+def _archive_row(archive: Mapping[str, Any]) -> str:
+    parts = [f"{archive['bytes'] / 1e6:,.1f} MB", f"{archive['written']:,} klines written"]
+    if archive["behind_s"]:
+        parts.append(f"cannot be written for {span(archive['behind_s'] * 1000)}")
+    if archive["missing"]:
+        parts.append(f"{archive['missing']:,} missing")
+    return f"archive  {', '.join(parts)}" + ("" if archive["leads"] else ", another process writes")
+
+
+def _replays_row(replays: Mapping[str, Any]) -> str:
+    waits = ", ".join(f"{count:,} waits for the {cause}" for cause, count in replays["waits"].items())
+    return f"replays  {replays['sessions']:,} now, {replays['started']:,} begun" + (f", {waits}" if waits else "")
 
 
 def unreachable(why: str, last: Mapping[str, Any], width: int, height: int, *, colour: bool) -> list[str]:

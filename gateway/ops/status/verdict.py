@@ -57,6 +57,8 @@ class Facts:
     stale_symbols: int = 0
     gaps: int = 0
     history_available: bool = True
+    archive_behind_s: float = 0.0
+    """For how long the archive cannot be written; 0: it can, or there is none."""
     other_reasons: tuple[str, ...] = ()
     """Further reasons why the process is not ready."""
 
@@ -116,4 +118,6 @@ def _reasons_degraded(facts: Facts) -> list[str]:
         reasons.append(f"{facts.gaps:,} gaps in closed klines")
     if not facts.history_available:
         reasons.append("history cannot be read from Redis: cached data is served")
+    if facts.archive_behind_s:
+        reasons.append(f"the archive cannot be written for {facts.archive_behind_s:.0f} s: it catches up out of Redis")
     return reasons

@@ -105,6 +105,7 @@ class StatusView:
                 stale_symbols=stale_symbols,
                 gaps=gaps.open,
                 history_available=health.store.available,
+                archive_behind_s=0.0 if health.archiving is None else health.archiving.behind_s,
                 other_reasons=(*health.not_ready_reasons(), *health.stale_reasons()),
             )
         )
@@ -172,6 +173,8 @@ class StatusView:
                     for gap in gaps.latest(GAPS)
                 ],
             },
+            "archive": None if health.archiving is None else health.archiving.to_dict(),
+            "replays": health.replays.to_dict(),
             "disconnects": [
                 {"code": code, "reason": _CLOSES.get(code, ""), "count": count}
                 for code, count in self._counters.disconnects.most_common()

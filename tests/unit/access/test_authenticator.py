@@ -83,6 +83,11 @@ class TestAccepted:
         assert await refused(authenticator, key[:-1]) == "api_key"
         assert await refused(authenticator, secret_issuer().token()) == "key"
 
+    async def test_an_api_key_may_be_any_text(self) -> None:
+        for key in ("a.key.with.dots", secret_issuer().token(lives_s=-60), "sb_publishable_1"):
+            authenticator = with_secret(api_keys=(f"app:{hash_of(key)}",))
+            assert (await authenticator.verify(key)).subject == "key:app"
+
     def test_without_keys_it_is_disabled(self) -> None:
         assert not Authenticator(TokensConfig()).enabled
 
@@ -165,6 +170,59 @@ class TestRefused:
     async def test_malformed_tokens(self, token: str, tmp_path: Path) -> None:
         for authenticator in (with_secret(), with_key(tmp_path, RSA), with_set(tmp_path, RSA.jwk())):
             assert await refused(authenticator, token) in ("malformed", "api_key", "signature", "key")
+
+
+class TestForeign:
+    """Whether a refused token is of this gateway: only those of others may count as no token."""
+
+    @staticmethod
+    async def foreign(authenticator: Authenticator, token: str) -> bool:
+        with pytest.raises(TokenRefused) as caught:
+            await authenticator.verify(token)
+        return caught.value.foreign
+
+    @pytest.mark.parametrize("text", ["sb_publishable_x1", "made.up.token", "x", "", "..", "é", "e" * 10_000])
+    async def test_text_without_a_sign_of_this_gateway(self, text: str) -> None:
+        assert await self.foreign(with_secret(), text)
+
+    async def test_a_jwt_of_another_service(self, tmp_path: Path) -> None:
+        anon = {"iss": "supabase", "ref": "abc", "role": "anon", "iat": 1, "exp": 4_000_000_000}
+        token = forged({"alg": "HS256", "typ": "JWT"}, anon, b"their secret, which is long enough too")
+        for authenticator in (with_secret(issuer="us"), with_key(tmp_path, RSA), with_set(tmp_path, RSA.jwk())):
+            assert await self.foreign(authenticator, token)
+
+    @pytest.mark.parametrize("text", ["kg_", "kg_unknown", "kg_" + "e" * 10_000, "kg_é"])
+    async def test_the_prefix_of_the_api_keys_says_that_it_is_ours(self, text: str) -> None:
+        assert not await self.foreign(with_secret(), text)
+
+    @pytest.mark.parametrize(
+        "claims",
+        [
+            {"exp": 1000},
+            {"exp": "soon"},
+            {"exp": 1e400},
+            {"aud": "somebody else", "exp": 1000},
+            {"aud": None, "iss": "somebody else"},
+            {"sub": None, "aud": None, "exp": "soon"},
+        ],
+        ids=str,
+    )
+    async def test_what_our_key_has_signed_is_ours_whatever_it_says(self, claims: dict[str, Any]) -> None:
+        assert not await self.foreign(with_secret(issuer="us"), secret_issuer().token(**claims))
+
+    async def test_a_wrong_signature_is_ours_where_issuer_audience_or_key_are(self, tmp_path: Path) -> None:
+        other = secret_issuer("another secret of a good length, too")
+        assert not await self.foreign(with_secret(), other.token())
+        assert not await self.foreign(with_secret(), other.token(aud=["a", AUDIENCE]))
+        assert not await self.foreign(with_secret(issuer="us"), other.token(iss="us", aud=None))
+        assert await self.foreign(with_secret(issuer="us"), other.token(iss="them", aud="theirs"))
+        assert not await self.foreign(with_set(tmp_path, RSA.jwk()), OTHER.token(aud=None))
+        assert await self.foreign(with_set(tmp_path, EC.jwk()), OTHER.token(aud=None))
+
+    async def test_a_token_that_was_cut_off_is_told_by_its_claims(self) -> None:
+        token = secret_issuer().token()
+        assert not await self.foreign(with_secret(), token.rpartition(".")[0])
+        assert not await self.foreign(with_secret(), token[:-5])
 
 
 class TestRevoked:

@@ -2,31 +2,72 @@
 
 from __future__ import annotations
 
+import base64
+import json
+
 import pytest
 
-from gateway.access.credentials import API_KEY_PREFIX, ENTROPY_BYTES, ApiKeys, hash_of, make_key, token_of
+from gateway.access.credentials import (
+    API_KEY_PREFIX,
+    ENTROPY_BYTES,
+    ApiKeys,
+    Presented,
+    Unverified,
+    hash_of,
+    make_key,
+    tokens_of,
+    unverified,
+)
 
 
 @pytest.mark.parametrize(
-    ("headers", "subprotocols", "token"),
+    ("headers", "subprotocols", "tokens"),
     [
-        ({"authorization": "Bearer abc"}, (), "abc"),
-        ({"authorization": "bearer  abc "}, (), "abc"),
-        ({"authorization": "Basic abc"}, (), None),
-        ({"authorization": "Bearer "}, (), None),
-        ({"x-api-key": "kg_1"}, (), "kg_1"),
-        ({"x-mbx-apikey": "kg_2 "}, (), "kg_2"),
-        ({"x-api-key": ""}, (), None),
-        ({}, ("kline.v1.json", "kline.token.e.y.J"), "e.y.J"),
-        ({}, ("kline.v1.json",), None),
-        ({"authorization": "Bearer abc", "x-api-key": "def"}, ("kline.token.ghi",), "abc"),
-        ({"x-api-key": "def"}, ("kline.token.ghi",), "def"),
+        ({"authorization": "Bearer abc"}, (), ["abc"]),
+        ({"authorization": "bearer  abc "}, (), ["abc"]),
+        ({"authorization": "Basic abc"}, (), []),
+        ({"authorization": "Bearer "}, (), []),
+        ({"x-api-key": "kg_1"}, (), ["kg_1"]),
+        ({"x-mbx-apikey": "kg_2 "}, (), ["kg_2"]),
+        ({"apikey": "a.b.c"}, (), ["a.b.c"]),
+        ({"x-api-key": ""}, (), []),
+        ({}, ("kline.v1.json", "kline.token.e.y.J"), ["e.y.J"]),
+        ({}, ("kline.v1.json",), []),
+        ({"authorization": "Bearer abc", "x-api-key": "def"}, ("kline.token.ghi",), ["abc", "def", "ghi"]),
+        ({"authorization": "Bearer abc", "apikey": "abc"}, (), ["abc"]),
+        ({"apikey": "def"}, ("kline.token.ghi", "kline.token.jkl"), ["def", "ghi"]),
     ],
 )
-def test_a_token_is_read_from_headers_in_a_fixed_order(
-    headers: dict[str, str], subprotocols: tuple[str, ...], token: str | None
+def test_tokens_are_read_from_headers_in_a_fixed_order(
+    headers: dict[str, str], subprotocols: tuple[str, ...], tokens: list[str]
 ) -> None:
-    assert token_of(headers.get, subprotocols) == token
+    assert [token.text for token in tokens_of(headers.get, subprotocols)] == tokens
+
+
+def test_a_subprotocol_is_meant_for_a_gateway_and_a_header_may_not_be() -> None:
+    found = tokens_of({"apikey": "a"}.get, ("kline.token.a",))
+    assert found == [Presented("a", meant=False), Presented("a", meant=True)]
+
+
+def part(content: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(content).encode()).rstrip(b"=").decode()
+
+
+@pytest.mark.parametrize(
+    ("token", "said"),
+    [
+        (f"{part({'kid': 'k1'})}.{part({'iss': 'us', 'aud': 'app'})}.x", Unverified("k1", "us", ("app",))),
+        (f"{part({})}.{part({'aud': ['app', 7]})}", Unverified(None, None, ("app", 7))),
+        (f"{part([])}.{part(7)}.x", Unverified(None, None, (None,))),
+        (f"{part({'kid': 'k1'})}.made.up", Unverified("k1", None, (None,))),
+        ("", Unverified(None, None, (None,))),
+        (part("[") * 2 + ".", Unverified(None, None, (None,))),
+        (base64.b64encode(b"[" * 100_000).decode() + ".", Unverified(None, None, (None,))),
+    ],
+    ids=["whole", "unsigned", "no objects", "half", "nothing", "garbage", "deep"],
+)
+def test_what_a_jwt_says_about_itself_is_read_as_far_as_it_goes(token: str, said: Unverified) -> None:
+    assert unverified(token) == said
 
 
 def test_a_key_is_found_by_its_hash_and_grants_its_name() -> None:

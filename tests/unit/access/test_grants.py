@@ -46,6 +46,11 @@ def test_many_stars_do_not_make_matching_slow() -> None:
     assert not grant_of(CLAIMS | {"channels": ["*" * 5000 + "x"]}).allows("y" * 5000)
 
 
+@pytest.mark.parametrize("claims", [{}, {"replay": False}, {"replay": True}])
+def test_replays_have_to_be_claimed(claims: dict[str, bool]) -> None:
+    assert grant_of(CLAIMS | claims).replay is claims.get("replay", False)
+
+
 @pytest.mark.parametrize(("claims", "fast"), [({}, False), ({"fast": False}, False), ({"fast": True}, True)])
 def test_the_fast_tier_has_to_be_claimed(claims: dict[str, bool], fast: bool) -> None:
     assert grant_of(CLAIMS | claims).fast is fast
@@ -76,6 +81,7 @@ def test_a_huge_expiry_is_capped() -> None:
         {"messages_per_s": True},
         {"http_per_min": float("inf")},
         {"fast": 1},
+        {"replay": "yes"},
         {"fast": None},
     ],
 )
@@ -141,6 +147,7 @@ def test_expired_tokens_make_room() -> None:
         {"http_per_min": -1},
         {"http_per_min": float("inf")},
         {"fast": 1},
+        {"replay": "yes"},
         {"fast": None},
         {"http_per_min": float("nan")},
         {"http_per_min": True},

@@ -67,6 +67,24 @@ def test_self_admits_pages_of_the_same_host(origin: str, host: str, admitted: bo
 @pytest.mark.parametrize(
     ("origin", "admitted"),
     [
+        ("http://localhost:5173", True),
+        ("http://127.0.0.1:3000", True),
+        ("http://[::1]:3000", True),
+        ("https://localhost", True),
+        ("http://localhost.evil.example:5173", False),
+        ("https://other.example", False),
+        ("app://localhost", False),
+        ("null", False),
+    ],
+)
+def test_where_nobody_else_gets_in_self_admits_pages_of_this_machine(origin: str, admitted: bool) -> None:
+    assert OriginRule(["self"], own_machine=True).admits(origin, "127.0.0.1:8000") is admitted
+    assert not OriginRule([], own_machine=True).admits(origin, "127.0.0.1:8000")
+
+
+@pytest.mark.parametrize(
+    ("origin", "admitted"),
+    [
         ("https://app.example.com", True),
         ("https://APP.example.com:443", True),
         ("http://app.example.com", False),

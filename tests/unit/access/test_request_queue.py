@@ -5,7 +5,16 @@ from __future__ import annotations
 import asyncio
 
 from gateway.access.admission import Refusal
-from gateway.access.request_queue import CREDIT_MAX_S, PARALLEL, REFUSAL, WAIT_MAX_S, WAITING_MAX, RequestQueue
+from gateway.access.request_queue import (
+    CREDIT_MAX_S,
+    FILL,
+    GROUP_MAX,
+    PARALLEL,
+    REFUSAL,
+    WAIT_MAX_S,
+    WAITING_MAX,
+    RequestQueue,
+)
 from gateway.delivery.load_level import Load
 from gateway.delivery.load_meter import Cause, LoadMeter
 from gateway.delivery.load_remedies import HTTP_SHARES, Level
@@ -26,8 +35,8 @@ class Rig:
     def limit(self, level: Level = Level.BUSY) -> None:
         self.load.levels[Cause.HTTP] = level
 
-    async def request(self, number: int, cost_s: float = COST_S) -> None:
-        if isinstance(await self.queue.enter(), Refusal):
+    async def request(self, number: int, cost_s: float = COST_S, group: str = "a") -> None:
+        if isinstance(await self.queue.enter(group), Refusal):
             self.refused.append(number)
             return
         try:
@@ -37,8 +46,16 @@ class Rig:
         finally:
             self.queue.leave()
 
-    def start(self, count: int, cost_s: float = COST_S) -> list[asyncio.Task[None]]:
-        return [asyncio.create_task(self.request(number, cost_s)) for number in range(count)]
+    def start(self, count: int, cost_s: float = COST_S, group: str = "a") -> list[asyncio.Task[None]]:
+        return [asyncio.create_task(self.request(number, cost_s, group)) for number in range(count)]
+
+    async def work_of_others(self, share: float) -> None:
+        """Something else in the process takes this part of the time."""
+        with self.meter.charge(Cause.FLUSH):
+            while True:
+                await asyncio.sleep(0.01)
+                self.cpu_s += share * 0.01
+                self.meter.settle()
 
 
 @in_virtual_time
@@ -52,19 +69,46 @@ async def test_requests_are_served_at_once_while_http_is_not_the_load() -> None:
 
 
 @in_virtual_time
-async def test_requests_get_their_share_of_the_time_in_order_of_arrival() -> None:
+async def test_requests_fill_the_time_that_nothing_else_needs_in_order_of_arrival() -> None:
     rig = Rig()
     rig.limit()
     tasks = rig.start(200)
     await asyncio.sleep(1)
     assert rig.queue.waiting
-    share_s = HTTP_SHARES[Level.BUSY] * 1
-    assert share_s - CREDIT_MAX_S <= len(rig.served) * COST_S <= share_s + CREDIT_MAX_S + PARALLEL * COST_S
+    assert FILL - CREDIT_MAX_S <= len(rig.served) * COST_S <= FILL + CREDIT_MAX_S + PARALLEL * COST_S
     assert rig.served == list(range(len(rig.served)))
     for task in tasks:
         task.cancel()
     await asyncio.sleep(0.1)
     assert not rig.queue.waiting
+
+
+@in_virtual_time
+async def test_requests_have_their_share_where_everything_else_needs_the_rest() -> None:
+    rig = Rig()
+    rig.limit()
+    others = asyncio.create_task(rig.work_of_others(0.6))
+    tasks = rig.start(200)
+    await asyncio.sleep(1)
+    share = HTTP_SHARES[Level.BUSY]
+    assert share - CREDIT_MAX_S <= len(rig.served) * COST_S <= share + CREDIT_MAX_S + PARALLEL * COST_S
+    for task in (others, *tasks):
+        task.cancel()
+    await asyncio.gather(others, *tasks, return_exceptions=True)
+
+
+@in_virtual_time
+async def test_one_request_of_an_address_does_not_wait_for_hundreds_of_another() -> None:
+    rig = Rig()
+    rig.limit()
+    tasks = rig.start(200)
+    await asyncio.sleep(0.2)
+    before = len(rig.served)
+    await rig.request(1000, group="b")
+    assert rig.served.index(1000) <= before + 2 * PARALLEL
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @in_virtual_time
@@ -83,21 +127,32 @@ async def test_all_that_wait_are_served_when_http_is_no_longer_the_load() -> Non
 @in_virtual_time
 async def test_a_request_that_has_waited_too_long_is_refused() -> None:
     rig = Rig()
-    rig.limit()
-    tasks = rig.start(WAITING_MAX)
-    await asyncio.sleep(WAIT_MAX_S + 0.1)
-    await asyncio.gather(*tasks)
-    assert rig.refused == list(range(len(rig.served), WAITING_MAX))
+    rig.limit(Level.OVERLOAD)
+    others = asyncio.create_task(rig.work_of_others(0.9))
+    tasks = rig.start(GROUP_MAX)
+    await asyncio.sleep(WAIT_MAX_S - 0.1)
+    assert not rig.refused
+    await asyncio.sleep(0.2)
+    assert sorted(rig.refused) == list(range(len(rig.served), GROUP_MAX))
     assert rig.refused
+    others.cancel()
+    await asyncio.gather(others, *tasks, return_exceptions=True)
 
 
 @in_virtual_time
 async def test_a_request_is_refused_at_once_where_too_many_wait() -> None:
     rig = Rig()
     rig.limit()
-    tasks = rig.start(WAITING_MAX + 10, cost_s=1.0)
+    tasks = rig.start(GROUP_MAX + PARALLEL + 10, cost_s=1.0)
     await settle()
-    assert rig.refused
+    assert rig.refused, "one address has half of the places"
+    rig.refused.clear()
+    tasks += rig.start(WAITING_MAX - rig.queue.waiting, cost_s=1.0, group="b")
+    await settle()
+    assert not rig.refused, "others have the rest"
+    tasks += rig.start(2, group="c")
+    await settle()
+    assert len(rig.refused) == 2
     assert REFUSAL.retry_after_s > 0
     for task in tasks:
         task.cancel()
@@ -122,14 +177,14 @@ async def test_a_turn_that_comes_as_the_client_hangs_up_is_given_on() -> None:
     rig.limit()
     await asyncio.sleep(CREDIT_MAX_S)
     for _ in range(PARALLEL):
-        assert await rig.queue.enter() is None
+        assert await rig.queue.enter("a") is None
     for _ in range(PARALLEL):
-        waiting = asyncio.create_task(rig.queue.enter())
+        waiting = asyncio.create_task(rig.queue.enter("a"))
         await settle()
         rig.queue.leave()
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
-        assert await rig.queue.enter() is None
+        assert await rig.queue.enter("a") is None
     rig.queue.leave()
     await asyncio.wait_for(rig.request(1), 1)
     assert rig.served == [1]

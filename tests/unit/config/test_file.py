@@ -227,6 +227,10 @@ class TestSecrets:
         assert "s3cret" not in str(data)
         assert data["sources"]["a"]["password"] == data["sources"]["a"]["sentinel_password"] == "***"
 
+    def test_the_password_of_the_archive_is_masked(self) -> None:
+        config = load_config(None, {"GATEWAY_ARCHIVE__URL": "postgresql://u:secret@h/d"})
+        assert masked(config)["archive"]["url"] == "postgresql://u:***@h/d"
+
     def test_masked_settings_can_be_printed(self) -> None:
         config = load_config(None, {"GATEWAY_REDIS__URL": "redis://:s3cret@h:1/0"})
         data = masked(config)

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.config import Config, DialectsConfig
+from gateway.config import ArchiveConfig, Config, DialectsConfig, load_config
 from gateway.config.rules import mistakes
+from gateway.model.interval import INTERVALS
 from tests.unit.config.settings import error_of
 
 if TYPE_CHECKING:
@@ -18,6 +19,10 @@ def test_the_defaults_are_valid() -> None:
     assert list(mistakes(Config())) == []
 
 
+def test_days_to_keep_of_known_intervals_are_valid() -> None:
+    assert list(mistakes(Config(archive=ArchiveConfig(keep_days={"1s": 7, "1m": 400})))) == []
+
+
 def test_tick_and_step_sizes_are_valid() -> None:
     sizes = DialectsConfig(tick_sizes={"BTCUSDT": "0.05"}, step_sizes={"BTCUSDT": "1"})
     assert list(mistakes(Config(dialects=sizes))) == []
@@ -26,6 +31,11 @@ def test_tick_and_step_sizes_are_valid() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        pytest.param(
+            "[archive]\nkeep_days = {'1x' = 7}",
+            "archive.keep_days: unknown interval '1x', expected some of " + " ".join(INTERVALS),
+            id="no such interval to keep",
+        ),
         pytest.param("[server]\nprot = 1", "server.prot: no such key; did you mean 'port'?", id="unknown key"),
         pytest.param("[servre]\nport = 1", "servre: no such section; did you mean 'server'?", id="unknown section"),
         pytest.param("[server]\nport = '1'", "server.port: Expected `int`, got `str`", id="wrong type"),
@@ -61,8 +71,19 @@ def test_tick_and_step_sizes_are_valid() -> None:
         ),
         pytest.param(
             "[redis]\nklines_key = 'k:{symbol}'",
-            "redis.klines_key: expected {symbol} and {interval} once each, got 'k:{symbol}'",
+            "redis.klines_key: expected {symbol} and {interval} once each, got 'k:{symbol}'; "
+            "without {interval} only where market.stored has one interval",
             id="template without interval",
+        ),
+        pytest.param(
+            "[market]\nstored = ['1m']\n[redis]\nklines_key = 'k'",
+            "redis.klines_key: expected {symbol} and {interval} once each, got 'k'",
+            id="template of one interval without symbol",
+        ),
+        pytest.param(
+            "[redis]\nklines_stream = '{symbol}{symbol}'",
+            "redis.klines_stream: expected {symbol} and {interval} at most once each, got '{symbol}{symbol}'",
+            id="stream with two symbols",
         ),
         pytest.param(
             "[redis]\nticker_channel = '{symbol}{symbol}'",
@@ -73,6 +94,11 @@ def test_tick_and_step_sizes_are_valid() -> None:
             "[redis]\nticker_key = '{symbol}:{interval}'",
             "redis.ticker_key: expected {symbol} once each, got '{symbol}:{interval}'",
             id="template with a field too many",
+        ),
+        pytest.param(
+            "[redis]\nbundle_channel = 'b:{symbol}'",
+            "redis.bundle_channel: expected no placeholder, got 'b:{symbol}'",
+            id="template without any field",
         ),
         pytest.param(
             "[stream]\nunsent_bytes = 40000",
@@ -93,6 +119,11 @@ def test_tick_and_step_sizes_are_valid() -> None:
             "[feed]\nmode = 'keyspace'\n[redis]\ncluster = ['a:1']",
             "feed.mode: expected another mode with a cluster, where each node notifies about its own keys only",
             id="notifications of a cluster",
+        ),
+        pytest.param(
+            "[feed]\nmode = 'streams'\n[redis]\ncluster = ['a:1']",
+            "feed.mode: expected another mode with a cluster, where one read cannot wait for streams of all nodes",
+            id="streams of a cluster",
         ),
         pytest.param(
             "[server]\ntls_key = 'k'",
@@ -189,8 +220,19 @@ def test_tick_and_step_sizes_are_valid() -> None:
             "redis.sentinel_password_file: expected sentinel_password or sentinel_password_file, not both",
             id="two passwords",
         ),
+        pytest.param(
+            "[archive]\npath = 'a'\nurl = 'postgresql://h/d'",
+            "archive.url: expected archive.path or archive.url, not both",
+            id="two archives",
+        ),
         pytest.param("[redis]\ntls_key = 'a'", "redis.tls_cert: expected a certificate for tls_key", id="key alone"),
     ],
 )
 def test_the_message_names_the_key_and_what_is_expected(tmp_path: Path, text: str, message: str) -> None:
     assert error_of(tmp_path, text) == message
+
+
+def test_names_need_no_interval_where_only_one_is_stored(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text("[market]\nstored = ['1m']\n[redis]\nklines_key = 'k-{symbol}'\nklines_channel = 'c-{symbol}'")
+    assert load_config(file, {}).redis.klines_key == "k-{symbol}"

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.delivery.feed_state import PRICES_SPREAD_S, PRICES_WAIT_S, TRANSITIONS, FeedStateMachine, Input, State
+from gateway.delivery.feed_state import PRICES_WAIT_S, TRANSITIONS, FeedStateMachine, Input, State
+from gateway.delivery.known_prices import PRICES_SPREAD_S
 from gateway.delivery.staleness import FeedState, Staleness, StaleReason, SymbolStates
 from tests.builders import MINUTE_MS, T0
 
@@ -232,11 +233,11 @@ def test_a_stored_price_counts_as_the_last_data_of_a_feed_that_sent_none() -> No
     assert feed.machine.current.since_ms == T0 - 5_000
 
 
-def test_newer_data_counts_rather_than_the_stored_price() -> None:
+def test_a_price_that_comes_before_the_store_is_read_does_not_date_those_of_other_symbols() -> None:
     feed = Feed().connect()
     feed.bring("p")
     feed.backfill(T0 - 5_000)
-    assert feed.machine.times.last_usable_s == feed.machine.times.last_price_s == START_S
+    assert (feed.machine.times.last_usable_s, feed.machine.times.last_price_s) == (START_S, START_S - 5)
 
 
 def test_a_price_slightly_in_the_future_counts_as_one_of_now() -> None:
@@ -270,6 +271,25 @@ def test_symbols_that_have_stopped_are_kept_while_lanes_change() -> None:
     assert feed.machine.current is state
     feed.disconnect()
     assert feed.machine.current.symbols == stopped
+
+
+def test_a_price_that_the_store_cannot_confirm_after_a_break_is_stale_until_one_comes() -> None:
+    feed = live().wait(2, "p")
+    feed.disconnect()
+    feed.now_s += STALE_S + 1
+    since_ms = feed.machine.current.since_ms
+    feed.connect()
+    feed.machine.backfill_done(feed.now_s, feed.now_ms, feed.now_ms, frozenset(), frozenset({"A"}))
+    state = feed.machine.current
+    assert state.live
+    assert state.ticker("A") == state.klines("A") == Staleness(StaleReason.PRICES, since_ms)
+    assert state.ticker("B").live
+    assert state.klines("A", forming=False).live
+    feed.machine.note_prices(lambda symbol: True)
+    assert feed.machine.current is state
+    feed.machine.note_prices(lambda symbol: False)
+    assert feed.machine.current is not state, "it is announced"
+    assert feed.machine.current.ticker("A").live
 
 
 def test_series_that_lack_klines_are_kept_while_lanes_change() -> None:

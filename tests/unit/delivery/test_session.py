@@ -422,3 +422,10 @@ def test_snapshots_are_due_in_the_order_of_asking_and_one_can_be_put_off(rig: Ri
     rig.session.put_off_snapshot(rig.kline.n)
     rig.session.put_off_snapshot(rig.ticker.n)
     assert list(rig.session.snapshots_due) == [other.n, rig.kline.n]
+
+
+def test_the_depth_of_a_channel_is_the_most_that_was_sent_and_what_its_resync_has(rig: Rig) -> None:
+    for klines in (600, 20):
+        rig.session.note_depth(rig.kline.n, klines)
+    rig.session.mark_for_resync(rig.kline.n, 0)
+    assert rig.session.snapshots_due[rig.kline.n].history == 600

@@ -11,7 +11,7 @@ LIVE = Staleness()
 
 def test_reasons_are_those_of_the_wire() -> None:
     assert [str(reason) for reason in StaleReason] == [
-        "", "redis", "repair", "silent", "malformed", "prices", "klines", "symbol",
+        "", "redis", "repair", "silent", "malformed", "prices", "klines", "symbol", "store",
     ]  # fmt: skip
 
 
@@ -73,11 +73,27 @@ def test_states_say_which_symbols_may_differ() -> None:
 def test_klines_of_symbols_that_are_still_to_be_read_are_stale() -> None:
     unread, stopped = Staleness(StaleReason.BACKFILLING, 5), SymbolStates(Staleness(StaleReason.SYMBOL, 7), LIVE)
     known = {"ETHUSDT": stopped}
-    assert with_unread(known, {}) is known
-    state = FeedState(symbols=with_unread(known, {"BTCUSDT": unread, "ETHUSDT": unread}))
+    assert with_unread(known, {}, {}) is known
+    state = FeedState(symbols=with_unread(known, {"BTCUSDT": unread, "ETHUSDT": unread}, {}))
     assert state.live
     assert (state.klines("BTCUSDT"), state.klines("ETHUSDT"), state.ticker("BTCUSDT")) == (unread, unread, LIVE)
     assert state.ticker("ETHUSDT") == stopped.ticker
+
+
+def test_a_symbol_is_unread_until_its_own_klines_have_been_read() -> None:
+    unread = Staleness(StaleReason.BACKFILLING, 5)
+    stopped = SymbolStates(Staleness(StaleReason.SYMBOL, 7), Staleness(StaleReason.SYMBOL, 7))
+    state = FeedState(symbols={"ETHUSDT": stopped, "BTCUSDT": SymbolStates(LIVE, unread)})
+    assert [state.is_unread(symbol) for symbol in ("BTCUSDT", "ETHUSDT", "XRPUSDT")] == [True, False, False]
+    assert FeedState(StaleReason.BACKFILLING, 5).is_unread("XRPUSDT")
+
+
+def test_without_its_price_a_symbol_has_a_stale_ticker_and_forming_kline_and_live_closed_ones() -> None:
+    unread, unpriced = Staleness(StaleReason.BACKFILLING, 5), Staleness(StaleReason.PRICES, 6)
+    state = FeedState(symbols=with_unread({}, {"ETHUSDT": unread}, {"BTCUSDT": unpriced, "ETHUSDT": unpriced}))
+    assert state.ticker("BTCUSDT") == state.klines("BTCUSDT") == state.ticker("ETHUSDT") == unpriced
+    assert state.klines("BTCUSDT", forming=False) == LIVE
+    assert state.klines("ETHUSDT") == state.klines("ETHUSDT", forming=False) == unread
 
 
 def test_klines_of_a_series_that_lacks_some_are_stale_unless_they_are_anyway() -> None:

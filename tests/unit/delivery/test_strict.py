@@ -8,7 +8,7 @@ import pytest
 
 from gateway.delivery.channel import Joined, KlineChannel, StrictKlineChannel, View
 from gateway.delivery.session import Session
-from gateway.delivery.staleness import FeedState, StaleReason
+from gateway.delivery.staleness import FeedState, Staleness, StaleReason, SymbolStates
 from gateway.delivery.strict import StrictSessions
 from gateway.delivery.subscription_set import SubscriptionSets
 from tests.builders import MINUTE_MS, T0, kline, kline_update
@@ -135,8 +135,17 @@ class TestJoined:
         rig.channel.refresh()
         rig.strict.note_feed_state(FeedState(StaleReason.BACKFILLING), FeedState())
         (joined,) = rig.joined
-        assert (joined.reached_ms, joined.unread) == (T0 + 2 * MINUTE_MS, False)
+        assert (joined.read_ms, joined.unread) == (T0 + 2 * MINUTE_MS, False)
         assert rig.channel.first_offset(joined) == rig.channel.closed_end
+
+    def test_a_session_waits_for_the_read_of_its_own_symbol(self, rig: Rig) -> None:
+        rig.join(1.5, unread=True)
+        unread = Staleness(StaleReason.BACKFILLING, 5)
+        others_read = FeedState(symbols={"AAAUSDT": SymbolStates(Staleness(), unread)})
+        rig.strict.note_feed_state(FeedState(StaleReason.BACKFILLING), others_read)
+        assert [joined.unread for joined in rig.joined] == [True]
+        rig.strict.note_feed_state(others_read, FeedState())
+        assert [joined.unread for joined in rig.joined] == [False]
 
     def test_a_channel_is_refreshed_once_the_past_of_a_session_is_known(self, rig: Rig) -> None:
         rig.join(1.5, unread=True)

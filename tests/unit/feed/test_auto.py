@@ -60,7 +60,9 @@ class World:
 
     def __init__(self) -> None:
         self.redis = FakeDeployment({"MGET": self._mget, "CONFIG": [b"notify-keyspace-events", b"K$z"]})
-        self.redis.answers["SCAN"] = lambda *_: (b"0", [b"ticker:BTCUSDT"])
+        self.stored = [b"ticker:BTCUSDT"]
+        self.redis.answers["SCAN"] = lambda *_: (b"0", self.stored)
+        self.redis.answers["DBSIZE"] = lambda: len(self.stored)
         self.sink = RecordingSink()
         self.symbols_known = True
         self.ticker_ms: int | None = None
@@ -310,3 +312,30 @@ async def test_a_bug_in_a_fallback_ends_the_feed() -> None:
     world.fallbacks[0].failure.set_exception(ValueError("bug"))
     with pytest.raises(ValueError, match="bug"):
         await task
+
+
+@in_virtual_time
+async def test_what_a_collector_begins_to_write_into_an_empty_store_is_read_at_once() -> None:
+    world = World()
+    world.symbols_known, world.writes, world.stored = False, False, []
+    async with world.running():
+        await asyncio.sleep(20)
+        connected = world.sink.states.count(CONNECTED)
+        world.stored = [b"ticker:BTCUSDT"]
+        await asyncio.sleep(2)
+        assert world.sink.states.count(CONNECTED) == connected + 1
+        world.symbols_known = True
+        await asyncio.sleep(60)
+        assert world.sink.states.count(CONNECTED) == connected + 1
+        scans = [command for command in world.redis.commands if command[0] == "SCAN"]
+        await asyncio.sleep(60)
+        assert [command for command in world.redis.commands if command[0] == "SCAN"] == scans, "once it has symbols"
+
+
+@in_virtual_time
+async def test_what_is_stored_at_the_start_is_read_by_the_first_connection_alone() -> None:
+    world = World()
+    world.symbols_known, world.writes = False, False
+    async with world.running():
+        await asyncio.sleep(20)
+        assert world.sink.states == [CONNECTED]

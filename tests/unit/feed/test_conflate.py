@@ -55,6 +55,38 @@ class TestMessageBatcher:
         assert topics.refusals.messages == {"symbol": 4, "interval": 2}
         assert sink.messages == [(BTC, b"1")] * 2
 
+    def test_a_bundle_is_as_good_as_the_messages_it_carries(self, batcher: MessageBatcher, sink: RecordingSink) -> None:
+        bundle = b'ticker:BTCUSDT {"c": "1"}\nklines:BTCUSDT:1m 2\n'
+        batcher.take([message(TICKER_CHANNEL, b"0"), message(b"bundle", bundle), message(TICKER_CHANNEL, b"3")])
+        assert sink.batches == [[(BTC, b"0"), (BTC, b'{"c": "1"}'), (BTC_1M, b"2"), (BTC, b"3")]]
+
+    def test_a_bundle_of_sharded_channels_too(self, sink: RecordingSink) -> None:
+        batcher = MessageBatcher(Topics(RedisConfig(), ("1m",), "[A-Z]+"), sink, channel_at=1)
+        batcher.take([[b"smessage", b"bundle", b"ticker:BTCUSDT 1\n"]])
+        assert sink.batches == [[(BTC, b"1")]]
+
+    def test_lines_of_a_bundle_that_are_no_messages_cost_the_others_nothing(self, sink: RecordingSink) -> None:
+        topics = Topics(RedisConfig(), ("1m",), "[A-Z]+")
+        batcher = MessageBatcher(topics, sink, channel_at=2)
+        long = b"x" * 100_000
+        lines = [b"", b" ", b"ticker:BTCUSDT", b"ticker:no 1", long, b"bundle " * 5000, b"ticker:BTCUSDT 2"]
+        batcher.take([message(b"bundle", b"\n".join(lines))])
+        assert sink.batches == [[(BTC, b""), (BTC, b"2")]]
+        assert topics.refusals.messages == {"symbol": 2, "interval": 0}
+        assert max(map(len, topics.by_name)) < 1000
+        batcher.take([message(b"bundle", b"bundle bundle\n")])
+        assert len(sink.batches) == 1
+
+    def test_in_a_surge_the_tickers_of_bundles_are_conflated_with_all_others(
+        self, batcher: MessageBatcher, sink: RecordingSink
+    ) -> None:
+        sink.surging = True
+        first, second = (b"ticker:BTCUSDT " + full(text) for text in (b"1", b"2"))
+        closes = b"\n".join((b"klines:BTCUSDT:1m 1", b"klines:BTCUSDT:1m 2"))
+        batcher.take([message(TICKER_CHANNEL, full(b"0")), message(b"bundle", b"\n".join((first, closes, second)))])
+        assert sink.batches == [[(BTC, full(b"2")), (BTC_1M, b"1"), (BTC_1M, b"2")]]
+        assert batcher.thinned == sink.replaced == 2
+
     def test_says_of_its_sink_what_the_reader_needs(self, batcher: MessageBatcher, sink: RecordingSink) -> None:
         assert batcher.charge is sink.charge
         for sink.surging in (False, True):

@@ -17,6 +17,7 @@ from gateway.feed.decode import (
     decode_ticker,
     has_event_time,
 )
+from gateway.feed.formats.rows import CLOSED, CcxtPayload
 from gateway.model.feed_error import Odd
 from gateway.model.kline import Kline, KlineDelta, KlineUpdate
 from gateway.model.ticker import Ticker, TickerDelta, TickerUpdate
@@ -430,3 +431,15 @@ def test_a_message_tells_whether_it_has_an_event_time_of_its_own() -> None:
     assert has_event_time(text(E=SAID, c="1"))
     assert has_event_time(text(E=SAID, k=RAW_KLINE))
     assert not has_event_time(text(e="24hrTicker", c="1"))
+
+
+def test_a_payload_of_another_format_decodes_itself() -> None:
+    row = b"[%d,1,2,1,1.50,3]" % T0
+    forming, closed = CcxtPayload(row), CcxtPayload(CLOSED + row + b"}")
+    assert whole_kline(forming).close == "1.50"
+    assert decode_stored_kline(forming, "BTCUSDT", "1m") is None
+    stored = decode_stored_kline(closed, "BTCUSDT", "1m")
+    assert stored == whole_kline(closed)._replace(event_time_ms=0)
+    assert closed_open_time(closed, "1m") == T0
+    assert not has_event_time(closed)
+    assert whole_ticker(CcxtPayload(b'{"last":1.50}')).last == "1.50"

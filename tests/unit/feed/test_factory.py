@@ -13,6 +13,7 @@ from gateway.feed.keyspace import KeyspaceFeed
 from gateway.feed.poll import PollFeed
 from gateway.feed.pubsub import PubSubFeed
 from gateway.feed.sharded_pubsub import ShardedPubSubFeed
+from gateway.feed.streams import StreamsFeed
 from gateway.redis.contract import Topics
 from gateway.redis.deployment import make_deployment
 from gateway.redis.name_refusals import NameRefusals
@@ -28,6 +29,8 @@ CLUSTER = {"cluster": ("h:1",)}
         ("keyspace", {"url": "redis://h/3"}, KeyspaceFeed),
         ("poll", {}, PollFeed),
         ("auto", {}, AutoFeed),
+        ("streams", {}, StreamsFeed),
+        pytest.param("streams", {"format": "ccxt"}, StreamsFeed, id="rows in streams"),
         pytest.param("pubsub", CLUSTER, PubSubFeed, id="plain-pubsub-of-a-cluster"),
         pytest.param("pubsub", CLUSTER | {"cluster_pubsub": "sharded"}, ShardedPubSubFeed, id="sharded-pubsub"),
         pytest.param("auto", CLUSTER, PubSubFeed, id="no-detection-in-a-cluster"),

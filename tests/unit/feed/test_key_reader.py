@@ -10,6 +10,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from gateway.config import RedisConfig
+from gateway.feed.formats.registry import FORMATS
 from gateway.feed.key_reader import TOPICS_AT_ONCE, KeyReader
 from gateway.model.feed_error import Odd
 from gateway.model.feed_time import FeedClock, FeedTime
@@ -227,3 +228,12 @@ async def test_members_behind_impossible_ones_are_read_at_once() -> None:
     found = await keys.changes(BTC_1M)
     assert found[-1] == (BTC_1M, b'{"x":true,"t":9}')
     assert answers == []
+
+
+@in_virtual_time
+async def test_members_and_tickers_of_cryptofeed_come_as_they_are_from_sorted_sets() -> None:
+    keys = Keys()
+    keys.reader = KeyReader(keys.redis, TOPICS, keys.sink.ingest, payload_format=FORMATS["cryptofeed"])
+    keys.members = scored([(1_700_000_000, b'{"closed":true}')])
+    assert await keys.changes(BTC_1M, BTC) == [(BTC_1M, b'{"closed":true}'), (BTC, b'{"closed":true}')]
+    assert {command[1] for command in keys.redis.commands} == {"klines:BTCUSDT:1m", "ticker:BTCUSDT"}

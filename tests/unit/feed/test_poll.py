@@ -11,8 +11,10 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from gateway.config import FeedConfig, RedisConfig
+from gateway.feed.discovery import DISCOVER_S, SETTLE_S
 from gateway.feed.key_reader import KeyReader
-from gateway.feed.poll import DISCOVER_S, REREAD_S, PollFeed
+from gateway.feed.poll import REREAD_S, PollFeed
+from gateway.feed.silence import Silence
 from gateway.redis.contract import Topic, Topics
 from tests.unit.feed.doubles import CONNECTED, FakeDeployment, RecordingSink
 from tests.virtual_time import in_virtual_time
@@ -31,7 +33,7 @@ class Keys(FakeDeployment):
     """Strings, one sorted set, and when what was asked for."""
 
     def __init__(self, *symbols: str) -> None:
-        super().__init__({"MGET": self._mget, "SCAN": self._scan})
+        super().__init__({"MGET": self._mget, "SCAN": self._scan, "DBSIZE": lambda: len(self.strings)})
         self.answers["ZREVRANGE"] = self.answers["ZRANGEBYSCORE"] = lambda key, *_: self.series.get(key, [])
         self.strings: dict[str, bytes] = {}
         self.series: dict[str, list[bytes]] = {}
@@ -61,7 +63,7 @@ async def running(
     keys: Keys, sink: RecordingSink, *subscribed: Topic, silent_after_s: float = math.inf
 ) -> AsyncIterator[PollFeed]:
     reader = KeyReader(keys, Topics(CONFIG, ("1m",), "[A-Z]+"), sink.ingest)
-    feed = PollFeed(CONFIG, FEED, ("1m",), reader, sink, lambda: set(subscribed), silent_after_s)
+    feed = PollFeed(CONFIG, FEED, ("1m",), reader, sink, lambda: set(subscribed), Silence(silent_after_s))
     task = asyncio.create_task(feed.run())
     await asyncio.sleep(0.01)
     try:
@@ -102,14 +104,14 @@ async def test_polls_slow_down_while_nothing_changes() -> None:
 async def test_a_silent_server_is_asked_over_new_connections_ever_more_rarely() -> None:
     keys, sink = Keys("BTCUSDT"), RecordingSink()
     async with running(keys, sink, BTC, silent_after_s=10.0):
-        for after_s, refreshes in ((8, 0), (4, 1), (18, 1), (5, 2)):
+        for after_s, refreshes in ((8, 1), (4, 2), (18, 2), (5, 3)):
             await asyncio.sleep(after_s)
             assert keys.refreshes == refreshes
         keys.ticker("BTCUSDT", 2)
         await asyncio.sleep(9)
-        assert keys.refreshes == 2
-        await asyncio.sleep(4)
         assert keys.refreshes == 3
+        await asyncio.sleep(4)
+        assert keys.refreshes == 4
         assert sink.states == [CONNECTED]
 
 
@@ -138,15 +140,25 @@ async def test_a_correction_of_a_subscribed_series_is_found_by_reading_it_again(
 
 
 @in_virtual_time
-async def test_new_symbols_are_found_by_a_regular_scan() -> None:
+async def test_the_first_symbols_of_an_empty_store_are_found_and_read_at_once() -> None:
     keys, sink = Keys(), RecordingSink()
     async with running(keys, sink):
+        await asyncio.sleep(20)
+        for symbol in ("NEWUSDT", "OTHERUSDT"):
+            keys.ticker(symbol, 1)
+            await asyncio.sleep(2.5)
+            assert sink.messages[-1] == (Topic(symbol, ""), b'{"E":1700000000001,"c":"1"}')
+
+
+@in_virtual_time
+async def test_later_ones_are_found_by_a_regular_scan() -> None:
+    keys, sink = Keys("BTCUSDT"), RecordingSink()
+    async with running(keys, sink):
+        await asyncio.sleep(SETTLE_S + 5)
         keys.ticker("NEWUSDT", 1)
-        await asyncio.sleep(DISCOVER_S / 2)
-        assert sink.messages == []
-        await asyncio.sleep(DISCOVER_S / 2 + FEED.poll_rest_s + 2)
-        assert sink.messages == [(Topic("NEWUSDT", ""), b'{"E":1700000000001,"c":"1"}')]
-        assert keys.scans == 2 * 2
+        await asyncio.sleep(DISCOVER_S - SETTLE_S + 2)
+        assert sink.messages[-1] == (Topic("NEWUSDT", ""), b'{"E":1700000000001,"c":"1"}')
+        assert keys.scans == 3 * 2, "one more, because others may follow"
 
 
 @in_virtual_time

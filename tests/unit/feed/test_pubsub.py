@@ -11,6 +11,7 @@ from redis.exceptions import AuthenticationError
 
 from gateway.config import RedisConfig
 from gateway.feed.pubsub import PubSubFeed
+from gateway.feed.silence import Silence
 from gateway.redis.contract import Topic, Topics
 from tests.unit.feed.doubles import CONNECTED, FakeDeployment, RecordingSink
 from tests.virtual_time import in_virtual_time, settle
@@ -26,7 +27,7 @@ BTC, BTC_1M = Topic("BTCUSDT", ""), Topic("BTCUSDT", "1m")
 async def running(
     redis: FakeDeployment, sink: RecordingSink, silent_after_s: float = math.inf
 ) -> AsyncIterator[PubSubFeed]:
-    feed = PubSubFeed(CONFIG, Topics(CONFIG, ("1m",), "[A-Z]+"), sink, redis, silent_after_s)
+    feed = PubSubFeed(CONFIG, Topics(CONFIG, ("1m",), "[A-Z]+"), sink, redis, Silence(silent_after_s))
     task = asyncio.create_task(feed.run())
     await settle()
     try:
@@ -43,10 +44,13 @@ async def test_subscribes_to_every_channel_and_then_reports_connected() -> None:
     redis, sink = FakeDeployment(), RecordingSink()
     redis.transport_options = {"acknowledges": False}
     async with running(redis, sink):
-        assert redis.transport.commands == [[b"PSUBSCRIBE", b"ticker:*", b"klines:*:*"]]
+        assert redis.transport.commands == [[b"PSUBSCRIBE", b"ticker:*", b"klines:*:*", b"bundle"]]
         assert sink.states == []
         redis.transport.send(b"psubscribe", b"ticker:*", 1)
         redis.transport.send(b"psubscribe", b"klines:*:*", 2)
+        await settle()
+        assert sink.states == []
+        redis.transport.send(b"psubscribe", b"bundle", 3)
         await settle()
         assert sink.states == [CONNECTED]
 
@@ -85,6 +89,17 @@ async def test_a_connection_that_worked_starts_the_schedule_again() -> None:
             redis.transport.lose()
             await asyncio.sleep(1.1)
             assert sink.states == [CONNECTED, *["closed by the server", CONNECTED] * times]
+
+
+@in_virtual_time
+async def test_what_is_read_after_a_reconnect_comes_over_new_connections() -> None:
+    redis, sink = FakeDeployment(), RecordingSink()
+    refreshes: list[int] = []
+    sink.connected = lambda: refreshes.append(redis.refreshes)  # type: ignore[method-assign]
+    async with running(redis, sink):
+        redis.transport.lose()
+        await asyncio.sleep(1.1)
+        assert refreshes == [1, 2]
 
 
 @in_virtual_time
@@ -143,7 +158,7 @@ class TestASilentLink:
             await asyncio.sleep(2)
             old, new = redis.connections
             assert (old.disconnected, new.disconnected) == (True, False)
-            assert redis.refreshes == 1
+            assert redis.refreshes == 2
             new.transport.publish(b"ticker:BTCUSDT", b"1")
             await settle()
             assert (sink.states, sink.messages) == ([CONNECTED], [(BTC, b"1")])

@@ -12,6 +12,7 @@ from redis.exceptions import ResponseError
 
 from gateway.config import RedisConfig
 from gateway.feed.sharded_pubsub import ShardedPubSubFeed
+from gateway.feed.silence import Silence
 from gateway.redis.connections import Address
 from gateway.redis.contract import Topic, Topics
 from gateway.redis.slots import Slots
@@ -27,11 +28,16 @@ CONFIG = RedisConfig(retry_s=(1.0, 2.0), watchdog_s=5.0, cluster_rescan_s=30.0, 
 A, B = Address("10.0.0.1", 7000), Address("10.0.0.2", 7000)
 # Slots 8272 and 3300 (of the hash tags `a` and `b` below): see `tests/unit/redis/test_slots.py`.
 TOPICS = Topics(
-    RedisConfig(ticker_channel="{{symbol}}t", klines_channel="{{symbol}}k{interval}", ticker_key="{{symbol}}key"),
+    RedisConfig(
+        ticker_channel="{{symbol}}t",
+        klines_channel="{{symbol}}k{interval}",
+        bundle_channel="{b}bundle",
+        ticker_key="{{symbol}}key",
+    ),
     ("1m",),
     "[a-z]+",
 )
-ON_A, ON_B = {b"{b}t", b"{b}k1m"}, {b"{a}t", b"{a}k1m"}
+ON_A, ON_B = {b"{b}t", b"{b}k1m", b"{b}bundle"}, {b"{a}t", b"{a}k1m"}
 
 
 class FakeCluster:
@@ -89,7 +95,7 @@ class FakeCluster:
 async def running(
     cluster: Any, sink: RecordingSink, silent_after_s: float = math.inf
 ) -> AsyncIterator[ShardedPubSubFeed]:
-    feed = ShardedPubSubFeed(CONFIG, TOPICS, sink, cluster, silent_after_s)
+    feed = ShardedPubSubFeed(CONFIG, TOPICS, sink, cluster, Silence(silent_after_s))
     task = asyncio.create_task(feed.run())
     await asyncio.sleep(0.1)
     try:
@@ -151,7 +157,7 @@ async def test_new_symbols_are_found_by_a_regular_scan() -> None:
     cluster, sink = FakeCluster(), RecordingSink()
     cluster.symbols = {"a"}
     async with running(cluster, sink):
-        assert not cluster.connections[A]
+        assert cluster.subscribed(A) == {b"{b}bundle"}
         cluster.symbols = {"a", "b"}
         await asyncio.sleep(CONFIG.cluster_rescan_s + CONFIG.watchdog_s)
         assert cluster.subscribed(A) == ON_A

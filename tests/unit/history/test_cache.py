@@ -135,6 +135,20 @@ async def test_fifty_requests_at_once_cost_one_read() -> None:
     assert (source.reads, kept.coalesced) == (1, 49)
 
 
+async def test_a_request_with_a_maximum_age_is_not_answered_by_a_read_that_began_before() -> None:
+    clock, old, new = Clock(), Source("old"), Source("new")
+    kept = cache(clock)
+    old.gate = asyncio.Event()
+    asking = asyncio.create_task(kept.get("BTCUSDT", "1m", old))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    clock.now_s += 1.0
+    assert (await kept.get("BTCUSDT", "1m", new, max_age_s=0.5)).value == "new"
+    old.gate.set()
+    assert (await asking).value == "old"
+    assert await kept.get("BTCUSDT", "1m", old) == Lookup("new", cached=True, stale=False), "the newer one is kept"
+
+
 async def test_a_replaced_value_keeps_its_age() -> None:
     clock, source = Clock(), Source()
     kept = cache(clock)

@@ -147,6 +147,16 @@ def test_merging_does_not_encode_a_dialect_that_nobody_has_read() -> None:
     assert encode.calls == 11
 
 
+def test_text_is_made_when_it_is_asked_for_also_of_klines_that_were_packed_meanwhile() -> None:
+    encode, kept = Encoder(), KeptPrefixes()
+    some, other = (EncodedKlines(bars(0, 9), True, encode, kept=kept) for _ in range(2))
+    some.pack()
+    assert encode.calls == 0
+    assert some.text(0, 10) == other.text(0, 10) == fresh(bars(0, 9))
+    assert some.text(3, 4) == fresh([bar(3)])
+    assert encode.calls == 20
+
+
 def test_packed_klines_unpack_to_the_same_klines() -> None:
     klines = [bar(0)._replace(event_time_ms=7, taker_volume="0.5", first_trade_id=3), *bars(1, 9)]
     packed = PackedKlines(klines)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from gateway.history.kept_prefixes import KEPT_MAX_BYTES, OTHER_BYTES, KeptPrefixes
+from gateway.history.kept_prefixes import KEPT_MAX_BYTES, OTHER_BYTES, UNPACKED_MAX, KeptPrefixes
 
 
 class Holder:
     def __init__(self) -> None:
         self.dropped: list[object] = []
+        self.packed = 0
 
     def drop(self, key: object) -> None:
         self.dropped.append(key)
+
+    def pack(self) -> None:
+        self.packed += 1
 
 
 def test_the_oldest_are_dropped_beyond_the_bound() -> None:
@@ -35,3 +39,14 @@ def test_an_owner_is_not_kept_alive() -> None:
 
 def test_by_default_a_thousand_answers_are_kept() -> None:
     assert KeptPrefixes()._max == KEPT_MAX_BYTES
+
+
+def test_few_series_stay_unpacked() -> None:
+    kept, holders = KeptPrefixes(), [Holder() for _ in range(UNPACKED_MAX + 1)]
+    for holder in holders:
+        kept.add_unpacked(holder)
+    assert [holder.packed for holder in holders] == [1] + [0] * UNPACKED_MAX
+    kept.add_unpacked(Holder())
+    for _ in range(UNPACKED_MAX + 1):
+        kept.add_unpacked(holders[0])
+    assert holders[-1].packed == 1, "one that is gone is passed over"

@@ -57,6 +57,13 @@ async def test_an_available_store_is_pinged_every_ten_seconds() -> None:
     assert PING_S == 10
 
 
+async def test_a_store_whose_links_are_watched_less_closely_is_pinged_less_often() -> None:
+    world = World(range(0), 100)
+    with pytest.raises(Done):
+        await StoreProbe(world.ping, RETRY_S, world.sleep, watchdog_s=15.0).run()
+    assert world.sent_s == [0, 45, 90]
+
+
 async def test_an_unavailable_store_is_pinged_by_the_retry_schedule() -> None:
     world = await lived(range(10, 1000), 45)
     # 0 is well; five failures at 10 .. 21; then the open circuit's probes, 1, 2, 4, 4 … s apart.

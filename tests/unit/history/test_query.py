@@ -77,3 +77,20 @@ def test_a_value_out_of_bounds_or_of_the_wrong_type_is_refused_by_name(values: t
 
 def test_the_error_has_the_name_that_the_dialect_uses() -> None:
     assert refused("BTCUSDT", None, interval_name="timeframe").details["field"] == "timeframe"
+
+
+def test_a_request_that_names_no_limit_gets_less_than_it_may_ask_for() -> None:
+    deep = QueryRules(SymbolRule(), ("1m",), 5000, 500)
+    asked, unasked = deep.klines("BTCUSDT", "1m", 5000), deep.klines("BTCUSDT", "1m")
+    assert isinstance(asked, KlinesQuery)
+    assert isinstance(unasked, KlinesQuery)
+    assert (asked.limit, unasked.limit) == (5000, 500)
+
+
+def test_a_dialect_may_serve_less_than_others() -> None:
+    deep = QueryRules(SymbolRule(), ("1m",), 5000, 500)
+    assert deep.up_to(5000) is deep
+    for most, default in ((1000, 500), (100, 100)):
+        less = deep.up_to(most)
+        assert (less.limit_max, less.limit_default, less.intervals) == (most, default, ("1m",))
+        assert less.symbols is deep.symbols

@@ -72,6 +72,27 @@ async def test_a_failure_reaches_every_request_and_the_next_one_reads_again() ->
     assert await flight.join("key", again) == "bars"
 
 
+async def test_a_request_that_must_be_fresh_does_not_wait_for_an_older_read() -> None:
+    now_s = [0.0]
+    flight: SingleFlight[str] = SingleFlight(lambda: now_s[0])
+    old, new = Read(), Read()
+    asking = [asyncio.create_task(flight.join("key", old))]
+    await settle()
+    now_s[0] = 1.0
+    asking.append(asyncio.create_task(flight.join("key", new, max_age_s=0.5)))
+    await settle()
+    now_s[0] = 1.5
+    asking += [asyncio.create_task(flight.join("key", old, age_s)) for age_s in (0.5, float("inf"))]
+    await settle()
+    old.answer.set_result("before")
+    assert await asking[0] == "before"
+    asking.append(asyncio.create_task(flight.join("key", old)))
+    await settle()
+    new.answer.set_result("now")
+    assert await asyncio.gather(*asking[1:]) == ["now"] * 4
+    assert (old.calls, new.calls, flight.coalesced) == (1, 1, 3)
+
+
 async def test_a_failure_without_waiters_is_not_logged_by_asyncio() -> None:
     lost: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: lost.append(context))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import httpx
 from starlette.applications import Starlette
 
-from gateway.config import HttpConfig
+from gateway.config import DialectsConfig, HttpConfig
 from gateway.history.query import QueryRules
 from gateway.http import documents, functions, klines
 from gateway.http.errors import EXCEPTION_HANDLERS
@@ -17,6 +18,8 @@ from gateway.http.request_turns import RequestTurns
 from gateway.model.symbol import SymbolRule
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.routing import BaseRoute
 
     from tests.unit.history.stage import Stage
@@ -34,13 +37,22 @@ def reads(on: Stage) -> HistoryReads:
 
 
 def client(
-    on: Stage, gzip_min_bytes: int = 1024, more: tuple[BaseRoute, ...] = (), **settings: Any
+    on: Stage,
+    gzip_min_bytes: int = 1024,
+    more: tuple[BaseRoute, ...] = (),
+    dialects: DialectsConfig | None = None,
+    not_ready_reasons: Callable[[], list[str]] = list,
+    limit_max: int = 500,
+    **settings: Any,
 ) -> httpx.AsyncClient:
+    """`settings`: those of `[http]`. Each look at the monotonic clock finds it 7 ms later than the one before."""
+    ticks = itertools.count(step=0.007)
+    functions_parts = dialects or DialectsConfig(), gzip_min_bytes, lambda: NOW_MS, not_ready_reasons
     app = Starlette(
         routes=[
-            *klines.routes(reads(on), rules(), gzip_min_bytes, lambda: NOW_MS),
-            *functions.routes(reads(on), rules(), gzip_min_bytes, lambda: NOW_MS),
-            *documents.routes(rules(), "1.2.3", gzip_min_bytes),
+            *klines.routes(reads(on), rules(limit_max), gzip_min_bytes, lambda: NOW_MS),
+            *functions.routes(reads(on), rules(limit_max), *functions_parts, lambda: next(ticks)),
+            *documents.routes(rules(limit_max), "1.2.3", gzip_min_bytes),
             *more,
         ],
         middleware=[cors(HttpConfig(**settings))],

@@ -83,8 +83,10 @@ def test_an_answer_has_all_headers() -> None:
         b"content-length": b"4",
         b"content-type": b"application/json",
         b"x-content-type-options": b"nosniff",
-        b"x-ratelimit-limit": b"100",
-        b"x-ratelimit-remaining": b"99",
+        b"x-ratelimit-limit": b"600",
+        b"x-ratelimit-remaining": b"599",
+        b"ratelimit": b'"burst";r=599;t=1',
+        b"ratelimit-policy": b'"burst";q=600, "sustained";q=100;w=60',
     }
 
 
@@ -104,7 +106,7 @@ def test_binance_clients_see_their_weight_and_long_answers_weigh_more() -> None:
     world = World()
     weights = [world.ask(BINANCE, query) for query in (b"limit=1000", b"limit=1001", b"limit=5000")]
     assert [answer and answer[1][b"x-mbx-used-weight-1m"] for answer in weights] == [b"1", b"3", b"8"]
-    assert [answer and answer[1][b"x-ratelimit-remaining"] for answer in weights] == [b"99", b"97", b"92"]
+    assert [answer and answer[1][b"x-ratelimit-remaining"] for answer in weights] == [b"599", b"597", b"592"]
 
 
 def test_exempt_clients_are_not_counted() -> None:
@@ -159,7 +161,7 @@ def test_what_cannot_be_made_is_left_to_the_application_and_not_counted() -> Non
     assert world.ask() is None
     answer = world.ask()
     assert answer is not None
-    assert answer[1][b"x-ratelimit-remaining"] == b"99"
+    assert answer[1][b"x-ratelimit-remaining"] == b"599"
     assert sum(world.counters.responses.values()) == 1
 
 

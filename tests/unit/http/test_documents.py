@@ -8,6 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from gateway.config import DialectsConfig
 from gateway.http.documents import openapi_document
 from gateway.model.symbol import DEFAULT_SYMBOL_PATTERN
 from gateway.model.ticker import Ticker
@@ -61,6 +62,7 @@ def test_it_contains_the_symbols_intervals_and_limits_of_the_gateway() -> None:
         ("/v1/ticker?symbol=BTCUSDT", 200),
         ("/v1/ticker?symbol=FOO", 400),
         ("/v1/symbols", 200),
+        ("/functions/v1/health", 200),
     ],
 )
 async def test_get_answers_are_as_described(url: str, status: int) -> None:
@@ -78,11 +80,12 @@ async def test_get_answers_are_as_described(url: str, status: int) -> None:
         ("get-klines", {"symbol": "x" * 70_000}, 413),
         ("get-ticker", {"symbol": "BTCUSDT"}, 200),
         ("get-ticker", {}, 400),
+        ("/rest/v1/rpc/ping", {}, 200),
     ],
-    ids=["bars", "interval", "large", "ticker", "missing"],
+    ids=["bars", "interval", "large", "ticker", "missing", "ping"],
 )
 async def test_post_answers_are_as_described(path: str, body: dict[str, Any], status: int) -> None:
-    path = f"/functions/v1/{path}"
+    path = path if path.startswith("/") else f"/functions/v1/{path}"
     async with client(set_up()) as http:
         answer = await http.post(path, json=body)
     assert answer.status_code == status
@@ -97,6 +100,18 @@ async def test_answers_without_ticker_and_without_store_are_as_described() -> No
         answer = await http.get(NATIVE)
     assert answer.status_code == 503
     assert errors(answer.json(), "/v1/klines", "get", 503) == []
+
+
+async def test_functions_without_data_answer_as_described() -> None:
+    path = "/functions/v1/get-"
+    async with client(stage(), dialects=DialectsConfig(functions_unknown_symbol="empty")) as http:
+        for symbol in ("BTCUSDT", "FOOUSDT"):
+            for name in ("klines", "ticker"):
+                answer = await http.post(path + name, json={"symbol": symbol, "timeframe": "1m"})
+                assert (answer.status_code, errors(answer.json(), path + name, "post", 200)) == (200, [])
+    async with client(stage(), not_ready_reasons=lambda: ["starting"]) as http:
+        answer = await http.get("/functions/v1/health")
+        assert (answer.status_code, errors(answer.json(), "/functions/v1/health", "get", 503)) == (503, [])
 
 
 async def test_the_check_detects_a_wrong_answer() -> None:

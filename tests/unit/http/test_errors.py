@@ -42,7 +42,7 @@ def test_retry_after_is_whole_seconds_and_at_least_one(wait_s: float, header: st
 async def test_an_unknown_path_is_a_404_with_a_code() -> None:
     async with client(stage()) as http:
         answer = await http.get("/v1/nothing")
-    assert (answer.status_code, answer.json()["code"]) == (404, "BAD_REQUEST")
+    assert (answer.status_code, answer.json()["code"]) == (404, "NOT_FOUND")
     assert "/v1/nothing" in answer.json()["error"]
 
 
@@ -54,7 +54,7 @@ async def test_a_wrong_method_is_a_405_that_lists_the_right_ones(method: str, pa
     async with client(stage()) as http:
         refused = await http.request(method, path)
         options = await http.options(path)
-    assert (refused.status_code, refused.json()["code"]) == (405, "BAD_REQUEST")
+    assert (refused.status_code, refused.json()["code"]) == (405, "METHOD_NOT_ALLOWED")
     assert set(refused.headers["allow"].split(", ")) == allowed
     assert (options.status_code, set(options.headers["allow"].split(", "))) == (204, allowed)
 
@@ -218,4 +218,4 @@ async def test_a_wrong_method_has_the_dialects_shape_and_lists_the_right_ones(me
 
 
 async def test_other_paths_have_the_native_shape() -> None:
-    assert (await ask("GET", "/dialects")).json()["code"] == "BAD_REQUEST"
+    assert (await ask("GET", "/dialects")).json()["code"] == "NOT_FOUND"

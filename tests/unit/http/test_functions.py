@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gateway.config import DialectsConfig
+from gateway.http.functions import HEALTH, LIMIT_MAX, PING
 from gateway.model.ticker import Ticker
 from tests.unit.history.stage import T0, stage
 from tests.unit.http.client import NOW_MS, client
@@ -13,11 +15,39 @@ from tests.unit.http.client import NOW_MS, client
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-TICKER = Ticker("BTCUSDT", "97000.10", event_time_ms=T0)
+TICKER = Ticker(
+    "BTCUSDT", "97000.10", "96000", "98000", "95000.5", "5", "6.5", "1000.10", "1.042", 12, event_time_ms=T0
+)
+FIGURES = {
+    **{
+        "c": 97000.10,
+        "o": 96000,
+        "h": 98000,
+        "l": 95000.5,
+        "v": 5,
+        "q": 6.5,
+        "p": 1000.10,
+        "P": 1.042,
+        "n": 12,
+        "E": T0,
+    },
+    **{"E": T0, "price": 97000.10, "volume": 5, "quoteVolume": 6.5, "priceChangePercent": 1.042},
+    **{"high24h": 98000, "low24h": 95000.5},
+}
 KLINES, PRICE = "/functions/v1/get-klines", "/functions/v1/get-ticker"
+UNKNOWN_ARE_EMPTY = DialectsConfig(functions_unknown_symbol="empty")
 
 
-async def test_klines_come_with_the_ticker() -> None:
+@pytest.mark.parametrize(("limit", "status"), [(LIMIT_MAX, 200), (LIMIT_MAX + 1, 400)])
+async def test_a_request_brings_no_more_klines_than_it_counts_for(limit: int, status: int) -> None:
+    async with client(stage(), limit_max=5000) as http:
+        answer = await http.post(KLINES, json={"symbol": "BTCUSDT", "timeframe": "1m", "limit": limit})
+        assert answer.status_code == status
+        schemas = (await http.get("/v1/openapi.json")).json()["components"]["schemas"]
+        assert (schemas["BodyLimit"]["maximum"], schemas["Limit"]["maximum"]) == (LIMIT_MAX, 5000)
+
+
+async def test_klines_come_with_the_ticker_by_letters_and_by_names() -> None:
     on = stage()
     on.live.price = TICKER
     async with client(on) as http:
@@ -28,20 +58,33 @@ async def test_klines_come_with_the_ticker() -> None:
     assert data == {
         "symbol": "BTCUSDT",
         "timeframe": "1m",
-        "ticker": {"c": 97000.10, "E": T0},
+        "count": 3,
+        "ticker": {"symbol": "BTCUSDT", **FIGURES},
+        "latency": 7,
         "cached": False,
         "stale": False,
         "timestamp": NOW_MS,
     }
-    assert '"ticker":{"c":97000.10,' in answer.text
+    assert '"ticker":{"symbol":"BTCUSDT","c":97000.10,' in answer.text
     assert answer.headers["cache-control"] == "no-store"
 
 
-async def test_without_a_ticker_the_klines_come_alone() -> None:
+async def test_without_a_ticker_it_is_null() -> None:
     async with client(stage()) as http:
         answer = await http.post(KLINES, json={"symbol": "BTCUSDT", "timeframe": "1m"})
-    assert "ticker" not in answer.json()
-    assert len(answer.json()["klines"]) == 21
+    assert answer.json()["ticker"] is None
+    assert (len(answer.json()["klines"]), answer.json()["count"]) == (21, 21)
+
+
+async def test_klines_have_the_taker_volumes_that_are_known() -> None:
+    on = stage()
+    on.stored.klines = [kline._replace(taker_volume="1.50", taker_quote_volume="7.25") for kline in on.stored.klines]
+    async with client(on) as http:
+        closed, forming = (await http.post(KLINES, json={"symbol": "BTCUSDT", "timeframe": "1m", "limit": 2})).json()[
+            "klines"
+        ]
+    assert (closed["takerBuyBaseVolume"], closed["takerBuyQuoteVolume"]) == (1.5, 7.25)
+    assert "takerBuyBaseVolume" not in forming
 
 
 async def test_klines_are_sent_when_the_ticker_cannot_be_read() -> None:
@@ -51,7 +94,7 @@ async def test_klines_are_sent_when_the_ticker_cannot_be_read() -> None:
         on.stored.down = True
         answer = await http.post(KLINES, json={"symbol": "BTCUSDT", "timeframe": "1m"})
     assert answer.status_code == 200
-    assert "ticker" not in answer.json()
+    assert answer.json()["ticker"] is None
 
 
 async def test_long_answers_are_compressed_if_gzip_is_accepted() -> None:
@@ -62,14 +105,67 @@ async def test_long_answers_are_compressed_if_gzip_is_accepted() -> None:
     assert len(answer.json()["klines"]) == 21
 
 
-async def test_the_ticker_has_a_timestamp() -> None:
+async def test_the_ticker_stands_in_the_answer_and_once_more_as_an_object() -> None:
     on = stage()
     on.live.price = TICKER
     async with client(on) as http:
         answer = await http.post(PRICE, json={"symbol": "BTCUSDT"})
-    assert answer.text == (
-        f'{{"symbol":"BTCUSDT","c":97000.10,"E":{T0},"cached":false,"stale":false,"timestamp":{NOW_MS}}}'
-    )
+    assert answer.json() == {
+        "symbol": "BTCUSDT",
+        **FIGURES,
+        "ticker": {"symbol": "BTCUSDT", **FIGURES},
+        "latency": 7,
+        "cached": False,
+        "stale": False,
+        "timestamp": NOW_MS,
+    }
+
+
+async def test_a_symbol_without_ticker_has_null() -> None:
+    async with client(stage()) as http:
+        answer = await http.post(PRICE, json={"symbol": "BTCUSDT"})
+    data = answer.json()
+    assert (answer.status_code, data["ticker"], "price" in data, data["reason"]) == (200, None, False, "prices")
+
+
+@pytest.mark.parametrize(
+    ("path", "empty"),
+    [(KLINES, {"timeframe": "1m", "klines": [], "count": 0, "ticker": None}), (PRICE, {"ticker": None})],
+    ids=["klines", "ticker"],
+)
+async def test_a_symbol_without_data_can_be_answered_with_empty_lists(path: str, empty: dict[str, Any]) -> None:
+    async with client(stage(), dialects=UNKNOWN_ARE_EMPTY) as http:
+        answer = await http.post(path, json={"symbol": "FOOUSDT", "timeframe": "1m"})
+        malformed = await http.post(path, json={"symbol": "foo", "timeframe": "1m"})
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "symbol": "FOOUSDT",
+        **empty,
+        "latency": 7,
+        "cached": False,
+        "stale": True,
+        "reason": "symbol",
+        "timestamp": NOW_MS,
+    }
+    assert (malformed.status_code, malformed.json()["code"]) == (400, "INVALID_SYMBOL")
+
+
+async def test_health_says_whether_the_process_is_ready() -> None:
+    reasons: list[str] = []
+    async with client(stage(), not_ready_reasons=lambda: reasons) as http:
+        answer = await http.get(HEALTH)
+        assert (answer.status_code, answer.json()) == (200, {"status": "ok", "timestamp": NOW_MS})
+        reasons.append("starting")
+        answer = await http.get(HEALTH)
+        assert (answer.status_code, answer.json()["status"]) == (503, "unavailable")
+        assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_a_ping_is_answered_with_text() -> None:
+    async with client(stage()) as http:
+        answer = await http.post(PING, json={})
+        assert (answer.status_code, answer.json()) == (200, "pong")
+        assert (await http.options(PING)).status_code == 204
 
 
 BAD_BODIES = [

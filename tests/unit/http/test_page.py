@@ -71,8 +71,13 @@ async def test_an_unchanged_file_is_a_304_in_every_coding(page: httpx.AsyncClien
             assert again.status_code == 304
 
 
-def test_without_a_built_page_there_is_no_route(tmp_path: Path) -> None:
-    assert routes(tmp_path / "missing") == []
+async def test_without_a_built_page_the_front_says_so(tmp_path: Path) -> None:
+    transport = httpx.ASGITransport(Starlette(routes=routes(tmp_path / "missing")))
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        front = await client.get("/")
+        assert (front.status_code, front.headers["content-type"]) == (200, "text/plain; charset=utf-8")
+        assert "make build" in front.text
+        assert (await client.get("/assets/a-1.js")).status_code == 404
 
 
 async def test_other_paths_and_methods_are_refused(page: httpx.AsyncClient) -> None:

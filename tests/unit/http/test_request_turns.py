@@ -5,30 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from gateway.http.request_turns import BATCH, REST_S, SLICE_S, FairQueue, RequestTurns, Slots
+from gateway.http.request_turns import BATCH, REST_S, SLICE_S, RequestTurns, Slots
 from tests.virtual_time import VirtualTimeLoop, in_virtual_time, settle
-
-
-class TestFairQueue:
-    def test_groups_take_turns_and_keep_their_own_order(self) -> None:
-        queue: FairQueue[str] = FairQueue()
-        for group, item in (("a", "a1"), ("a", "a2"), ("a", "a3"), ("b", "b1"), ("c", "c1"), ("b", "b2")):
-            queue.push(group, item)
-        assert [queue.pop() for _ in range(len(queue))] == ["a1", "b1", "c1", "a2", "b2", "a3"]
-
-    def test_an_item_can_be_pushed_before_the_others_of_its_group(self) -> None:
-        queue: FairQueue[str] = FairQueue()
-        queue.push("a", "a1")
-        queue.push("a", "a0", first=True)
-        assert [queue.pop(), queue.pop()] == ["a0", "a1"]
-
-    def test_an_empty_queue_has_no_next_item(self) -> None:
-        queue: FairQueue[str] = FairQueue()
-        queue.push("a", "a1")
-        queue.pop()
-        assert not queue
-        with pytest.raises(IndexError):
-            queue.pop()
 
 
 class Worker:

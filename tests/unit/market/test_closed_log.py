@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.market.change import Change
 from gateway.market.closed_log import ClosedLog
 from tests.builders import closed_klines, kline
 
@@ -112,6 +113,18 @@ def test_a_kline_older_than_a_full_log_has_no_room() -> None:
     assert state(log) == before
 
 
+def test_the_first_kline_may_close_after_later_ones_until_the_log_is_full() -> None:
+    log = log_of(2)
+    log.begin_ms = kline(0).open_time_ms
+    assert log.merge(kline(0, closed=True)) is Change.CORRECTED
+    assert log.merge(kline(1, closed=True)) is Change.CORRECTED
+    assert list(log) == closed_klines([0, 1, 2])
+    for number in (3, 4):
+        log.append(kline(number, closed=True))
+    assert log.since_ms == kline(1).open_time_ms
+    assert log.merge(kline(0, closed=True)) is Change.UNCHANGED
+
+
 def test_what_closes_after_a_limit_is_dropped_and_later_event_times_are_forgotten() -> None:
     log = log_of(0, 1, 2)
     log.append(kline(3, closed=True, event_time_ms=kline(9).open_time_ms))
@@ -120,3 +133,23 @@ def test_what_closes_after_a_limit_is_dropped_and_later_event_times_are_forgotte
     assert list(log) == [*closed_klines([0, 1, 2]), kline(3, closed=True, event_time_ms=0)]
     assert log.drop_after(kline(2).open_time_ms)
     assert list(log) == closed_klines([0, 1])
+
+
+def test_a_kline_that_is_not_the_newest_repeats_corrects_or_fills() -> None:
+    log = log_of(1, 2, 4)
+    assert log.merge(kline(2, closed=True)) is Change.UNCHANGED
+    assert log.merge(kline(2, "1 2 1 2", closed=True, event_time_ms=kline(9).open_time_ms)) is Change.CORRECTED
+    assert log.merge(kline(3, closed=True)) is Change.CORRECTED
+    assert [held.open_time_ms for held in log] == [kline(number).open_time_ms for number in (1, 2, 3, 4)]
+    assert log.merge(kline(0, closed=True)) is Change.UNCHANGED, "older than all"
+    log.begin_ms = kline(0).open_time_ms
+    assert log.since_ms == kline(0).open_time_ms
+    assert log.merge(kline(-1, closed=True)) is Change.UNCHANGED, "older than what may still close"
+    assert log_of(1, 2).since_ms == kline(1).open_time_ms
+    full = log_of(2, 3, 4, 6)
+    assert full.merge(kline(5, closed=True)) is Change.CORRECTED
+    assert [held.open_time_ms for held in full] == [kline(number).open_time_ms for number in (3, 4, 5, 6)]
+
+
+def test_a_log_knows_how_many_klines_it_holds_at_most() -> None:
+    assert ClosedLog(4).size == 4

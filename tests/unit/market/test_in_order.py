@@ -254,3 +254,14 @@ class TestSkip:
         feed.gives_up()
         feed.order.update()
         assert (feed.shown, feed.order.waiting) == (0, True)
+
+
+def test_what_was_told_is_not_missing_where_the_series_holds_more_than_its_readers() -> None:
+    feed = Feed()
+    feed.series = Series("BTCUSDT", INTERVALS["1m"], 5 * LOG)
+    feed.series.follow()
+    feed.order = KlinesInOrder(feed.series, LOG)
+    for number in range(4 * LOG):
+        feed.closes(number)
+        assert not feed.order.update()
+    assert feed.told == list(range(4 * LOG))

@@ -239,9 +239,9 @@ def test_a_kline_is_the_forming_kline_of_its_interval_only(market: Market) -> No
 
 
 def test_a_closed_kline_goes_into_the_log(market: Market) -> None:
-    for number in range(6):
+    for number in range(7):
         market.apply(kline_update(kline(number, closed=True)), at(number + 1))
-    assert market.closed("BTCUSDT", "1m") == tuple(closed_klines([2, 3, 4, 5]))
+    assert market.closed("BTCUSDT", "1m") == tuple(closed_klines([2, 3, 4, 5, 6])), "as many as longer klines have"
     assert market.forming("BTCUSDT", "1m") is None
 
 
@@ -293,7 +293,7 @@ def test_price_after_the_close_moves_the_ticker_at_once_and_the_kline_later(mark
     assert market.closed("BTCUSDT", "1m") == tuple(closed_klines([0, 1]))
     early = kline(2, "120 120 120 120", provisional=True, event_time_ms=at(2))
     assert market.forming("BTCUSDT", "1m") == early
-    assert changed(market) == {"series": {"BTCUSDT:1m"}}
+    assert changed(market) == {"series": {"BTCUSDT:1m", "BTCUSDT:5m"}}
     market.advance(at(9))
     assert not market.take_changes()
     assert market.forming("BTCUSDT", "1m") == early
@@ -322,7 +322,7 @@ def test_a_missed_closing_kline_is_a_gap_until_the_store_has_been_read(market: M
     market.reseed("BTCUSDT", "1m", closed_klines([0, 1, 2]), at(3.3))
     assert market.closed("BTCUSDT", "1m") == tuple(closed_klines([0, 1, 2]))
     assert market.forming("BTCUSDT", "1m") == kline(3, "100 120 90 120", event_time_ms=at(3.2))
-    assert changed(market) == {"series": {"BTCUSDT:1m"}}
+    assert changed(market) == {"series": {"BTCUSDT:1m", "BTCUSDT:5m"}}
     market.advance(at(9))
     assert not market.take_changes(), "nobody waits any more"
 
@@ -348,7 +348,7 @@ def test_the_store_makes_a_symbol_known(market: Market) -> None:
     market.reseed("BTCUSDT", "1m", closed_klines([0, 1]), at(2.1))
     assert market.has_data("BTCUSDT")
     assert market.closed("BTCUSDT", "1m") == tuple(closed_klines([0, 1]))
-    assert changed(market) == {"series": {"BTCUSDT:1m"}, "corrected": {"BTCUSDT:1m"}}
+    assert changed(market) == {"series": {"BTCUSDT:1m", "BTCUSDT:5m"}, "corrected": {"BTCUSDT:1m"}}
 
 
 # Reporting
@@ -656,3 +656,20 @@ def test_a_symbol_is_forgotten_unless_it_has_data(market: Market) -> None:
     market.forget(known)
     assert market.get_or_create("EMPTYUSDT") is not empty
     assert market.get_or_create(known) is state
+
+
+def test_a_symbol_without_tickers_gets_one_of_its_klines_until_the_source_sends_one(market: Market) -> None:
+    market.read = True
+    market.apply(kline_update(kline(0, closed=True)), at(1))
+    assert names(market.take_changes())["tickers"] == set()
+    # The figures of a day begin with what the store has of it.
+    for state, read in market.days.reads():
+        market.days.take(state, read, [])
+    assert names(market.take_changes())["tickers"] == {"BTCUSDT"}
+    derived = market.ticker("BTCUSDT")
+    assert derived is not None
+    assert (derived.derived, derived.last) == (True, kline(0).close)
+    market.apply(ticker_update("77", event_time_ms=at(1)), at(1))
+    real = market.ticker("BTCUSDT")
+    assert real is not None
+    assert (real.derived, real.last) == (False, "77")

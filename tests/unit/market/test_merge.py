@@ -429,3 +429,44 @@ def test_a_source_kline_with_a_time_after_a_limit_is_older_than_any_other() -> N
     assert state.drop_after(T0 + 10_000)
     assert state.value() == kline(event_time_ms=0)
     assert state.apply_kline(kline(prices="1 2 1 2", event_time_ms=T0 + 4000))
+
+
+# Built of shorter klines
+
+
+def test_what_is_built_counts_until_the_source_sends_the_kline() -> None:
+    state = KlineState(T0, CLOSE_MS)
+    built = word(30, provisional=True)
+    assert state.apply_built(built)
+    assert not state.apply_built(built)
+    assert (state.value(), state.source_kline) == (built, built)
+    assert state.provisional
+    assert not state.confirmed
+    assert state.apply_built(word(20, "1 2 1 2", provisional=True)), "whatever was built before"
+    assert state.apply_kline(word(10)), "also what is older"
+    assert not state.apply_built(built)
+    assert state.value() == word(10)
+
+
+def test_what_the_source_sends_after_what_was_built_confirms_the_kline() -> None:
+    state = KlineState(T0, CLOSE_MS)
+    state.apply_built(word(30, provisional=True))
+    state.apply_kline(word(10))
+    assert state.confirmed
+    assert not state.provisional
+
+
+def test_prices_move_what_is_built_after_its_time() -> None:
+    state = KlineState(T0, CLOSE_MS)
+    apply(state, (10, "500"), (40, "120"))
+    state.apply_built(word(30, provisional=True, volume="7"))
+    assert candle(state) == "100 120 90 120"
+    assert apply(state, (20, "600"), (50, "80")) == [False, True]
+    assert candle(state) == "100 120 80 80"
+    assert state.value() == word(50, "100 120 80 80", provisional=True, volume="7")
+
+
+def test_a_delta_means_nothing_to_what_is_built() -> None:
+    state = KlineState(T0, CLOSE_MS)
+    state.apply_built(word(30, provisional=True))
+    assert not diff(state, 40, volume="5")

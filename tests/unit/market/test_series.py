@@ -290,6 +290,18 @@ def test_a_closed_kline_behind_a_hole_waits_no_longer_than_the_grace() -> None:
     assert closed(series) == [0, 2]
 
 
+def test_the_first_kline_that_was_shown_may_close_after_all_that_is_known() -> None:
+    series = series_after()
+    for number in (0, 1):
+        series.apply_kline(kline(number), at(number + 0.5))
+    assert series.settle(at(1.5) + GRACE_MS, GRACE_MS)
+    series.apply_kline(kline(1, closed=True), at(2))
+    assert closed(series) == [1]
+    assert series.apply_kline(kline(-1, closed=True), at(2)) is UNCHANGED
+    assert series.apply_kline(kline(0, closed=True), at(2.1)) is CORRECTED
+    assert closed(series) == [0, 1]
+
+
 def test_the_next_price_waits_behind_a_closed_kline_behind_a_hole() -> None:
     series = series_after(0)
     series.apply_kline(kline(2, closed=True), at(3))
@@ -666,3 +678,32 @@ def test_a_price_of_a_later_kline_during_a_read_has_it_read_again() -> None:
     series.begin_read()
     series.reseed(closed_klines([0, 1]), at(4.6))
     assert not series.gap
+
+
+# Built of shorter klines
+
+
+def test_a_built_kline_is_shown_like_the_sources_and_proves_no_gap() -> None:
+    series = series_after(0)
+    built = kline(1, provisional=True)
+    assert not series.is_sent(at(1))
+    assert series.apply_built(built, at(1.5)) is CHANGED
+    assert series.apply_built(built, at(1.5)) is UNCHANGED
+    assert series.forming == series.forming_of_source == series.source_kline == built
+    assert series.apply_built(kline(3, provisional=True), at(3.5)) is CHANGED
+    assert (shown(series), series.gap) == (1, False)
+    series.apply_kline(kline(1, closed=True), at(3.6))
+    assert series.sends_closed_only
+
+
+def test_a_kline_is_sent_once_the_source_has_sent_it_or_a_later_one() -> None:
+    series = series_after(0)
+    series.apply_kline(kline(2), at(2.1))
+    assert [series.is_sent(at(number)) for number in range(4)] == [True, True, True, False]
+
+
+def test_what_is_built_needs_room_among_those_that_wait() -> None:
+    series = series_after(0)
+    for number in range(2, WAITING_MAX + 2):
+        series.apply_kline(kline(number), at(number))
+    assert series.apply_built(kline(WAITING_MAX + 5, provisional=True), at(99)) is UNCHANGED

@@ -86,3 +86,12 @@ def test_a_series_that_lost_what_prices_had_made_has_changed() -> None:
     assert state.drop_prices() == [state.series["1m"]]
     assert state.prices == []
     assert state.drop_prices() == []
+
+
+def test_a_derived_ticker_is_none_of_the_source() -> None:
+    state = SymbolState("BTCUSDT", 0)
+    assert not state.has_ticker
+    state.ticker = ticker("100")._replace(derived=True)
+    assert not state.has_ticker
+    state.ticker = ticker("100")
+    assert state.has_ticker

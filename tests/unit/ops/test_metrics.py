@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.ops.counters import Counters, Stage
+from gateway.ops.counters import Counters, Histogram, Stage
 from gateway.ops.metrics import DESCRIPTIONS, Metrics, Reading, label_by_worker
 
 if TYPE_CHECKING:
@@ -120,3 +120,10 @@ def test_a_family_appears_once_with_the_samples_of_all_workers() -> None:
 def test_without_workers_or_samples_the_text_is_empty() -> None:
     assert label_by_worker({}) == ""
     assert label_by_worker({1: "\n"}) == ""
+
+
+def test_histograms_of_other_parts_are_shown() -> None:
+    times = Histogram()
+    times.observe(0.001)
+    text = Metrics(Counters(), dict, dict, histograms={"archive_read_seconds": times}).render().decode()
+    assert "gateway_archive_read_seconds_count 1.0" in text

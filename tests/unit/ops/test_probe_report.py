@@ -66,13 +66,26 @@ def test_a_failure_is_the_only_problem() -> None:
 def test_names_that_are_all_refused_are_a_problem_with_an_example() -> None:
     found = findings(symbols=set())
     assert found_problems(found) == [
-        "nothing to serve: no key and no message has a name of the contract (redis.prefix, redis.*_key)"
+        "nothing to serve: no key and no message has a name of the contract (redis.prefix, redis.*_key, redis.*_stream)"
     ]
     found.refusals.note(INTERVAL, b"klines:A:7m")
     found.refusals.note(SYMBOL, b"ticker:a~b")
     assert found_problems(found) == [
         "nothing to serve: all that looks like market data is refused by its name, for example ticker:a~b"
     ]
+
+
+def test_what_seems_to_have_written_keys_of_other_names_is_said() -> None:
+    found = findings(symbols=set(), advice="sorted set k looks like ccxt")
+    assert found_problems(found)[1:] == ["sorted set k looks like ccxt"]
+
+
+def test_refused_payloads_that_look_like_another_format_name_it() -> None:
+    found = findings()
+    found.stored.take("not_an_object", "BTCUSDT 1m", b"[1,2,3,4,5,6]")
+    assert found_problems(found) == ['stored values that are refused look like ccxt: set feed.format = "ccxt"']
+    found.format = "ccxt"
+    assert found_problems(found) == []
 
 
 def test_payloads_that_are_all_refused_are_a_problem_with_the_reasons_and_examples() -> None:

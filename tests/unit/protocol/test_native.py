@@ -55,8 +55,17 @@ class TestValues:
         assert ticker_json(ticker("7", event_time_ms=0)) == b'{"c":7}'
         assert ticker_json(ticker("7", trades=0)) == b'{"c":7,"n":0,"E":1732320000000}'
 
+    def test_a_ticker_that_is_made_of_klines_says_so_and_one_that_was_says_that_it_is_not(self) -> None:
+        assert parsed(ticker_json(ticker(derived=True)))["derived"] is True
+        assert parsed(ticker_json(ticker(derived=False)))["derived"] is False
+
 
 class TestNews:
+    def test_a_ticker_of_the_source_takes_the_mark_of_a_derived_one_away(self, dialect: NativeDialect) -> None:
+        made, sent = ticker("5", derived=True), ticker("6", derived=False)
+        assert news(dialect.ticker(3, made, sent)) == (3, {"c": "6", "derived": False})
+        assert news(dialect.ticker(3, sent, sent._replace(last="7"))) == (3, {"c": "7"})
+
     def test_without_an_older_value_the_update_is_complete(self, dialect: NativeDialect) -> None:
         assert news(dialect.ticker(3, None, ticker("7"))) == (3, parsed(ticker_json(ticker("7"))))
         assert news(dialect.kline(4, None, kline())) == (4, parsed(kline_json(kline())))
@@ -223,6 +232,16 @@ class TestMessages:
             "interval_ms": "50",
             "limits": {"history_max": "500"},
         }
+
+    def test_a_replay_says_what_it_is_when_it_begins_and_how_it_ends(self, dialect: NativeDialect) -> None:
+        replay = {"from": T0, "to": None, "speed": 2.5}
+        assert said(dialect.hello("kline-gateway/1", T0, 50, {}, replay))["replay"] == {
+            "from": str(T0),
+            "to": None,
+            "speed": "2.5",
+        }
+        assert said(dialect.subscribed(1, {"ticker:FOO": 1}, T0))["time"] == str(T0)
+        assert said(dialect.replay_end(T0, "present")) == {"op": "replay_end", "t": str(T0), "reason": "present"}
 
 
 class TestSnapshots:

@@ -72,7 +72,7 @@ def test_a_day_of_klines_tells_a_ticker() -> None:
     hours = klines("1h", 30)
     ticker = ticker_of_klines("BTCUSDT", [hours], NOW_MS)
     assert ticker == Ticker(
-        "BTCUSDT", "7.25", "23.0", "1000", "0.5", "34.5", "690", trades=46, event_time_ms=NOW_MS - 1
+        "BTCUSDT", "7.25", "23.0", "1000", "0.5", "34.5", "690", trades=46, event_time_ms=NOW_MS - 1, derived=True
     )
     assert complete_ticker(ticker).weighted_average == "20.00000000"
 
@@ -101,7 +101,7 @@ def test_the_price_is_that_of_the_newest_kline() -> None:
 
 def test_without_klines_of_the_last_day_there_was_no_trade() -> None:
     ticker = ticker_of_klines("BTCUSDT", [klines("1m", 9, NOW_MS - 2 * DAY_MS)], NOW_MS)
-    assert ticker == Ticker("BTCUSDT", "7.25", event_time_ms=NOW_MS - 2 * DAY_MS - 1)
+    assert ticker == Ticker("BTCUSDT", "7.25", event_time_ms=NOW_MS - 2 * DAY_MS - 1, derived=True)
 
 
 def test_without_klines_there_is_no_ticker() -> None:

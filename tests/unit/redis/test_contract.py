@@ -106,7 +106,8 @@ def test_patterns_cover_the_channels_and_take_special_characters_for_themselves(
     ticker_channel: str, klines_channel: str
 ) -> None:
     names = topics(ticker_channel=ticker_channel, klines_channel=klines_channel)
-    ticker, klines = names.patterns
+    ticker, klines, bundle = names.patterns
+    assert bundle == "bundle"
     assert ticker == _escaped(ticker_channel).replace("{symbol}", "*")
     assert klines == _escaped(klines_channel).replace("{symbol}", "*").replace("{interval}", "*")
 
@@ -121,7 +122,8 @@ def test_a_prefix_stands_before_every_name() -> None:
     assert names.ticker_updated_key("A1") == "{md}*:ticker:A1:lastUpdate"
     assert names.klines_key("A1", "1m") == "{md}*:klines:A1:1m"
     assert names.last_closed_key("A1", "1m") == "{md}*:lastClosed:A1:1m"
-    assert names.patterns == ["{md}\\*:ticker:*", "{md}\\*:klines:*:*"]
+    assert names.patterns == ["{md}\\*:ticker:*", "{md}\\*:klines:*:*", "{md}\\*:bundle"]
+    assert names.bundle == b"{md}*:bundle"
     assert names.parse(b"{md}*:klines:A1:1m") == Topic("A1", "1m")
     assert names.parse(b"klines:A1:1m") is None
 
@@ -212,6 +214,24 @@ class TestWhyANameIsRefused:
         assert sorted(contract.refusals.unnameable.values()) == ["A/B", "A:B", "kPEPE"]
 
 
+class TestBundles:
+    def test_are_neither_tickers_nor_klines_nor_refused(self) -> None:
+        names = topics(pattern=".+", ticker_channel="{symbol}")
+        assert names.parse(b"bundle") is None
+        names.count_refused(1, [b"bundle"])
+        assert not names.refusals.messages.total()
+
+    def test_come_once_where_another_pattern_covers_their_channel(self) -> None:
+        assert topics(bundle_channel="ticker:all").patterns == ["ticker:*", "klines:*:*"]
+
+    def test_can_be_switched_off(self) -> None:
+        names = topics(bundle_channel="", prefix="x:")
+        assert (names.bundle, names.patterns) == (b"", ["x:ticker:*", "x:klines:*:*"])
+
+    def test_are_channels_and_no_keys(self) -> None:
+        assert topics().of_keys.bundle == topics().of_key_events(0).bundle == b""
+
+
 class TestKeys:
     def test_are_told_apart_like_channels(self) -> None:
         keys = topics(ticker_key="t.{symbol}", klines_key="k.{symbol}.{interval}").of_keys
@@ -251,3 +271,18 @@ class TestNotifications:
         events = topics(ticker_key="ticker:{symbol}:now", ticker_updated_key=updated).of_key_events(0)
         assert events.patterns[2:] == ["__keyspace@0__:" + updated.replace("{symbol}", "*")]
         assert events.parse(b"__keyspace@0__:" + updated.replace("{symbol}", "ABUSDT").encode()) == Topic("ABUSDT", "")
+
+
+def test_a_name_without_an_interval_is_of_the_only_one() -> None:
+    names = RedisConfig(klines_key="candles-{symbol}", klines_channel="live-{symbol}")
+    topics = Topics(names, ("1m",), DEFAULT_SYMBOL_PATTERN)
+    assert topics.klines_key("BTC-USDT", "1m") == "candles-BTC-USDT"
+    assert topics.parse(b"live-BTC-USDT") == Topic("BTC-USDT", "1m")
+    assert topics.of_keys.parse(b"candles-BTC-USDT") == Topic("BTC-USDT", "1m")
+
+
+def test_what_collectors_and_gateways_say_to_each_other_is_named_by_the_settings(contract: Topics) -> None:
+    assert contract.lease_key == RedisConfig().lease_key
+    assert topics(lease_key="mine").lease_key == "mine"
+    assert contract.request_channel == RedisConfig().request_channel
+    assert topics(request_channel="").request_channel == ""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.redis.subscription import DRAIN_S, ConnectionLost, Subscription
+from gateway.redis.subscription import DRAIN_S, LAG_BYTES, LAG_TURNS, ConnectionLost, Subscription
 from tests.unit.feed.doubles import FakeConnection, FakeTransport
 from tests.virtual_time import in_virtual_time, settle
 
@@ -122,9 +122,46 @@ async def test_messages_without_the_answer_to_a_ping_are_too_old() -> None:
     publishing = asyncio.create_task(old_messages())
     start_s = asyncio.get_running_loop().time()
     assert (await it.ended()).startswith("too slow")
-    assert elapsed_s(start_s) == pytest.approx(1.5 * WATCHDOG_S, abs=0.01)
+    assert elapsed_s(start_s) == pytest.approx((LAG_TURNS / 2 + 1) * WATCHDOG_S, abs=0.01)
     assert it.transport.aborted
     publishing.cancel()
+
+
+@in_virtual_time
+async def test_while_messages_arrive_there_is_a_ping_only_now_and_then() -> None:
+    it = Subscribed()
+    watching = asyncio.create_task(it.subscription.watch(WATCHDOG_S))
+    for _ in range(4 * LAG_TURNS):
+        await asyncio.sleep(WATCHDOG_S / 4)
+        it.transport.publish(b"c", b"news")
+    assert it.transport.commands.count([b"PING"]) == 1
+    await asyncio.sleep(1.1 * WATCHDOG_S)
+    assert it.transport.commands.count([b"PING"]) == 3
+    watching.cancel()
+
+
+@in_virtual_time
+async def test_while_much_arrives_pings_show_how_old_it_is() -> None:
+    it = Subscribed()
+    watching = asyncio.create_task(it.subscription.watch(WATCHDOG_S))
+    for _ in range(16):
+        it.transport.publish(b"c", b"x" * LAG_BYTES)
+        await asyncio.sleep(WATCHDOG_S / 2)
+    assert it.transport.commands.count([b"PING"]) >= 14
+    watching.cancel()
+
+
+@in_virtual_time
+async def test_a_server_that_freezes_amid_messages_is_noticed_within_the_watchdog_time() -> None:
+    it = Subscribed(answers_pings=False)
+    watching = asyncio.create_task(it.subscription.watch(WATCHDOG_S))
+    for _ in range(3):
+        await asyncio.sleep(WATCHDOG_S / 4)
+        it.transport.publish(b"c", b"news")
+    start_s = asyncio.get_running_loop().time()
+    with pytest.raises(ConnectionLost, match="frozen"):
+        await watching
+    assert elapsed_s(start_s) <= WATCHDOG_S + 0.01
 
 
 @in_virtual_time

@@ -86,6 +86,7 @@ class FakeBackfill:
         self.reading: set[Series] = set()
         self.series: list[Series] = []
         self.in_progress: list[Series] = []
+        self.newest_price_ms = 0
 
     def __contains__(self, series: Series) -> bool:
         return series in self.reading

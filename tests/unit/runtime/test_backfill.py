@@ -13,7 +13,7 @@ from gateway.history.store import StoreUnavailable
 from gateway.market.market import Market
 from gateway.runtime import backfill
 from gateway.runtime.backfill import CONCURRENT_BATCHES, KLINES_MAX, SEED_KLINES, Backfill
-from tests.builders import MINUTE_MS, T0, closed_klines, kline, kline_update, ticker
+from tests.builders import MINUTE_MS, T0, closed_klines, kline, kline_update, ticker, ticker_update
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -37,6 +37,7 @@ class Store:
         self.stored = {"1m"}
         self.last_closed_ms: dict[str, int] = {}
         self.has_tickers = True
+        self.tickers_of: dict[str, Ticker] = {}
         self.failures = 0
         self.failing = ""
         self.gate: asyncio.Event | None = None
@@ -66,7 +67,9 @@ class Store:
 
     async def tickers(self, symbols: Sequence[str]) -> list[Ticker | None]:
         await self._read("tickers", *symbols)
-        return [ticker("100", symbol, event_time_ms=1) if self.has_tickers else None for symbol in symbols]
+        if not self.has_tickers:
+            return [None for _ in symbols]
+        return [self.tickers_of.get(symbol) or ticker("100", symbol, event_time_ms=1) for symbol in symbols]
 
     def asked(self, kind: str) -> list[str]:
         """What was read of a kind, in order."""
@@ -203,11 +206,49 @@ async def test_what_somebody_begins_to_watch_meanwhile_is_read_before_the_rest()
 
 
 async def test_a_symbol_whose_ticker_has_expired_in_the_store_lapses(world: World) -> None:
-    world.market.restore(ticker("99", "BTCUSDT", event_time_ms=1))
+    world.market.restore(ticker("100", "BTCUSDT", event_time_ms=1))
     world.store.has_tickers = False
     world.start_all()
     await world.settle()
     assert world.market.lapsed("BTCUSDT")
+    world.store.has_tickers = True
+    world.start_all()
+    await world.settle()
+    assert not world.market.lapsed("BTCUSDT"), "its key is there again"
+
+
+async def test_a_stored_ticker_of_unknown_time_confirms_the_known_one_only_if_they_are_equal(world: World) -> None:
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        world.market.restore(ticker("99", symbol, event_time_ms=7))
+    world.store.tickers_of = {
+        "BTCUSDT": ticker("99", "BTCUSDT", event_time_ms=0),
+        "ETHUSDT": ticker("98", "ETHUSDT", event_time_ms=0),
+    }
+    world.start_all()
+    await world.settle()
+    assert [world.market.lapsed(symbol) for symbol in ("BTCUSDT", "ETHUSDT", "XRPUSDT")] == [False, True, False]
+
+
+async def test_a_ticker_that_has_come_since_the_start_needs_no_confirmation(world: World) -> None:
+    world.market.restore(ticker("99", "BTCUSDT", event_time_ms=1))
+    world.store.has_tickers = False
+    world.start_all()
+    world.market.apply(ticker_update("98", 2), T0)
+    await world.settle()
+    assert not world.market.lapsed("BTCUSDT")
+
+
+async def test_the_time_of_the_newest_stored_ticker_is_that_of_the_last_run(world: World) -> None:
+    assert world.backfill.newest_price_ms == 0
+    world.market.apply(ticker_update("98", T0), T0)
+    world.store.tickers_of["ETHUSDT"] = ticker("98", "ETHUSDT", event_time_ms=5)
+    world.start_all()
+    await world.settle()
+    assert world.backfill.newest_price_ms == 5, "what the feed has sent is no stored one"
+    world.store.has_tickers = False
+    world.start_all()
+    await world.settle()
+    assert world.backfill.newest_price_ms == 0
 
 
 async def test_batches_are_limited_in_size_and_number(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -348,6 +389,19 @@ async def test_an_empty_series_is_seeded_and_others_are_read_from_their_oldest_k
     assert world.store.limits == [(SEED_KLINES, None), (KLINES_MAX, T0)]
 
 
+async def test_a_series_is_read_from_the_first_kline_that_may_still_close(world: World) -> None:
+    world.store.names = {"BTCUSDT"}
+    world.start_all()
+    await world.settle()
+    series = world.series()
+    series.closed.begin_ms = T0 - MINUTE_MS
+    world.store.klines = closed_klines([-1, 0, 1])
+    world.backfill.start_series(series)
+    await world.settle()
+    assert world.store.limits[-1] == (KLINES_MAX, T0 - MINUTE_MS)
+    assert [kline.open_time_ms for kline in series.closed] == [T0 - MINUTE_MS, T0, T0 + MINUTE_MS]
+
+
 async def test_klines_found_in_the_store_are_counted_but_not_those_of_an_empty_series(world: World) -> None:
     world.store.names = {"BTCUSDT"}
     world.start_all()
@@ -468,3 +522,19 @@ async def test_klines_that_come_before_a_new_series_is_seeded_leave_no_hole(worl
     await world.settle()
     assert (world.done, opens) == (1, [[2, 3, 4, 5]])
     assert world.store.limits == [(SEED_KLINES, None), (KLINES_MAX, T0 + MINUTE_MS)]
+
+
+@pytest.mark.parametrize("later", [[], [9]], ids=["alone", "with a later one"])
+async def test_a_forming_kline_that_is_older_than_the_newest_stored_ones_leaves_no_hole(
+    world: World, later: list[int]
+) -> None:
+    world.store.names = {"BTCUSDT"}
+    for number in (2, *later):
+        world.market.apply(kline_update(kline(number)), T0)
+    world.store.klines, world.store.later = closed_klines([7, 8]), closed_klines(range(9))
+    world.start_all()
+    await world.settle()
+    series = world.series()
+    series.settle(T0 + 60_000, 0)
+    assert [(known.open_time_ms - T0) // MINUTE_MS for known in series.closed] == [5, 6, 7, 8]
+    assert world.store.limits == [(SEED_KLINES, None), (KLINES_MAX, T0)]

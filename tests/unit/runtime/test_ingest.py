@@ -20,7 +20,7 @@ from gateway.ops.counters import Counters, Stage
 from gateway.redis.contract import Topic
 from gateway.runtime.clock import SteadyClock
 from gateway.runtime.ingest import INGEST_SHARE, SURGE_OVER_WINDOWS, Ingest
-from tests.builders import MINUTE_MS, T0, kline
+from tests.builders import MINUTE_MS, T0, kline, ticker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +40,7 @@ class FakeBackfill:
         self.done: Callable[[frozenset[str]], None] | None = None
         self.cancelled = 0
         self.started = 0
+        self.newest_price_ms = 0
 
     def start_all(self, done: Callable[[frozenset[str]], None]) -> None:
         self.started += 1
@@ -246,6 +247,28 @@ def test_prices_that_a_slow_line_has_held_up_are_not_live_and_fresh_ones_are() -
     assert gateway.reason() is StaleReason.NONE
 
 
+def test_a_price_that_could_not_be_read_after_a_break_is_stale_until_the_next_one_of_its_symbol() -> None:
+    other = Topic("ETHUSDT", "")
+    gateway = live()
+    for number in range(8):
+        gateway.feed(0.25, [(PRICE, price(str(number))), (other, price(str(number)))])
+    gateway.ingest.disconnected("gone")
+    gateway.now_s += 60
+    gateway.ingest.connected()
+    # Others are stored, and that of this symbol is of no use.
+    gateway.backfill.newest_price_ms = gateway.clock()
+    gateway.market.lapse("BTCUSDT")
+    assert gateway.backfill.done is not None
+    gateway.backfill.done(frozenset())
+    state = gateway.hub.feed_state
+    assert (state.live, state.ticker("ETHUSDT").live) == (True, True)
+    assert (state.ticker("BTCUSDT").reason, state.klines("BTCUSDT").reason) == (StaleReason.PRICES, StaleReason.PRICES)
+    gateway.feed(0.25, [(other, price("21"))])
+    assert gateway.hub.feed_state is state
+    gateway.feed(0.25, [(PRICE, price("21"))])
+    assert gateway.hub.feed_state.ticker("BTCUSDT").live
+
+
 def test_only_an_applied_price_counts_as_one() -> None:
     gateway = live()
     gateway.now_s += 60
@@ -295,24 +318,51 @@ def test_closed_klines_that_stop_are_noticed_and_those_read_from_the_store_count
     assert gateway.hub.feed_state.live
 
 
-def test_a_source_of_closed_klines_alone_is_live_until_the_next_one_after_its_store_was_read() -> None:
+def test_a_source_of_closed_klines_alone_is_live_until_the_next_one_is_overdue_by_what_is_stored() -> None:
     gateway = Fixture()
     gateway.now_s += 90
     gateway.market.reseed("BTCUSDT", "1m", [kline(0, closed=True)], gateway.clock())
     gateway.ingest.connected()
     assert gateway.backfill.done is not None
     gateway.backfill.done(frozenset())
-    gateway.now_s += 60
+    # It closed 30 s ago, so the next one is due in 30 s, and overdue 17 s later.
+    gateway.now_s += 46
     gateway.judge()
     assert gateway.hub.feed_state.live
-    gateway.now_s += 20
+    gateway.now_s += 2
     gateway.judge()
     assert gateway.reason() is StaleReason.SILENT
 
 
-def test_old_closed_klines_of_the_store_say_nothing_about_the_source() -> None:
+def test_stored_closed_klines_show_at_once_that_the_next_one_is_overdue() -> None:
     gateway = Fixture()
     gateway.now_s += 3600
+    gateway.market.reseed("BTCUSDT", "1m", [kline(0, closed=True)], gateway.clock())
+    gateway.ingest.connected()
+    assert gateway.backfill.done is not None
+    gateway.backfill.done(frozenset())
+    assert gateway.reason() is StaleReason.SILENT
+    gateway.ingest.ingest([(KLINES, kline_json(59, closed=True))])
+    gateway.judge()
+    assert gateway.hub.feed_state.live
+
+
+def test_an_old_stored_price_does_not_hide_what_the_stored_closes_show() -> None:
+    gateway = Fixture()
+    gateway.now_s += 90
+    gateway.market.reseed("BTCUSDT", "1m", [kline(0, closed=True)], gateway.clock())
+    gateway.market.restore(ticker("1", event_time_ms=T0 - MINUTE_MS))
+    gateway.backfill.newest_price_ms = T0 - MINUTE_MS
+    gateway.ingest.connected()
+    assert gateway.backfill.done is not None
+    gateway.backfill.done(frozenset())
+    state = gateway.hub.feed_state
+    assert (state.prices.reason, state.closed.live) == (StaleReason.PRICES, True)
+
+
+def test_stored_closed_klines_of_another_day_say_nothing_about_the_source() -> None:
+    gateway = Fixture()
+    gateway.now_s += 2 * 86_400
     gateway.market.reseed("BTCUSDT", "1m", [kline(0, closed=True)], gateway.clock())
     gateway.market.get_or_create("ETHUSDT").has_data = True
     gateway.ingest.connected()

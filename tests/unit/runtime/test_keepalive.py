@@ -8,13 +8,11 @@ import pytest
 from gateway.config import Config
 from gateway.delivery.close_codes import Close
 from gateway.delivery.session import Session
-from gateway.protocol.frame import PING, frame
+from gateway.protocol.frame import KEEPALIVE
 from gateway.runtime.keepalive import END_JITTER, Keepalive
 from tests.fakes import FakeSocket
 from tests.unit.delivery.samples import STYLE
 from tests.unit.runtime.rig import Stop
-
-PING_FRAME = frame(PING, b"kg")
 
 
 class Connections:
@@ -37,7 +35,7 @@ class Connections:
             await self.keepalive.run()
 
     async def _sleep(self, seconds: float) -> None:
-        pinged = sum(PING_FRAME in socket.written for socket in self.sockets)
+        pinged = sum(KEEPALIVE in socket.written for socket in self.sockets)
         for socket in self.sockets:
             socket.written.clear()
         ended = sum(socket.closing for socket in self.sockets)

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from collector.events import HISTORY_KLINES, KlineEvent, MarketEvent, TickerEvent
 from gateway.model.interval import DAY_MS, HOUR_MS, INTERVALS, MINUTE_MS
-from simulator.exchange import HISTORY_KLINES, Activity, Exchange, KlineEvent, MarketEvent, TickerEvent
+from simulator.exchange import Activity, Exchange
 from simulator.history import LISTED_MS
 from simulator.pairs import choose_pairs
 

@@ -32,6 +32,8 @@ WORKER: dict[str, Any] = {
         "slowest": [],
     },
     "gaps": {"open": 0, "last": []},
+    "archive": {},
+    "replays": {"sessions": 0, "started": 0, "waits": {}},
     "disconnects": [],
     "events": [],
     "samples": {"writes_per_s": [10, 20], "bytes_per_s": [100, 200], "busy": [0.1, 0.2], "messages_per_s": [7, 8]},
@@ -162,3 +164,20 @@ def test_the_stalest_worker_has_reasons_or_has_most_stale_symbols() -> None:
     stale = {"reasons": ["feed: silent"], "quiet": 0}
     assert stalest({1: ready, 2: quieter}) == 2
     assert stalest({1: stale, 2: quieter}) == 1
+
+
+def test_the_archive_is_that_of_the_worker_that_writes_it() -> None:
+    other, writer = {"leads": False, "written": 0}, {"leads": True, "written": 7}
+    assert combine_status({1: worker(archive=other), 2: worker(archive=writer)}, 2)["archive"] == writer
+    assert combine_status({1: worker(archive=other)}, 1)["archive"] == other
+    assert combine_status({1: worker(archive=None), 2: worker()}, 2)["archive"] is None
+
+
+def test_replays_are_added_up() -> None:
+    one = worker(replays={"sessions": 2, "started": 5, "waits": {"reader": 3}})
+    other = worker(replays={"sessions": 1, "started": 1, "waits": {"reader": 1, "store": 2}})
+    assert combine_status({1: one, 2: other}, 2)["replays"] == {
+        "sessions": 3,
+        "started": 6,
+        "waits": {"reader": 4, "store": 2},
+    }

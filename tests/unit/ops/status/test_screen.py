@@ -305,3 +305,24 @@ def test_a_sparkline_ends_with_the_newest_value() -> None:
     assert len(line) == SPARK_SAMPLES
     assert line[-1] == SPARK_CHARS[-1]
     assert spark([]) == spark([0, 0]) == " " * SPARK_SAMPLES
+
+
+def test_the_archive_has_a_row_where_there_is_one() -> None:
+    archive = {"leads": True, "behind_s": 0, "pending": 0, "missing": 0, "bytes": 2_500_000, "written": 1234}
+    rows = top(STATUS | {"archive": archive}, 200, 40, colour=False)
+    assert "archive  2.5 MB, 1,234 klines written" in rows
+    troubled = archive | {"leads": False, "behind_s": 90, "missing": 17}
+    (row,) = [row for row in top(STATUS | {"archive": troubled}, 200, 40, colour=False) if row.startswith("archive")]
+    assert f"cannot be written for {span(90_000)}, 17 missing, another process writes" in row
+    assert not any(row.startswith("archive") for row in top(STATUS | {"archive": None}, 200, 40, colour=False))
+
+
+def test_replays_have_a_row_while_there_are_some() -> None:
+    replays = {"sessions": 2, "started": 1234, "waits": {}}
+    assert "replays  2 now, 1,234 begun" in top(STATUS | {"replays": replays}, 200, 40, colour=False)
+    waited = replays | {"waits": {"reader": 1000}}
+    assert "replays  2 now, 1,234 begun, 1,000 waits for the reader" in top(
+        STATUS | {"replays": waited}, 200, 40, colour=False
+    )
+    for none in ({"replays": replays | {"sessions": 0}}, {}):
+        assert not any(row.startswith("replays") for row in top(STATUS | none, 200, 40, colour=False))

@@ -60,6 +60,10 @@ def test_what_was_refused_is_a_further_reason() -> None:
         (Facts(symbols=100, stale_symbols=11), "11 of 100 symbols have no recent update: check the collector"),
         (Facts(symbols=1, gaps=3), "3 gaps in closed klines"),
         (Facts(symbols=1, history_available=False), "history cannot be read from Redis: cached data is served"),
+        (
+            Facts(symbols=1, archive_behind_s=75.4),
+            "the archive cannot be written for 75 s: it catches up out of Redis",
+        ),
     ],
 )
 def test_each_problem_with_fresh_data_degrades(facts: Facts, reason: str) -> None:
