@@ -10,9 +10,8 @@ export default defineConfig({
     coverage: {
       provider: "v8",
       reportsDirectory: "../../reports/web-client",
-      // The React hook needs a document: the browser tests exercise it.
-      include: ["src/client/**", "src/adapters/**"],
-      exclude: ["src/client/types.ts", "src/**/index.ts"],
+      include: ["src/client/**", "src/adapters/**", "src/store/**", "src/bindings/**"],
+      exclude: ["src/client/types.ts", "src/store/readable.ts", "src/**/index.ts"],
       thresholds: { lines: 100, functions: 100, branches: 100, statements: 100 },
     },
   },

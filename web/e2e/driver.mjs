@@ -5,7 +5,8 @@
 //   {"do":"again","url":…}   {"do":"evaluate","script":…}
 //   {"do":"until","script":…,"ms":…}   {"do":"click","selector":…}   {"do":"type","text":…}   {"do":"press","key":…}
 //   {"do":"offline","on":…}   {"do":"forward","ms":…}   {"do":"heap"}   {"do":"axe"}
-//   {"do":"screenshot","path":…}   {"do":"problems"}
+//   {"do":"scroll","selector":…,"frames":…,"direction":…}   {"do":"mouse","act":"move","x":…,"y":…}
+//   {"do":"screenshot","path":…}   {"do":"problems"}   {"do":"close"}
 //   < {"ok":…}  or  {"error":"…"}
 
 import { existsSync } from "node:fs";
@@ -15,6 +16,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout } from "node:timers/promises";
 import { launch } from "./browser.mjs";
+import { scroll } from "./scrolling.mjs";
 
 const POLL_MS = 50;
 /** The page's code comes after its first candles; other pages have none of it. */
@@ -77,6 +79,10 @@ const commands = {
   click: ({ selector }) => page.click(selector, { timeout: 5_000 }),
   type: ({ text }) => page.keyboard.type(text),
   press: ({ key }) => page.keyboard.press(key),
+  /** See scrolling.mjs. */
+  scroll: (how) => scroll(page, how),
+  /** `act`: `move`, then `down`, `up`. */
+  mouse: ({ act, x, y }) => (act === "move" ? page.mouse.move(x, y) : page.mouse[act]()),
   offline: ({ on }) => context.setOffline(on),
   /** As after a sleep: the clocks have gone on, and what was due meanwhile happens once. */
   forward: ({ ms }) => page.clock.fastForward(ms),
@@ -100,6 +106,11 @@ const commands = {
     await page.screenshot({ path });
   },
   problems: () => problems,
+  /** The page goes away: one that is left open goes on drawing. */
+  async close() {
+    await context?.close();
+    context = page = null;
+  },
 };
 
 const answer = (message) => process.stdout.write(`${JSON.stringify(message)}\n`);

@@ -1,5 +1,7 @@
 import { expect, test } from "vitest";
-import { complete, formatHash, parseHash } from "../src/page/route";
+import { complete, formatHash, formatTime, parseHash, parseTime } from "../src/page/route";
+
+const NOON = Date.UTC(2026, 9, 31, 12);
 
 test.each([
   ["#BTCUSDT/1m", "BTCUSDT", "1m"],
@@ -14,11 +16,31 @@ test.each([
   ["#%E5%B8%81USDT/1m", "币USDT", "1m"],
   ["#%E5%B8/1m", "", "1m"],
 ])("%s asks for %s and %s", (hash, symbol, interval) => {
-  expect(parseHash(hash)).toEqual({ symbol, interval });
+  expect(parseHash(hash)).toEqual({ symbol, interval, at: null });
+});
+
+test.each([
+  ["#BTCUSDT/1m@2026-10-31T12:00", NOON],
+  ["#BTCUSDT/1m@2026-10-31T12%3A00", NOON],
+  ["#BTCUSDT/1m@2026-10-31", NOON - 12 * 3_600_000],
+  ["#BTCUSDT/1m@2026-10-31T12:00:30", NOON + 30_000],
+  ["#BTCUSDT/1m@1969-01-01", 0],
+  ["#BTCUSDT/1m@2026-13-31", null],
+  ["#BTCUSDT/1m@yesterday", null],
+  ["#BTCUSDT/1m@%E5%B8", null],
+])("%s is at %s", (hash, at) => {
+  expect(parseHash(hash)).toEqual({ symbol: "BTCUSDT", interval: "1m", at });
+});
+
+test("a time is written to the minute, to the second where it has any", () => {
+  expect(formatTime(NOON)).toBe("2026-10-31T12:00");
+  expect(formatTime(NOON + 30_000)).toBe("2026-10-31T12:00:30");
+  expect(parseTime(formatTime(NOON + 30_000))).toBe(NOON + 30_000);
+  expect(formatHash({ symbol: "BTCUSDT", interval: "1s", at: NOON })).toBe("#BTCUSDT/1s@2026-10-31T12:00");
 });
 
 test.each(["BTCUSDT", "BTC/USDT", "币安人生USDT"])("a route to %s survives the address", (symbol) => {
-  const route = { symbol, interval: "15m" };
+  const route = { symbol, interval: "15m", at: NOON };
   expect(parseHash(formatHash(route))).toEqual(route);
 });
 
@@ -29,5 +51,5 @@ test.each([
   [{ symbol: "XUSDT", interval: "1h" }, ["AAVEUSDT"], ["1m", "5m"], "#XUSDT/1m"],
   [{ symbol: "", interval: "" }, [], [], "#/"],
 ])("what is left open is filled from what there is (%#)", (route, symbols, intervals, hash) => {
-  expect(formatHash(complete(route, symbols, intervals))).toBe(hash);
+  expect(formatHash(complete({ ...route, at: null }, symbols, intervals))).toBe(hash);
 });

@@ -21,8 +21,11 @@ from kline_gateway_client.errors import (
     Unreachable,
 )
 from kline_gateway_client.history import History
+from kline_gateway_client.replay import Replay
 from kline_gateway_client.stream import Stream
 from kline_gateway_client.values import Kline, Status, Ticker
+
+__version__ = "0.1.0"
 
 __all__ = [
     "Client",
@@ -36,6 +39,7 @@ __all__ = [
     "MissedKlines",
     "RateLimited",
     "Refused",
+    "Replay",
     "Status",
     "Stream",
     "Ticker",
@@ -43,4 +47,5 @@ __all__ = [
     "Unauthorized",
     "Unavailable",
     "Unreachable",
+    "__version__",
 ]

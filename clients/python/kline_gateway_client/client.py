@@ -13,6 +13,7 @@ from kline_gateway_client.errors import GatewayError, InvalidInterval
 from kline_gateway_client.history import History, HttpApi
 from kline_gateway_client.intervals import INTERVALS
 from kline_gateway_client.queues import ClosedQueue, LatestQueue
+from kline_gateway_client.replay import Replay
 from kline_gateway_client.stream import Stream
 from kline_gateway_client.subscriptions import Subscriptions
 from kline_gateway_client.values import Kline, Status, Ticker
@@ -54,6 +55,7 @@ class Client:
         if parts.scheme not in _SCHEMES or not parts.hostname:
             raise ValueError(f"not the address of a gateway: {url!r}; expected http(s)://HOST or ws(s)://HOST")
         base = urllib.parse.urlunsplit((_SCHEMES[parts.scheme], parts.netloc, parts.path.rstrip("/"), "", ""))
+        self._base, self._timeout_s = base, timeout_s
         self.http = HttpApi(base, self._headers, timeout_s)
         self.closed = False
         self._token = token
@@ -137,14 +139,52 @@ class Client:
         limit: int | None = None,
         start: datetime | int | None = None,
         end: datetime | int | None = None,
+        before: datetime | int | None = None,
     ) -> History:
         """Stored klines by open time, both ends included (ms since the epoch, or a datetime with a time zone).
 
         With a start: the first `limit` klines from it, otherwise the last ones; without a limit: as many as the gateway
-        returns at most. The last one may still be forming. `.frame()` converts to a pandas frame. Raises
-        `GatewayError`.
+        returns at most. The last one may still be forming. `before` is an end that is not included, for paging back:
+        the closed klines before the first one of the page before, until `.beginning` says that there are none.
+        `.frame()` converts to a pandas frame. Raises `GatewayError`.
         """
+        before_ms = _ms(before)
+        if before_ms is not None:
+            if start is not None or end is not None:
+                raise ValueError("before goes with neither start nor end")
+            return await self.http.older(symbol, interval, before_ms, limit)
         return await self.http.klines(symbol, interval, limit=limit, startTime=_ms(start), endTime=_ms(end))
+
+    def replay(
+        self,
+        start: datetime | int,
+        *,
+        klines: Iterable[tuple[str, str]] = (),
+        tickers: Iterable[str] = (),
+        end: datetime | int | None = None,
+        speed: float = 60.0,
+        history: int = 0,
+        closed_only: bool = False,
+    ) -> Replay:
+        """What the gateway's archive has from `start` on, at `speed` times its pace, to `end` or to the present.
+
+        `klines`: pairs of symbol and interval. The last `history` closed klines before the start come first.
+        `closed_only`: neither forming klines nor tickers. It needs a connection of its own, and none of the client's:
+        `async with Client(url).replay(...) as replay`. Entering it, and the iteration, raise `GatewayError`.
+        """
+        times = [str(_ms(start)), *([] if end is None else [str(_ms(end))])]
+        channels = [f"kline:{symbol}:{interval}" for symbol, interval in klines]
+        channels += [f"ticker:{symbol}" for symbol in tickers]
+        if not channels:
+            raise ValueError("klines or tickers: at least one is needed")
+        return Replay(
+            f"ws{self._base.removeprefix('http')}/replay/{'/'.join(times)}/{speed:.9g}x/v1/stream",
+            self._headers,
+            list(dict.fromkeys(channels)),
+            history=history,
+            closed_only=closed_only,
+            timeout_s=self._timeout_s,
+        )
 
     async def symbols(self) -> list[str]:
         """The symbols that the gateway serves now. Raises `GatewayError`."""

@@ -27,8 +27,10 @@ _BY_STATUS: dict[int, type[GatewayError]] = {401: Unauthorized, 403: Forbidden, 
 class History(list["Kline"]):
     """Klines in ascending order; the last one may still be forming."""
 
-    def __init__(self, klines: Iterable[Kline], *, stale: bool = False) -> None:
+    def __init__(self, klines: Iterable[Kline], *, stale: bool = False, beginning: bool = False) -> None:
         super().__init__(klines)
+        self.beginning = beginning
+        """Of a page of older klines: the gateway has said that there are none before."""
         self.stale = stale
         """Whether the gateway's source is disconnected: the klines may be out of date."""
 
@@ -59,6 +61,14 @@ class HttpApi:
         answer = await self._get("klines", {"symbol": symbol, "interval": interval, **query})
         rows = (kline_from_fields(symbol, interval, fields) for fields in answer["klines"])
         return History(rows, stale=answer.get("stale", False))
+
+    async def older(self, symbol: str, interval: str, before_ms: int, limit: int | None) -> History:
+        """The last closed klines that opened before a time."""
+        page = await self.klines(symbol, interval, limit=limit, endTime=before_ms - 1)
+        # A source that is away says nothing about what it has.
+        return History(
+            (kline for kline in page if kline.closed), stale=page.stale, beginning=not page and not page.stale
+        )
 
     async def symbols(self) -> tuple[list[str], list[str]]:
         """`GET /v1/symbols`: the symbols and the intervals that the gateway serves."""

@@ -10,7 +10,7 @@ MAX_S = 30.0
 STABLE_S = 10.0
 """A connection that lasted this long counts as good: the next failure counts as the first."""
 
-_FINAL_CLOSE_CODES = frozenset({1002, 1003, 1007, 1008, 1009, 4002, 4004})
+_FINAL_CLOSE_CODES = frozenset({1002, 1003, 1007, 1008, 1009, 4002, 4004, 4007})
 _OVERLOADED = 1013
 _OVERLOADED_FAILURES = 4
 

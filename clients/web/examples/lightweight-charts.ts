@@ -11,6 +11,7 @@ followWithLightweightCharts(service, candles, {
   symbol,
   interval,
   volumes,
+  timeScale: chart.timeScale(),
   volumeColor: (bar) => (bar.close < bar.open ? "#f0616d55" : "#2ebd8555"),
 });
 
@@ -18,6 +19,8 @@ followWithLightweightCharts(service, candles, {
 Object.assign(window, {
   example: {
     service,
+    /** Scrolls so that the bar of this place is at the left edge. */
+    show: (first: number) => chart.timeScale().setVisibleLogicalRange({ from: first, to: first + 100 }),
     bars: () =>
       (candles.data() as unknown as CandlePoint[]).map(({ time, open, high, low, close }, index) => {
         const volume = (volumes.data()[index] as unknown as VolumePoint).value;

@@ -12,7 +12,7 @@ export default defineConfig({
     target: "es2022",
     modulePreload: { polyfill: false },
     rollupOptions: {
-      input: ["lightweight-charts", "klinecharts", "react", "advanced-charts"].map(page),
+      input: ["lightweight-charts", "klinecharts", "advanced-charts"].map(page),
     },
   },
 });

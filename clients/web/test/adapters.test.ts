@@ -83,6 +83,85 @@ describe("lightweight-charts", () => {
     expect(candles.points.at(-1)?.close).toBe(8);
     expect(volumes.points).toHaveLength(3);
   });
+
+  /** A chart's time scale that the test moves. */
+  class TimeScale {
+    listeners = new Set<(range: { from: number; to: number } | null) => void>();
+    subscribeVisibleLogicalRangeChange(moved: (range: { from: number; to: number } | null) => void): void {
+      this.listeners.add(moved);
+    }
+    unsubscribeVisibleLogicalRangeChange(moved: (range: { from: number; to: number } | null) => void): void {
+      this.listeners.delete(moved);
+    }
+    async show(from: number, to: number): Promise<void> {
+      for (const moved of this.listeners) moved({ from, to });
+      await turn();
+    }
+  }
+
+  const scrolled = async (options: { maxKlines?: number } = {}) => {
+    gateway.stored = [...Array.from({ length: 1_200 }, (_, index) => kline(index + 1)), forming(1_201)];
+    const candles = new ChartSeries<{ time: number; open: number; high: number; low: number; close: number }>();
+    const volumes = new ChartSeries<{ time: number; value: number }>();
+    const timeScale = new TimeScale();
+    let beginnings = 0;
+    const onBeginning = () => (beginnings += 1);
+    const chart = { symbol: "BTCUSDT", interval: "1m", volumes, timeScale, onBeginning, ...options };
+    const stop = followWithLightweightCharts(gateway.service, candles, chart);
+    await timeScale.show(0, 100);
+    gateway.serve({ klines: gateway.stored.slice(700, 1_200) });
+    const drawn = () => candles.points.map(({ time }) => time / 60);
+    return { candles, volumes, timeScale, stop, drawn, beginnings: () => beginnings };
+  };
+
+  test("loads older candles before one gets to the edge, without a hole, while the newest one moves", async () => {
+    const { candles, volumes, timeScale, stop, drawn, beginnings } = await scrolled();
+    await timeScale.show(300, 400);
+    expect(candles.points).toHaveLength(501);
+    await timeScale.show(99, 200);
+    gateway.say(forming(1_201, { close: 8 }));
+    gateway.say(kline(1_201));
+    await timeScale.show(99, 200);
+    expect(drawn()).toEqual(Array.from({ length: 1_201 }, (_, index) => index + 1));
+    expect(volumes.points).toHaveLength(1_201);
+    expect(beginnings()).toBe(0);
+    await timeScale.show(50, 150);
+    await timeScale.show(50, 150);
+    expect(beginnings()).toBe(1);
+    const asked = gateway.requested.length;
+    await timeScale.show(40, 140);
+    expect(gateway.requested).toHaveLength(asked);
+    // A correction draws everything again, the older ones included.
+    gateway.say(kline(1_100, { close: 7 }));
+    expect(drawn()).toHaveLength(1_201);
+    stop();
+    expect(timeScale.listeners.size).toBe(0);
+  });
+
+  test("keeps no more than it may, and lets go of what a new beginning does not continue", async () => {
+    const { timeScale, drawn } = await scrolled({ maxKlines: 600 });
+    for (let times = 0; times < 3; times += 1) await timeScale.show(0, 100);
+    expect(drawn()).toHaveLength(1_001);
+    gateway.serve({ klines: [kline(2_000), kline(2_001)], forming: forming(2_002), resync: true });
+    expect(drawn()).toEqual([2_000, 2_001, 2_002]);
+  });
+
+  test("asks again some time after a failure, and drops an answer that comes too late", async () => {
+    const { timeScale, stop, drawn } = await scrolled();
+    gateway.down = true;
+    await timeScale.show(0, 100);
+    await vi.advanceTimersByTimeAsync(1_000);
+    gateway.down = false;
+    await timeScale.show(0, 100);
+    expect(drawn()).toHaveLength(501);
+    await vi.advanceTimersByTimeAsync(5_000);
+    await timeScale.show(0, 100);
+    expect(drawn()).toHaveLength(1_001);
+    const late = timeScale.show(0, 100);
+    stop();
+    await late;
+    expect(drawn()).toHaveLength(1_001);
+  });
 });
 
 describe("KLineChart", () => {
@@ -122,7 +201,7 @@ describe("KLineChart", () => {
       volume: 5,
       turnover: 50,
     });
-    expect(given[0]?.more).toEqual({ forward: false, backward: false });
+    expect(given[0]?.more).toEqual({ forward: true, backward: false });
     gateway.stored = [kline(1), kline(2), kline(3), kline(4), forming(5)];
     subscribe();
     await turn();
@@ -157,14 +236,18 @@ describe("KLineChart", () => {
     await load("init");
     await load("forward", 201 * 60_000);
     expect(minutes(given[1]?.bars ?? [])).toHaveLength(200);
+    // Fewer than a page is not the end: that is when the gateway has none.
+    await load("forward", 60_000);
+    expect(given[2]?.bars).toEqual([]);
     expect(given.map(({ more }) => more)).toEqual([
+      { forward: true, backward: false },
       { forward: true, backward: false },
       { forward: false, backward: false },
     ]);
     await load("backward", 700 * 60_000);
     await load("forward", null);
-    expect(given[2]).toEqual({ bars: [], more: false });
     expect(given[3]).toEqual({ bars: [], more: false });
+    expect(given[4]).toEqual({ bars: [], more: false });
   });
 
   test("shows nothing while nothing can be had, and is told when there is something", async () => {
@@ -180,7 +263,7 @@ describe("KLineChart", () => {
     void load("forward", 60_000);
     await turn();
     expect(given).toEqual([
-      { bars: [], more: { forward: false, backward: false } },
+      { bars: [], more: { forward: true, backward: false } },
       { bars: [], more: { forward: true, backward: false } },
     ]);
     gateway.stored = [];

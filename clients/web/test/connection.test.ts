@@ -14,6 +14,7 @@ import { FakeSocket } from "./fake-socket";
 let phases: ConnectionPhase[];
 let received: ServerMessage[];
 let opened: number;
+let needed: boolean;
 let link: Connection;
 
 beforeEach(() => {
@@ -23,12 +24,14 @@ beforeEach(() => {
   phases = [];
   received = [];
   opened = 0;
-  link = new Connection("ws://gateway/v1/stream", FakeSocket, {
+  needed = true;
+  link = new Connection(() => "ws://gateway/v1/stream", FakeSocket, {
     opened: () => {
       opened += 1;
     },
     received: (message) => received.push(message),
     phaseChanged: (phase) => phases.push(phase),
+    needed: () => needed,
   });
   link.open();
 });
@@ -100,15 +103,18 @@ test("stays away for longer from an overloaded gateway", () => {
   expect(link.phase).toBe("connecting");
 });
 
-test.each([1002, 1003, 1007, 1008, 1009, 4002, 4004])("does not come back by itself after close code %i", (code) => {
-  FakeSocket.last.hello();
-  FakeSocket.last.end(code);
-  expect(link.phase).toBe("refused");
-  vi.advanceTimersByTime(120_000);
-  expect(FakeSocket.all).toHaveLength(1);
-  link.check();
-  expect(FakeSocket.all).toHaveLength(2);
-});
+test.each([1002, 1003, 1007, 1008, 1009, 4002, 4004, 4007])(
+  "does not come back by itself after close code %i",
+  (code) => {
+    FakeSocket.last.hello();
+    FakeSocket.last.end(code);
+    expect(link.phase).toBe("refused");
+    vi.advanceTimersByTime(120_000);
+    expect(FakeSocket.all).toHaveLength(1);
+    link.check();
+    expect(FakeSocket.all).toHaveLength(2);
+  },
+);
 
 test("waits as long as the gateway said before a planned end, once", () => {
   FakeSocket.last.hello();
@@ -198,10 +204,33 @@ describe("a check", () => {
   });
 });
 
+test("a connection that nobody needs is not replaced when it is lost", () => {
+  FakeSocket.last.hello();
+  needed = false;
+  FakeSocket.last.end(4003);
+  expect(link.phase).toBe("idle");
+  vi.advanceTimersByTime(120_000);
+  link.check();
+  expect(FakeSocket.all).toHaveLength(1);
+  link.open();
+  expect(FakeSocket.all).toHaveLength(2);
+});
+
+test("rests without a socket until it is needed", () => {
+  FakeSocket.last.hello();
+  link.rest();
+  expect(FakeSocket.last.closed).toBe(true);
+  expect(vi.getTimerCount()).toBe(0);
+  link.open();
+  expect(phases).toEqual(["connecting", "open", "idle", "connecting"]);
+});
+
 test("a closed link stays closed", () => {
   link.close();
   link.close();
   link.check();
+  link.rest();
+  link.open();
   expect(FakeSocket.all).toHaveLength(1);
   expect(phases).toEqual(["connecting", "closed"]);
 });

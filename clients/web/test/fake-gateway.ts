@@ -18,6 +18,7 @@ export class FakeGateway {
 
   constructor() {
     this.service = new KlineDataService({ url: "http://gateway/", WebSocket: FakeSocket, fetch: this.fetch });
+    this.service.stream.onConnection(() => {});
     FakeSocket.last.hello();
   }
 

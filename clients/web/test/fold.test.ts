@@ -75,6 +75,24 @@ describe("a snapshot", () => {
     expect(series).toEqual({ closed: [kline(1), kline(2)], forming: null });
     expect(change.kind).toBe("reset");
   });
+
+  test("that was recovered and fills a hole before the forming kline makes a chart draw anew", () => {
+    const hole: Series = { closed: [kline(1)], forming: forming(3) };
+    const { series, change } = foldSnapshot(
+      hole,
+      snapshot({ klines: [kline(2)], forming: forming(3), recovered: true }),
+      KEEP,
+    );
+    expect(series).toEqual({ closed: [kline(1), kline(2)], forming: forming(3) });
+    expect(change.kind).toBe("reset");
+  });
+
+  test.each([1, 2])("that was recovered does not form again what has closed: %d", (index) => {
+    const idle: Series = { closed: [kline(1), kline(2)], forming: null };
+    const { series, change } = foldSnapshot(idle, snapshot({ forming: forming(index), recovered: true }), KEEP);
+    expect(series).toEqual(idle);
+    expect(change.kind).toBe("none");
+  });
 });
 
 describe("an update of a kline channel", () => {

@@ -174,9 +174,19 @@ test("a stream continues from what is held only where that reaches far enough ba
   expect(past.load("SOLUSDT", "1m", 0)).toBeNull();
 });
 
-test("older klines are read up to an open time", async () => {
-  expect(await reader().older("BTCUSDT", "1m", 5, 10)).toHaveLength(3);
-  expect(String(requested[0])).toBe("http://gateway/v1/klines?symbol=BTCUSDT&interval=1m&limit=10&endTime=5");
+test("older klines are read before a time, newer ones after it, closed ones only", async () => {
+  answers = [() => json({ klines: [kline(1), forming(2)], stale: false })];
+  expect(await reader().older("BTCUSDT", "1m", 5, 10)).toEqual({ klines: [kline(1)], end: false });
+  expect(String(requested[0])).toBe("http://gateway/v1/klines?symbol=BTCUSDT&interval=1m&limit=10&endTime=4");
+  expect((await reader().newer("BTCUSDT", "1m", 5, 10)).klines).toEqual([kline(1)]);
+  expect(String(requested[1])).toBe("http://gateway/v1/klines?symbol=BTCUSDT&interval=1m&limit=10&startTime=6");
+});
+
+test("the data ends where the gateway says that there is none, and not while its source is away", async () => {
+  answers = [() => json({ klines: [], stale: false })];
+  expect(await reader().older("BTCUSDT", "1m", 5, 10)).toEqual({ klines: [], end: true });
+  answers = [() => json({ klines: [], stale: true })];
+  expect(await reader().older("BTCUSDT", "1m", 5, 10)).toEqual({ klines: [], end: false });
 });
 
 test("no more is asked for than the gateway gives", async () => {

@@ -27,7 +27,7 @@ afterEach(() => {
 });
 
 function make(options: Partial<ServiceOptions> = {}): KlineDataService {
-  return new KlineDataService({
+  const made = new KlineDataService({
     url: "https://gateway/prefix/",
     WebSocket: FakeSocket,
     fetch: async (url) => {
@@ -41,6 +41,8 @@ function make(options: Partial<ServiceOptions> = {}): KlineDataService {
     },
     ...options,
   });
+  made.stream.onConnection(() => {});
+  return made;
 }
 
 const turn = (): Promise<unknown> => vi.advanceTimersByTimeAsync(0);
@@ -184,8 +186,9 @@ test("of several at once, one that fails does not disturb the others", async () 
 });
 
 test("older klines are read past the cache", async () => {
-  expect(await service.fetchOlder("BTCUSDT", "1m", 1)).toHaveLength(3);
-  expect(service.stats).toMatchObject({ requests: 1, series: 0 });
+  expect((await service.fetchOlder("BTCUSDT", "1m", 1)).end).toBe(false);
+  expect((await service.fetchNewer("BTCUSDT", "1m", 1)).end).toBe(false);
+  expect(service.stats).toMatchObject({ requests: 2, series: 0 });
   expect(service.pageSize).toBe(500);
   FakeSocket.last.hello({ limits: { max_subscriptions: 1, max_message_bytes: 1, history_max: 300 } });
   expect(service.pageSize).toBe(300);
@@ -224,8 +227,35 @@ test("without a socket of its own it takes the environment's", () => {
   service.close();
   vi.stubGlobal("WebSocket", FakeSocket);
   service = new KlineDataService({ url: "http://gateway/" });
+  expect(FakeSocket.all.length).toBe(1);
+  service.subscribe("BTCUSDT", "1m", onKline);
   expect(FakeSocket.all.length).toBe(2);
   vi.unstubAllGlobals();
+});
+
+test("on a server it can be made, and reads history, without a socket and without a page", async () => {
+  service.close();
+  vi.stubGlobal("WebSocket", undefined);
+  service = new KlineDataService({ url: "/" });
+  const fetch = async () => new Response('{"klines":[],"stale":false}');
+  const reader = new KlineDataService({ url: "http://gateway", fetch });
+  expect(await reader.fetchKlines("BTCUSDT", "1m")).toMatchObject({ klines: [], stale: false });
+  reader.close();
+  vi.unstubAllGlobals();
+  expect(FakeSocket.all.length).toBe(1);
+});
+
+test("what is cached is not out of date because nothing needs a connection", async () => {
+  service.close();
+  const fetch = async () => new Response(JSON.stringify({ klines: [kline(1)], stale: false }));
+  service = new KlineDataService({ url: "http://gateway/", WebSocket: FakeSocket, fetch });
+  const stop = service.subscribe("BTCUSDT", "1m", onKline);
+  FakeSocket.last.hello();
+  await service.fetchKlines("ETHUSDT", "1m");
+  stop();
+  await vi.advanceTimersByTimeAsync(30_000);
+  expect(service.stream.info.phase).toBe("idle");
+  expect(await service.fetchKlines("ETHUSDT", "1m")).toMatchObject({ cached: true, stale: false });
 });
 
 test("a token goes along with requests and with each connection, as it is then", async () => {

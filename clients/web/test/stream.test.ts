@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { type KlineEvent, KlineStream, type TickerEvent } from "../src/client";
+import { LINGER_MS } from "../src/client/demand";
 import { forming, kline, MINUTE, snapshot, tickerSnapshot } from "./builders";
 import { FakeSocket } from "./fake-socket";
 
@@ -19,6 +20,7 @@ beforeEach(() => {
   tickers = [];
   // Without a rate, so that what is sent is about channels only.
   stream = new KlineStream({ url: URL, WebSocket: FakeSocket, maxRate: null });
+  connect(stream);
 });
 
 afterEach(() => {
@@ -27,6 +29,8 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
+/** Whoever listens to the connection needs it. */
+const connect = (stream: KlineStream): (() => void) => stream.onConnection(() => {});
 const turn = async (): Promise<void> => {
   await Promise.resolve();
 };
@@ -74,6 +78,7 @@ describe("the rate of updates", () => {
   async function asked(rates: { maxRate?: number | null; latencyMs?: number }, over = {}): Promise<unknown[]> {
     stream.close();
     stream = new KlineStream({ url: URL, WebSocket: FakeSocket, ...rates });
+    connect(stream);
     FakeSocket.last.hello(over);
     const sent = FakeSocket.last.take();
     // The next connection is told the same.
@@ -455,6 +460,81 @@ describe("a refusal", () => {
   });
 });
 
+describe("a connection", () => {
+  beforeEach(() => {
+    stream.close();
+    FakeSocket.all = [];
+    stream = new KlineStream({ url: () => URL, WebSocket: FakeSocket, maxRate: null });
+  });
+
+  test("is opened for the first subscription, and not before", async () => {
+    expect(stream.info.phase).toBe("idle");
+    const phases: string[] = [];
+    stream.onConnection((info) => phases.push(info.phase), { connect: false });
+    stream.check();
+    stream.reconnect();
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect([FakeSocket.all, phases]).toEqual([[], []]);
+    stream.ticker("BTCUSDT", listenTicker);
+    stream.klines("BTCUSDT", "1m", 300, listen);
+    expect(phases).toEqual(["connecting"]);
+    FakeSocket.last.hello();
+    expect(FakeSocket.last.take()).toHaveLength(2);
+    expect(FakeSocket.all).toHaveLength(1);
+  });
+
+  test("is released some time after the last subscription, and opened again for the next one", async () => {
+    const first = stream.ticker("BTCUSDT", listenTicker);
+    const second = stream.ticker("ETHUSDT", listenTicker);
+    FakeSocket.last.hello();
+    first.close();
+    await vi.advanceTimersByTimeAsync(LINGER_MS);
+    FakeSocket.last.say({ op: "heartbeat", t: 1 });
+    await vi.advanceTimersByTimeAsync(LINGER_MS);
+    FakeSocket.last.say({ op: "heartbeat", t: 1 });
+    expect(stream.info.phase).toBe("open");
+    second.close();
+    await vi.advanceTimersByTimeAsync(LINGER_MS - 1);
+    expect(stream.info.phase).toBe("open");
+    stream.ticker("BTCUSDT", listenTicker).close();
+    await vi.advanceTimersByTimeAsync(LINGER_MS);
+    expect(stream.info.phase).toBe("idle");
+    expect(FakeSocket.last.closed).toBe(true);
+    stream.ticker("BTCUSDT", listenTicker);
+    FakeSocket.last.hello();
+    expect(FakeSocket.last.take()).toEqual([{ op: "subscribe", id: expect.any(Number), channels: [TICKER] }]);
+    expect(FakeSocket.all).toHaveLength(2);
+  });
+
+  test("is not opened again without a subscription, as when the gateway closes it for want of one", async () => {
+    const stop = connect(stream);
+    FakeSocket.last.hello();
+    stop();
+    stop();
+    FakeSocket.last.end(4003);
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(stream.info.phase).toBe("idle");
+    expect(FakeSocket.all).toHaveLength(1);
+  });
+
+  test("that is closed is not opened for a subscription, nor released", async () => {
+    const subscription = stream.ticker("BTCUSDT", listenTicker);
+    stream.close();
+    subscription.close();
+    stream.ticker("BTCUSDT", listenTicker);
+    expect([FakeSocket.all.length, stream.info.phase]).toEqual([1, "closed"]);
+  });
+
+  test("without a WebSocket is an error of whoever needs one", () => {
+    vi.stubGlobal("WebSocket", undefined);
+    const own = new KlineStream({ url: URL });
+    expect(() => own.ticker("BTCUSDT", listenTicker)).toThrow("no WebSocket in this environment");
+    expect(() => own.ticker("BTCUSDT", listenTicker)).toThrow("no WebSocket in this environment");
+    expect(own.info.phase).toBe("idle");
+    vi.unstubAllGlobals();
+  });
+});
+
 test("messages of later protocols and of no interest are passed over", async () => {
   await joined();
   FakeSocket.last.say({ op: "fanfare" });
@@ -466,6 +546,7 @@ test("messages of later protocols and of no interest are passed over", async () 
 test("the environment's own WebSocket is used where none is given", () => {
   vi.stubGlobal("WebSocket", FakeSocket);
   const own = new KlineStream({ url: "ws://other/v1/stream" });
+  connect(own);
   expect(FakeSocket.last.url).toBe("ws://other/v1/stream");
   own.close();
   vi.unstubAllGlobals();

@@ -2,7 +2,8 @@
 // It reports what the chart itself holds, not what the page passed to it.
 
 import type { CacheStats, Level, StreamInfo, Visit } from "kline-gateway-client";
-import type { ShownBar } from "./chart";
+import type { ShownBar } from "./bars";
+import type { ScrollState } from "./scroll";
 import type { Shown } from "./selected-market";
 import type { View } from "./view";
 
@@ -20,6 +21,8 @@ export interface PageState {
   readonly bars: readonly ShownBar[];
   readonly openTimes: readonly number[];
   readonly newest: ShownBar | null;
+  /** Which part of the past is looked at, and what is loaded of it. */
+  readonly scroll: ScrollState;
   /** Open time of the newest closed kline: the resume cursor; 0: none. */
   readonly lastClosed: number;
   readonly lastPrice: number | null;

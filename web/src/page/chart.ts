@@ -13,33 +13,49 @@ import {
   HistogramSeries,
   type IChartApi,
   type ISeriesApi,
-  type Time,
-  type UTCTimestamp,
+  type Logical,
 } from "lightweight-charts";
+import { candleOf, type ShownBar, shownBar, timeOf } from "./bars";
 import { price } from "./format";
 import { barsShown, PRICES, RIGHT_BARS, VOLUMES } from "./geometry";
+import { Hold } from "./hold";
+import type { VisibleRange } from "./past";
+import { Viewport } from "./viewport";
 
-/** What the legend needs of the bar under the cursor. */
-export interface ShownBar {
-  readonly openTime: number;
-  readonly open: number;
-  readonly high: number;
-  readonly low: number;
-  readonly close: number;
-  readonly volume: number;
+/** What the chart cannot do alone, because it does not know what candles there are. */
+export interface Steering {
+  /** Another part of the chart is seen, or it was released. */
+  moved(): void;
+  /** To the first candle there is. */
+  toBeginning(): void;
+  toNewest(): void;
 }
 
-const SECOND_MS = 1_000;
-/** More than the 5,000 closed klines that the client library keeps. */
-const MAX_DRAWN = 6_000;
+/** Where the first candle stands in a chart that shows where the data begins, as a share of the width. */
+const BEGINNING = 0.15;
 
 export class CandleChart {
   readonly #box: HTMLElement;
   readonly #chart: IChartApi;
   readonly #candles: ISeriesApi<"Candlestick">;
   readonly #volumes: ISeriesApi<"Histogram">;
-  #drawn = 0;
-  #newest = 0;
+  readonly #hold: Hold;
+  readonly #view: Viewport;
+  #steering: Steering | null = null;
+  /** What keys do. */
+  readonly #acts: Record<string, () => void> = {
+    ArrowLeft: () => this.#view.turn(-0.1),
+    ArrowRight: () => this.#view.turn(0.1),
+    "+": () => this.#view.zoom(0.8),
+    "=": () => this.#view.zoom(0.8),
+    "-": () => this.#view.zoom(1.25),
+    Home: () => this.#steering?.toBeginning(),
+    End: () => this.#steering?.toNewest(),
+  };
+  /** Open times of the candles, s. */
+  #times: number[] = [];
+  /** Its candles change: what it says in between is not true. */
+  #drawing = false;
   #digits = 2;
   #upVolume = "";
   #downVolume = "";
@@ -69,8 +85,40 @@ export class CandleChart {
       const volume = move.seriesData.get(this.#volumes) as HistogramData | undefined;
       hovered(candle === undefined ? null : shownBar(candle, volume?.value ?? 0));
     });
+    this.#hold = new Hold(box, () => this.#steering?.moved());
+    this.#view = new Viewport(this.#chart.timeScale(), () => this.#steering?.moved());
+    this.#chart.timeScale().subscribeVisibleLogicalRangeChange(() => {
+      if (this.#drawing) return;
+      this.#hold.moved();
+      this.#steering?.moved();
+    });
     box.addEventListener("keydown", (event) => this.#steer(event));
     this.paint();
+  }
+
+  /** Whom to tell of what somebody does to the chart. */
+  set steering(steering: Steering) {
+    this.#steering = steering;
+    this.#hold.forget();
+  }
+
+  /** Whether somebody has moved the chart since `steering` was set, or `forget` was called. */
+  get touched(): boolean {
+    return this.#hold.touched;
+  }
+
+  forget(): void {
+    this.#hold.forget();
+  }
+
+  /** Whether it is being dragged, or still moves after that: its right end may not change until it is released. */
+  get held(): boolean {
+    return this.#hold.held;
+  }
+
+  /** What is seen of the candles; `null`: there are none. */
+  get range(): VisibleRange | null {
+    return this.#view.range;
   }
 
   /** Reads its colours from the style sheet; call it again when the colour scheme changes. */
@@ -107,29 +155,75 @@ export class CandleChart {
     );
   }
 
-  /** Draws everything again. `jump`: also scroll to the newest bars, as for another market. */
-  reset(bars: readonly Kline[], jump: boolean): void {
-    this.#candles.setData(bars.map(candleOf));
-    this.#volumes.setData(bars.map((bar) => this.#volumeOf(bar)));
-    this.#drawn = bars.length;
-    this.#newest = bars.at(-1)?.openTime ?? 0;
-    if (!jump) return;
+  /** Draws everything anew at the usual zoom, with the bar at `place` in the middle, or the newest bars at the right. */
+  reset(bars: readonly Kline[], place?: number): void {
+    this.#setData(bars);
     const shown = barsShown(this.#box.clientWidth);
-    this.#chart.priceScale("right").applyOptions({ autoScale: true });
-    this.#chart.timeScale().setVisibleLogicalRange({ from: bars.length - shown, to: bars.length + RIGHT_BARS });
+    const half = (shown + RIGHT_BARS) / 2;
+    this.fitPrices();
+    this.#view.show(
+      place === undefined
+        ? { from: bars.length - shown, to: bars.length + RIGHT_BARS }
+        : { from: place - half, to: place + half },
+    );
+  }
+
+  /**
+   * Draws everything anew, at the same zoom. `stay`: what is seen stays where it is, whatever candles come or go on either
+   * side; otherwise the distance to the last one does.
+   */
+  redraw(bars: readonly Kline[], stay: boolean): void {
+    const [range, before] = [this.range, this.#times];
+    this.#setData(bars);
+    if (range === null || bars.length === 0) return;
+    // A candle that is seen, where there is one.
+    const place = Math.max(0, Math.min(Math.floor(range.to), before.length - 1));
+    const now = this.#times.indexOf(before[place] ?? 0);
+    const moved = stay && now >= 0 ? now - place : bars.length - before.length;
+    this.#view.scroll(range.to + moved, range);
   }
 
   /** Draws the newest bar or the one after it; the chart throws at an older one. */
   push(bar: Kline): void {
     this.#candles.update(candleOf(bar));
     this.#volumes.update(this.#volumeOf(bar));
-    this.#drawn += bar.openTime === this.#newest ? 0 : 1;
-    this.#newest = bar.openTime;
+    const time = timeOf(bar);
+    if (this.#times.at(-1) !== time) this.#view.count = this.#times.push(time);
   }
 
-  /** Whether it has far more bars than a series: the chart drops none by itself, however long the page is open. */
-  get full(): boolean {
-    return this.#drawn > MAX_DRAWN;
+  /** Whether a bar is the newest one drawn, or older. */
+  has(bar: Kline): boolean {
+    return timeOf(bar) <= (this.#times.at(-1) ?? 0);
+  }
+
+  /** Scales the prices to what is seen, where somebody has scaled them by hand. */
+  fitPrices(): void {
+    this.#chart.priceScale("right").applyOptions({ autoScale: true });
+  }
+
+  /** Scrolls to the newest bar, at the same zoom. */
+  toNewest(): void {
+    this.#view.toNewest();
+  }
+
+  /** Scrolls the bar at this place into the middle, at the same zoom. */
+  center(place: number): void {
+    this.#view.scrollTo(place, 0.5);
+  }
+
+  /** Scrolls to the first bar, at the same zoom. */
+  toFirst(): void {
+    this.#view.scrollTo(0, BEGINNING);
+  }
+
+  /** Pixels from the left where the bar at this place is; `null` where there is no chart yet. */
+  xOf(place: number): number | null {
+    return this.#chart.timeScale().logicalToCoordinate(place as Logical);
+  }
+
+  /** Whether the last bar is the market's newest: only then its price is marked on the scale. */
+  setLive(live: boolean): void {
+    this.#candles.applyOptions({ lastValueVisible: live, priceLineVisible: live });
   }
 
   setDigits(digits: number): void {
@@ -150,33 +244,21 @@ export class CandleChart {
   }
 
   #steer(event: KeyboardEvent): void {
-    const scale = this.#chart.timeScale();
-    const range = scale.getVisibleLogicalRange();
-    if (range === null || event.ctrlKey || event.metaKey || event.altKey) return;
-    const width = range.to - range.from;
-    const zoom = (factor: number): void =>
-      scale.setVisibleLogicalRange({ from: range.to - width * factor, to: range.to });
-    switch (event.key) {
-      case "ArrowLeft":
-        scale.scrollToPosition(scale.scrollPosition() - width / 10, false);
-        break;
-      case "ArrowRight":
-        scale.scrollToPosition(Math.min(RIGHT_BARS, scale.scrollPosition() + width / 10), false);
-        break;
-      case "+":
-      case "=":
-        zoom(0.8);
-        break;
-      case "-":
-        zoom(1.25);
-        break;
-      case "End":
-        scale.scrollToRealTime();
-        break;
-      default:
-        return;
-    }
+    if (this.range === null || event.ctrlKey || event.metaKey || event.altKey) return;
+    const act = this.#acts[event.key];
+    if (act === undefined) return;
     event.preventDefault();
+    this.#hold.touch();
+    act();
+  }
+
+  #setData(bars: readonly Kline[]): void {
+    this.#drawing = true;
+    this.#candles.setData(bars.map(candleOf));
+    this.#volumes.setData(bars.map((bar) => this.#volumeOf(bar)));
+    this.#times = bars.map(timeOf);
+    this.#view.count = bars.length;
+    this.#drawing = false;
   }
 
   #volumeOf(bar: Kline): HistogramData {
@@ -186,16 +268,4 @@ export class CandleChart {
       color: bar.close < bar.open ? this.#downVolume : this.#upVolume,
     };
   }
-}
-
-function timeOf(bar: Kline): UTCTimestamp {
-  return (bar.openTime / SECOND_MS) as UTCTimestamp;
-}
-
-function candleOf(bar: Kline): CandlestickData<Time> {
-  return { time: timeOf(bar), open: bar.open, high: bar.high, low: bar.low, close: bar.close };
-}
-
-function shownBar({ time, open, high, low, close }: CandlestickData, volume: number): ShownBar {
-  return { openTime: (time as UTCTimestamp) * SECOND_MS, open, high, low, close, volume };
 }

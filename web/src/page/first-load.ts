@@ -13,7 +13,7 @@ const PATIENCE_MS = 2_000;
 export const base = document.baseURI;
 
 export const firstMarkets: Promise<Markets> = fetchMarkets(base, { token: token() });
-/** `null`: the request failed or took too long, or there is no market. */
+/** `null`: the request failed or took too long, there is no market, or the past is asked for, not the newest candles. */
 export const firstAnswer: Promise<KlinesAnswer | null> = firstKlines().catch(() => null);
 
 // A failure is handled where the list is used; without this line the browser would report it as unhandled before.
@@ -27,6 +27,11 @@ async function firstKlines(): Promise<KlinesAnswer | null> {
     if (route.symbol === "") return null;
     history.replaceState(null, "", formatHash(route));
   }
+  if (route.at !== null) return null;
   const signal = AbortSignal.timeout(PATIENCE_MS);
-  return fetchKlines(base, { ...route, limit: HISTORY }, { signal, token: token() });
+  return fetchKlines(
+    base,
+    { symbol: route.symbol, interval: route.interval, limit: HISTORY },
+    { signal, token: token() },
+  );
 }

@@ -1,7 +1,7 @@
 // Paints what is above and around the chart: price, 24 h figures, legend, badge, countdown, footer.
 
 import type { CacheStats, FreshnessReason, Level, StreamInfo, Ticker } from "kline-gateway-client";
-import type { ShownBar } from "./chart";
+import type { ShownBar } from "./bars";
 import { element, make, setText } from "./dom";
 import { age, compact, countdown, percent, price, sign } from "./format";
 import { type Gap, gapsText } from "./gaps";

@@ -7,6 +7,7 @@ export interface KeyEvents {
   interval(step: number): void;
   connection(): void;
   scheme(): void;
+  date(): void;
 }
 
 export function wireKeys(events: KeyEvents): void {
@@ -31,6 +32,11 @@ export function wireKeys(events: KeyEvents): void {
         break;
       case "t":
         events.scheme();
+        break;
+      case "g":
+        // Not into the field that opens.
+        event.preventDefault();
+        events.date();
         break;
     }
   });

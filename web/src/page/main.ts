@@ -2,8 +2,11 @@
 
 import { checkOnWake, freshness, KlineDataService, type Level } from "kline-gateway-client";
 import { token } from "./access";
+import { Address } from "./address";
+import { showAttribution } from "./attribution";
 import { expose } from "./automation";
-import { CandleChart, type ShownBar } from "./chart";
+import type { ShownBar } from "./bars";
+import { CandleChart } from "./chart";
 import { ConnectionPanel } from "./connection";
 import { element, nextFrame, oncePerFrame, setText } from "./dom";
 import { base, firstAnswer, firstMarkets } from "./first-load";
@@ -28,6 +31,7 @@ import { MarketLists } from "./market-lists";
 import { MarketList } from "./markets";
 import { loadLearned, saveLearned } from "./memory";
 import { listed } from "./order";
+import { Position } from "./position";
 import { complete, formatHash, parseHash, type Route } from "./route";
 import { nextScheme, scheme } from "./scheme";
 import { SelectedMarket } from "./selected-market";
@@ -57,14 +61,16 @@ const chart = new CandleChart(element("chart"), (bar) => {
   hovered = bar;
   paintSoon();
 });
-const intervals = new IntervalBar(element("intervals"), (interval) => go({ ...selected.route, interval }));
+const address = new Address();
+const position = new Position(chart, () => selected.candles);
+const intervals = new IntervalBar(element("intervals"), (interval) => goTo({ interval }));
 const list = new MarketList(
   { list: element("market-list"), search: element<HTMLInputElement>("search"), none: element("market-none") },
   service,
   {
     chosen: (symbol) => {
       closeSheet();
-      go({ ...selected.route, symbol });
+      goTo({ symbol });
     },
     considered: (symbol) => service.hint(symbol, selected.route.interval),
   },
@@ -91,7 +97,7 @@ const markets = new MarketLists((first) => {
 });
 const closeSheet = wireSheet({ opened: () => list.focus(), closed: () => list.clear() });
 
-let selected = new SelectedMarket({ symbol: "", interval: "" }, stream, chart, paintSoon);
+let selected = new SelectedMarket({ symbol: "", interval: "", at: null }, service, chart, paintSoon);
 let hovered: ShownBar | null = null;
 let view: View = { kind: "loading" };
 let level: Level = "yellow";
@@ -106,9 +112,15 @@ function go(route: Route): void {
   follow();
 }
 
-/** Goes to a neighbour of the selected market or interval, if there is one. */
+/** Goes to another market, or another interval of the same time; `null`: there is none. */
 function goTo({ symbol, interval }: { readonly symbol?: string | null; readonly interval?: string | null }): void {
-  go({ symbol: symbol ?? selected.route.symbol, interval: interval ?? selected.route.interval });
+  if (typeof symbol === "string") go({ ...selected.route, symbol, at: null });
+  else if (typeof interval === "string") go({ ...shownRoute(), interval });
+}
+
+/** What is looked at. */
+function shownRoute(): Route {
+  return { ...selected.route, at: selected.candles.state.at };
 }
 
 /** Selects the market and interval of the address, as far as it names them and the lists are known. */
@@ -117,15 +129,18 @@ function follow(): void {
   const { lists } = markets;
   const route = lists === null ? asked : complete(asked, lists.symbols, lists.intervals);
   if (route.symbol === "" || route.interval === "") return;
-  if (location.hash !== formatHash(route)) history.replaceState(null, "", formatHash(route));
+  const before = address.at;
+  address.show(route);
   if (route.symbol !== selected.route.symbol || route.interval !== selected.route.interval) select(route);
+  else if (route.at === null && before !== null) selected.candles.toNewest();
+  else if (route.at !== null && route.at !== before) selected.candles.goTo(route.at);
 }
 
 function select(route: Route, askedAt?: number): void {
   const before = selected;
   hovered = null;
   if (route.symbol !== before.route.symbol) priceBefore = null;
-  selected = new SelectedMarket(route, stream, chart, paintSoon, askedAt);
+  selected = new SelectedMarket(route, service, chart, paintSoon, askedAt);
   // After the new one has subscribed: channels that both need are shared, not requested again.
   before.close();
   prefetch();
@@ -154,6 +169,9 @@ function paint(): void {
   showTicker(selected.ticker, digits);
   showLegend(hovered ?? selected.newest, digits);
   showSource(selected.shown);
+  const { at, loading } = selected.candles.state;
+  // Of a position that is still loaded the address is right and the chart is not.
+  if (loading !== "there") address.moved(at, shownRoute);
   if (firstChartMs !== null || selected.shown === null) return;
   firstChartMs = performance.now();
   // The next task runs after this frame, in which the chart draws its candles.
@@ -188,7 +206,8 @@ function paintState(): void {
     ...route,
     markets: markets.state,
     bars: selected.bars,
-    status: status.state,
+    // The candles that are looked at come over HTTP.
+    status: selected.candles.state.loading === "there" ? "waiting" : status.state,
     error: status.error ?? null,
     connection: phase,
     waitedMs: now - selected.since,
@@ -203,6 +222,7 @@ function paintState(): void {
   panel.paint();
   showCountdown(newest === null ? null : newest.closeTime + 1 - (now + clockOffsetMs));
   showNotice(view);
+  position.paint();
 }
 
 function showRate(before: number): void {
@@ -216,7 +236,7 @@ function showRate(before: number): void {
 
 element("notice-button").addEventListener("click", () => {
   stream.check();
-  select(selected.route);
+  select(shownRoute());
 });
 wireTokenForm(() => {
   stream.reconnect();
@@ -248,10 +268,13 @@ wireKeys({
   interval: (step) => goTo({ interval: intervals.neighbour(step) }),
   connection: () => panel.toggle(),
   scheme: changeScheme,
+  date: () => position.askDate(),
 });
 
 expose(() => ({
-  ...selected.route,
+  symbol: selected.route.symbol,
+  interval: selected.route.interval,
+  scroll: selected.candles.state,
   view: view.kind,
   level,
   channel: selected.status.state,
@@ -275,7 +298,7 @@ async function start(): Promise<void> {
     service.preload(answer);
     const { symbol, interval } = answer;
     // 0: the start of the navigation.
-    select({ symbol, interval }, 0);
+    select({ symbol, interval, at: null }, 0);
   }
   follow();
   await nextFrame();
@@ -283,5 +306,7 @@ async function start(): Promise<void> {
 }
 
 void start();
+// The chart does not wait for it, and does without it.
+showAttribution().catch(() => {});
 setInterval(paintState, CLOCK_MS);
 showRate(0);

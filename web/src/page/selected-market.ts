@@ -4,8 +4,8 @@ import {
   allKlines,
   type ChannelStatus,
   type Kline,
+  type KlineDataService,
   type KlineEvent,
-  type KlineStream,
   newestClosed,
   newestKline,
   type Series,
@@ -17,6 +17,7 @@ import { HISTORY } from "./first-load";
 import { type Gap, gapsIn } from "./gaps";
 import { digitsOfBars, digitsOfTicker } from "./precision";
 import type { Route } from "./route";
+import { ScrolledCandles } from "./scroll";
 
 /** Where the first candles came from, and how long after the choice the chart had them. */
 export interface Shown {
@@ -33,6 +34,8 @@ export class SelectedMarket {
   readonly #firstSource: Shown["from"];
   readonly #chart: CandleChart;
   readonly #changed: () => void;
+  /** What the chart holds of it. */
+  readonly candles: ScrolledCandles;
   #subscriptions: readonly Subscription[] = [];
   #starting = true;
   #series: Series = { closed: [], forming: null };
@@ -40,19 +43,29 @@ export class SelectedMarket {
   #digits = 0;
   #shown: Shown | null = null;
   #gaps: readonly Gap[] = [];
+  /** Of which candles these are. */
+  #gapsOf = "";
 
   /**
    * A route with an empty part selects nothing. `requestedAt`: when the page requested the candles before this (ms since the
    * start of the navigation); the cached candles then came from the gateway just now.
    */
-  constructor(route: Route, stream: KlineStream, chart: CandleChart, changed: () => void, requestedAt?: number) {
+  constructor(route: Route, service: KlineDataService, chart: CandleChart, changed: () => void, requestedAt?: number) {
     this.route = route;
     this.#requestedAt = requestedAt ?? performance.now();
     this.#firstSource = requestedAt === undefined ? "cache" : "gateway";
     this.#chart = chart;
     this.#changed = changed;
-    chart.reset([], false);
+    this.candles = new ScrolledCandles(route, service, chart, {
+      loaded: (klines) => this.#showDigits(klines),
+      changed: () => {
+        this.#noteShown("gateway");
+        changed();
+      },
+    });
+    if (route.at !== null) this.candles.goTo(route.at);
     chart.setSecondsVisible(route.interval.endsWith("s"));
+    const { stream } = service;
     this.#subscriptions =
       route.symbol === "" || route.interval === ""
         ? []
@@ -68,6 +81,7 @@ export class SelectedMarket {
 
   close(): void {
     for (const subscription of this.#subscriptions) subscription.close();
+    this.candles.close();
   }
 
   get ticker(): Ticker | null {
@@ -82,8 +96,9 @@ export class SelectedMarket {
     return newestClosed(this.#series);
   }
 
+  /** Candles in the chart. */
   get bars(): number {
-    return this.#series.closed.length + (this.#series.forming === null ? 0 : 1);
+    return this.candles.bars.length;
   }
 
   get price(): number | null {
@@ -96,6 +111,10 @@ export class SelectedMarket {
 
   /** Where candles are missing. */
   get gaps(): readonly Gap[] {
+    const newest = this.candles.bars.at(-1);
+    const key = `${this.candles.bars[0]?.openTime} ${this.bars} ${newest?.openTime}`;
+    if (key !== this.#gapsOf) this.#gaps = gapsIn(this.candles.bars);
+    this.#gapsOf = key;
     return this.#gaps;
   }
 
@@ -120,30 +139,27 @@ export class SelectedMarket {
 
   #klines(event: KlineEvent): void {
     if (event.kind === "reset") {
-      const jump = this.bars === 0;
-      const bars = allKlines(event.series);
-      this.#take(event.series, bars);
-      this.#chart.reset(bars, jump);
-      if (this.#shown === null && bars.length > 0) {
-        // Cached candles arrive within the constructor, others later.
-        this.#shown = {
-          from: this.#starting ? this.#firstSource : "gateway",
-          ms: performance.now() - this.#requestedAt,
-        };
-      }
+      this.#series = event.series;
+      this.#showDigits(allKlines(event.series));
+      this.candles.reset(event.series);
+      // Cached candles arrive within the constructor, others later.
+      this.#noteShown(this.#starting ? this.#firstSource : "gateway");
     } else if (event.kind === "klines") {
-      this.#take(event.series, event.klines);
-      for (const bar of event.klines) this.#chart.push(bar);
-      if (this.#chart.full) this.#chart.reset(allKlines(event.series), false);
+      this.#series = event.series;
+      this.#showDigits(event.klines);
+      this.candles.push(event.klines, event.series);
     }
     this.#changed();
   }
 
-  #take(series: Series, bars: readonly Kline[]): void {
-    const digits = digitsOfBars(this.#digits, bars);
+  #noteShown(from: Shown["from"]): void {
+    if (this.#shown !== null || this.bars === 0) return;
+    this.#shown = { from, ms: performance.now() - this.#requestedAt };
+  }
+
+  #showDigits(klines: readonly Kline[]): void {
+    const digits = digitsOfBars(this.#digits, klines);
     if (digits !== this.#digits || this.bars === 0) this.#chart.setDigits(digits);
     this.#digits = digits;
-    if (series.closed !== this.#series.closed) this.#gaps = gapsIn(allKlines(series));
-    this.#series = series;
   }
 }

@@ -71,11 +71,11 @@ export function klineChartLoader(service: KlineDataService, { onReset = () => {}
         // The chart would take a late answer for the market that is shown now.
         if (own !== inits) return;
         given = klines.at(-1)?.openTime ?? null;
-        callback(klines.map(candle), { forward: klines.length >= service.pageSize, backward: false });
+        callback(klines.map(candle), { forward: true, backward: false });
       } else if (type === "forward" && timestamp !== null) {
         const own = inits;
-        const [older, more] = await service.fetchOlder(symbol.ticker, interval, timestamp - 1, service.pageSize).then(
-          (found) => [found, found.length >= service.pageSize] as const,
+        const [older, more] = await service.fetchOlder(symbol.ticker, interval, timestamp, service.pageSize).then(
+          ({ klines, end }) => [klines, !end] as const,
           // The chart asks again when the user scrolls there again.
           () => [[], true] as const,
         );

@@ -1,6 +1,7 @@
 // A datafeed for TradingView's Advanced Charts: symbols from the gateway's UDF, bars from the cache and the stream.
 // Written against the documented Datafeed API; the library itself is not public and not needed here.
 
+import { addressOf } from "../client/address.ts";
 import type { Kline, KlineDataService } from "../client/index.ts";
 import { follow } from "./follow.ts";
 
@@ -49,7 +50,7 @@ export function datafeed(service: KlineDataService, { url, fetch = globalThis.fe
   /** Open time of the newest bar the library was given, by series. */
   const given = new Map<string, number>();
   const ask = async <Answer>(path: string, parameters: Readonly<Record<string, string>> = {}): Promise<Answer> => {
-    const requested = new URL(`udf/${path}`, url);
+    const requested = addressOf(`udf/${path}`, url);
     for (const [name, value] of Object.entries(parameters)) requested.searchParams.set(name, value);
     const response = await fetch(requested);
     const answer = (await response.json()) as Answer & { readonly s?: string; readonly errmsg?: string };
@@ -91,10 +92,10 @@ export function datafeed(service: KlineDataService, { url, fetch = globalThis.fe
         if (newest !== undefined) given.set(`${symbol}/${interval}`, newest.openTime);
         let all = bars;
         for (let more = true; more && all.length < countBack; ) {
-          const before = (all[0]?.openTime ?? to * SECOND_MS) - 1;
-          const older = await service.fetchOlder(symbol, interval, before, service.pageSize);
-          all = [...older, ...all];
-          more = older.length >= service.pageSize;
+          const before = all[0]?.openTime ?? to * SECOND_MS;
+          const { klines } = await service.fetchOlder(symbol, interval, before, service.pageSize);
+          all = [...klines, ...all];
+          more = klines.length > 0;
         }
         return all.map(bar);
       };

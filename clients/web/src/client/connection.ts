@@ -4,8 +4,11 @@
 import { backoffMs } from "./backoff.ts";
 import type { ClientCommand, Hello, ServerMessage } from "./types.ts";
 
-/** `refused`: the gateway closed with a code that forbids reconnecting; only `check()` tries again. */
-export type ConnectionPhase = "connecting" | "open" | "waiting" | "refused" | "closed";
+/**
+ * `idle`: nothing needs a connection. `refused`: the gateway closed with a code that forbids reconnecting; only `check()`
+ * tries again. `closed`: for good.
+ */
+export type ConnectionPhase = "idle" | "connecting" | "open" | "waiting" | "refused" | "closed";
 
 /** What the library needs of a WebSocket: the browser's, Node's and the `ws` package's all have it. */
 export interface Socket {
@@ -26,6 +29,8 @@ export interface ConnectionEvents {
   opened(hello: Hello): void;
   received(message: ServerMessage): void;
   phaseChanged(phase: ConnectionPhase): void;
+  /** Whether a connection that is lost is to be replaced. */
+  needed(): boolean;
 }
 
 export const SUBPROTOCOL = "kline.v1.json";
@@ -41,17 +46,17 @@ export const STABLE_MS = 10_000;
 
 const OPEN = 1;
 
-const FINAL_CODES: ReadonlySet<number> = new Set([1002, 1003, 1007, 1008, 1009, 4002, 4004]);
+const FINAL_CODES: ReadonlySet<number> = new Set([1002, 1003, 1007, 1008, 1009, 4002, 4004, 4007]);
 const OVERLOADED = 1013;
 const OVERLOADED_FAILURES = 4;
 
 export class Connection {
-  readonly #url: string;
-  readonly #Socket: SocketConstructor;
+  readonly #url: () => string;
+  readonly #Socket: SocketConstructor | undefined;
   readonly #events: ConnectionEvents;
   readonly #token: () => string | null;
   #socket: Socket | null = null;
-  #phase: ConnectionPhase = "closed";
+  #phase: ConnectionPhase = "idle";
   #failures = 0;
   #openedAt = 0;
   #lastMessageAt = 0;
@@ -61,9 +66,10 @@ export class Connection {
   #retryMs: number | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
+  /** `Socket`: the environment's own if undefined. `url` and `token` are asked at each connection. */
   constructor(
-    url: string,
-    Socket: SocketConstructor,
+    url: () => string,
+    Socket: SocketConstructor | undefined,
     events: ConnectionEvents,
     token: () => string | null = () => null,
   ) {
@@ -82,8 +88,16 @@ export class Connection {
     return this.#lastMessageAt;
   }
 
+  /** Connects, if nothing has so far. Throws if the environment has no WebSocket and none was given. */
   open(): void {
-    if (this.#socket === null) this.#connect();
+    if (this.#phase === "idle") this.#connect();
+  }
+
+  /** Nothing needs the connection for now. */
+  rest(): void {
+    if (this.#phase === "closed") return;
+    this.#drop();
+    this.#setPhase("idle");
   }
 
   /** Closes for good; no timer and no handler is left. */
@@ -117,8 +131,15 @@ export class Connection {
 
   #connect(): void {
     this.#drop();
+    const Socket = this.#Socket ?? (globalThis.WebSocket as SocketConstructor | undefined);
+    if (Socket === undefined) {
+      throw new Error(
+        "There is no WebSocket in this environment (Node has one from version 22 on). Pass one in the options, " +
+          "for example `WebSocket` of the package `ws`.",
+      );
+    }
     const token = this.#token();
-    const socket = new this.#Socket(this.#url, [SUBPROTOCOL, ...(token ? [TOKEN_SUBPROTOCOL + token] : [])]);
+    const socket = new Socket(this.#url(), [SUBPROTOCOL, ...(token ? [TOKEN_SUBPROTOCOL + token] : [])]);
     this.#socket = socket;
     socket.onmessage = (event: { data: unknown }) => this.#received(event.data);
     socket.onclose = (event: { code: number }) => this.#disconnected(event.code);
@@ -156,6 +177,10 @@ export class Connection {
     this.#drop();
     if (FINAL_CODES.has(code)) {
       this.#setPhase("refused");
+      return;
+    }
+    if (!this.#events.needed()) {
+      this.#setPhase("idle");
       return;
     }
     if (connectedMs >= STABLE_MS) this.#failures = 0;

@@ -31,18 +31,20 @@ const NONE: Change = { kind: "none" };
 
 /** `maxKlines`: the most closed klines to keep; the oldest are dropped first. */
 export function foldSnapshot(before: Series, snapshot: KlineSnapshot, maxKlines: number): Folded {
-  const forming = snapshot.forming;
   if (snapshot.recovered !== true) {
-    return { series: { closed: snapshot.klines.slice(-maxKlines), forming }, change: RESET };
+    return { series: { closed: snapshot.klines.slice(-maxKlines), forming: snapshot.forming }, change: RESET };
   }
   const last = newestClosed(before);
-  const missed = snapshot.klines.filter((kline) => last === null || kline.openTime > last.openTime);
+  const isAfter = (kline: Kline): boolean => last === null || kline.openTime > last.openTime;
+  const missed = snapshot.klines.filter(isAfter);
   const closed = missed.length === 0 ? before.closed : [...before.closed, ...missed].slice(-maxKlines);
+  // What has closed here already does not form again, as where another gateway answers that is behind.
+  const forming = snapshot.forming !== null && isAfter(snapshot.forming) ? snapshot.forming : null;
   const klines = forming === null ? missed : [...missed, forming];
-  // The forming kline shown so far may be newer than anything the gateway has now: a chart cannot take a kline back.
-  const shown = before.forming?.openTime ?? 0;
-  const newest = klines.at(-1)?.openTime ?? last?.openTime ?? 0;
-  const change: Change = shown > newest ? RESET : klines.length === 0 ? NONE : { kind: "klines", klines };
+  // A chart takes no kline back, and none before its newest: it drew a hole, or its forming kline is not known here.
+  const first = klines[0]?.openTime ?? last?.openTime ?? 0;
+  const change: Change =
+    (before.forming?.openTime ?? 0) > first ? RESET : klines.length === 0 ? NONE : { kind: "klines", klines };
   return { series: { closed, forming }, change };
 }
 

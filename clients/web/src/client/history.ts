@@ -1,12 +1,15 @@
 // Stored klines and the lists of symbols and intervals, over HTTP. One function per path.
 
+import { addressOf } from "./address.ts";
 import type { Kline } from "./types.ts";
 
 export interface KlinesQuery {
   readonly symbol: string;
   readonly interval: string;
   readonly limit?: number;
-  /** The newest open time wanted, ms. */
+  /** The oldest open time wanted, ms: the first `limit` klines from there on. */
+  readonly startTime?: number;
+  /** The newest open time wanted, ms: without `startTime` the last `limit` klines up to there. */
   readonly endTime?: number;
 }
 
@@ -20,6 +23,17 @@ export interface KlinesAnswer {
   readonly derived?: boolean;
   /** Open times that are missing between the klines. */
   readonly gaps?: readonly { readonly from: number; readonly to: number }[];
+}
+
+/** Closed klines before or after a given one. */
+export interface KlinesPage {
+  /** Ascending by open time. */
+  readonly klines: readonly Kline[];
+  /**
+   * The gateway has said that there is nothing further in this direction: it had no such kline, and its source was not
+   * disconnected. A page with fewer klines than asked for is no such word.
+   */
+  readonly end: boolean;
 }
 
 export interface Markets {
@@ -49,17 +63,18 @@ export class HttpError extends Error {
 
 /** `GET /v1/klines`; `base` is the gateway's address. */
 export async function fetchKlines(base: string, query: KlinesQuery, options: FetchOptions = {}): Promise<KlinesAnswer> {
-  const url = new URL("v1/klines", base);
+  const url = addressOf("v1/klines", base);
   url.searchParams.set("symbol", query.symbol);
   url.searchParams.set("interval", query.interval);
   if (query.limit !== undefined) url.searchParams.set("limit", String(query.limit));
+  if (query.startTime !== undefined) url.searchParams.set("startTime", String(query.startTime));
   if (query.endTime !== undefined) url.searchParams.set("endTime", String(query.endTime));
   return (await get(url, options)) as unknown as KlinesAnswer;
 }
 
 /** `GET /v1/symbols`: what there is to subscribe to. */
 export async function fetchMarkets(base: string, options: FetchOptions = {}): Promise<Markets> {
-  return (await get(new URL("v1/symbols", base), options)) as unknown as Markets;
+  return (await get(addressOf("v1/symbols", base), options)) as unknown as Markets;
 }
 
 async function get(

@@ -5,18 +5,14 @@ export type { Rates } from "./commands.ts";
 export type { ConnectionPhase, Socket, SocketConstructor } from "./connection.ts";
 export { allKlines, newestClosed, newestKline, type Series } from "./fold.ts";
 export { type Freshness, type FreshnessReason, freshness, type Level } from "./freshness.ts";
-export { fetchKlines, fetchMarkets, HttpError, type KlinesAnswer, type Markets } from "./history.ts";
+export { fetchKlines, fetchMarkets, HttpError, type KlinesAnswer, type KlinesPage, type Markets } from "./history.ts";
 export { CORRELATIONS, type Correlations, type Learned, Predictor } from "./predictor.ts";
 export type { PrefetchOptions } from "./prefetch.ts";
 export type { Klines } from "./reader.ts";
-export {
-  KlineDataService,
-  type SeriesStatus,
-  type ServiceOptions,
-  type SubscribeOptions,
-  type Visit,
-} from "./service.ts";
+export { KlineDataService, type ServiceOptions, type SubscribeOptions, type Visit } from "./service.ts";
 export type { CacheStats, Timing } from "./stats.ts";
-export { KlineStream, type StreamInfo, type StreamOptions, type Subscription } from "./stream.ts";
+export type { SeriesStatus } from "./status.ts";
+export { KlineStream, type StreamOptions, type Subscription } from "./stream.ts";
+export type { StreamInfo } from "./stream-info.ts";
 export type { Kline, StaleReason, ThrottleReason, Ticker } from "./types.ts";
 export { checkOnWake } from "./wake.ts";

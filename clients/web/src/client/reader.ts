@@ -4,7 +4,7 @@
 import { backoffMs } from "./backoff.ts";
 import { Breaker } from "./breaker.ts";
 import { type CachedSeries, SeriesCache } from "./cache.ts";
-import { fetchKlines, HttpError, type KlinesAnswer, type KlinesQuery } from "./history.ts";
+import { fetchKlines, HttpError, type KlinesAnswer, type KlinesPage, type KlinesQuery } from "./history.ts";
 import { type CacheStats, Stopwatch } from "./stats.ts";
 import type { Kline } from "./types.ts";
 
@@ -108,9 +108,14 @@ export class Reader {
     }
   }
 
-  /** Klines up to an open time, for scrolling back. Not cached: they are rarely needed twice. */
-  async older(symbol: string, interval: string, endTime: number, limit: number): Promise<readonly Kline[]> {
-    return (await this.#ask({ symbol, interval, limit: this.#bound(limit), endTime })).klines;
+  /** Closed klines that opened before a time, ms, for scrolling back. Not cached: they are rarely needed twice. */
+  async older(symbol: string, interval: string, before: number, limit: number): Promise<KlinesPage> {
+    return page(await this.#ask({ symbol, interval, limit: this.#bound(limit), endTime: before - 1 }));
+  }
+
+  /** The first closed klines that opened after a time, ms. Not cached. */
+  async newer(symbol: string, interval: string, after: number, limit: number): Promise<KlinesPage> {
+    return page(await this.#ask({ symbol, interval, limit: this.#bound(limit), startTime: after + 1 }));
   }
 
   /** Fills the cache in advance. */
@@ -133,6 +138,11 @@ export class Reader {
     if (entry === null || entry.requested < history || entry.klines.length === 0) return null;
     this.#used(symbol, interval, entry);
     return entry;
+  }
+
+  /** What is cached, without counting as a use; the same object until it changes. */
+  peek(symbol: string, interval: string): CachedSeries | null {
+    return this.#cache.peek(symbol, interval);
   }
 
   /** For the stream: caches a series that has no listener any more. */
@@ -232,6 +242,10 @@ export class Reader {
       this.#breaker.failed(Date.now());
     }
   }
+}
+
+function page({ klines, stale }: KlinesAnswer): KlinesPage {
+  return { klines: klines.filter(({ isClosed }) => isClosed), end: klines.length === 0 && !stale };
 }
 
 /** Whether the gateway works and rejects the request: an immediate retry cannot succeed. */

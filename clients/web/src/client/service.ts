@@ -1,18 +1,19 @@
 // One object for an application: history through a cache, updates through one socket, and the status of both.
 // It joins reader, stream and prefetcher, and holds no klines itself.
 
-import type { ChannelStatus, KlineEvent } from "./channel.ts";
+import { streamAddress } from "./address.ts";
+import type { KlineEvent } from "./channel.ts";
 import type { Rates } from "./commands.ts";
 import type { SocketConstructor } from "./connection.ts";
-import { allKlines, newestKline } from "./fold.ts";
-import { type Freshness, freshness } from "./freshness.ts";
-import type { KlinesAnswer } from "./history.ts";
+import { allKlines, newestKline, type Series, seriesOf } from "./fold.ts";
+import type { KlinesAnswer, KlinesPage } from "./history.ts";
 import { type Correlations, type Learned, Predictor } from "./predictor.ts";
 import { Prefetcher, type PrefetchOptions } from "./prefetch.ts";
 import { type Klines, LIMIT, Reader, type ReaderOptions } from "./reader.ts";
 import type { CacheStats } from "./stats.ts";
-import { KlineStream } from "./stream.ts";
-import type { ChannelError, Kline, StaleReason } from "./types.ts";
+import { type SeriesStatus, StatusWatch } from "./status.ts";
+import { KlineStream, type Subscription } from "./stream.ts";
+import type { Kline, Ticker } from "./types.ts";
 
 export interface ServiceOptions extends ReaderOptions, Rates {
   /** Default: the environment's own. */
@@ -22,14 +23,6 @@ export interface ServiceOptions extends ReaderOptions, Rates {
   readonly correlations?: Correlations;
   /** A former value of `service.learned`. */
   readonly learned?: Learned;
-}
-
-/** Green, yellow or red, why, and how old the newest data is. */
-export interface SeriesStatus extends Freshness {
-  /** Since the series' last message; `null`: there was none. */
-  readonly dataAgeMs: number | null;
-  readonly reason?: StaleReason;
-  readonly error?: ChannelError;
 }
 
 export interface SubscribeOptions {
@@ -49,37 +42,30 @@ export interface Visit {
   readonly interval: string;
 }
 
-const CLOCK_MS = 1_000;
 const VISITS_KEPT = 1_000;
-
-interface StatusListener {
-  readonly channel: () => { readonly lastMessageAt: number; readonly status: ChannelStatus };
-  readonly notify: (status: SeriesStatus) => void;
-  /** Identifies the status that was sent last. */
-  lastKey: string;
-}
 
 export class KlineDataService {
   readonly stream: KlineStream;
   readonly #reader: Reader;
   readonly #predictor: Predictor;
   readonly #prefetcher: Prefetcher;
-  readonly #watched = new Set<StatusListener>();
+  readonly #statuses: StatusWatch;
   readonly #visits: Visit[] = [];
-  readonly #stopConnectionEvents: () => void;
-  #clock: ReturnType<typeof setInterval> | undefined;
+  /** The series of cached klines, so that each is one object. */
+  readonly #peeked = new WeakMap<readonly Kline[], Series>();
 
   constructor(options: ServiceOptions) {
     this.#reader = new Reader(options, {
       current: (symbol, interval) => this.stream.current(symbol, interval),
       maxKlines: () => this.#maxKlines(),
-      // Before the first connection the stream cannot be out of date.
-      unavailable: () => this.stream.info.lastMessageAt > 0 && this.stream.info.phase !== "open",
+      // Before the first connection, and while nothing needs one, the stream cannot be out of date.
+      unavailable: () => {
+        const { lastMessageAt, phase } = this.stream.info;
+        return lastMessageAt > 0 && phase !== "open" && phase !== "idle";
+      },
     });
-    const url = new URL("v1/stream", options.url);
-    url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
     this.stream = new KlineStream({
-      url: url.href,
+      url: () => streamAddress(options.url),
       store: this.#reader,
       ...(options.WebSocket && { WebSocket: options.WebSocket }),
       ...(options.token && { token: options.token }),
@@ -96,7 +82,7 @@ export class KlineDataService {
       options.prefetch || {},
     );
     this.#prefetcher.enabled = options.prefetch !== false;
-    this.#stopConnectionEvents = this.stream.onConnection(() => this.#watch());
+    this.#statuses = new StatusWatch(this.stream);
   }
 
   /**
@@ -128,9 +114,17 @@ export class KlineDataService {
     return new Map(await Promise.all(symbols.map(read)));
   }
 
-  /** Klines up to an open time (ms), for scrolling back. Not cached. */
-  fetchOlder(symbol: string, interval: string, endTime: number, limit = LIMIT): Promise<readonly Kline[]> {
-    return this.#reader.older(symbol, interval, endTime, limit);
+  /**
+   * The last closed klines that opened before a time (ms), for scrolling back; `end`: the data begins there. Not cached.
+   * Rejects with `HttpError` or `TypeError`.
+   */
+  fetchOlder(symbol: string, interval: string, before: number, limit = LIMIT): Promise<KlinesPage> {
+    return this.#reader.older(symbol, interval, before, limit);
+  }
+
+  /** The first closed klines that opened after a time (ms), for scrolling forward again; otherwise as `fetchOlder`. */
+  fetchNewer(symbol: string, interval: string, after: number, limit = LIMIT): Promise<KlinesPage> {
+    return this.#reader.newer(symbol, interval, after, limit);
   }
 
   /** Every kline in order, none older than the last; returns a function that unsubscribes. Subscriptions to the same series share a channel. */
@@ -149,7 +143,7 @@ export class KlineDataService {
     };
     const take = (event: KlineEvent): void => {
       if (event.kind === "status") {
-        this.#watch();
+        this.#statuses.check();
       } else if (event.kind === "klines") {
         event.klines.forEach(push);
       } else if (onReset !== undefined) {
@@ -162,21 +156,47 @@ export class KlineDataService {
       }
     };
     const subscription = this.stream.klines(symbol, interval, history, take);
-    const watched: StatusListener | null = onStatus
-      ? { channel: () => subscription, notify: onStatus, lastKey: "" }
-      : null;
-    if (watched !== null) {
-      this.#watched.add(watched);
-      this.#clock ??= setInterval(() => this.#watch(), CLOCK_MS);
-      this.#watch();
+    return this.#watched(subscription, onStatus);
+  }
+
+  /**
+   * The whole series, at once if it is cached and after each change, with up to `history` closed klines to begin with; for
+   * programs that keep no klines of their own. Returns a function that unsubscribes.
+   */
+  follow(
+    symbol: string,
+    interval: string,
+    onSeries: (series: Series) => void,
+    onStatus: (status: SeriesStatus) => void,
+    history: number,
+  ): () => void {
+    const subscription = this.stream.klines(symbol, interval, history, (event) => {
+      if (event.kind === "status") this.#statuses.check();
+      else onSeries(event.series);
+    });
+    return this.#watched(subscription, onStatus);
+  }
+
+  /** The ticker of a symbol, whole after each change; returns a function that unsubscribes. */
+  ticker(symbol: string, onTicker: (ticker: Ticker) => void, onStatus?: (status: SeriesStatus) => void): () => void {
+    const subscription = this.stream.ticker(symbol, (event) => {
+      if (event.kind === "status") this.#statuses.check();
+      else onTicker(event.ticker);
+    });
+    return this.#watched(subscription, onStatus);
+  }
+
+  /** What there is of a series without asking for it; the same object until it changes. `null`: nothing. */
+  peek(symbol: string, interval: string): Series | null {
+    const streamed = this.stream.series(symbol, interval);
+    const cached = streamed === null ? this.#reader.peek(symbol, interval) : null;
+    if (cached === null) return streamed;
+    let series = this.#peeked.get(cached.klines);
+    if (series === undefined) {
+      series = seriesOf(cached.klines);
+      this.#peeked.set(cached.klines, series);
     }
-    return () => {
-      subscription.close();
-      if (watched !== null) this.#watched.delete(watched);
-      if (this.#watched.size > 0) return;
-      clearInterval(this.#clock);
-      this.#clock = undefined;
-    };
+    return series;
   }
 
   /** The most klines that one request returns. */
@@ -226,34 +246,20 @@ export class KlineDataService {
 
   /** Closes the connection for good. Cached klines can still be read. */
   close(): void {
-    this.#stopConnectionEvents();
-    clearInterval(this.#clock);
+    this.#statuses.close();
     this.#prefetcher.close();
     this.stream.close();
   }
 
-  #maxKlines(): number {
-    return this.stream.info.hello?.limits.history_max ?? Number.POSITIVE_INFINITY;
+  #watched(subscription: Subscription, onStatus: ((status: SeriesStatus) => void) | undefined): () => void {
+    const unwatch = onStatus && this.#statuses.add(subscription, onStatus);
+    return () => {
+      subscription.close();
+      unwatch?.();
+    };
   }
 
-  /** Sends changed statuses to the listeners. A timer calls it too, because ages change without events. */
-  #watch(): void {
-    const now = Date.now();
-    const { phase, lastMessageAt } = this.stream.info;
-    for (const watched of this.#watched) {
-      const channel = watched.channel();
-      const dataAgeMs = channel.lastMessageAt === 0 ? null : now - channel.lastMessageAt;
-      const { state, reason, error } = channel.status;
-      const fresh = freshness({
-        connection: phase,
-        channel: state,
-        dataAgeMs,
-        silenceMs: lastMessageAt === 0 ? 0 : now - lastMessageAt,
-      });
-      const key = `${fresh.level} ${fresh.why} ${reason} ${error?.code}`;
-      if (key === watched.lastKey) continue;
-      watched.lastKey = key;
-      watched.notify({ ...fresh, dataAgeMs, ...(reason && { reason }), ...(error && { error }) });
-    }
+  #maxKlines(): number {
+    return this.stream.info.hello?.limits.history_max ?? Number.POSITIVE_INFINITY;
   }
 }

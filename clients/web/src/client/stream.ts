@@ -6,19 +6,10 @@ import type { CachedSeries } from "./cache.ts";
 import { Channel, type ChannelStatus, type KlineEvent, type Listener, type TickerEvent } from "./channel.ts";
 import { Commands, type Rates } from "./commands.ts";
 import { Connection, type ConnectionPhase, type SocketConstructor } from "./connection.ts";
-import { allKlines, seriesOf } from "./fold.ts";
-import type {
-  ChannelError,
-  ClientCommand,
-  ErrorCode,
-  Hello,
-  KlineUpdate,
-  ServerMessage,
-  Status,
-  Subscribed,
-  ThrottleReason,
-  Ticker,
-} from "./types.ts";
+import { Demand } from "./demand.ts";
+import { allKlines, type Series, seriesOf } from "./fold.ts";
+import { StreamFacts, type StreamInfo } from "./stream-info.ts";
+import type { ChannelError, ClientCommand, ErrorCode, Hello, ServerMessage, Status, Subscribed } from "./types.ts";
 
 export interface Subscription {
   readonly channel: string;
@@ -31,7 +22,8 @@ export interface Subscription {
 }
 
 export interface StreamOptions extends Rates {
-  readonly url: string;
+  /** `ws:` or `wss:`; a function is called at each connection. */
+  readonly url: string | (() => string);
   /** Default: the environment's own. */
   readonly WebSocket?: SocketConstructor;
   /** Called at each connection. */
@@ -48,27 +40,13 @@ export interface SeriesStore {
   save(symbol: string, interval: string, series: CachedSeries): void;
 }
 
-export interface StreamInfo {
-  readonly phase: ConnectionPhase;
-  /** When the last message arrived, heartbeats included (wall clock, ms); 0: there was none. */
-  readonly lastMessageAt: number;
-  readonly hello: Hello | null;
-  /** The longest that an update waits in the gateway. */
-  readonly intervalMs: number | null;
-  /** Why the interval is longer than the gateway's; `null`: it is not. */
-  readonly throttled: ThrottleReason | null;
-  /** The gateway's clock minus ours. */
-  readonly clockOffsetMs: number;
-  /** Updates received since the stream was opened. */
-  readonly updates: number;
-}
-
 const DEFAULT_MAX_KLINES = 5_000;
 /** Answers after which a channel is asked for again. */
 const TEMPORARY: ReadonlySet<ErrorCode> = new Set(["UNAVAILABLE", "RATE_LIMIT"]);
 
 export class KlineStream {
   readonly #connection: Connection;
+  readonly #demand: Demand;
   readonly #commands: Commands;
   readonly #maxKlines: number;
   readonly #store: SeriesStore | undefined;
@@ -76,20 +54,9 @@ export class KlineStream {
   readonly #byNumber = new Map<number, Channel>();
   readonly #listeners = new Set<(info: StreamInfo) => void>();
   readonly #retries = new Set<ReturnType<typeof setTimeout>>();
-  #hello: Hello | null = null;
-  #intervalMs: number | null = null;
-  #throttled: ThrottleReason | null = null;
-  #clockOffsetMs = 0;
-  #updates = 0;
+  readonly #facts = new StreamFacts();
 
-  constructor({
-    url,
-    WebSocket = globalThis.WebSocket as SocketConstructor,
-    maxKlines = DEFAULT_MAX_KLINES,
-    store,
-    token,
-    ...rates
-  }: StreamOptions) {
+  constructor({ url, WebSocket, maxKlines = DEFAULT_MAX_KLINES, store, token, ...rates }: StreamOptions) {
     this.#maxKlines = maxKlines;
     this.#store = store;
     const sink = {
@@ -101,21 +68,17 @@ export class KlineStream {
       opened: (hello: Hello) => this.#opened(hello),
       received: (message: ServerMessage) => this.#received(message),
       phaseChanged: (phase: ConnectionPhase) => this.#phaseChanged(phase),
+      needed: () => this.#demand.needed,
     };
-    this.#connection = new Connection(url, WebSocket, events, token);
-    this.#connection.open();
+    this.#connection = new Connection(typeof url === "string" ? () => url : url, WebSocket, events, token);
+    this.#demand = new Demand(
+      () => this.#connection.open(),
+      () => this.#connection.rest(),
+    );
   }
 
   get info(): StreamInfo {
-    return {
-      phase: this.#connection.phase,
-      lastMessageAt: this.#connection.lastMessageAt,
-      hello: this.#hello,
-      intervalMs: this.#intervalMs,
-      throttled: this.#throttled,
-      clockOffsetMs: this.#clockOffsetMs,
-      updates: this.#updates,
-    };
+    return this.#facts.info(this.#connection);
   }
 
   /** Klines, with up to `history` closed ones to begin with. The listener gets the current state at once. */
@@ -133,15 +96,27 @@ export class KlineStream {
     return channel === undefined || channel.lastMessageAt === 0 ? null : cachedSeriesOf(channel);
   }
 
+  /** The series of a channel that has listeners and has received data; the same object until it changes. */
+  series(symbol: string, interval: string): Series | null {
+    const channel = this.#channels.get(`kline:${symbol}:${interval}`);
+    return channel === undefined || channel.lastMessageAt === 0 ? null : channel.series;
+  }
+
   /** Whether any channel is stale. */
   get stale(): boolean {
     return [...this.#channels.values()].some(({ status }) => status.state === "stale");
   }
 
-  /** Calls the listener at every change of the connection; returns a function that stops it. */
-  onConnection(listener: (info: StreamInfo) => void): () => void {
+  /**
+   * Calls the listener at every change of the connection; returns a function that stops it. A listener needs the connection
+   * as a subscription does; with `connect: false` it only looks on.
+   */
+  onConnection(listener: (info: StreamInfo) => void, { connect = true } = {}): () => void {
+    if (connect) this.#demand.add();
     this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    return () => {
+      if (this.#listeners.delete(listener) && connect) this.#demand.remove();
+    };
   }
 
   /** Checks the connection now; see `Connection.check`. */
@@ -151,17 +126,20 @@ export class KlineStream {
 
   /** Replaces the connection, for example after a new token; subscriptions continue on the new one. */
   reconnect(): void {
-    this.#connection.reconnect();
+    if (this.#demand.needed) this.#connection.reconnect();
+    else this.#connection.rest();
   }
 
   /** Closes the connection for good. */
   close(): void {
+    this.#demand.end();
     this.#connection.close();
   }
 
   #listen(name: string, history: number, listener: Listener): Subscription {
     let channel = this.#channels.get(name);
     if (channel === undefined) {
+      this.#demand.add();
       channel = new Channel(name, history, this.#maxKlines);
       this.#load(channel, listener);
       this.#channels.set(name, channel);
@@ -206,13 +184,11 @@ export class KlineStream {
     this.#channels.delete(channel.name);
     if (channel.number !== null) this.#byNumber.delete(channel.number);
     this.#commands.unsubscribe(channel);
+    this.#demand.remove();
   }
 
   #opened(hello: Hello): void {
-    this.#hello = hello;
-    this.#intervalMs = hello.interval_ms;
-    this.#throttled = null;
-    this.#clockOffsetMs = hello.time - Date.now();
+    this.#facts.opened(hello);
     this.#commands.restart(this.#channels.values(), hello.limits);
     this.#emitConnection();
   }
@@ -232,8 +208,8 @@ export class KlineStream {
   #received(message: ServerMessage): void {
     switch (message.op) {
       case "update":
-        this.#clockOffsetMs = message.t - Date.now();
-        this.#update(message.u);
+        this.#facts.updated(message.t, message.u.length);
+        for (const [number, item] of message.u) this.#byNumber.get(number)?.update(item);
         break;
       case "snapshot":
         this.#byNumber.get(message.n)?.snapshot(message);
@@ -245,12 +221,8 @@ export class KlineStream {
         this.#status(message);
         break;
       case "throttle":
-        this.#intervalMs = message.interval_ms;
-        this.#throttled = message.reason === "recovered" ? null : message.reason;
-        this.#emitConnection();
-        break;
       case "set":
-        this.#intervalMs = message.interval_ms;
+        this.#facts.changed(message);
         this.#emitConnection();
         break;
       case "error":
@@ -259,11 +231,6 @@ export class KlineStream {
         }
         break;
     }
-  }
-
-  #update(updates: readonly (readonly [number, KlineUpdate | Ticker])[]): void {
-    this.#updates += updates.length;
-    for (const [number, item] of updates) this.#byNumber.get(number)?.update(item);
   }
 
   #status({ channels, reason, since }: Status): void {

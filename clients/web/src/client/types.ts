@@ -28,10 +28,12 @@ export interface Ticker {
   readonly P?: number;
   readonly n?: number;
   readonly E?: number;
+  /** The source sends no ticker of the symbol: it is made of klines. `false`: it was before. */
+  readonly derived?: boolean;
 }
 
 export type ChannelState = "live" | "stale";
-export type StaleReason = "redis" | "repair" | "silent" | "malformed" | "prices" | "klines" | "symbol";
+export type StaleReason = "redis" | "repair" | "silent" | "malformed" | "prices" | "klines" | "symbol" | "store";
 export type ThrottleReason = "slow_client" | "load" | "client" | "recovered";
 
 export type ErrorCode =

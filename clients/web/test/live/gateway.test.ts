@@ -1,9 +1,12 @@
+import { readFileSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
 import { datafeed } from "../../src/adapters";
 import { fetchMarkets, type Kline, KlineDataService, type Klines, type SeriesStatus } from "../../src/client";
+import { Project, snippets } from "../package/packed";
 import { Cuttable, LiveSocket, World } from "./world";
 
 const SECOND = 1_000;
+const VITE = "node_modules/vite/bin/vite.js";
 const PATIENCE = { timeout: 20_000, interval: 50 };
 
 let world: World;
@@ -61,12 +64,31 @@ test("what the stream adds is what the gateway stores, each closed kline once an
   await vi.waitFor(() => expect(closedTimes(klines).length).toBeGreaterThan(502), PATIENCE);
   expect(closedTimes(klines)).toEqual(everySecond(closedTimes(klines)));
   expect(statuses.at(-1)?.level).toBe("green");
-  const stored = new Map(
-    (await service.fetchOlder(symbols[0] ?? "", "1s", Date.now())).map((kline) => [kline.openTime, kline]),
-  );
+  const { klines: past } = await service.fetchOlder(symbols[0] ?? "", "1s", Date.now());
+  const stored = new Map(past.map((kline) => [kline.openTime, kline]));
   const closed = klines.filter((kline) => kline.isClosed && stored.get(kline.openTime)?.isClosed).slice(-100);
   expect(closed.length).toBe(100);
   expect(closed).toEqual(closed.map((kline) => stored.get(kline.openTime)));
+});
+
+test("the past is paged through to its beginning and back, each closed kline once", async () => {
+  const symbol = symbols[0] ?? "";
+  const back = [];
+  let end = false;
+  for (let before = Date.now(); !end; before = back[0]?.openTime ?? 0) {
+    const page = await service.fetchOlder(symbol, "1m", before, 200);
+    back.unshift(...page.klines);
+    end = page.end;
+  }
+  expect(back.length).toBeGreaterThanOrEqual(500);
+  const times = back.map(({ openTime }) => openTime);
+  expect(times).toEqual(times.map((_, index) => (times[0] ?? 0) + index * 60_000));
+  const forth = [...back.slice(0, 1)];
+  while (forth.length < back.length) {
+    const { klines } = await service.fetchNewer(symbol, "1m", forth.at(-1)?.openTime ?? 0, 200);
+    forth.push(...klines);
+  }
+  expect(forth.slice(0, back.length)).toEqual(back);
 });
 
 test("a connection that was cut is taken up again without a hole", async () => {
@@ -109,7 +131,6 @@ test("a refusal has the gateway's code", async () => {
 });
 
 test("markets that are likely next are there before they are asked for", async () => {
-  await vi.waitFor(() => expect(service.stream.info.phase).toBe("open"), PATIENCE);
   service.viewed("BTCUSDT", "5m", symbols);
   await vi.waitFor(() => expect(service.stats.prefetched).toBeGreaterThanOrEqual(3), PATIENCE);
   expect(await service.fetchKlines("ETHUSDT", "5m")).toMatchObject({ cached: true, stale: false });
@@ -147,4 +168,21 @@ test("Advanced Charts' datafeed finds, resolves, loads and follows a symbol of t
   const times = [...new Set([...loaded, ...pushed].map((kline) => kline.time))];
   expect(times).toEqual(everySecond(times));
   feed.unsubscribeBars("one");
+});
+
+test("the README's code for Node prints a price of the gateway", () => {
+  const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
+  const [snippet] = snippets(readme, "ts").filter(({ code }) => code.includes('from "ws"'));
+  const project = new Project(["ws"]);
+  try {
+    // Node 20 knows no types.
+    project.write("bot.ts", snippet?.code ?? "");
+    project.node(VITE, "build", "--logLevel", "error", "--ssr", "bot.ts");
+    expect(project.node("dist/bot.js", world.url)).toMatchObject({
+      failed: false,
+      output: expect.stringMatching(/^BTCUSDT \d/),
+    });
+  } finally {
+    project.remove();
+  }
 });

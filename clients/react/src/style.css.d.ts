@@ -1,0 +1,2 @@
+// So that TypeScript takes `import "kline-gateway-react/style.css"`.
+export {};
