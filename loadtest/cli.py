@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import shlex
 import sys
@@ -20,9 +21,16 @@ from loadtest import feed_modes
 from loadtest.attack import burst
 from loadtest.behind_proxies import ages as proxy_ages
 from loadtest.behind_proxies.proxy import KINDS, ProxyError
+from loadtest.chain.cost import measure as measure_collector
+from loadtest.chain.cost import summary as collector_summary
+from loadtest.chain.run import run as run_chain
+from loadtest.chain.run import summary as chain_summary
 from loadtest.cold_start import measure as measure_cold_start
+from loadtest.commands_a_day import commands
 from loadtest.compare.command import command as compare_command
 from loadtest.compare.command import join_command
+from loadtest.deep_archive import command as archive_command
+from loadtest.events_cost import events as events_command
 from loadtest.gateway_process import GatewayError
 from loadtest.http_cost import measure as measure_http_cost
 from loadtest.http_cost import table as http_cost_table
@@ -30,6 +38,7 @@ from loadtest.nemesis.run import run as run_nemesis
 from loadtest.nemesis.setup import FeedMode
 from loadtest.nemesis.verdict import summary as nemesis_summary
 from loadtest.process_group import ProcessError
+from loadtest.replays import command as replays_command
 from loadtest.report.checker import Checker
 from loadtest.report.page import html
 from loadtest.report.recording import Ledger, RecordingError, read
@@ -106,8 +115,45 @@ def hostile(context: click.Context) -> None:
     context.invoke(run, name="hostile")
 
 
+@main.command()
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), default=5.0, show_default=True)
+@click.option("--seed", type=int, help="The same seed plays the same faults; else one is drawn.")
+@click.option("--symbols", type=click.IntRange(1, 100), default=10, show_default=True)
+@click.option("--clients", type=click.IntRange(1), default=4, show_default=True)
+@click.option("--keep", type=click.Path(path_type=Path, file_okay=False), help="Folder for the logs.")
+def chain(minutes: float, seed: int | None, symbols: int, clients: int, keep: Path | None) -> None:
+    """Exchange, collector, Redis, gateway, clients: break all of it. Ends with status 1 if a kline was lost, doubled or
+    changed by a digit."""
+    seed = random.randrange(1 << 30) if seed is None else seed
+    click.echo(f"seed {seed}")
+    if keep:
+        keep.mkdir(parents=True, exist_ok=True)
+    try:
+        outcome = asyncio.run(run_chain(minutes, seed, click.echo, symbols=symbols, clients=clients, keep=keep))
+    except (GatewayError, ServerError, ConfigError, TimeoutError, RuntimeError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"\n{chain_summary(outcome)}")
+    sys.exit(0 if outcome.passed else 1)
+
+
+@main.command()
+@click.option("--symbols", type=click.IntRange(1, 900), default=500, show_default=True)
+@click.option("--rate", type=click.FloatRange(0, min_open=True), default=2000.0, show_default=True, help="Events/s.")
+@click.option("--seconds", type=click.FloatRange(0, min_open=True), default=75.0, show_default=True)
+def collector_cost(symbols: int, rate: float, seconds: float) -> None:
+    """Measure one collector of six intervals and tickers: CPU, memory, commands, and what it adds to latency."""
+    try:
+        click.echo(collector_summary(asyncio.run(measure_collector(symbols, rate, seconds, click.echo))))
+    except (ServerError, TimeoutError, RuntimeError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+main.add_command(commands)
 main.add_command(compare_command)
 main.add_command(join_command)
+main.add_command(archive_command)
+main.add_command(replays_command)
+main.add_command(events_command)
 
 
 @main.command()

@@ -16,7 +16,7 @@ from loadtest.simulated_collector import simulated_collector
 from simulator.pairs import choose_pairs
 from simulator.server import EmbeddedServer
 
-MODES = ("pubsub", "keyspace", "poll")
+MODES = ("pubsub", "keyspace", "poll", "streams")
 NOTIFICATIONS = "K$z"
 _SETTLE_S = 4.0
 
@@ -47,7 +47,8 @@ def measure(mode: str, symbols: int, rate: float, seconds: float) -> Cost:
     with ExitStack() as stack:
         with pinned(cores()[1]):
             server = stack.enter_context(EmbeddedServer(options={"notify-keyspace-events": NOTIFICATIONS}))
-            stack.enter_context(simulated_collector(server.url, symbols, rate, ("1m",), publish=mode == "pubsub"))
+            options = {"publish": mode == "pubsub", "streams": mode == "streams"}
+            stack.enter_context(simulated_collector(server.url, symbols, rate, ("1m",), **options))
         redis = stack.enter_context(Redis.from_url(server.url))
         pairs = choose_pairs(symbols)
         while not redis.exists(f"ticker:{pairs[-1].symbol}"):

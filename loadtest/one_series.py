@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from redis import Redis
 
+from collector.encode import kline_event, kline_member, ticker_event, ticker_value
 from gateway.model.kline import Kline
 from gateway.model.ticker import Ticker
-from simulator.encode import kline_event, kline_member, ticker_event, ticker_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -59,12 +59,18 @@ def family(pid: int) -> list[int]:
     """The process and its descendants."""
     members = [pid]
     for member in members:
-        for tasks in (_PROC / str(member) / "task").glob("*/children"):
-            try:
-                members += map(int, tasks.read_text().split())
-            except FileNotFoundError:
-                continue
+        members += _children(member)
     return members
+
+
+def _children(pid: int) -> list[int]:
+    """The children of all threads of a process; of one that ends meanwhile, those that were still to be read."""
+    found: list[int] = []
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for thread in os.listdir(_PROC / str(pid) / "task"):
+            with suppress(FileNotFoundError, ProcessLookupError):
+                found += map(int, (_PROC / str(pid) / "task" / thread / "children").read_text().split())
+    return found
 
 
 def _kilobytes(status: str, name: str) -> int:

@@ -19,11 +19,11 @@ import orjson
 from redis import Redis
 from websockets.sync.client import connect
 
+from collector.encode import kline_member, ticker_event, ticker_value
 from gateway.model.kline import Kline
 from gateway.model.ticker import Ticker
 from loadtest.gateway_process import Gateway, GatewayError
 from loadtest.processes import cores, pinned, usage
-from simulator.encode import kline_member, ticker_event, ticker_value
 from simulator.server import EmbeddedServer
 
 if TYPE_CHECKING:

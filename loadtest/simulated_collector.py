@@ -13,11 +13,19 @@ if TYPE_CHECKING:
 
 @contextmanager
 def simulated_collector(
-    redis_url: str, symbols: int, rate: float, intervals: Sequence[str], *, publish: bool = True
+    redis_url: str,
+    symbols: int,
+    rate: float,
+    intervals: Sequence[str],
+    *,
+    publish: bool = True,
+    streams: bool = False,
 ) -> Iterator[None]:
-    """Write `symbols` tickers `rate` times a second each, and their klines; `publish` off: keys only."""
+    """Write `symbols` tickers `rate` times a second each, and their klines; `publish` off: keys only. `streams`: append
+    them to streams too."""
     command = [sys.executable, "-m", "gateway", "simulate", "--redis", redis_url, "--intervals", ",".join(intervals)]
     command += ["--symbols", str(symbols), "--rate", str(rate), "--publish" if publish else "--no-publish"]
+    command += ["--streams"] if streams else []
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         yield

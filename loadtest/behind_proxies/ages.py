@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from redis import Redis
 
+from collector.encode import ticker_event
 from gateway.model.ticker import Ticker
 from loadtest.behind_proxies.held import held_bytes
 from loadtest.behind_proxies.proxy import proxied
 from loadtest.behind_proxies.reader import SlowReader
 from loadtest.gateway_process import Gateway
-from simulator.encode import ticker_event
 from simulator.server import EmbeddedServer
 
 if TYPE_CHECKING:

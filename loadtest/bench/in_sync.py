@@ -42,6 +42,8 @@ class Nowhere:
     def offer(self, frames: bytes) -> bool:
         return True
 
+    def ping(self) -> None: ...
+
     def busy(self) -> bool:
         return False
 

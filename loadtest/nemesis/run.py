@@ -36,7 +36,7 @@ def run(
     schedule = make_schedule(seed, seconds, {name: fault.part for name, fault in FAULTS.items()})
     with tempfile.TemporaryDirectory(prefix="nemesis-") as folder:
         # Half of all collectors send event times. Without them, nobody can tell a stored price from one that is still
-        # on a slow line, so prices out of order do not count (see the README).
+        # on a slow line, so prices out of order do not count (see docs/guarantees.md).
         timed = bool(seed % 2)
         system = SystemUnderTest(
             keep or Path(folder),

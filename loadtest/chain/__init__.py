@@ -1,0 +1,1 @@
+"""The whole chain: simulated exchange -> collector -> Redis -> gateway -> clients, broken everywhere and compared."""
