@@ -15,18 +15,23 @@ RUN npm run build
 FROM python:3.11-slim AS build
 WORKDIR /src
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
-COPY requirements/build.txt requirements/serve.txt requirements/
+COPY requirements/build.txt requirements/archive.txt requirements/
 RUN python -m venv /opt/build \
  && /opt/build/bin/pip install --require-hashes -r requirements/build.txt \
  && python -m venv --without-pip /opt/gateway \
- && pip --python /opt/gateway/bin/python install --require-hashes --only-binary :all: -r requirements/serve.txt
+ && pip --python /opt/gateway/bin/python install --require-hashes --only-binary :all: -r requirements/archive.txt
 COPY pyproject.toml README.md LICENSE ./
+COPY collector/ collector/
 COPY gateway/ gateway/
 COPY --from=page /src/gateway/static/ gateway/static/
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /tmp/wheel . \
  && pip --python /opt/gateway/bin/python install --no-deps --no-index /tmp/wheel/*.whl
 
 FROM python:3.11-slim
+LABEL org.opencontainers.image.title="kline-gateway" \
+      org.opencontainers.image.description="WebSocket streaming gateway for crypto klines and tickers" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.version="0.1.0"
 RUN python -m pip uninstall --yes --quiet --root-user-action ignore setuptools wheel pip \
  && groupadd --gid 10001 gateway \
  && useradd --uid 10001 --gid gateway --no-create-home --shell /usr/sbin/nologin gateway

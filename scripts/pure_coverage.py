@@ -1,7 +1,7 @@
 """Demands that each pure module is covered completely, branches too, by its own unit test module alone.
 
-Run after `coverage run -m pytest`. Coverage that other tests bring along says that code ran, not that anybody
-looked at it. Code that runs at import belongs to nobody and counts for all.
+Run after `coverage run -m pytest` and `coverage combine`. What other tests bring along says that code ran, not that
+anybody looked at it. Code that runs at import belongs to nobody and counts for all.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from coverage import Coverage
 from coverage.exceptions import NoDataError
 
-from tests.test_architecture import ROOT, SOURCES, pure_modules
+from tests.test_architecture import ROOT, SOURCES, full_name, is_declared_only, pure_modules
 
 
 def test_module_of(module: str) -> str:
@@ -29,11 +29,8 @@ def only_declares(module: str) -> bool:
     """Whether no function of the module has a body, as in one of protocols or records: there is nothing to test."""
     tree = ast.parse(SOURCES[module].read_text(encoding="utf-8"))
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    statements = (statement for function in functions for statement in function.body)
     classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
-    return bool(functions or classes) and all(
-        isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant) for statement in statements
-    )
+    return bool(functions or classes) and all(is_declared_only(function.body) for function in functions)
 
 
 def gaps(coverage: Coverage, module: str) -> str:
@@ -58,7 +55,7 @@ def main() -> int:
     coverage.load()
     failed = {module: missing for module in pure_modules() if (missing := gaps(coverage, module))}
     for module, missing in failed.items():
-        sys.stdout.write(f"gateway.{module}: {test_module_of(module)} leaves out: {missing}\n")
+        sys.stdout.write(f"{full_name(module)}: {test_module_of(module)} leaves out: {missing}\n")
     if not failed:
         sys.stdout.write(f"{len(pure_modules())} pure modules: each covered completely by its own tests.\n")
     return 1 if failed else 0

@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from gateway import __version__, cli
+from gateway import command as command_line
 from gateway.access.credentials import ApiKeys
 from gateway.config import Config, LogConfig, load_config
 
@@ -135,7 +136,7 @@ class TestMistakes:
 class TestRunning:
     @staticmethod
     def run(command: Coroutine[Any, Any, None], *expected: type[Exception]) -> None:
-        cli._run(Config(log=LogConfig(level="error")), command, *expected)
+        command_line.run(Config(log=LogConfig(level="error")), command, *expected)
 
     def test_a_command_that_ends_by_itself_succeeds(self) -> None:
         async def command() -> None:
@@ -176,7 +177,7 @@ class TestRunning:
         async def command() -> None:
             raise OSError(98, "Address already in use")
 
-        with pytest.raises(cli.CommandError, match="Address already in use") as caught:
+        with pytest.raises(command_line.CommandError, match="Address already in use") as caught:
             self.run(command())
         assert caught.value.exit_code == 1
 
@@ -188,7 +189,7 @@ class TestRunning:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(fail())
 
-        with pytest.raises(cli.CommandError, match=r"^no server to start$"):
+        with pytest.raises(command_line.CommandError, match=r"^no server to start$"):
             self.run(command(), LookupError)
 
     def test_a_bug_keeps_its_traceback(self) -> None:
