@@ -31,9 +31,9 @@ def browser() -> Iterator[Browser]:
         yield browser
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def world() -> Iterator[World]:
-    """One for all tests that leave it as they found it."""
+    """One for all tests of a module that leave it as they found it."""
     with World() as world:
         yield world
 
@@ -91,8 +91,10 @@ def open_page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Call
     yield opened
     for page in pages[-1:]:
         page.screenshot(RESULTS / "browser" / f"{request.node.name}.png")
+        problems = page.problems()
+        # One that is left open goes on drawing while others are tested.
+        page.close()
         if request.session.testsfailed == failed_before:
-            problems = page.problems()
             if "refusals_expected" in request.fixturenames:
                 problems = [problem for problem in problems if not REFUSALS.search(problem)]
             assert problems == []

@@ -73,6 +73,9 @@ class Page:
         """Leave, and come back with what the browser has kept."""
         self._browser.do("again", url=url)
 
+    def close(self) -> None:
+        self._browser.do("close")
+
     def state(self) -> dict[str, Any]:
         """Everything the page tells about itself; see `web/src/page/automation.ts`."""
         state: dict[str, Any] = self.evaluate("window.klineGateway")
@@ -118,6 +121,18 @@ class Page:
     def press(self, keys: Sequence[str]) -> None:
         for key in keys:
             self._browser.do("press", key=key)
+
+    def scroll(self, frames: int, *, to: str | None = None, direction: int = -1) -> dict[str, float]:
+        """Turn the wheel over the chart once a frame, so many frames or until the element `to` is seen.
+
+        Positive `direction`: towards the newest candles. Returns how fast that was: see `web/e2e/scrolling.mjs`.
+        """
+        found: dict[str, float] = self._browser.do("scroll", selector=to, frames=frames, direction=direction)
+        return found
+
+    def mouse(self, act: str, x: float = 0, y: float = 0) -> None:
+        """`act`: `move` to a place, `down`, `up`."""
+        self._browser.do("mouse", act=act, x=x, y=y)
 
     def offline(self, on: bool) -> None:
         self._browser.do("offline", on=on)

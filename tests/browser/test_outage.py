@@ -107,6 +107,7 @@ def test_redis_killed_is_told_and_healed(own_world: World, open_page: OpenPage) 
     assert bot.closed[-1] >= page.state()["lastClosed"] - SECOND_MS
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("refusals_expected")
 def test_redis_frozen_is_told_and_healed(own_world: World, open_page: OpenPage) -> None:
     page, symbol, before = look_at(own_world, open_page)
@@ -117,6 +118,7 @@ def test_redis_frozen_is_told_and_healed(own_world: World, open_page: OpenPage) 
     assert_whole(page, own_world, symbol, before)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("refusals_expected")
 def test_gateway_restarted_is_told_and_resumed(own_world: World, open_page: OpenPage) -> None:
     page, symbol, before = look_at(own_world, open_page)
@@ -133,7 +135,7 @@ def test_network_lost_is_told_and_resumed_at_once_when_it_is_back(world: World, 
     page, symbol, before = look_at(world, open_page)
     page.offline(True)
     page.until("s.link !== 'open' && s.level !== 'green'")
-    assert page.text("#badge-text") == "Reconnecting"
+    page.until("document.querySelector('#badge-text').innerText === 'Reconnecting'")
     assert page.state()["view"] == "chart"
     page.offline(False)
     page.until("s.link === 'open' && s.channel === 'live'", 3)
@@ -173,6 +175,7 @@ def test_tab_that_slept_ten_minutes_is_whole_again(world: World, open_page: Open
     assert_whole(page, world, symbol, before)
 
 
+@pytest.mark.alone
 @pytest.mark.usefixtures("refusals_expected")
 def test_offline_what_was_seen_is_still_there_and_says_its_age(world: World, open_page: OpenPage) -> None:
     first, second = world.symbols()[:2]
@@ -191,6 +194,7 @@ def test_offline_what_was_seen_is_still_there_and_says_its_age(world: World, ope
     page.shows(first, "1m")
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("refusals_expected")
 def test_stalled_line_is_told_until_it_is_over(open_page: OpenPage) -> None:
     slow = "document.querySelector('#throttle').innerText.includes('this connection is slow')"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 INTERVALS = ("1s", "1m", "5m")
+PLACE = re.compile(r"http://[\d.]+:\d+")
 _START_S = 20.0
 _STOP_S = 10.0
 
@@ -70,12 +71,12 @@ class World:
     def __exit__(self, *_: object) -> None:
         for process in (self._gateway, self._collector):
             if process is not None:
-                _end(process)
+                ended(process)
         self.redis.stop()
 
     def stop_gateway(self) -> None:
         assert self._gateway is not None
-        _end(self._gateway)
+        ended(self._gateway)
 
     def start_gateway(self) -> None:
         """The first time on a free port, later on the same one, as a deployment does."""
@@ -91,17 +92,17 @@ class World:
         if self._key:
             environment["GATEWAY_TOKENS__REQUIRED"] = "true"
             environment["GATEWAY_TOKENS__API_KEYS"] = f"page:{sha256(self._key.encode()).hexdigest()}"
-        self._gateway = _run("serve", "--port", str(port), "--redis", self.redis.url, environment=environment)
+        self._gateway = started("serve", "--port", str(port), "--redis", self.redis.url, environment=environment)
         assert self._gateway.stdout is not None
         line = self._gateway.stdout.readline()
-        found = re.search(r"http://[\d.]+:\d+", line)
+        found = PLACE.search(line)
         if found is None:
             raise RuntimeError(f"the gateway did not say where it serves but {line!r}; its words are above")
         self.url = f"{found[0]}/"
         self._until_ready()
 
     def start_collector(self) -> None:
-        self._collector = _run(
+        self._collector = started(
             "simulate",
             *("--redis", self.redis.url, "--symbols", str(self._symbols), "--rate", str(self._rate)),
             *("--intervals", ",".join(INTERVALS)),
@@ -146,7 +147,8 @@ class World:
         raise RuntimeError(f"the gateway was not ready within {_START_S:g} s")
 
 
-def _run(*arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+def started(*arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+    """A command of the gateway, as a process of its own."""
     return subprocess.Popen(
         [sys.executable, "-m", "gateway", *arguments],
         stdout=subprocess.PIPE,
@@ -155,7 +157,8 @@ def _run(*arguments: str, environment: Mapping[str, str] | None = None) -> subpr
     )
 
 
-def _end(process: subprocess.Popen[str]) -> None:
+def ended(process: subprocess.Popen[str]) -> None:
+    """End it as an operator would, and at last by force."""
     process.send_signal(signal.SIGCONT)
     process.terminate()
     try:

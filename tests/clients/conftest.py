@@ -24,7 +24,7 @@ ROOT = HERE.parents[1]
 LIMIT_S = 25
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def world() -> Iterator[World]:
     with World() as world:
         yield world
@@ -37,7 +37,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def front(world: World, certificate: Path) -> Iterator[TlsFront]:
     behind = urlsplit(world.url)
     assert behind.hostname is not None

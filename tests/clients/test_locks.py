@@ -78,5 +78,5 @@ def test_readme_names_the_versions_that_are_tested() -> None:
     locked |= {(crate["name"], crate["version"]) for crate in CRATES}
     locked |= {*LIBRARIES}
     rows = re.findall(r"^\| (@?[a-z/-]+)[^|]*\| ([\d.]+) \|", (HERE / "README.md").read_text(), re.MULTILINE)
-    assert len(rows) == 21
+    assert len(rows) == 22
     assert set(rows) <= locked

@@ -51,6 +51,20 @@ def test_client_of_rest_and_streams(name: str, run: Run, world: World) -> None:
     assert "exception" not in received.more
 
 
+def test_supabase_calls_functions_and_follows_a_channel(run: Run, world: World) -> None:
+    received = run(script("supabase"))
+    check(received, world)
+    assert received.names == {(SYMBOL, "1s")}
+    assert len(received.rows) in (ROWS - 1, ROWS), "the last one may be forming"
+    assert received.more["ping"] == "pong"
+    assert received.more["count"] == [ROWS, ROWS]
+    named = {"symbol", "price", "volume", "quoteVolume", "priceChangePercent", "high24h", "low24h"}
+    assert named <= set(received.more["names"])
+    assert received.more["statuses"][0] == "SUBSCRIBED"
+    assert received.more["refused"] == ["CHANNEL_ERROR", "Unknown symbol GONEUSDT."]
+    assert received.more["left"][0] == "ok"
+
+
 def test_universal_datafeed_scrolls_back_to_the_beginning_and_follows_the_live_bar(run: Run, world: World) -> None:
     received = run(script("udf"))
     check(received, world)

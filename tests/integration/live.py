@@ -19,10 +19,10 @@ from redis.asyncio import Redis, RedisCluster
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from collector.encode import kline_event, kline_member, ticker_event, ticker_value
 from gateway.app import Gateway
 from gateway.config import load_config
 from gateway.protocol.native import SUBPROTOCOL
-from simulator.encode import kline_event, kline_member, ticker_event, ticker_value
 from tests.builders import MINUTE_MS, T0, kline, ticker
 from tests.fakes import Folder, View, parsed
 

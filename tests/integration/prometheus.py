@@ -89,9 +89,9 @@ async def prometheus(folder: Path, gateway_port: int) -> AsyncIterator[Prometheu
     (folder / "prometheus.yml").write_text(
         re.sub(r"_interval: \w+", f"_interval: {SCRAPE}", settings).replace("gateway:8000", f"127.0.0.1:{gateway_port}")
     )
-    rules = (DEPLOY / "prometheus/rules.yml").read_text()
-    rules = re.sub(r"\[\d+m\]", f"[{WINDOW}]", rules)
-    (folder / "rules.yml").write_text(re.sub(r"for: \w+", f"for: {SCRAPE}", rules))
+    for name in ("rules.yml", "collector_rules.yml"):
+        rules = re.sub(r"\[\d+m\]", f"[{WINDOW}]", (DEPLOY / "prometheus" / name).read_text())
+        (folder / name).write_text(re.sub(r"for: \w+", f"for: {SCRAPE}", rules))
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     with (folder / "log").open("wb") as log:

@@ -12,7 +12,7 @@ import httpx
 import redis
 
 from gateway.app import Gateway
-from gateway.config import Config, HistoryConfig, MarketConfig, RedisConfig
+from gateway.config import Config, HistoryConfig, LimitsConfig, MarketConfig, RedisConfig
 from simulator.exchange import Activity
 from simulator.server import EmbeddedServer
 from simulator.simulate import Simulation, make_collector
@@ -51,7 +51,7 @@ class Running:
 
 
 @asynccontextmanager
-async def running(klines_ttl_s: float = 60.0) -> AsyncIterator[Running]:
+async def running(klines_ttl_s: float = 60.0, limits: LimitsConfig | None = None) -> AsyncIterator[Running]:
     """Ready when the feed is live."""
     async with EmbeddedServer() as server, asyncio.TaskGroup() as tasks:
         link = RedisConfig(url=server.url, connect_timeout_s=0.3, command_timeout_s=0.3, retry_s=(0.1,))
@@ -63,6 +63,7 @@ async def running(klines_ttl_s: float = 60.0) -> AsyncIterator[Running]:
             redis=link,
             market=MarketConfig(intervals=INTERVALS, unknown_after_s=0.0),
             history=HistoryConfig(klines_ttl_s=klines_ttl_s),
+            limits=limits or LimitsConfig(),
         )
         gateway = Gateway(config)
         ready = asyncio.Event()
@@ -72,7 +73,8 @@ async def running(klines_ttl_s: float = 60.0) -> AsyncIterator[Running]:
             address = f"http://127.0.0.1:{listening.getsockname()[1]}"
             async with httpx.AsyncClient(base_url=address, timeout=WAIT_S) as http:
                 found = Running(gateway, server, http)
-                await found.eventually("/v1/health/data", lambda answer: answer.status_code == 200)
+                for path in ("/readyz", "/v1/health/data"):
+                    await found.eventually(path, lambda answer: answer.status_code == 200)
                 yield found
             serving.cancel()
             collecting.cancel()

@@ -197,7 +197,7 @@ async def test_every_frame_of_a_varied_session_is_described() -> None:
                 for operation in document["operations"].values()
                 for ref in (operation if operation["action"] == "send" else operation["reply"])["messages"]
             }
-            assert described - set(client.seen) <= {"throttle", "compactUpdate", "authenticated"}
+            assert described - set(client.seen) <= {"throttle", "compactUpdate", "authenticated", "replayEnd"}
 
 
 async def test_every_frame_of_the_compact_variant_is_described() -> None:

@@ -15,9 +15,9 @@ from redis.asyncio import Redis
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from collector.encode import kline_member
 from gateway.model.interval import INTERVALS
 from loadtest.nemesis.proxy import Proxy
-from simulator.encode import kline_member
 from tests.builders import MINUTE_MS, T0, kline
 from tests.integration.live import SYMBOL, Publisher, make_config, serving, until
 

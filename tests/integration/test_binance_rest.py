@@ -13,7 +13,7 @@ import pytest
 from redis.asyncio import Redis
 from websockets.asyncio.client import connect
 
-from simulator.encode import kline_member
+from collector.encode import kline_member
 from simulator.pairs import PAIRS
 from tests.builders import T0, kline
 from tests.integration.live import make_config, serving

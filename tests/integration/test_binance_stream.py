@@ -105,9 +105,9 @@ async def test_ticker_streams_follow_the_market(host: str) -> None:
     ("name", "kind"),
     [
         ("!miniTicker@arr", "24hrMiniTicker"),
-        ("!miniTicker@arr@1000ms", "24hrMiniTicker"),
+        pytest.param("!miniTicker@arr@1000ms", "24hrMiniTicker", marks=pytest.mark.long),
         ("!ticker@arr", "24hrTicker"),
-        ("!miniticker@arr", "24hrMiniTicker"),
+        pytest.param("!miniticker@arr", "24hrMiniTicker", marks=pytest.mark.long),
     ],
 )
 async def test_all_tickers_come_in_one_array_a_second(host: str, name: str, kind: str) -> None:

@@ -13,6 +13,7 @@ import pytest
 from kline_gateway_client import (
     Client,
     GatewayError,
+    History,
     InvalidInterval,
     InvalidSymbol,
     MissedKlines,
@@ -98,6 +99,19 @@ class TestLatest:
             assert stored == [kline._replace(event_time_ms=None)]
             assert klines.status.live
             assert client.status.age_s is not None
+
+    async def test_history_is_paged_back_to_its_beginning(self, up: Serving) -> None:
+        async with Client(up.address) as client:
+            everything = [kline for kline in await client.history(SYMBOL, "1m") if kline.closed]
+            assert len(everything) > 2
+            paged = page = await client.history(SYMBOL, "1m", before=T0 + 1000 * MINUTE_MS, limit=2)
+            while not page.beginning:
+                page = await client.history(SYMBOL, "1m", before=paged[0].open_time_ms, limit=2)
+                paged = History([*page, *paged])
+            assert page == []
+            assert [kline for kline in paged if kline.closed] == everything == paged
+            with pytest.raises(ValueError, match="before goes with neither"):
+                await client.history(SYMBOL, "1m", before=T0, end=T0)
 
     @pytest.mark.parametrize("compact", [False, True], ids=["json", "compact"])
     async def test_values_have_their_event_time_unless_it_is_not_wanted(

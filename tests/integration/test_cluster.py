@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
 import pytest
-from redis.asyncio import RedisCluster
+from redis.asyncio import Redis, RedisCluster
 
-from tests.builders import MINUTE_MS, T0
+from collector.budget import Rates
+from collector.contract import Contract
+from collector.events import KlineEvent
+from collector.writer import Writer
+from gateway.model.symbol import DEFAULT_SYMBOL_PATTERN
+from gateway.redis.contract import Topics
+from gateway.redis.deployment import make_deployment
+from gateway.redis.tasks import cancel_and_wait
+from tests.builders import MINUTE_MS, T0, kline
 from tests.integration.live import BARS, PRICE, SYMBOL, Publisher, client, make_config, process, serving, until
 from tests.integration.topology import ClusterServers, cluster, cluster_info, command
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
+    from redis.asyncio.client import PubSub
+
     from simulator.server import EmbeddedServer
     from tests.integration.live import Client, Serving
 
 WATCHDOG_S = 0.5
 KLINES = f"klines:{SYMBOL}:1m"
+SYMBOLS = [f"S{number}USDT" for number in range(20)]
 
 Kind = Literal["plain", "sharded"]
 each_kind = pytest.mark.parametrize("kind", ["plain", "sharded"])
@@ -277,3 +290,46 @@ async def test_an_unreachable_cluster_is_reported(nodes: ClusterServers) -> None
     async with serving(config, ready=False) as up:
         await until(lambda: source_failures(up))
         assert "no node of the cluster" in up.inside.sources.all["redis"].reason
+
+
+class TestCollector:
+    """The project's own collector writes each key and message to its node."""
+
+    @each_kind
+    async def test_a_closed_kline_is_not_published_while_it_cannot_be_stored(
+        self, nodes: ClusterServers, kind: Kind
+    ) -> None:
+        # Key and channel are on two nodes, as with names that a collector chooses freely.
+        channel, redis = "bars:{symbol}:{interval}", settings(nodes, kind, command_timeout_s=0.5).redis
+        topics = Topics(msgspec.structs.replace(redis, klines_channel=channel), ("1m",), DEFAULT_SYMBOL_PATTERN)
+        names = ((topics.klines_key(symbol, "1m"), topics.klines_channel(symbol, "1m"), symbol) for symbol in SYMBOLS)
+        key, channel, symbol = next(name for name in names if nodes.owner(name[0]) is not nodes.owner(name[1]))
+        deployment, store = make_deployment(redis), nodes.owner(key)
+        contract = Contract(topics, one_server=False, sharded=kind == "sharded")
+        writer = Writer(deployment, contract, Rates(), now_s=time.monotonic, retry_s=(0.1,))
+        heard = 0
+
+        async def reconcile() -> None:
+            """Nothing is stored, and reading fails before writing does."""
+
+        async def hear(subscription: PubSub) -> None:
+            nonlocal heard
+            while True:
+                message: Any = await subscription.parse_response(block=True)
+                heard += message[0] in (b"message", b"smessage")
+
+        async with Redis.from_url(nodes.owner(channel).url) as reader, reader.pubsub() as subscription:
+            await subscription.execute_command("SSUBSCRIBE" if kind == "sharded" else "SUBSCRIBE", channel)
+            tasks = [asyncio.create_task(hear(subscription)), asyncio.create_task(writer.run(reconcile))]
+            await writer.connected.wait()
+            store.freeze()
+            try:
+                writer.put(KlineEvent(symbol, "1m", kline(0, closed=True)))
+                await until(lambda: writer.counts.failures, "a write that fails")
+                assert heard == 0
+            finally:
+                store.thaw()
+            await until(lambda: heard, "the message")
+            assert command(store, "ZCARD", key) == 1
+            await cancel_and_wait(tasks)
+        await deployment.aclose()

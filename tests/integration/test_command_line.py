@@ -84,6 +84,19 @@ async def test_the_demo_serves_a_market_of_its_own_and_ends_cleanly(number: sign
             os.killpg(process.pid, 0)
 
 
+def test_a_port_in_use_is_said_before_anything_is_started() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        for name in ("demo", "live"):
+            with command(name, "--port", str(port)) as process:
+                output, errors = process.communicate(timeout=WAIT_S)
+            assert process.returncode == 1
+            assert errors == f"Error: cannot listen on 127.0.0.1:{port}: Address already in use\n"
+            assert output == ""
+
+
 def test_simulate_fills_a_redis_that_serve_then_serves() -> None:
     with EmbeddedServer() as server:
         options = ("--symbols", "2", "--intervals", "1m,1h", "--extended")
@@ -118,11 +131,17 @@ async def until_ready(address: str) -> Any:
             await asyncio.sleep(0.02)
 
 
-async def test_simulate_may_only_write_keys_and_serve_may_poll_them(tmp_path: Path) -> None:
-    path = tmp_path / "polling.toml"
-    path.write_text('[feed]\nmode = "poll"\n')
+@pytest.mark.parametrize(
+    ("mode", "options", "settings"),
+    [("poll", ("--no-publish",), ""), ("streams", ("--streams", "--format", "ccxt"), 'format = "ccxt"')],
+)
+async def test_simulate_may_write_keys_only_or_streams_and_serve_may_read_them(
+    tmp_path: Path, mode: str, options: tuple[str, ...], settings: str
+) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(f'[feed]\nmode = "{mode}"\n{settings}\n')
     with EmbeddedServer() as server:
-        simulated = ("--redis", server.url, "--symbols", "2", "--rate", "20", "--no-publish")
+        simulated = ("--redis", server.url, "--symbols", "2", "--rate", "20", *options)
         with (
             command("simulate", *simulated),
             command("serve", "--redis", server.url, "--port", "0", "--config", str(path)) as gateway,
@@ -137,7 +156,7 @@ async def test_simulate_may_only_write_keys_and_serve_may_poll_them(tmp_path: Pa
             stats: Any = link.info("commandstats")
             assert "cmdstat_publish" not in stats
             # Updates may come before all that is stored has been read.
-            assert (await until_ready(address))["feed"] == "poll"
+            assert (await until_ready(address))["feed"] == mode
 
 
 def test_serve_starts_and_ends_without_redis() -> None:

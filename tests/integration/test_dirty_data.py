@@ -430,7 +430,11 @@ async def test_an_event_time_that_cannot_be_read_costs_no_price(server: Embedded
         await found.prices_follow()
 
 
-@pytest.mark.parametrize("last_closed", ["ahead", "tomorrow", "microseconds", "word"])
+@pytest.mark.alone
+@pytest.mark.parametrize(
+    "last_closed",
+    ["ahead", *(pytest.param(written, marks=pytest.mark.long) for written in ("tomorrow", "microseconds", "word"))],
+)
 async def test_a_wrong_last_closed_is_no_evidence_for_another_feed_mode(
     server: EmbeddedServer, last_closed: str
 ) -> None:

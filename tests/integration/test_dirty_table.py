@@ -1,4 +1,4 @@
-"""The README's table of dirty data, row by row: each kind of it is sent to a real gateway, and every light is read."""
+"""The documented table of dirty data, row by row: each kind is sent to a real gateway, and every light is read."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from loadtest.nemesis.setup import FeedMode
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = [pytest.mark.early, pytest.mark.timeout(90)]
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+GUARANTEES = Path(__file__).resolve().parents[2] / "docs/guarantees.md"
 WATCHED_S = 9.0
 """Longer than each limit of the gateway under test: of what is stale, overdue, or read in another way."""
 
@@ -93,13 +93,14 @@ def test_what_is_dated_in_the_future_is_refused_and_correct_data_goes_on(tmp_pat
     assert "future_time" in lights.log
 
 
-@pytest.mark.parametrize("unit", ["seconds", "microseconds"])
+@pytest.mark.parametrize("unit", [pytest.param(unit, marks=pytest.mark.long) for unit in ("seconds", "microseconds")])
 def test_another_unit_of_time_is_recognised_and_counted(tmp_path: Path, unit: str) -> None:
     lights = observed(tmp_path, unit)
     assert (lights.stale, lights.lanes, lights.data) == (set(), set(), {200})
     assert (lights.errors, lights.odd) == (set(), {"time_unit"})
 
 
+@pytest.mark.long
 def test_prices_that_cannot_be_move_nothing(tmp_path: Path) -> None:
     lights = observed(tmp_path, "impossible prices")
     assert (lights.stale, lights.lanes, lights.data) == (set(), set(), {200})
@@ -115,6 +116,7 @@ def test_garbage_makes_everything_stale(tmp_path: Path) -> None:
     assert "feed stale: malformed: " in lights.log
 
 
+@pytest.mark.long
 def test_where_the_feed_mode_is_detected_keys_are_read_in_the_place_of_garbage(tmp_path: Path) -> None:
     lights = observed(tmp_path, "garbage", "auto")
     assert "malformed" in lights.stale
@@ -122,6 +124,7 @@ def test_where_the_feed_mode_is_detected_keys_are_read_in_the_place_of_garbage(t
     assert lights.log.rindex("feed live") > lights.log.index("switched from pubsub to poll")
 
 
+@pytest.mark.long
 def test_prices_that_stop_leave_closed_klines_live(tmp_path: Path) -> None:
     lights = observed(tmp_path, "prices stop")
     assert lights.stale == {"prices"}
@@ -130,6 +133,7 @@ def test_prices_that_stop_leave_closed_klines_live(tmp_path: Path) -> None:
     assert "feed: prices" in lights.said
 
 
+@pytest.mark.long
 def test_klines_that_stop_leave_tickers_live(tmp_path: Path) -> None:
     lights = observed(tmp_path, "klines stop")
     assert lights.stale == {"klines"}
@@ -138,6 +142,7 @@ def test_klines_that_stop_leave_tickers_live(tmp_path: Path) -> None:
     assert "feed: klines" in lights.said
 
 
+@pytest.mark.long
 def test_a_server_that_moved_is_followed_by_a_new_connection(tmp_path: Path) -> None:
     lights = observed(tmp_path, "move redis")
     assert lights.stale == {"silent"}
@@ -146,17 +151,20 @@ def test_a_server_that_moved_is_followed_by_a_new_connection(tmp_path: Path) -> 
     assert "the silent connection has been replaced" in lights.log
 
 
+@pytest.mark.long
 def test_foreign_notifications_do_not_matter_to_pubsub(tmp_path: Path) -> None:
     lights = observed(tmp_path, "foreign notifications", "pubsub")
     assert (lights.stale, lights.lanes, lights.data, lights.errors) == (set(), set(), {200}, set())
 
 
+@pytest.mark.long
 def test_in_keyspace_mode_the_gateway_sets_its_notifications_again_where_it_may(tmp_path: Path) -> None:
     lights = observed(tmp_path, "foreign notifications", "keyspace")
     assert (lights.stale, lights.data) == (set(), {200})
     assert "notify-keyspace-events set to g$Kz" in lights.log
 
 
+@pytest.mark.long
 def test_names_that_the_settings_do_not_admit_are_listed(tmp_path: Path) -> None:
     lights = observed(tmp_path, "foreign channels")
     assert (lights.stale, lights.lanes, lights.data) == (set(), set(), {200})
@@ -165,8 +173,8 @@ def test_names_that_the_settings_do_not_admit_are_listed(tmp_path: Path) -> None
 
 
 def table() -> Iterator[list[str]]:
-    """The cells of the README's rows."""
-    text = README.read_text(encoding="utf-8")
+    """The cells of the table's rows."""
+    text = GUARANTEES.read_text(encoding="utf-8")
     lines = text[text.index("| the collector or Redis |") :].splitlines()
     for line in lines[2:]:
         if not line.startswith("|"):

@@ -16,8 +16,8 @@ import pytest
 from redis.asyncio import Redis
 from websockets.frames import Opcode
 
+from collector.encode import kline_member
 from loadtest.protocol.websocket import client_frame, handshake
-from simulator.encode import kline_member
 from simulator.server import EmbeddedServer
 from tests.builders import closed_klines
 from tests.integration.live import make_config, serving, until

@@ -18,7 +18,9 @@ from loadtest.nemesis.system import LIMIT_MS, SystemUnderTest
 
 OUTAGE_S = float(os.environ.get("FAULT_SECONDS", "4"))
 
-pytestmark = pytest.mark.timeout(120 + 4 * OUTAGE_S)
+pytestmark = [pytest.mark.early, pytest.mark.timeout(120 + 4 * OUTAGE_S)]
+
+UNTIMED = pytest.param(False, marks=pytest.mark.long, id="without")
 
 
 def judged(system: SystemUnderTest) -> None:
@@ -41,19 +43,21 @@ def broken(system: SystemUnderTest, name: str, seconds: float = OUTAGE_S) -> Non
 
 
 class TestRedis:
-    @pytest.mark.parametrize("name", ["kill redis", "freeze redis"])
+    @pytest.mark.parametrize("name", ["kill redis", pytest.param("freeze redis", marks=pytest.mark.long)])
     def test_away_for_long(self, tmp_path: Path, name: str) -> None:
         with SystemUnderTest(tmp_path) as system:
             broken(system, name)
             assert system.notices("status redis") >= system.clients
             judged(system)
 
+    @pytest.mark.long
     def test_restarted_empty(self, tmp_path: Path) -> None:
         with SystemUnderTest(tmp_path) as system:
             broken(system, "restart redis empty", 1.0)
             assert system.notices("status redis") >= system.clients
             judged(system)
 
+    @pytest.mark.long
     def test_that_cuts_us_off_again_and_again(self, tmp_path: Path) -> None:
         with SystemUnderTest(tmp_path) as system:
             broken(system, "cut output")
@@ -61,6 +65,7 @@ class TestRedis:
             assert system.gateway.metrics()["gateway_feed_reconnects_total"] >= 2
             judged(system)
 
+    @pytest.mark.long
     def test_behind_a_line_that_is_slower_than_the_feed(self, tmp_path: Path) -> None:
         # Without event times a stored price and one that is still on its way could not be told apart.
         with SystemUnderTest(tmp_path, timed=True) as system:
@@ -68,6 +73,7 @@ class TestRedis:
             assert system.notices("status redis") >= system.clients
             judged(system)
 
+    @pytest.mark.long
     def test_behind_a_line_that_passes_nothing_and_says_nothing(self, tmp_path: Path) -> None:
         with SystemUnderTest(tmp_path) as system:
             broken(system, "dark line")
@@ -76,23 +82,26 @@ class TestRedis:
 
 
 class TestCollector:
+    @pytest.mark.long
     def test_silent(self, tmp_path: Path) -> None:
         with SystemUnderTest(tmp_path) as system:
             broken(system, "silence")
             assert system.notices("status silent") >= system.clients
             judged(system)
 
+    @pytest.mark.long
     def test_that_writes_t3_t1_t2(self, tmp_path: Path) -> None:
         with SystemUnderTest(tmp_path, timed=True) as system:
             broken(system, "reorder", 6.5)
             judged(system)
 
-    @pytest.mark.parametrize("timed", [True, False], ids=["with event times", "without"])
+    @pytest.mark.parametrize("timed", [pytest.param(True, marks=pytest.mark.long, id="with event times"), UNTIMED])
     def test_that_says_everything_twice(self, tmp_path: Path, timed: bool) -> None:
         with SystemUnderTest(tmp_path, timed=timed) as system:
             broken(system, "duplicate", 3)
             judged(system)
 
+    @pytest.mark.long
     def test_that_contradicts_itself(self, tmp_path: Path) -> None:
         with SystemUnderTest(tmp_path) as system:
             broken(system, "contradict", 3)
@@ -101,6 +110,7 @@ class TestCollector:
 
 
 class TestData:
+    @pytest.mark.long
     def test_dirty_data_beside_correct_data_changes_nothing(self, tmp_path: Path) -> None:
         names = ("future times", "impossible prices", "foreign channels", "microseconds", "foreign notifications")
         with SystemUnderTest(tmp_path, timed=True) as system:
@@ -113,6 +123,7 @@ class TestData:
                 change(system, FAULTS[name], ends=True)
             judged(system)
 
+    @pytest.mark.long
     def test_times_in_seconds_change_nothing(self, tmp_path: Path) -> None:
         with SystemUnderTest(tmp_path, timed=True) as system:
             broken(system, "seconds")
@@ -122,9 +133,9 @@ class TestData:
     @pytest.mark.parametrize(
         ("name", "reason", "seconds"),
         [
-            ("garbage", "malformed", OUTAGE_S),
+            pytest.param("garbage", "malformed", OUTAGE_S, marks=pytest.mark.long),
             ("prices stop", "prices", OUTAGE_S),
-            ("klines stop", "klines", 2 * OUTAGE_S),
+            pytest.param("klines stop", "klines", 2 * OUTAGE_S, marks=pytest.mark.long),
         ],
     )
     def test_a_lane_without_data_is_stale(self, tmp_path: Path, name: str, reason: str, seconds: float) -> None:
@@ -133,6 +144,7 @@ class TestData:
             assert system.notices(f"status {reason}") >= system.clients
             judged(system)
 
+    @pytest.mark.long
     def test_a_server_that_moved_is_found_while_the_old_one_answers(self, tmp_path: Path) -> None:
         with SystemUnderTest(tmp_path) as system:
             change(system, FAULTS["move redis"], ends=False)
@@ -143,8 +155,8 @@ class TestData:
 
 
 class TestGateway:
-    @pytest.mark.parametrize("timed", [True, False], ids=["with event times", "without"])
-    @pytest.mark.parametrize("name", ["clock forward", "clock back"])
+    @pytest.mark.parametrize("timed", [pytest.param(True, id="with event times"), UNTIMED])
+    @pytest.mark.parametrize("name", ["clock forward", pytest.param("clock back", marks=pytest.mark.long)])
     def test_whose_clock_is_set_by_an_hour(self, tmp_path: Path, name: str, timed: bool) -> None:
         with SystemUnderTest(tmp_path, timed=timed) as system:
             broken(system, name)
@@ -158,11 +170,13 @@ class TestGateway:
             system.wait(system.all_live, "everybody back")
             judged(system)
 
+    @pytest.mark.long
     def test_blocked_for_two_seconds(self, tmp_path: Path) -> None:
         with SystemUnderTest(tmp_path) as system:
             broken(system, "freeze gateway", 2.0)
             judged(system)
 
+    @pytest.mark.long
     def test_that_cannot_write_its_log(self, tmp_path: Path) -> None:
         with SystemUnderTest(tmp_path, log=Path("/dev/full"), settings={"log": {"level": "debug"}}) as system:
             broken(system, "kill redis", 1.0)
@@ -171,6 +185,7 @@ class TestGateway:
 
 
 class TestRestart:
+    @pytest.mark.long
     def test_of_two_processes_on_one_port_misses_nothing(self, tmp_path: Path) -> None:
         with SystemUnderTest(
             tmp_path, clients=60, settings={"server": {"reuse_port": True, "shutdown_s": 4.0}}
@@ -186,6 +201,7 @@ class TestRestart:
             assert not system.closes("ECONNREFUSED")
             judged(system)
 
+    @pytest.mark.long
     def test_of_one_process_misses_nothing(self, tmp_path: Path) -> None:
         with SystemUnderTest(tmp_path) as system:
             broken(system, "restart gateway", 0.5)

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from simulator.encode import kline_member
+from collector.encode import kline_member
 from simulator.exchange import Activity
 from simulator.server import EmbeddedServer
 from simulator.simulate import Simulation, make_collector
@@ -161,10 +161,7 @@ class TestACollectorThatOnlyWritesKeys:
                     await collector.closed(number)
                 await someone.until(lambda: view.state == "live" and numbers(view) == [0, 1, 2, 3])
 
-    async def test_a_new_symbol_becomes_known(
-        self, server: EmbeddedServer, mode: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("gateway.feed.poll.DISCOVER_S", 0.1)
+    async def test_a_new_symbol_becomes_known(self, server: EmbeddedServer, mode: str) -> None:
         async with Publisher(server, publishes=False) as collector:
             await collector.ticker("1")
             async with serving(make_config(server, feed=feed(mode))) as up:

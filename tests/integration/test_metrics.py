@@ -41,8 +41,8 @@ async def test_three_hundred_symbols_make_no_more_series_than_one(
         await someone.until(lambda: (someone.view(f"ticker:{symbols[-1]}").ticker or {"c": ""})["c"] == "4")
         after = await series(up)
         assert await up.metric("gateway_symbols") == 301
-    # What happens for the first time meanwhile may add its one.
-    assert len(after - before) < 10
+    # What happens for the first time meanwhile may add its own; what there is once a symbol would add hundreds.
+    assert len(after - before) < 50
     assert not any("USDT" in name for name in after)
 
 

@@ -11,14 +11,16 @@ import pytest
 from click.testing import CliRunner
 from redis.asyncio import Redis
 
+from collector.encode import kline_member, ticker_event, ticker_value
 from gateway import cli
 from gateway.redis.tasks import cancel_and_wait
-from simulator.encode import kline_member, ticker_event, ticker_value
-from tests.builders import kline, ticker
+from simulator.formats import ccxt_row, cryptofeed_candle, cryptofeed_fields
+from tests.builders import T0, kline, ticker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from gateway.model.kline import Kline
     from simulator.server import EmbeddedServer
 
 FIGURES = dict.fromkeys(("open", "high", "low", "volume", "quote_volume", "change", "change_percent"), "1")
@@ -161,3 +163,59 @@ async def test_every_source_is_looked_at(redis_server: EmbeddedServer) -> None:
     assert f"source main at {redis_server.url}" in text
     assert "source spare at redis://127.0.0.1:1" in text
     assert text.count("problem") == 1
+
+
+def entry_of(of: Kline) -> list[str]:
+    return [part for field in cryptofeed_fields("BTC-USDT", "1m", of).items() for part in field]
+
+
+class TestOtherFormats:
+    async def test_stored_rows_that_are_refused_name_their_format(self, redis_server: EmbeddedServer) -> None:
+        async with Redis.from_url(redis_server.url) as redis:
+            await redis.zadd("klines:BTCUSDT:1m", {ccxt_row(kline()): T0})
+            status, text = await probe(redis_server.url)
+            assert status == 1
+            assert 'stored values that are refused look like ccxt: set feed.format = "ccxt"' in text
+            _, text = await probe(redis_server.url, GATEWAY_FEED__FORMAT="ccxt")
+            assert "look like" not in text
+            assert "refuses" not in text
+
+    @pytest.mark.parametrize(
+        ("kind", "setting"),
+        [
+            ("sorted set", "redis.klines_key"),
+            ("stream", 'feed.mode = "streams" and redis.klines_stream'),
+            ("string", "redis.ticker_key"),
+        ],
+    )
+    async def test_keys_of_other_names_are_recognised_by_what_they_hold(
+        self, redis_server: EmbeddedServer, kind: str, setting: str
+    ) -> None:
+        name = "candles-BINANCE-BTC-USDT"
+        candle = cryptofeed_candle("BTC-USDT", "1m", kline(0, closed=True))
+        async with Redis.from_url(redis_server.url) as redis:
+            await redis.sadd("a-set-is-passed-over", "x")
+            await redis.set("and-a-text", "x")
+            if kind == "sorted set":
+                await redis.zadd(name, {candle: T0 / 1000})
+            elif kind == "stream":
+                await redis.execute_command("XADD", name, "*", *entry_of(kline(0, closed=True)))  # type: ignore[no-untyped-call]
+            else:
+                await redis.set(name, candle)
+            _, text = await probe(redis_server.url)
+            assert f"{kind} {name} looks like cryptofeed: set " in text
+            assert f'set feed.format = "cryptofeed", and {setting} to names like this' in text
+
+    async def test_streams_are_listened_to(self, redis_server: EmbeddedServer) -> None:
+        async with Redis.from_url(redis_server.url) as redis:
+            entry = entry_of(kline(0, closed=True))
+            await redis.execute_command("XADD", "candles-BINANCE-BTC-USDT", "*", *entry)  # type: ignore[no-untyped-call]
+            settings = {
+                "GATEWAY_FEED__MODE": "streams",
+                "GATEWAY_FEED__FORMAT": "cryptofeed",
+                "GATEWAY_REDIS__KLINES_STREAM": "candles-BINANCE-{symbol}",
+            }
+            status, text = await probe(redis_server.url, **settings)
+            assert status == 0, text
+            assert "serves         1 symbols: BTC-USDT" in text
+            assert "feed mode      streams; 1 messages" in text

@@ -181,7 +181,13 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [("check", "config", "prometheus.yml"), ("test", "rules", "rules.test.yml")], ids=lambda it: it[0]
+    "command",
+    [
+        ("check", "config", "prometheus.yml"),
+        ("test", "rules", "rules.test.yml"),
+        ("test", "rules", "collector_rules.test.yml"),
+    ],
+    ids=lambda it: it[-1],
 )
 def test_promtool_accepts_rules_and_configuration(command: tuple[str, ...]) -> None:
     result = subprocess.run(
@@ -282,7 +288,21 @@ async def test_every_panel_has_data_and_each_alert_fires_and_resolves(
         await watching.until_clear("GatewayErrors")
 
         elsewhere = {"GatewayDown", "GatewayWorkerAway"} | (set() if counts_channels else {"GatewayRefusedChannels"})
+        elsewhere |= {name for name in alert_names() if name.startswith("GatewayArchive")}
         assert watching.seen == alert_names() - elsewhere
+
+
+@pytest.mark.long
+async def test_an_archive_that_cannot_be_used_alerts(redis_server: EmbeddedServer, tmp_path: Path) -> None:
+    program("prometheus")
+    (folder := tmp_path / "archive").mkdir()
+    config = make_config(redis_server, archive={"path": str(folder / "missing" / "archive.db")})
+    async with serving(config, ready=False) as up, prometheus(tmp_path, up.port) as watching:
+        await watching.until_firing("GatewayArchiveUnwritten")
+        await watching.until_firing("GatewayArchiveFails")
+        (folder / "missing").mkdir()
+        await watching.until_clear("GatewayArchiveUnwritten")
+        await watching.until_clear("GatewayArchiveFails")
 
 
 async def test_a_gateway_that_does_not_answer_is_down(redis_server: EmbeddedServer, tmp_path: Path) -> None:
@@ -295,6 +315,7 @@ async def test_a_gateway_that_does_not_answer_is_down(redis_server: EmbeddedServ
         await watching.until_clear("GatewayDown")
 
 
+@pytest.mark.alone
 async def test_a_worker_that_ends_alerts_until_it_is_replaced(redis_server: EmbeddedServer, tmp_path: Path) -> None:
     program("prometheus")
     config = make_config(redis_server, server={"workers": 2})

@@ -63,6 +63,14 @@ async def received(client: ClientConnection, op: str) -> dict[str, Any]:
     return found
 
 
+async def line_with(lines: AsyncIterator[str], op: str) -> str:
+    async with asyncio.timeout(WAIT_S):
+        async for found in lines:
+            if f'"op":"{op}"' in found:
+                return found
+    raise AssertionError(f"the stream has ended before {op}")
+
+
 @pytest.mark.parametrize("name", KINDS)
 async def test_a_proxy_forwards_streams_and_addresses_and_fails_over(
     redis_server: EmbeddedServer, publisher: Publisher, tmp_path: Path, name: str
@@ -79,6 +87,16 @@ async def test_a_proxy_forwards_streams_and_addresses_and_fails_over(
             await subscribed(client)
             await publisher.ticker("101")
             assert "101" in json.dumps(await received(client, "update"))
+
+        # Events come one by one, whatever the proxy collects of other answers.
+        async with (
+            httpx.AsyncClient(verify=proxy.trust, trust_env=False, timeout=WAIT_S) as http,
+            http.stream("GET", f"https://localhost:{proxy.port}/v1/stream.sse?channels={PRICE}") as events,
+        ):
+            lines = events.aiter_lines()
+            await line_with(lines, "snapshot")
+            await publisher.ticker("101.5")
+            assert "101.5" in await line_with(lines, "update")
 
         # Whose limit it is: that of the address which connects to the proxy, whatever it claims to be.
         async with through(proxy, "127.0.0.2") as one, through(proxy, "127.0.0.2") as two:

@@ -135,7 +135,7 @@ async def test_after_connected_no_message_is_missed(server: EmbeddedServer) -> N
     async with reading(server.url) as (feed, sink):
         await sink.until(lambda: sink.connects == 1)
         with redis_client(server.url) as redis:
-            assert redis.pubsub_numpat() == 2
+            assert redis.pubsub_numpat() == 3
             assert redis.publish("ticker:BTCUSDT", b'{"c":"1"}') == 1
             assert redis.publish("klines:BTCUSDT:1m", b'{"t":1}') == 1
         await sink.until(lambda: len(sink.messages) == 2)

@@ -12,7 +12,7 @@ import pytest
 from redis.asyncio import Redis
 from websockets.asyncio.client import connect
 
-from simulator.encode import kline_event, kline_member, ticker_event, ticker_value
+from collector.encode import kline_event, kline_member, ticker_event, ticker_value
 from tests.builders import T0, kline, ticker
 from tests.integration.live import SYMBOL, WAIT_S, Publisher, client, make_config, serving, until
 

@@ -52,11 +52,11 @@ async def at_once(client: httpx.AsyncClient, path: str, times: int) -> Counter[i
     return Counter(answer.status_code for answer in answers)
 
 
-async def test_the_default_is_exactly_100_per_minute_under_concurrency(
-    redis_server: EmbeddedServer, publisher: Publisher
-) -> None:
+async def test_by_default_exactly_600_pass_at_once(redis_server: EmbeddedServer, publisher: Publisher) -> None:
     async with http(redis_server, publisher, limits={"http_per_min": 0.1}) as client:
-        assert await at_once(client, NATIVE, 250) == {200: 100, 429: 150}
+        ten_units = "/udf/quotes?symbols=" + ",".join(["BTCUSDT"] * 500)
+        assert await at_once(client, ten_units, 58) == {200: 58}
+        assert await at_once(client, NATIVE, 40) == {200: 20, 429: 20}
 
 
 @pytest.mark.parametrize(
@@ -69,6 +69,9 @@ async def test_native_answers_have_rate_limit_headers(
         first, second, third = [await client.get(path) for _ in range(3)]
         assert [answer.headers["x-ratelimit-remaining"] for answer in (first, second, third)] == ["1", "0", "0"]
         assert {answer.headers["x-ratelimit-limit"] for answer in (first, second, third)} == {"2"}
+        policies = {answer.headers["ratelimit-policy"] for answer in (first, second, third)}
+        assert policies == {'"burst";q=2, "sustained";q=6;w=60'}
+        assert first.headers["ratelimit"].startswith('"burst";r=1;t=')
         assert int(third.headers["x-ratelimit-reset"]) >= int(first.headers["x-ratelimit-reset"])
         assert first.status_code != 429
         assert third.status_code == 429

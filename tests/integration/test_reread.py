@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from redis.asyncio import Redis
 
+from collector.encode import kline_member
 from gateway.history.redis_store import RedisStore
 from gateway.history.store import SeriesRead, StoreUnavailable
 from gateway.model.interval import DAY_MS, INTERVALS
 from gateway.model.symbol import DEFAULT_SYMBOL_PATTERN
 from gateway.runtime import backfill
 from gateway.runtime.backfill import Backfill
-from simulator.encode import kline_member
 from tests.builders import MINUTE_MS, T0, closed_klines, kline
 from tests.integration.live import BARS, PRICES, SYMBOL, Publisher, client, make_config, serving, until
 

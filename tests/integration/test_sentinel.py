@@ -77,6 +77,7 @@ async def continues_at_the_new_master(group: Replicated, someone: Client) -> Non
     ],
     indirect=["group"],
 )
+@pytest.mark.alone
 async def test_a_failover_loses_no_closed_kline(group: Replicated, loss: Callable[[Replicated], None]) -> None:
     async with gateway_and_client(group) as (up, someone):
         await asyncio.to_thread(loss, group)

@@ -91,6 +91,24 @@ async def test_an_endpoint_that_moves_while_the_old_server_stays_up_is_followed_
                 await collecting
 
 
+async def test_what_is_read_after_a_reconnect_comes_from_the_server_that_the_feed_is_at(
+    servers: tuple[EmbeddedServer, EmbeddedServer], endpoint: Proxy
+) -> None:
+    old, new = servers
+    config = make_config(old, redis={"url": endpoint.url})
+    async with Publisher(old) as before, Publisher(new) as after:
+        await before.closed(0)
+        await before.ticker("1")
+        async with serving(config) as up, client(up) as someone:
+            await someone.subscribe(BARS, history=10)
+            for number in (0, 1, 2):
+                await after.closed(number)
+            endpoint.target_port = new.port
+            # The connections for commands stay where they are.
+            assert int(command(old, "CLIENT", "KILL", "TYPE", "pubsub")) == 1
+            await someone.until(lambda: numbers(someone.view(BARS)) == [0, 1, 2])
+
+
 async def test_a_command_under_way_while_the_endpoint_moves_is_the_last_at_the_old_server(
     servers: tuple[EmbeddedServer, EmbeddedServer], endpoint: Proxy
 ) -> None:

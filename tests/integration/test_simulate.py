@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections import defaultdict
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
 from redis.asyncio import Redis
 
+from gateway.archive.sqlite import SqliteArchive
+from gateway.archive.upkeep import missing
 from gateway.config import RedisConfig
-from gateway.feed.decode import decode_kline, decode_stored_ticker
+from gateway.feed.decode import decode_kline, decode_stored_kline, decode_stored_ticker
 from gateway.model.interval import INTERVALS
 from gateway.model.kline import KlineUpdate
+from gateway.runtime.archiving import plain
 from simulator import collector as collector_module
 from simulator.exchange import Activity
+from simulator.past import Job
 from simulator.server import EmbeddedServer
-from simulator.simulate import Simulation, make_collector, run_demo, run_simulate, wall_ms
+from simulator.simulate import COLLECTED, Simulation, make_collector, run_demo, run_simulate, wall_ms
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -322,42 +330,78 @@ def server_pids() -> set[int]:
     return {child.pid for child in psutil.Process().children()}
 
 
-async def test_a_demo_serves_from_a_filled_server_and_leaves_no_process() -> None:
-    async def serve(url: str) -> None:
+async def test_a_demo_serves_a_market_with_a_past_and_leaves_nothing() -> None:
+    seen: list[Path] = []
+
+    async def serve(url: str, path: str) -> None:
+        seen.append(Path(path))
+        archive = SqliteArchive(Path(path))
         async with connect(url) as link:
-            assert await link.zcard("klines:BTCUSDT:1m") == 500
+            members = await link.zrange("klines:BTCUSDT:1m", 0, -1)
+            assert len(members) == 500
             updated = await link.get("ticker:BTCUSDT:lastUpdate")
 
             async def moves() -> bool:
                 return bool(await link.get("ticker:BTCUSDT:lastUpdate") != updated)
 
             await until(moves)
+        klines = [plain(kline) for member in members if (kline := decode_stored_kline(member, "BTCUSDT", "1m"))]
+
+        async def has_days() -> bool:
+            coverage = await archive.coverage()
+            found = [coverage.get((symbol, "1m")) for symbol in SYMBOLS]
+            return all(part is not None and part.klines > 3 * 1440 for part in found)
+
+        try:
+            await until(has_days, within_s=30)
+            for (_, name), part in (await archive.coverage()).items():
+                assert missing(name, part) == 0
+            assert await archive.read("BTCUSDT", "1m", 500, klines[0].open_time_ms) == klines
+        finally:
+            await archive.aclose()
 
     before = server_pids()
-    await run_demo(serve, SIMULATION, RedisConfig(), print_line=lambda line: None)
+    # As the command: archives keep what an exchange says of takers, too.
+    simulation = replace(SIMULATION, intervals=COLLECTED, extended=True)
+    await run_demo(serve, simulation, RedisConfig(), print_line=lambda line: None)
     assert server_pids() == before
+    assert not seen[0].parent.exists()
 
 
-async def test_a_cancelled_demo_leaves_no_process() -> None:
-    serving = asyncio.Event()
+async def test_a_demo_that_is_cancelled_while_its_past_is_made_leaves_nothing() -> None:
+    serving: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
-    async def serve(url: str) -> None:
-        serving.set()
+    async def serve(_url: str, path: str) -> None:
+        serving.set_result(path)
         await asyncio.Event().wait()
 
     before = server_pids()
     task = asyncio.create_task(run_demo(serve, SIMULATION, RedisConfig(), print_line=lambda line: None))
     async with asyncio.timeout(10):
-        await serving.wait()
+        path = Path(await serving)
     assert server_pids() != before
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert server_pids() == before
+    assert not path.parent.exists()
+
+
+def test_the_past_is_not_made_any_longer_when_its_process_is_killed(tmp_path: Path) -> None:
+    job = Job(str(tmp_path / "archive.db"), 50, COLLECTED, 1, BOUNDARY)
+    code = f"from simulator.past import *\nwith filling({job!r}):\n    print('filling', flush=True)\n    input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        (child,) = psutil.Process(process.pid).children()
+        process.kill()
+    assert psutil.wait_procs([child], timeout=10)[0] == [child]
 
 
 async def test_a_failing_demo_raises_and_leaves_no_process() -> None:
-    async def serve(url: str) -> None:
+    async def serve(_url: str, _path: str) -> None:
         raise RuntimeError("no port left")
 
     before = server_pids()

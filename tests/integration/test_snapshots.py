@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from collector.encode import kline_member
 from gateway.history.aggregating_store import AggregatingStore
 from gateway.model.interval import INTERVALS
 from loadtest.protocol.websocket import handshake
-from simulator.encode import kline_member
 from tests.builders import MINUTE_MS, T0, kline
 from tests.fakes import Folder
 from tests.integration.live import BARS, SYMBOL, WAIT_S, client, make_config, serving, until

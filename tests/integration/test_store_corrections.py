@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 from websockets.asyncio.client import connect
 
-from simulator.encode import kline_member
+from collector.encode import kline_member
 from tests.builders import MINUTE_MS, T0, kline
 from tests.integration.live import BARS, SYMBOL, Publisher, client, make_config, serving, until
 

@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.history.redis_store import RedisStore
+from gateway.history.store import StoreUnavailable
 from gateway.model.symbol import DEFAULT_SYMBOL_PATTERN
-from tests.builders import T0
-from tests.integration.live import SYMBOL, Publisher, Serving, make_config, serving, until
+from gateway.redis import connections
+from gateway.redis.deployment import make_deployment
+from tests.builders import MINUTE_MS, T0
+from tests.integration.live import SYMBOL, WAIT_S, Publisher, Serving, make_config, serving, until
+from tests.integration.topology import command
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -104,3 +108,55 @@ async def test_connections_that_a_restart_has_cut_cost_no_request(redis_server: 
             assert await asyncio.gather(*(store.has_data(SYMBOL) for _ in range(5))) == [False] * 5
     finally:
         await store.aclose()
+
+
+async def test_a_read_that_finds_all_connections_in_use_is_no_failure_of_the_store(
+    redis_server: EmbeddedServer, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await publisher.closed(0)
+    monkeypatch.setattr(connections, "FREE_WAIT_S", 0.1)
+    settings = make_config(redis_server, redis={"command_timeout_s": WAIT_S}).redis
+    deployment = make_deployment(settings)
+    store = RedisStore(settings, ("1m",), DEFAULT_SYMBOL_PATTERN, deployment)
+    try:
+        held = [
+            asyncio.create_task(deployment.execute("BLPOP", f"nothing {number}", "0"))
+            for number in range(connections.CONNECTIONS_MAX)
+        ]
+        await until(lambda: blocked(redis_server) == connections.CONNECTIONS_MAX, "the holding of all connections")
+        for _ in range(10):
+            with pytest.raises(StoreUnavailable) as caught:
+                await store.has_data(SYMBOL)
+            assert (caught.value.reason, store.circuit, store.available) == ("busy", "closed", True)
+        for number in range(connections.CONNECTIONS_MAX):
+            command(redis_server, "RPUSH", f"nothing {number}", "x")
+        await asyncio.gather(*held)
+        assert await store.has_data(SYMBOL)
+        assert dict(store.failures) == {"busy": 10}
+    finally:
+        await store.aclose()
+
+
+async def test_reads_wanted_at_once_are_answered_each_by_itself(
+    redis_server: EmbeddedServer, publisher: Publisher
+) -> None:
+    for number in range(40):
+        await publisher.closed(number, symbol=f"S{number}USDT", reported=False)
+    command(redis_server, "SET", "klines:WRONGUSDT:1m", "not a sorted set")
+    store = RedisStore(make_config(redis_server).redis, ("1m",), DEFAULT_SYMBOL_PATTERN)
+    try:
+        names = [f"S{number}USDT" for number in range(40)]
+        reads = [store.closed_klines(name, "1m", 5) for name in (*names, "WRONGUSDT", "NONEUSDT")]
+        *found, wrong, none = await asyncio.gather(*reads)
+        assert [[kline.open_time_ms for kline in klines] for klines in found] == [
+            [T0 + number * MINUTE_MS] for number in range(40)
+        ]
+        assert (wrong, none, store.malformed, store.circuit) == ([], [], 1, "closed")
+    finally:
+        await store.aclose()
+
+
+def blocked(server: EmbeddedServer) -> int:
+    """How many connections wait for an answer of the server."""
+    lines = command(server, "INFO", "clients").split()
+    return int(next(line for line in lines if line.startswith("blocked_clients:")).partition(":")[2])

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 from contextlib import asynccontextmanager
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,9 +14,9 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.frames import Opcode
 
+from collector.encode import kline_event
 from gateway.protocol import compact, native
 from loadtest.protocol.websocket import client_frame, handshake
-from simulator.encode import kline_event
 from tests.builders import MINUTE_MS, T0, kline
 from tests.fakes import Folder
 from tests.integration.live import BARS, PRICE, SYMBOL, WAIT_S, Client, Publisher, client, make_config, serving, until
@@ -348,17 +349,17 @@ class TestErrors:
             assert folder.replies[1]["channels"].keys() == {BARS}
             assert folder.replies[4]["channels"].keys() == {PRICE}
 
-    @pytest.mark.parametrize("broken", ["commands.decode", "snapshots.check"])
+    @pytest.mark.parametrize("broken", ["inbox.commands.decode", "snapshots.check"])
     async def test_our_own_fault_ends_only_this_connection(
         self, up: Serving, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, broken: str
     ) -> None:
         def fail(*_: object) -> None:
             raise RuntimeError("a bug")
 
-        part, name = broken.split(".")
+        part, _, name = broken.rpartition(".")
         async with client(up) as someone, client(up) as other:
             with monkeypatch.context() as patch:
-                patch.setattr(getattr(up.inside.stream.parts, part), name, fail)
+                patch.setattr(attrgetter(part)(up.inside.stream.parts), name, fail)
                 await someone.say({"op": "subscribe", "channels": [BARS], "history": 50})
                 assert await someone.closed() == 1011
             assert (await other.ask("ping"))["op"] == "pong"
@@ -509,10 +510,35 @@ class TestResume:
             await someone.say({"op": "subscribe", "id": "ahead", "channels": [BARS], "resume": {BARS: at(3)}})
             for number in range(2, 6):
                 await publisher.closed(number)
-            await someone.until(lambda: someone.said("snapshot"))
+            # The answer comes once bar 3 is there; those after it come with it, or as updates.
+            await someone.until(lambda: someone.said("snapshot") and numbers(someone.view(BARS).closed)[-1:] == [5])
             (snapshot,) = someone.said("snapshot")
             assert snapshot["recovered"] is True
-            assert [int(bar["openTime"]) for bar in snapshot["klines"]] == [at(4), at(5)]
+            assert numbers(someone.view(BARS).closed) == [4, 5]
+
+    @pytest.mark.parametrize("last", [5, 6])
+    async def test_replaces_what_a_client_holds_where_that_changed_while_it_was_away(
+        self, up: Serving, publisher: Publisher, last: int
+    ) -> None:
+        folder, log = Folder(), up.inside.market.get_or_create(SYMBOL).series["1m"].closed
+        for number in range(2, last):
+            await publisher.closed(number)
+        async with client(up, folder) as someone:
+            await someone.subscribe(BARS, history=50)
+            await someone.until(lambda: numbers(someone.view(BARS).closed) == list(range(last)))
+        await publisher.closed(4, "100 111 90 106")
+        await until(lambda: list(log)[4].high == "111", "the correction")
+        await publisher.closed(last)
+        await until(lambda: len(log) == last + 1, "the next bar")
+        async with client(up, folder) as someone:
+            await someone.subscribe(BARS, resume={BARS: folder.views[BARS].cursor})
+            snapshot = someone.said("snapshot")[0]
+            assert snapshot["recovered"] is False
+            assert [int(bar["openTime"]) for bar in snapshot["klines"]] == [at(number) for number in range(last + 1)]
+            assert str(snapshot["klines"][4]["high"]) == "111"
+        async with client(up, folder) as someone:
+            await someone.subscribe(BARS, resume={BARS: folder.views[BARS].cursor})
+            assert someone.said("snapshot")[0]["recovered"] is True, "it was told"
 
     async def test_while_the_source_is_away_is_to_be_tried_again(
         self, redis_server: EmbeddedServer, publisher: Publisher, up: Serving

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from ccxt.pro import binance
-from record import Record, base
+from record import Record, base, stream_base
 
 PAIR = "BTC/USDT"
 
@@ -14,7 +14,7 @@ async def main() -> None:
     record = Record()
     exchange = binance({"options": {"fetchMarkets": {"types": ["spot"]}}})
     # ccxt tells a spot stream by the word in its address: hence /stream/ws.
-    exchange.urls["api"] |= {"public": f"http://{base()}/api/v3", "ws": {"spot": f"ws://{base()}/stream/ws"}}
+    exchange.urls["api"] |= {"public": f"http://{base()}/api/v3", "ws": {"spot": f"ws://{stream_base()}/stream/ws"}}
     try:
         markets = await exchange.load_markets()
         record.more["pairs"] = sorted(markets)

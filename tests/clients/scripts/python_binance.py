@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 
 from binance import AsyncClient, BinanceSocketManager
-from record import SYMBOL, Record, base
+from record import SYMBOL, Record, base, stream_base
 
 
 async def main() -> None:
     record = Record()
     AsyncClient.API_URL = f"http://{base()}/api"
-    BinanceSocketManager.STREAM_URL = f"ws://{base()}/"
+    BinanceSocketManager.STREAM_URL = f"ws://{stream_base()}/"
     client = await AsyncClient.create()
     try:
         record.more["price"] = (await client.get_symbol_ticker(symbol=SYMBOL))["price"]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 
-from record import SYMBOL, Record, base
+from record import SYMBOL, Record, stream_base
 from websockets.asyncio.client import connect
 
 
 async def main() -> None:
     record = Record()
-    async with connect(f"ws://{base()}/ws/{SYMBOL.lower()}@kline_1s") as socket:
+    async with connect(f"ws://{stream_base()}/ws/{SYMBOL.lower()}@kline_1s") as socket:
         await socket.send(json.dumps({"method": "SUBSCRIBE", "params": [f"{SYMBOL.lower()}@miniTicker"], "id": 1}))
         await (await socket.ping())
         async for text in socket:

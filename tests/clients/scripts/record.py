@@ -73,6 +73,11 @@ def base() -> str:
     return sys.argv[1]
 
 
+def stream_base() -> str:
+    """Where streams are: below the path of a replay, where the test asks for one."""
+    return sys.argv[3] if len(sys.argv) > 3 else base()
+
+
 def tls_base() -> str:
     """The same behind TLS; SSL_CERT_FILE names the certificate to trust."""
     return sys.argv[2]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import time
 
-from record import SYMBOL, Record, base
+from record import SYMBOL, Record, stream_base
 from unicorn_binance_websocket_api import BinanceWebSocketApiManager
 
 
 def main() -> None:
     record = Record()
     with BinanceWebSocketApiManager(
-        exchange="binance.com", websocket_base_uri=f"ws://{base()}/", warn_on_update=False, disable_colorama=True
+        exchange="binance.com", websocket_base_uri=f"ws://{stream_base()}/", warn_on_update=False, disable_colorama=True
     ) as manager:
         manager.create_stream(["kline_1s", "miniTicker"], [SYMBOL.lower()])
         while not record.enough:
