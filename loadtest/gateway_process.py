@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import random
 import re
 import signal
 import socket
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 from gateway.config import load_config
 from loadtest.processes import Usage, cores, pinned, usage
 from loadtest.swarm.tls_socket import client_context
+from simulator import server
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -196,13 +196,8 @@ class Gateway:
 
 
 def free_port() -> int:
-    """A free port below the range of source ports, of which the clients take ten thousand."""
-    for port in random.sample(_PORTS, 200):
-        with socket.socket() as probe, suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise GatewayError(f"no free port between {_PORTS.start} and {_PORTS.stop}")
+    """A free port below those of the clients and of embedded servers. Raises `ServerError` without one."""
+    return server.free_port(_PORTS)
 
 
 def _toml(sections: Mapping[str, Mapping[str, Any]]) -> str:

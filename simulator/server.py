@@ -257,16 +257,17 @@ class EmbeddedServer:
             self.unix_socket.unlink(missing_ok=True)
 
 
-def free_port() -> int:
-    """A free port below the range of source ports. Raises `ServerError` without one."""
-    for port in random.sample(_PORTS, 200):
+def free_port(ports: range = _PORTS) -> int:
+    """A free port of these; the default is below the range of source ports. Raises `ServerError` without one."""
+    # Of the system's randomness: what seeds `random` in two processes must not make both choose the same port.
+    for port in random.SystemRandom().sample(ports, 200):
         with socket.socket() as probe:
             # As the server does: closed connections in TIME_WAIT do not occupy a port.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with suppress(OSError):
                 probe.bind((_HOST, port))
                 return port
-    raise ServerError(f"no free port between {_PORTS.start} and {_PORTS.stop}")
+    raise ServerError(f"no free port between {ports.start} and {ports.stop}")
 
 
 def _inline_commands(port: int, password: str | None, *commands: str) -> bytes:

@@ -43,7 +43,7 @@ MOST_EVENTS = 64
 """Events of one turn: a millisecond or two."""
 
 KLINES_MAX = 20_000
-"""Klines that a replay holds, about: some 15 MB."""
+"""Klines that a replay holds, about."""
 
 PAGE_MIN, PAGE_MAX = 50, 500
 
