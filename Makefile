@@ -19,6 +19,7 @@ SOURCES_OF = $(shell find $(1) -name node_modules -prune -o -name dist -prune -o
 WEB_SOURCES := $(call SOURCES_OF,web $(CLIENT))
 REACT_SOURCES := $(call SOURCES_OF,$(REACT))
 PAGE := gateway/static/index.html
+DOCS := gateway/site/index.html
 CLIENT_BUILT := $(CLIENT)/dist/client/index.js
 REACT_BUILT := $(REACT)/dist/index.js
 NODE_FOUND := $(shell node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)' 2>/dev/null && npm --version 2>/dev/null)
@@ -32,14 +33,15 @@ NPM := npm --no-fund --no-audit --no-update-notifier --prefix
 ifndef SIDE_BY_SIDE
 .NOTPARALLEL:
 endif
-.PHONY: help demo test check bench compare fuzz lint format build version release lock audit clean page check-web check-units check-python client-libraries programs
+.PHONY: help demo docs test check bench compare fuzz lint format build version release lock audit clean page check-web check-units check-python client-libraries programs
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 	@echo
 	@echo 'Variables: PYTHON=python3.11 (interpreter), BROWSER=0 (test without Chromium), CLIENTS=0 (without client libraries), PROXIES=0 (without nginx and the like), CHROMIUM=/path, ARGS="..." (for demo, bench and pytest)'
 
-demo: $(VENV)/demo.stamp page ## the gateway with a simulated market on http://127.0.0.1:8000; Ctrl-C ends it
+# What has built the documentation once keeps it new; a first demo does not wait for it.
+demo: $(VENV)/demo.stamp page $(if $(wildcard $(VENV)/docs.stamp),$(DOCS)) ## the gateway with a simulated market on http://127.0.0.1:8000; Ctrl-C ends it
 	@$(BIN)/python scripts/foreground.py $(BIN)/gateway demo $(ARGS)
 
 test: ## lint, types, and the tests; LONG=1 adds those that repeat a fault in all its forms
@@ -48,6 +50,8 @@ test: ## lint, types, and the tests; LONG=1 adds those that repeat a fault in al
 
 check: lint ## style, types, unit and property tests of Python: the quick part of `make test`
 	$(BIN)/pytest -q -n $(JOBS) $(SLOW:%=--ignore=%)
+
+docs: $(DOCS) ## the documentation as a site, in gateway/site; the demo serves it at /docs/
 
 bench: $(VENV)/dev.stamp ## load test: what this machine serves, and how fast
 	$(BIN)/python -m loadtest run $(or $(ARGS),mission)
@@ -97,6 +101,7 @@ lock: $(BIN)/python ## write the lock files anew after a change in pyproject.tom
 	$(COMPILE) --extra archive -c requirements/dev.txt -o requirements/archive.txt
 	$(subst pyproject.toml,--group build,$(COMPILE)) -c requirements/dev.txt -o requirements/build.txt
 	$(COMPILE) --extra collect -o requirements/collect.txt
+	$(subst pyproject.toml,--group docs,$(COMPILE)) -o requirements/docs.txt
 	$(COMPILE) --group fuzz --extra demo -c requirements/dev.txt -o requirements/fuzz.txt
 	$(subst pyproject.toml,--group compare,$(COMPILE)) -c requirements/dev.txt -o requirements/compare.txt
 	for name in clients clients-connector clients-cryptofeed audit; do \
@@ -109,7 +114,7 @@ audit: $(VENV)/audit.stamp ## known holes in what is locked; asks osv.dev and th
 	for folder in $(NPM_FOLDERS); do npm --prefix $$folder audit --no-fund --no-update-notifier || exit 1; done
 
 clean: ## remove everything that the other targets made
-	rm -rf $(VENV) $(foreach folder,$(NPM_FOLDERS),$(folder)/node_modules $(folder)/dist) gateway/static build dist reports .coverage* .hypothesis
+	rm -rf $(VENV) $(foreach folder,$(NPM_FOLDERS),$(folder)/node_modules $(folder)/dist) gateway/site gateway/static build dist reports .coverage* .hypothesis
 	rm -rf tests/clients/node/node_modules test-results .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -145,7 +150,7 @@ CLIENT_STAMPS := $(VENV)/clients.stamp $(VENV)/clients-connector.stamp \
 endif
 endif
 
-client-libraries: $(CLIENT_STAMPS) $(VENV)/collect.stamp $(HELM)
+client-libraries: $(CLIENT_STAMPS) $(VENV)/collect.stamp $(VENV)/docs.stamp $(HELM)
 
 # What tests need of other programs. Installing takes little of a processor, so it goes on beside the rest.
 programs:
@@ -165,7 +170,7 @@ check-units: $(VENV)/dev.stamp
 # Tests with real servers wait most of their time, and so run side by side, but for those that want the machine.
 JOBS ?= 5
 
-check-python: $(VENV)/dev.stamp $(VENV)/collect.stamp page $(if $(NODE_FOUND),$(REACT_BUILT)) $(CLIENT_STAMPS) $(HELM)
+check-python: $(VENV)/dev.stamp $(VENV)/collect.stamp page $(DOCS) $(if $(NODE_FOUND),$(REACT_BUILT)) $(CLIENT_STAMPS) $(HELM)
 	@set -eu; without=; set --; \
 	if [ "$(BROWSER)" = 0 ]; then echo 'Without the browser tests, as asked.'; without='not browser'; \
 	elif [ -z "$(NODE_FOUND)" ]; then echo 'Without the browser tests: there is no page to test.'; without='not browser'; \
@@ -242,6 +247,13 @@ $(CLIENT_BUILT): $(CLIENT)/node_modules/.package-lock.json $(WEB_SOURCES)
 $(REACT_BUILT): $(REACT)/node_modules/.package-lock.json $(CLIENT_BUILT) $(REACT_SOURCES)
 	$(NPM) $(REACT) run build
 	$(NPM) $(REACT) run build:examples
+	@touch $@
+
+# Its pages are the repository's documents, and what is generated out of these sources.
+DOCS_SOURCES := $(shell git ls-files '*.md' 2>/dev/null) $(call SOURCES_OF,docs scripts/docs clients/python/kline_gateway_client) \
+	config.toml gateway/cli.py gateway/http/openapi.json gateway/http/asyncapi.json gateway/ops/metrics.py
+$(DOCS): $(VENV)/demo.stamp $(VENV)/docs.stamp $(DOCS_SOURCES) $(if $(NODE_FOUND),$(CLIENT_BUILT))
+	PYTHONPATH=clients/python $(BIN)/python -m scripts.docs
 	@touch $@
 
 %/node_modules/.package-lock.json: %/package.json %/package-lock.json

@@ -29,7 +29,7 @@ from gateway.history.redis_store import RedisStore
 from gateway.history.service import History
 from gateway.history.stores import Stores
 from gateway.history.turns import Turns
-from gateway.http import about, binance_rest, documents, functions, klines, page, status, udf
+from gateway.http import about, binance_rest, docs, documents, functions, klines, page, status, udf
 from gateway.http.admission import Admission
 from gateway.http.at_once import AtOnce
 from gateway.http.errors import EXCEPTION_HANDLERS, UNKNOWN_STREAM
@@ -91,6 +91,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 STATIC = Path(str(files("gateway"))) / "static"
+DOCS = STATIC.with_name("site")
 
 
 class Gateway:
@@ -304,6 +305,7 @@ class Gateway:
             *documents.routes(rules, __version__, gzip_min_bytes),
             *about.routes(self.config.attribution, __version__),
             *(self.operations.public_routes() if self.config.operations.address else self.operations.routes()),
+            *docs.routes(DOCS, wanted=self.config.http.docs),
             *page.routes(STATIC),
         ]
 

@@ -122,7 +122,7 @@ def serve(
 def demo(port: int | None, symbols: int, rate: float, publish: bool) -> None:
     """Run the gateway with a simulated market: nothing else is needed."""
     # The demo must not use the settings of a real installation in ./config.toml.
-    config = load(None, {"server": {"port": port}}, default=None)
+    config = load(None, {"server": {"port": port}, "http": {"docs": True}}, default=None)
     require_free(config.server)
     from gateway.app import serve as run_gateway
     from gateway.config import ArchiveConfig

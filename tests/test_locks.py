@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LOCKS = ("build", "demo", "dev", "serve")
 # What the server is tested with may differ in these: they run in environments of their own.
-APART = ("collect", "fuzz")
+APART = ("collect", "docs", "fuzz")
 
 each_lock = pytest.mark.parametrize("lock", LOCKS)
 
@@ -38,6 +38,7 @@ BUILD = names(PROJECT["dependency-groups"]["build"])
 ARCHIVE = names(PROJECT["project"]["optional-dependencies"]["archive"])
 COLLECT = names(PROJECT["project"]["optional-dependencies"]["collect"])
 DEV = names(PROJECT["dependency-groups"]["dev"])
+DOCS = names(PROJECT["dependency-groups"]["docs"])
 FUZZ = names(PROJECT["dependency-groups"]["fuzz"])
 
 
@@ -49,10 +50,11 @@ FUZZ = names(PROJECT["dependency-groups"]["fuzz"])
         ("archive", SERVE | ARCHIVE),
         ("demo", SERVE | DEMO | BUILD),
         ("dev", SERVE | DEMO | BUILD | DEV),
+        ("docs", DOCS),
         ("fuzz", SERVE | DEMO | FUZZ),
         ("collect", SERVE | COLLECT),
     ],
-    ids=["build", "serve", "archive", "demo", "dev", "fuzz", "collect"],
+    ids=["build", "serve", "archive", "demo", "dev", "docs", "fuzz", "collect"],
 )
 def test_everything_declared_is_locked(lock: str, declared: set[str]) -> None:
     assert declared - set(locked(lock)) == set(), "run `make lock`"

@@ -168,6 +168,7 @@ class HistoryConfig(Section, frozen=True):
 
 class HttpConfig(Section, frozen=True):
     cors_origins: tuple[str, ...] = ("*",)
+    docs: bool = False
 
 
 class AccessConfig(Section, frozen=True):

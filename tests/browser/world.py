@@ -40,9 +40,11 @@ class World:
         workers: int = 1,
         key: str = "",
         rolled_up: str = "",
+        docs: bool = False,
     ) -> None:
         """`origins`: of the pages that may open streams. `token`: what the operations surface asks for. `key`: what
         everything but health and page asks for. `rolled_up`: an interval that the collector does not write.
+        `docs`: serve the documentation.
         """
         self.redis = EmbeddedServer()
         self._symbols = symbols
@@ -52,6 +54,7 @@ class World:
         self._token = token
         self._workers = workers
         self._key = key
+        self._docs = docs
         self._intervals = (*INTERVALS, rolled_up) if rolled_up else INTERVALS
         self._collector: subprocess.Popen[str] | None = None
         self._gateway: subprocess.Popen[str] | None = None
@@ -86,6 +89,7 @@ class World:
             "GATEWAY_ACCESS__ORIGINS": self._origins,
             "GATEWAY_OPERATIONS__TOKEN": self._token,
             "GATEWAY_SERVER__WORKERS": str(self._workers),
+            "GATEWAY_HTTP__DOCS": str(self._docs).lower(),
             # Which markets there are is known at once.
             "GATEWAY_MARKET__UNKNOWN_AFTER_S": "0",
         }

@@ -9,7 +9,8 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from gateway.http.page import IMMUTABLE, routes
+from gateway.http.files import IMMUTABLE
+from gateway.http.page import routes
 
 if TYPE_CHECKING:
     from pathlib import Path
