@@ -37,10 +37,12 @@ const preload = {
   apply: "build",
   transformIndexHtml: {
     order: "post",
-    handler: (_html, { bundle }) =>
-      Object.values(bundle).flatMap(({ fileName, isDynamicEntry }) => {
+    handler: (_html, { bundle, chunk }) =>
+      Object.values(bundle).flatMap(({ fileName }) => {
         const href = `./${fileName}`;
-        if (isDynamicEntry) return [{ tag: "link", attrs: { rel: "modulepreload", href }, injectTo: "head" }];
+        if (chunk?.imports.includes(fileName) || chunk?.dynamicImports.includes(fileName)) {
+          return [{ tag: "link", attrs: { rel: "modulepreload", href }, injectTo: "head" }];
+        }
         if (!fileName.endsWith(".woff2")) return [];
         const attrs = { rel: "preload", as: "font", type: "font/woff2", crossorigin: true, href };
         return [{ tag: "link", attrs, injectTo: "head" }];
@@ -49,6 +51,8 @@ const preload = {
 };
 
 const client = (file) => fileURLToPath(new URL(`../clients/web/src/client/${file}`, import.meta.url));
+
+const entry = (file) => fileURLToPath(new URL(file, import.meta.url));
 
 const PACKED = { br: promisify(brotliCompress), gz: promisify(gzip) };
 
@@ -85,6 +89,7 @@ export default defineConfig({
     // Small files as data: addresses would need a looser content security policy.
     assetsInlineLimit: 0,
     modulePreload: false,
+    rolldownOptions: { input: [entry("index.html"), entry("try.html")] },
   },
   server: {
     // `npm run dev` beside a running gateway: `GATEWAY=http://127.0.0.1:8000 npm run dev`.

@@ -46,6 +46,9 @@ def routes(built: Path) -> list[Route]:
     files = Files(built)
 
     async def answer(request: Request) -> Response:
+        # Each page but the first is found without the ending of its file.
+        if request.path_params["path"] == "try":
+            request.path_params["path"] = "try.html"
         name = request.path_params["path"] or "index.html"
         caching = IMMUTABLE if name.startswith("assets/") else "no-cache"
         return files.answer(request, name, {"cache-control": caching, **HEADERS})

@@ -30,6 +30,8 @@ def test_axe_finds_nothing_serious(name: str, options: dict[str, object], world:
     page = open_page(f"{world.url}#{world.symbols()[0]}/1m", **options)
     page.shows(world.symbols()[0], "1m")
     assert page.axe() == []
+    # A phone would show it smaller, or let it be pushed aside.
+    assert page.evaluate("document.documentElement.scrollWidth") == options.get("width", 1280)
     page.click("#badge")
     page.until("document.querySelectorAll('.entry').length > 0")
     page.screenshot(RESULTS / "browser" / f"connection-{name}.png")

@@ -23,6 +23,7 @@ BROTLI = b"its bytes are nobody's business here"
 def page(tmp_path: Path) -> httpx.AsyncClient:
     (tmp_path / "assets").mkdir()
     (tmp_path / "index.html").write_text("<p>plain</p>")
+    (tmp_path / "try.html").write_text("<p>try</p>")
     (tmp_path / "assets" / "a-1.js").write_text("plain")
     (tmp_path / "assets" / "a-1.js.gz").write_bytes(gzip.compress(b"packed"))
     (tmp_path / "assets" / "a-1.js.br").write_bytes(BROTLI)
@@ -60,6 +61,16 @@ async def test_a_file_without_compressed_copy_is_sent_plain_and_revalidated(page
     assert answer.text == "<p>plain</p>"
     assert "content-encoding" not in answer.headers
     assert answer.headers["cache-control"] == "no-cache"
+
+
+async def test_a_page_beside_the_first_one_has_a_path_without_ending(page: httpx.AsyncClient) -> None:
+    async with page:
+        answer = await page.get("/try")
+        other = await page.get("/nothing")
+    assert (answer.text, answer.headers["content-type"]) == ("<p>try</p>", "text/html; charset=utf-8")
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert answer.headers["cache-control"] == "no-cache"
+    assert other.status_code == 404
 
 
 async def test_an_unchanged_file_is_a_304_in_every_coding(page: httpx.AsyncClient) -> None:
