@@ -9,6 +9,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
+from itertools import product
 from typing import TYPE_CHECKING
 
 from gateway.config import MarketConfig, StreamConfig
@@ -19,12 +21,16 @@ from gateway.delivery.staleness import FeedState
 from gateway.delivery.throttle import DEFAULT
 from gateway.market.market import Market
 from gateway.model.ticker import TickerUpdate
+from gateway.protocol.binance import BinanceDialect
 from gateway.protocol.compact import CompactDialect
 from gateway.protocol.native import NativeDialect
 from loadtest.bench.in_sync import Nowhere
 from simulator.pairs import choose_pairs
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gateway.delivery.channel import Channel
     from gateway.delivery.dialect import Dialect
     from gateway.model.ticker import PricedTickerFields
 
@@ -42,7 +48,7 @@ class Volume:
 
     def __str__(self) -> str:
         name = f"{self.dialect}{' + deflate' if self.deflate else ''}"
-        return f"{name:<20} {self.bytes_per_min / 1e6:6.2f} MB/min   {self.bytes_per_update:5.1f} bytes an update"
+        return f"{name:<30} {self.bytes_per_min / 1e6:6.2f} MB/min   {self.bytes_per_update:5.1f} bytes an update"
 
 
 class _TickerWalk:
@@ -77,11 +83,19 @@ class _TickerWalk:
         return f"{Decimal(ticks).scaleb(-self._digits):.{self._digits}f}"
 
 
+def _dialects(channels: Sequence[Channel]) -> dict[str, tuple[View, Callable[..., Dialect]]]:
+    """The view and the maker of each dialect, by what it is called in the table."""
+    binance = partial(BinanceDialect, channels, combined=True, micro=False)
+    return {
+        "native": (View.NATIVE, NativeDialect),
+        "compact": (View.NATIVE, CompactDialect),
+        "binance @ticker": (View.FULL, binance),
+        "binance @miniTicker": (View.MINI, binance),
+    }
+
+
 def measure(symbols: int = 100, rate: float = 10.0, seconds: float = 60.0) -> list[Volume]:
     """Bytes of frames by dialect, for one client that follows every symbol and is always in sync."""
-    dialects: list[tuple[Dialect, bool]] = [
-        (dialect(deflate=deflate), deflate) for dialect in (NativeDialect, CompactDialect) for deflate in (False, True)
-    ]
     market = Market(MarketConfig(), 16, lazy=True)
     hub: Hub = Hub(market)
     hub.set_feed_state(FeedState())
@@ -89,11 +103,15 @@ def measure(symbols: int = 100, rate: float = 10.0, seconds: float = 60.0) -> li
     walks = [_TickerWalk(pair.symbol, pair.price_ticks, pair.price_digits, draw) for pair in choose_pairs(symbols)]
     for walk in walks:
         market.apply(walk.update(_START_MS), _START_MS)
-    channels = [hub.ticker_channel(walk.symbol, View.NATIVE) for walk in walks]
-    for dialect, _ in dialects:
+    dialects: dict[Dialect, tuple[str, bool]] = {}
+    for (name, (view, make)), deflate in product(_dialects(hub.channels).items(), (False, True)):
+        dialect = make(deflate=deflate)
+        dialects[dialect] = (name, deflate)
         session = Session(Nowhere(), (dialect, False))
         hub.add(session)
-        hub.subscribe(session, channels)
+        stream = name.partition(" ")[2]
+        names = {walk.symbol: f"{walk.symbol.lower()}{stream}" if stream else "" for walk in walks}
+        hub.subscribe(session, [hub.ticker_channel(symbol, view, name) for symbol, name in names.items()])
         hub.enter_sync(session)
     (group,) = hub.tiers[DEFAULT].groups
     interval_ms = StreamConfig().flush_max_ms
@@ -111,9 +129,6 @@ def measure(symbols: int = 100, rate: float = 10.0, seconds: float = 60.0) -> li
         for cohort in group.cohorts.values():
             body = b"".join(cohort.subscription_set.pick(group.fragment_tables[cohort.style]))
             frame = cohort.style[0].frame(body, _START_MS + at_ms, spare=True) if body else b""
-            totals[next(key for key in dialects if key[0] is cohort.style[0])] += len(frame)
+            totals[cohort.style[0]] += len(frame)
         group.note_served(len(group.members))
-    return [
-        Volume(dialect.name, deflate, total * 60 / seconds, total / updates)
-        for (dialect, deflate), total in totals.items()
-    ]
+    return [Volume(*dialects[dialect], total * 60 / seconds, total / updates) for dialect, total in totals.items()]

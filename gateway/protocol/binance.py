@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.delivery.channel import View
+from gateway.protocol.deflate import deflated_frame
 from gateway.protocol.frame import TEXT, frame
 from gateway.protocol.ticker_stats import change, change_percent, weighted_average
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from gateway.model.ticker import Ticker
 
 DAY_MS = 86_400_000
+
+DEFLATE_MIN_BYTES = 160
+"""Shorter events are not compressed: each stands alone, and so they shrink too little."""
 
 
 class Shown(Protocol):
@@ -40,14 +44,16 @@ class Shown(Protocol):
 
 
 class BinanceDialect:
-    """`combined`: events are wrapped as `{"stream":…,"data":…}`. `micro`: times in µs (`timeUnit=MICROSECOND`)."""
+    """`combined`: events are wrapped as `{"stream":…,"data":…}`. `micro`: times in µs (`timeUnit=MICROSECOND`).
+    `deflate`: the clients have negotiated permessage-deflate. An event is compressed once for all who share it."""
 
     name = "binance"
 
-    def __init__(self, channels: Sequence[Shown], *, combined: bool, micro: bool) -> None:
+    def __init__(self, channels: Sequence[Shown], *, combined: bool, micro: bool, deflate: bool = False) -> None:
         self._channels = channels
         self.combined = combined
         self.micro = micro
+        self.deflate = deflate
         self._zeros = "000" if micro else ""
 
     def ticker(self, n: int, old: Ticker | None, new: Ticker) -> bytes:
@@ -87,7 +93,10 @@ class BinanceDialect:
         return self._event("!serverShutdown", f'{{"e":"serverShutdown","E":{now_ms}{self._zeros}}}')
 
     def _event(self, stream: str, event: str) -> bytes:
-        return frame(TEXT, (f'{{"stream":"{stream}","data":{event}}}' if self.combined else event).encode())
+        text = (f'{{"stream":"{stream}","data":{event}}}' if self.combined else event).encode()
+        if self.deflate and len(text) >= DEFLATE_MIN_BYTES:
+            return deflated_frame(TEXT, text)
+        return frame(TEXT, text)
 
     def _kline(self, n: int, kline: Kline) -> bytes:
         channel, zeros = self._channels[n], self._zeros

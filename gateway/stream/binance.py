@@ -7,6 +7,7 @@ connections `/ws/0`), several names may stand in one path, unknown query paramet
 from __future__ import annotations
 
 from contextlib import suppress
+from itertools import product
 from typing import TYPE_CHECKING
 
 from starlette.routing import WebSocketRoute
@@ -58,16 +59,17 @@ class BinanceService:
         self.names = names
         self._market = market
         self._dialects = {
-            (combined, micro): BinanceDialect(endpoint.hub.channels, combined=combined, micro=micro)
-            for combined in (False, True)
-            for micro in (False, True)
+            (combined, micro, deflate): BinanceDialect(
+                endpoint.hub.channels, combined=combined, micro=micro, deflate=deflate
+            )
+            for combined, micro, deflate in product((False, True), repeat=3)
         }
 
     def routes(self) -> list[WebSocketRoute]:
         return [WebSocketRoute(root + rest, self._connect) for root in ROOTS for rest in ("", "/{rest:path}")]
 
-    def dialect(self, *, combined: bool, micro: bool) -> BinanceDialect:
-        return self._dialects[combined, micro]
+    def dialect(self, *, combined: bool, micro: bool, deflate: bool = False) -> BinanceDialect:
+        return self._dialects[combined, micro, deflate]
 
     def channel(self, stream: Stream) -> Channel | None:
         """The channel of a stream, `None` for a symbol without data."""
@@ -89,8 +91,15 @@ class BinanceService:
         micro = websocket.query_params.get("timeUnit", "").upper() == "MICROSECOND"
         # Like the exchange: some clients send their commands in binary frames, some name a thousand streams in one.
         message_bytes = self.endpoint.dialects.binance_message_bytes
-        socket = await self.endpoint.accept(websocket, access, max_message_bytes=message_bytes, takes_binary=True)
-        client = BinanceClient(self, socket, access, self.dialect(combined=combined, micro=micro))
+        headers = self.endpoint.compression(websocket)
+        socket = await self.endpoint.accept(
+            *(websocket, access, None, headers),
+            deflate=bool(headers),
+            max_message_bytes=message_bytes,
+            takes_binary=True,
+        )
+        dialect = self.dialect(combined=combined, micro=micro, deflate=bool(headers))
+        client = BinanceClient(self, socket, access, dialect)
         client.begin(names, fast=websocket.query_params.get("latency_ms") in ("0", "1"))
 
 
@@ -227,7 +236,8 @@ class BinanceClient:
         assert isinstance(dialect, BinanceDialect)
         match params:
             case ["combined", bool() as combined]:
-                hub.set_style(session, (self._service.dialect(combined=combined, micro=dialect.micro), closed_only))
+                changed = self._service.dialect(combined=combined, micro=dialect.micro, deflate=dialect.deflate)
+                hub.set_style(session, (changed, closed_only))
             case ["closed_only", bool() as wanted]:
                 hub.set_style(session, (dialect, wanted))
             case ["max_rate", (int() | float()) as rate] if not isinstance(rate, bool) and rate >= 0:

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from gateway.delivery.close_codes import Close
+from gateway.protocol.deflate import negotiate
 from gateway.server.handshake import HANDOVER
 
 if TYPE_CHECKING:
@@ -68,6 +69,13 @@ class Endpoint:
             self.admission.release(access)
             raise
         return socket
+
+    def compression(self, websocket: WebSocket) -> list[tuple[bytes, bytes]]:
+        """The header of the handshake's answer that accepts permessage-deflate; empty where the client does not offer
+        it in a form that can be had, or the settings have it off."""
+        offers = ",".join(websocket.headers.getlist("sec-websocket-extensions"))
+        extension = negotiate(offers) if self.config.deflate else None
+        return [] if extension is None else [(b"sec-websocket-extensions", extension.encode())]
 
     def open(self, receiver: Receiver, socket: ClientSocket, access: ConnectionAccess, session: Session) -> None:
         """Register a connection; `receiver` gets its commands from now on."""

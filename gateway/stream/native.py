@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from starlette.routing import WebSocketRoute
 
 from gateway.protocol import compact, native
-from gateway.protocol.deflate import negotiate
 from gateway.stream.events import EventService
 from gateway.stream.inbox import InboxParts
 from gateway.stream.native_client import NativeClient, NativeParts
@@ -70,7 +69,7 @@ class StreamService:
         access = await endpoint.admission.admit(websocket, token_may_follow=True)
         if access is None:
             return
-        chosen = negotiated(websocket, deflate=endpoint.config.deflate)
+        chosen = negotiated(endpoint, websocket)
         socket = await endpoint.accept(
             websocket, access, chosen.subprotocol, chosen.headers, deflate=chosen.dialect.deflate
         )
@@ -86,12 +85,10 @@ class Negotiated(NamedTuple):
     dialect: NativeDialect
 
 
-def negotiated(websocket: WebSocket, *, deflate: bool) -> Negotiated:
-    """What to answer to a client's offers. `deflate`: whether compression may be accepted."""
+def negotiated(endpoint: Endpoint, websocket: WebSocket) -> Negotiated:
+    """What to answer to a client's offers."""
     # The client's order of preference decides; one that offers no subprotocol of ours gets the default.
     known = (native.SUBPROTOCOL, compact.SUBPROTOCOL)
     chosen = next((name for name in websocket.scope["subprotocols"] if name in known), None)
-    offers = ",".join(websocket.headers.getlist("sec-websocket-extensions"))
-    extension = negotiate(offers) if deflate else None
-    headers = [(b"sec-websocket-extensions", extension.encode())] if extension else []
-    return Negotiated(chosen, headers, DIALECTS[chosen or native.SUBPROTOCOL, extension is not None, False])
+    headers = endpoint.compression(websocket)
+    return Negotiated(chosen, headers, DIALECTS[chosen or native.SUBPROTOCOL, bool(headers), False])

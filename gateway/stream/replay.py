@@ -107,7 +107,7 @@ class ReplayService:
         self, websocket: WebSocket, access: ConnectionAccess, address: ReplayAddress, source: ReplaySource
     ) -> Callable[[], object]:
         """Complete the handshake; returns what begins the replay."""
-        chosen = native.negotiated(websocket, deflate=self._endpoint.config.deflate)
+        chosen = native.negotiated(self._endpoint, websocket)
         socket = await self._endpoint.accept(
             websocket, access, chosen.subprotocol, chosen.headers, deflate=chosen.dialect.deflate
         )

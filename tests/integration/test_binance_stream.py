@@ -67,6 +67,30 @@ async def test_every_series_keeps_its_promises_and_closes_as_rest_has_it(host: s
             assert row_of(k) == rows[k["t"]]
 
 
+async def test_compression_changes_the_bytes_and_nothing_else(host: str) -> None:
+    path = f"/stream?streams={SYMBOLS[0].lower()}@kline_1s/{SYMBOLS[0].lower()}@ticker"
+
+    async def closings(compression: str | None) -> tuple[dict[int, Any], ClientConnection]:
+        closed: dict[int, Any] = {}
+        async with connect(f"ws://{host}{path}", compression=compression, proxy=None) as connection:
+            # The events' form changes while it is compressed.
+            await connection.send('{"method":"SET_PROPERTY","params":["combined",false],"id":1}')
+            while len(closed) < 4:
+                message = json.loads(await asyncio.wait_for(connection.recv(), WAIT_S))
+                event = message.get("data", message)
+                if event.get("e") == "kline" and event["k"]["x"]:
+                    closed[event["k"]["t"]] = event["k"]
+        return closed, connection
+
+    (plain, without), (same, deflating) = await asyncio.gather(closings(None), closings("deflate"))
+    assert without.response is not None
+    assert deflating.response is not None
+    assert "sec-websocket-extensions" not in without.response.headers
+    assert deflating.response.headers["sec-websocket-extensions"].startswith("permessage-deflate")
+    assert len(shared := plain.keys() & same.keys()) >= 3
+    assert all(plain[open_ms] == same[open_ms] for open_ms in shared)
+
+
 async def test_all_clients_see_the_same_closings_whenever_they_came(host: str) -> None:
     async def closings(delay_s: float, path: str) -> dict[int, Any]:
         await asyncio.sleep(delay_s)

@@ -11,6 +11,7 @@ from gateway.delivery.hub import Hub
 from gateway.delivery.staleness import Staleness, StaleReason
 from gateway.market.market import Market
 from gateway.protocol.binance import DAY_MS, BinanceDialect
+from gateway.protocol.deflate import inflate
 from gateway.protocol.frame import TEXT, frame_head
 from tests.builders import MINUTE_MS, T0, kline, ticker
 
@@ -47,8 +48,8 @@ class Stage:
         self.fulls = hub.market_channel(View.FULL, "!ticker@arr").n
         self.channels = hub.channels
 
-    def dialect(self, *, combined: bool = False, micro: bool = False) -> BinanceDialect:
-        return BinanceDialect(self.channels, combined=combined, micro=micro)
+    def dialect(self, *, combined: bool = False, micro: bool = False, deflate: bool = False) -> BinanceDialect:
+        return BinanceDialect(self.channels, combined=combined, micro=micro, deflate=deflate)
 
 
 @pytest.fixture
@@ -235,6 +236,21 @@ def test_flush_is_its_fragments_joined(stage: Stage) -> None:
     for spare in (False, True):
         beat = dialect.frame(b"".join(fragments), T0, spare=spare)
         assert [event["e"] for event in messages(beat)] == ["kline", "24hrMiniTicker"]
+
+
+@pytest.mark.parametrize("combined", [False, True])
+def test_events_are_compressed_one_by_one_if_negotiated_and_long_enough(stage: Stage, combined: bool) -> None:
+    plain, deflating = stage.dialect(combined=combined), stage.dialect(combined=combined, deflate=True)
+    for dialects in zip(
+        (plain.kline(stage.kline, None, kline()), plain.ticker(stage.full, None, WHOLE)),
+        (deflating.kline(stage.kline, None, kline()), deflating.ticker(stage.full, None, WHOLE)),
+        strict=True,
+    ):
+        long, short = dialects
+        assert short[0] == 0x80 | 0x40 | TEXT
+        assert len(short) < len(long)
+        assert inflate(short[4 if short[1] == 126 else 2 :], 10_000) == long[4:]
+    assert deflating.ticker(stage.book, None, WHOLE) == plain.ticker(stage.book, None, WHOLE)
 
 
 def test_dialect_has_no_messages_unknown_to_the_exchange(stage: Stage) -> None:
