@@ -250,8 +250,8 @@ $(REACT_BUILT): $(REACT)/node_modules/.package-lock.json $(CLIENT_BUILT) $(REACT
 	@touch $@
 
 # Its pages are the repository's documents, and what is generated out of these sources.
-DOCS_SOURCES := $(shell git ls-files '*.md' 2>/dev/null) $(call SOURCES_OF,docs scripts/docs clients/python/kline_gateway_client) \
-	config.toml gateway/cli.py gateway/http/openapi.json gateway/http/asyncapi.json gateway/ops/metrics.py
+DOCS_SOURCES := $(shell git ls-files '*.md' 2>/dev/null) $(call SOURCES_OF,docs) \
+	$(wildcard scripts/docs/*.py clients/python/kline_gateway_client/*.py) config.toml gateway/cli.py gateway/http/openapi.json gateway/http/asyncapi.json gateway/ops/metrics.py
 $(DOCS): $(VENV)/demo.stamp $(VENV)/docs.stamp $(DOCS_SOURCES) $(if $(NODE_FOUND),$(CLIENT_BUILT))
 	PYTHONPATH=clients/python $(BIN)/python -m scripts.docs
 	@touch $@

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from itertools import groupby
 
-from scripts.docs.markdown import cell, code, page, table
+from scripts.docs.markdown import cell, code, fence, page, table
 from scripts.docs.pages import ROOT
 
 SECTION = re.compile(r"^\[([a-z_]+)\]$")
@@ -45,10 +46,10 @@ def groups_of(text: str) -> list[Group]:
     notes: list[str] = []
     for line in text.splitlines():
         if found := SECTION.match(line):
-            groups.append(Group(found[1], notes if not groups or not groups[-1].keys else []))
+            groups.append(Group(found[1], notes))
             notes = []
         elif line.startswith("#"):
-            notes.append(line[1:].strip())
+            notes.append(line[1:].rstrip())
         elif found := KEY.match(line):
             groups[-1].notes += notes
             notes = []
@@ -84,14 +85,26 @@ def configuration() -> str:
         INTRO,
     ]
     for group in groups:
-        notes = " ".join(group.notes)
         long = [key for key in group.keys if len(key.default) > MAX_DEFAULT]
         rows = [
             (code(key.name), "below" if key in long else code(key.default), escaped(key.comment)) for key in group.keys
         ]
-        parts += [f"## `[{group.name}]`", escaped(notes), table(("key", "default", "meaning"), rows) if rows else ""]
+        parts += [
+            f"## `[{group.name}]`",
+            paragraphs(group.notes),
+            table(("key", "default", "meaning"), rows) if rows else "",
+        ]
         parts += [f"Default of `{key.name}`: {code(key.default)}" for key in long]
     return page(*parts)
+
+
+def paragraphs(notes: list[str]) -> str:
+    """Comment lines as Markdown; those that are indented are lines of a settings file."""
+    parts: list[str] = []
+    for indented, lines in groupby(notes, lambda line: line.startswith("  ")):
+        found = list(lines)
+        parts.append(fence("\n".join(line.strip() for line in found), "toml") if indented else escaped(" ".join(found)))
+    return "\n\n".join(parts)
 
 
 def escaped(text: str) -> str:

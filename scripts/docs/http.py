@@ -76,7 +76,7 @@ def route(document: Any, path: str, method: str, operation: Any) -> list[str]:
 
 def request(document: Any, path: str, queries: list[Any], body: Any) -> str:
     """The command that asks for it."""
-    asked = "&".join(f"{one['name']}={example(document, one['schema'])}" for one in queries if one.get("required"))
+    asked = "&".join(f"{one['name']}={example(document, one)}" for one in queries if one.get("required"))
     address = f"'{HOST}{path}{'?' if asked else ''}{asked}'"
     if body is None:
         return f"curl -s {address}"

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from scripts.docs.pages import Site
 
-LEFT_OUT = ("changelog.md", "contributing.md", "how-to/load-test.md")
+LEFT_OUT = ("changelog.md", "contributing.md", "in-depth/load-test.md")
 """Pages that `llms-full.txt` does not have: they tell nothing about using a gateway."""
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scripts.docs.finish import apart, finish
-from scripts.docs.llms import write_plain_texts
+from scripts.docs.llms import LEFT_OUT, write_plain_texts
 from scripts.docs.pages import Links, Page, Section, Site, read_site
 
 ROOT = Path(__file__).parents[3]
@@ -69,6 +69,7 @@ def test_every_document_for_users_is_in_the_site_once() -> None:
     assert len(set(sources)) == len(sources) == len({page.path for page in pages})
     documents = {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md")}
     assert documents - set(sources) == set()
+    assert set(LEFT_OUT) <= {page.path for page in pages}
     assert [source for source in sources if ":" not in source and not (ROOT / source).is_file()] == []
 
 

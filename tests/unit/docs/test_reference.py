@@ -6,19 +6,22 @@ import json
 import re
 from pathlib import Path
 
+import jsonschema
 import kline_gateway_client
 import pytest
 
 from gateway.cli import main
 from gateway.config import load_config
+from gateway.http.documents import openapi_document
 from gateway.ops.metrics import DESCRIPTIONS
 from scripts.docs import typescript_api
 from scripts.docs.command_line import command_line
 from scripts.docs.configuration import configuration, groups_of, split
-from scripts.docs.http import http
+from scripts.docs.http import http, rules
 from scripts.docs.messages import messages
 from scripts.docs.metrics import metrics
 from scripts.docs.python_api import python_api
+from scripts.docs.schemas import example
 
 ROOT = Path(__file__).parents[3]
 HTTP = ROOT / "gateway" / "http"
@@ -41,7 +44,7 @@ def test_a_comment_belongs_to_its_key_and_goes_on_in_the_next_line() -> None:
         ("url", '"redis://a#b"', 'where it is; a "#"'),
         ("prefix", '""', "stands before names, all of them"),
     ]
-    assert group.notes == ["Before the section.", "Before some keys."]
+    assert [note.strip() for note in group.notes] == ["Before the section.", "Before some keys."]
 
 
 @pytest.mark.parametrize(
@@ -83,6 +86,20 @@ def test_every_route_has_a_request() -> None:
             assert re.search(rf"(?ms)^## `{method.upper()} {path}`$.*?^curl -s 'http://127.0.0.1:8000{path}", page), (
                 path
             )
+
+
+def test_examples_are_what_their_schemas_describe() -> None:
+    document = openapi_document(rules(), "0")
+    for name in document["components"]["schemas"]:
+        whole = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
+        jsonschema.Draft202012Validator(whole).validate(example(document, whole))
+    assert "symbol=BTCUSDT&interval=1m" in http()
+
+
+def test_notes_of_a_section_stay_with_it_and_keep_their_lines() -> None:
+    page = configuration()
+    assert "## `[sources]`\n\nSeveral collectors for the same market" in page
+    assert '```toml\n[sources.main]\nurl = "redis://main.example:6379/0"' in page
 
 
 def test_every_message_has_an_example() -> None:
