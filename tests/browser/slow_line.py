@@ -1,4 +1,6 @@
-"""A slow line between a browser and the gateway: bytes pass at a rate, and the sender feels it."""
+"""A slow line between a browser and the gateway: bytes pass at a rate, and the sender feels it.
+
+Or one that no WebSocket passes."""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ _RECEIVE_BYTES = 4096
 class SlowLine:
     """Listens on a port of its own; `bytes_per_s` is for what comes down, and may be changed at any time."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, upgrades: bool = True) -> None:
+        """`upgrades`: whether WebSockets get through; some proxies drop them."""
+        self._upgrades = upgrades
         self._to = (urlsplit(url).hostname, urlsplit(url).port)
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}/"
@@ -62,6 +66,8 @@ class SlowLine:
     def _carry(self, source: socket.socket, sink: socket.socket, slow: bool) -> None:
         try:
             while data := source.recv(_CHUNK_BYTES if slow and self.bytes_per_s else 65536):
+                if not self._upgrades and b"upgrade: websocket" in data.lower():
+                    return
                 sink.sendall(data)
                 if slow:
                     self._pause(len(data))

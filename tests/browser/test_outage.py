@@ -26,6 +26,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
 SECOND_MS = 1000
 HEALED_S = 40.0
+COLOUR_OF_PRICE = "getComputedStyle(document.querySelector('#price')).color"
+COLOUR_OF_LABELS = "getComputedStyle(document.querySelector('.legend dt')).color"
 # Remembers everything the badge ever said.
 WATCH_BADGE = """
     window.badges = [];
@@ -96,6 +98,10 @@ def test_redis_killed_is_told_and_healed(own_world: World, open_page: OpenPage) 
         own_world.redis.kill()
         page.until("s.level !== 'green' && s.channel === 'stale'")
         assert page.text("#badge-text") == "Source offline"
+        page.until("document.querySelector('#outage-text').innerText.includes('data source (Redis)')")
+        assert page.texts("#outage-retry") == []
+        page.until("document.title.startsWith('⚠ ')")
+        assert page.evaluate(COLOUR_OF_PRICE) == page.evaluate(COLOUR_OF_LABELS)
         page.screenshot(RESULTS / "browser" / "stale.png")
         assert page.state()["view"] == "chart"
         assert page.state()["link"] == "open"
@@ -103,6 +109,8 @@ def test_redis_killed_is_told_and_healed(own_world: World, open_page: OpenPage) 
         own_world.redis.start()
         page.until("s.channel === 'live'", HEALED_S)
         assert_whole(page, own_world, symbol, before)
+        assert page.texts("#outage") == []
+        page.until("!document.title.includes('⚠')")
     assert bot.closed == list(range(bot.closed[0], bot.closed[-1] + 1, SECOND_MS))
     assert bot.closed[-1] >= page.state()["lastClosed"] - SECOND_MS
 
@@ -148,6 +156,9 @@ def test_market_chosen_while_the_gateway_is_away_can_be_tried_again(own_world: W
     other = own_world.symbols()[1]
     own_world.stop_gateway()
     page.until("s.link !== 'open'")
+    said = "The connection is lost. Next attempt in [0-9]+ s."
+    page.until(f"/{said}/.test(document.querySelector('#outage-text').innerText)")
+    assert page.texts("#outage-retry") == ["Retry now"]
     page.click(f"#market-{other}")
     # Where the page has fetched ahead, it shows what it has; else it says that it cannot.
     page.until(f"s.view === 'error' || (s.view === 'chart' && s.symbol === '{other}')")
@@ -155,8 +166,28 @@ def test_market_chosen_while_the_gateway_is_away_can_be_tried_again(own_world: W
         assert page.text("#notice-title") == "The gateway is unavailable"
     own_world.start_gateway()
     # Not as a person clicks: by chance the page has found the gateway by itself a moment ago, and the button is gone.
-    page.evaluate("document.querySelector('#notice-button')?.click()")
+    page.evaluate("document.querySelector('#notice-button').click()")
     page.shows(other, "1s", 5)
+
+
+@pytest.mark.usefixtures("refusals_expected")
+def test_without_a_stream_the_wanted_chart_comes_first_and_is_polled(world: World, open_page: OpenPage) -> None:
+    first, second = world.symbols()[:2]
+    with SlowLine(world.url, upgrades=False) as line:
+        page = open_page(f"{line.url}#{first}/1m")
+        page.until("s.view === 'chart' && s.bars.length >= 500 && s.link !== 'open'")
+        page.until("document.querySelector('#outage-text').innerText.includes('updated every few seconds')")
+        before = page.state()["newest"]
+        page.until(f"JSON.stringify(s.newest) !== {json.dumps(json.dumps(before, separators=(',', ':')))}")
+        page.click(f"#market-{second}")
+        page.until(f"s.symbol === '{second}' && s.view === 'chart' && s.bars.length >= 500")
+        assert page.state()["level"] == "yellow"
+        asked = page.evaluate(
+            "performance.getEntriesByType('resource').map(entry => entry.name).filter(name => name.includes('klines'))"
+        )
+        assert f"symbol={first}" in asked[0]
+        page.screenshot(RESULTS / "browser" / "polled.png")
+        assert page.axe() == []
 
 
 @pytest.mark.usefixtures("refusals_expected")

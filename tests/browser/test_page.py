@@ -159,6 +159,29 @@ def test_address_that_was_shared_opens_the_same_chart(world: World, open_page: O
 
 
 @pytest.mark.usefixtures("refusals_expected")
+def test_address_never_opens_another_market_or_interval_than_it_names(world: World, open_page: OpenPage) -> None:
+    page = open_page(f"{world.url}#BINANCE:ETHUSDT/5m")
+    page.shows("ETHUSDT", "5m")
+    assert page.evaluate("location.hash") == "#ETHUSDT/5m"
+    page.evaluate("location.hash = '#sol-usdt/1m'")
+    page.shows("SOLUSDT", "1m")
+    for name, interval, title in (
+        ("BTCUSDT", "1M", "No 1M candles here"),
+        ("BTCUSDT", "7x", "No 7x candles here"),
+        ("<b>", "1m", "No market called <B>"),
+        ("KRAKEN:NOPE", "1m", "No market called KRAKEN:NOPE"),
+    ):
+        page.evaluate(f"location.hash = '#{name}/{interval}'")
+        page.until(f"s.view === 'error' && document.querySelector('#notice-title').innerText === '{title}'")
+    # The interval bar can be reached, though none of its intervals is shown.
+    page.evaluate("location.hash = '#BTCUSDT/1D'")
+    page.until("document.querySelector('#notice-title').innerText === 'No 1d candles here'")
+    assert page.evaluate("document.querySelectorAll('.interval[tabindex=\"0\"]').length") == 1
+    page.click(".interval[data-interval='1m']")
+    page.shows("BTCUSDT", "1m")
+
+
+@pytest.mark.usefixtures("refusals_expected")
 def test_unknown_market_is_named_and_another_one_can_be_chosen(world: World, open_page: OpenPage) -> None:
     page = open_page(f"{world.url}#NOSUCHUSDT/1m")
     page.until("s.view === 'error'")
@@ -229,10 +252,13 @@ def test_page_needs_nothing_from_elsewhere_and_keeps_to_its_policy(world: World,
     assert [name for name in loaded if not name.startswith(world.url)] == []
 
 
-def test_page_waits_for_the_first_market(empty_world: World, open_page: OpenPage) -> None:
+@pytest.mark.usefixtures("refusals_expected")
+def test_page_waits_for_the_source_and_for_the_first_market(empty_world: World, open_page: OpenPage) -> None:
+    empty_world.redis.kill()
     page = open_page(empty_world.url)
-    page.until("s.view === 'empty'")
-    assert page.text("#notice-title") == "No markets yet"
+    page.until("document.querySelector('#notice-title').innerText === 'The data source is offline'")
+    empty_world.redis.start()
+    page.until("document.querySelector('#notice-title').innerText === 'No markets yet'")
     empty_world.start_collector()
     page.until("s.view === 'chart' && s.level === 'green'")
     assert len(page.state()["bars"]) >= STORED

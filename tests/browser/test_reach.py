@@ -90,7 +90,7 @@ def test_connection_panel_tells_what_happened(world: World, open_page: OpenPage)
     page.click("#badge")
     page.until("[...document.querySelectorAll('.entry')].some(entry => entry.innerText.includes('Connected'))")
     facts = dict(text.split("\n") for text in page.texts(".facts div"))
-    assert facts["Delay at the gateway"].endswith(" ms at most")
+    assert facts["Sent within"] == "0.06 s"
     assert facts["Reconnects"] == "0"
     page.click("#chart")
     assert page.texts("#connection") == []

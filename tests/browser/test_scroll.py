@@ -230,7 +230,6 @@ def test_a_position_is_kept_by_the_address_and_no_update_disturbs_it(demo: Demo,
 
 
 @pytest.mark.usefixtures("refusals_expected")
-@pytest.mark.long
 def test_what_could_not_be_loaded_is_said_and_can_be_tried_again(demo: Demo, open_page: OpenPage) -> None:
     page = open_page(f"{demo.url}#{SYMBOL}/1m")
     page.shows(SYMBOL, "1m")

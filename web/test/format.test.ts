@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { age, compact, countdown, pair, percent, price, sign } from "../src/page/format";
+import { age, clockText, compact, countdown, pair, percent, price, seconds, sign } from "../src/page/format";
 
 test.each([
   [97123.4, 2, "97,123.40"],
@@ -55,4 +55,21 @@ test.each([
   ["GOLD", "GOLD", ""],
 ])("%s is %s and %s", (symbol, base, quote) => {
   expect(pair(symbol)).toEqual({ base, quote });
+});
+
+test.each([
+  [0.4, "0.01 s"],
+  [63, "0.06 s"],
+  [999, "1.00 s"],
+  [1_101, "1.1 s"],
+])("%d ms is told as %s", (ms, text) => {
+  expect(seconds(ms)).toBe(text);
+});
+
+test.each([
+  [-999, "right"],
+  [4_200, "4 s behind"],
+  [-61_000, "1 min ahead"],
+])("a clock that is %d ms off is told as %s", (offset, text) => {
+  expect(clockText(offset)).toBe(text);
 });

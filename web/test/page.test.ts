@@ -7,6 +7,7 @@ import { HEIGHT, sparkPath, sparkQuery, WIDTH } from "../src/page/sparkline";
 const info = (over: Partial<StreamInfo> = {}): StreamInfo => ({
   phase: "open",
   lastMessageAt: 1,
+  retryAt: null,
   hello: null,
   intervalMs: 60,
   throttled: null,
@@ -72,8 +73,10 @@ describe("the journal", () => {
     journal.connection(info({ throttled: "slow_client", intervalMs: 240 }), 2);
     journal.connection(info({ throttled: "slow_client", intervalMs: 240 }), 3);
     journal.connection(info(), 4);
-    expect(texts(journal)).toEqual(["Full speed again", "Updates every 240 ms: this connection is slow", "Connected"]);
+    expect(texts(journal)).toEqual(["Full speed again", "4 updates a second: this connection is slow", "Connected"]);
     expect(throttleText(info({ throttled: "load", intervalMs: null }))).toBeNull();
+    expect(throttleText(info({ throttled: "load", intervalMs: 960 }))).toBe("One update a second: the gateway is busy");
+    expect(throttleText(info({ throttled: "load", intervalMs: 4_000 }))).toBe("Few updates: the gateway is busy");
   });
 
   test("tells of a source that is away, once, and of its return", () => {

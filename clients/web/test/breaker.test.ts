@@ -33,3 +33,15 @@ test("a probe that fails opens it for another time, one that succeeds closes it"
   breaker.failed(2 * OPEN_MS);
   expect(breaker.open).toBe(false);
 });
+
+test("somebody who asks in person is let through, together with what else is asked, until that fails too", () => {
+  const breaker = opened(0);
+  breaker.permit();
+  expect([breaker.admits(1), breaker.admits(1), breaker.open]).toEqual([true, true, false]);
+  breaker.failed(1);
+  expect([breaker.admits(2), breaker.open]).toEqual([false, true]);
+  breaker.permit();
+  breaker.succeeded();
+  breaker.failed(3);
+  expect(breaker.open).toBe(false);
+});

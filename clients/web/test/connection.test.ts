@@ -52,6 +52,15 @@ test("connects once and asks for its subprotocol", () => {
   expect(link.phase).toBe("connecting");
 });
 
+test("says when it connects again", () => {
+  expect(link.retryAt).toBeNull();
+  FakeSocket.last.end();
+  expect(link.phase).toBe("waiting");
+  expect(link.retryAt).toBe(Date.now() + 250);
+  vi.advanceTimersByTime(250);
+  expect([link.phase, link.retryAt]).toEqual(["connecting", null]);
+});
+
 test("is open when the gateway said hello, and hands the rest on", () => {
   FakeSocket.last.hello();
   heartbeat();

@@ -6,6 +6,7 @@ import {
   foldKline,
   foldSnapshot,
   foldTicker,
+  missingKlines,
   newestClosed,
   newestKline,
   type Series,
@@ -249,3 +250,14 @@ test.each(Array.from({ length: 40 }, (_, seed) => seed + 1))(
     }
   },
 );
+
+test("a series is continued with what has passed since its last closed kline, or asked for whole", () => {
+  const series = { closed: [kline(1), kline(2)], forming: null };
+  expect(missingKlines(series, 500, 3 * MINUTE)).toBe(3);
+  expect(missingKlines(series, 500, 3 * MINUTE + 30_000)).toBe(3);
+  expect(missingKlines(series, 500, 13 * MINUTE - 1)).toBe(12);
+  expect(missingKlines(series, 500, 0)).toBe(2);
+  expect(missingKlines(series, 500, 1_000 * MINUTE)).toBe(500);
+  expect(missingKlines(null, 500, 0)).toBe(500);
+  expect(missingKlines({ closed: [], forming: kline(1) }, 500, 0)).toBe(500);
+});

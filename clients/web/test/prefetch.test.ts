@@ -6,12 +6,14 @@ const KNOWN = ["ADAUSDT", "BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT"];
 
 let fetched: string[];
 let held: Set<string>;
+let busy: boolean;
 let answer: () => Promise<void>;
 
 beforeEach(() => {
   vi.useFakeTimers({ now: 0 });
   fetched = [];
   held = new Set();
+  busy = false;
   answer = () => Promise.resolve();
 });
 afterEach(() => {
@@ -23,6 +25,7 @@ const prefetcher = (options = {}): Prefetcher =>
   new Prefetcher(
     new Predictor(),
     {
+      isBusy: () => busy,
       isUseless: (symbol) => held.has(symbol),
       fetch: (symbol, interval) => {
         fetched.push(`${symbol}/${interval}`);
@@ -105,4 +108,14 @@ test("a failure ends the round: the gateway has other worries", async () => {
   prefetcher().viewed("BTCUSDT", "1m", KNOWN);
   await settle();
   expect(fetched.length).toBe(1);
+});
+
+test("what the user waits for goes first, however long that takes", async () => {
+  busy = true;
+  prefetcher({ maxMarkets: 1 }).viewed("BTCUSDT", "1m", KNOWN);
+  await vi.advanceTimersByTimeAsync(40 * SETTLE_MS);
+  expect(fetched).toEqual([]);
+  busy = false;
+  await settle();
+  expect(fetched).toEqual(["ETHUSDT/1m"]);
 });

@@ -206,3 +206,17 @@ test("without a fetch of its own it takes the environment's", async () => {
   expect(past.stats.hitRate).toBe(0);
   vi.unstubAllGlobals();
 });
+
+test("the user's own attempt is sent, however often the gateway has just failed", async () => {
+  answers = [down];
+  const past = reader();
+  const hopeless = ["A1", "A2"].map((symbol) => past.klines(symbol, "1m", 500).catch(String));
+  await settled();
+  await Promise.all(hopeless);
+  const before = requested.length;
+  await expect(past.older("BTCUSDT", "1m", 1, 10)).rejects.toMatchObject({ code: "CIRCUIT_OPEN" });
+  answers = [() => json({ klines: [kline(1)], stale: false })];
+  past.permit();
+  const [older, newer] = await Promise.all([past.older("BTCUSDT", "1m", 1, 10), past.newer("BTCUSDT", "1m", 1, 10)]);
+  expect([older.klines.length, newer.klines.length, requested.length]).toEqual([1, 1, before + 2]);
+});

@@ -296,3 +296,68 @@ test("what was fetched before there was a service is held as if it had requested
   expect(await service.fetchKlines("BTCUSDT", "1m")).toMatchObject({ cached: true, stale: false, klines: [{}, {}] });
   expect(requested).toEqual([]);
 });
+
+test("without a stream a series is polled: whole at first, then what is missing, and the stream goes on from it", async () => {
+  const asked: URL[] = [];
+  let stored = [kline(14), kline(15), forming(16)];
+  let stale = false;
+  service.close();
+  service = make({
+    fetch: async (url) => {
+      asked.push(url as URL);
+      const limit = Number((url as URL).searchParams.get("limit"));
+      return Response.json({ symbol: "BTCUSDT", interval: "1m", klines: stored.slice(-limit), stale });
+    },
+  });
+  const resets: number[][] = [];
+  service.subscribe("BTCUSDT", "1m", onKline, onStatus, {
+    history: 500,
+    onReset: (all) => resets.push(all.map(({ openTime }) => openTime / 60_000)),
+  });
+  service.viewed("BTCUSDT", "1m", ["BTCUSDT", "ETHUSDT"]);
+  expect(service.stream.awaits("BTCUSDT", "1m")).toBe(true);
+  await vi.advanceTimersByTimeAsync(4 * SETTLE_MS);
+  expect(asked).toEqual([]);
+  await service.poll("BTCUSDT", "1m", 500);
+  expect(asked[0]?.searchParams.get("limit")).toBe("500");
+  expect(resets).toEqual([[14, 15, 16]]);
+  expect(service.stream.awaits("BTCUSDT", "1m")).toBe(false);
+
+  vi.setSystemTime(17.5 * 60_000);
+  stored = [...stored.slice(0, 2), kline(16), forming(17, { close: 12 })];
+  await service.poll("BTCUSDT", "1m", 500);
+  expect(asked.at(-1)?.searchParams.get("limit")).toBe("4");
+  expect(times()).toEqual([16, 17]);
+  expect(resets).toHaveLength(1);
+  // Old klines do not make it look fresh.
+  const { lastMessageAt } = service.stream.klines("BTCUSDT", "1m", 0, () => {});
+  stale = true;
+  vi.setSystemTime(17.9 * 60_000);
+  await service.poll("BTCUSDT", "1m", 500);
+  expect(service.stream.klines("BTCUSDT", "1m", 0, () => {}).lastMessageAt).toBe(lastMessageAt);
+
+  FakeSocket.last.hello();
+  const command = sent();
+  expect(command["resume"]).toEqual({ "kline:BTCUSDT:1m": 16 * 60_000 });
+  FakeSocket.last.say({ op: "subscribed", id: command["id"], channels: { "kline:BTCUSDT:1m": { n: 1 } } });
+  FakeSocket.last.say(snapshot({ n: 1, klines: [kline(17)], forming: forming(18), recovered: true }));
+  times();
+  await service.poll("BTCUSDT", "1m", 500);
+  await service.poll("ETHUSDT", "1m", 500);
+  expect([times(), resets.length]).toEqual([[], 1]);
+});
+
+test("a wake-up, or somebody who presses retry, asks again for what the gateway did not serve", async () => {
+  FakeSocket.last.hello();
+  service.subscribe("BTCUSDT", "1m", onKline, onStatus);
+  await turn();
+  const error = { code: "INVALID_SYMBOL", message: "nobody has data" };
+  FakeSocket.last.say({ op: "subscribed", id: sent()["id"], channels: { "kline:BTCUSDT:1m": { error } } });
+  expect(statuses.at(-1)).toMatchObject({ error });
+  service.check();
+  await turn();
+  serve();
+  expect(times()).toEqual([1, 2, 3].slice(-1));
+  FakeSocket.last.say({ op: "heartbeat", t: 1 });
+  await vi.advanceTimersByTimeAsync(3_000);
+});

@@ -57,6 +57,8 @@ export class CandleChart {
   /** Its candles change: what it says in between is not true. */
   #drawing = false;
   #digits = 2;
+  #old = false;
+  #dim = "";
   #upVolume = "";
   #downVolume = "";
 
@@ -145,6 +147,8 @@ export class CandleChart {
     this.#chart.applyOptions(options);
     const [up, down] = [colour("up"), colour("down")];
     this.#candles.applyOptions({ upColor: up, downColor: down, wickUpColor: up, wickDownColor: down });
+    this.#dim = colour("label");
+    if (this.#old) this.#candles.applyOptions({ priceLineColor: this.#dim });
     this.#upVolume = colour("up-soft");
     this.#downVolume = colour("down-soft");
     this.#volumes.setData(
@@ -224,6 +228,13 @@ export class CandleChart {
   /** Whether the last bar is the market's newest: only then its price is marked on the scale. */
   setLive(live: boolean): void {
     this.#candles.applyOptions({ lastValueVisible: live, priceLineVisible: live });
+  }
+
+  /** Whether its last price is not the market's present one: the mark on the scale says so. */
+  setOld(old: boolean): void {
+    if (old === this.#old) return;
+    this.#old = old;
+    this.#candles.applyOptions({ priceLineColor: old ? this.#dim : "" });
   }
 
   setDigits(digits: number): void {

@@ -2,7 +2,7 @@
 
 import type { CacheStats, StreamInfo } from "kline-gateway-client";
 import { element, make, setText } from "./dom";
-import { age } from "./format";
+import { age, clockText, seconds } from "./format";
 import type { Journal } from "./journal";
 import type { Shown } from "./selected-market";
 
@@ -64,13 +64,13 @@ export class ConnectionPanel {
     showFacts([
       ["Newest data", dataAgeMs === null ? "–" : `${age(dataAgeMs)} ago`],
       ["Updates", `${updatesPerSecond}/s`],
-      ["Delay at the gateway", info.intervalMs === null ? "–" : `${info.intervalMs} ms at most`],
+      ["Sent within", info.intervalMs === null ? "–" : seconds(info.intervalMs)],
       ["Reconnects", String(journal.reconnects)],
-      ["Clock difference", `${info.clockOffsetMs} ms`],
-      ["Charts in memory", String(stats.series)],
+      ["Your clock", clockText(info.clockOffsetMs)],
       ["Candles", String(candles)],
-      ["This chart", shown === null ? "–" : `${Math.max(1, Math.round(shown.ms))} ms, ${shown.from}`],
-      ["Loaded in advance", `${stats.prefetched}, ${stats.prefetchUsed} used`],
+      ["Shown after", shown === null ? "–" : seconds(shown.ms)],
+      ["Loaded", shown === null ? "–" : shown.from === "cache" ? "in advance" : "on demand"],
+      ["Charts kept", String(stats.series)],
     ]);
     if (this.#shown === journal.entries) return;
     this.#shown = journal.entries;

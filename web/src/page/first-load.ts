@@ -6,14 +6,14 @@ import { complete, formatHash, parseHash } from "./route";
 
 /** Closed klines of a chart to begin with: all that the gateway stores by default. */
 export const HISTORY = 500;
-/** The stream brings the same klines, so the first answer is not worth waiting for any longer. */
-const PATIENCE_MS = 2_000;
+/** How long the first answer is waited for: the stream may bring the same klines sooner. Later it is welcome all the same. */
+export const PATIENCE_MS = 2_000;
 
 /** The gateway's address, relative to the page: it works behind any path prefix. */
 export const base = document.baseURI;
 
 export const firstMarkets: Promise<Markets> = fetchMarkets(base, { token: token() });
-/** `null`: the request failed or took too long, there is no market, or the past is asked for, not the newest candles. */
+/** `null`: the request failed, there is no market, or the past is asked for, not the newest candles. */
 export const firstAnswer: Promise<KlinesAnswer | null> = firstKlines().catch(() => null);
 
 // A failure is handled where the list is used; without this line the browser would report it as unhandled before.
@@ -28,10 +28,5 @@ async function firstKlines(): Promise<KlinesAnswer | null> {
     history.replaceState(null, "", formatHash(route));
   }
   if (route.at !== null) return null;
-  const signal = AbortSignal.timeout(PATIENCE_MS);
-  return fetchKlines(
-    base,
-    { symbol: route.symbol, interval: route.interval, limit: HISTORY },
-    { signal, token: token() },
-  );
+  return fetchKlines(base, { symbol: route.symbol, interval: route.interval, limit: HISTORY }, { token: token() });
 }

@@ -40,6 +40,17 @@ export function age(ms: number): string {
   return `${Math.floor(ms / 3_600_000)} h`;
 }
 
+/** A short time, no more exact than one needs to know: `0.06 s`, `1.2 s`. */
+export function seconds(ms: number): string {
+  return `${(Math.max(10, ms) / 1_000).toFixed(ms < 1_000 ? 2 : 1)} s`;
+}
+
+/** How far a clock is from the gateway's; `offsetMs`: the gateway's minus ours. */
+export function clockText(offsetMs: number): string {
+  if (Math.abs(offsetMs) < 1_000) return "right";
+  return `${age(Math.abs(offsetMs))} ${offsetMs > 0 ? "behind" : "ahead"}`;
+}
+
 /** Time left: `0:07`, `12:34`, `3:05:09`, `2d 4h`. */
 export function countdown(ms: number): string {
   const seconds = Math.max(0, Math.ceil(ms / 1_000));

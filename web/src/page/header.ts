@@ -1,12 +1,12 @@
 // Paints what is above and around the chart: price, 24 h figures, legend, badge, countdown, footer.
 
-import type { CacheStats, FreshnessReason, Level, StreamInfo, Ticker } from "kline-gateway-client";
+import type { FreshnessReason, Level, StreamInfo, Ticker } from "kline-gateway-client";
 import type { ShownBar } from "./bars";
-import { element, make, setText } from "./dom";
+import { element, make, setData, setText } from "./dom";
 import { age, compact, countdown, percent, price, sign } from "./format";
 import { type Gap, gapsText } from "./gaps";
+import type { Outage } from "./outage";
 import type { Scheme } from "./scheme";
-import type { Shown } from "./selected-market";
 import type { View } from "./view";
 
 const BADGE: Record<FreshnessReason, string> = {
@@ -26,7 +26,7 @@ const STALE: Record<string, string> = {
   silent: "Source silent",
   malformed: "Source unreadable",
   prices: "No prices",
-  klines: "Klines overdue",
+  klines: "Candles overdue",
   symbol: "Symbol halted?",
 };
 
@@ -92,19 +92,6 @@ export function showBadge(level: Level, text: string, dataAgeMs: number | null):
   setText(element("badge-age"), dataAgeMs === null ? "" : age(dataAgeMs));
 }
 
-/** The chip that shows where the candles came from, and how fast. */
-export function showSource(shown: Shown | null): void {
-  const chip = element("source");
-  chip.hidden = shown === null;
-  if (shown === null) return;
-  const cached = shown.from === "cache";
-  const ms = Math.max(1, Math.round(shown.ms));
-  chip.dataset["from"] = shown.from;
-  setText(chip, `${cached ? "⚡ " : ""}${ms} ms`);
-  chip.title = cached ? `Shown from the cache in ${ms} ms, then continued live` : `Shown by the gateway in ${ms} ms`;
-  chip.ariaLabel = chip.title;
-}
-
 /** Whether the candles are aggregated, and where some are missing. */
 export function showOrigin(derived: boolean, gaps: readonly Gap[]): void {
   element("derived").hidden = !derived;
@@ -144,10 +131,16 @@ export function showNotice(view: View): void {
   element("token-form").hidden = view.kind !== "locked";
 }
 
-export function showFooter(info: StreamInfo, updatesPerSecond: number, bars: number, cache: CacheStats): void {
+export function showFooter(info: StreamInfo, updatesPerSecond: number, bars: number): void {
   setText(element("foot-rate"), `${updatesPerSecond} update${updatesPerSecond === 1 ? "" : "s"}/s`);
   setText(element("foot-bars"), `${bars} candles`);
-  setText(element("foot-tick"), info.intervalMs === null ? "" : `sent within ${info.intervalMs} ms`);
-  setText(element("foot-cache"), `${cache.series} charts in memory`);
   setText(element("foot-server"), info.hello?.server ?? "");
+}
+
+/** Says above the chart why its prices are not live, and greys what is old. */
+export function showOutage({ text, retry, old }: Outage): void {
+  setData(element("app"), "old", old);
+  element("outage").hidden = text === "";
+  setText(element("outage-text"), text);
+  element("outage-retry").hidden = !retry;
 }

@@ -18,10 +18,11 @@ export class IntervalBar {
       this.#names = names;
       this.#box.replaceChildren(...names.map((name) => this.#button(name)));
     }
+    // An address may name one that is not served: then the first is the way in.
+    const reached = names.includes(chosen) ? chosen : names[0];
     for (const button of this.#buttons()) {
-      const checked = button.dataset["interval"] === chosen;
-      button.setAttribute("aria-checked", String(checked));
-      button.tabIndex = checked ? 0 : -1;
+      button.setAttribute("aria-checked", String(button.dataset["interval"] === chosen));
+      button.tabIndex = button.dataset["interval"] === reached ? 0 : -1;
     }
   }
 

@@ -20,14 +20,19 @@ const THROTTLE: Record<ThrottleReason, string> = {
 /** Why updates come more seldom than the gateway sends them to others; `null`: they do not. */
 export function throttleText({ throttled, intervalMs }: StreamInfo): string | null {
   if (throttled === null || intervalMs === null) return null;
-  return `Updates every ${intervalMs} ms: ${THROTTLE[throttled]}`;
+  return `${perSecond(intervalMs)}: ${THROTTLE[throttled]}`;
+}
+
+function perSecond(intervalMs: number): string {
+  const rate = Math.round(1_000 / intervalMs);
+  return rate > 1 ? `${rate} updates a second` : rate === 1 ? "One update a second" : "Few updates";
 }
 
 const SOURCE: Record<string, string> = {
   redis: "The gateway's source is disconnected",
   malformed: "The source sends nothing that can be used",
   prices: "The source sends no prices",
-  klines: "The source closes no klines",
+  klines: "The source closes no candles",
   symbol: "The source sends no news of this market",
 };
 

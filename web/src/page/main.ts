@@ -9,7 +9,7 @@ import type { ShownBar } from "./bars";
 import { CandleChart } from "./chart";
 import { ConnectionPanel } from "./connection";
 import { element, nextFrame, oncePerFrame, setText } from "./dom";
-import { base, firstAnswer, firstMarkets } from "./first-load";
+import { base, firstAnswer, firstMarkets, HISTORY, PATIENCE_MS } from "./first-load";
 import {
   badgeText,
   showBadge,
@@ -18,9 +18,9 @@ import {
   showLegend,
   showNotice,
   showOrigin,
+  showOutage,
   showPrice,
   showScheme,
-  showSource,
   showThrottle,
   showTicker,
 } from "./header";
@@ -31,7 +31,10 @@ import { MarketLists } from "./market-lists";
 import { MarketList } from "./markets";
 import { loadLearned, saveLearned } from "./memory";
 import { listed } from "./order";
+import { type Outage, outageOf } from "./outage";
+import { Polling } from "./polling";
 import { Position } from "./position";
+import { wirePrefetchChoice } from "./prefetch-choice";
 import { complete, formatHash, parseHash, type Route } from "./route";
 import { nextScheme, scheme } from "./scheme";
 import { SelectedMarket } from "./selected-market";
@@ -62,7 +65,12 @@ const chart = new CandleChart(element("chart"), (bar) => {
   paintSoon();
 });
 const address = new Address();
-const position = new Position(chart, () => selected.candles);
+const position = new Position(
+  chart,
+  () => selected.candles,
+  () => service.check(),
+);
+const polling = new Polling(service, () => selected.route);
 const intervals = new IntervalBar(element("intervals"), (interval) => goTo({ interval }));
 const list = new MarketList(
   { list: element("market-list"), search: element<HTMLInputElement>("search"), none: element("market-none") },
@@ -101,6 +109,7 @@ let selected = new SelectedMarket({ symbol: "", interval: "", at: null }, servic
 let hovered: ShownBar | null = null;
 let view: View = { kind: "loading" };
 let level: Level = "yellow";
+let outage: Outage["old"] = "none";
 let priceBefore: number | null = null;
 let updatesPerSecond = 0;
 let firstChartMs: number | null = null;
@@ -168,7 +177,6 @@ function paint(): void {
   priceBefore = price;
   showTicker(selected.ticker, digits);
   showLegend(hovered ?? selected.newest, digits);
-  showSource(selected.shown);
   const { at, loading } = selected.candles.state;
   // Of a position that is still loaded the address is right and the chart is not.
   if (loading !== "there") address.moved(at, shownRoute);
@@ -192,7 +200,7 @@ function dataAgeMs(): number | null {
 /** Paints what also changes with time: ages, the badge, whether to show an error. */
 function paintState(): void {
   const now = Date.now();
-  const { phase, lastMessageAt, clockOffsetMs } = stream.info;
+  const { phase, lastMessageAt, retryAt, clockOffsetMs } = stream.info;
   const { route, status, newest } = selected;
   const ageMs = dataAgeMs();
   const fresh = freshness({
@@ -208,6 +216,7 @@ function paintState(): void {
     bars: selected.bars,
     // The candles that are looked at come over HTTP.
     status: selected.candles.state.loading === "there" ? "waiting" : status.state,
+    reason: status.reason ?? null,
     error: status.error ?? null,
     connection: phase,
     waitedMs: now - selected.since,
@@ -215,7 +224,18 @@ function paintState(): void {
   app.dataset["view"] = view.kind;
   app.dataset["level"] = level;
   const joining = phase === "open" && status.state === "waiting" && now - selected.since < JOINING_MS;
-  if (!joining || ageMs === null) showBadge(level, badgeText(fresh.why, status.reason), ageMs);
+  if (!joining || ageMs === null) {
+    showBadge(level, badgeText(fresh.why, status.reason), ageMs);
+    const said = outageOf({
+      why: fresh.why,
+      reason: status.reason ?? null,
+      retryInMs: retryAt === null ? null : retryAt - now,
+      polled: polling.works,
+    });
+    showOutage(said);
+    outage = said.old;
+    chart.setOld(outage !== "none");
+  }
   journal.channel(status, now);
   showThrottle(throttleText(stream.info));
   showOrigin(selected.derived, selected.gaps);
@@ -228,16 +248,24 @@ function paintState(): void {
 function showRate(before: number): void {
   const { updates } = stream.info;
   updatesPerSecond = updates - before;
-  showFooter(stream.info, updatesPerSecond, selected.bars, service.stats);
+  showFooter(stream.info, updatesPerSecond, selected.bars);
   const shown = selected.price === null ? "" : `${element("price").textContent} ${selected.route.symbol} · `;
-  document.title = `${shown}kline gateway`;
+  document.title = `${outage === "none" ? "" : "⚠ "}${shown}kline gateway`;
   setTimeout(() => showRate(updates), RATE_MS);
 }
 
-element("notice-button").addEventListener("click", () => {
-  stream.check();
-  select(shownRoute());
-});
+/** Somebody does not want to wait: everything that is missing is asked for now. */
+function retry(): void {
+  // An attempt that was made before may hang.
+  if (stream.info.phase === "connecting") stream.reconnect();
+  service.check();
+  polling.soon();
+  if (selected.candles.state.error !== "") selected.candles.retry();
+  void markets.read();
+}
+
+element("notice-button").addEventListener("click", retry);
+element("outage-retry").addEventListener("click", retry);
 wireTokenForm(() => {
   stream.reconnect();
   void markets.read();
@@ -260,9 +288,7 @@ stream.onConnection((info) => {
   if (info.phase === "refused") void markets.read();
   paintSoon();
 });
-element<HTMLInputElement>("prefetch").addEventListener("change", (event) => {
-  service.prefetching = (event.target as HTMLInputElement).checked;
-});
+wirePrefetchChoice(service);
 wireKeys({
   market: (step) => goTo({ symbol: list.neighbour(step) }),
   interval: (step) => goTo({ interval: intervals.neighbour(step) }),
@@ -293,7 +319,9 @@ expose(() => ({
 
 /** Candles first: the list of markets is built after they are on the screen. */
 async function start(): Promise<void> {
-  const answer = await firstAnswer;
+  const late = nothingAfter(PATIENCE_MS);
+  const answer = await Promise.race([firstAnswer, late]);
+  if (answer === null) void firstAnswer.then((found) => found !== null && stream.offer(found, HISTORY));
   if (answer !== null) {
     service.preload(answer);
     const { symbol, interval } = answer;
@@ -305,7 +333,13 @@ async function start(): Promise<void> {
   await markets.read(firstMarkets);
 }
 
+function nothingAfter(ms: number): Promise<null> {
+  return new Promise((resolve) => setTimeout(() => resolve(null), ms));
+}
+
 void start();
+// Before the first answer there is one request on its way already.
+void firstAnswer.then(() => setInterval(() => polling.tick(), CLOCK_MS));
 // The chart does not wait for it, and does without it.
 showAttribution().catch(() => {});
 setInterval(paintState, CLOCK_MS);

@@ -1,11 +1,13 @@
 // The lists of markets and intervals: read over HTTP, refreshed every minute, retried sooner after a failure.
 
-import { fetchMarkets, HttpError, type Markets } from "kline-gateway-client";
+import { fetchKlines, fetchMarkets, HttpError, type Markets } from "kline-gateway-client";
 import { token } from "./access";
 import { base } from "./first-load";
 import type { ViewInput } from "./view";
 
 const UNAUTHORIZED = 401;
+/** The gateway's answer while its source is disconnected. */
+const SOURCE_AWAY = "REDIS_ERROR";
 const RETRY_MS = 3_000;
 const REFRESH_MS = 60_000;
 
@@ -42,7 +44,7 @@ export class MarketLists {
     try {
       const none = this.#lists === null;
       this.#lists = await request;
-      this.#state = "ready";
+      this.#state = (await this.#sourceAway()) ? "sourceless" : "ready";
       first = none;
     } catch (error) {
       // The badge shows that the gateway is unavailable; anything else would be a bug of the page.
@@ -56,5 +58,17 @@ export class MarketLists {
     if (this.#state === "locked" || this.#state === "denied") return;
     const settled = this.#state === "ready" && !missing && this.symbols.length > 0;
     this.#timer = setTimeout(() => void this.read(), settled ? REFRESH_MS : RETRY_MS);
+  }
+
+  /** Without any market there is no channel that would say so. */
+  async #sourceAway(): Promise<boolean> {
+    const interval = this.#lists?.intervals[0];
+    if (this.symbols.length > 0 || interval === undefined) return false;
+    try {
+      await fetchKlines(base, { symbol: "BTCUSDT", interval, limit: 1 }, { token: token() });
+      return false;
+    } catch (error) {
+      return error instanceof HttpError && error.code === SOURCE_AWAY;
+    }
   }
 }

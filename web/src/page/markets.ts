@@ -4,6 +4,7 @@
 import { allKlines, type KlineDataService } from "kline-gateway-client";
 import { oncePerFrame } from "./dom";
 import { drawSpark, makePlaceholder, makeRow, type Row, showTicker, stopReading } from "./market-row";
+import { joined } from "./route";
 import type { sparkQuery } from "./sparkline";
 
 /** Rows that are visible for a shorter time while scrolling are not subscribed to. */
@@ -226,9 +227,4 @@ export class MarketList {
 
 function symbolAt(event: Event): string | undefined {
   return (event.target as HTMLElement).closest<HTMLElement>(".market")?.dataset["symbol"];
-}
-
-/** Without separators, so that BTC/USDT, BTC-USDT and BTCUSDT find each other. */
-function joined(name: string): string {
-  return name.replace(/[-_/.]/g, "");
 }

@@ -17,10 +17,14 @@ export class Position {
   readonly #date = element<HTMLFormElement>("date");
   readonly #time = element<HTMLInputElement>("date-time");
 
-  constructor(chart: CandleChart, candles: () => ScrolledCandles) {
+  /** `asked`: called before somebody asks again for what could not be loaded. */
+  constructor(chart: CandleChart, candles: () => ScrolledCandles, asked: () => void) {
     this.#chart = chart;
     this.#candles = candles;
-    element("position-retry").addEventListener("click", () => candles().retry());
+    element("position-retry").addEventListener("click", () => {
+      asked();
+      candles().retry();
+    });
     element("to-newest").addEventListener("click", () => {
       candles().toNewest();
       // The button goes away.

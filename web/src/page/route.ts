@@ -8,20 +8,43 @@ export interface Route {
   readonly at: number | null;
 }
 
-/** What the hash asks for; names that are missing or malformed are "", a time is `null`. */
+const LONGEST_NAME = 50;
+const LONGEST_INTERVAL = 10;
+
+/**
+ * What the hash asks for. What is missing is "" or `null`; a name that no market or interval can have is kept, because
+ * another one in its place would not be what was asked for.
+ */
 export function parseHash(hash: string): Route {
   const [name = "", rest = ""] = hash.replace(/^#\/?/, "").split("/");
   const [interval = "", time = ""] = rest.split("@");
-  const symbol = decoded(name);
   return {
-    symbol: /^[\p{L}\p{N}._/-]{1,50}$/u.test(symbol) ? symbol.toUpperCase() : "",
-    interval: /^\d{1,2}[smhdwM]$/.test(interval) ? interval : "",
+    symbol: decoded(name).trim().toUpperCase().slice(0, LONGEST_NAME),
+    interval: intervalOf(decoded(interval).trim().slice(0, LONGEST_INTERVAL)),
     at: parseTime(decoded(time)),
   };
 }
 
+/** Other spellings of an interval: `1D`, `1H`, `D`. `1M` is a month and `1m` a minute. */
+function intervalOf(text: string): string {
+  const [, count = "", unit] = /^(\d*)([HDW])$/.exec(text) ?? [];
+  return unit === undefined ? text : `${Number(count || 1)}${unit.toLowerCase()}`;
+}
+
+/** Without an exchange (`BINANCE:`) and separators: so BTC/USDT, btc-usdt and BTCUSDT find each other. */
+export function joined(name: string): string {
+  return name.replace(/^.*:/, "").replace(/[-_/.]/g, "");
+}
+
+/** The market that a name means: the one of that name, or the only one that is written another way. */
+function marketOf(name: string, symbols: readonly string[]): string {
+  if (symbols.includes(name)) return name;
+  const alike = symbols.filter((symbol) => joined(symbol) === joined(name));
+  return alike.length === 1 ? (alike[0] as string) : name;
+}
+
 export function formatHash({ symbol, interval, at }: Route): string {
-  return `#${encodeURIComponent(symbol)}/${interval}${at === null ? "" : `@${formatTime(at)}`}`;
+  return `#${encodeURIComponent(symbol)}/${encodeURIComponent(interval)}${at === null ? "" : `@${formatTime(at)}`}`;
 }
 
 /** `2026-10-31`, `2026-10-31T12:00` or `2026-10-31T12:00:30`, UTC, in ms; `null` for anything else. */
@@ -36,22 +59,25 @@ export function formatTime(time: number): string {
   return new Date(time).toISOString().slice(0, 19).replace(/:00$/, "");
 }
 
-/** Undoes what the browser and `formatHash` escape; "" where the escapes are broken. */
+/** Undoes what the browser and `formatHash` escape, where the escapes are whole. */
 function decoded(text: string): string {
   try {
     return decodeURIComponent(text);
   } catch {
-    return "";
+    return text;
   }
 }
 
-/** Fills what the hash leaves open: the best known market, the shortest usual interval. */
+/**
+ * Fills what the hash leaves open: the best known market, the shortest usual interval. What it names stays, also where there is
+ * no such market or interval.
+ */
 export function complete(route: Route, symbols: readonly string[], intervals: readonly string[]): Route {
   const fallback = (names: readonly string[], liked: string): string =>
     names.includes(liked) ? liked : (names[0] ?? "");
   return {
-    symbol: route.symbol || fallback(symbols, "BTCUSDT"),
-    interval: intervals.includes(route.interval) ? route.interval : fallback(intervals, "1m"),
+    symbol: marketOf(route.symbol, symbols) || fallback(symbols, "BTCUSDT"),
+    interval: route.interval || fallback(intervals, "1m"),
     at: route.at,
   };
 }

@@ -102,7 +102,9 @@ export class SelectedMarket {
   }
 
   get price(): number | null {
-    return this.#ticker?.c ?? this.newest?.close ?? null;
+    // Without a stream the ticker stands still, and the candles may be polled.
+    const ticker = this.status.state === "waiting" && this.newest !== null ? undefined : this.#ticker?.c;
+    return ticker ?? this.newest?.close ?? null;
   }
 
   get digits(): number {

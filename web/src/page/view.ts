@@ -12,10 +12,12 @@ export type View =
 export interface ViewInput {
   readonly symbol: string;
   readonly interval: string;
-  /** `locked`: a token is needed; `denied`: the token is not valid. */
-  readonly markets: "loading" | "ready" | "failed" | "locked" | "denied";
+  /** `locked`: a token is needed; `denied`: the token is not valid; `sourceless`: none is known, and the source is away. */
+  readonly markets: "loading" | "ready" | "failed" | "locked" | "denied" | "sourceless";
   readonly bars: number;
   readonly status: ChannelStatus["state"];
+  /** Why the channel is stale. */
+  readonly reason: ChannelStatus["reason"] | null;
   readonly error: { readonly code: string; readonly message: string } | null;
   readonly connection: ConnectionPhase;
   /** How long there has been nothing to show. */
@@ -27,6 +29,11 @@ export const FIRST_CONNECTION_MS = 4_000;
 
 const LOADING: View = { kind: "loading" };
 const CHART: View = { kind: "chart" };
+const SOURCE_AWAY: View = {
+  kind: "empty",
+  title: "The data source is offline",
+  text: "The gateway has lost its connection to Redis. The chart appears here as soon as that is back.",
+};
 
 export function viewOf(input: ViewInput): View {
   // Without a valid token there are no updates, even if old candles are still shown.
@@ -45,7 +52,11 @@ export function viewOf(input: ViewInput): View {
       text: "This page may be older than the gateway. Reload it, or try again.",
     };
   }
-  if (input.status === "failed") return failed(input);
+  if (input.status === "failed") {
+    // The name may be another spelling of a market: the list says so.
+    return input.markets === "loading" && input.waitedMs < FIRST_CONNECTION_MS ? LOADING : failed(input);
+  }
+  if (input.markets === "sourceless" || (input.status === "stale" && input.reason === "redis")) return SOURCE_AWAY;
   if (input.status === "live" || input.status === "stale") {
     return {
       kind: "empty",
@@ -65,7 +76,7 @@ export function viewOf(input: ViewInput): View {
     return {
       kind: "empty",
       title: "No markets yet",
-      text: "The gateway runs but has received no market data. Check that the collector writes to Redis.",
+      text: "The gateway runs and has received no market data so far. They appear here as soon as it has some.",
     };
   }
   return LOADING;
@@ -74,6 +85,7 @@ export function viewOf(input: ViewInput): View {
 function failed({ symbol, interval, error }: ViewInput): View {
   switch (error?.code) {
     case "INVALID_SYMBOL":
+    case "INVALID_CHANNEL":
       return { kind: "error", title: `No market called ${symbol}`, text: "Choose another one from the list." };
     case "INVALID_INTERVAL":
       return { kind: "error", title: `No ${interval} candles here`, text: "Choose one of the intervals above." };

@@ -17,6 +17,12 @@ export class Breaker {
     return true;
   }
 
+  /** Somebody asks in person: requests go out at once, until the first of them fails. */
+  permit(): void {
+    this.#openedAt = null;
+    this.#probing = false;
+  }
+
   get open(): boolean {
     return this.#openedAt !== null;
   }

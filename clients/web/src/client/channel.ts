@@ -96,6 +96,18 @@ export class Channel {
     this.#lastMessageAt = lastMessageAt;
   }
 
+  /** Klines from elsewhere; they count while the gateway has sent none on this connection. `stale`: they may be old. */
+  offer({ closed, forming }: Series, requested: number, stale: boolean): void {
+    if (this.#status.state !== "waiting") return;
+    const [first, last] = [closed[0] ?? forming, newestClosed(this.#series)];
+    const recovered = first != null && last !== null && first.openTime <= last.closeTime + 1;
+    if (!recovered) this.seriesHistory = requested;
+    if (!stale || this.#lastMessageAt === 0) this.#lastMessageAt = Date.now();
+    const { series, change } = foldSnapshot(this.#series, { klines: closed, forming, recovered }, this.#maxKlines);
+    this.#series = series;
+    this.#emitChange(change);
+  }
+
   snapshot(snapshot: KlineSnapshot | TickerSnapshot): void {
     this.failures = 0;
     this.seriesHistory = this.history;

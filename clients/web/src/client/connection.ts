@@ -64,6 +64,7 @@ export class Connection {
   #pings = 0;
   /** The delay that the gateway asked for before its planned shutdown. */
   #retryMs: number | null = null;
+  #retryAt: number | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   /** `Socket`: the environment's own if undefined. `url` and `token` are asked at each connection. */
@@ -86,6 +87,11 @@ export class Connection {
   /** When the last message arrived (wall clock, which continues while a machine sleeps, ms). 0: there was none. */
   get lastMessageAt(): number {
     return this.#lastMessageAt;
+  }
+
+  /** When it connects again by itself (wall clock, ms); `null`: it is not waiting. */
+  get retryAt(): number | null {
+    return this.#phase === "waiting" ? this.#retryAt : null;
   }
 
   /** Connects, if nothing has so far. Throws if the environment has no WebSocket and none was given. */
@@ -185,7 +191,9 @@ export class Connection {
     }
     if (connectedMs >= STABLE_MS) this.#failures = 0;
     if (code === OVERLOADED) this.#failures = Math.max(this.#failures, OVERLOADED_FAILURES);
-    this.#setTimer(this.#retryMs ?? backoffMs(this.#failures, Math.random()), () => this.#connect());
+    const waitMs = this.#retryMs ?? backoffMs(this.#failures, Math.random());
+    this.#setTimer(waitMs, () => this.#connect());
+    this.#retryAt = Date.now() + waitMs;
     this.#retryMs = null;
     this.#failures += 1;
     this.#setPhase("waiting");

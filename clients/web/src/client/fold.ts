@@ -30,7 +30,11 @@ const RESET: Change = { kind: "reset" };
 const NONE: Change = { kind: "none" };
 
 /** `maxKlines`: the most closed klines to keep; the oldest are dropped first. */
-export function foldSnapshot(before: Series, snapshot: KlineSnapshot, maxKlines: number): Folded {
+export function foldSnapshot(
+  before: Series,
+  snapshot: Pick<KlineSnapshot, "klines" | "forming" | "recovered">,
+  maxKlines: number,
+): Folded {
   if (snapshot.recovered !== true) {
     return { series: { closed: snapshot.klines.slice(-maxKlines), forming: snapshot.forming }, change: RESET };
   }
@@ -60,6 +64,15 @@ export function foldKline(before: Series, update: KlineUpdate, maxKlines: number
 /** The update's fields replace those of the ticker. */
 export function foldTicker(before: Ticker | null, update: Ticker): Ticker {
   return { ...before, ...update };
+}
+
+/** How many of the newest klines, the forming one included, continue a series; `most` where it has none or is too old. */
+export function missingKlines(series: Series | null, most: number, now: number): number {
+  const last = series === null ? null : newestClosed(series);
+  if (last === null) return most;
+  // One more than passed: it joins what is there. A clock may differ.
+  const passed = Math.max(0, Math.ceil((now - last.closeTime) / (last.closeTime + 1 - last.openTime)));
+  return Math.min(most, passed + 2);
 }
 
 /** The resume cursor's kline. */

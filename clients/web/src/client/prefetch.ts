@@ -10,6 +10,8 @@ export interface PrefetchOptions {
 }
 
 export interface PrefetchSource {
+  /** Whether the user waits for something: prefetches are put off. */
+  isBusy(): boolean;
   /** Whether a prefetch is useless: the series is cached, or the gateway is unavailable. */
   isUseless(symbol: string, interval: string): boolean;
   fetch(symbol: string, interval: string): Promise<unknown>;
@@ -62,7 +64,11 @@ export class Prefetcher {
   }
 
   async #run(): Promise<void> {
-    if (this.#running) return;
+    if (this.#running || this.#waiting.length === 0) return;
+    if (this.#source.isBusy()) {
+      this.#soon();
+      return;
+    }
     this.#running = true;
     for (let next = this.#next(); next !== null; next = this.#next()) {
       try {

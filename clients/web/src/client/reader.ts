@@ -108,6 +108,11 @@ export class Reader {
     }
   }
 
+  /** The newest klines, from the gateway and not cached: for a chart that polls while there is no stream. */
+  latest(symbol: string, interval: string, limit: number): Promise<KlinesAnswer> {
+    return this.#ask({ symbol, interval, limit: this.#bound(limit) });
+  }
+
   /** Closed klines that opened before a time, ms, for scrolling back. Not cached: they are rarely needed twice. */
   async older(symbol: string, interval: string, before: number, limit: number): Promise<KlinesPage> {
     return page(await this.#ask({ symbol, interval, limit: this.#bound(limit), endTime: before - 1 }));
@@ -116,6 +121,11 @@ export class Reader {
   /** The first closed klines that opened after a time, ms. Not cached. */
   async newer(symbol: string, interval: string, after: number, limit: number): Promise<KlinesPage> {
     return page(await this.#ask({ symbol, interval, limit: this.#bound(limit), startTime: after + 1 }));
+  }
+
+  /** The user asks again: the next requests are sent, even where the gateway has just failed several times. */
+  permit(): void {
+    this.#breaker.permit();
   }
 
   /** Fills the cache in advance. */

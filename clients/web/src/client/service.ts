@@ -5,7 +5,7 @@ import { streamAddress } from "./address.ts";
 import type { KlineEvent } from "./channel.ts";
 import type { Rates } from "./commands.ts";
 import type { SocketConstructor } from "./connection.ts";
-import { allKlines, newestKline, type Series, seriesOf } from "./fold.ts";
+import { allKlines, missingKlines, newestKline, type Series, seriesOf } from "./fold.ts";
 import type { KlinesAnswer, KlinesPage } from "./history.ts";
 import { type Correlations, type Learned, Predictor } from "./predictor.ts";
 import { Prefetcher, type PrefetchOptions } from "./prefetch.ts";
@@ -76,6 +76,11 @@ export class KlineDataService {
     this.#prefetcher = new Prefetcher(
       this.#predictor,
       {
+        // What one looks at goes first.
+        isBusy: () => {
+          const last = this.#visits.at(-1);
+          return last !== undefined && this.stream.awaits(last.symbol, last.interval);
+        },
         isUseless: (symbol, interval) => this.stream.stale || this.#reader.isUseless(symbol, interval),
         fetch: (symbol, interval) => this.#reader.prefetch(symbol, interval),
       },
@@ -199,6 +204,16 @@ export class KlineDataService {
     return series;
   }
 
+  /**
+   * Asks over HTTP for the newest klines of a series that is subscribed to, while there is no stream: with `history` closed ones
+   * where there are none yet, later with those that are missing. Subscribers get them as from the stream. Rejects with `HttpError`
+   * or `TypeError`.
+   */
+  async poll(symbol: string, interval: string, history: number): Promise<void> {
+    const limit = missingKlines(this.stream.series(symbol, interval), history, Date.now());
+    this.stream.offer(await this.#reader.latest(symbol, interval, limit), history);
+  }
+
   /** The most klines that one request returns. */
   get pageSize(): number {
     return Math.min(LIMIT, this.#maxKlines());
@@ -239,8 +254,9 @@ export class KlineDataService {
     return this.#reader.stats;
   }
 
-  /** See `KlineStream.check`: the machine woke up, or the network changed. */
+  /** The machine woke up, the network changed or the user pressed retry: see `KlineStream.check`; history may be asked for too. */
   check(): void {
+    this.#reader.permit();
     this.stream.check();
   }
 

@@ -7,6 +7,8 @@ export interface StreamInfo {
   readonly phase: ConnectionPhase;
   /** When the last message arrived, heartbeats included (wall clock, ms); 0: there was none. */
   readonly lastMessageAt: number;
+  /** When the next attempt to connect is made (wall clock, ms); `null`: none is waited for. */
+  readonly retryAt: number | null;
   readonly hello: Hello | null;
   /** The longest that an update waits in the gateway. */
   readonly intervalMs: number | null;
@@ -25,10 +27,11 @@ export class StreamFacts {
   #clockOffsetMs = 0;
   #updates = 0;
 
-  info(connection: Pick<StreamInfo, "phase" | "lastMessageAt">): StreamInfo {
+  info(connection: Pick<StreamInfo, "phase" | "lastMessageAt" | "retryAt">): StreamInfo {
     return {
       phase: connection.phase,
       lastMessageAt: connection.lastMessageAt,
+      retryAt: connection.retryAt,
       hello: this.#hello,
       intervalMs: this.#intervalMs,
       throttled: this.#throttled,

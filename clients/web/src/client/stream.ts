@@ -8,6 +8,7 @@ import { Commands, type Rates } from "./commands.ts";
 import { Connection, type ConnectionPhase, type SocketConstructor } from "./connection.ts";
 import { Demand } from "./demand.ts";
 import { allKlines, type Series, seriesOf } from "./fold.ts";
+import type { KlinesAnswer } from "./history.ts";
 import { StreamFacts, type StreamInfo } from "./stream-info.ts";
 import type { ChannelError, ClientCommand, ErrorCode, Hello, ServerMessage, Status, Subscribed } from "./types.ts";
 
@@ -119,9 +120,24 @@ export class KlineStream {
     };
   }
 
-  /** Checks the connection now; see `Connection.check`. */
+  /** Checks the connection now (see `Connection.check`), and asks again for channels that the gateway did not serve. */
   check(): void {
     this.#connection.check();
+    for (const channel of this.#channels.values()) if (channel.status.state === "failed") this.#askAgain(channel);
+  }
+
+  /**
+   * Klines that came over HTTP: a channel shows them while the stream has none, and continues from them. `requested`: how many
+   * closed ones were asked for.
+   */
+  offer({ symbol, interval, klines, stale }: KlinesAnswer, requested: number): void {
+    this.#channels.get(`kline:${symbol}:${interval}`)?.offer(seriesOf(klines), requested, stale);
+  }
+
+  /** Whether a channel of this series waits for its first klines. */
+  awaits(symbol: string, interval: string): boolean {
+    const channel = this.#channels.get(`kline:${symbol}:${interval}`);
+    return channel?.lastMessageAt === 0 && channel.status.state === "waiting";
   }
 
   /** Replaces the connection, for example after a new token; subscriptions continue on the new one. */
@@ -268,11 +284,14 @@ export class KlineStream {
     channel.failures += 1;
     const timer = setTimeout(() => {
       this.#retries.delete(timer);
-      if (this.#channels.get(channel.name) !== channel) return;
-      channel.setWaiting();
-      this.#commands.subscribe(channel);
+      if (this.#channels.get(channel.name) === channel && channel.status.state === "failed") this.#askAgain(channel);
     }, waitMs);
     this.#retries.add(timer);
+  }
+
+  #askAgain(channel: Channel): void {
+    channel.setWaiting();
+    this.#commands.subscribe(channel);
   }
 
   #emitConnection(): void {
