@@ -361,3 +361,17 @@ test("a wake-up, or somebody who presses retry, asks again for what the gateway 
   FakeSocket.last.say({ op: "heartbeat", t: 1 });
   await vi.advanceTimersByTimeAsync(3_000);
 });
+
+test("a market that has nothing but its first candle is polled too, and one that has nothing is no trouble", async () => {
+  let stored: Kline[] = [];
+  service.close();
+  service = make({
+    fetch: async () => Response.json({ symbol: "NEWUSDT", interval: "1m", klines: stored, stale: false }),
+  });
+  service.subscribe("NEWUSDT", "1m", onKline, onStatus, { history: 500 });
+  await service.poll("NEWUSDT", "1m", 500);
+  expect(times()).toEqual([]);
+  stored = [forming(16)];
+  await service.poll("NEWUSDT", "1m", 500);
+  expect(times()).toEqual([16]);
+});
