@@ -106,7 +106,9 @@ export default defineConfig({
       provider: "v8",
       reportsDirectory: "../reports/web",
       // The page's own files are exercised by the browser tests; everything without a document is measured here.
-      include: ["src/page/{format,gaps,network,outage,geometry,past,route,precision,view,journal,order,sparkline}.ts"],
+      include: [
+        "src/page/{format,gaps,indicators,network,outage,preferences,zone,geometry,past,route,precision,view,journal,order,sparkline}.ts",
+      ],
       thresholds: { lines: 100, functions: 100, branches: 100, statements: 100 },
     },
   },

@@ -1,7 +1,7 @@
 // Drives the page for the tests: one JSON command a line on stdin, one JSON answer a line on stdout.
 // It knows what a browser can do and nothing of what the page should do: that is the tests' part.
 //
-//   {"do":"open","url":…,"width":…,"height":…,"scheme":"dark","clock":true,"files":{"/path/":folder}}
+//   {"do":"open","url":…,"width":…,"height":…,"scheme":"dark","clock":true,"zone":"Asia/Tokyo","files":{"/path/":folder}}
 //   {"do":"again","url":…}   {"do":"evaluate","script":…}
 //   {"do":"until","script":…,"ms":…}   {"do":"click","selector":…}   {"do":"type","text":…}   {"do":"press","key":…}
 //   {"do":"offline","on":…}   {"do":"forward","ms":…}   {"do":"heap"}   {"do":"axe"}
@@ -33,12 +33,14 @@ const commands = {
    * A new page, as of somebody who was never here. `clock`: its time can be forwarded. `files`: what the page's own
    * server has not, by path; so the example pages are of the gateway's origin, as an application's own would be.
    */
-  async open({ url, width, height, scheme, clock, files }) {
+  async open({ url, width, height, scheme, clock, files, zone }) {
     await context?.close();
     const touch = width < 600;
     context = await browser.newContext({
       viewport: { width, height },
       colorScheme: scheme,
+      // Its own, wherever the tests run.
+      timezoneId: zone ?? "UTC",
       deviceScaleFactor: touch ? 2 : 1,
       hasTouch: touch,
       isMobile: touch,

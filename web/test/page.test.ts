@@ -33,8 +33,11 @@ describe("a sparkline", () => {
   });
 });
 
+const known = (symbol: string): number | undefined => ({ BTCUSDT: -2, ETHUSDT: 5, AAAUSDT: 1 })[symbol];
+
 test("markets everybody looks for come first, dollars before other money, the rest by name", () => {
-  expect(listed(["ZZZUSDT", "ETHBTC", "BTCUSDC", "ETHUSDT", "AAAUSDT", "BTCUSDT"])).toEqual([
+  const symbols = ["ZZZUSDT", "ETHBTC", "BTCUSDC", "ETHUSDT", "AAAUSDT", "BTCUSDT"];
+  expect(listed(symbols, { sort: "usual", favourites: [], changeOf: known })).toEqual([
     "BTCUSDT",
     "ETHUSDT",
     "BTCUSDC",
@@ -42,6 +45,23 @@ test("markets everybody looks for come first, dollars before other money, the re
     "ETHBTC",
     "ZZZUSDT",
   ]);
+});
+
+describe("a list that somebody has ordered", () => {
+  const symbols = ["BTCUSDT", "ETHUSDT", "AAAUSDT", "SOLUSDT"];
+
+  test.each([
+    ["usual", [], "BTC ETH SOL AAA"],
+    ["usual", ["AAAUSDT", "SOLUSDT"], "SOL AAA BTC ETH"],
+    ["name", [], "AAA BTC ETH SOL"],
+    ["name", ["SOLUSDT"], "SOL AAA BTC ETH"],
+    ["rise", [], "ETH AAA BTC SOL"],
+    ["fall", [], "BTC AAA ETH SOL"],
+    ["fall", ["SOLUSDT", "ETHUSDT"], "ETH SOL BTC AAA"],
+  ] as const)("by %s with %o first is %s", (sort, favourites, order) => {
+    const found = listed(symbols, { sort, favourites, changeOf: known });
+    expect(found.map((symbol) => symbol.slice(0, 3)).join(" ")).toBe(order);
+  });
 });
 
 describe("the journal", () => {

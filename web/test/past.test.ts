@@ -40,6 +40,28 @@ function past(most = 1_000): CandleWindow {
   return window;
 }
 
+describe("a window that needs candles since a time", () => {
+  const seen = { from: 90, to: 105 };
+
+  test.each([
+    [80, 200, "older"],
+    [99, 200, "older"],
+    [100, 200, null],
+    [80, 110, null],
+    [null, 200, null],
+  ])("since minute %s, with room for %s candles, wants %s", (minute, most, side) => {
+    const since = minute === null ? null : minute * 60_000;
+    expect(live(most).wants(seen, true, since)).toBe(side);
+  });
+
+  test("wants nothing before the data begins, nor before there is any", () => {
+    const window = live(200);
+    window.prepend(page(100, 100));
+    expect(window.wants(seen, false, 0)).toBeNull();
+    expect(new CandleWindow(true).wants({ from: 10, to: 11 }, true, 0)).toBeNull();
+  });
+});
+
 describe("a window", () => {
   test("keeps more than the client library does", () => {
     expect(MOST).toBeGreaterThan(5_000);

@@ -1,5 +1,6 @@
 // The page's entry point: asks for the first candles and draws them while the rest of the code is still loading.
 
+import "./choices";
 import { element, nextFrame } from "./dom";
 import { firstAnswer } from "./first-load";
 import { drawPreview } from "./preview";

@@ -3,24 +3,27 @@
 import type { Kline } from "kline-gateway-client";
 import {
   type CandlestickData,
-  CandlestickSeries,
-  type ChartOptions,
-  ColorType,
-  CrosshairMode,
-  createChart,
-  type DeepPartial,
+  createChartEx,
   type HistogramData,
   HistogramSeries,
-  type IChartApi,
+  type IChartApiBase,
   type ISeriesApi,
   type Logical,
+  PriceScaleMode,
+  type Time,
 } from "lightweight-charts";
-import { candleOf, type ShownBar, shownBar, timeOf } from "./bars";
+import { type ShownBar, shownBar, timeOf } from "./bars";
+import { coloursOf, optionsOf, paintOf } from "./chart-options";
 import { price } from "./format";
-import { barsShown, PRICES, RIGHT_BARS, VOLUMES } from "./geometry";
+import { barsShown, RIGHT_BARS, VOLUMES } from "./geometry";
 import { Hold } from "./hold";
 import type { VisibleRange } from "./past";
+import { DEFAULTS, type Preferences } from "./preferences";
+import { PriceSeries } from "./price-series";
+import { Studies, type StudyValue } from "./studies";
 import { Viewport } from "./viewport";
+import type { Zone } from "./zone";
+import { ZonedScale } from "./zoned-scale";
 
 /** What the chart cannot do alone, because it does not know what candles there are. */
 export interface Steering {
@@ -33,11 +36,14 @@ export interface Steering {
 
 /** Where the first candle stands in a chart that shows where the data begins, as a share of the width. */
 const BEGINNING = 0.15;
+const SECOND_MS = 1_000;
 
 export class CandleChart {
   readonly #box: HTMLElement;
-  readonly #chart: IChartApi;
-  readonly #candles: ISeriesApi<"Candlestick">;
+  readonly #chart: IChartApiBase<Time>;
+  readonly #scale = new ZonedScale();
+  readonly #prices: PriceSeries;
+  readonly #studies: Studies;
   readonly #volumes: ISeriesApi<"Histogram">;
   readonly #hold: Hold;
   readonly #view: Viewport;
@@ -52,29 +58,31 @@ export class CandleChart {
     Home: () => this.#steering?.toBeginning(),
     End: () => this.#steering?.toNewest(),
   };
+  /** As they are drawn. */
+  #bars: Kline[] = [];
   /** Open times of the candles, s. */
   #times: number[] = [];
   /** Its candles change: what it says in between is not true. */
   #drawing = false;
+  #chosen: Preferences = DEFAULTS;
   #digits = 2;
+  #seconds = false;
+  #live = true;
   #old = false;
-  #dim = "";
+  /** How many candles wide what is seen was last. */
+  #span: number | null = null;
   #upVolume = "";
   #downVolume = "";
 
-  constructor(box: HTMLElement, hovered: (bar: ShownBar | null) => void) {
+  constructor(box: HTMLElement, hovered: (bar: ShownBar | null, studies: readonly StudyValue[]) => void) {
     this.#box = box;
-    this.#chart = createChart(box, {
-      autoSize: true,
-      crosshair: { mode: CrosshairMode.Normal },
-      localization: { priceFormatter: (value: number) => price(value, this.#digits) },
-      handleScale: { axisPressedMouseMove: { time: true, price: true } },
-      timeScale: { secondsVisible: false, timeVisible: true, rightOffset: RIGHT_BARS, minBarSpacing: 1.5 },
-      rightPriceScale: { scaleMargins: PRICES },
-      // The credit is in the page's footer: the chart's own logo adds a style element, which the security policy forbids.
-      layout: { attributionLogo: false },
+    const options = optionsOf({
+      cursor: (time) => this.#zone.text(time * SECOND_MS, this.#seconds ? "seconds" : "minutes"),
+      mark: (time, kind) => this.#zone.markText(time * SECOND_MS, kind),
     });
-    this.#candles = this.#chart.addSeries(CandlestickSeries, { borderVisible: false, priceLineWidth: 1 });
+    this.#chart = createChartEx<Time, ZonedScale>(box, this.#scale, options);
+    this.#prices = new PriceSeries(this.#chart);
+    this.#studies = new Studies(this.#chart);
     this.#volumes = this.#chart.addSeries(HistogramSeries, {
       priceFormat: { type: "volume" },
       priceScaleId: "",
@@ -83,9 +91,10 @@ export class CandleChart {
     });
     this.#volumes.priceScale().applyOptions({ scaleMargins: VOLUMES });
     this.#chart.subscribeCrosshairMove((move) => {
-      const candle = move.seriesData.get(this.#candles) as CandlestickData | undefined;
+      const candle = move.seriesData.get(this.#prices.candles) as CandlestickData | undefined;
       const volume = move.seriesData.get(this.#volumes) as HistogramData | undefined;
-      hovered(candle === undefined ? null : shownBar(candle, volume?.value ?? 0));
+      if (candle === undefined) hovered(null, []);
+      else hovered(shownBar(candle, volume?.value ?? 0), this.#studies.values(move.seriesData));
     });
     this.#hold = new Hold(box, () => this.#steering?.moved());
     this.#view = new Viewport(this.#chart.timeScale(), () => this.#steering?.moved());
@@ -123,53 +132,45 @@ export class CandleChart {
     return this.#view.range;
   }
 
-  /** Reads its colours from the style sheet; call it again when the colour scheme changes. */
-  paint(): void {
-    const style = getComputedStyle(this.#box);
-    const colour = (name: string): string => style.getPropertyValue(`--${name}`).trim();
-    const line = colour("line");
-    const options: DeepPartial<ChartOptions> = {
-      layout: {
-        background: { type: ColorType.Solid, color: colour("ground") },
-        textColor: colour("dim"),
-        fontFamily: style.fontFamily,
-        fontSize: 11,
-        panes: { separatorColor: line },
-      },
-      grid: { vertLines: { color: colour("grid") }, horzLines: { color: colour("grid") } },
-      crosshair: {
-        vertLine: { color: colour("dim"), labelBackgroundColor: colour("label") },
-        horzLine: { color: colour("dim"), labelBackgroundColor: colour("label") },
-      },
-      timeScale: { borderColor: line },
-      rightPriceScale: { borderColor: line },
-    };
-    this.#chart.applyOptions(options);
-    const [up, down] = [colour("up"), colour("down")];
-    this.#candles.applyOptions({ upColor: up, downColor: down, wickUpColor: up, wickDownColor: down });
-    this.#dim = colour("label");
-    if (this.#old) this.#candles.applyOptions({ priceLineColor: this.#dim });
-    this.#upVolume = colour("up-soft");
-    this.#downVolume = colour("down-soft");
-    this.#volumes.setData(
-      this.#volumes.data().map((item, index) => {
-        const candle = this.#candles.data()[index] as CandlestickData;
-        return { ...item, color: candle.close < candle.open ? this.#downVolume : this.#upVolume };
-      }),
-    );
+  /** The indicators' newest values. */
+  get studies(): readonly StudyValue[] {
+    return this.#studies.values();
   }
 
-  /** Draws everything anew at the usual zoom, with the bar at `place` in the middle, or the newest bars at the right. */
+  /** Draws as somebody has chosen; `zone`: whose clocks the time scale shows. */
+  choose(chosen: Preferences, zone: Zone): void {
+    const moved = zone.name !== this.#zone.name;
+    this.#chosen = chosen;
+    this.#scale.zone = zone;
+    this.#chart.applyOptions({
+      rightPriceScale: { mode: chosen.log ? PriceScaleMode.Logarithmic : PriceScaleMode.Normal },
+    });
+    this.#volumes.applyOptions({ visible: chosen.volume });
+    this.#studies.choose(chosen, this.#bars);
+    this.paint();
+    // The marks of the time scale are made with the candles.
+    if (moved) this.redraw(this.#bars, true);
+  }
+
+  /** Reads its colours from the style sheet; call it again when the colour scheme changes. */
+  paint(): void {
+    const colour = coloursOf(this.#box);
+    this.#chart.applyOptions(paintOf(colour, getComputedStyle(this.#box).fontFamily));
+    this.#prices.paint(this.#chosen.type, colour);
+    this.#studies.paint(colour);
+    this.#mark();
+    this.#upVolume = colour("up-soft");
+    this.#downVolume = colour("down-soft");
+    this.#volumes.setData(this.#bars.map((bar) => this.#volumeOf(bar)));
+  }
+
+  /** Draws everything anew at the zoom there was, or the usual one, with the bar at `place` in the middle, or the newest bars at the right. */
   reset(bars: readonly Kline[], place?: number): void {
     this.#setData(bars);
-    const shown = barsShown(this.#box.clientWidth);
-    const half = (shown + RIGHT_BARS) / 2;
+    const span = this.#span ?? barsShown(this.#box.clientWidth) + RIGHT_BARS;
+    const to = place === undefined ? bars.length + RIGHT_BARS : place + span / 2;
     this.fitPrices();
-    this.#view.show(
-      place === undefined
-        ? { from: bars.length - shown, to: bars.length + RIGHT_BARS }
-        : { from: place - half, to: place + half },
-    );
+    this.#view.show({ from: to - span, to });
   }
 
   /**
@@ -189,8 +190,11 @@ export class CandleChart {
 
   /** Draws the newest bar or the one after it; the chart throws at an older one. */
   push(bar: Kline): void {
-    this.#candles.update(candleOf(bar));
+    this.#prices.push(bar);
     this.#volumes.update(this.#volumeOf(bar));
+    this.#studies.push(bar);
+    if (this.#bars.at(-1)?.openTime === bar.openTime) this.#bars.pop();
+    this.#bars.push(bar);
     const time = timeOf(bar);
     if (this.#times.at(-1) !== time) this.#view.count = this.#times.push(time);
   }
@@ -227,29 +231,39 @@ export class CandleChart {
 
   /** Whether the last bar is the market's newest: only then its price is marked on the scale. */
   setLive(live: boolean): void {
-    this.#candles.applyOptions({ lastValueVisible: live, priceLineVisible: live });
+    this.#live = live;
+    this.#mark();
   }
 
   /** Whether its last price is not the market's present one: the mark on the scale says so. */
   setOld(old: boolean): void {
     if (old === this.#old) return;
     this.#old = old;
-    this.#candles.applyOptions({ priceLineColor: old ? this.#dim : "" });
+    this.#mark();
   }
 
   setDigits(digits: number): void {
     this.#digits = digits;
-    this.#candles.applyOptions({ priceFormat: { type: "price", precision: digits, minMove: 10 ** -digits } });
+    const minMove = 10 ** -digits;
+    const format = { type: "custom", minMove, formatter: (value: number) => price(value, this.#digits) };
+    this.#prices.format = format;
+    this.#studies.format = format;
   }
 
   setSecondsVisible(visible: boolean): void {
+    this.#seconds = visible;
     this.#chart.applyOptions({ timeScale: { secondsVisible: visible } });
+  }
+
+  /** A picture of what is seen. */
+  picture(): HTMLCanvasElement {
+    return this.#chart.takeScreenshot();
   }
 
   /** The bars that the chart itself has. */
   bars(): readonly ShownBar[] {
     const volumes = this.#volumes.data() as readonly HistogramData[];
-    return (this.#candles.data() as readonly CandlestickData[]).map((candle, index) =>
+    return (this.#prices.candles.data() as readonly CandlestickData[]).map((candle, index) =>
       shownBar(candle, volumes[index]?.value ?? 0),
     );
   }
@@ -265,11 +279,23 @@ export class CandleChart {
 
   #setData(bars: readonly Kline[]): void {
     this.#drawing = true;
-    this.#candles.setData(bars.map(candleOf));
+    const { range } = this;
+    if (range !== null && this.#times.length > 0) this.#span = range.to - range.from;
+    this.#bars = [...bars];
+    this.#prices.set(bars);
     this.#volumes.setData(bars.map((bar) => this.#volumeOf(bar)));
+    this.#studies.set(bars);
     this.#times = bars.map(timeOf);
     this.#view.count = bars.length;
     this.#drawing = false;
+  }
+
+  get #zone(): Zone {
+    return this.#scale.zone;
+  }
+
+  #mark(): void {
+    this.#prices.mark(this.#live, this.#old ? coloursOf(this.#box)("label") : "");
   }
 
   #volumeOf(bar: Kline): HistogramData {

@@ -4,7 +4,9 @@ import type { CacheStats, StreamInfo } from "kline-gateway-client";
 import { element, make, setText } from "./dom";
 import { age, clockText, seconds } from "./format";
 import type { Journal } from "./journal";
+import { Popover } from "./popover";
 import type { Shown } from "./selected-market";
+import { MARK, type Zone } from "./zone";
 
 export interface ConnectionInput {
   readonly info: StreamInfo;
@@ -15,51 +17,26 @@ export interface ConnectionInput {
   readonly text: string;
   readonly candles: number;
   readonly shown: Shown | null;
+  /** Whose clocks the history has. */
+  readonly zone: Zone;
 }
 
-const clock = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium", timeZone: "UTC" });
-
 export class ConnectionPanel {
-  readonly #panel = element("connection");
-  readonly #badge = element("badge");
+  readonly #popover = new Popover("connection", element("badge"), () => this.paint());
   readonly #read: () => ConnectionInput;
-  #shown: unknown = null;
+  #shown = "";
 
   constructor(read: () => ConnectionInput) {
     this.#read = read;
-    this.#badge.addEventListener("click", () => this.toggle());
-    element("connection-close").addEventListener("click", () => this.close());
-    document.addEventListener("keydown", (event) => {
-      if (event.key === "Escape") this.close();
-    });
-    document.addEventListener("pointerdown", (event) => {
-      const target = event.target as Node;
-      if (!this.#panel.hidden && !this.#panel.contains(target) && !this.#badge.contains(target)) this.close();
-    });
   }
 
   toggle(): void {
-    if (!this.#panel.hidden) {
-      this.close();
-      return;
-    }
-    this.#panel.hidden = false;
-    this.#badge.setAttribute("aria-expanded", "true");
-    this.paint();
-    element("connection-close").focus();
-  }
-
-  close(): void {
-    if (this.#panel.hidden) return;
-    const focused = this.#panel.contains(document.activeElement);
-    this.#panel.hidden = true;
-    this.#badge.setAttribute("aria-expanded", "false");
-    if (focused) this.#badge.focus();
+    this.#popover.toggle();
   }
 
   paint(): void {
-    if (this.#panel.hidden) return;
-    const { info, stats, dataAgeMs, updatesPerSecond, journal, text, candles, shown } = this.#read();
+    if (!this.#popover.open) return;
+    const { info, stats, dataAgeMs, updatesPerSecond, journal, text, candles, shown, zone } = this.#read();
     setText(element("connection-text"), text);
     showFacts([
       ["Newest data", dataAgeMs === null ? "–" : `${age(dataAgeMs)} ago`],
@@ -72,13 +49,14 @@ export class ConnectionPanel {
       ["Loaded", shown === null ? "–" : shown.from === "cache" ? "in advance" : "on demand"],
       ["Charts kept", String(stats.series)],
     ]);
-    if (this.#shown === journal.entries) return;
-    this.#shown = journal.entries;
+    const key = `${zone.name} ${journal.entries[0]?.at} ${journal.entries.length}`;
+    if (this.#shown === key) return;
+    this.#shown = key;
     element("journal").replaceChildren(
       ...journal.entries.map(({ at, level, text: what }) => {
         const item = make("li", "entry");
         item.dataset["level"] = level;
-        const time = make("time", "", clock.format(at));
+        const time = make("time", "", zone.markText(at, MARK.seconds));
         time.dateTime = new Date(at).toISOString();
         item.append(time, make("span", "", what));
         return item;

@@ -25,5 +25,5 @@ const NAMED = 5;
 export function gapsText(gaps: readonly Gap[]): string {
   const named = gaps.slice(-NAMED).map(({ from, to }) => `${clock.format(from)} – ${clock.format(to)}`);
   const more = gaps.length > NAMED ? [`and ${gaps.length - NAMED} before`] : [];
-  return `The source has no candles here: ${[...named, ...more].join("; ")}`;
+  return `The source has no candles here: ${[...named, ...more].join("; ")} (UTC)`;
 }

@@ -7,6 +7,7 @@ import { age, compact, countdown, percent, price, sign } from "./format";
 import { type Gap, gapsText } from "./gaps";
 import type { Outage } from "./outage";
 import type { Scheme } from "./scheme";
+import type { StudyValue } from "./studies";
 import type { View } from "./view";
 
 const BADGE: Record<FreshnessReason, string> = {
@@ -77,6 +78,28 @@ export function showLegend(bar: ShownBar | null, digits: number): void {
   }
   legend.querySelectorAll("dd").forEach((cell, index) => {
     setText(cell, rows[index]?.[2] ?? "");
+  });
+}
+
+/** The indicators' values beside their names, each in the colour of its line. */
+export function showStudies(studies: readonly StudyValue[], digits: number): void {
+  const legend = element("studies");
+  legend.hidden = studies.length === 0;
+  const names = studies.map(({ name }) => name).join();
+  if (legend.dataset["names"] !== names) {
+    legend.dataset["names"] = names;
+    legend.replaceChildren(
+      ...studies.map(({ name, colour }) => {
+        const group = make("div", "");
+        group.dataset["study"] = colour;
+        group.append(make("dt", "", name), make("dd", ""));
+        return group;
+      }),
+    );
+  }
+  legend.querySelectorAll("dd").forEach((cell, index) => {
+    const { value, isPrice } = studies[index] as StudyValue;
+    setText(cell, value === null ? "–" : isPrice ? price(value, digits) : value.toFixed(1));
   });
 }
 

@@ -8,11 +8,15 @@ export interface KeyEvents {
   connection(): void;
   scheme(): void;
   date(): void;
+  settings(): void;
+  fullscreen(): void;
 }
 
 export function wireKeys(events: KeyEvents): void {
   document.addEventListener("keydown", (event) => {
-    if (event.target instanceof HTMLInputElement && event.target.type !== "checkbox") return;
+    const { target } = event;
+    if (target instanceof HTMLSelectElement) return;
+    if (target instanceof HTMLInputElement && target.type !== "checkbox" && target.type !== "radio") return;
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     switch (event.key) {
       case "j":
@@ -32,6 +36,12 @@ export function wireKeys(events: KeyEvents): void {
         break;
       case "t":
         events.scheme();
+        break;
+      case "s":
+        events.settings();
+        break;
+      case "f":
+        events.fullscreen();
         break;
       case "g":
         // Not into the field that opens.

@@ -7,7 +7,9 @@ import { showAttribution } from "./attribution";
 import { expose } from "./automation";
 import type { ShownBar } from "./bars";
 import { CandleChart } from "./chart";
+import { choices } from "./choices";
 import { ConnectionPanel } from "./connection";
+import { Controls } from "./controls";
 import { element, nextFrame, oncePerFrame, setText } from "./dom";
 import { base, firstAnswer, firstMarkets, HISTORY, PATIENCE_MS } from "./first-load";
 import {
@@ -21,6 +23,7 @@ import {
   showOutage,
   showPrice,
   showScheme,
+  showStudies,
   showThrottle,
   showTicker,
 } from "./header";
@@ -28,9 +31,9 @@ import { IntervalBar } from "./intervals";
 import { Journal, throttleText } from "./journal";
 import { wireKeys } from "./keys";
 import { MarketLists } from "./market-lists";
+import { MarketOrder } from "./market-order";
 import { MarketList } from "./markets";
 import { loadLearned, saveLearned } from "./memory";
-import { listed } from "./order";
 import { type Outage, outageOf } from "./outage";
 import { Polling } from "./polling";
 import { Position } from "./position";
@@ -40,11 +43,13 @@ import { nextScheme, scheme } from "./scheme";
 import { SelectedMarket } from "./selected-market";
 import { wireSheet } from "./sheet";
 import { sparkQuery } from "./sparkline";
+import type { StudyValue } from "./studies";
 import { wireTokenForm } from "./token-form";
 import { type View, viewOf } from "./view";
 
 const CLOCK_MS = 250;
 const RATE_MS = 1_000;
+const DAY_MS = 86_400_000;
 /** Time for a cached chart to continue before the badge changes. */
 const JOINING_MS = 1_000;
 
@@ -60,15 +65,18 @@ const { stream } = service;
 const journal = new Journal();
 const paintSoon = oncePerFrame(paint);
 
-const chart = new CandleChart(element("chart"), (bar) => {
+const chart = new CandleChart(element("chart"), (bar, values) => {
   hovered = bar;
+  studies = values;
   paintSoon();
 });
+const controls = new Controls(chart, { route: shownRoute });
 const address = new Address();
 const position = new Position(
   chart,
   () => selected.candles,
   () => service.check(),
+  () => controls.zone,
 );
 const polling = new Polling(service, () => selected.route);
 const intervals = new IntervalBar(element("intervals"), (interval) => goTo({ interval }));
@@ -77,9 +85,11 @@ const list = new MarketList(
   service,
   {
     chosen: (symbol) => {
-      closeSheet();
-      goTo({ symbol });
+      go({ ...selected.route, symbol, at: null }, sheet.leave());
+      // Keys are for the chart again.
+      element("chart").focus({ preventScroll: true });
     },
+    liked: (symbol) => controls.like(symbol),
     considered: (symbol) => service.hint(symbol, selected.route.interval),
   },
 );
@@ -92,6 +102,7 @@ const panel = new ConnectionPanel(() => ({
   text: EXPLAINED[level],
   candles: selected.bars,
   shown: selected.shown,
+  zone: controls.zone,
 }));
 const markets = new MarketLists((first) => {
   // The market of the address is selected before the lists arrive, and prefetching needs them.
@@ -103,10 +114,12 @@ const markets = new MarketLists((first) => {
   if (unknown && markets.symbols.includes(selected.route.symbol)) select(selected.route);
   return unknown;
 });
-const closeSheet = wireSheet({ opened: () => list.focus(), closed: () => list.clear() });
+const order = new MarketOrder(element("market-list"), showMarkets);
+const sheet = wireSheet({ opened: () => list.focus(), closed: () => list.clear() });
 
 let selected = new SelectedMarket({ symbol: "", interval: "", at: null }, service, chart, paintSoon);
 let hovered: ShownBar | null = null;
+let studies: readonly StudyValue[] = [];
 let view: View = { kind: "loading" };
 let level: Level = "yellow";
 let outage: Outage["old"] = "none";
@@ -114,9 +127,10 @@ let priceBefore: number | null = null;
 let updatesPerSecond = 0;
 let firstChartMs: number | null = null;
 
-/** Changes the address; the page follows it. */
-function go(route: Route): void {
-  location.hash = formatHash(route);
+/** Changes the address, the page follows it. `instead`: not a new step of the browser's history. */
+function go(route: Route, instead = false): void {
+  if (instead) history.replaceState(null, "", formatHash(route));
+  else location.hash = formatHash(route);
   // At once, not at the browser's event: the next key may be pressed before that.
   follow();
 }
@@ -150,12 +164,19 @@ function select(route: Route, askedAt?: number): void {
   hovered = null;
   if (route.symbol !== before.route.symbol) priceBefore = null;
   selected = new SelectedMarket(route, service, chart, paintSoon, askedAt);
+  needDay();
   // After the new one has subscribed: channels that both need are shared, not requested again.
   before.close();
   prefetch();
+  controls.show();
   element("chart").ariaLabel = `Candlestick chart of ${route.symbol}, ${route.interval}`;
   showMarkets();
   paintSoon();
+}
+
+/** The day's mean price is made of all of its candles. */
+function needDay(): void {
+  selected.candles.need(choices.now.vwap ? Math.floor(Date.now() / DAY_MS) * DAY_MS : null);
 }
 
 function prefetch(): void {
@@ -166,7 +187,8 @@ function prefetch(): void {
 function showMarkets(): void {
   const { symbol, interval } = selected.route;
   intervals.show(markets.lists?.intervals ?? (interval === "" ? [] : [interval]), interval);
-  list.show(listed(markets.symbols), symbol, sparkQuery(markets.lists?.intervals ?? []));
+  list.show(order.of(markets.symbols), symbol, sparkQuery(markets.lists?.intervals ?? []));
+  list.like(choices.now.favourites);
 }
 
 function paint(): void {
@@ -177,6 +199,7 @@ function paint(): void {
   priceBefore = price;
   showTicker(selected.ticker, digits);
   showLegend(hovered ?? selected.newest, digits);
+  showStudies(hovered === null ? chart.studies : studies, digits);
   const { at, loading } = selected.candles.state;
   // Of a position that is still loaded the address is right and the chart is not.
   if (loading !== "there") address.moved(at, shownRoute);
@@ -278,6 +301,11 @@ element("skip").addEventListener("click", (event) => {
   element("chart").focus();
 });
 window.addEventListener("hashchange", follow);
+choices.onChange(() => {
+  list.like(choices.now.favourites);
+  needDay();
+  paintSoon();
+});
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => chart.paint());
 // The axis measures its labels once: paint again if the page's own font loads later.
 if (document.fonts.status === "loading") void document.fonts.ready.then(() => chart.paint());
@@ -295,6 +323,8 @@ wireKeys({
   connection: () => panel.toggle(),
   scheme: changeScheme,
   date: () => position.askDate(),
+  settings: () => controls.toggleSettings(),
+  fullscreen: () => controls.toggleFullscreen(),
 });
 
 expose(() => ({

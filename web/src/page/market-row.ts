@@ -34,6 +34,7 @@ export function makeRow(symbol: string): Row {
   item.dataset["symbol"] = symbol;
   const name = make("span", "market-name", base);
   if (quote !== "") name.append(make("small", "", `/${quote}`));
+  name.prepend(star());
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("class", "spark");
   svg.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
@@ -55,6 +56,18 @@ export function makeRow(symbol: string): Row {
   svg.append(row.spark);
   item.append(name, svg, row.price, row.change);
   return row;
+}
+
+/** For the mouse and fingers; by keyboard there is the one beside the name of the market that is shown. */
+function star(): Element {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("class", "star");
+  svg.setAttribute("viewBox", "0 0 16 16");
+  svg.setAttribute("aria-hidden", "true");
+  const path = document.createElementNS(SVG, "path");
+  path.setAttribute("d", "m8 2 1.8 3.8 4.2.5-3.1 2.9.8 4.1L8 11.3l-3.7 2 .8-4.1L2 6.3l4.2-.5z");
+  svg.append(path);
+  return svg;
 }
 
 /** An empty row that is shown until the list has loaded. */

@@ -23,6 +23,8 @@ export interface MarketElements {
 
 export interface MarketEvents {
   chosen(symbol: string): void;
+  /** Its star was pressed. */
+  liked(symbol: string): void;
   /** The pointer rests on it, or the arrow keys have reached it. */
   considered(symbol: string): void;
 }
@@ -56,7 +58,9 @@ export class MarketList {
     this.#search.addEventListener("keydown", (event) => this.#key(event));
     this.#list.addEventListener("click", (event) => {
       const symbol = symbolAt(event);
-      if (symbol !== undefined) events.chosen(symbol);
+      if (symbol === undefined) return;
+      if ((event.target as Element).closest(".star") === null) events.chosen(symbol);
+      else events.liked(symbol);
     });
     this.#list.addEventListener("pointerover", (event) => {
       const symbol = symbolAt(event);
@@ -73,11 +77,17 @@ export class MarketList {
     const wanted = new Set(symbols);
     for (const [symbol, row] of this.#rows) if (!wanted.has(symbol)) this.#remove(row);
     for (const symbol of symbols) if (!this.#rows.has(symbol)) this.#add(symbol);
+    this.#arrange(symbols);
     const moved = chosen !== this.#chosen;
     this.#chosen = chosen;
     for (const row of this.#rows.values()) row.item.toggleAttribute("data-chosen", row.symbol === chosen);
     this.#filter();
     if (moved) this.#rows.get(chosen)?.item.scrollIntoView({ block: "nearest" });
+  }
+
+  /** Which rows have a full star. */
+  like(favourites: readonly string[]): void {
+    for (const { symbol, item } of this.#rows.values()) item.toggleAttribute("data-liked", favourites.includes(symbol));
   }
 
   focus(): void {
@@ -102,6 +112,14 @@ export class MarketList {
     this.#rows.set(symbol, row);
     this.#list.append(row.item);
     this.#observer.observe(row.item);
+  }
+
+  #arrange(symbols: readonly string[]): void {
+    if ([...this.#rows.keys()].join() === symbols.join()) return;
+    const rows = symbols.map((symbol) => this.#rows.get(symbol) as Row);
+    this.#rows.clear();
+    for (const row of rows) this.#rows.set(row.symbol, row);
+    this.#list.append(...rows.map(({ item }) => item));
   }
 
   #remove(row: Row): void {
@@ -226,5 +244,5 @@ export class MarketList {
 }
 
 function symbolAt(event: Event): string | undefined {
-  return (event.target as HTMLElement).closest<HTMLElement>(".market")?.dataset["symbol"];
+  return (event.target as Element).closest<HTMLElement>(".market")?.dataset["symbol"];
 }

@@ -66,11 +66,14 @@ export class CandleWindow {
     return Math.max(0, low - 1);
   }
 
-  /** Which candles should be loaded next for somebody who looks at `range`. `again`: older ones even where it begins. */
-  wants({ from, to }: VisibleRange, again: boolean): Side | null {
+  /**
+   * Which candles should be loaded next for somebody who looks at `range`. `again`: older ones even where it begins. `since`: those
+   * since this time (ms) are needed too, where there is room for them.
+   */
+  wants({ from, to }: VisibleRange, again: boolean, since: number | null = null): Side | null {
     const ahead = (to - from) * SCREENS_AHEAD;
     const [before, after] = [from, this.#bars.length - 1 - to];
-    const older = before < ahead && (again || !this.#begins);
+    const older = (before < ahead || (since !== null && this.#lacks(since))) && (again || !this.#begins);
     const newer = !this.#live && after < ahead;
     if (older && newer) return before < after ? "older" : "newer";
     return older ? "older" : newer ? "newer" : null;
@@ -138,6 +141,13 @@ export class CandleWindow {
       this.#live = false;
     }
     return true;
+  }
+
+  #lacks(since: number): boolean {
+    const first = this.#bars[0];
+    if (first === undefined || first.openTime <= since) return false;
+    const count = (first.openTime - since) / (first.closeTime + 1 - first.openTime);
+    return this.#bars.length + count <= this.#most;
   }
 
   /** `all`: there is nothing between the last candle and the stream's. */

@@ -5,6 +5,7 @@ import type { CandleChart } from "./chart";
 import { element, setData, setText } from "./dom";
 import { formatTime, parseTime } from "./route";
 import type { ScrolledCandles } from "./scroll";
+import type { Zone } from "./zone";
 
 /** What the label of the begin takes on either side of its line. */
 const LABEL_PIXELS = 130;
@@ -12,15 +13,17 @@ const LABEL_PIXELS = 130;
 export class Position {
   readonly #chart: CandleChart;
   readonly #candles: () => ScrolledCandles;
+  readonly #zone: () => Zone;
   readonly #mark = element("begin-mark");
   readonly #box = element("position");
   readonly #date = element<HTMLFormElement>("date");
   readonly #time = element<HTMLInputElement>("date-time");
 
-  /** `asked`: called before somebody asks again for what could not be loaded. */
-  constructor(chart: CandleChart, candles: () => ScrolledCandles, asked: () => void) {
+  /** `zone`: whose clocks dates are of. `asked`: called before somebody asks again for what could not be loaded. */
+  constructor(chart: CandleChart, candles: () => ScrolledCandles, asked: () => void, zone: () => Zone) {
     this.#chart = chart;
     this.#candles = candles;
+    this.#zone = zone;
     element("position-retry").addEventListener("click", () => {
       asked();
       candles().retry();
@@ -35,7 +38,7 @@ export class Position {
       event.preventDefault();
       const time = parseTime(this.#time.value);
       this.#close();
-      if (time !== null) candles().goTo(time);
+      if (time !== null) candles().goTo(this.#zone().instant(time));
     });
     this.#date.addEventListener("keydown", (event) => {
       if (event.key === "Escape") this.#close();
@@ -46,7 +49,7 @@ export class Position {
   askDate(): void {
     const { bars, state } = this.#candles();
     const time = state.at ?? bars.at(-1)?.openTime;
-    if (time !== undefined) this.#time.value = formatTime(time).slice(0, 16);
+    if (time !== undefined) this.#time.value = formatTime(this.#zone().local(time).getTime()).slice(0, 16);
     this.#date.hidden = false;
     this.#time.focus();
   }

@@ -51,6 +51,8 @@ export class ScrolledCandles {
   #retryAt = 0;
   /** The chart lacks the window's newest candles. */
   #behind = false;
+  /** Candles are needed since then, ms. */
+  #since: number | null = null;
   /** The time that was asked for, until somebody moves the chart. */
   #goal: number | null = null;
 
@@ -165,6 +167,12 @@ export class ScrolledCandles {
     this.#events.changed();
   }
 
+  /** Loads what is missing since a time (ms), also where nobody looks at it; `null`: nothing is needed. */
+  need(since: number | null): void {
+    this.#since = since;
+    if (since !== null) void this.#load();
+  }
+
   /** Asks again for what could not be loaded. */
   retry(): void {
     this.#error = "";
@@ -180,7 +188,7 @@ export class ScrolledCandles {
   #moved(): void {
     if (!this.#chart.held && this.#behind) this.#draw(true);
     if (!this.#chart.held) this.#trim();
-    if (this.#chart.touched || this.#jumps > 0) void this.#load();
+    if (this.#chart.touched || this.#jumps > 0 || this.#since !== null) void this.#load();
     this.#events.changed();
   }
 
@@ -189,18 +197,20 @@ export class ScrolledCandles {
     const [first, last] = [this.bars[0], this.bars.at(-1)];
     const now = Date.now();
     if (range === null || first === undefined || last === undefined || this.#loading !== null) return;
-    const side = this.#window.wants(range, now >= this.#retryAt);
+    const side = this.#window.wants(range, now >= this.#retryAt, this.#since);
     if (side === null || (this.#error !== "" && now < this.#retryAt)) return;
     // Candles after the last one would move what is looked at while it is dragged: they are loaded when it is released.
     if (side === "newer" && this.#chart.held) return;
     const jumps = this.#jumps;
     this.#settle(side, "");
     const { symbol, interval } = this.#route;
+    // Before its hello the gateway has not said how many it gives.
+    const limit = this.#service.stream.info.hello === null ? this.#service.pageSize : PAGE;
     try {
       const page =
         side === "older"
-          ? await this.#service.fetchOlder(symbol, interval, first.openTime, PAGE)
-          : await this.#service.fetchNewer(symbol, interval, last.openTime, PAGE);
+          ? await this.#service.fetchOlder(symbol, interval, first.openTime, limit)
+          : await this.#service.fetchNewer(symbol, interval, last.openTime, limit);
       if (jumps !== this.#jumps) return;
       if (side === "newer" && this.#chart.held) this.#settle(null, "");
       else this.#take(side, page);

@@ -72,7 +72,10 @@ export class SelectedMarket {
         : [
             stream.klines(route.symbol, route.interval, HISTORY, (event) => this.#klines(event)),
             stream.ticker(route.symbol, (event) => {
-              if (event.kind === "ticker") this.#ticker = event.ticker;
+              if (event.kind === "ticker") {
+                this.#ticker = event.ticker;
+                this.#showDigits([]);
+              }
               changed();
             }),
           ];
@@ -108,7 +111,7 @@ export class SelectedMarket {
   }
 
   get digits(): number {
-    return Math.max(this.#digits, digitsOfTicker(this.#ticker));
+    return this.#digits;
   }
 
   /** Where candles are missing. */
@@ -160,7 +163,7 @@ export class SelectedMarket {
   }
 
   #showDigits(klines: readonly Kline[]): void {
-    const digits = digitsOfBars(this.#digits, klines);
+    const digits = digitsOfBars(Math.max(this.#digits, digitsOfTicker(this.#ticker)), klines);
     if (digits !== this.#digits || this.bars === 0) this.#chart.setDigits(digits);
     this.#digits = digits;
   }
