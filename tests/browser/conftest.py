@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 REFUSALS = re.compile(
-    r"ERR_|HTTP Authentication failed|closed before (the connection is established|receiving)|status of (400|401|404|503)"
+    r"ERR_|HTTP Authentication failed|closed before (the connection is established|receiving)"
+    r"|status of (400|401|404|503)"
 )
 RESULTS = Path(__file__).parents[2] / "test-results"
 

@@ -1,4 +1,4 @@
-"""What one chooses about the page: it does what it says, and is there again after a reload. And the page on small screens."""
+"""What one chooses about the page does what it says, and is there again after a reload; the page on small screens."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_choices_do_what_they_say_and_are_kept(coins: World, open_page: OpenPage
     # What the chart says it holds does not depend on how it is drawn.
     assert page.state()["bars"][-1]["high"] >= page.state()["bars"][-1]["low"]
     # Storage that was written by something else is no reason not to start.
-    page.evaluate("localStorage.setItem('kline-gateway.preferences', '{\"type\":7,\"zone\":\"Moon\"}')")
+    page.evaluate('localStorage.setItem(\'kline-gateway.preferences\', \'{"type":7,"zone":"Moon"}\')')
     page.again(f"{coins.url}#BTCUSDT/1m")
     page.shows("BTCUSDT", "1m")
     assert page.evaluate("document.querySelector('#settings-form').elements.type.value") == "candles"
@@ -115,7 +115,8 @@ def test_nothing_is_wider_than_the_smallest_screen_and_back_closes_what_covers_i
     assert len(page.texts(".figures dd")) == 3
     # Digits that move would make every price jitter.
     widths = page.evaluate("""['111', '888'].map(text => { const price = document.querySelector('#price');
-        const box = price.cloneNode(); box.textContent = text; box.style.minWidth = '0'; box.style.position = 'absolute';
+        const box = price.cloneNode(); box.textContent = text;
+        Object.assign(box.style, {minWidth: '0', position: 'absolute'});
         price.after(box); const { width } = box.getBoundingClientRect(); box.remove(); return width; })""")
     assert widths[0] == widths[1]
     page.screenshot(RESULTS / "browser" / "smallest.png")
