@@ -103,9 +103,18 @@ async def _http_error(request: Request, error: Exception) -> Response:
     )
 
 
+STREAM_PATHS = (
+    "/v1/stream",
+    "/ws/<stream>",
+    "/stream?streams=<stream>/<stream>",
+    "/realtime/v1/websocket",
+    "/replay/<from>/<speed>x/…",
+)
+
+
 async def _unknown_stream(websocket: WebSocket) -> None:
-    """Refuse a handshake whose path has no stream. Without a route the server would answer 403."""
-    message = f"WebSocket {websocket.url.path[:200]}: Not Found"
+    """Refuse a handshake whose path has no stream, and say which have one. Without a route the answer would be 403."""
+    message = f"WebSocket {websocket.url.path[:200]}: Not Found. Streams are at {', '.join(STREAM_PATHS)}"
     await websocket.send_denial_response(error_response(ErrorCode.NOT_FOUND, message))
 
 

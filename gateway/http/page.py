@@ -1,4 +1,4 @@
-"""Serves the page at `/`, if it has been built, with security headers."""
+"""Serves the page at `/` and the playground at `/try`, if they have been built, with security headers."""
 
 from __future__ import annotations
 
@@ -29,6 +29,9 @@ HEADERS = {
     "x-frame-options": "DENY",
 }
 
+PAGES = {"": "index.html", "try": "try.html"}
+"""Files by the path under which they are found."""
+
 
 async def _without_page(_: Request) -> Response:
     text = (
@@ -42,14 +45,12 @@ def routes(built: Path) -> list[Route]:
     """The route of the page; where it has not been built, one that says so, and a warning."""
     if not built.is_dir():
         logger.warning("the page is not built and will not be served; build it with `make build` (needs Node)")
-        return [Route("/", _without_page)]
+        return [Route(f"/{path}", _without_page) for path in PAGES]
     files = Files(built)
 
     async def answer(request: Request) -> Response:
-        # Each page but the first is found without the ending of its file.
-        if request.path_params["path"] == "try":
-            request.path_params["path"] = "try.html"
-        name = request.path_params["path"] or "index.html"
+        path = request.path_params["path"]
+        name = PAGES.get(path, path)
         caching = IMMUTABLE if name.startswith("assets/") else "no-cache"
         return files.answer(request, name, {"cache-control": caching, **HEADERS})
 

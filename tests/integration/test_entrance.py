@@ -11,10 +11,12 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from starlette.routing import WebSocketRoute
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from gateway.access.credentials import hash_of, make_key
+from gateway.http.errors import UNKNOWN_STREAM
 from gateway.protocol.native import SUBPROTOCOL
 from gateway.server import client_socket as socket_module
 from tests.integration.live import BARS, PRICE, client, make_config, process, serving, until
@@ -110,7 +112,7 @@ class TestOrigins:
             # Whoever may name a scheme of his own is no page of this gateway.
             assert (await handshake(up, origin=up.address.replace("http", "app")))[0] == 403
 
-    async def test_an_unknown_path_is_not_found_whatever_the_origin(
+    async def test_an_unknown_path_is_answered_with_those_that_have_a_stream(
         self, redis_server: EmbeddedServer, publisher: Publisher
     ) -> None:
         async with gateway(redis_server, publisher) as up:
@@ -118,6 +120,12 @@ class TestOrigins:
                 for options in ({}, {"origin": "https://evil.example"}):
                     status, body, _ = await handshake(up, path, **options)
                     assert (status, body["code"]) == (404, "NOT_FOUND")
+            named = body["error"].partition("Streams are at ")[2].split(", ")
+            routes = [route.path for route in up.inside.app.routes if isinstance(route, WebSocketRoute)]
+            roots = {path.split("/")[1].partition("?")[0] for path in routes if path != UNKNOWN_STREAM.path}
+            assert {path.split("/")[1].partition("?")[0] for path in named} == roots
+            assert [(await handshake(up, path))[0] for path in named if "<" not in path] == [101, 101]
+            assert (await handshake(up, "/stream?streams=btcusdt@kline_1m/btcusdt@miniTicker"))[0] == 101
 
 
 class TestRefusals:

@@ -15,8 +15,6 @@ from tests.integration.environments import ROOT, WAIT_S, Environment, interprete
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.long
-
 # Where the developers' packages are: they stand for those that a registry would bring.
 OTHERS = [folder for folder in sys.path if folder.endswith("site-packages")]
 FOUND = """
@@ -47,9 +45,11 @@ def test_the_wheels_serve_the_page_and_their_client_reads_it(wheels: tuple[Path,
     assert environment.python("import gateway; print(gateway.__file__)").startswith(str(environment.folder))
     assert environment.run("kline-gateway", "--version").stdout == f"kline-gateway, version {gateway.__version__}\n"
     with environment.demo() as address:
-        with urllib.request.urlopen(address, timeout=WAIT_S) as answer:
-            page = answer.read()
-        assert page == (ROOT / "gateway" / "static" / "index.html").read_bytes()
+        for path, name in (("", "index.html"), ("/try", "try.html")):
+            with urllib.request.urlopen(f"{address}{path}", timeout=WAIT_S) as answer:
+                page = answer.read()
+            built = ROOT / "gateway" / "static" / name
+            assert page == built.read_bytes() if built.exists() else b"has not been built" in page
         read = environment.python(CLIENT.format(address=address))
     assert read == f"BTCUSDT {gateway.__version__}\n"
 
@@ -66,6 +66,7 @@ def test_a_wheel_holds_the_program_and_nothing_else(wheels: tuple[Path, Path]) -
     ]
 
 
+@pytest.mark.long
 def test_the_demo_without_its_server_says_what_to_install(wheels: tuple[Path, Path], tmp_path: Path) -> None:
     environment = Environment.made(tmp_path / "environment")
     environment.install("--no-deps", "--no-index", wheels[0])
@@ -84,6 +85,7 @@ def test_the_demo_without_its_server_says_what_to_install(wheels: tuple[Path, Pa
 # From here on packages come from the registry, as for whoever installs the project.
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("minor", [11, 12, 13, 14])
 def test_each_python_installs_them_apart_and_together(wheels: tuple[Path, Path], tmp_path: Path, minor: int) -> None:
@@ -105,6 +107,7 @@ def test_each_python_installs_them_apart_and_together(wheels: tuple[Path, Path],
         assert environment.python(CLIENT.format(address=address)) == f"BTCUSDT {gateway.__version__}\n"
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_every_extra_brings_what_its_commands_import(wheels: tuple[Path, Path], tmp_path: Path) -> None:
     environment = Environment.made(tmp_path / "environment")
@@ -113,6 +116,7 @@ def test_every_extra_brings_what_its_commands_import(wheels: tuple[Path, Path], 
     assert environment.run("kline-gateway", "collect", "--help").returncode == 0
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("minor", [11, 12, 13, 14])
 def test_no_compiler_is_needed(wheels: tuple[Path, Path], tmp_path: Path, minor: int) -> None:

@@ -89,6 +89,7 @@ async def test_without_a_built_page_the_front_says_so(tmp_path: Path) -> None:
         front = await client.get("/")
         assert (front.status_code, front.headers["content-type"]) == (200, "text/plain; charset=utf-8")
         assert "make build" in front.text
+        assert (await client.get("/try")).text == front.text
         assert (await client.get("/assets/a-1.js")).status_code == 404
 
 
