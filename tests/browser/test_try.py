@@ -109,6 +109,8 @@ def test_a_command_is_edited_and_an_error_shows_its_code(world: World, open_page
     has_rows(page, "code-of", "400 INVALID_INTERVAL")
     send(page, "//elsewhere.example/v1/symbols")
     page.until("[...document.querySelectorAll('.row > .code-of')].some(part => part.textContent.startsWith('404'))")
+    send(page, "/v1/stream.sse?channels=ticker:BTCUSDT")
+    has_rows(page, "text", "This answer has no end: choose Events.")
     send(page, "https://elsewhere.example/v1/symbols")
     has_rows(page, "text", "Not a path of this gateway: https://elsewhere.example/v1/symbols")
 

@@ -127,6 +127,11 @@ export async function request(
   listener.frame("out", `GET ${url.pathname}${url.search}`);
   try {
     const response = await fetch(url, { headers: bearer(token), ...(signal && { signal }) });
+    if (response.headers.get("content-type")?.startsWith("text/event-stream")) {
+      await response.body?.cancel();
+      listener.note("This answer has no end: choose Events.");
+      return;
+    }
     const text = await response.text();
     listener.frame("in", text, response.ok ? {} : { code: String(response.status) });
   } catch (error) {
