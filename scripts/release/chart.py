@@ -13,10 +13,7 @@ if TYPE_CHECKING:
 
 
 def pack_chart(folder: Path, out: Path, epoch_s: int) -> Path:
-    """Pack the chart in `folder` into `out`, under its name and version; every file is of the time `epoch_s`.
-
-    Links are followed: the chart has the alerts of `deploy/prometheus`, which lie outside of it.
-    """
+    """Pack the chart in `folder` into `out`, under its name and version; every file is of the time `epoch_s`."""
     described = (folder / "Chart.yaml").read_text(encoding="utf-8")
     name, version = (
         re.findall(rf"^{key}: *\"?([^\s\"]+)\"? *$", described, re.MULTILINE)[0] for key in ("name", "version")

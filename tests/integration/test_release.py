@@ -130,7 +130,7 @@ def test_packages_for_npm_install_and_are_imported_by_name(dist: Path, tmp_path:
 
 
 def test_the_notes_are_what_the_changelog_says(dist: Path) -> None:
-    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    text = (dist.parent / "CHANGELOG.md").read_text(encoding="utf-8")
     notes = (dist / "NOTES.md").read_text(encoding="utf-8")
     assert notes.startswith("### ")
     assert notes.strip() in text
