@@ -38,7 +38,7 @@ export interface KlineChartProps {
   readonly style?: CSSProperties;
   /** Default: the market. */
   readonly label?: string;
-  /** Called once: for price lines, markers, other series. */
+  /** Called once the chart is there: for price lines, markers, other series. */
   readonly onReady?: (parts: Parts) => void;
   /** Green, yellow or red, when that changes. */
   readonly onStatus?: (status: SeriesStatus) => void;
@@ -64,7 +64,7 @@ export function KlineChart({
   const { service } = useStore();
   const throws = useContext(BoundaryContext);
   const place = useRef<HTMLElement>(null);
-  const calls = useRef({ onReady, onStatus });
+  const calls = useRef({ onReady, onStatus, options });
   const [parts, setParts] = useState<Parts | null>(null);
   /** The market that is on the screen, if any. */
   const [drawn, setDrawn] = useState<string | null>(null);
@@ -74,8 +74,13 @@ export function KlineChart({
   const market = `${symbol}:${interval}`;
 
   useEffect(() => {
-    calls.current = { onReady, onStatus };
+    calls.current = { onReady, onStatus, options };
   });
+
+  // In StrictMode the first chart is removed before this.
+  useEffect(() => {
+    if (parts !== null) calls.current.onReady?.(parts);
+  }, [parts]);
 
   // Before the chart's own effect, so that at the end it is ended before the chart is removed.
   useEffect(() => {
@@ -83,8 +88,10 @@ export function KlineChart({
     const { chart, candles, volumes } = parts;
     let digits = 0;
     let empty = true;
-    volumes.applyOptions({ visible: volume });
     chart.applyOptions({ timeScale: { timeVisible: true, secondsVisible: interval.endsWith("s") } });
+    // Where the user had gone in another market is no place in this one.
+    chart.timeScale().resetTimeScale();
+    candles.priceScale().applyOptions({ autoScale: true });
     const stop = followWithLightweightCharts(service, candles, {
       symbol,
       interval,
@@ -99,7 +106,8 @@ export function KlineChart({
         setDrawn(empty ? null : market);
       },
       onStatus(status) {
-        setFailed({ market, error: errorOf(statusOf(status), symbol, interval, empty) });
+        const error = errorOf(statusOf(status), symbol, interval, empty);
+        setFailed((before) => (before?.error == null && error === null ? before : { market, error }));
         calls.current.onStatus?.(status);
       },
     });
@@ -108,7 +116,7 @@ export function KlineChart({
       candles.setData([]);
       volumes.setData([]);
     };
-  }, [parts, service, symbol, interval, history, volume, market]);
+  }, [parts, service, symbol, interval, history, market]);
 
   useEffect(() => {
     const element = place.current as HTMLElement;
@@ -123,12 +131,20 @@ export function KlineChart({
     volumes.priceScale().applyOptions({ scaleMargins: { top: 0.8, bottom: 0 } });
     const made = { chart, candles, volumes };
     setParts(made);
-    calls.current.onReady?.(made);
+    const scheme = matchMedia("(prefers-color-scheme: dark)");
+    const recolor = (): void => {
+      chart.applyOptions(colors(element));
+      if (calls.current.options !== undefined) chart.applyOptions(calls.current.options);
+    };
+    scheme.addEventListener("change", recolor);
     return () => {
       setParts(null);
+      scheme.removeEventListener("change", recolor);
       chart.remove();
     };
   }, []);
+
+  useEffect(() => parts?.volumes.applyOptions({ visible: volume }), [parts, volume]);
 
   useEffect(() => {
     if (options !== undefined) parts?.chart.applyOptions(options);
@@ -152,9 +168,17 @@ export function KlineChart({
 
 /** Those of the page around the chart. */
 function colors(element: HTMLElement): DeepPartial<ChartOptions> {
-  const { color } = getComputedStyle(element);
   return {
-    layout: { background: { color: "transparent" }, textColor: color },
-    grid: { vertLines: { color: "#8884" }, horzLines: { color: "#8884" } },
+    layout: { background: { color: "transparent" }, textColor: rgbOf(getComputedStyle(element).color) },
+    grid: { vertLines: { color: "#8882" }, horzLines: { color: "#8882" } },
   };
+}
+
+/** The chart reads `rgb()` alone, and throws at `oklch()` and the like. */
+function rgbOf(color: string): string {
+  const context = document.createElement("canvas").getContext("2d") as CanvasRenderingContext2D;
+  context.fillStyle = color;
+  context.fillRect(0, 0, 1, 1);
+  const [red, green, blue] = context.getImageData(0, 0, 1, 1).data;
+  return `rgb(${red}, ${green}, ${blue})`;
 }

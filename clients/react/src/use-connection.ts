@@ -19,7 +19,7 @@ export function useConnection(): Connection {
   return useMemo(() => ({ ...state, retry: () => store.retry() }), [state, store]);
 }
 
-/** Whole seconds since the gateway's last message, heartbeats included; `null`: there was none. Renders once a second. */
+/** Whole seconds since the data was up to date; `null`: never. A gateway that has lost its source counts as no news. Renders once a second. */
 export function useDataAge(): number | null {
   return useReadable(useStore().age, whole);
 }

@@ -137,15 +137,7 @@ export class Connection {
 
   #connect(): void {
     this.#drop();
-    const Socket = this.#Socket ?? (globalThis.WebSocket as SocketConstructor | undefined);
-    if (Socket === undefined) {
-      throw new Error(
-        "There is no WebSocket in this environment (Node has one from version 22 on). Pass one in the options, " +
-          "for example `WebSocket` of the package `ws`.",
-      );
-    }
-    const token = this.#token();
-    const socket = new Socket(this.#url(), [SUBPROTOCOL, ...(token ? [TOKEN_SUBPROTOCOL + token] : [])]);
+    const socket = connect(this.#Socket, this.#url, this.#token());
     this.#socket = socket;
     socket.onmessage = (event: { data: unknown }) => this.#received(event.data);
     socket.onclose = (event: { code: number }) => this.#disconnected(event.code);
@@ -219,6 +211,18 @@ export class Connection {
     this.#phase = phase;
     this.#events.phaseChanged(phase);
   }
+}
+
+/** A new socket. Throws if the environment has no WebSocket and none was given. */
+export function connect(given: SocketConstructor | undefined, url: () => string, token: string | null): Socket {
+  const Socket = given ?? (globalThis.WebSocket as SocketConstructor | undefined);
+  if (Socket === undefined) {
+    throw new Error(
+      "There is no WebSocket in this environment (Node has one from version 22 on). Pass one in the options, " +
+        "for example `WebSocket` of the package `ws`.",
+    );
+  }
+  return new Socket(url(), [SUBPROTOCOL, ...(token ? [TOKEN_SUBPROTOCOL + token] : [])]);
 }
 
 /** A message of the gateway, or `null` for what is not one (a proxy's page, a newer protocol's binary frame). */

@@ -9,6 +9,8 @@ export { fetchKlines, fetchMarkets, HttpError, type KlinesAnswer, type KlinesPag
 export { CORRELATIONS, type Correlations, type Learned, Predictor } from "./predictor.ts";
 export type { PrefetchOptions } from "./prefetch.ts";
 export type { Klines } from "./reader.ts";
+export { type ReplayOptions, type ReplayRange, replay, replayAddress } from "./replay.ts";
+export { ReplayError, type ReplayEvent } from "./replay-events.ts";
 export { KlineDataService, type ServiceOptions, type SubscribeOptions, type Visit } from "./service.ts";
 export type { CacheStats, Timing } from "./stats.ts";
 export type { SeriesStatus } from "./status.ts";

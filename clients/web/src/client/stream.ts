@@ -108,6 +108,16 @@ export class KlineStream {
     return [...this.#channels.values()].some(({ status }) => status.state === "stale");
   }
 
+  /** When any channel was up to date last (wall clock, ms): at its last message, or before it went stale. 0: there was none. */
+  get dataAt(): number {
+    const { clockOffsetMs } = this.info;
+    let newest = 0;
+    for (const { lastMessageAt, status } of this.#channels.values()) {
+      newest = Math.max(newest, Math.min(lastMessageAt, (status.since ?? Infinity) - clockOffsetMs));
+    }
+    return newest;
+  }
+
   /**
    * Calls the listener at every change of the connection; returns a function that stops it. A listener needs the connection
    * as a subscription does; with `connect: false` it only looks on.

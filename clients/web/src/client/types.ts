@@ -83,6 +83,8 @@ export interface Settings {
 export interface Subscribed {
   readonly op: "subscribed";
   readonly id?: number | string;
+  /** In a replay: the market's time. */
+  readonly time?: number;
   readonly channels: Readonly<Record<string, { readonly n: number } | { readonly error: ChannelError }>>;
 }
 
@@ -99,6 +101,8 @@ export interface KlineSnapshot {
   readonly derived?: boolean;
   /** `true`: continues the client's series; `false`: the cursor was too old, this replaces it. */
   readonly recovered?: boolean;
+  /** The first part of it: another such snapshot follows. */
+  readonly more?: boolean;
   /** Sent without a subscribe command: it replaces what was sent before. */
   readonly resync?: boolean;
 }
@@ -151,6 +155,7 @@ export type ServerMessage =
   | StreamError
   | { readonly op: "unsubscribed"; readonly id?: number | string; readonly channels: readonly string[] }
   | { readonly op: "heartbeat"; readonly t: number }
+  | { readonly op: "replay_end"; readonly t: number; readonly reason: "to" | "present" }
   | { readonly op: "shutdown"; readonly retry_ms: number }
   | { readonly op: "pong"; readonly id?: number | string; readonly time: number };
 
@@ -165,4 +170,5 @@ export type ClientCommand =
   | { readonly op: "unsubscribe"; readonly id: number; readonly channels: readonly string[] }
   | { readonly op: "set"; readonly max_rate: number }
   | { readonly op: "set"; readonly latency_ms: number }
+  | { readonly op: "set"; readonly closed_only: boolean }
   | { readonly op: "ping"; readonly id: number };

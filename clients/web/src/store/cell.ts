@@ -59,10 +59,18 @@ export class Cell<T> implements Readable<T>, Framed {
     open.value = value;
   }
 
-  notify(): void {
+  notify(errors: unknown[]): void {
     if (!this.#changed) return;
     this.#changed = false;
-    for (const { changed } of [...this.#listeners]) changed();
+    for (const listener of [...this.#listeners]) {
+      // Another one may have ended its subscription.
+      if (!this.#listeners.has(listener)) continue;
+      try {
+        listener.changed();
+      } catch (error) {
+        errors.push(error);
+      }
+    }
   }
 
   /** What the origin has already is the value at once: who subscribes reads it again. */

@@ -10,7 +10,7 @@ import {
 } from "../client/index.ts";
 import type { CellOptions, Origin } from "./cell.ts";
 
-/** `idle`: nothing is subscribed to. */
+/** `idle`: nothing is subscribed to, or the service was closed. */
 export type ConnectionReason = FreshnessReason | "idle";
 
 export interface ConnectionChange {
@@ -45,33 +45,53 @@ const IDLE: ConnectionState = {
   history: [],
 };
 
-/** Notes the changes from the beginning on, whether anybody reads them or not. */
-export function connectionCell(stream: KlineStream): CellOptions<ConnectionState> {
-  let state = IDLE;
-  let changes = 0;
-  const read = (): ConnectionState => {
-    const { phase, throttled, intervalMs } = stream.info;
-    const { level, why } = judge(stream);
-    const changed = level !== state.level || why !== state.why;
-    if (changed) changes += 1;
-    if (!changed && phase === state.phase && throttled === state.throttled && intervalMs === state.intervalMs)
-      return state;
+/** The state of one stream and what it was before: noted from the beginning on, whether anybody reads it or not. */
+class Changes {
+  readonly #stream: KlineStream;
+  #state = IDLE;
+  #count = 0;
+
+  constructor(stream: KlineStream) {
+    this.#stream = stream;
+    stream.onConnection(() => this.read(), { connect: false });
+  }
+
+  get state(): ConnectionState {
+    return this.#state;
+  }
+
+  /** The same object until something changes. */
+  readonly read = (): ConnectionState => {
+    const before = this.#state;
+    const { phase, throttled, intervalMs } = this.#stream.info;
+    const { level, why } = judge(this.#stream);
+    const changed = level !== before.level || why !== before.why;
+    if (!changed && phase === before.phase && throttled === before.throttled && intervalMs === before.intervalMs)
+      return before;
+    if (changed) this.#count += 1;
     const history = changed
-      ? [{ number: changes, at: Date.now(), level, why }, ...state.history].slice(0, CHANGES_KEPT)
-      : state.history;
-    state = { phase, level, why, throttled, intervalMs, history };
-    return state;
+      ? [{ number: this.#count, at: Date.now(), level, why }, ...before.history].slice(0, CHANGES_KEPT)
+      : before.history;
+    this.#state = { phase, level, why, throttled, intervalMs, history };
+    return this.#state;
   };
-  stream.onConnection(read, { connect: false });
+}
+
+/** One a stream, which it listens to for ever: stores come and go with the components that make them. */
+const noted = new WeakMap<KlineStream, Changes>();
+
+export function connectionCell(stream: KlineStream): CellOptions<ConnectionState> {
+  const changes = noted.get(stream) ?? new Changes(stream);
+  noted.set(stream, changes);
   return {
     initial: () => IDLE,
-    idle: () => state,
+    idle: () => changes.state,
     open(changed): Origin<ConnectionState> {
       const stop = stream.onConnection(changed, { connect: false });
       // Silence and stale channels are no events of the connection.
       const clock = setInterval(changed, CLOCK_MS);
       return {
-        read,
+        read: changes.read,
         close() {
           stop();
           clearInterval(clock);
@@ -81,11 +101,11 @@ export function connectionCell(stream: KlineStream): CellOptions<ConnectionState
   };
 }
 
-/** Whole seconds since the gateway's last message, heartbeats included; `null`: there was none. */
+/** Whole seconds since the data was up to date: since the gateway's last message, or longer while its source is away; `null`: there was none. */
 export function ageCell(stream: KlineStream): CellOptions<number | null> {
   const read = (): number | null => {
-    const { lastMessageAt } = stream.info;
-    return lastMessageAt === 0 ? null : Math.max(0, Math.round((Date.now() - lastMessageAt) / 1_000));
+    const at = dataAt(stream);
+    return at === 0 ? null : Math.max(0, Math.round((Date.now() - at) / 1_000));
   };
   return {
     initial: () => null,
@@ -99,12 +119,18 @@ export function ageCell(stream: KlineStream): CellOptions<number | null> {
 
 function judge(stream: KlineStream): { readonly level: Level; readonly why: ConnectionReason } {
   const { phase, lastMessageAt } = stream.info;
-  if (phase === "idle") return IDLE;
-  const silenceMs = lastMessageAt === 0 ? 0 : Date.now() - lastMessageAt;
+  // One that was closed for good connects no more.
+  if (phase === "idle" || phase === "closed") return IDLE;
+  const at = dataAt(stream);
   return freshness({
     connection: phase,
     channel: stream.stale ? "stale" : "live",
-    dataAgeMs: lastMessageAt === 0 ? null : silenceMs,
-    silenceMs,
+    dataAgeMs: at === 0 ? null : Date.now() - at,
+    silenceMs: lastMessageAt === 0 ? 0 : Date.now() - lastMessageAt,
   });
+}
+
+/** A gateway that has lost its source sends heartbeats all the same: then it is the data that counts. */
+function dataAt(stream: KlineStream): number {
+  return stream.stale ? stream.dataAt : stream.info.lastMessageAt;
 }

@@ -3,8 +3,8 @@
 export interface Framed {
   /** Takes over what has changed. */
   commit(): void;
-  /** Tells the subscribers. It is called after all have taken over, so that nobody sees one half of a frame. */
-  notify(): void;
+  /** Tells the subscribers, after all have taken over, so that nobody sees one half of a frame. Adds what they throw to `errors`. */
+  notify(errors: unknown[]): void;
 }
 
 /** Calls back once; returns a function that cancels it. */
@@ -61,6 +61,9 @@ export class Frames {
     const due = [...this.#due];
     this.#due.clear();
     for (const framed of due) framed.commit();
-    for (const framed of due) framed.notify();
+    const errors: unknown[] = [];
+    for (const framed of due) framed.notify(errors);
+    // One subscriber that fails does not keep the others from their frame.
+    if (errors.length > 0) throw errors[0];
   }
 }

@@ -1,6 +1,6 @@
 // The klines of one market: closed ones apart from the forming one, so that a chart of closed klines changes when one closes.
 
-import type { Kline, KlineDataService, Series } from "../client/index.ts";
+import type { FreshnessReason, Kline, KlineDataService, Series } from "../client/index.ts";
 import type { CellOptions, Origin } from "./cell.ts";
 import { errorOf, LOADING, type MarketDataError, type MarketStatus, statusOf } from "./error.ts";
 
@@ -8,7 +8,7 @@ export interface KlinesState {
   /** Ascending by open time. The same array until one closes or history changes. */
   readonly closed: readonly Kline[];
   readonly forming: Kline | null;
-  /** Nothing has arrived yet. */
+  /** Nothing has arrived yet, and it may still: also while the gateway is out of reach, which `status` says. */
   readonly loading: boolean;
   readonly status: MarketStatus;
   /** The gateway does not serve this market. `null`: it does, or it may soon. */
@@ -23,6 +23,8 @@ export interface Market {
 }
 
 const NOTHING: Series = { closed: [], forming: null };
+/** Where the gateway has said what it has, though that may be nothing. */
+const ARRIVED: ReadonlySet<FreshnessReason> = new Set(["live", "late", "stale"]);
 const EMPTY: KlinesState = { ...NOTHING, loading: true, status: LOADING, error: null };
 
 /** Makes states of series; what has not changed stays the same object. */
@@ -49,7 +51,8 @@ class States {
     this.#all = series.closed;
     this.#series = series;
     this.#status = status;
-    this.#state = { closed, forming: series.forming, loading: empty && status.why === "loading", status, error };
+    const loading = empty && error === null && !ARRIVED.has(status.why);
+    this.#state = { closed, forming: series.forming, loading, status, error };
     return this.#state;
   }
 }

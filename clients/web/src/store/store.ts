@@ -22,13 +22,14 @@ export const HISTORY = 500;
 export class MarketStore {
   readonly service: KlineDataService;
   readonly connection: Readable<ConnectionState>;
-  /** Whole seconds since the gateway's last message; `null`: there was none. */
+  /** Whole seconds since the data was up to date: since the gateway's last message, or longer while its source is away; `null`: never. */
   readonly age: Readable<number | null>;
   readonly #frames: Frames;
   readonly #rendered: ReadonlyMap<string, KlinesAnswer>;
   /** Without subscribers a cell holds no data, so all that were ever read may stay. */
   readonly #klines = new Map<string, Readable<KlinesState>>();
   readonly #tickers = new Map<string, Readable<TickerState>>();
+  readonly #retries = new Set<() => void>();
 
   constructor(service: KlineDataService, { initial = [], schedule }: StoreOptions = {}) {
     this.service = service;
@@ -58,9 +59,17 @@ export class MarketStore {
     return new Cell(this.#frames, tickersCell(this.service, symbols));
   }
 
-  /** Connects again at once, if the connection waits or was refused; an open one is checked. */
+  /** Connects again at once, if the connection waits or was refused; an open one is checked. Whoever shows an error tries again. */
   retry(): void {
     this.service.check();
+    for (const listener of [...this.#retries]) listener();
+  }
+
+  /** Calls `again` at each `retry`, whoever asks for it; returns a function that stops it. */
+  onRetry(again: () => void): () => void {
+    const listener = (): void => again();
+    this.#retries.add(listener);
+    return () => void this.#retries.delete(listener);
   }
 }
 
