@@ -1,9 +1,9 @@
-import { act, fireEvent } from "@testing-library/react";
+import { act, fireEvent, render } from "@testing-library/react";
 import type { ReactElement } from "react";
 import { expect, test, vi } from "vitest";
 import { FakeSocket } from "../../web/test/fake-socket";
-import { MarketDataBoundary, MarketDataError, useClosedKlines, useKlines, useTicker } from "../src";
-import { complaints, frame, gateway, show } from "./gateway";
+import { KlineProvider, MarketDataBoundary, MarketDataError, useClosedKlines, useKlines, useTicker } from "../src";
+import { complaints, frame, gateway, seconds, show } from "./gateway";
 
 function Count({ symbol }: { readonly symbol: string }): ReactElement {
   return <p>{`${useClosedKlines(symbol, "1m").length} klines`}</p>;
@@ -95,9 +95,63 @@ test("a refused connection is an error where there is nothing to show, and tryin
   expect(page.getByText("2 klines")).toBeDefined();
 });
 
+test("one boundary's retry is for all that show an error, and a connection that opens ends what refused it", async () => {
+  const page = show(
+    ["BTCUSDT", "ETHUSDT"].map((symbol) => (
+      <MarketDataBoundary key={symbol}>
+        <Count symbol={symbol} />
+      </MarketDataBoundary>
+    )),
+  );
+  act(() => FakeSocket.last.end(1008));
+  await frame();
+  expect(page.getAllByRole("alert")).toHaveLength(2);
+  fireEvent.click(page.getAllByRole("button")[1] as HTMLElement);
+  await gateway.serve();
+  expect(page.getAllByText("2 klines")).toHaveLength(2);
+  page.unmount();
+  await seconds(11);
+  errorsExpected();
+  // As when the machine wakes up: nobody presses a button.
+  const again = show(
+    <MarketDataBoundary>
+      <Count symbol="SOLUSDT" />
+    </MarketDataBoundary>,
+  );
+  act(() => FakeSocket.last.end(1008));
+  await frame();
+  expect(again.getByRole("alert")).toBeDefined();
+  act(() => gateway.service.check());
+  await frame();
+  expect(again.getByRole("alert")).toBeDefined();
+  act(() => FakeSocket.last.hello());
+  await frame();
+  expect(again.queryByRole("alert")).toBeNull();
+  await gateway.serve();
+  expect(again.getByText("2 klines")).toBeDefined();
+  errorsExpected();
+});
+
+test("an error of one gateway is none of another's, and one that shows it listens no longer than that", async () => {
+  const page = (url: string): ReactElement => (
+    <KlineProvider url={url} options={{ WebSocket: FakeSocket }}>
+      <MarketDataBoundary>
+        <Count symbol="BTCUSDT" />
+      </MarketDataBoundary>
+    </KlineProvider>
+  );
+  const { getByRole, rerender, queryByRole } = render(page("http://one"));
+  act(() => FakeSocket.last.end(1008));
+  await frame();
+  expect(getByRole("alert")).toBeDefined();
+  rerender(page("http://two"));
+  expect(queryByRole("alert")).toBeNull();
+  expect(FakeSocket.all.map(({ url }) => url)).toEqual(["ws://one/v1/stream", "ws://two/v1/stream"]);
+  errorsExpected();
+});
+
 test("an environment without a WebSocket says so", async () => {
   vi.stubGlobal("WebSocket", undefined);
-  const { KlineProvider } = await import("../src");
   const page = show(
     <KlineProvider url="http://gateway">
       <MarketDataBoundary>

@@ -29,7 +29,7 @@ test("the light is yellow, green, red, with the age of the data, a button, and w
   expect(page.queryByRole("button")).toBeNull();
   await seconds(9);
   expect([level(), text()]).toEqual(["yellow", "Delayed"]);
-  act(() => FakeSocket.last.say({ op: "status", channels: { 1: "stale" }, reason: "redis", since: 1 }));
+  act(() => FakeSocket.last.say({ op: "status", channels: { 1: "stale" }, reason: "redis", since: Date.now() }));
   await seconds(1);
   expect(text()).toBe("Source delayed");
   vi.mocked(Math.random).mockReturnValue(0.9);

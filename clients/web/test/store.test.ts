@@ -168,7 +168,7 @@ test("the changes of the connection are kept, the newest first and not for ever,
   expect(history).toHaveLength(50);
   expect(history[1]).toEqual({ number: 80, at: expect.any(Number), level: "green", why: "live" });
   service.close();
-  expect(store.connection.get()).toMatchObject({ phase: "closed", why: "reconnecting" });
+  expect(store.connection.get()).toMatchObject({ phase: "closed", why: "idle" });
 });
 
 test("level, reason and age of the connection change while they are read, and nothing ticks when they are not", async () => {
@@ -185,7 +185,7 @@ test("level, reason and age of the connection change while they are read, and no
   await vi.advanceTimersByTimeAsync(3_500);
   expect(levels).toEqual(["green live"]);
   expect(ages).toEqual([1, 2, 3]);
-  FakeSocket.last.say({ op: "status", channels: { 1: "stale" }, reason: "redis", since: 1 });
+  FakeSocket.last.say({ op: "status", channels: { 1: "stale" }, reason: "redis", since: Date.now() });
   FakeSocket.last.say({ op: "throttle", interval_ms: 200, reason: "load" });
   await vi.advanceTimersByTimeAsync(FRAME_MS);
   expect(levels).toEqual(["green live", "yellow stale"]);
@@ -196,6 +196,111 @@ test("level, reason and age of the connection change while they are read, and no
   for (const stop of [...stops, ticker]) stop();
   await vi.advanceTimersByTimeAsync(60_000);
   expect([levels.length, store.connection.get().why, store.age.get()]).toEqual([2, "idle", null]);
+});
+
+test("connection and age end with their last subscriber, and a second store listens no second time", async () => {
+  const listening = vi.spyOn(service.stream, "onConnection");
+  const stops = [store.connection, store.connection, store.age, store.age].map((value) => value.subscribe(() => {}));
+  // One clock each, and one listener, however many subscribe.
+  expect([vi.getTimerCount(), listening.mock.calls.length]).toEqual([2, 1]);
+  for (const stop of stops.slice(1, 3)) stop();
+  expect(vi.getTimerCount()).toBe(2);
+  for (const stop of stops) stop();
+  expect(vi.getTimerCount()).toBe(0);
+  const looking = service.stream.onConnection(() => {});
+  expect(vi.getTimerCount()).toBe(1); // the handshake's: nothing is told of the change
+  looking();
+  listening.mockClear();
+  const other = new MarketStore(service);
+  expect(listening).not.toHaveBeenCalled();
+  expect(other.connection.get()).toBe(store.connection.get());
+  await vi.advanceTimersByTimeAsync(60_000);
+});
+
+test("a source that is away is no fresh data, though the gateway's heartbeats come; it is red after half a minute", async () => {
+  const ticker = store.ticker("BTCUSDT").subscribe(() => {});
+  const stops = [store.connection.subscribe(() => {}), store.age.subscribe(() => {}), ticker];
+  await serve("ticker:BTCUSDT");
+  FakeSocket.last.say(tickerSnapshot({ n: 1 }));
+  await vi.advanceTimersByTimeAsync(2_000);
+  FakeSocket.last.say({ op: "status", channels: { 1: "stale" }, reason: "redis", since: Date.now() });
+  for (let second = 0; second < 40; second += 1) {
+    FakeSocket.last.say({ op: "heartbeat", t: Date.now() });
+    await vi.advanceTimersByTimeAsync(1_000);
+  }
+  await vi.advanceTimersByTimeAsync(FRAME_MS);
+  expect([store.age.get(), store.connection.get().level, store.connection.get().why]).toEqual([42, "red", "stale"]);
+  // A snapshot says what there is, and since when it is old.
+  FakeSocket.last.say(tickerSnapshot({ n: 1, state: "stale", reason: "redis", since: Date.now() - 40_000 }));
+  await vi.advanceTimersByTimeAsync(1_000 + FRAME_MS);
+  expect([store.age.get(), store.connection.get().level]).toEqual([41, "red"]);
+  FakeSocket.last.say({ op: "status", channels: { 1: "live" } });
+  await vi.advanceTimersByTimeAsync(1_000 + FRAME_MS);
+  expect([store.connection.get().level, store.connection.get().history.map(({ level }) => level)]).toEqual([
+    "green",
+    ["green", "red", "yellow", "green", "yellow"],
+  ]);
+  for (const stop of stops) stop();
+  await vi.advanceTimersByTimeAsync(60_000);
+});
+
+test("one subscriber that fails keeps none of the others from its frame, and one that was ended is told nothing", async () => {
+  const told: string[] = [];
+  const [btc, eth] = [store.ticker("BTCUSDT"), store.ticker("ETHUSDT")];
+  const stops = [
+    btc.subscribe(() => {
+      stops[1]?.();
+      throw new Error("a component's");
+    }),
+    btc.subscribe(() => told.push("ended")),
+    btc.subscribe(() => told.push("btc")),
+    eth.subscribe(() => told.push("eth")),
+  ];
+  await serve("ticker:BTCUSDT", "ticker:ETHUSDT");
+  FakeSocket.last.say(tickerSnapshot({ n: 1 }));
+  FakeSocket.last.say(tickerSnapshot({ n: 2 }));
+  expect(() => vi.advanceTimersByTime(FRAME_MS)).toThrow("a component's");
+  expect(told).toEqual(["btc", "eth"]);
+  for (const stop of stops) stop();
+  await vi.advanceTimersByTimeAsync(60_000);
+});
+
+test("several tickers are subscribed to once each, also where one is named twice", async () => {
+  const all = store.tickers(["BTCUSDT", "ETHUSDT", "BTCUSDT"]);
+  const stop = all.subscribe(() => {});
+  await serve("ticker:BTCUSDT", "ticker:ETHUSDT");
+  expect([...all.get().keys()]).toEqual(["BTCUSDT", "ETHUSDT"]);
+  stop();
+  await vi.advanceTimersByTimeAsync(0);
+  const left = FakeSocket.last.take().filter(({ op }) => op === "unsubscribe");
+  expect(left.flatMap(({ channels }) => channels)).toEqual(["ticker:BTCUSDT", "ticker:ETHUSDT"]);
+});
+
+test("a market is loading until the gateway has said what it has, also while it is out of reach", async () => {
+  vi.mocked(Math.random).mockReturnValue(0.9);
+  const klines = store.klines("BTCUSDT", "1m");
+  const stop = klines.subscribe(() => {});
+  FakeSocket.last.end();
+  await vi.advanceTimersByTimeAsync(FRAME_MS);
+  expect(klines.get()).toMatchObject({ loading: true, status: { level: "red", why: "offline" }, error: null });
+  store.retry();
+  await serve("kline:BTCUSDT:1m");
+  FakeSocket.last.say(snapshot({ n: 1 }));
+  await vi.advanceTimersByTimeAsync(FRAME_MS);
+  expect(klines.get()).toMatchObject({ closed: [], forming: null, loading: false, status: { level: "green" } });
+  stop();
+  await vi.advanceTimersByTimeAsync(60_000);
+});
+
+test("who shows an error is told that somebody tries again, until it is not interested any more", () => {
+  let tried = 0;
+  const stop = store.onRetry(() => {
+    tried += 1;
+  });
+  store.retry();
+  stop();
+  store.retry();
+  expect(tried).toBe(1);
 });
 
 test("what has not changed of a market stays the same object", async () => {

@@ -19,7 +19,7 @@ export function tickerCell(service: KlineDataService, symbol: string): CellOptio
   return { initial: () => EMPTY, idle: () => EMPTY, open: (changed) => openTicker(service, symbol, changed) };
 }
 
-/** A map in the order of `symbols`, each once. A market that has not changed keeps its state; if none has, the map stays the same. */
+/** A map in the order of `symbols`, each once. A market that has not changed keeps its state. */
 export function tickersCell(
   service: KlineDataService,
   symbols: readonly string[],
@@ -29,14 +29,8 @@ export function tickersCell(
     idle: () => NONE,
     open(changed): Origin<ReadonlyMap<string, TickerState>> {
       const origins = new Map([...new Set(symbols)].map((symbol) => [symbol, openTicker(service, symbol, changed)]));
-      let states = NONE;
       return {
-        read() {
-          const next = new Map([...origins].map(([symbol, origin]) => [symbol, origin.read()]));
-          const same = next.size === states.size && [...next].every(([symbol, state]) => states.get(symbol) === state);
-          states = same ? states : next;
-          return states;
-        },
+        read: () => new Map([...origins].map(([symbol, origin]) => [symbol, origin.read()])),
         close() {
           for (const origin of origins.values()) origin.close();
         },
