@@ -1,4 +1,4 @@
-"""Replays of an archive: to clients of Binance, with nothing but another base URL, and to the TypeScript client."""
+"""Replays of an archive to unmodified clients of Binance: nothing but the base URL of their streams is another one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from gateway.archive.sqlite import SqliteArchive
 from gateway.model.kline import Kline
 from gateway.model.ticker import Ticker
 from simulator.server import EmbeddedServer
-from tests.browser.page import CLIENT
 from tests.browser.world import PLACE, ended, started
 from tests.clients.conftest import HERE, python
 from tests.clients.recording import SYMBOL, Recording
@@ -83,28 +82,6 @@ async def _fill(path: Path, klines: Sequence[Kline]) -> None:
     archive = SqliteArchive(path)
     await archive.write({(SYMBOL, "1s"): klines})
     await archive.aclose()
-
-
-def test_the_typescript_client_gets_everything_in_the_order_of_the_market(address: str, klines: list[Kline]) -> None:
-    from_ms, to_ms = klines[60].open_time_ms, klines[180].open_time_ms
-    done = subprocess.run(
-        ["node", str(CLIENT / "test" / "live" / "replay.mjs"), f"http://{address}", str(from_ms), str(to_ms)],
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-    )
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    expected = [(one.open_time_ms, float(one.close), float(one.volume)) for one in klines[50:180]]
-    seconds = [one for one in told["events"] if one.get("interval") == "1s"]
-    closed = [one["kline"] for one in seconds if one["kline"]["isClosed"]]
-    assert [(one["openTime"], one["close"], one["volume"]) for one in closed] == expected
-    times = [one["at"] for one in told["events"]]
-    assert times == sorted(times)
-    assert any(not one["kline"]["isClosed"] for one in seconds)
-    assert told["minutes"] == [True] * len(told["minutes"])
-    assert len(told["minutes"]) >= 1
-    assert told["refused"] == ["INVALID_SYMBOL", "INTERRUPTED"]
 
 
 MORE = [pytest.param(name, marks=pytest.mark.long) for name in ("unicorn", "raw_websockets")]
