@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 INTERVALS = ("1s", "1m", "5m")
 PLACE = re.compile(r"http://[\d.]+:\d+")
 _START_S = 20.0
+_SYMBOL_S = 0.5
+"""Longer for each symbol, whose past is made up first."""
 _STOP_S = 10.0
 
 
@@ -105,10 +107,14 @@ class World:
         self.url = f"{found[0]}/"
         self._until_ready()
 
-    def start_collector(self) -> None:
+    def stop_collector(self) -> None:
+        assert self._collector is not None
+        ended(self._collector)
+
+    def start_collector(self, symbols: int | None = None) -> None:
         self._collector = started(
             "simulate",
-            *("--redis", self.redis.url, "--symbols", str(self._symbols), "--rate", str(self._rate)),
+            *("--redis", self.redis.url, "--symbols", str(symbols or self._symbols), "--rate", str(self._rate)),
             *("--intervals", ",".join(INTERVALS)),
         )
 
@@ -137,7 +143,8 @@ class World:
 
     def _until_ready(self) -> None:
         """Up, and where there is a market: fed with all of it."""
-        deadline = time.monotonic() + _START_S
+        patience_s = _START_S + _SYMBOL_S * self._symbols
+        deadline = time.monotonic() + patience_s
         while time.monotonic() < deadline:
             if self._collector is None:
                 if httpx.get(f"{self.url}healthz", timeout=5).status_code == 200:
@@ -148,7 +155,7 @@ class World:
             ):
                 return
             time.sleep(0.1)
-        raise RuntimeError(f"the gateway was not ready within {_START_S:g} s")
+        raise RuntimeError(f"the gateway was not ready within {patience_s:g} s")
 
 
 def started(*arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
@@ -172,9 +179,12 @@ def ended(process: subprocess.Popen[str]) -> None:
         process.communicate()
 
 
-def main() -> None:
+@click.command()
+@click.option("--symbols", default=8)
+@click.option("--rate", default=8.0, help="Updates a second of each symbol.")
+def main(symbols: int, rate: float) -> None:
     """For tests in another language: says where the gateway serves, then obeys a word a line until the input ends."""
-    with World() as world:
+    with World(symbols=symbols, rate=rate) as world:
         click.echo(world.url)
         for line in sys.stdin:
             {"stop": world.stop_gateway, "start": world.start_gateway}[line.strip()]()

@@ -1,9 +1,9 @@
 // Measures the terminal in Chromium, beside a gateway with a simulated market:
 //
-//   npm run measure -- --seconds 60 --symbols 100 --rate 10 --out ../../test-results/terminal
+//   npm run measure -- --seconds 60 --heap-minutes 10 --symbols 100 --rate 10 --out ../../test-results/terminal
 //
-// Prints frames a second, what React did (commits, time, renders of each component), the heap after a garbage collection,
-// and what axe-core finds; `--out` is a folder for pictures.
+// Prints frames a second, what React did (commits, time, renders of each component), the heap after a garbage collection at
+// each minute, and what axe-core finds; `--out` is a folder for pictures.
 
 import { spawn } from "node:child_process";
 import { mkdir, readFile } from "node:fs/promises";
@@ -19,10 +19,11 @@ import { chromium } from "playwright-core";
 const { values } = parseArgs({
   options: {
     seconds: { type: "string", default: "60" },
+    "heap-minutes": { type: "string", default: "0" },
     symbols: { type: "string", default: "100" },
     rate: { type: "string", default: "10" },
     out: { type: "string", default: "../../test-results/terminal" },
-    /** A gateway that runs already, instead of a demo. */
+    /** A gateway that runs already, instead of one of its own. */
     gateway: { type: "string" },
   },
 });
@@ -33,15 +34,13 @@ const SETTLE_S = 5;
 const SIZES = { desktop: { width: 1440, height: 900 }, phone: { width: 390, height: 844 } };
 const TYPES = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css" };
 
-/** A gateway with a simulated market; its address, once it serves. */
-async function startDemo() {
-  const words = ["-m", "gateway", "demo", "--port", "0", "--symbols", values.symbols, "--rate", values.rate];
-  const demo = spawn(`${ROOT}.venv/bin/python`, words, { cwd: ROOT, stdio: ["ignore", "pipe", "ignore"] });
-  for await (const line of createInterface({ input: demo.stdout })) {
-    const found = line.match(/http:\/\/[\d.]+:\d+/);
-    if (found) return { url: found[0], stop: () => demo.kill("SIGINT") };
-  }
-  throw new Error("the demo ended before it served");
+/** A gateway with a simulated market, each a process of its own; its address, once it serves all of it. */
+async function startWorld() {
+  const words = ["-m", "tests.browser.world", "--symbols", values.symbols, "--rate", values.rate];
+  const world = spawn(`${ROOT}.venv/bin/python`, words, { cwd: ROOT, stdio: ["pipe", "pipe", "ignore"] });
+  for await (const line of createInterface({ input: world.stdout }))
+    return { url: line, stop: () => world.stdin.end() };
+  throw new Error("the gateway ended before it served");
 }
 
 /** The built example, on a port of its own. */
@@ -112,6 +111,10 @@ async function measure(page) {
   console.log(`React commits    ${(commits / seconds).toFixed(1)} a second, ${work.toFixed(2)} ms of rendering each`);
   console.log(`updates          ${((after.updates - before.updates) / seconds).toFixed(0)} a second`);
   console.log(`heap             ${mb(heap)} MB, after ${seconds} s ${mb(await heapBytes(page))} MB`);
+  for (let minute = 1; minute <= Number(values["heap-minutes"]); minute += 1) {
+    await setTimeout(60_000);
+    console.log(`heap             ${minute} min later ${mb(await heapBytes(page))} MB`);
+  }
   console.log(`renders in ${seconds} s:`);
   for (const [component, count] of Object.entries(after.renders)) {
     console.log(`  ${component.padEnd(14)} ${count - (before.renders[component] ?? 0)}`);
@@ -119,13 +122,13 @@ async function measure(page) {
 }
 
 const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-const demo = values.gateway ? { url: values.gateway, stop: () => {} } : await startDemo();
+const world = values.gateway ? { url: values.gateway, stop: () => {} } : await startWorld();
 const example = await serveExample();
 const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu"] });
 try {
   await mkdir(values.out, { recursive: true });
-  const url = `${example.url}?gateway=${encodeURIComponent(demo.url)}`;
+  const url = `${example.url}?gateway=${encodeURIComponent(world.url)}`;
   console.log(`${values.symbols} symbols x ${values.rate} updates/s, Chromium ${browser.version()}`);
   for (const name of Object.keys(SIZES)) {
     const page = await open(browser, name, url);
@@ -145,5 +148,5 @@ try {
 } finally {
   await browser.close();
   example.stop();
-  demo.stop();
+  world.stop();
 }

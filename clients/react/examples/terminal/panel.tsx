@@ -1,10 +1,17 @@
 // One chart with its market, its price and a choice of intervals.
 
 import { memo, type ReactElement, useState } from "react";
-import { MarketDataBoundary, useClosedKlines, useFormingKline } from "../../src";
+import { MarketDataBoundary, useClosedKlines, useKlines, useTicker } from "../../src";
 import { KlineChart } from "../../src/chart";
 import { rendered } from "./counts";
-import { price } from "./format";
+import { percent, price } from "./format";
+
+/** On a phone a finger that goes up or down scrolls the page. */
+const OPTIONS = {
+  handleScroll: { vertTouchDrag: false },
+  rightPriceScale: { borderVisible: false },
+  timeScale: { borderVisible: false, rightOffset: 4 },
+};
 
 export interface PanelProps {
   readonly index: number;
@@ -26,6 +33,7 @@ export const Panel = memo(function Panel({ index, symbol, intervals, active, act
         </button>
         <MarketDataBoundary key={`${symbol} ${interval}`} fallback={() => null}>
           <Price symbol={symbol} interval={interval} />
+          <Change symbol={symbol} />
           <Range symbol={symbol} interval={interval} />
         </MarketDataBoundary>
         <select
@@ -39,7 +47,7 @@ export const Panel = memo(function Panel({ index, symbol, intervals, active, act
         </select>
       </header>
       <MarketDataBoundary key={`${symbol}:${interval}`}>
-        <KlineChart className="chart" symbol={symbol} interval={interval} />
+        <KlineChart className="chart" symbol={symbol} interval={interval} options={OPTIONS} />
       </MarketDataBoundary>
     </section>
   );
@@ -52,7 +60,28 @@ interface MarketProps {
 
 function Price({ symbol, interval }: MarketProps): ReactElement {
   rendered("Price");
-  return <output className="number">{price(useFormingKline(symbol, interval)?.close)}</output>;
+  const { close, rising } = useKlines(symbol, interval, {
+    select: ({ forming, closed }) => {
+      const last = forming ?? closed.at(-1);
+      return { close: last?.close, rising: last === undefined ? undefined : last.close >= last.open };
+    },
+  });
+  return (
+    <output className="price number" data-rising={rising}>
+      {price(close)}
+    </output>
+  );
+}
+
+/** In 24 hours. */
+function Change({ symbol }: { readonly symbol: string }): ReactElement {
+  rendered("Change");
+  const change = useTicker(symbol, ({ ticker }) => ticker?.P);
+  return (
+    <span className="number" data-rising={change === undefined ? undefined : change >= 0}>
+      {percent(change)}
+    </span>
+  );
 }
 
 /** The lowest and highest price of the closed klines: it renders when one closes. */
@@ -61,5 +90,5 @@ function Range({ symbol, interval }: MarketProps): ReactElement {
   const closed = useClosedKlines(symbol, interval);
   const low = closed.reduce((least, kline) => Math.min(least, kline.low), Number.POSITIVE_INFINITY);
   const high = closed.reduce((most, kline) => Math.max(most, kline.high), 0);
-  return <span className="range number">{closed.length > 0 && `${price(low)} – ${price(high)}`}</span>;
+  return <span className="range number">{closed.length > 0 && `L ${price(low)} · H ${price(high)}`}</span>;
 }

@@ -31,6 +31,7 @@ export function Terminal({ gateway }: { readonly gateway: string }): ReactElemen
   return (
     <div className="terminal">
       <header>
+        <Mark />
         <h1>Terminal</h1>
         <nav aria-label="View">
           {(["charts", "watchlist"] as const).map((name) => (
@@ -62,6 +63,15 @@ export function Terminal({ gateway }: { readonly gateway: string }): ReactElemen
         )}
       </main>
     </div>
+  );
+}
+
+function Mark(): ReactElement {
+  return (
+    <svg className="mark" width="20" height="20" viewBox="0 0 20 20" aria-hidden="true" focusable="false">
+      <path d="M3 8h4v7h-4zM4.5 5h1v13h-1z" />
+      <path d="M12 4h4v8h-4zM13.5 1h1v14h-1z" />
+    </svg>
   );
 }
 

@@ -21,10 +21,15 @@ export const Watchlist = memo(function Watchlist({ symbols, chosen, choose }: Wa
       <input
         type="search"
         aria-label="Search a market"
-        placeholder="Search"
+        placeholder={`Search ${symbols.length} markets`}
         value={search}
         onChange={(event) => setSearch(event.target.value)}
       />
+      <div className="heads" aria-hidden="true">
+        <span>Market</span>
+        <span className="number">Price</span>
+        <span className="number">24 h</span>
+      </div>
       <ul>
         {shown.map((symbol) => (
           <Row key={symbol} symbol={symbol} chosen={symbol === chosen} choose={choose} hint={prefetch.hint} />
@@ -53,9 +58,9 @@ const Row = memo(function Row({ symbol, chosen, choose, hint }: RowProps): React
         onClick={() => choose(symbol)}
         onPointerEnter={() => hint(symbol, "1m")}
       >
-        <span>{symbol}</span>
+        <span className="name">{symbol}</span>
         <span className="number">{price(last)}</span>
-        <span className="number" data-rising={(change ?? 0) >= 0}>
+        <span className="number" data-rising={change === undefined ? undefined : change >= 0}>
           {percent(change)}
         </span>
       </button>
