@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.browser.page import Page
+    from tests.browser.page import Browser, Page
     from tests.browser.world import World
 
     OpenPage = Callable[..., Page]
@@ -126,7 +126,7 @@ def test_two_lines_of_react_are_a_live_chart(world: World, open_page: OpenPage, 
 @pytest.mark.long
 @pytest.mark.parametrize("template", APPS)
 def test_a_project_of_create_vite_shows_the_market(
-    template: str, world: World, open_page: OpenPage, tmp_path: Path
+    template: str, world: World, browser: Browser, tmp_path: Path
 ) -> None:
     run(tmp_path, "npm", "create", "--yes", "vite@latest", "app", "--", "--template", template, "--no-interactive")
     app = tmp_path / "app"
@@ -139,8 +139,9 @@ def test_a_project_of_create_vite_shows_the_market(
     # What the template itself checks: types, and a build.
     run(app, "npm", "run", "build")
     with development_server(app) as url:
-        page = open_page(url)
+        page = browser.open(url)
         page.until(shown, 60)
         canvases = "[...document.querySelectorAll('canvas')].map(canvas => canvas.toDataURL())"
         moves(page, canvases if template == "react-ts" else "[document.querySelector('#price').innerText]")
+        assert page.problems() == []
         page.close()
