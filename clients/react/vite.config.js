@@ -19,7 +19,8 @@ export default defineConfig({
   test: {
     projects: [withReact("React 19", []), withReact("React 18", react18), packed],
     restoreMocks: true,
-    testTimeout: 30_000,
+    // For what hangs: compilers take long beside other work.
+    testTimeout: 120_000,
     coverage: {
       provider: "v8",
       reportsDirectory: "../../reports/react",

@@ -6,7 +6,8 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     environment: "node",
     restoreMocks: true,
-    testTimeout: 30_000,
+    // For what hangs: compilers take long beside other work.
+    testTimeout: 120_000,
     coverage: {
       provider: "v8",
       reportsDirectory: "../../reports/web-client",
