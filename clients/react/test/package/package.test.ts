@@ -48,7 +48,7 @@ describe.each([
 
   beforeAll(() => {
     project = new Project({ ...react, ...CHART });
-  }, 120_000);
+  }, 240_000);
   afterAll(() => project.remove());
 
   test("compiles and builds every piece of code of the README", () => {
