@@ -244,6 +244,21 @@ test("a source that is away is no fresh data, though the gateway's heartbeats co
   await vi.advanceTimersByTimeAsync(60_000);
 });
 
+test("one market that is stale among others makes the page's data delayed, and no older than the others'", async () => {
+  const stops = ["BTCUSDT", "ETHUSDT"].map((symbol) => store.ticker(symbol).subscribe(() => {}));
+  stops.push(
+    store.connection.subscribe(() => {}),
+    store.age.subscribe(() => {}),
+  );
+  await serve("ticker:BTCUSDT", "ticker:ETHUSDT");
+  FakeSocket.last.say(tickerSnapshot({ n: 1, state: "stale", reason: "symbol", since: Date.now() - 3_600_000 }));
+  FakeSocket.last.say(tickerSnapshot({ n: 2 }));
+  await vi.advanceTimersByTimeAsync(1_000 + FRAME_MS);
+  expect([store.age.get(), store.connection.get().level, store.connection.get().why]).toEqual([1, "yellow", "stale"]);
+  for (const stop of stops) stop();
+  await vi.advanceTimersByTimeAsync(60_000);
+});
+
 test("one subscriber that fails keeps none of the others from its frame, and one that was ended is told nothing", async () => {
   const told: string[] = [];
   const [btc, eth] = [store.ticker("BTCUSDT"), store.ticker("ETHUSDT")];
