@@ -1,6 +1,6 @@
 // The page's composition root: it creates the parts and joins them. The address alone decides which market is shown.
 
-import { checkOnWake, freshness, KlineDataService, type Level } from "kline-gateway-client";
+import { checkOnWake, KlineDataService, type Level } from "kline-gateway-client";
 import { token } from "./access";
 import { Address } from "./address";
 import { showAttribution } from "./attribution";
@@ -12,29 +12,14 @@ import { ConnectionPanel } from "./connection";
 import { Controls } from "./controls";
 import { element, nextFrame, oncePerFrame, setText } from "./dom";
 import { base, firstAnswer, firstMarkets, HISTORY, PATIENCE_MS } from "./first-load";
-import {
-  badgeText,
-  showBadge,
-  showCountdown,
-  showFooter,
-  showLegend,
-  showNotice,
-  showOrigin,
-  showOutage,
-  showPrice,
-  showScheme,
-  showStudies,
-  showThrottle,
-  showTicker,
-} from "./header";
+import { showFooter, showLegend, showPrice, showScheme, showStudies, showTicker } from "./header";
 import { IntervalBar } from "./intervals";
-import { Journal, throttleText } from "./journal";
+import { Journal } from "./journal";
 import { wireKeys } from "./keys";
 import { MarketLists } from "./market-lists";
 import { MarketOrder } from "./market-order";
 import { MarketList } from "./markets";
 import { loadLearned, saveLearned } from "./memory";
-import { type Outage, outageOf } from "./outage";
 import { Polling } from "./polling";
 import { Position } from "./position";
 import { wirePrefetchChoice } from "./prefetch-choice";
@@ -43,15 +28,13 @@ import { nextScheme, scheme } from "./scheme";
 import { SelectedMarket } from "./selected-market";
 import { wireSheet } from "./sheet";
 import { sparkQuery } from "./sparkline";
+import { StatePainter } from "./state-painter";
 import type { StudyValue } from "./studies";
 import { wireTokenForm } from "./token-form";
-import { type View, viewOf } from "./view";
 
 const CLOCK_MS = 250;
 const RATE_MS = 1_000;
 const DAY_MS = 86_400_000;
-/** Time for a cached chart to continue before the badge changes. */
-const JOINING_MS = 1_000;
 
 const EXPLAINED: Record<Level, string> = {
   green: "Everything shown is live, as the gateway reports.",
@@ -59,7 +42,6 @@ const EXPLAINED: Record<Level, string> = {
   red: "The data shown is old. It stays on the screen and is updated without a gap once the source is back.",
 };
 
-const app = element("app");
 const service = new KlineDataService({ url: base, token, learned: loadLearned() });
 const { stream } = service;
 const journal = new Journal();
@@ -79,6 +61,7 @@ const position = new Position(
   () => controls.zone,
 );
 const polling = new Polling(service, () => selected.route);
+const state = new StatePainter(service, chart, journal, polling);
 const intervals = new IntervalBar(element("intervals"), (interval) => goTo({ interval }));
 const list = new MarketList(
   { list: element("market-list"), search: element<HTMLInputElement>("search"), none: element("market-none") },
@@ -99,7 +82,7 @@ const panel = new ConnectionPanel(() => ({
   dataAgeMs: dataAgeMs(),
   updatesPerSecond,
   journal,
-  text: EXPLAINED[level],
+  text: EXPLAINED[state.level],
   candles: selected.bars,
   shown: selected.shown,
   zone: controls.zone,
@@ -120,9 +103,6 @@ const sheet = wireSheet({ opened: () => list.focus(), closed: () => list.clear()
 let selected = new SelectedMarket({ symbol: "", interval: "", at: null }, service, chart, paintSoon);
 let hovered: ShownBar | null = null;
 let studies: readonly StudyValue[] = [];
-let view: View = { kind: "loading" };
-let level: Level = "yellow";
-let outage: Outage["old"] = "none";
 let priceBefore: number | null = null;
 let updatesPerSecond = 0;
 let firstChartMs: number | null = null;
@@ -195,7 +175,7 @@ function paint(): void {
   paintState();
   const { route, price, digits } = selected;
   setText(element("symbol-name"), route.symbol || "…");
-  showPrice(price, priceBefore, digits, view.kind === "loading");
+  showPrice(price, priceBefore, digits, state.view.kind === "loading");
   priceBefore = price;
   showTicker(selected.ticker, digits);
   showLegend(hovered ?? selected.newest, digits);
@@ -220,51 +200,10 @@ function dataAgeMs(): number | null {
   return selected.lastMessageAt === null ? null : Date.now() - selected.lastMessageAt;
 }
 
-/** Paints what also changes with time: ages, the badge, whether to show an error. */
+/** Paints what also changes with time. */
 function paintState(): void {
-  const now = Date.now();
-  const { phase, lastMessageAt, retryAt, clockOffsetMs } = stream.info;
-  const { route, status, newest } = selected;
-  const ageMs = dataAgeMs();
-  const fresh = freshness({
-    connection: phase,
-    channel: status.state,
-    dataAgeMs: ageMs,
-    silenceMs: lastMessageAt === 0 ? 0 : now - lastMessageAt,
-  });
-  level = fresh.level;
-  view = viewOf({
-    ...route,
-    markets: markets.state,
-    bars: selected.bars,
-    // The candles that are looked at come over HTTP.
-    status: selected.candles.state.loading === "there" ? "waiting" : status.state,
-    reason: status.reason ?? null,
-    error: status.error ?? null,
-    connection: phase,
-    waitedMs: now - selected.since,
-  });
-  app.dataset["view"] = view.kind;
-  app.dataset["level"] = level;
-  const joining = phase === "open" && status.state === "waiting" && now - selected.since < JOINING_MS;
-  if (!joining || ageMs === null) {
-    showBadge(level, badgeText(fresh.why, status.reason), ageMs);
-    const said = outageOf({
-      why: fresh.why,
-      reason: status.reason ?? null,
-      retryInMs: retryAt === null ? null : retryAt - now,
-      polled: polling.works,
-    });
-    showOutage(said);
-    outage = said.old;
-    chart.setOld(outage !== "none");
-  }
-  journal.channel(status, now);
-  showThrottle(throttleText(stream.info));
-  showOrigin(selected.derived, selected.gaps);
+  state.paint(selected, markets.state, Date.now());
   panel.paint();
-  showCountdown(newest === null ? null : newest.closeTime + 1 - (now + clockOffsetMs));
-  showNotice(view);
   position.paint();
 }
 
@@ -273,7 +212,7 @@ function showRate(before: number): void {
   updatesPerSecond = updates - before;
   showFooter(stream.info, updatesPerSecond, selected.bars);
   const shown = selected.price === null ? "" : `${element("price").textContent} ${selected.route.symbol} · `;
-  document.title = `${outage === "none" ? "" : "⚠ "}${shown}kline gateway`;
+  document.title = `${state.old ? "⚠ " : ""}${shown}kline gateway`;
   setTimeout(() => showRate(updates), RATE_MS);
 }
 
@@ -331,8 +270,8 @@ expose(() => ({
   symbol: selected.route.symbol,
   interval: selected.route.interval,
   scroll: selected.candles.state,
-  view: view.kind,
-  level,
+  view: state.view.kind,
+  level: state.level,
   channel: selected.status.state,
   link: stream.info.phase,
   bars: chart.bars(),
