@@ -29,6 +29,7 @@ from loadtest.cold_start import measure as measure_cold_start
 from loadtest.commands_a_day import commands
 from loadtest.compare.command import command as compare_command
 from loadtest.compare.command import join_command
+from loadtest.deep import command as deep_command
 from loadtest.deep_archive import command as archive_command
 from loadtest.events_cost import events as events_command
 from loadtest.gateway_process import GatewayError
@@ -152,6 +153,7 @@ main.add_command(commands)
 main.add_command(compare_command)
 main.add_command(join_command)
 main.add_command(archive_command)
+main.add_command(deep_command)
 main.add_command(replays_command)
 main.add_command(events_command)
 

@@ -27,9 +27,9 @@ from gateway.model.interval import DAY_MS, INTERVALS, MINUTE_MS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_FIRST_MS = 1_704_067_200_000
+FIRST_MS = 1_704_067_200_000
 _BATCH = 20_000
-_WINDOW = 1000
+WINDOW = 1000
 _MINUTE, _DAY = INTERVALS["1m"], INTERVALS["1d"]
 _TABLE = """
     CREATE TABLE klines (
@@ -40,7 +40,7 @@ _TABLE = """
 """
 
 
-def _write_csv(path: Path, days: int, seed: int) -> int:
+def write_csv(path: Path, days: int, seed: int) -> int:
     """A random walk with the digits of BTCUSDT; returns how many rows."""
     draw, price = random.Random(seed), 97_000.0
     with path.open("w", newline="") as out:
@@ -48,7 +48,7 @@ def _write_csv(path: Path, days: int, seed: int) -> int:
         for number in range(days * 1440):
             opened, price = price, price * math.exp(draw.gauss(0, 0.0004))
             high, low = max(opened, price) * (1 + draw.random() * 2e-4), min(opened, price) * (1 - draw.random() * 2e-4)
-            volume, open_ms = draw.expovariate(0.1), _FIRST_MS + number * MINUTE_MS
+            volume, open_ms = draw.expovariate(0.1), FIRST_MS + number * MINUTE_MS
             taker = volume * draw.random()
             prices = [f"{value:.2f}" for value in (opened, high, low, price)]
             figures = (f"{volume:.5f}", open_ms + MINUTE_MS - 1, f"{volume * price:.7f}", draw.randint(1, 9000))
@@ -72,14 +72,14 @@ def _insert(connection: sqlite3.Connection, batch: list[tuple[object, ...]]) -> 
         connection.executemany(f"INSERT OR REPLACE INTO klines VALUES ({','.join('?' * 13)})", batch)
 
 
-def _bytes(path: Path) -> int:
+def file_bytes(path: Path) -> int:
     """Of a database after all of its log has gone into the file."""
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return path.stat().st_size
 
 
-def _percentiles(times_s: list[float]) -> str:
+def percentiles(times_s: list[float]) -> str:
     ordered = sorted(times_s)
     at = [ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000 for share in (0.5, 0.99)]
     return f"p50 {at[0]:7.2f} ms, p99 {at[1]:7.2f} ms"
@@ -92,14 +92,14 @@ async def _archive(folder: Path, files: dict[str, Path], rows: int, asked: list[
     for symbol, path in files.items():
         await import_file(archive, path, (symbol, "1m"), None)
     lines.append(f"import   {rows / (time.perf_counter() - began_s):10,.0f} rows/s")
-    lines.append(f"on disk  {_bytes(folder / 'archive.db') / rows:10.1f} bytes a row")
+    lines.append(f"on disk  {file_bytes(folder / 'archive.db') / rows:10.1f} bytes a row")
     times_s = []
     for symbol, start_ms in asked:
         began_s = time.perf_counter()
-        assert len(await archive.read(symbol, "1m", _WINDOW, start_ms)) == _WINDOW
+        assert len(await archive.read(symbol, "1m", WINDOW, start_ms)) == WINDOW
         times_s.append(time.perf_counter() - began_s)
-    lines.append(f"window of {_WINDOW}        {_percentiles(times_s)}")
-    end_ms = _FIRST_MS + rows // len(files) * MINUTE_MS
+    lines.append(f"window of {WINDOW}        {percentiles(times_s)}")
+    end_ms = FIRST_MS + rows // len(files) * MINUTE_MS
     for name, rounds in (("cold", 1), ("warm", 100)):
         times_s = []
         for symbol in list(files) * rounds:
@@ -108,8 +108,8 @@ async def _archive(folder: Path, files: dict[str, Path], rows: int, asked: list[
             times_s.append(time.perf_counter() - began_s)
             assert found is not None
             assert len(found.klines) == min(366, rows // len(files) // 1440)
-        lines.append(f"year of 1d, {name}      {_percentiles(times_s)}")
-    lines.append(f"on disk, with days kept  {_bytes(folder / 'archive.db') / rows:.1f} bytes a row")
+        lines.append(f"year of 1d, {name}      {percentiles(times_s)}")
+    lines.append(f"on disk, with days kept  {file_bytes(folder / 'archive.db') / rows:.1f} bytes a row")
     await archive.aclose()
     return lines
 
@@ -123,17 +123,17 @@ def _naive(folder: Path, files: dict[str, Path], rows: int, asked: list[tuple[st
     for symbol, path in files.items():
         _import_naive(connection, path, symbol)
     yield f"import   {rows / (time.perf_counter() - began_s):10,.0f} rows/s"
-    yield f"on disk  {_bytes(folder / 'naive.db') / rows:10.1f} bytes a row"
+    yield f"on disk  {file_bytes(folder / 'naive.db') / rows:10.1f} bytes a row"
     times_s = []
     for symbol, start_ms in asked:
         began_s = time.perf_counter()
         found = connection.execute(
             "SELECT * FROM klines WHERE symbol = ? AND interval = '1m' AND open_time >= ? ORDER BY open_time LIMIT ?",
-            (symbol, start_ms, _WINDOW),
+            (symbol, start_ms, WINDOW),
         ).fetchall()
         times_s.append(time.perf_counter() - began_s)
-        assert len(found) == _WINDOW
-    yield f"window of {_WINDOW}        {_percentiles(times_s)}"
+        assert len(found) == WINDOW
+    yield f"window of {WINDOW}        {percentiles(times_s)}"
     times_s = []
     for symbol in list(files) * 10:
         began_s = time.perf_counter()
@@ -143,7 +143,7 @@ def _naive(folder: Path, files: dict[str, Path], rows: int, asked: list[tuple[st
             (DAY_MS, symbol),
         ).fetchall()
         times_s.append(time.perf_counter() - began_s)
-    yield f"year of 1d, always    {_percentiles(times_s)}"
+    yield f"year of 1d, always    {percentiles(times_s)}"
     connection.close()
 
 
@@ -157,9 +157,9 @@ def command(symbols: int, days: int, windows: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         files = {f"SYM{number:03}USDT": folder / f"{number}.csv" for number in range(symbols)}
-        rows = sum(_write_csv(path, days, number) for number, path in enumerate(files.values()))
-        last = rows // symbols - _WINDOW
-        asked = [(draw.choice(list(files)), _FIRST_MS + draw.randrange(last) * MINUTE_MS) for _ in range(windows)]
+        rows = sum(write_csv(path, days, number) for number, path in enumerate(files.values()))
+        last = rows // symbols - WINDOW
+        asked = [(draw.choice(list(files)), FIRST_MS + draw.randrange(last) * MINUTE_MS) for _ in range(windows)]
         click.echo(f"{rows:,} rows: {symbols} symbols, {days} days of 1m")
         for title, lines in (
             ("archive", asyncio.run(_archive(folder, files, rows, asked))),

@@ -1,44 +1,36 @@
-"""What replays cost live clients: the scenario `mission`, first alone and then with replays beside it.
+"""What replays cost live clients (see `beside.py`).
 
-1,000 clients follow 100 tickers each while so many replays play an archive at 1,000 times its pace: each a symbol's
-minutes, hours and ticker, from a day ago on, again and again. The archive is made for the run. The replays are read in
-a process of lower priority on the harness's cores: a replay waits for its reader.
+So many replays play an archive at 1,000 times its pace: each a symbol's minutes, hours and ticker, from a day ago on,
+again and again. The archive is made for the run. A replay waits for its reader.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import multiprocessing
-import os
 import random
 import statistics
 import tempfile
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from gateway.archive.sqlite import SqliteArchive
 from gateway.model.interval import DAY_MS, MINUTE_MS
 from gateway.model.kline import Kline
-from loadtest.gateway_process import Gateway
-from loadtest.report.terminal import line
-from loadtest.run import DRAIN, Options, Run
-from loadtest.scenario import Phase, load
+from loadtest.beside import Beside, figures
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
     from loadtest.report.result import PhaseResult
-    from loadtest.tested_server import Certificate, TestedServer
 
-ALONE, BESIDE = "alone", "beside replays"
 SPEED = 1000
 SYMBOLS = [f"R{number}USDT" for number in range(10)]
 DAYS = 3
@@ -94,9 +86,8 @@ async def _replay(port: int, number: int, totals: _Totals) -> None:
             continue
 
 
-def _follow(port: int, replays: int, pipe: Connection) -> None:
-    """The process of those who follow replays; sends what they were told when it is asked to end."""
-    os.nice(5)
+def _follow(replays: int, port: int, pipe: Connection) -> _Totals:
+    """Follow so many replays until something comes on the pipe; returns what they were told."""
 
     async def follow() -> _Totals:
         totals = _Totals()
@@ -107,81 +98,33 @@ def _follow(port: int, replays: int, pipe: Connection) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
         return totals
 
-    pipe.send(asyncio.run(follow()))
+    return asyncio.run(follow())
 
 
-class _Beside:
-    """Has replays followed while the phase for it lasts."""
-
-    def __init__(self, replays: int, archive: Path, *, quiet: bool) -> None:
-        self._replays = replays
-        self._archive = archive
-        self._quiet = quiet
-        self._gateway: Gateway | None = None
-        self._ours, self._theirs = multiprocessing.Pipe()
-        self._following: multiprocessing.process.BaseProcess | None = None
-        self._began_s = 0.0
-        self.seconds = 0.0
-        self.totals: _Totals | None = None
-        self.cpu_s = 0.0
-
-    def start(self, redis_url: str, certificate: Certificate | None) -> TestedServer:
-        replay = {"max_sessions": self._replays, "sessions_per_ip": self._replays}
-        market = {"intervals": ["1m", "1h"]}
-        self._gateway = Gateway.start(
-            redis_url, {"archive": {"path": str(self._archive)}, "replay": replay, "market": market}
-        )
-        return self._gateway
-
-    def show(self, phase: str, row: dict[str, float]) -> None:
-        assert self._gateway is not None
-        if phase == BESIDE and self._following is None:
-            context = multiprocessing.get_context("spawn")
-            arguments = (self._gateway.port, self._replays, self._theirs)
-            self._following = context.Process(target=_follow, args=arguments, daemon=True)
-            self._following.start()
-            self._began_s = time.monotonic()
-        elif phase == DRAIN and self._following is not None and self.totals is None:
-            self.cpu_s = self._gateway.metrics().get("gateway_replay_cpu_seconds_total", 0.0)
-            self._ours.send("end")
-            self.totals = self._ours.recv()
-            self.seconds = time.monotonic() - self._began_s
-            self._following.join()
-        if not self._quiet:
-            click.echo(line(phase, row))
-
-
-def _figures(phase: PhaseResult) -> str:
-    assert phase.gateway is not None
-    ages = phase.ages_ms["ticker"]
-    return (
-        f"{phase.name:<15} ticker p50 {ages['p50']:6.1f} ms, p99 {ages['p99']:6.1f} ms   delivered "
-        f"{phase.delivery.delivered_per_s:10,.0f}/s   gateway {phase.gateway.cpu_percent:5.1f} % of a core, "
-        f"{phase.gateway.rss_mb:6.1f} MB, waited {phase.gateway.waited_percent:.1f} %"
-    )
-
-
-def measure(replays: int, seconds: float, *, quiet: bool) -> tuple[PhaseResult, PhaseResult]:
+def measure(replays: int, seconds: float, *, quiet: bool) -> list[PhaseResult]:
     """Run it once; prints the figures, and returns the phases alone and beside replays."""
-    phases = (Phase(name=ALONE, seconds=seconds), Phase(name=BESIDE, seconds=seconds))
-    scenario = msgspec.structs.replace(load("mission"), phases=phases, baseline=False)
     with tempfile.TemporaryDirectory(prefix="loadtest-") as folder:
         path = Path(folder) / "archive.db"
         asyncio.run(_make_archive(path))
-        beside = _Beside(replays, path, quiet=quiet)
-        result = Run(scenario, Options("replays", "replays"), beside.show, beside.start).run()
-    alone, with_replays = result.phases
-    for phase in result.phases:
-        click.echo(_figures(phase))
-    assert beside.totals is not None
-    told = beside.totals
+        limits = {"max_sessions": replays, "sessions_per_ip": replays}
+        settings: dict[str, dict[str, Any]] = {
+            "archive": {"path": str(path)},
+            "replay": limits,
+            "market": {"intervals": ["1m", "1h"]},
+        }
+        beside = Beside(settings, partial(_follow, replays), quiet=quiet)
+        phases = beside.run("replays", seconds)
+    for phase, name in zip(phases, ("alone", "beside replays"), strict=True):
+        click.echo(figures(phase, name))
+    told: _Totals = beside.found
+    cpu_s = beside.metrics.get("gateway_replay_cpu_seconds_total", 0.0)
     click.echo(
         f"{replays} replays        {told.closed / beside.seconds:,.0f} closed klines/s, "
         f"{told.messages / beside.seconds:,.0f} messages/s, {told.received_bytes / beside.seconds / 1000:,.0f} KB/s; "
         f"each {told.market_s / beside.seconds / replays:,.0f} times as fast as it happened; "
-        f"{beside.cpu_s / beside.seconds * 100:.1f} % of a core in turns"
+        f"{cpu_s / beside.seconds * 100:.1f} % of a core in turns"
     )
-    return alone, with_replays
+    return phases
 
 
 @click.command("replays")

@@ -26,7 +26,7 @@ PAGES = ("/status/", "/docs", "/try")
 """What people look at, besides the page itself."""
 
 UNDESCRIBED = {"/status", "/v1/openapi.json", "/v1/asyncapi.json", "/status.json", "/v1/trace"}
-"""A redirect, the documents themselves, and what the status page and `gateway trace` read, which any version may change."""
+"""A redirect, documents, and what the status page and `gateway trace` read, which any version may change."""
 
 ASKED = (
     f"/v1/klines?symbol={ONE}&interval={INTERVAL}",
