@@ -149,13 +149,9 @@ def collector_cost(symbols: int, rate: float, seconds: float) -> None:
         raise click.ClickException(str(error)) from error
 
 
-main.add_command(commands)
-main.add_command(compare_command)
-main.add_command(join_command)
-main.add_command(archive_command)
-main.add_command(deep_command)
-main.add_command(replays_command)
-main.add_command(events_command)
+_OTHERS = commands, compare_command, join_command, archive_command, deep_command, replays_command, events_command
+for _other in _OTHERS:
+    main.add_command(_other)
 
 
 @main.command()

@@ -12,10 +12,12 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from gateway.archive.blocks import BLOCK_KLINES, block_span, block_start, columns, merged, pack, rows_of, unpack
+from gateway.archive.blocks import block_start
 from gateway.archive.engine import ArchiveError, Coverage
-from gateway.archive.grains import within
+from gateway.archive.postgres_rollups import PostgresTables, bounds, drop_rollups
 from gateway.archive.postgres_schema import migrate
+from gateway.archive.postgres_tables import known_series, locked_series, read_series, write_series
+from gateway.archive.rollups import Aggregated, Rollups
 from gateway.config import mask_url
 from gateway.model.interval import INTERVALS
 
@@ -37,11 +39,8 @@ _COMMAND_S = 30.0
 _RETRY_S = 1.0
 """So long after a connection could not be made nobody tries again."""
 
-_MANY = 64
-"""So many klines of a series at once go into their blocks directly, as an import's do."""
-
-_BLOCKS = 16
-"""Blocks that are fetched at once."""
+_AGGREGATING = 2
+"""Requests at a time for which longer klines are made: each takes a thread, and others need threads too."""
 
 # Name of an advisory lock, which each database has for itself.
 _LEADER = 0x6B6C696E6501
@@ -59,6 +58,7 @@ class PostgresArchive:
         self._pool: Any = None
         self._leader: Any = None
         self._failed: tuple[float, str] | None = None
+        self._aggregating = asyncio.Semaphore(_AGGREGATING)
 
     async def lead(self) -> bool:
         """Become the one process that writes, unless another one is; it stays so until it ends or loses the server."""
@@ -84,8 +84,11 @@ class PostgresArchive:
             # In one order, so that no two writers wait for each other.
             for symbol, name in sorted(klines):
                 if ascending := klines[symbol, name]:
-                    series = await _locked_series(connection, symbol, name)
-                    changed += await _write_series(connection, series, INTERVALS[name], ascending)
+                    series = await locked_series(connection, symbol, name)
+                    new = await write_series(connection, series, INTERVALS[name], ascending)
+                    if new:
+                        await drop_rollups(connection, series, ascending[0].open_time_ms, ascending[-1].open_time_ms)
+                    changed += new
         return changed
 
     async def read(
@@ -96,11 +99,37 @@ class PostgresArchive:
         high_ms = 1 << 62 if end_ms is None else end_ms
         # One snapshot: a block that is packed meanwhile is seen before or after, never in between.
         async with self._connection() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
-            series = await _known_series(connection, symbol, interval)
+            series = await known_series(connection, symbol, interval)
             if series is None:
                 return []
-            klines = await _read(connection, series, INTERVALS[interval], limit, (low_ms, high_ms), start_ms is None)
+            times_ms = (low_ms, high_ms)
+            klines = await read_series(connection, series, INTERVALS[interval], limit, times_ms, start_ms is None)
         return klines[-limit:] if start_ms is None else klines[:limit]
+
+    async def aggregated(
+        self,
+        symbol: str,
+        part: Interval,
+        whole: Interval,
+        limit: int,
+        start_ms: int | None,
+        end_ms: int,
+        *,
+        skip: bool,
+    ) -> Aggregated | None:
+        """Longer klines, made of those of `part` before `end_ms`; see `Rollups`. `None`: there are none."""
+        async with self._connection() as connection:
+            series = await known_series(connection, symbol, part.name)
+            known = None if series is None else await bounds(connection, series)
+        if series is None or known is None:
+            return None
+        tables = PostgresTables(self._connection, series, asyncio.get_running_loop())
+
+        def work() -> Aggregated:
+            return Rollups(tables, part, known, skip=skip).aggregated(whole, limit, start_ms, end_ms)
+
+        async with self._aggregating:
+            return await asyncio.to_thread(work)
 
     async def prune(self, interval: str, before_ms: int) -> int:
         """Drop whole blocks of klines that open before that time, of all symbols; returns how many klines."""
@@ -114,6 +143,9 @@ class PostgresArchive:
                     interval,
                     end_ms,
                 )
+            if dropped:
+                for (series,) in await connection.fetch("SELECT id FROM archive_series WHERE interval = $1", interval):
+                    await drop_rollups(connection, series, 0, end_ms - 1)
         return dropped
 
     async def coverage(self) -> Mapping[SeriesName, Coverage]:
@@ -199,129 +231,3 @@ class PostgresArchive:
             raise
         self._failed = None
         return connection
-
-
-async def _known_series(connection: Any, symbol: str, interval: str, lock: str = "") -> int | None:
-    found: int | None = await connection.fetchval(
-        f"SELECT id FROM archive_series WHERE symbol = $1 AND interval = $2 {lock}", symbol, interval
-    )
-    return found
-
-
-async def _locked_series(connection: Any, symbol: str, interval: str) -> int:
-    found = await _known_series(connection, symbol, interval, "FOR UPDATE")
-    if found is None:
-        await connection.execute(
-            "INSERT INTO archive_series (symbol, interval) VALUES ($1, $2) ON CONFLICT DO NOTHING", symbol, interval
-        )
-        found = await _known_series(connection, symbol, interval, "FOR UPDATE")
-    assert found is not None
-    return found
-
-
-async def _read(
-    connection: Any, series: int, interval: Interval, limit: int, times_ms: tuple[int, int], newest: bool
-) -> list[Kline]:
-    low_ms, high_ms = times_ms
-    order = "DESC" if newest else "ASC"
-    fresh = await connection.fetch(
-        f"SELECT kline FROM archive_fresh WHERE series = $1 AND open_ms BETWEEN $2 AND $3"
-        f" ORDER BY open_ms {order} LIMIT $4",
-        series,
-        low_ms,
-        high_ms,
-        limit,
-    )
-    blocks = connection.cursor(
-        f"SELECT data FROM archive_blocks WHERE series = $1 AND start_ms > $2 AND start_ms <= $3"
-        f" ORDER BY start_ms {order}",
-        series,
-        low_ms - block_span(interval),
-        high_ms,
-        prefetch=_BLOCKS,
-    )
-    older: list[Kline] = []
-    async for (data,) in blocks:
-        # In a thread: a block is a millisecond of work.
-        older += await asyncio.to_thread(_rows, data, interval, times_ms)
-        if len(older) >= limit:
-            break
-    return merged(older, [kline for (data,) in fresh for kline in unpack(data, interval)])
-
-
-def _rows(data: bytes, interval: Interval, times_ms: tuple[int, int]) -> list[Kline]:
-    return rows_of(within(columns(data), times_ms[0], times_ms[1] + 1), interval)
-
-
-async def _write_series(connection: Any, series: int, interval: Interval, ascending: Sequence[Kline]) -> int:
-    by_block: dict[int, list[Kline]] = {}
-    for kline in ascending:
-        by_block.setdefault(block_start(interval, kline.open_time_ms), []).append(kline)
-    changed = 0
-    if len(ascending) < _MANY:
-        rows = await connection.fetch(
-            "SELECT start_ms FROM archive_blocks WHERE series = $1 AND start_ms = ANY($2::bigint[])",
-            series,
-            list(by_block),
-        )
-        packed = {start_ms for (start_ms,) in rows}
-        loose = [kline for start_ms, some in by_block.items() if start_ms not in packed for kline in some]
-        changed += await _write_fresh(connection, series, merged((), loose))
-        by_block = {start_ms: some for start_ms, some in by_block.items() if start_ms in packed}
-        over = await connection.fetch(
-            "SELECT open_ms FROM archive_fresh WHERE series = $1 AND open_ms < $2",
-            series,
-            block_start(interval, ascending[-1].open_time_ms),
-        )
-        for (open_ms,) in over if len(over) >= BLOCK_KLINES // 2 else ():
-            by_block.setdefault(block_start(interval, open_ms), [])
-    for start_ms, some in by_block.items():
-        changed += await _write_block(connection, series, interval, start_ms, some)
-    return changed
-
-
-async def _write_fresh(connection: Any, series: int, klines: Sequence[Kline]) -> int:
-    if not klines:
-        return 0
-    done: str = await connection.execute(
-        "INSERT INTO archive_fresh AS old (series, open_ms, kline)"
-        " SELECT $1, open_ms, kline FROM unnest($2::bigint[], $3::bytea[]) AS new (open_ms, kline)"
-        " ON CONFLICT (series, open_ms) DO UPDATE SET kline = excluded.kline WHERE old.kline <> excluded.kline",
-        series,
-        [kline.open_time_ms for kline in klines],
-        [pack([kline]) for kline in klines],
-    )
-    return int(done.split()[-1])
-
-
-async def _write_block(connection: Any, series: int, interval: Interval, start_ms: int, some: Sequence[Kline]) -> int:
-    """Write klines into their block, over what is there and what is fresh."""
-    found = await connection.fetchval(
-        "SELECT data FROM archive_blocks WHERE series = $1 AND start_ms = $2", series, start_ms
-    )
-    fresh = await connection.fetch(
-        "DELETE FROM archive_fresh WHERE series = $1 AND open_ms >= $2 AND open_ms < $3 RETURNING kline",
-        series,
-        start_ms,
-        start_ms + block_span(interval),
-    )
-
-    def made() -> tuple[list[Kline], bytes, int]:
-        loose = [kline for (data,) in fresh for kline in unpack(data, interval)]
-        before = merged(unpack(found, interval) if found else (), loose)
-        after = merged(before, some)
-        return after, pack(after), len(set(after).difference(before))
-
-    after, data, changed = await asyncio.to_thread(made)
-    await connection.execute(
-        "INSERT INTO archive_blocks (series, start_ms, first_ms, last_ms, klines, data) VALUES ($1, $2, $3, $4, $5, $6)"
-        " ON CONFLICT (series, start_ms) DO UPDATE SET first_ms = excluded.first_ms, last_ms = excluded.last_ms,"
-        " klines = excluded.klines, data = excluded.data",
-        series,
-        start_ms,
-        after[0].open_time_ms,
-        after[-1].open_time_ms,
-        len(after),
-        data,
-    )
-    return changed

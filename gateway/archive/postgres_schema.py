@@ -23,6 +23,14 @@ MIGRATIONS = (
         series INTEGER NOT NULL, open_ms BIGINT NOT NULL, kline BYTEA NOT NULL, PRIMARY KEY (series, open_ms)
     );
     """,
+    """
+    ALTER TABLE archive_series ADD COLUMN changes BIGINT NOT NULL DEFAULT 0;
+    CREATE TABLE archive_rollups (
+        series INTEGER NOT NULL, grain TEXT NOT NULL, skip BOOLEAN NOT NULL, start_ms BIGINT NOT NULL,
+        data BYTEA NOT NULL, PRIMARY KEY (series, grain, skip, start_ms)
+    );
+    ALTER TABLE archive_rollups ALTER COLUMN data SET STORAGE EXTERNAL;
+    """,
 )
 """Each brings a database to the next version; the first one makes it. The table `archive_version` says which it has."""
 

@@ -1,4 +1,4 @@
-"""Longer klines out of a SQLite archive. Hours and days are kept in the table `rollups` once they are made.
+"""Longer klines out of an archive. Hours and days are kept in its table of rollups once they are made.
 
 What is written into a series deletes the rollups that it touches, in the same transaction. A rollup is kept only if the
 series has not changed while it was made. The last hours of a series are made anew each time.
@@ -6,9 +6,7 @@ series has not changed while it was made. The last hours of a series are made an
 
 from __future__ import annotations
 
-import sqlite3
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from gateway.archive.blocks import block_span, block_start, columns, columns_of, merged, pack, unpack
@@ -65,60 +63,38 @@ class Bounds(NamedTuple):
     last_ms: int
 
 
-def drop_rollups(connection: sqlite3.Connection, series: int, first_ms: int, last_ms: int) -> None:
-    """Call when klines that open between the two times, both included, have changed, in the same transaction."""
-    connection.execute("UPDATE series SET changes = changes + 1 WHERE id = ?", (series,))
-    for grain, span_ms in CHUNK_MS.items():
-        connection.execute(
-            "DELETE FROM rollups WHERE series = ? AND grain = ? AND start_ms > ? AND start_ms <= ?",
-            (series, grain, first_ms - span_ms, last_ms),
-        )
+class Tables(Protocol):
+    """The stored parts of one series, and the hours and days that are kept of it. Called from one thread; what cannot
+    be read is an error of the archive's kind."""
 
+    def changes(self) -> int:
+        """How many times the series has changed."""
+        ...
 
-def drop_before(connection: sqlite3.Connection, interval: Interval, before_ms: int) -> int:
-    """Drop whole blocks of klines that open before that time, of all symbols; returns how many klines."""
-    dropped = 0
-    for (series,) in connection.execute("SELECT id FROM series WHERE interval = ?", (interval.name,)).fetchall():
-        end_ms = block_start(interval, before_ms)
-        where = (series, end_ms)
-        (packed,) = connection.execute(
-            "SELECT coalesce(sum(klines), 0) FROM blocks WHERE series = ? AND start_ms < ?", where
-        ).fetchone()
-        connection.execute("DELETE FROM blocks WHERE series = ? AND start_ms < ?", where)
-        fresh = connection.execute("DELETE FROM fresh WHERE series = ? AND open_ms < ?", where).rowcount
-        if packed or fresh:
-            drop_rollups(connection, series, 0, end_ms - 1)
-        dropped += packed + fresh
-    return dropped
+    def kept(self, grain: str, begin_ms: int, end_ms: int, *, skip: bool) -> dict[int, bytes]:
+        """The kept pieces that begin between the two times, the second one excluded, by where they begin."""
+        ...
 
+    def keep(self, grain: str, start_ms: int, data: bytes, *, skip: bool, changes: int) -> None:
+        """Keep a piece, unless the series has changed since it had so many changes, or it cannot be kept now."""
+        ...
 
-def bounds(connection: sqlite3.Connection, series: int) -> Bounds | None:
-    """What there is of a series; `None`: nothing."""
-    rows = [
-        connection.execute(
-            f"SELECT min(first_ms), max(last_ms) FROM (SELECT * FROM blocks WHERE series = ? ORDER BY start_ms {order}"
-            f" LIMIT 1) UNION ALL SELECT min(open_ms), max(open_ms) FROM fresh WHERE series = ?",
-            (series, series),
-        ).fetchall()
-        for order in ("ASC", "DESC")
-    ]
-    times_ms = [time_ms for found in rows for row in found for time_ms in row if time_ms is not None]
-    return Bounds(min(times_ms), max(times_ms)) if times_ms else None
+    def stored(self, first_ms: int, end_ms: int) -> tuple[dict[int, bytes], list[bytes]]:
+        """Blocks that begin between the two times by where they begin, and the klines between them that are in none,
+        ascending: what there was at one moment."""
+        ...
 
 
 class Rollups:
     """Longer klines of one series."""
 
-    def __init__(
-        self, connection: sqlite3.Connection, series: int, part: Interval, known: Bounds, *, skip: bool
-    ) -> None:
-        """`skip`: parts that are missing were quiet; see `market/aggregate.py`."""
-        self._connection = connection
-        self._series = series
+    def __init__(self, tables: Tables, part: Interval, known: Bounds, *, skip: bool) -> None:
+        """`part`: the interval that is stored. `skip`: parts that are missing were quiet; see `market/aggregate.py`."""
+        self._tables = tables
         self._part = part
         self._known = known
         self._skip = skip
-        self._before = self._changes()
+        self._before = tables.changes()
         self._decoded: dict[int, Columns] = {}
         """The blocks that were decoded last: one may have the end of a piece and the beginning of the next."""
 
@@ -171,12 +147,7 @@ class Rollups:
         """Kept hours or days that open within these times, and those that are made now."""
         span_ms = CHUNK_MS[grain.name]
         begin_ms = first_ms // span_ms * span_ms
-        rows = self._connection.execute(
-            "SELECT start_ms, data FROM rollups WHERE series = ? AND grain = ? AND skip = ? AND start_ms >= ?"
-            " AND start_ms < ?",
-            (self._series, grain.name, self._skip, begin_ms, end_ms),
-        )
-        kept: dict[int, bytes] = dict(rows.fetchall())
+        kept = self._tables.kept(grain.name, begin_ms, end_ms, skip=self._skip)
         for start_ms in range(begin_ms, end_ms, span_ms):
             if start_ms in kept:
                 klines = unpack(kept[start_ms], grain) if kept[start_ms] else []
@@ -191,13 +162,7 @@ class Rollups:
     def _make_and_keep(self, grain: Interval, first_ms: int, end_ms: int) -> list[Kline]:
         klines = self._make(grain, first_ms, end_ms)
         data = pack(klines) if klines else b""
-        # Where it cannot be kept now it is made again.
-        with suppress(sqlite3.Error):
-            self._connection.execute(
-                "INSERT OR REPLACE INTO rollups (series, grain, skip, start_ms, data)"
-                " SELECT id, ?, ?, ?, ? FROM series WHERE id = ? AND changes = ?",
-                (grain.name, self._skip, first_ms, data, self._series, self._before),
-            )
+        self._tables.keep(grain.name, first_ms, data, skip=self._skip, changes=self._before)
         return klines
 
     def _make(self, grain: Interval, first_ms: int, end_ms: int) -> list[Kline]:
@@ -221,23 +186,11 @@ class Rollups:
             yield from self._columns_of_blocks(start_ms, min(start_ms + _BLOCKS * span_ms, end_ms))
 
     def _columns_of_blocks(self, first_ms: int, end_ms: int) -> Iterator[Columns]:
-        where = (self._series, first_ms, end_ms)
-        self._connection.execute("BEGIN")
-        try:
-            blocks: dict[int, bytes] = dict(
-                self._connection.execute(
-                    "SELECT start_ms, data FROM blocks WHERE series = ? AND start_ms >= ? AND start_ms < ?", where
-                ).fetchall()
-            )
-            fresh = self._connection.execute(
-                "SELECT open_ms, kline FROM fresh WHERE series = ? AND open_ms >= ? AND open_ms < ? ORDER BY open_ms",
-                where,
-            ).fetchall()
-        finally:
-            self._connection.execute("COMMIT")
+        blocks, fresh = self._tables.stored(first_ms, end_ms)
         newer: dict[int, list[Kline]] = {}
-        for open_ms, kline in fresh:
-            newer.setdefault(block_start(self._part, open_ms), []).extend(unpack(kline, self._part))
+        for data in fresh:
+            (kline,) = unpack(data, self._part)
+            newer.setdefault(block_start(self._part, kline.open_time_ms), []).append(kline)
         for start_ms in sorted(blocks.keys() | newer.keys()):
             if start_ms in newer:
                 older = unpack(blocks[start_ms], self._part) if start_ms in blocks else []
@@ -252,9 +205,3 @@ class Rollups:
             self._decoded[start_ms] = columns(block)
             time.sleep(_PAUSE_S)
         return self._decoded[start_ms]
-
-    def _changes(self) -> int:
-        row: tuple[int] = self._connection.execute(
-            "SELECT changes FROM series WHERE id = ?", (self._series,)
-        ).fetchone()
-        return row[0]

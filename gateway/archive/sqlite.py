@@ -29,8 +29,9 @@ from gateway.archive.blocks import (
 )
 from gateway.archive.engine import ArchiveError, Coverage
 from gateway.archive.grains import within
-from gateway.archive.rollups import Aggregated, Rollups, bounds, drop_before, drop_rollups
+from gateway.archive.rollups import Aggregated, Rollups
 from gateway.archive.schema import migrate
+from gateway.archive.sqlite_rollups import SqliteTables, bounds, drop_before, drop_rollups
 from gateway.archive.tables import by_block, known_series, pack_over, series_id, write_blocks, write_fresh
 from gateway.model.interval import INTERVALS
 
@@ -247,7 +248,8 @@ class SqliteArchive:
         known = None if series is None else bounds(connection, series)
         if series is None or known is None:
             return None
-        return Rollups(connection, series, part, known, skip=skip).aggregated(whole, limit, start_ms, end_ms)
+        tables = SqliteTables(connection, series)
+        return Rollups(tables, part, known, skip=skip).aggregated(whole, limit, start_ms, end_ms)
 
     def _has_symbol(self, symbol: str) -> bool:
         found = self._connection.execute("SELECT 1 FROM series WHERE symbol = ? LIMIT 1", (symbol,)).fetchone()

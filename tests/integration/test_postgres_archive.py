@@ -18,19 +18,24 @@ import pytest
 
 from gateway.archive.blocks import block_start
 from gateway.archive.engine import ArchiveError, Coverage
+from gateway.archive.grains import DAY
 from gateway.archive.postgres import PostgresArchive
-from gateway.model.interval import INTERVALS, MINUTE_MS
+from gateway.market.aggregate import aggregate_closed
+from gateway.model.interval import DAY_MS, INTERVALS, MINUTE_MS
 from gateway.replay import player
 from gateway.runtime import archiving
 from tests.integration.live import SYMBOL, Publisher, client, make_config, serving, until
 from tests.unit.archive.klines import T0, kline, run
+from tests.unit.archive.test_grains import varied
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
+    from gateway.model.kline import Kline
     from simulator.server import EmbeddedServer
 
 MINUTES = ("BTCUSDT", "1m")
+MINUTE = INTERVALS["1m"]
 PASSWORD = "correct-horse"
 
 
@@ -151,6 +156,57 @@ async def test_what_is_too_old_to_be_kept_is_dropped_of_all_symbols(postgres: Se
         assert await archive.read("B", "1m", 5000) == []
         assert len(await archive.read("A", "5m", 5000)) == 1
         assert await archive.prune("1m", before_ms) == 0
+
+
+async def test_longer_klines_are_made_of_all_parts_kept_and_made_anew_after_a_correction(postgres: Server) -> None:
+    klines = varied(0, 20 * 1440 + 700)
+    end_ms = DAY.open_time(klines[-1].open_time_ms)
+
+    async def days(archive: PostgresArchive, limit: int = 1000, start_ms: int | None = None) -> list[Kline]:
+        found = await archive.aggregated(*MINUTES[:1], MINUTE, DAY, limit, start_ms, end_ms, skip=False)
+        assert found is not None
+        return found.klines
+
+    async def kept(archive: PostgresArchive) -> int:
+        async with archive._connection() as connection:
+            return int(await connection.fetchval("SELECT count(*) FROM archive_rollups"))
+
+    expected = aggregate_closed([one for one in klines if one.open_time_ms < end_ms], MINUTE, DAY)
+    async with opened(postgres) as archive:
+        assert await archive.aggregated(*MINUTES[:1], MINUTE, DAY, 9, None, end_ms, skip=False) is None
+        # The last few are not packed.
+        await archive.write({MINUTES: klines[:-40]})
+        await archive.write({MINUTES: klines[-40:]})
+        assert await days(archive) == expected
+        assert (pieces := await kept(archive)) > 0
+        assert await days(archive) == expected
+        assert await days(archive, 3, expected[5].open_time_ms) == expected[5:8]
+        # The same again drops nothing, a correction what it touches.
+        await archive.write({MINUTES: klines[4990:5010]})
+        assert await kept(archive) == pieces
+        corrected = klines[5000]._replace(high="99999.00")
+        await archive.write({MINUTES: [corrected]})
+        assert await kept(archive) < pieces
+        assert (await days(archive))[5000 // 1440].high == "99999.00"
+        # What is dropped for its age is in no day any more.
+        before_ms = expected[10].open_time_ms
+        await archive.prune("1m", before_ms)
+        assert (await days(archive))[-9:] == expected[-9:]
+        assert (await days(archive))[0].open_time_ms >= before_ms - DAY_MS
+
+
+async def test_a_year_of_days_is_answered(postgres: Server, redis_server: EmbeddedServer) -> None:
+    minutes = run(0, 60 * 1440 - 1)
+    async with opened(postgres) as archive:
+        await archive.write({(SYMBOL, "1m"): minutes})
+    config = make_config(
+        redis_server, archive={"url": postgres.url()}, market={"intervals": ("1m", "1d"), "unknown_after_s": 0.0}
+    )
+    async with serving(config, ready=False) as gateway:
+        answer = await gateway.get(f"/v1/klines?symbol={SYMBOL}&interval=1d&limit=100&startTime=0")
+    days = [one for one in answer.json()["klines"] if one["isClosed"]]
+    assert len(days) >= 59
+    assert days[0]["openTime"] == DAY.open_time(minutes[0].open_time_ms)
 
 
 async def test_two_writers_at_once_lose_nothing(postgres: Server) -> None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.archive.grains import DAY, HOUR
-from gateway.archive.rollups import Aggregates, Rollups, bounds
+from gateway.archive.rollups import Aggregates, Rollups
 from gateway.archive.sqlite import SqliteArchive
+from gateway.archive.sqlite_rollups import SqliteTables, bounds
 from gateway.market.aggregate import aggregate_closed
 from gateway.model.interval import DAY_MS, HOUR_MS, INTERVALS, MINUTE_MS
 from tests.unit.archive.klines import T0, kline, run
@@ -143,7 +144,7 @@ async def test_what_changes_while_it_is_made_is_not_kept(archive: SqliteArchive)
     connection = archive._connection
     known = bounds(connection, 1)
     assert known is not None
-    slow = Rollups(connection, 1, MINUTE, known, skip=False)
+    slow = Rollups(SqliteTables(connection, 1), MINUTE, known, skip=False)
     await archive.write({SERIES: [KLINES[5000]._replace(high="99999.00")]})
     assert len(slow.aggregated(DAY, 100, None, END_MS).klines) == DAYS
     assert kept(archive) == set()
@@ -155,7 +156,8 @@ async def test_a_file_that_cannot_be_written_still_answers(archive: SqliteArchiv
     connection.execute("PRAGMA query_only = ON")
     known = bounds(connection, 1)
     assert known is not None
-    assert len(Rollups(connection, 1, MINUTE, known, skip=False).aggregated(DAY, 9, None, END_MS).klines) == 9
+    rollups = Rollups(SqliteTables(connection, 1), MINUTE, known, skip=False)
+    assert len(rollups.aggregated(DAY, 9, None, END_MS).klines) == 9
     assert kept(archive) == set()
 
 
