@@ -24,7 +24,7 @@ from gateway.archive.files import import_file
 from gateway.archive.sqlite import SqliteArchive
 from gateway.model.interval import MINUTE_MS
 from loadtest.beside import Beside, figures
-from loadtest.deep_archive import FIRST_MS, WINDOW, file_bytes, percentiles, write_csv
+from loadtest.deep_files import FIRST_MS, WINDOW, file_bytes, percentiles, write_csv
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
