@@ -175,7 +175,7 @@ class PostgresArchive:
         async with self._connection() as connection:
             size: int = await connection.fetchval(
                 "SELECT (pg_total_relation_size('archive_series') + pg_total_relation_size('archive_blocks')"
-                " + pg_total_relation_size('archive_fresh'))::bigint"
+                " + pg_total_relation_size('archive_fresh') + pg_total_relation_size('archive_rollups'))::bigint"
             )
         return size
 
