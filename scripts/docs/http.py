@@ -15,8 +15,8 @@ from scripts.docs.schemas import example, resolved, shape
 HOST = "http://127.0.0.1:8000"
 
 INTRO = """\
-A gateway serves this description, with its own symbols and limits, at `/v1/openapi.json`. The routes of Binance's REST
-API and of TradingView's UDF are those of their own documents: see [Dialects, libraries, bots](../docs/clients.md)."""
+A gateway serves this description, with its own symbols and limits, at `/v1/openapi.json`. What Binance's REST API and
+TradingView's UDF are for is in [Dialects, libraries, bots](../docs/clients.md)."""
 
 
 def http() -> str:
