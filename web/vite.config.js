@@ -108,6 +108,8 @@ export default defineConfig({
       // The page's own files are exercised by the browser tests; everything without a document is measured here.
       include: [
         "src/page/{format,gaps,indicators,network,outage,preferences,zone,geometry,past,route,precision,view,journal,order,sparkline}.ts",
+        "src/try/{choice,describe,dialects,event-stream,frames,pretty}.ts",
+        "src/try/code/*.ts",
       ],
       thresholds: { lines: 100, functions: 100, branches: 100, statements: 100 },
     },
