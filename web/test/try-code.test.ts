@@ -1,7 +1,7 @@
 // The programs that the playground writes: every one of TypeScript compiles. Python and curl run in tests/browser.
 
 import { expect, test } from "vitest";
-import { type Choice, DIALECTS, FOLLOWED, LANGUAGES, type Language } from "../src/try/choice";
+import { type Choice, DIALECTS, FOLLOWED, LANGUAGES, type Language, parseChoice } from "../src/try/choice";
 import { code } from "../src/try/code";
 import { languageName } from "../src/try/code/text";
 import { compile } from "./compile.mjs";
@@ -47,6 +47,11 @@ test("what a shell reads is one word, whatever the symbol", () => {
   expect(code(choice, PLACE)).toContain(
     `echo '{"op":"subscribe","id":1,"channels":["kline:A'\\''B;$(x):1m"],"history":3}' | `,
   );
+});
+
+test("websocat is given its header in one word: it takes all that follows for headers otherwise", () => {
+  const choice: Choice = { ...parseChoice("#binance"), language: "shell" };
+  expect(code(choice, { ...PLACE, token: true })).toMatch(/^websocat -n -H="Authorization: Bearer \$KLINE_TOKEN" 'ws:/);
 });
 
 test("languages are called by what they use for the dialect", () => {

@@ -11,7 +11,8 @@ export function shell(choice: Choice, place: Place): string {
   if (kind === "events") return lines(`curl -N${header} ${word(url)}`);
   if (kind === "http") return lines(...urls.map((each) => `curl${header} ${word(each)}`));
   const protocol = subprotocol === null ? "" : ` --protocol ${subprotocol}`;
-  const listen = `websocat -n${protocol}${header} ${word(url)}`;
+  // Without the sign websocat takes the address for another header.
+  const listen = `websocat -n${protocol}${header.replace("-H ", "-H=")} ${word(url)}`;
   const [command] = first;
   const beside =
     choice.dialect === "binance"
