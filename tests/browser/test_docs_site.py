@@ -42,7 +42,7 @@ def test_search_finds_a_setting(site: str, open_page: OpenPage) -> None:
 def test_it_is_dark_where_the_system_is(site: str, open_page: OpenPage) -> None:
     looks = {}
     for scheme in ("light", "dark"):
-        page = open_page(f"{site}how-to/redis/", scheme=scheme)
+        page = open_page(f"{site}in-depth/redis/", scheme=scheme)
         looks[scheme] = page.evaluate(BACKGROUND)
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
         assert page.evaluate("document.querySelectorAll('pre code').length") > 0
