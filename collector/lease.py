@@ -14,6 +14,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from collector import script
+from gateway.redis.tasks import raise_if_cancelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -56,6 +57,7 @@ class Lease:
                 self.holder = holder
                 return
             # Its holder may give it back before its time.
+            raise_if_cancelled()
             await asyncio.sleep(min(_LOOK_S, left_ms / 1000) if left_ms > 0 else _LOOK_S)
 
     async def keep(self) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError, ResponseError
@@ -20,7 +19,8 @@ from collector.events import KlineEvent
 from collector.lease import Lease, LeaseLost
 from collector.outbox import Outbox
 from collector.unstored import Unstored
-from gateway.redis.tasks import run_together
+from collector.write_counts import WriteCounts
+from gateway.redis.tasks import raise_if_cancelled, run_together
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -45,18 +45,6 @@ _LAST_WRITE_S = 3.0
 
 STANDBY_MS = 300_000
 """A standby keeps the closed klines of so long: the holder of the lease has stored all that are older."""
-
-
-@dataclass(slots=True)
-class WriteCounts:
-    """Since the start."""
-
-    commands: int = 0
-    """Sent to Redis, those inside of scripts included: what hosted Redis bills."""
-    sent_bytes: int = 0
-    events: int = 0
-    closed: int = 0
-    failures: int = 0
 
 
 class StoreEmptied(Exception):
@@ -88,7 +76,8 @@ class Writer:
         self._composer = Composer(contract, rates)
         self._now_s = now_s
         self._retry_s = retry_s
-        self._outbox = Outbox(Unstored(rates.store_every, rates.late_s))
+        self.outbox = Outbox(Unstored(rates.store_every, rates.late_s))
+        """What waits; to be cleared of what turns out to be written already."""
         self._news = asyncio.Event()
         # Wakes a flush that waits for its time.
         self._early = asyncio.Event()
@@ -100,27 +89,22 @@ class Writer:
     @property
     def waiting_closed(self) -> int:
         """Closed klines that are not written yet."""
-        return self._outbox.closed
+        return self.outbox.closed
 
     @property
     def standby(self) -> bool:
         """Whether another collector writes."""
         return self._standby
 
-    @property
-    def outbox(self) -> Outbox:
-        """What waits; to be cleared of what turns out to be written already."""
-        return self._outbox
-
     def put(self, event: MarketEvent) -> None:
         """Write an event as soon as its turn comes."""
-        self._outbox.put(event)
+        self.outbox.put(event)
         if isinstance(event, KlineEvent) and event.kline.closed:
             if self._closed_s <= self._flush_s:
                 self._closed_s = self._now_s()
                 self._early.set()
             if self._standby:
-                self._outbox.forget_old(STANDBY_MS)
+                self.outbox.forget_old(STANDBY_MS)
         self._news.set()
 
     def store_all(self) -> None:
@@ -151,7 +135,7 @@ class Writer:
             except (RedisError, OSError) as error:
                 self.counts.failures += 1
                 if self.connected.is_set() or not failures:
-                    logger.warning("redis unavailable error=%s waiting_closed=%d", error, self._outbox.closed)
+                    logger.warning("redis unavailable error=%s waiting_closed=%d", error, self.outbox.closed)
             except asyncio.CancelledError:
                 await self._end()
                 raise
@@ -182,6 +166,7 @@ class Writer:
             return
         try:
             await self._send_as_holder(self._composer.renewals(series, self._now_s()))
+            raise_if_cancelled()
         except LeaseLost:
             pass
         except (RedisError, OSError) as error:
@@ -194,6 +179,12 @@ class Writer:
 
     async def send(self, commands: Sequence[Command]) -> list[Any]:
         """Run commands in one round trip; raises `RedisError` or `OSError`."""
+        answers = await self._send(commands)
+        raise_if_cancelled()
+        return answers
+
+    async def _send(self, commands: Sequence[Command]) -> list[Any]:
+        # An answer that came together with a cancellation is an answer: what was written must not be written again.
         self.counts.commands += len(commands)
         answers = await self._redis.execute_all(commands) if commands else []
         for answer in answers:
@@ -207,16 +198,17 @@ class Writer:
         self._standby = True
         await lease.acquire()
         self._standby = False
-        logger.info("lease acquired: this collector writes waiting_closed=%d", self._outbox.closed)
+        logger.info("lease acquired: this collector writes waiting_closed=%d", self.outbox.closed)
 
     async def _write(self) -> None:
-        if len(self._outbox):
+        if len(self.outbox):
             # What an outage has left.
             self._news.set()
         while True:
             await self._news.wait()
             await self._wait_for_turn()
             await self.flush()
+            raise_if_cancelled()
 
     async def _wait_for_turn(self) -> None:
         while not self._store_all:
@@ -247,14 +239,14 @@ class Writer:
         self._flush_s = self._now_s()
         self._news.clear()
         # What comes meanwhile waits for its own turn: with a slow server this flush would never end.
-        left = len(self._outbox)
-        while left > 0 or (everything and len(self._outbox.unstored)):
-            batch = self._outbox.take(min(_BATCH, max(0, left)))
+        left = len(self.outbox)
+        while left > 0 or (everything and len(self.outbox.unstored)):
+            batch = self.outbox.take(min(_BATCH, max(0, left)))
             left = left - sum(map(len, batch)) if any(batch) else 0
             await self._write_batch(batch, everything=everything)
 
     async def _write_batch(self, batch: Batch, *, everything: bool) -> None:
-        unstored, now_s = self._outbox.unstored, self._now_s()
+        unstored, now_s = self.outbox.unstored, self._now_s()
         unstored.add(batch.closed, now_s)
         due = unstored.take(now_s, everything=everything)
         stores, publishes, full = self._composer.compose(batch, due, now_s)
@@ -267,7 +259,7 @@ class Writer:
             for commands in steps:
                 kept_whole += await self._send_as_holder(commands)
         except BaseException:
-            self._outbox.give_back(batch)
+            self.outbox.give_back(batch)
             unstored.give_back(due, now_s)
             self._removals = [*removals, *self._removals]
             raise
@@ -281,10 +273,10 @@ class Writer:
 
     async def _require_klines(self, keys: Sequence[str | int], written: int) -> None:
         """Raise `StoreEmptied` where a series that should be full has no more than was just written."""
-        (size,) = await self.send([("ZCARD", keys[0])])
+        (size,) = await self._send([("ZCARD", keys[0])])
         if size <= written:
             # What was just written must not pass for the whole of its series.
-            await self.send([("DEL", key) for key in keys])
+            await self._send([("DEL", key) for key in keys])
             raise StoreEmptied(keys[0])
 
     async def _send_as_holder(self, commands: Sequence[Command]) -> list[str | int]:
@@ -294,26 +286,26 @@ class Writer:
         Redis takes the lease away with the rest.
         """
         if self.lease is None:
-            answers = await self.send(commands)
+            answers = await self._send(commands)
             removals = zip(commands, answers, strict=True)
             return [command[1] for command, gone in removals if command[0] == "ZREMRANGEBYRANK" and gone == 0]
         for command, count in script.calls(
             commands, lease_key=self.lease.key, holder=self.lease.holder, max_bytes=_SCRIPT_MAX_BYTES
         ):
             try:
-                await self.send([command])
+                await self._send([command])
             except ResponseError as error:
                 if script.FENCED in str(error):
                     raise LeaseLost from error
                 raise
-            # `send` has counted the call.
+            # `_send` has counted the call.
             self.counts.commands += count - 1
         return []
 
     async def _send_script(self, commands: Sequence[Command]) -> list[Any]:
         """Run one of the lease's scripts, each of which runs two commands at the most."""
         self.counts.commands += 2
-        return await self.send(commands)
+        return await self._send(commands)
 
     async def _end(self) -> None:
         """Write what waits, and give the lease back. A standby has nothing to write."""
@@ -326,4 +318,4 @@ class Writer:
                 if self.lease is not None:
                     await self.lease.release()
         except (LeaseLost, RedisError, OSError) as error:
-            logger.warning("not all was written at the end error=%s waiting_closed=%d", error, self._outbox.closed)
+            logger.warning("not all was written at the end error=%s waiting_closed=%d", error, self.outbox.closed)

@@ -77,7 +77,7 @@ def rows(world: World, symbol: str) -> dict[int, dict[str, float]]:
     return {row[0]: {"time": row[0], **dict(zip(names, map(float, row[1:6]), strict=True))} for row in answer.json()}
 
 
-@pytest.mark.parametrize("library", ["lightweight-charts", "klinecharts"])
+@pytest.mark.parametrize("library", ["lightweight-charts", pytest.param("klinecharts", marks=pytest.mark.long)])
 def test_chart_shows_the_gateways_bars_and_goes_on_with_them(
     library: str, world: World, pages: str, open_page: OpenPage
 ) -> None:

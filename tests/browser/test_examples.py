@@ -72,7 +72,7 @@ def assert_whole(bars: list[dict[str, Any]], world: World) -> None:
     assert closed == [{name: theirs[bar["openTime"]][name] for name in bar} for bar in closed]
 
 
-@pytest.mark.parametrize("library", ["lightweight-charts", "klinecharts"])
+@pytest.mark.parametrize("library", [pytest.param("lightweight-charts", marks=pytest.mark.long), "klinecharts"])
 @pytest.mark.usefixtures("refusals_expected")
 def test_chart_is_filled_followed_and_whole_after_an_outage(library: str, world: World, open_page: OpenPage) -> None:
     page = example(open_page, world, library)

@@ -219,7 +219,10 @@ def test_page_fits_a_phone(world: World, open_page: OpenPage) -> None:
     assert page.texts("#markets") == []
 
 
-@pytest.mark.parametrize(("scheme", "ground"), [("dark", "rgb(11, 14, 20)"), ("light", "rgb(255, 255, 255)")])
+@pytest.mark.parametrize(
+    ("scheme", "ground"),
+    [("dark", "rgb(11, 14, 20)"), pytest.param("light", "rgb(255, 255, 255)", marks=pytest.mark.long)],
+)
 def test_page_follows_the_colour_scheme(world: World, open_page: OpenPage, scheme: str, ground: str) -> None:
     page = open_page(f"{world.url}#{market_of(world)}/1m", scheme=scheme)
     page.shows(market_of(world), "1m")

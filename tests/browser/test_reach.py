@@ -23,7 +23,11 @@ PHONE = {"width": 390, "height": 844}
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("dark", {"scheme": "dark"}), ("light", {"scheme": "light"}), ("phone", PHONE)],
+    [
+        ("dark", {"scheme": "dark"}),
+        pytest.param("light", {"scheme": "light"}, marks=pytest.mark.long),
+        ("phone", PHONE),
+    ],
     ids=["dark", "light", "phone"],
 )
 def test_axe_finds_nothing_serious(name: str, options: dict[str, object], world: World, open_page: OpenPage) -> None:

@@ -128,7 +128,7 @@ def test_prefetch_can_be_switched_off(busy_world: World, open_page: OpenPage) ->
     assert page.state()["cache"]["prefetched"] == before
 
 
-@pytest.mark.parametrize(("name", "size"), [("usual", {}), ("all_visible", TALL)])
+@pytest.mark.parametrize(("name", "size"), [("usual", {}), pytest.param("all_visible", TALL, marks=pytest.mark.long)])
 def test_page_stays_smooth_while_a_hundred_markets_tick(
     name: str, size: dict[str, int], busy_world: World, open_page: OpenPage, note: Note
 ) -> None:

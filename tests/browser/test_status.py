@@ -29,7 +29,9 @@ def until_level(page: Page, level: str) -> None:
     page.until(f"{LEVEL} === '{level}'")
 
 
-@pytest.mark.parametrize("look", [{"scheme": "dark"}, {"scheme": "light", "width": 390, "height": 844}])
+@pytest.mark.parametrize(
+    "look", [{"scheme": "dark"}, pytest.param({"scheme": "light", "width": 390, "height": 844}, marks=pytest.mark.long)]
+)
 def test_it_says_that_users_get_fresh_data_and_shows_the_numbers(
     world: World, open_page: OpenPage, look: dict[str, object]
 ) -> None:
@@ -81,7 +83,9 @@ def test_a_token_is_asked_for_and_kept_for_the_tab(guarded_world: World, open_pa
     assert page.texts("#locked") == []
 
 
-@pytest.mark.parametrize("look", [{"scheme": "light"}, {"scheme": "dark", "width": 390, "height": 844}])
+@pytest.mark.parametrize(
+    "look", [pytest.param({"scheme": "light"}, marks=pytest.mark.long), {"scheme": "dark", "width": 390, "height": 844}]
+)
 def test_several_workers_are_shown_as_one_and_each_by_itself(
     world_of_two: World, open_page: OpenPage, look: dict[str, object]
 ) -> None:

@@ -170,7 +170,7 @@ def test_the_address_keeps_the_choice(world: World, open_page: OpenPage) -> None
 
 @pytest.mark.parametrize(
     "options",
-    [{"scheme": "dark"}, {"scheme": "light"}, {"width": 320, "height": 640}],
+    [{"scheme": "dark"}, pytest.param({"scheme": "light"}, marks=pytest.mark.long), {"width": 320, "height": 640}],
     ids=["dark", "light", "phone"],
 )
 def test_axe_finds_nothing_and_it_fits(options: dict[str, object], world: World, open_page: OpenPage) -> None:

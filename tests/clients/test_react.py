@@ -66,6 +66,7 @@ def test_terminal_shows_all_markets_and_four_charts(world: World, browser: Brows
     assert page.problems() == []
 
 
+@pytest.mark.long
 def test_terminal_on_a_phone_shows_charts_or_watchlist(world: World, browser: Browser) -> None:
     page = opened(browser, world, "terminal/index.html", width=390, height=844)
     page.until(f"document.querySelectorAll('.panel canvas').length >= 4 && {LIVE}")

@@ -279,6 +279,7 @@ async def test_data_that_stops_alerts_until_it_is_back(redis_server: EmbeddedSer
         assert watching.seen == OF_SILENCE
 
 
+@pytest.mark.long
 async def test_messages_that_cannot_be_used_alert_until_they_end(redis_server: EmbeddedServer, tmp_path: Path) -> None:
     async with watched(redis_server, tmp_path) as world:
         collector, watching = world.collector, world.watching
@@ -299,6 +300,7 @@ async def test_messages_that_cannot_be_used_alert_until_they_end(redis_server: E
         assert watching.seen == OF_MESSAGES
 
 
+@pytest.mark.long
 async def test_load_alerts_until_it_ends(redis_server: EmbeddedServer, tmp_path: Path) -> None:
     async with watched(redis_server, tmp_path) as world:
         reader, watching = world.reader, world.watching

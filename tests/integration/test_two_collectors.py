@@ -105,7 +105,7 @@ async def collectors() -> AsyncIterator[tuple[Collectors, httpx.AsyncClient]]:
 @pytest.mark.early
 @pytest.mark.timeout(150)
 @pytest.mark.parametrize(
-    "ends", ["frozen", *(pytest.param(name, marks=pytest.mark.long) for name in ("killed", "terminated"))]
+    "ends", ["killed", *(pytest.param(name, marks=pytest.mark.long) for name in ("frozen", "terminated"))]
 )
 async def test_the_standby_takes_over_and_no_kline_is_missing_or_doubled(ends: str) -> None:
     async with collectors() as (both, exchange):
