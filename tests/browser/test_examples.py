@@ -90,6 +90,7 @@ def test_chart_is_filled_followed_and_whole_after_an_outage(library: str, world:
     assert_whole(page.evaluate(BARS), world)
 
 
+@pytest.mark.long
 def test_react_hook_follows_the_market_that_is_chosen(world: World, open_page: OpenPage) -> None:
     page = example(open_page, world, "react")
     page.until("document.querySelector('#status')?.innerText === 'green'")

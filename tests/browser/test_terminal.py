@@ -35,7 +35,7 @@ PRICED_CHARTS = "[...document.querySelectorAll('.price')].filter(price => !price
 KINDS = (("kline", ":1m"), ("ticker", ""))
 PRICED = "![...document.querySelectorAll('.watchlist li, .price')].some(row => row.innerText.includes('…'))"
 LEVELS = f"[...{STATUS}.querySelectorAll('li')].map(change => change.dataset.level).reverse()"
-AGE = f"Number({STATUS}.querySelector('[data-age]').dataset.age)"
+AGE = f"Number({STATUS}.querySelector('[data-age]')?.dataset.age ?? 0)"
 RECORD_COMMANDS = """(() => {
   window.commands = [];
   const { send } = WebSocket.prototype;
@@ -116,6 +116,7 @@ def test_status_tells_a_lost_redis_and_a_lost_gateway_and_what_was_before(
     assert page.axe() == []
 
 
+@pytest.mark.long
 def test_one_retry_brings_all_charts_and_nothing_is_subscribed_to_twice(browser: Browser, examples: Path) -> None:
     new, known = ("SOLUSDT", "XRPUSDT"), 2
     with World(symbols=known) as world:

@@ -31,6 +31,7 @@ GREEN = """
 """Whether a candle in the chart library's colour for a rising one is on the screen."""
 
 
+@pytest.mark.long
 def test_the_tutorial_ends_with_a_live_chart(world: World, open_page: OpenPage, tmp_path: Path) -> None:
     modules = tmp_path / "node_modules"
     modules.mkdir()
