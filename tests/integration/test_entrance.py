@@ -461,7 +461,8 @@ class TestConnectionLimits:
         }
 
         async def flooded(address: str) -> int:
-            """Connect from an address and flood until disconnected: the close code, or the status of the refusal."""
+            """Connect from an address and flood until disconnected: the close code, 0 where none arrived, or the status
+            of the refusal."""
             try:
                 async with connect(up.address.replace("http", "ws") + STREAM, proxy=None, **at(address)) as socket:
                     for _ in range(200):
@@ -484,7 +485,8 @@ class TestConnectionLimits:
             assert await refusals(up, "address_rate") == 3
             assert (await handshake(up, **at("203.0.113.2")))[0] == 101
             if flood == "pings":
-                assert [await flooded("203.0.113.99") for _ in range(4)] == [code] * 4
+                # Not refused, but cut; one that goes on sending may lose the close frame to the reset.
+                assert {await flooded("203.0.113.99") for _ in range(4)} <= {code, 0}
 
     async def test_only_trusted_proxies_may_set_the_client_address(
         self, redis_server: EmbeddedServer, publisher: Publisher
