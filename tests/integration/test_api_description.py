@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from jsonschema import Draft202012Validator
 from starlette.routing import Mount, Route
 
 from gateway.app import Gateway
 from gateway.config import Config
 from gateway.http.documents import openapi_document
 from tests.integration.bots import INTERVALS, SYMBOLS, WAIT_S, running
+from tests.openapi import described, violations
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -89,9 +89,9 @@ def paths(routes: Iterable[BaseRoute]) -> Iterator[str]:
 
 def test_every_route_for_programs_is_described() -> None:
     gateway = Gateway(Config())
-    described = {path for path, methods in openapi_document(gateway.rules, "1")["paths"].items() if "get" in methods}
+    known = {path for path, methods in openapi_document(gateway.rules, "1")["paths"].items() if "get" in methods}
     served = {path for path in paths(gateway.app.routes) if path != "/" and not path.startswith(PAGES)}
-    assert served - UNDESCRIBED == described
+    assert served - UNDESCRIBED == known
 
 
 async def test_answers_are_as_described() -> None:
@@ -112,15 +112,12 @@ async def check(http: httpx.AsyncClient, document: dict[str, Any], url: str, sta
     answer = await http.get(url)
     if answer.status_code != status:
         return [f"{url}: {answer.status_code} {answer.text[:200]}"]
-    described = document["paths"][url.partition("?")[0]]["get"]["responses"][str(status)]
-    if reference := described.get("$ref"):
-        described = document["components"]["responses"][reference.rpartition("/")[2]]
+    schemas = described(document, url.partition("?")[0], "get", status)
     kind = answer.headers["content-type"].partition(";")[0]
-    if kind not in described["content"]:
+    if kind not in schemas:
         return [f"{url}: {kind} is not described"]
     value = answer.json() if kind == "application/json" else answer.text
-    schema = {"components": document["components"], **described["content"][kind]["schema"]}
-    return [f"{url}: {error.message[:300]}" for error in Draft202012Validator(schema).iter_errors(value)]
+    return [f"{url}: {problem[:300]}" for problem in violations(schemas[kind], value)]
 
 
 @pytest.mark.parametrize("path", ["/api/v3/klines", "/udf/history"])

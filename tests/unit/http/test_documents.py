@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from gateway.config import DialectsConfig
 from gateway.http.documents import openapi_document
 from gateway.model.symbol import DEFAULT_SYMBOL_PATTERN
 from gateway.model.ticker import Ticker
+from tests.openapi import described, violations
 from tests.unit.history.stage import T0, Stage, forming, stage
 from tests.unit.http.client import client, rules
 
@@ -21,12 +21,8 @@ NATIVE = "/v1/klines?symbol=BTCUSDT&interval=1m"
 
 def errors(answer: dict[str, Any], path: str, method: str, status: int) -> list[str]:
     """What the schema for this answer has against it."""
-    text = openapi_document(rules(), "1.2.3")
-    response = text["paths"][path][method]["responses"][str(status)]
-    if reference := response.get("$ref"):
-        response = text["components"]["responses"][reference.rpartition("/")[2]]
-    schema = {"components": text["components"], **response["content"]["application/json"]["schema"]}
-    return [error.message for error in Draft202012Validator(schema).iter_errors(answer)]
+    schemas = described(openapi_document(rules(), "1.2.3"), path, method, status)
+    return violations(schemas["application/json"], answer)
 
 
 def set_up() -> Stage:
