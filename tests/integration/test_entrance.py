@@ -486,7 +486,9 @@ class TestConnectionLimits:
             assert (await handshake(up, **at("203.0.113.2")))[0] == 101
             if flood == "pings":
                 # Not refused, but cut; one that goes on sending may lose the close frame to the reset.
-                assert {await flooded("203.0.113.99") for _ in range(4)} <= {code, 0}
+                ends = [await flooded("203.0.113.99") for _ in range(4)]
+                assert code in ends
+                assert set(ends) <= {code, 0}
 
     async def test_only_trusted_proxies_may_set_the_client_address(
         self, redis_server: EmbeddedServer, publisher: Publisher
