@@ -111,9 +111,9 @@ class EncodedKlines:
     def __len__(self) -> int:
         return len(self.klines)
 
-    def with_memory(self, memory: tuple[Kline, ...], klines_max: int) -> EncodedKlines:
+    def with_memory(self, memory: tuple[Kline, ...], klines_max: int, interval: Interval) -> EncodedKlines:
         """These klines merged with the newest closed ones in memory, the last `klines_max` of them; itself where that
-        changes nothing."""
+        changes nothing. A hole that these have stays one until memory fills it."""
         if memory == self.from_memory:
             return self
         rows = self.klines.rows()
@@ -126,6 +126,7 @@ class EncodedKlines:
         merged = self._copy(klines, open_times_ms, self._encode)
         merged.complete = self.complete and not first
         merged.from_memory = memory
+        merged._hole = (merged._find_hole(interval, self.hole_after(interval)),)
         merged._take_over(self, first, kept, newest)
         for encode, other in self._other_encodings.items():
             also = merged._other_encodings[encode] = merged._copy(klines, open_times_ms, encode)
@@ -146,15 +147,17 @@ class EncodedKlines:
         `None` where they do.
         """
         if self._hole is None:
-            self._hole = (self._find_hole(interval),)
+            self._hole = (self._find_hole(interval, None),)
         return self._hole[0]
 
-    def _find_hole(self, interval: Interval) -> int | None:
-        if not self.from_memory:
-            return None
-        stored = self.index_range(None, self.from_memory[0].open_time_ms - 1)[1]
-        if stored and interval.next_open(self.open_times_ms[stored - 1]) < self.from_memory[0].open_time_ms:
-            return self.open_times_ms[stored - 1]
+    def _find_hole(self, interval: Interval, known_ms: int | None) -> int | None:
+        """The hole before those in memory, else the one of before these were merged in (`known_ms`), if it is left."""
+        opens_ms = self.open_times_ms
+        ends_ms = [self.from_memory[0].open_time_ms - 1] if self.from_memory else []
+        for end_ms in (*ends_ms, *(() if known_ms is None else (known_ms,))):
+            after = self.index_range(None, end_ms)[1]
+            if 0 < after < len(self) and interval.next_open(opens_ms[after - 1]) < opens_ms[after]:
+                return opens_ms[after - 1]
         return None
 
     def index_range(self, start_ms: int | None, end_ms: int | None) -> tuple[int, int]:

@@ -202,7 +202,7 @@ class History:
             lambda: self._reader.range(symbol, interval, limit, start_ms, end_ms),
         )
         memory = self._reader.memory(symbol, interval)
-        return Lookup(older.with_memory(memory, len(older) + len(memory)), cached=False, stale=False)
+        return Lookup(older.with_memory(memory, len(older) + len(memory), interval), cached=False, stale=False)
 
     def _cached(
         self,
@@ -266,8 +266,8 @@ class History:
         limit: int,
     ) -> Lookup[EncodedKlines]:
         """The same with the closed klines in memory, which go into the cache too."""
-        merged = lookup.value.with_memory(self._reader.memory(symbol, interval), limit)
-        # Not cached with a hole: once the next closed kline is in memory, the hole could not be seen any more.
+        merged = lookup.value.with_memory(self._reader.memory(symbol, interval), limit, interval)
+        # Not cached with a hole: the store is asked for it, and that at once.
         if merged is lookup.value:
             return lookup
         if merged.hole_after(interval) is None:

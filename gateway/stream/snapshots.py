@@ -161,7 +161,7 @@ class Snapshots:
     def _joined(self, stored: EncodedKlines, series: Series) -> EncodedKlines:
         memory = tuple(series.closed)
         # Nothing is cut off: older klines may come before them.
-        return stored.with_memory(memory, len(stored) + len(memory))
+        return stored.with_memory(memory, len(stored) + len(memory), series.interval)
 
     def _in_memory(self, series: Series) -> EncodedKlines:
         """The closed klines in memory."""

@@ -17,6 +17,8 @@ from tests.unit.history.stage import bar, bars, numbers, open_ms
 if TYPE_CHECKING:
     from gateway.model.kline import Kline
 
+MINUTE = INTERVALS["1m"]
+
 
 class Encoder:
     def __init__(self) -> None:
@@ -50,7 +52,7 @@ def test_merged_klines_have_the_same_text_as_encoding_all_of_them(
     before = encoded(bars(0, stored_last))
     before.text(0, 1)
     memory = [bar(memory_first + step, event_time_ms=1) for step in range(memory_count)]
-    after = before.with_memory(tuple(memory), most)
+    after = before.with_memory(tuple(memory), most, MINUTE)
     assert len(after) <= max(most, len(before))
     assert after.text(0, len(after)) == fresh(list(after.klines))
 
@@ -59,26 +61,26 @@ def test_only_the_new_kline_is_encoded() -> None:
     encode = Encoder()
     before = EncodedKlines(bars(0, 9), True, encode)
     before.text(0, 10)
-    after = before.with_memory((bar(10),), 10)
+    after = before.with_memory((bar(10),), 10, MINUTE)
     assert numbers(after.klines) == list(range(1, 11))
     after.text(0, 10)
     assert encode.calls == 11
 
 
 def test_the_same_memory_again_changes_nothing() -> None:
-    one = encoded(bars(0, 3)).with_memory((bar(4),), 500)
-    assert one.with_memory((bar(4),), 500) is one
+    one = encoded(bars(0, 3)).with_memory((bar(4),), 500, MINUTE)
+    assert one.with_memory((bar(4),), 500, MINUTE) is one
 
 
 def test_a_correction_in_memory_replaces_the_stored_kline() -> None:
     corrected = bar(3, close="42.00", event_time_ms=1)
-    assert encoded(bars(0, 3)).with_memory((corrected,), 500).klines[-1] == corrected
+    assert encoded(bars(0, 3)).with_memory((corrected,), 500, MINUTE).klines[-1] == corrected
 
 
 def test_klines_beyond_the_maximum_are_dropped_and_make_it_incomplete() -> None:
-    assert encoded(bars(0, 3)).with_memory((bar(4),), 5).complete
-    assert not encoded(bars(0, 3)).with_memory((bar(4),), 4).complete
-    assert not encoded(bars(0, 3), complete=False).with_memory((bar(4),), 5).complete
+    assert encoded(bars(0, 3)).with_memory((bar(4),), 5, MINUTE).complete
+    assert not encoded(bars(0, 3)).with_memory((bar(4),), 4, MINUTE).complete
+    assert not encoded(bars(0, 3), complete=False).with_memory((bar(4),), 5, MINUTE).complete
 
 
 @pytest.mark.parametrize(
@@ -97,8 +99,31 @@ def test_klines_beyond_the_maximum_are_dropped_and_make_it_incomplete() -> None:
 def test_a_hole_is_where_memory_does_not_continue_the_stored_klines(
     stored: list[Kline], memory: list[Kline], after: int | None
 ) -> None:
-    joined = encoded(stored).with_memory(tuple(memory), 500)
-    assert joined.hole_after(INTERVALS["1m"]) == (None if after is None else open_ms(after))
+    joined = encoded(stored).with_memory(tuple(memory), 500, MINUTE)
+    assert joined.hole_after(MINUTE) == (None if after is None else open_ms(after))
+
+
+@pytest.mark.parametrize(
+    ("later", "after"),
+    [
+        ([bars(6, 7)], 3),
+        ([bars(6, 7), bars(7, 8)], 3),
+        ([bars(6, 7), [bar(9)]], 7),
+        ([[*bars(4, 6)]], None),
+        ([bars(6, 7), bars(4, 7)], None),
+    ],
+    ids=["moves on", "moves on twice", "a second one", "filled", "filled later"],
+)
+def test_a_hole_stays_one_when_memory_moves_on(later: list[list[Kline]], after: int | None) -> None:
+    joined = encoded(bars(0, 3)).with_memory(tuple(bars(5, 6)), 500, MINUTE)
+    for memory in later:
+        joined = joined.with_memory(tuple(memory), 500, MINUTE)
+    assert joined.hole_after(MINUTE) == (None if after is None else open_ms(after))
+
+
+def test_a_hole_before_what_is_kept_is_none() -> None:
+    joined = encoded(bars(0, 3)).with_memory(tuple(bars(5, 6)), 500, MINUTE)
+    assert joined.with_memory(tuple(bars(6, 7)), 3, MINUTE).hole_after(MINUTE) is None
 
 
 def test_prefixes_are_counted_and_those_beyond_the_bound_are_made_again() -> None:
@@ -134,7 +159,7 @@ def test_another_encoding_is_kept_and_merging_encodes_only_the_new_kline_again()
     before = encoded(bars(0, 9))
     assert before.encoded_by(encode) is before.encoded_by(encode)
     assert before.encoded_by(encode).text(0, 10) == fresh(bars(0, 9))
-    after = before.with_memory((bar(10),), 10)
+    after = before.with_memory((bar(10),), 10, MINUTE)
     assert after.encoded_by(encode).text(0, 10) == fresh(bars(1, 10))
     assert encode.calls == 11
 
@@ -143,7 +168,7 @@ def test_merging_does_not_encode_a_dialect_that_nobody_has_read() -> None:
     encode = Encoder()
     before = encoded(bars(0, 9))
     before.encoded_by(encode)
-    assert before.with_memory((bar(10),), 500).encoded_by(encode).text(10, 11) == fresh([bar(10)])
+    assert before.with_memory((bar(10),), 500, MINUTE).encoded_by(encode).text(10, 11) == fresh([bar(10)])
     assert encode.calls == 11
 
 
