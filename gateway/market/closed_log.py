@@ -10,7 +10,7 @@ from gateway.market.rewrites import Rewrites
 from gateway.model.kline import rank
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from gateway.market.change import Change
     from gateway.model.kline import Kline
@@ -27,7 +27,8 @@ class ClosedLog:
     def __init__(self, size: int) -> None:
         self._ring: deque[Kline] = deque(maxlen=size)
         self.end = self.noted_end = 0
-        """`noted_end`: the end that longer klines have been built with, or will be. The market sets it."""
+        """`noted_end`: the end that longer klines have been built with, or will be; -1: with less than is held now. The
+        market sets it."""
         self.begin_ms = 0
         """Open time of the first kline that may still close before the oldest one held; 0: none. The series sets it."""
         self.rewrites = Rewrites()
@@ -54,6 +55,17 @@ class ClosedLog:
     def since_ms(self) -> int:
         """Open time of the oldest kline that belongs here, held or missing; 0 while there is none."""
         return self.begin_ms or self.first_open_time_ms
+
+    def prepend(self, klines: Iterable[Kline]) -> int:
+        """Put those of ascending klines that open before all that are held in front of them, the last ones that there
+        is room for; returns the open time of the last of them, 0 without any. No reader is owed them."""
+        before = [kline for kline in klines if kline.open_time_ms < self.first_open_time_ms]
+        room = self.size - len(self._ring)
+        if not before or not room:
+            return 0
+        self._ring.extendleft(reversed(before[-room:]))
+        self.noted_end = -1
+        return before[-1].open_time_ms
 
     def append(self, kline: Kline) -> None:
         assert self.last is None or kline.open_time_ms > self.last.open_time_ms

@@ -100,6 +100,5 @@ class KlinesInOrder:
         if closed.start > self._known_end or 0 < self._waiting_ms < closed.first_open_time_ms:
             return True
         told = {kline.open_time_ms for kline in self.log}
-        return any(
-            self._start_ms <= kline.open_time_ms < self.next_ms and kline.open_time_ms not in told for kline in closed
-        )
+        start_ms = max(self._start_ms, self.series.baseline_ms + 1)
+        return any(start_ms <= kline.open_time_ms < self.next_ms and kline.open_time_ms not in told for kline in closed)

@@ -107,6 +107,11 @@ class Series:
         """Whether the store has been read since the source has reached this open time."""
         return open_time_ms <= self._verified_ms
 
+    @property
+    def was_read(self) -> bool:
+        """Whether stored klines have been read."""
+        return self._verified_ms > 0
+
     def follow(self) -> None:
         """All that was there has been read: what closes from now on is no kline of the past."""
         self._followed_ms = 0
@@ -224,6 +229,7 @@ class Series:
 
     def reseed(self, klines: list[Kline], now_ms: int) -> Change:
         """Apply the store's closed klines, ascending. What the store lacked when it was asked does not exist."""
+        was_read = self.was_read
         confirmed_ms, known_ms = self._asked_ms
         self._asked_ms = math.inf, math.inf
         # Prices of a kline do not prove that the source has closed, and stored, the one before.
@@ -233,6 +239,10 @@ class Series:
         known = [state.open_time_ms for state in self._states if state.open_time_ms <= known_ms]
         self._read_ms = max(known, default=self._read_ms)
         change = UNCHANGED
+        if not was_read and (before_ms := self.closed.prepend(klines)):
+            # The feed has brought some before the first read. Those from before them are of the past for everybody.
+            self.baseline_ms = max(self.baseline_ms, before_ms)
+            change = CHANGED
         if klines and self.closed.last is None:
             change = CORRECTED
             seen = (state.open_time_ms for state in self._states if state.source_kline is not None)

@@ -208,3 +208,16 @@ def test_the_longest_klines_cover_a_time_and_holes_are_passed_over() -> None:
     assert cover([minutes, five], T0, at(9)) == [five[0], minutes[5], minutes[6], minutes[7]]
     assert cover([minutes, five], at(2), at(8)) == minutes[2:7]
     assert cover([minutes, five], at(20), at(30)) == []
+
+
+def test_what_came_before_the_first_read_is_not_taken_for_all_there_is() -> None:
+    market = market_of("1m", "5m")
+    market.watch(SYMBOL, 1)
+    market.apply(kline_update(MINUTES[12], SYMBOL, "1m"), at(13))
+    market.take_changes()
+    market.reseed(SYMBOL, "1m", MINUTES[6:13], at(13))
+    market.reseed(SYMBOL, "5m", closed_of("5m")[:2], at(13))
+    assert market.forming(SYMBOL, "5m") == expected("5m", 13)
+    market.apply(kline_update(MINUTES[13], SYMBOL, "1m"), at(14))
+    market.take_changes()
+    assert market.forming(SYMBOL, "5m") == expected("5m", 14)

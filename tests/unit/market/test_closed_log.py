@@ -153,3 +153,21 @@ def test_a_kline_that_is_not_the_newest_repeats_corrects_or_fills() -> None:
 
 def test_a_log_knows_how_many_klines_it_holds_at_most() -> None:
     assert ClosedLog(4).size == 4
+
+
+@pytest.mark.parametrize(
+    ("given", "held"),
+    [([], [5, 6]), ([4], [4, 5, 6]), ([1, 2, 3, 4, 5, 6, 7], [3, 4, 5, 6]), ([6, 7], [5, 6])],
+)
+def test_older_klines_are_put_in_front_and_nobody_is_owed_them(given: list[int], held: list[int]) -> None:
+    log = log_of(5, 6)
+    assert log.prepend(closed_klines(given)) == (kline(4).open_time_ms if 4 in held else 0)
+    assert list(log) == closed_klines(held)
+    assert (log.end, log.since(1), log.since(2)) == (2, closed_klines([6]), [])
+
+
+def test_nothing_is_put_in_front_of_nothing_or_into_a_full_log() -> None:
+    empty, full = log_of(), log_of(5, 6, 7, 8)
+    assert not empty.prepend(closed_klines([1]))
+    assert not full.prepend(closed_klines([1]))
+    assert (list(empty), list(full)) == ([], closed_klines([5, 6, 7, 8]))

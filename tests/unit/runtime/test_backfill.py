@@ -521,7 +521,17 @@ async def test_klines_that_come_before_a_new_series_is_seeded_leave_no_hole(worl
     world.store.later = closed_klines([1, 2, 3, 4, 5])
     await world.settle()
     assert (world.done, opens) == (1, [[2, 3, 4, 5]])
-    assert world.store.limits == [(SEED_KLINES, None), (KLINES_MAX, T0 + MINUTE_MS)]
+    assert world.store.limits == [(SEED_KLINES, None), (KLINES_MAX, T0 + (1 - SEED_KLINES) * MINUTE_MS)]
+
+
+async def test_what_the_feed_brings_ahead_of_the_first_read_is_joined_by_those_before_it(world: World) -> None:
+    world.store.names = {"BTCUSDT"}
+    world.store.klines = closed_klines(range(6))
+    world.market.apply(kline_update(kline(4, closed=True)), T0)
+    world.start_all()
+    await world.settle()
+    assert [(known.open_time_ms - T0) // MINUTE_MS for known in world.series().closed] == [2, 3, 4, 5]
+    assert world.store.limits == [(KLINES_MAX, T0 + (4 - SEED_KLINES) * MINUTE_MS)]
 
 
 @pytest.mark.parametrize("later", [[], [9]], ids=["alone", "with a later one"])
