@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import weakref
 from contextlib import closing, suppress
 from typing import IO, TYPE_CHECKING, Self
 from urllib.parse import quote
@@ -93,7 +94,12 @@ class EmbeddedServer:
         directory: Path | None = None,
         sentinel: str = "",
     ) -> None:
-        self.port = free_port() if port is None else port
+        if port is None:
+            # Held for as long as this object is there, running or not: nobody else's server may take it meanwhile.
+            held = _hold_free_port(_PORTS)
+            port = int(held.getsockname()[1])
+            weakref.finalize(self, held.close)
+        self.port = port
         self.unix_socket = unix_socket
         self._options = dict(options or {})
         self._directory = directory
@@ -259,14 +265,24 @@ class EmbeddedServer:
 
 def free_port(ports: range = _PORTS) -> int:
     """A free port of these; the default is below the range of source ports. Raises `ServerError` without one."""
+    with _hold_free_port(ports) as held:
+        return int(held.getsockname()[1])
+
+
+def _hold_free_port(ports: range) -> socket.socket:
+    """A socket that is bound to a free port, which a server may listen on beside it. Raises `ServerError`."""
     # Of the system's randomness: what seeds `random` in two processes must not make both choose the same port.
     for port in random.SystemRandom().sample(ports, 200):
-        with socket.socket() as probe:
-            # As the server does: closed connections in TIME_WAIT do not occupy a port.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with suppress(OSError):
-                probe.bind((_HOST, port))
-                return port
+        held = socket.socket()
+        try:
+            # Without the option, so that a port that is held, or has connections left, is not free.
+            held.bind((_HOST, port))
+        except OSError:
+            held.close()
+            continue
+        # With it, a server that sets it too may listen on this port, as all of them do.
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        return held
     raise ServerError(f"no free port between {ports.start} and {ports.stop}")
 
 
