@@ -206,10 +206,15 @@ async def test_a_feed_of_the_past_owes_nothing_and_is_read_no_more_than_others(
 ) -> None:
     monkeypatch.setattr(gaps, "WAITS_MS", (40,) * 1000)
     await days.store(*range(600, 500, -1))
+    # Otherwise one would be made of klines, which are read for that.
+    await days.redis.set(f"ticker:{SYMBOL}", f'{{"s":"{SYMBOL}","c":"100"}}')
     async with up(redis_server) as found, client(found) as someone:
         await someone.subscribe(DAYS, history=10)
         await days.publish_noon(500)
-        await until(lambda: found.inside.watch.tracker._source_ms, "a look that knows the time")
+        # What an earlier look has taken for a gap, by this machine's clock, has been asked for by then.
+        watched, asking = found.inside.watch.tracker, found.inside.backfill
+        await until(lambda: watched._source_ms and not watched.open, "a look that knows the time")
+        await until(lambda: not asking.in_progress, "the end of its reads")
         before = await reads(days)
         for ago in range(500, 490, -1):
             await days.store(ago)

@@ -203,7 +203,9 @@ async def test_a_year_of_days_is_answered(postgres: Server, redis_server: Embedd
         redis_server, archive={"url": postgres.url()}, market={"intervals": ("1m", "1d"), "unknown_after_s": 0.0}
     )
     async with serving(config, ready=False) as gateway:
+        await gateway.ready()
         answer = await gateway.get(f"/v1/klines?symbol={SYMBOL}&interval=1d&limit=100&startTime=0")
+    assert answer.status_code == 200, answer.text
     days = [one for one in answer.json()["klines"] if one["isClosed"]]
     assert len(days) >= 59
     assert days[0]["openTime"] == DAY.open_time(minutes[0].open_time_ms)
