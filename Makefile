@@ -44,7 +44,7 @@ help: ## this list
 demo: $(VENV)/demo.stamp page $(if $(wildcard $(VENV)/docs.stamp),$(DOCS)) ## the gateway with a simulated market on http://127.0.0.1:8000; Ctrl-C ends it
 	@$(BIN)/python scripts/foreground.py $(BIN)/gateway demo $(ARGS)
 
-test: ## lint, types, and the tests; LONG=1 adds those that repeat a fault in all its forms
+test: ## lint, types, and the tests; LONG=1 adds those that repeat a fault in all its forms, and coverage
 	$(MAKE) SIDE_BY_SIDE=1 --jobs=3 --output-sync=target lint $(if $(ARGS),,check-units) check-web client-libraries programs
 	$(MAKE) check-python
 
@@ -159,13 +159,18 @@ programs:
 	@scripts/prometheus.sh && scripts/postgres.sh
 
 # Property tests are left to the others: coverage, which is asked of unit tests alone, makes them several times as slow.
+# It makes unit tests twice as slow too: LONG=1.
 SLOW := tests/integration tests/clients tests/browser
 check-units: $(VENV)/dev.stamp
+ifndef LONG
+	$(BIN)/pytest -q -n 2 --dist loadfile $(SLOW:%=--ignore=%) --ignore=tests/property
+else
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -q -n 2 --dist loadfile $(SLOW:%=--ignore=%) --ignore=tests/property
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	$(BIN)/python -m scripts.pure_coverage
+endif
 
 # Tests with real servers wait most of their time, and so run side by side, but for those that want the machine.
 JOBS ?= 5
@@ -189,9 +194,9 @@ check-python: $(VENV)/dev.stamp $(VENV)/collect.stamp page $(DOCS) $(if $(NODE_F
 	scripts/prometheus.sh; scripts/postgres.sh; \
 	if [ -n "$(ARGS)" ]; then $(BIN)/pytest "$$@" $${without:+-m "$$without"} $(ARGS); exit; fi; \
 	without="$${without:+ and $$without}$(if $(LONG),, and not long)"; \
-	$(BIN)/pytest -q -n $(JOBS) --dist loadscope --no-loadscope-reorder --durations=40 "$$@" -m "not alone$$without" tests/property $(SLOW); \
-	$(BIN)/pytest -q -n 2 --dist loadscope "$$@" -m "alone and not browser$$without" $(SLOW); \
-	case "$$without" in *'not browser'*) ;; *) $(BIN)/pytest -q "$$@" -m "alone and browser$$without" $(SLOW);; esac
+	$(BIN)/pytest -q -n $(JOBS) --dist loadscope --no-loadscope-reorder --durations=20 "$$@" -m "not alone$$without" tests/property $(SLOW); \
+	$(BIN)/pytest -q -n 2 --dist loadscope --durations=8 "$$@" -m "alone and not browser$$without" $(SLOW); \
+	case "$$without" in *'not browser'*) ;; *) $(BIN)/pytest -q --durations=5 "$$@" -m "alone and browser$$without" $(SLOW);; esac
 
 $(VENV)/%.stamp: requirements/%.txt | $(BIN)/python
 	$(BIN)/python -m venv $(VENV)/$*

@@ -10,11 +10,13 @@ import pytest
 from coverage import Coverage
 from hypothesis import settings
 
+from tests.examples import EXAMPLES
+
 if TYPE_CHECKING:
     from collections.abc import Generator
 
 # How long an example takes says something of the machine, nothing of the code.
-settings.register_profile("untimed", deadline=None)
+settings.register_profile("untimed", deadline=None, max_examples=EXAMPLES)
 settings.load_profile("untimed")
 
 

@@ -151,6 +151,7 @@ def test_network_lost_is_told_and_resumed_at_once_when_it_is_back(world: World, 
 
 
 @pytest.mark.usefixtures("refusals_expected")
+@pytest.mark.long
 def test_market_chosen_while_the_gateway_is_away_can_be_tried_again(own_world: World, open_page: OpenPage) -> None:
     page, _, _ = look_at(own_world, open_page)
     other = own_world.symbols()[1]
@@ -191,6 +192,7 @@ def test_without_a_stream_the_wanted_chart_comes_first_and_is_polled(world: Worl
 
 
 @pytest.mark.usefixtures("refusals_expected")
+@pytest.mark.long
 def test_tab_that_slept_ten_minutes_is_whole_again(world: World, open_page: OpenPage) -> None:
     symbol = world.symbols()[0]
     page = open_page(f"{world.url}#{symbol}/1s", clock=True)

@@ -117,6 +117,7 @@ def test_market_that_was_seen_is_back_at_once_and_goes_on_live(
     assert max(*took, interval["ms"]) < 1000
 
 
+@pytest.mark.long
 def test_prefetch_can_be_switched_off(busy_world: World, open_page: OpenPage) -> None:
     page = open_page(busy_world.url)
     page.until("s.view === 'chart' && s.cache.prefetched > 0")

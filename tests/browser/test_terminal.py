@@ -78,6 +78,7 @@ def connections_so_far(world: World) -> float:
 
 
 @pytest.mark.usefixtures("refusals_expected")
+@pytest.mark.long
 def test_status_tells_a_lost_redis_and_a_lost_gateway_and_what_was_before(
     own_world: World, open_page: OpenPage, examples: Path
 ) -> None:

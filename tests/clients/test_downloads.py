@@ -101,6 +101,7 @@ def downloaded(command: Sequence[object], address: str, *more: object) -> dict[s
     return found
 
 
+@pytest.mark.long
 def test_bots_download_all_of_a_year(address: str, klines: list[Kline]) -> None:
     found = downloaded([python("clients"), HERE / "scripts" / "download.py"], address, "-", klines[0].open_time_ms)
     rows: list[list[Any]] = [[one.open_time_ms, *one[2:7]] for one in klines]

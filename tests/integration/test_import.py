@@ -98,6 +98,7 @@ async def test_killed_in_the_middle_it_can_be_repeated(dump: Path, tmp_path: Pat
     await is_whole(path, dump)
 
 
+@pytest.mark.long
 async def test_a_file_that_another_process_writes_to_gets_both(dump: Path, tmp_path: Path) -> None:
     path = tmp_path / "archive.db"
     importing = await started(path, "import", str(dump))

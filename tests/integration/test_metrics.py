@@ -7,6 +7,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
+import pytest
 from websockets.asyncio.client import connect
 
 from tests.integration.live import BARS, PRICE, client, make_config, serving, until
@@ -21,6 +22,7 @@ async def series(up: Serving) -> set[str]:
     return {line.rpartition(" ")[0] for line in lines if line and line[0] != "#"}
 
 
+@pytest.mark.long
 async def test_three_hundred_symbols_make_no_more_series_than_one(
     redis_server: EmbeddedServer, publisher: Publisher
 ) -> None:

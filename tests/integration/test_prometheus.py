@@ -222,10 +222,11 @@ async def watched(redis_server: EmbeddedServer, folder: Path) -> AsyncIterator[W
     collector = Collector(redis_server)
     await collector.step()
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(going(collector.run()))
         up = await stack.enter_async_context(serving(config))
         asking = httpx.AsyncClient(base_url=up.address, trust_env=False, timeout=WAIT_S)
         reader = Reader(await stack.enter_async_context(asking))
-        await stack.enter_async_context(going(collector.run(), reader.run()))
+        await stack.enter_async_context(going(reader.run()))
         for _ in range(CLIENTS):
             someone = await stack.enter_async_context(client(up))
             await someone.subscribe(BARS, *TICKERS)
@@ -320,6 +321,7 @@ async def test_load_alerts_until_it_ends(redis_server: EmbeddedServer, tmp_path:
         assert watching.seen == OF_LOAD
 
 
+@pytest.mark.long
 async def test_a_redis_that_hangs_or_dies_alerts_until_it_is_back(redis_server: EmbeddedServer, tmp_path: Path) -> None:
     async with watched(redis_server, tmp_path) as world:
         reader, watching = world.reader, world.watching

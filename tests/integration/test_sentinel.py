@@ -73,7 +73,7 @@ async def continues_at_the_new_master(group: Replicated, someone: Client) -> Non
     [
         pytest.param(3, lambda group: group.master.kill(), id="killed"),
         pytest.param(1, lambda group: group.master.freeze(), id="frozen", marks=pytest.mark.long),
-        pytest.param(1, lambda group: group.fail_over(), id="steps-down"),
+        pytest.param(1, lambda group: group.fail_over(), id="steps-down", marks=pytest.mark.long),
     ],
     indirect=["group"],
 )

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from gateway.delivery.close_codes import Close
 from gateway.market.market import Market
+from tests.examples import EXAMPLES
 from tests.property.bots import CONFIG, LOG, SPANS, STORED, SYMBOLS, WAIT_MS, BotWorld
 from tests.property.world import Clock, virtual_time
 
@@ -139,7 +140,11 @@ def run(scenario: Callable[[BotWorld], Coroutine[None, None, None]], *, replay_m
 
 
 @given(scripts())
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=3 * EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 def test_a_connection_that_stays_open_was_told_all_that_closed_in_order_and_nothing_of_the_past(
     script: list[Step],
 ) -> None:
@@ -147,7 +152,7 @@ def test_a_connection_that_stays_open_was_told_all_that_closed_in_order_and_noth
 
 
 @given(scripts())
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_so_was_one_to_a_source_that_replays_the_past(script: list[Step]) -> None:
     run(lambda world: play(world, script), replay_ms=YEAR_MS)
 

@@ -16,6 +16,7 @@ from kline_gateway_client.queues import ClosedQueue, LatestQueue
 from kline_gateway_client.subscriptions import Subscriptions
 
 from tests.builders import T0
+from tests.examples import EXAMPLES
 from tests.unit.client.builders import CHANNEL, SYMBOL, client_kline, kline_fields, opens, snapshot
 
 HELLO = {"op": "hello", "protocol": 1}
@@ -146,7 +147,7 @@ class World:
 
 
 @given(steps, st.integers(8, 30))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=3 * EXAMPLES // 2, deadline=None)
 def test_each_closed_kline_is_returned_once_and_in_order(script: list[tuple[str, Any]], kept: int) -> None:
     world = World(kept)
     for name, argument in script:

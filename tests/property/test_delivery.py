@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from gateway.delivery.load_meter import Cause
 from gateway.delivery.load_remedies import Level
 from gateway.delivery.throttle import DEFAULT, TIER_RATES
+from tests.examples import EXAMPLES
 from tests.property.world import CHANNELS, SPANS, SYMBOLS, Clock, World, virtual_time
 
 if TYPE_CHECKING:
@@ -204,7 +205,11 @@ def run(scenario: Callable[[World], Coroutine[None, None, None]]) -> None:
 
 
 @given(scripts())
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=3 * EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 def test_every_client_ends_with_the_truth_and_never_sees_it_out_of_order(script: list[Step]) -> None:
     run(lambda world: play(world, script))
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.delivery.feed_state import FeedStateMachine
 from tests.builders import MINUTE_MS, T0
+from tests.examples import EXAMPLES
 
 STALE_S, GRACE_S, MINUTE_S = 4.0, 2.0, 60.0
 OVERDUE_S = MINUTE_S + STALE_S + GRACE_S
@@ -217,7 +218,7 @@ class SymbolWorld:
         self.machine.backfill_done(self.now_s, self.now_ms, newest_ms, frozenset(), frozenset(self.lapsed))
 
 
-@settings(max_examples=300)
+@settings(max_examples=3 * EXAMPLES)
 @given(SOURCES)
 def test_no_symbol_is_live_whose_known_price_is_older_than_the_limit(events: list[object]) -> None:
     world = SymbolWorld()

@@ -15,6 +15,7 @@ from gateway.market.market import Market
 from gateway.model.interval import INTERVALS, Interval
 from gateway.model.kline import Kline
 from tests.builders import T0, kline_update
+from tests.examples import EXAMPLES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,7 +107,7 @@ def markets(draw: st.DrawFn, part: str, whole: str) -> tuple[list[Trade], int, i
 
 
 @pytest.mark.parametrize(("part", "whole"), PAIRS)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=EXAMPLES // 2, deadline=None)
 @given(data=st.data())
 def test_klines_made_of_klines_are_those_made_of_the_trades(part: str, whole: str, data: st.DataObject) -> None:
     trades, first_ms, end_ms = data.draw(markets(part, whole))
@@ -117,7 +118,7 @@ def test_klines_made_of_klines_are_those_made_of_the_trades(part: str, whole: st
 
 
 @pytest.mark.parametrize(("part", "whole"), PAIRS)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=EXAMPLES // 2, deadline=None)
 @given(data=st.data())
 def test_a_missing_part_takes_its_own_kline_away_and_no_other(part: str, whole: str, data: st.DataObject) -> None:
     trades, first_ms, end_ms = data.draw(markets(part, whole))
@@ -133,7 +134,7 @@ def test_a_missing_part_takes_its_own_kline_away_and_no_other(part: str, whole: 
 
 
 @pytest.mark.parametrize(("part", "whole"), PAIRS)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=EXAMPLES // 2, deadline=None)
 @given(data=st.data())
 def test_a_live_series_closes_the_same_klines_whatever_was_known_at_its_start(
     part: str, whole: str, data: st.DataObject

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gateway.feed.surge_filter import MESSAGE_STARTS, PIECES_MIN, SurgeFilter
 from gateway.redis.subscription import Subscription
 from loadtest.protocol.resp import encode
+from tests.examples import EXAMPLES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -108,7 +109,7 @@ def enclosing(kind: str = "p") -> bytes:
 @example(("p", enclosing()), [40], frozenset())
 @example(("s", enclosing("s")), [40], frozenset())
 @example(("p", enclosing()), [45], frozenset([0]))
-@settings(max_examples=200)
+@settings(max_examples=2 * EXAMPLES)
 def test_only_tickers_that_a_newer_one_replaces_are_dropped(
     stream: tuple[str, bytes], cuts: list[int], calm: frozenset[int]
 ) -> None:
