@@ -30,24 +30,9 @@ class Series:
     """Invariant: `_states` rises strictly by open time, and every one opens after the newest closed kline."""
 
     __slots__ = (
-        "_asked_ms",
-        "_followed_ms",
-        "_newest_ms",
-        "_read_ms",
-        "_shown_ms",
-        "_states",
-        "_verified_ms",
-        "baseline_ms",
-        "closed",
-        "derived_from",
-        "gap",
-        "has_dependents",
-        "in_source",
-        "interval",
-        "lag_ms",
-        "sends_closed_only",
-        "symbol",
-        "waiting_since_ms",
+        *("_asked_ms", "_followed_ms", "_newest_ms", "_read_ms", "_shown_ms", "_states", "_verified_ms"),
+        *("baseline_ms", "closed", "derived_from", "gap", "has_dependents", "in_source", "interval", "lag_ms"),
+        *("sends_closed_only", "symbol", "waiting_since_ms"),
     )
 
     def __init__(self, symbol: str, interval: Interval, log_size: int) -> None:

@@ -264,10 +264,8 @@ class Backfill:
             series.begin_read()
         seeds = self._seeds[interval]
         if series and series.closed:
-            # From the oldest that belongs in memory, because the gap may lie before the newest. Before what the feed
-            # has brought ahead of the first read belong as many as there would be without that.
-            since_ms = series.closed.since_ms
-            start_ms = since_ms if series.was_read else series.interval.back(since_ms, seeds)
+            # From the oldest that belongs in memory. Others belong before those that came ahead of the first read.
+            start_ms = series.interval.back(series.closed.since_ms, 0 if series.was_read else seeds)
             return SeriesRead(symbol, interval, KLINES_MAX, start_ms)
         if series and from_known and (known_ms := _log_ends_ms(series)):
             return SeriesRead(symbol, interval, KLINES_MAX, series.interval.back(known_ms, seeds))
