@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from gateway.archive.blocks import block_span, block_start, columns, columns_of, merged, pack, unpack
 from gateway.archive.grains import CHUNK_MS, DAY, HOUR, Windows, grain_of, pieces, within
+from gateway.model.interval import MONTH_MAX_MS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,6 +117,20 @@ class Rollups:
             older = self._between(whole, first_ms, before_ms)
             found = found._replace(klines=older.klines + found.klines)
         return found
+
+    def unmade(self, whole: Interval, limit: int, start_ms: int | None, end_ms: int) -> int:
+        """Of how many parts, about, `aggregated` with the same arguments would have to make what it keeps."""
+        grain = grain_of(self._part, whole)
+        if grain is None:
+            return 0
+        first_ms = whole.back(whole.open_time(end_ms), limit) if start_ms is None else start_ms
+        first_ms = max(first_ms, self._known.first_ms)
+        end_ms = min(end_ms, self._known.last_ms, first_ms + limit * (whole.length_ms or MONTH_MAX_MS))
+        span_ms = CHUNK_MS[grain.name]
+        begin_ms = first_ms // span_ms * span_ms
+        pieces_ms = range(begin_ms, end_ms - span_ms + 1, span_ms)
+        kept = self._tables.kept(grain.name, begin_ms, end_ms, skip=self._skip) if pieces_ms else {}
+        return sum(start_ms not in kept for start_ms in pieces_ms) * span_ms // self._part.length_ms
 
     def _between(self, whole: Interval, first_ms: int, end_ms: int, limit: int | None = None) -> Aggregated:
         """`limit`: stop when there are so many."""

@@ -29,6 +29,7 @@ from gateway.archive.blocks import (
 )
 from gateway.archive.engine import ArchiveError, Coverage
 from gateway.archive.grains import within
+from gateway.archive.making import Asked, Making
 from gateway.archive.rollups import Aggregated, Rollups
 from gateway.archive.schema import migrate
 from gateway.archive.sqlite_rollups import SqliteTables, bounds, drop_before, drop_rollups
@@ -64,6 +65,7 @@ class SqliteArchive:
         self._readers = ThreadPoolExecutor(_READERS, "archive-reader")
         # What may take long the first time delays no other read.
         self._aggregator = ThreadPoolExecutor(1, "archive-aggregator")
+        self._making = Making(path)
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._lock: IO[bytes] | None = None
@@ -94,8 +96,13 @@ class SqliteArchive:
         skip: bool,
     ) -> Aggregated | None:
         """Longer klines, made of those of `part` before `end_ms`; see `Rollups`. `None`: there are none."""
-        work = partial(self._aggregated, symbol, part, whole, limit, start_ms, end_ms, skip)
-        return await self._run(self._aggregator, work)
+        asked = Asked(symbol, part.name, whole.name, limit, start_ms, end_ms, skip)
+        await self._making.make(asked, lambda: self._run(self._readers, partial(self._unmade, asked)))
+        return await self.aggregated_here(asked)
+
+    async def aggregated_here(self, asked: Asked) -> Aggregated | None:
+        """The same, without another process."""
+        return await self._run(self._aggregator, partial(self._aggregated, asked))
 
     async def prune(self, interval: str, before_ms: int) -> int:
         """Drop whole blocks of klines that open before that time, of all symbols; returns how many klines."""
@@ -240,16 +247,23 @@ class SqliteArchive:
         self._connection.execute("VACUUM")
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    def _aggregated(
-        self, symbol: str, part: Interval, whole: Interval, limit: int, start_ms: int | None, end_ms: int, skip: bool
-    ) -> Aggregated | None:
+    def _aggregated(self, asked: Asked) -> Aggregated | None:
+        rollups = self._rollups(asked)
+        if rollups is None:
+            return None
+        return rollups.aggregated(INTERVALS[asked.whole], asked.limit, asked.start_ms, asked.end_ms)
+
+    def _unmade(self, asked: Asked) -> int:
+        rollups = self._rollups(asked)
+        return rollups.unmade(INTERVALS[asked.whole], asked.limit, asked.start_ms, asked.end_ms) if rollups else 0
+
+    def _rollups(self, asked: Asked) -> Rollups | None:
         connection = self._connection
-        series = known_series(connection, symbol, part.name)
+        series = known_series(connection, asked.symbol, asked.part)
         known = None if series is None else bounds(connection, series)
         if series is None or known is None:
             return None
-        tables = SqliteTables(connection, series)
-        return Rollups(tables, part, known, skip=skip).aggregated(whole, limit, start_ms, end_ms)
+        return Rollups(SqliteTables(connection, series), INTERVALS[asked.part], known, skip=asked.skip)
 
     def _has_symbol(self, symbol: str) -> bool:
         found = self._connection.execute("SELECT 1 FROM series WHERE symbol = ? LIMIT 1", (symbol,)).fetchone()

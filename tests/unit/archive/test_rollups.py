@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from gateway.archive import making
 from gateway.archive.grains import DAY, HOUR
 from gateway.archive.rollups import Aggregates, Rollups
 from gateway.archive.sqlite import SqliteArchive
@@ -173,3 +176,48 @@ async def test_the_bounds_of_packed_and_fresh_klines(archive: SqliteArchive) -> 
     await archive.write({SERIES: run(1000, 2000)})
     await archive.write({SERIES: [kline(3), kline(2500)]})
     assert bounds(archive._connection, 1) == (T0 + 3 * MINUTE_MS, T0 + 2500 * MINUTE_MS)
+
+
+@pytest.mark.parametrize("whole", ["4h", "1d", "1w", "1M"])
+async def test_how_much_is_not_made_yet_is_known_before_it_is_made(archive: SqliteArchive, whole: str) -> None:
+    await filled(archive)
+    span = INTERVALS[whole]
+    known = bounds(archive._connection, 1)
+    assert known is not None
+    rollups = Rollups(SqliteTables(archive._connection, 1), MINUTE, known, skip=False)
+    everything = (100, None, END_MS), (100, T0, END_MS)
+    for limit, start_ms, end_ms in everything:
+        assert 16 * 1440 <= rollups.unmade(span, limit, start_ms, end_ms) <= 24 * 1440
+        assert rollups.unmade(span, 0, start_ms, end_ms) == 0
+    assert rollups.unmade(INTERVALS["15m"], 100, None, END_MS) == 0, "it is not kept"
+    await ask(archive, whole)
+    for limit, start_ms, end_ms in everything:
+        assert rollups.unmade(span, limit, start_ms, end_ms) == 0
+
+
+async def test_much_is_made_by_another_process_and_once(
+    archive: SqliteArchive, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(making, "PARTS_MAX", 10_000)
+    await filled(archive)
+
+    def in_this_process(*_: object) -> list[Kline]:
+        raise AssertionError("it was to be made elsewhere")
+
+    monkeypatch.setattr(Rollups, "_make_and_keep", in_this_process)
+    answers = await asyncio.gather(*(ask(archive, "1d") for _ in range(3)))
+    assert [one.klines for one in answers] == [aggregate_closed(before(KLINES), MINUTE, DAY)] * 3
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("program", ["gateway.archive.nothing", "gateway.archive.make_days"])
+async def test_without_that_process_it_is_made_here_and_said(
+    archive: SqliteArchive, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, program: str
+) -> None:
+    monkeypatch.setattr(making, "PARTS_MAX", 10_000)
+    monkeypatch.setattr(making, "_PROGRAM", program)
+    await filled(archive)
+    if program == "gateway.archive.make_days":
+        monkeypatch.setattr(sys, "executable", str(archive._path.with_name("no python")))
+    assert (await ask(archive, "1d")).klines == aggregate_closed(before(KLINES), MINUTE, DAY)
+    assert [("1d of BTCUSDT" in message) for message in caplog.messages] == [True]
