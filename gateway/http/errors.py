@@ -44,7 +44,7 @@ def error_response(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """An error in the native shape. `message`: the code's own where empty. `status`: in place of the code's own, where
-    HTTP has a more exact one (404, 405, 413)."""
+    HTTP has a more exact one (404, 405, 413, 426)."""
     body: dict[str, Any] = {"error": message or code.message, "code": code}
     if details:
         body["details"] = details
@@ -94,6 +94,12 @@ _ROUTER_CODES = {code.http_status: code for code in (ErrorCode.NOT_FOUND, ErrorC
 async def _http_error(request: Request, error: Exception) -> Response:
     """What the router itself refuses: an unknown path, or a wrong method."""
     assert isinstance(error, HTTPException)
+    path = request.url.path
+    if error.status_code == ErrorCode.NOT_FOUND.http_status and (path in _STREAMS or path.startswith(_STREAMS_BEGIN)):
+        message = f"{request.method} {path[:200]}: this is a WebSocket. Connect to it with ws:// or wss://."
+        # RFC 9110, section 15.5.22.
+        headers = {"upgrade": "websocket", "connection": "upgrade"}
+        return error_response(ErrorCode.BAD_REQUEST, message, status=426, headers=headers)
     otherwise = ErrorCode.BAD_REQUEST if error.status_code < 500 else ErrorCode.INTERNAL
     return error_response(
         _ROUTER_CODES.get(error.status_code, otherwise),
@@ -110,6 +116,9 @@ STREAM_PATHS = (
     "/realtime/v1/websocket",
     "/replay/<from>/<speed>x/…",
 )
+
+_STREAMS = ("/v1/stream", "/ws", "/stream", "/realtime/v1/websocket")
+_STREAMS_BEGIN = ("/ws/", "/replay/")
 
 
 async def _unknown_stream(websocket: WebSocket) -> None:

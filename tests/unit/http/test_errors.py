@@ -46,6 +46,20 @@ async def test_an_unknown_path_is_a_404_with_a_code() -> None:
     assert "/v1/nothing" in answer.json()["error"]
 
 
+@pytest.mark.parametrize("path", ["/v1/stream", "/ws", "/ws/btcusdt@trade", "/stream?streams=x", "/replay/0/1x/ws"])
+async def test_who_asks_for_a_stream_without_a_websocket_is_told_so(path: str) -> None:
+    async with client(stage()) as http:
+        answer = await http.get(path)
+    assert (answer.status_code, answer.json()["code"], answer.headers["upgrade"]) == (426, "BAD_REQUEST", "websocket")
+    assert "ws://" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("path", ["/v1/streams", "/wsx", "/v1/stream/more"])
+async def test_what_only_begins_like_a_stream_is_an_unknown_path(path: str) -> None:
+    async with client(stage()) as http:
+        assert (await http.get(path)).status_code == 404
+
+
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [("POST", PATH, {"GET", "HEAD", "OPTIONS"}), ("GET", "/functions/v1/get-klines", {"POST", "OPTIONS"})],
