@@ -20,8 +20,16 @@ settings.register_profile("untimed", deadline=None, max_examples=EXAMPLES)
 settings.load_profile("untimed")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put modules marked `early` first, and spread those with a browser: side by side they are slow."""
+    """Put modules marked `early` first, and spread those with a browser: side by side they are slow.
+
+    Of what is `varied`, all forms but the first are `long`.
+    """
+    varied = [item for item in items if item.get_closest_marker("varied")]
+    for _, forms in groupby(varied, key=lambda item: item.nodeid.partition("[")[0]):
+        for other in list(forms)[1:]:
+            other.add_marker(pytest.mark.long)
     modules = [list(tests) for _, tests in groupby(items, key=lambda item: item.path)]
     early = [tests for tests in modules if tests[0].get_closest_marker("early")]
     heavy = [tests for tests in modules if tests[0].get_closest_marker("browser")]

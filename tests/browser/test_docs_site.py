@@ -39,6 +39,7 @@ def test_search_finds_a_setting(site: str, open_page: OpenPage) -> None:
     page.until(f"{RESULTS}.includes('[stream]') && {RESULTS}.includes('Configuration')")
 
 
+@pytest.mark.long
 def test_it_is_dark_where_the_system_is(site: str, open_page: OpenPage) -> None:
     looks = {}
     for scheme in ("light", "dark"):

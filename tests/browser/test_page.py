@@ -256,6 +256,7 @@ def test_page_needs_nothing_from_elsewhere_and_keeps_to_its_policy(world: World,
 
 
 @pytest.mark.usefixtures("refusals_expected")
+@pytest.mark.long
 def test_page_waits_for_the_source_and_for_the_first_market(empty_world: World, open_page: OpenPage) -> None:
     empty_world.redis.kill()
     page = open_page(empty_world.url)
@@ -300,6 +301,7 @@ def test_page_says_where_candles_are_missing_and_where_they_are_rolled_up(
     assert page.axe() == []
 
 
+@pytest.mark.long
 def test_colours_are_the_systems_until_somebody_chooses_them(world: World, open_page: OpenPage) -> None:
     page = open_page(f"{world.url}#BTCUSDT/1m", scheme="light")
     page.shows("BTCUSDT", "1m")

@@ -30,6 +30,7 @@ PHONE = {"width": 390, "height": 844}
     ],
     ids=["dark", "light", "phone"],
 )
+@pytest.mark.varied
 def test_axe_finds_nothing_serious(name: str, options: dict[str, object], world: World, open_page: OpenPage) -> None:
     page = open_page(f"{world.url}#{world.symbols()[0]}/1m", **options)
     page.shows(world.symbols()[0], "1m")
@@ -100,6 +101,7 @@ def test_connection_panel_tells_what_happened(world: World, open_page: OpenPage)
     assert page.texts("#connection") == []
 
 
+@pytest.mark.long
 def test_skeletons_stand_until_there_is_something_to_show(empty_world: World, open_page: OpenPage) -> None:
     page = open_page(empty_world.url)
     assert page.evaluate("document.querySelectorAll('.ghosts').length") > 0

@@ -59,6 +59,7 @@ def choose(page: Page, name: str, value: str) -> None:
 
 
 @pytest.mark.parametrize("dialect", SAID)
+@pytest.mark.varied
 def test_each_dialect_shows_what_goes_either_way(dialect: str, world: World, open_page: OpenPage) -> None:
     page = open_page(f"{world.url}try#{dialect}/BTCUSDT/1m/klines+ticker/shell")
     assert page.text("#phase") == "Closed"
@@ -173,6 +174,7 @@ def test_the_address_keeps_the_choice(world: World, open_page: OpenPage) -> None
     [{"scheme": "dark"}, pytest.param({"scheme": "light"}, marks=pytest.mark.long), {"width": 320, "height": 640}],
     ids=["dark", "light", "phone"],
 )
+@pytest.mark.varied
 def test_axe_finds_nothing_and_it_fits(options: dict[str, object], world: World, open_page: OpenPage) -> None:
     page = open_page(f"{world.url}try", **options)
     assert page.axe() == []
@@ -219,6 +221,7 @@ def test_it_is_reached_with_the_keyboard(world: World, open_page: OpenPage) -> N
 
 
 @pytest.mark.usefixtures("refusals_expected")
+@pytest.mark.long
 def test_a_token_is_asked_for_and_kept_out_of_sight(locked_world: World, open_page: OpenPage, tmp_path: Path) -> None:
     page = open_page(f"{locked_world.url}try#native/BTCUSDT/1m/klines+ticker/python")
     page.until("document.querySelector('#token-box').open")

@@ -112,6 +112,7 @@ async def test_a_command_may_name_a_thousand_streams(redis_server: EmbeddedServe
 
 
 @pytest.mark.parametrize("escaped", [False, True])
+@pytest.mark.varied
 async def test_a_url_may_name_hundreds_of_streams(
     redis_server: EmbeddedServer, publisher: Publisher, escaped: bool
 ) -> None:

@@ -124,6 +124,7 @@ USES = {
 
 
 @pytest.mark.parametrize("first", sorted(USES))
+@pytest.mark.varied
 def test_wheels_install_in_either_order_and_uninstall_alone(
     first: str, wheels: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -167,6 +167,7 @@ async def test_keys_are_read_on_both_sides_during_a_migration(nodes: ClusterServ
 
 
 @each_kind
+@pytest.mark.varied
 async def test_a_killed_node_loses_no_closed_kline(replicated_nodes: ClusterServers, kind: Kind) -> None:
     nodes = replicated_nodes
     async with gateway_and_client(nodes, kind) as (up, someone):
@@ -207,6 +208,7 @@ async def test_after_a_lost_connection_another_node_is_used(nodes: ClusterServer
         await someone.until(lambda: numbers(someone) == [0, 1, 2, 3])
 
 
+@pytest.mark.long
 async def test_a_node_outside_the_cluster_is_left_although_it_answers(replicated_nodes: ClusterServers) -> None:
     nodes = replicated_nodes
     async with gateway_and_client(nodes, "plain") as (up, someone):

@@ -218,6 +218,7 @@ async def test_closes_that_come_late_arrive_once_and_in_order() -> None:
         await present.complete()
 
 
+@pytest.mark.long
 async def test_closes_that_never_come_are_asked_for() -> None:
     async with world() as present:
         present.exchange.faults.loses_closes = True
@@ -248,6 +249,7 @@ async def test_a_connection_that_is_cut_is_opened_again_and_nothing_is_lost() ->
         assert present.collection.exchange.status().lost == 2
 
 
+@pytest.mark.long
 async def test_a_connection_whose_end_is_announced_is_replaced_before_it() -> None:
     async with world() as present:
         connections = present.exchange.counts.connections
@@ -280,6 +282,7 @@ async def test_streams_that_are_subscribed_and_silent_are_subscribed_again() -> 
 @pytest.mark.parametrize(
     "fault", ["part", *(pytest.param(fault, marks=pytest.mark.long) for fault in ("error", "garbage", "empty", "cut"))]
 )
+@pytest.mark.long
 async def test_answers_that_fail_are_asked_for_again(fault: RestFault) -> None:
     async with world() as present:
         present.exchange.faults.loses_closes = True

@@ -135,6 +135,7 @@ async def until_ready(address: str) -> Any:
     ("mode", "options", "settings"),
     [("poll", ("--no-publish",), ""), ("streams", ("--streams", "--format", "ccxt"), 'format = "ccxt"')],
 )
+@pytest.mark.varied
 async def test_simulate_may_write_keys_only_or_streams_and_serve_may_read_them(
     tmp_path: Path, mode: str, options: tuple[str, ...], settings: str
 ) -> None:

@@ -107,6 +107,7 @@ def test_prices_that_cannot_be_move_nothing(tmp_path: Path) -> None:
     assert lights.errors == {"not_positive", "negative", "not_a_number"}
 
 
+@pytest.mark.long
 def test_garbage_makes_everything_stale(tmp_path: Path) -> None:
     lights = observed(tmp_path, "garbage", "pubsub")
     assert lights.stale == {"malformed"}

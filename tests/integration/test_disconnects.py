@@ -109,6 +109,7 @@ def nothing_left(at: Serving) -> bool:
 
 
 @pytest.mark.parametrize("seed", range(6))
+@pytest.mark.varied
 async def test_random_disconnects_leave_nothing_behind(stored: EmbeddedServer, seed: int) -> None:
     draw = random.Random(seed)
     config = make_config(stored, market={"intervals": INTERVALS}, history={"cache_symbols": 1})

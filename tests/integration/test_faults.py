@@ -157,6 +157,7 @@ class TestData:
 class TestGateway:
     @pytest.mark.parametrize("timed", [pytest.param(True, id="with event times"), UNTIMED])
     @pytest.mark.parametrize("name", ["clock forward", pytest.param("clock back", marks=pytest.mark.long)])
+    @pytest.mark.long
     def test_whose_clock_is_set_by_an_hour(self, tmp_path: Path, name: str, timed: bool) -> None:
         with SystemUnderTest(tmp_path, timed=timed) as system:
             broken(system, name)

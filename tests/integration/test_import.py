@@ -73,6 +73,7 @@ async def is_whole(path: Path, dump: Path) -> None:
         await archive.aclose()
 
 
+@pytest.mark.long
 async def test_on_a_full_disk_it_says_so_and_can_be_repeated(dump: Path, tmp_path: Path) -> None:
     path = tmp_path / "archive.db"
     code, said = await ended(await started(path, "import", str(dump), before=full))

@@ -66,6 +66,7 @@ async def test_with_an_operations_address_the_public_gets_no_details(redis_serve
 @pytest.mark.parametrize(
     "headers", [{}, {"authorization": "Bearer wrong"}, {"authorization": f"Basic {SECRET}"}, {"authorization": SECRET}]
 )
+@pytest.mark.varied
 async def test_without_the_token_a_request_gets_no_details(
     redis_server: EmbeddedServer, headers: dict[str, str]
 ) -> None:

@@ -91,6 +91,7 @@ JOIN = {"config": {"broadcast": {"ack": False, "self": False}, "presence": {"key
 
 @pytest.mark.parametrize("arrays", [False, True], ids=["1.0.0", "2.0.0"])
 @pytest.mark.parametrize("topic", [TOPIC, TOPIC.removeprefix("realtime:")])
+@pytest.mark.varied
 async def test_a_joined_topic_brings_the_forming_kline_and_each_closed_one(
     redis_server: EmbeddedServer, publisher: Publisher, topic: str, arrays: bool
 ) -> None:

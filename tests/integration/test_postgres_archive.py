@@ -290,6 +290,7 @@ async def test_a_gateway_catches_up_when_the_server_is_back(
         await archived(10)
 
 
+@pytest.mark.long
 async def test_a_replay_waits_for_a_server_that_is_away_and_leaves_nothing_out(
     postgres: Server, redis_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

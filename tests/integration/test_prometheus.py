@@ -355,6 +355,7 @@ async def test_an_archive_that_cannot_be_used_alerts(redis_server: EmbeddedServe
         await watching.until_clear("GatewayArchiveFails")
 
 
+@pytest.mark.long
 async def test_a_gateway_that_does_not_answer_is_down(redis_server: EmbeddedServer, tmp_path: Path) -> None:
     program("prometheus")
     async with process(make_config(redis_server), ready=False) as up, prometheus(tmp_path, up.port) as watching:

@@ -30,8 +30,6 @@ PER_ADDRESS = 2
 
 pytestmark = pytest.mark.proxies
 
-FIRST_OF_KINDS = [name if name == "nginx" else pytest.param(name, marks=pytest.mark.long) for name in KINDS]
-
 
 @asynccontextmanager
 async def through(proxy: Proxy, address: str = "127.0.0.1", **headers: str) -> AsyncIterator[ClientConnection]:
@@ -73,7 +71,8 @@ async def line_with(lines: AsyncIterator[str], op: str) -> str:
     raise AssertionError(f"the stream has ended before {op}")
 
 
-@pytest.mark.parametrize("name", FIRST_OF_KINDS)
+@pytest.mark.varied
+@pytest.mark.parametrize("name", KINDS)
 async def test_a_proxy_forwards_streams_and_addresses_and_fails_over(
     redis_server: EmbeddedServer, publisher: Publisher, tmp_path: Path, name: str
 ) -> None:
@@ -129,7 +128,8 @@ async def test_a_proxy_forwards_streams_and_addresses_and_fails_over(
                 second.terminate()
 
 
-@pytest.mark.parametrize("name", ["haproxy", pytest.param("caddy", marks=pytest.mark.long)])
+@pytest.mark.parametrize("name", ["haproxy", "caddy"])
+@pytest.mark.varied
 async def test_a_silent_exchange_leaves_the_gateway_in_the_balancer(
     redis_server: EmbeddedServer, publisher: Publisher, tmp_path: Path, name: str
 ) -> None:

@@ -268,6 +268,7 @@ async def test_a_collector_that_goes_through_outages_too_leaves_no_gap(redis_ser
 
 class TestShutdown:
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    @pytest.mark.varied
     async def test_clients_are_told_to_come_back_and_nothing_is_left(
         self, redis_server: EmbeddedServer, publisher: Publisher, number: signal.Signals
     ) -> None:

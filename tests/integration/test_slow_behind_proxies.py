@@ -33,8 +33,6 @@ MISSED = 50
 
 pytestmark = pytest.mark.proxies
 
-FIRST_OF_KINDS = [name if name == "nginx" else pytest.param(name, marks=pytest.mark.long) for name in KINDS]
-
 
 class Reader:
     """A client that reads on command, answers pings then, and notes the prices of one symbol."""
@@ -84,7 +82,8 @@ async def reader(proxy: Proxy) -> AsyncIterator[Reader]:
         found.peer.writer.transport.abort()
 
 
-@pytest.mark.parametrize("name", FIRST_OF_KINDS)
+@pytest.mark.varied
+@pytest.mark.parametrize("name", KINDS)
 async def test_what_is_published_while_clients_do_not_read_does_not_wait_in_the_proxy(
     redis_server: EmbeddedServer, publisher: Publisher, tmp_path: Path, name: str
 ) -> None:
