@@ -135,7 +135,8 @@ HELM_FOUND := $(shell command -v helm 2>/dev/null)
 HELM := $(if $(or $(HELM_FOUND),$(if $(LONG),,1)),,$(shell go version 2>/dev/null | sed -nE 's/.*go1\.([0-9]+).*/\1/p' | awk '$$1 >= 26 {print "$(VENV)/helm/helm"}'))
 RUST_FOUND := $(shell cargo --version 2>/dev/null | sed -nE 's/^cargo 1\.([0-9]+).*/\1/p' | awk '$$1 >= 89')
 OPENSSL_FOUND := $(shell pkg-config --modversion openssl 2>/dev/null)
-RUST_CLIENT := $(and $(CC_FOUND),$(OPENSSL_FOUND),$(RUST_FOUND:%=$(VENV)/clients-rust/debug/client))
+# Building it takes a minute of two cores: LONG=1.
+RUST_CLIENT := $(and $(LONG),$(CC_FOUND),$(OPENSSL_FOUND),$(RUST_FOUND:%=$(VENV)/clients-rust/debug/client))
 JAVA_FOUND := $(shell javac -version 2>&1 | sed -nE 's/^javac ([0-9]+).*/\1/p' | awk '$$1 >= 17')
 MAVEN_FOUND := $(shell command -v mvn 2>/dev/null)
 JAVA_CLIENT := $(if $(MAVEN_FOUND),$(JAVA_FOUND:%=$(VENV)/clients-java/Client.class))
@@ -187,16 +188,16 @@ check-python: $(VENV)/dev.stamp $(VENV)/collect.stamp page $(DOCS) $(if $(NODE_F
 		test -z "$(CI)" || exit 1; set -- --deselect=$(CRYPTOFEED); fi; \
 	if [ -n "$(CLIENT_STAMPS)" ] && [ -z "$(GO_FOUND)" ]; then echo 'Without go-binance, which needs Go 1.23.'; \
 		test -z "$(CI)" || exit 1; set -- "$$@" --deselect=$(COMPILED)::test_go_library_asks_and_streams; fi; \
-	if [ -n "$(CLIENT_STAMPS)" ] && [ -z "$(RUST_CLIENT)" ]; then echo 'Without the crate binance, which needs Rust 1.89, a C compiler, pkg-config, OpenSSL.'; \
-		test -z "$(CI)" || exit 1; set -- "$$@" --deselect=$(COMPILED)::test_rust_library_asks_and_streams; fi; \
+	if [ -n "$(CLIENT_STAMPS)" ] && [ -z "$(RUST_CLIENT)" ]; then echo 'Without the crate binance, which needs LONG=1, Rust 1.89, a C compiler, pkg-config, OpenSSL.'; \
+		test -z "$(CI)" || test -z "$(LONG)" || exit 1; set -- "$$@" --deselect=$(COMPILED)::test_rust_library_asks_and_streams; fi; \
 	if [ -n "$(CLIENT_STAMPS)" ] && [ -z "$(JAVA_CLIENT)" ]; then echo 'Without binance-connector-java, which needs JDK 17 and Maven.'; \
 		test -z "$(CI)" || exit 1; set -- "$$@" --deselect=$(COMPILED)::test_java_library_asks_and_streams; fi; \
 	scripts/prometheus.sh; scripts/postgres.sh; \
 	if [ -n "$(ARGS)" ]; then $(BIN)/pytest "$$@" $${without:+-m "$$without"} $(ARGS); exit; fi; \
 	without="$${without:+ and $$without}$(if $(LONG),, and not long)"; \
 	$(BIN)/pytest -q -n $(JOBS) --dist loadscope --no-loadscope-reorder --durations=20 "$$@" -m "not alone$$without" tests/property $(SLOW); \
-	$(BIN)/pytest -q -n 2 --dist loadscope --durations=8 "$$@" -m "alone and not browser$$without" $(SLOW); \
-	case "$$without" in *'not browser'*) ;; *) $(BIN)/pytest -q --durations=5 "$$@" -m "alone and browser$$without" $(SLOW);; esac
+	$(BIN)/pytest -q -n 2 --dist loadscope --durations=8 "$$@" -m "alone and not browser$$without" tests/integration; \
+	case "$$without" in *'not browser'*) ;; *) $(BIN)/pytest -q --durations=5 "$$@" -m "alone and browser$$without" tests/browser;; esac
 
 $(VENV)/%.stamp: requirements/%.txt | $(BIN)/python
 	$(BIN)/python -m venv $(VENV)/$*

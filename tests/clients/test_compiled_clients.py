@@ -27,6 +27,7 @@ def test_go_library_asks_and_streams(run: Run, world: World) -> None:
     assert_near(received, "price", "average")
 
 
+@pytest.mark.long
 def test_rust_library_asks_and_streams(run: Run, world: World) -> None:
     received = run([rust()])
     check_all(received, world)

@@ -26,7 +26,10 @@ def script(name: str, environment: str = "clients") -> list[object]:
     return [python(environment), HERE / "scripts" / f"{name}.py"]
 
 
-@pytest.mark.parametrize("name", ["raw_websockets", "raw_aiohttp", "raw_websocket_client", "raw_picows", "unicorn"])
+RAW = [pytest.param(f"raw_{name}", marks=pytest.mark.long) for name in ("aiohttp", "websocket_client", "picows")]
+
+
+@pytest.mark.parametrize("name", ["raw_websockets", "unicorn", *RAW])
 def test_stream_client_sees_the_market(name: str, run: Run, world: World) -> None:
     check(run(script(name)), world)
 

@@ -44,7 +44,7 @@ PRICE = f"ticker:{SYMBOL}"
 PRICES = "100 110 90 105"
 
 SETTINGS: dict[str, dict[str, Any]] = {
-    "redis": {"retry_s": (0.05,), "connect_timeout_s": 0.5, "command_timeout_s": 0.5},
+    "redis": {"retry_s": (0.05,), "connect_timeout_s": 1.0, "command_timeout_s": 1.0},
     "market": {"intervals": ("1m",), "unknown_after_s": 0.0},
     "stream": {"flush_max_ms": 20},
     "server": {"shutdown_s": 3.0},

@@ -182,6 +182,7 @@ async def test_what_closed_while_the_connection_was_cut_is_asked_for() -> None:
     assert confirmed == sorted(set(confirmed))
 
 
+@pytest.mark.long
 async def test_minutes_without_a_trade_have_no_kline_and_hold_nothing_up() -> None:
     okx = Okx(["BTCUSDT", "ETHUSDT"], ["1m", "5m"], speed=SPEED, quiet=["ETHUSDT"])
     async with EmbeddedServer() as server, okx.serving(), Redis.from_url(server.url) as link:  # noqa: SIM117
@@ -197,6 +198,7 @@ def ahead_of_a_close_ms(seconds: float) -> int:
     return int((60 - seconds - time.time() % 60) * 1000)
 
 
+@pytest.mark.long
 async def test_a_kline_closes_by_the_stream_alone_when_the_next_one_begins_by_the_clock_of_the_exchange() -> None:
     okx = Okx(["BTCUSDT"], ["1m"], ahead_ms=ahead_of_a_close_ms(10))
     async with EmbeddedServer() as server, okx.serving(), Redis.from_url(server.url) as link:  # noqa: SIM117
@@ -274,12 +276,14 @@ async def heard(address: str, channels: set[str]) -> None:
     ],
     ids=["unknown", "too little", "interval", "kind", "no turnover"],
 )
+@pytest.mark.varied
 async def test_what_cannot_be_collected_is_refused_in_a_sentence(arguments: list[str], said: str) -> None:
     code, text = await answer_of(PYTHON, *arguments)
     assert code == 2
     assert said in text
 
 
+@pytest.mark.long
 async def test_what_an_exchange_lacks_is_said_without_asking_it() -> None:
     code, text = await answer_of(PYTHON, "--exchange", "kraken", "--check")
     assert code == 0

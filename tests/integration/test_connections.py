@@ -65,7 +65,9 @@ async def check_connected(server: EmbeddedServer, publisher: Publisher, **redis:
     """Check that a gateway with these settings reads stored klines and receives published updates."""
     await publisher.ticker("1")
     await publisher.closed(0)
-    async with serving(make_config(server, redis=redis)) as up, client(up) as someone:
+    # On a busy machine a handshake with certificates takes long.
+    patient = {"connect_timeout_s": 5.0, "command_timeout_s": 5.0}
+    async with serving(make_config(server, redis=patient | redis)) as up, client(up) as someone:
         await someone.subscribe(BARS, PRICE, history=10)
         assert [bar.close for bar in someone.view(BARS).closed] == ["105"]
         await publisher.ticker("2")

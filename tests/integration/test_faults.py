@@ -44,6 +44,7 @@ def broken(system: SystemUnderTest, name: str, seconds: float = OUTAGE_S) -> Non
 
 class TestRedis:
     @pytest.mark.parametrize("name", ["kill redis", pytest.param("freeze redis", marks=pytest.mark.long)])
+    @pytest.mark.long
     def test_away_for_long(self, tmp_path: Path, name: str) -> None:
         with SystemUnderTest(tmp_path) as system:
             broken(system, name)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from simulator.server import EmbeddedServer
     from tests.integration.live import Client, Publisher, Serving
 
-STALE_S = 0.6
+STALE_S = 1.0
 SECONDS = f"kline:{SYMBOL}:1s"
 
 

@@ -202,6 +202,7 @@ class TestACollectorOfClosedKlines:
             collector.start()
             await up.fresh()
 
+    @pytest.mark.long
     async def test_a_restart_between_two_closes_makes_nothing_stale(self, server: EmbeddedServer, mode: str) -> None:
         async with collecting(server, mode) as collector:
             async with serving(settings(server, mode)) as up:

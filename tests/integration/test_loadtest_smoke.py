@@ -62,6 +62,7 @@ def test_a_tampered_recording_fails_the_check(folder: Path) -> None:
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.long
 def test_all_binance_events_of_a_flush_leave_in_one_write(tmp_path: Path) -> None:
     small = ("clients.count=40", "warm_up_s=1", "drain_s=1", "baseline=false", "clients.decoded=1.0")
     many_a_flush = ("gateway.stream.flush_min_ms=60",)

@@ -46,7 +46,7 @@ SERIES = [(symbol, interval) for symbol in SYMBOLS for interval in INTERVAL_NAME
 
 
 def settings(server: EmbeddedServer) -> RedisConfig:
-    return RedisConfig(url=server.url, connect_timeout_s=0.3, command_timeout_s=0.3, retry_s=(0.05,))
+    return RedisConfig(url=server.url, connect_timeout_s=1.0, command_timeout_s=1.0, retry_s=(0.05,))
 
 
 def connect(url: str) -> Any:
