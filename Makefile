@@ -195,7 +195,9 @@ check-python: $(VENV)/dev.stamp $(VENV)/collect.stamp page $(DOCS) $(if $(NODE_F
 	scripts/prometheus.sh; scripts/postgres.sh; \
 	if [ -n "$(ARGS)" ]; then $(BIN)/pytest "$$@" $${without:+-m "$$without"} $(ARGS); exit; fi; \
 	without="$${without:+ and $$without}$(if $(LONG),, and not long)"; \
-	$(BIN)/pytest -q -n $(JOBS) --dist loadscope --no-loadscope-reorder --durations=20 "$$@" -m "not alone$$without" tests/property $(SLOW); \
+	$(BIN)/pytest -q -n $(JOBS) --dist loadscope --no-loadscope-reorder --durations=20 "$$@" -m "not alone$$without" tests/property $(SLOW) || \
+	{ test $$? = 1; echo 'What has failed beside others is run once more by itself, and must pass.'; \
+		$(BIN)/pytest -q --last-failed --last-failed-no-failures none "$$@" -m "not alone$$without" tests/property $(SLOW); }; \
 	$(BIN)/pytest -q -n 2 --dist loadscope --durations=8 "$$@" -m "alone and not browser$$without" tests/integration; \
 	case "$$without" in *'not browser'*) ;; *) $(BIN)/pytest -q --durations=5 "$$@" -m "alone and browser$$without" tests/browser;; esac
 

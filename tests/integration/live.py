@@ -96,9 +96,10 @@ class Publisher:
         self.seen_ms += 1
         figures = dict.fromkeys(("open", "high", "low", "volume", "quote_volume", "change", "change_percent"), "1")
         news = ticker(last, symbol, trades=1, event_time_ms=self.seen_ms, **figures)
-        await self._redis.set(f"ticker:{symbol}", ticker_value(news))
         if updated:
+            # Before the price: whoever reads between the two must not find it without its time.
             await self._redis.set(f"ticker:{symbol}:lastUpdate", self.seen_ms)
+        await self._redis.set(f"ticker:{symbol}", ticker_value(news))
         await self.publish(f"ticker:{symbol}", ticker_event(news))
 
     async def forming(self, number: int, prices: str = PRICES, **changes: Any) -> None:

@@ -192,7 +192,7 @@ async def shown(up: Serving, interval: str) -> dict[str, Any]:
 class TestACollectorOfClosedKlines:
     async def test_is_live_between_two_closes_until_one_is_overdue(self, server: EmbeddedServer, mode: str) -> None:
         # A busy machine makes this collector itself late by more than the others of these tests allow.
-        async with collecting(server, mode) as collector, serving(settings(server, mode, overdue_s=2.0)) as up:
+        async with collecting(server, mode) as collector, serving(settings(server, mode, overdue_s=6.0)) as up:
             await in_force(up, mode)
             assert await watch_health(up, 3.0) == [(200, [])]
             assert (await up.metric("gateway_feed_reconnects_total")) == 0
