@@ -154,7 +154,9 @@ async def test_a_silent_exchange_costs_reconnects_that_get_rarer_and_no_resync(
     proxy = Proxy(redis_server.port)
     try:
         config = settings(proxy, redis_server, "pubsub", stale_after_s=0.2)
-        async with serving(config) as up, client(up) as someone:
+        # Nothing comes from now on: it need not be fresh for long enough to be seen.
+        async with serving(config, ready=False) as up, client(up) as someone:
+            await up.ready()
             await someone.subscribe(BARS, PRICE, history=10)
             someone.clear()
 
