@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.routing import Match, Mount, Route, WebSocketRoute
 
 from gateway.history.query import invalid_symbol
 from gateway.history.series_reader import UnknownSymbol
@@ -94,9 +94,8 @@ _ROUTER_CODES = {code.http_status: code for code in (ErrorCode.NOT_FOUND, ErrorC
 async def _http_error(request: Request, error: Exception) -> Response:
     """What the router itself refuses: an unknown path, or a wrong method."""
     assert isinstance(error, HTTPException)
-    path = request.url.path
-    if error.status_code == ErrorCode.NOT_FOUND.http_status and (path in _STREAMS or path.startswith(_STREAMS_BEGIN)):
-        message = f"{request.method} {path[:200]}: this is a WebSocket. Connect to it with ws:// or wss://."
+    if error.status_code == ErrorCode.NOT_FOUND.http_status and _has_stream(request):
+        message = f"{request.method} {request.url.path[:200]}: this is a WebSocket. Connect to it with ws:// or wss://."
         # RFC 9110, section 15.5.22.
         headers = {"upgrade": "websocket", "connection": "upgrade"}
         return error_response(ErrorCode.BAD_REQUEST, message, status=426, headers=headers)
@@ -117,9 +116,6 @@ STREAM_PATHS = (
     "/replay/<from>/<speed>x/…",
 )
 
-_STREAMS = ("/v1/stream", "/ws", "/stream", "/realtime/v1/websocket")
-_STREAMS_BEGIN = ("/ws/", "/replay/")
-
 
 async def _unknown_stream(websocket: WebSocket) -> None:
     """Refuse a handshake whose path has no stream, and say which have one. Without a route the answer would be 403."""
@@ -129,6 +125,13 @@ async def _unknown_stream(websocket: WebSocket) -> None:
 
 UNKNOWN_STREAM = WebSocketRoute("/{path:path}", _unknown_stream)
 """For all paths that no other route has."""
+
+
+def _has_stream(request: Request) -> bool:
+    """Whether a WebSocket at the request's path would reach a stream."""
+    scope = {**request.scope, "type": "websocket"}
+    streams = (one for one in request.app.routes if isinstance(one, WebSocketRoute) and one is not UNKNOWN_STREAM)
+    return any(one.matches(scope)[0] is Match.FULL for one in streams)
 
 
 async def _internal_error(request: Request, error: Exception) -> Response:

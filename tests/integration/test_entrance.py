@@ -127,6 +127,17 @@ class TestOrigins:
             assert [(await handshake(up, path))[0] for path in named if "<" not in path] == [101, 101]
             assert (await handshake(up, "/stream?streams=btcusdt@kline_1m/btcusdt@miniTicker"))[0] == 101
 
+    async def test_a_plain_request_for_a_stream_says_that_it_is_one(
+        self, redis_server: EmbeddedServer, publisher: Publisher
+    ) -> None:
+        async with gateway(redis_server, publisher) as up:
+            paths = {route.path for route in up.inside.app.routes if isinstance(route, WebSocketRoute)}
+            assert len(paths) > 5
+            for path in paths - {UNKNOWN_STREAM.path}:
+                answer = await up.get(path.replace("{rest:path}", "some"))
+                assert (path, answer.status_code, answer.headers["upgrade"]) == (path, 426, "websocket")
+            assert (await up.get("/v1/nothing")).status_code == 404
+
 
 class TestRefusals:
     """What is refused is logged once a burst, and answered, with the reason and the setting that decides."""

@@ -9,7 +9,7 @@ import pytest
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 
 from gateway.history.series_reader import UnknownSymbol
 from gateway.history.store import StoreUnavailable
@@ -23,8 +23,18 @@ if TYPE_CHECKING:
     import httpx
     from starlette.responses import Response
     from starlette.types import Message
+    from starlette.websockets import WebSocket
 
 PATH = "/v1/klines?symbol=BTCUSDT&interval=1m"
+
+
+async def stream(_: WebSocket) -> None:
+    """Stands at the paths of streams."""
+
+
+STREAMS = tuple(
+    WebSocketRoute(path, stream) for path in ("/v1/stream", "/ws", "/ws/{rest:path}", "/stream", "/replay/{rest:path}")
+)
 
 
 def test_details_are_present_only_if_there_are_any() -> None:
@@ -47,8 +57,8 @@ async def test_an_unknown_path_is_a_404_with_a_code() -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/stream", "/ws", "/ws/btcusdt@trade", "/stream?streams=x", "/replay/0/1x/ws"])
-async def test_who_asks_for_a_stream_without_a_websocket_is_told_so(path: str) -> None:
-    async with client(stage()) as http:
+async def test_a_request_for_a_stream_without_a_websocket_says_so(path: str) -> None:
+    async with client(stage(), more=STREAMS) as http:
         answer = await http.get(path)
     assert (answer.status_code, answer.json()["code"], answer.headers["upgrade"]) == (426, "BAD_REQUEST", "websocket")
     assert "ws://" in answer.json()["error"]
@@ -56,7 +66,7 @@ async def test_who_asks_for_a_stream_without_a_websocket_is_told_so(path: str) -
 
 @pytest.mark.parametrize("path", ["/v1/streams", "/wsx", "/v1/stream/more"])
 async def test_what_only_begins_like_a_stream_is_an_unknown_path(path: str) -> None:
-    async with client(stage()) as http:
+    async with client(stage(), more=STREAMS) as http:
         assert (await http.get(path)).status_code == 404
 
 
