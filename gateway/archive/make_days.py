@@ -1,9 +1,10 @@
 """The program that `making` starts: reads longer klines of an archive's file once, so that their hours and days are
-kept in it. Arguments: the file, and those of `Asked`."""
+kept in it. Arguments: the file, and an `Asked` as JSON."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 from pathlib import Path
@@ -26,4 +27,4 @@ async def make(path: Path, asked: Asked) -> None:
 
 if __name__ == "__main__":
     os.nice(NICENESS)
-    asyncio.run(make(Path(sys.argv[1]), Asked.parsed(sys.argv[2:])))
+    asyncio.run(make(Path(sys.argv[1]), Asked(*json.loads(sys.argv[2]))))

@@ -1,4 +1,4 @@
-"""Makes what an archive's file lacks of its hours and days in a process of its own, once it is much.
+"""Makes the hours and days that are missing in an archive's file in a process of its own, once they are many.
 
 Years of minutes take seconds of a processor. In a thread they would take the event loop's turns at the interpreter, and
 the clients' streams would be late; a process of low priority takes what is left of the machine.
@@ -7,6 +7,7 @@ the clients' streams would be late; a process of low priority takes what is left
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import sys
 from contextlib import suppress
@@ -19,13 +20,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PARTS_MAX = 30_000
-"""Parts that a thread may aggregate: some 0.2 s. See the figures of `python -m loadtest deep` in docs/measured.md."""
+"""Parts that a thread may aggregate: a year of minutes takes 2.8 s (`python -m loadtest archive`), these some 0.2 s."""
 
 _PROGRAM = "gateway.archive.make_days"
 
 
 class Asked(NamedTuple):
-    """Longer klines that were asked for; see `Rollups.aggregated`. As the arguments of the program that makes them."""
+    """Longer klines that were asked for; see `Rollups.aggregated`. JSON keeps it as it is."""
 
     symbol: str
     part: str
@@ -34,15 +35,6 @@ class Asked(NamedTuple):
     start_ms: int | None
     end_ms: int
     skip: bool
-
-    def arguments(self) -> list[str]:
-        return ["" if value is None else str(value) for value in self]
-
-    @classmethod
-    def parsed(cls, arguments: list[str]) -> Asked:
-        symbol, part, whole, limit, start_ms, end_ms, skip = arguments
-        start = int(start_ms) if start_ms else None
-        return cls(symbol, part, whole, int(limit), start, int(end_ms), skip == "True")
 
 
 class Making:
@@ -63,7 +55,7 @@ class Making:
                 await self._run(asked)
 
     async def _run(self, asked: Asked) -> None:
-        command = (sys.executable, "-m", _PROGRAM, str(self._path), *asked.arguments())
+        command = (sys.executable, "-m", _PROGRAM, str(self._path), json.dumps(asked))
         try:
             child = await asyncio.create_subprocess_exec(
                 *command,
