@@ -267,7 +267,7 @@ class History:
     ) -> Lookup[EncodedKlines]:
         """The same with the closed klines in memory, which go into the cache too."""
         merged = lookup.value.with_memory(self._reader.memory(symbol, interval), limit, interval)
-        # Not cached with a hole: the store is asked for it, and that at once.
+        # Not cached with a hole: the next request must ask the store for what is missing.
         if merged is lookup.value:
             return lookup
         if merged.hole_after(interval) is None:

@@ -58,7 +58,7 @@ class ClosedLog:
 
     def prepend(self, klines: Iterable[Kline]) -> int:
         """Put those of ascending klines that open before all that are held in front of them, the last ones that there
-        is room for; returns the open time of the last of them, 0 without any. No reader is owed them."""
+        is room for; returns the open time of the last of them, 0 without any. They are pending for no reader."""
         before = [kline for kline in klines if kline.open_time_ms < self.first_open_time_ms]
         room = self.size - len(self._ring)
         if not before or not room:

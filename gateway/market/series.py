@@ -214,7 +214,11 @@ class Series:
 
     def reseed(self, klines: list[Kline], now_ms: int) -> Change:
         """Apply the store's closed klines, ascending. What the store lacked when it was asked does not exist."""
-        was_read = self.was_read
+        change = UNCHANGED
+        if not self.was_read and (before_ms := self.closed.prepend(klines)):
+            # The feed has brought some before the first read. Those from before them are of the past for everybody.
+            self.baseline_ms = max(self.baseline_ms, before_ms)
+            change = CHANGED
         confirmed_ms, known_ms = self._asked_ms
         self._asked_ms = math.inf, math.inf
         # Prices of a kline do not prove that the source has closed, and stored, the one before.
@@ -223,11 +227,6 @@ class Series:
         self._verified_ms = max(verified, default=self._verified_ms)
         known = [state.open_time_ms for state in self._states if state.open_time_ms <= known_ms]
         self._read_ms = max(known, default=self._read_ms)
-        change = UNCHANGED
-        if not was_read and (before_ms := self.closed.prepend(klines)):
-            # The feed has brought some before the first read. Those from before them are of the past for everybody.
-            self.baseline_ms = max(self.baseline_ms, before_ms)
-            change = CHANGED
         if klines and self.closed.last is None:
             change = CORRECTED
             seen = (state.open_time_ms for state in self._states if state.source_kline is not None)

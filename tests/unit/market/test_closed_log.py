@@ -159,7 +159,7 @@ def test_a_log_knows_how_many_klines_it_holds_at_most() -> None:
     ("given", "held"),
     [([], [5, 6]), ([4], [4, 5, 6]), ([1, 2, 3, 4, 5, 6, 7], [3, 4, 5, 6]), ([6, 7], [5, 6])],
 )
-def test_older_klines_are_put_in_front_and_nobody_is_owed_them(given: list[int], held: list[int]) -> None:
+def test_older_klines_are_put_in_front_and_are_pending_for_nobody(given: list[int], held: list[int]) -> None:
     log = log_of(5, 6)
     assert log.prepend(closed_klines(given)) == (kline(4).open_time_ms if 4 in held else 0)
     assert list(log) == closed_klines(held)

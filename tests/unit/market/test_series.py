@@ -486,6 +486,23 @@ def test_the_store_goes_before_the_live_kline() -> None:
     assert (closed(series), shown(series)) == ([3, 4], 5)
 
 
+def test_the_first_read_puts_in_front_what_closed_before_the_feed_brought_some() -> None:
+    series = series_after(5)
+    end = series.closed.end
+    assert (series.was_read, series.reseed(closed_klines([2, 3, 4, 5]), at(6.1))) == (False, CHANGED)
+    assert (closed(series), series.closed.end, series.baseline_ms, series.was_read) == ([2, 3, 4, 5], end, at(5), True)
+    assert series.reseed(closed_klines([1, 2, 3, 4, 5]), at(6.2)) is UNCHANGED
+    assert closed(series) == [2, 3, 4, 5], "what a later read finds in front of it is not missing"
+
+
+def test_a_kline_that_was_seen_forming_is_not_of_the_past_what_the_first_read_brings_is() -> None:
+    series = series_after()
+    series.apply_kline(kline(5), at(5.1))
+    series.apply_kline(kline(5, closed=True), at(6))
+    assert (series.baseline_ms, series.reseed(closed_klines([3, 4]), at(6.1))) == (0, CHANGED)
+    assert (closed(series), series.baseline_ms) == ([3, 4, 5], at(4))
+
+
 def test_the_store_closes_a_kline_whose_closing_kline_was_missed() -> None:
     series = series_after(0)
     series.apply_kline(kline(1), at(1.1))
