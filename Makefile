@@ -163,11 +163,9 @@ programs:
 # It makes unit tests twice as slow too: LONG=1.
 SLOW := tests/integration tests/clients tests/browser
 check-units: $(VENV)/dev.stamp
-ifndef LONG
-	$(BIN)/pytest -q -n 2 --dist loadfile $(SLOW:%=--ignore=%) --ignore=tests/property
-else
-	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -q -n 2 --dist loadfile $(SLOW:%=--ignore=%) --ignore=tests/property
+	$(if $(LONG),$(BIN)/coverage erase)
+	$(BIN)/$(if $(LONG),coverage run -m )pytest -q -n 2 --dist loadfile $(SLOW:%=--ignore=%) --ignore=tests/property
+ifdef LONG
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	$(BIN)/python -m scripts.pure_coverage

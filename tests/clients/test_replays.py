@@ -85,10 +85,8 @@ async def _fill(path: Path, klines: Sequence[Kline]) -> None:
     await archive.aclose()
 
 
-MORE = [pytest.param(name, marks=pytest.mark.long) for name in ("python_binance", "unicorn", "raw_websockets")]
-
-
-@pytest.mark.parametrize("name", ["ccxt_pro", *MORE])
+@pytest.mark.varied
+@pytest.mark.parametrize("name", ["ccxt_pro", "python_binance", "unicorn", "raw_websockets"])
 def test_a_client_sees_the_past_as_if_it_happened_now(address: str, klines: list[Kline], name: str) -> None:
     replay = f"{address}/replay/{klines[60].open_time_ms}/{SPEED}x"
     plain = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
